@@ -1,0 +1,1 @@
+"""Single-image 3D mesh reconstruction with a differentiable soft rasterizer."""

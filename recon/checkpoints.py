@@ -1,0 +1,228 @@
+"""Checkpoints: written atomically, loaded without running code, refused with a reason.
+
+A checkpoint is a dict with at least
+
+| key | meaning |
+|---|---|
+| `format`, `version` | say that the file is one of ours |
+| `model`, `optimizer` | state dicts |
+| `step` | optimiser steps done |
+| `config` | the resolved configuration which made it, plain dicts, lists and scalars |
+| `random` | random states, see `random_states` |
+| `best_iou`, `best_step` | the best validation so far, None before the first |
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+FORMAT = "recon.checkpoint"
+VERSION = 1
+REQUIRED = ("model", "optimizer", "step", "config")
+
+# A module path is importable code, so a file from elsewhere must not name any other than these.
+ALLOWED_TARGETS = ("recon.models.",)
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that `path` holds either the old file or the whole new one.
+
+    Args:
+        path: the final name; its folder must exist.
+        content: the keys of the module docstring without `format` and `version`.
+
+    Raises:
+        OSError: the disk is full or not writable; `path` is then as it was.
+    """
+    with atomic_file(path) as file:
+        torch.save({"format": FORMAT, "version": VERSION, **content}, file)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file which takes the name `path` when the block ends well, and no name otherwise.
+
+    The temporary file lies in the same folder (a rename is atomic only within one file system);
+    file and folder are synced, so the rename survives a power cut.
+
+    Raises:
+        OSError: writing failed; `path` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except RuntimeError as error:  # torch.save reports a full disk as a RuntimeError
+        raise OSError(f"could not write {path}: {_first_line(error)}") from error
+    except OSError as error:
+        raise OSError(f"could not write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of ours; nothing in the file is executed.
+
+    Args:
+        path: a file written by `save_checkpoint`.
+        device: where its tensors go.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is truncated, foreign or of another version; the message says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: no such file: {path}")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load fails in many ways on bytes it does not know
+        raise ValueError(
+            f"checkpoint {path}: truncated or not a checkpoint ({_first_line(error)})"
+        ) from error
+    _validate(path, content)
+    return content
+
+
+def _validate(path: Path, content: object) -> None:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"checkpoint {path}: not written by this library (no format={FORMAT!r})")
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"checkpoint {path}: version {content.get('version')}, this code reads {VERSION}"
+        )
+    missing = [key for key in REQUIRED if key not in content]
+    if missing:
+        raise ValueError(f"checkpoint {path}: has no {', '.join(missing)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict into a model of exactly the same parameters and buffers.
+
+    Raises:
+        ValueError: names or shapes differ; the message counts them and shows the first of each.
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    found = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    if any(found.values()):
+        parts = [f"{len(names)} {kind} ({names[0]})" for kind, names in found.items() if names]
+        raise ValueError(
+            f"the checkpoint holds another model than {type(model).__name__} as configured: "
+            f"{', '.join(parts)}"
+        )
+    model.load_state_dict(state)
+
+
+def model_settings(
+    checkpoint: Mapping[str, Any], allowed_targets: tuple[str, ...] = ALLOWED_TARGETS
+) -> dict[str, Any]:
+    """The part of a checkpoint's configuration which builds its model.
+
+    Args:
+        checkpoint: what `load_checkpoint` returned.
+        allowed_targets: prefixes which every `_target_` in it must have one of; the caller will
+            import and call those names, and the file may come from anywhere.
+
+    Raises:
+        ValueError: there is no model in the configuration, or it names another target.
+    """
+    settings = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        raise ValueError("the checkpoint's config has no model._target_ to build")
+    for target in _targets(settings):
+        if not str(target).startswith(tuple(allowed_targets)):
+            raise ValueError(
+                f"the checkpoint's config would call {target!r}; allowed are names starting with "
+                f"{', '.join(allowed_targets)}"
+            )
+    return settings
+
+
+def _targets(node: object) -> Iterator[object]:
+    """Every `_target_` in nested dicts and lists."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _targets(child)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's global random generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator is what others may use
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all global random generators, in types which `weights_only` loading accepts."""
+    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    version, internal, gauss_next = random.getstate()
+    return {
+        "python": [version, list(internal), gauss_next],
+        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Set all global random generators to what `random_states` returned.
+
+    CUDA generators are set only when as many devices are here as were there.
+    """
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    keys, position, has_gauss, gauss = states["numpy"]
+    restored = ("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss)
+    np.random.set_state(restored)  # noqa: NPY002
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+@contextmanager
+def preserved_random_states() -> Iterator[None]:
+    """Leave all global random generators after the block as they were before it."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        restore_random_states(states)

@@ -1,0 +1,157 @@
+"""Read-only views of the files inside a folder or a zip archive, by their relative names."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import zipfile
+from pathlib import Path
+from typing import Protocol
+
+
+class Store(Protocol):
+    """A tree of files addressed by relative names with forward slashes."""
+
+    label: str
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the file `name`, matched as `find` does."""
+
+    def find(self, name: str) -> str | None:
+        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+
+    def find_leaf(self, leaf: str) -> str | None:
+        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+
+
+def join_name(base: str, relative: str) -> str:
+    """Return `relative`, as written in the file `base`, as a normalised name of the store."""
+    relative = relative.replace("\\", "/").strip()
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base), relative))
+
+
+def _escapes(name: str) -> bool:
+    """Tell whether a stored name points out of its tree."""
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":")
+
+
+class _NameIndex:
+    """Case-insensitive look-up of names."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._exact = set(names)
+        self._by_lower = {name.lower(): name for name in sorted(names, reverse=True)}
+        self._by_leaf = {name.lower().rsplit("/", 1)[-1]: name for name in sorted(names)[::-1]}
+
+    def find(self, name: str) -> str | None:
+        return name if name in self._exact else self._by_lower.get(name.lower())
+
+    def find_leaf(self, leaf: str) -> str | None:
+        return self._by_leaf.get(leaf.lower())
+
+
+class FolderStore:
+    """The files below a folder; a link that leads out of the folder is not a file of it."""
+
+    def __init__(self, root: str | Path) -> None:
+        """List the folder.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            FileNotFoundError: if `root` is not a folder.
+        """
+        self.label = str(root)
+        if not os.path.isdir(root):
+            raise FileNotFoundError(f"folder not found: {root}")
+        self._root = os.path.realpath(root)
+        names = []
+        for folder, _, leaves in os.walk(self._root):
+            relative = os.path.relpath(folder, self._root).replace(os.sep, "/")
+            prefix = "" if relative == "." else relative + "/"
+            names += [prefix + leaf for leaf in leaves if self._is_inside(folder, leaf)]
+        self._index = _NameIndex(names)
+
+    def _is_inside(self, folder: str, leaf: str) -> bool:
+        path = os.path.join(folder, leaf)
+        if not os.path.islink(path):
+            return True
+        target = os.path.realpath(path)
+        return os.path.isfile(target) and target.startswith(self._root + os.sep)
+
+    def find(self, name: str) -> str | None:
+        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+        return self._index.find(name)
+
+    def find_leaf(self, leaf: str) -> str | None:
+        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+        return self._index.find_leaf(leaf)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the file `name`.
+
+        Raises:
+            FileNotFoundError: if the folder has no such file.
+        """
+        found = self.find(name)
+        if found is None:
+            raise FileNotFoundError(f"{self.label} has no file {name}")
+        with open(os.path.join(self._root, found), "rb") as stream:
+            return stream.read()
+
+
+class ZipStore:
+    """The members of a zip archive, read in memory; nothing is ever extracted to disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the archive and check its names.
+
+        Args:
+            path: a zip file, whatever its suffix (.zip, .jar, .pk3, .sh3f).
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is not a zip archive or a member's name leads out of it.
+        """
+        self.label = str(path)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"archive not found: {path}")
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise ValueError(f"{path} is not a readable zip archive: {error}") from error
+        names = [name for name in self._zip.namelist() if not name.endswith("/")]
+        for name in names:
+            if _escapes(name):
+                raise ValueError(f"{path} is refused: the member {name!r} leads out of the archive")
+        self._index = _NameIndex(names)
+
+    def find(self, name: str) -> str | None:
+        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+        return self._index.find(name)
+
+    def find_leaf(self, leaf: str) -> str | None:
+        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+        return self._index.find_leaf(leaf)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the member `name`.
+
+        Raises:
+            FileNotFoundError: if the archive has no such member.
+            ValueError: if the member is corrupt or encrypted.
+        """
+        found = self.find(name)
+        if found is None:
+            raise FileNotFoundError(f"{self.label} has no member {name}")
+        try:
+            return self._zip.read(found)
+        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
+            raise ValueError(f"{self.label}: member {found} is unreadable: {error}") from error
+
+
+def open_store(path: str | Path) -> Store:
+    """Return the store for a folder or a zip archive."""
+    return FolderStore(path) if os.path.isdir(path) else ZipStore(path)

@@ -1,0 +1,191 @@
+"""Training losses: silhouette IoU, and the Laplacian and flatten regularisers of SoftRas.
+
+All are deterministic in both directions: everything is gathered and summed in a fixed order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recon.meshes import edges, face_pairs_of_edges, gather_rows, scatter_rows
+
+# Only the IoU of two empty images needs it (0 / 0): it becomes 0, so the loss 1, without a gradient
+# that is not finite. One pixel is 1e6 times as large.
+_IOU_EPS = 1e-6
+
+# In squared object units: triangles lower than 1e-3 lose their say in the flatten loss, instead of
+# a gradient of 1 / height that grows without bound. The released code damps at the same size.
+_FLATTEN_EPS = 1e-6
+
+
+def silhouette_iou_loss(alpha: Tensor, mask: Tensor) -> Tensor:
+    """Returns the mean over images of 1 - IoU of a soft silhouette with a mask.
+
+    IoU = sum(a * m) / (sum(a + m - a * m) + 1e-6), summed over the pixels of one image
+    (arXiv 1904.01786). Two empty images have IoU 0.
+
+    Args:
+        alpha: [B, H, W] soft silhouettes in [0, 1].
+        mask: [B, H, W] truth in [0, 1]; bool or floating point.
+
+    Returns:
+        A scalar in [0, 1].
+
+    Raises:
+        ValueError: shapes differ or are not [B, H, W] with B >= 1.
+    """
+    if alpha.dim() != 3 or alpha.shape != mask.shape or len(alpha) == 0:
+        raise ValueError(
+            f"alpha and mask must have one shape [B, H, W], got {tuple(alpha.shape)} "
+            f"and {tuple(mask.shape)}"
+        )
+    if alpha.dtype in (torch.float16, torch.bfloat16):
+        alpha = alpha.float()
+    mask = mask.to(alpha.dtype)
+    intersection = (alpha * mask).sum(dim=(1, 2))
+    union = (alpha + mask).sum(dim=(1, 2)) - intersection
+    return (1 - intersection / (union + _IOU_EPS)).mean()
+
+
+class LaplacianLoss(nn.Module):
+    """Penalises vertices away from the mean of their neighbours (uniform Laplacian, squared).
+
+    loss = mean over the batch of  sum_i |v_i - mean_{j in N(i)} v_j|^2
+
+    The sum over vertices and coordinates makes its size, and so its weight, depend on the template.
+    A vertex without neighbours adds nothing. O(edges) time and memory, no matrix.
+
+    Args:
+        faces: [F, 3] int64.
+        num_vertices: V.
+
+    Raises:
+        ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices in [0, `num_vertices`).
+    """
+
+    sources: Tensor
+    targets: Tensor
+    degrees: Tensor
+
+    def __init__(self, faces: Tensor, num_vertices: int) -> None:
+        super().__init__()
+        _require_faces(faces)
+        if int(faces.max()) >= num_vertices:
+            raise ValueError(f"faces must index {num_vertices} vertices, got {int(faces.max())}")
+        pairs = edges(faces)
+        both = torch.cat((pairs, pairs.flip(1)))
+        self.num_vertices = num_vertices
+        # Not in checkpoints: they follow from the constructor's arguments.
+        self.register_buffer("targets", both[:, 0].contiguous(), persistent=False)
+        self.register_buffer("sources", both[:, 1].contiguous(), persistent=False)
+        degrees = torch.bincount(self.targets, minlength=num_vertices)[:, None]
+        self.register_buffer("degrees", degrees, persistent=False)
+
+    def forward(self, vertices: Tensor) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            vertices: [B, V, 3], object units.
+
+        Returns:
+            A scalar >= 0.
+
+        Raises:
+            ValueError: `vertices` is not [B, V, 3].
+        """
+        return self.laplacian(vertices).square().sum(dim=(1, 2)).mean()
+
+    def laplacian(self, vertices: Tensor) -> Tensor:
+        """Returns [B, V, 3], every vertex minus the mean of its neighbours."""
+        if vertices.shape[1:] != (self.num_vertices, 3) or len(vertices) == 0:
+            raise ValueError(
+                f"vertices must have shape [B, {self.num_vertices}, 3], got {tuple(vertices.shape)}"
+            )
+        rows = _batch_last(vertices).flatten(1)
+        sums = scatter_rows(gather_rows(rows, self.sources), self.targets, self.num_vertices)
+        difference = rows - sums / self.degrees.clamp(min=1)
+        difference = torch.where(self.degrees > 0, difference, 0.0)
+        return difference.unflatten(1, (3, len(vertices))).permute(2, 0, 1)
+
+
+class FlattenLoss(nn.Module):
+    """Penalises dihedral angles: neighbouring faces should continue each other flatly.
+
+    For an edge (v0, v1) with the opposite vertices v2 and v3 of its two faces, let h2 and h3 be the
+    components of v2 - v0 and v3 - v0 across the edge, and theta their angle, which is pi when flat.
+
+    loss = mean over the batch of  sum over edges of (cos theta + 1)^2
+
+    The sum over edges makes its size, and so its weight, depend on the template. Edges which do not
+    belong to exactly two faces add nothing. Smooth everywhere: where a triangle is degenerate the
+    cosine fades to 0 (see `_FLATTEN_EPS`). O(edges) time and memory.
+
+    Args:
+        faces: [F, 3] int64.
+
+    Raises:
+        ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices >= 0.
+    """
+
+    quads: Tensor
+
+    def __init__(self, faces: Tensor) -> None:
+        super().__init__()
+        _require_faces(faces)
+        self.min_vertices = int(faces.max()) + 1
+        _, quads = face_pairs_of_edges(faces)
+        self.register_buffer("quads", quads.T.contiguous(), persistent=False)
+
+    def forward(self, vertices: Tensor) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            vertices: [B, V, 3], object units.
+
+        Returns:
+            A scalar >= 0.
+
+        Raises:
+            ValueError: `vertices` is not [B, V, 3] with every vertex of `faces`.
+        """
+        return (self.cosines(vertices) + 1).square().sum(dim=1).mean()
+
+    def cosines(self, vertices: Tensor) -> Tensor:
+        """Returns [B, E], the cosine of the angle between the two faces at every interior edge."""
+        if len(vertices) == 0 or vertices.dim() != 3 or vertices.shape[2] != 3:
+            raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
+        if vertices.shape[1] < self.min_vertices:
+            raise ValueError(
+                f"vertices must hold at least {self.min_vertices}, got {tuple(vertices.shape)}"
+            )
+        corners = gather_rows(_batch_last(vertices).flatten(1), self.quads)
+        v0, v1, v2, v3 = corners.unflatten(2, (3, len(vertices))).unbind(0)
+        along = v1 - v0
+        h2, h3 = _across(v2 - v0, along), _across(v3 - v0, along)
+        norms = (_dot(h2, h2) + _FLATTEN_EPS) * (_dot(h3, h3) + _FLATTEN_EPS)
+        return (_dot(h2, h3) * norms.rsqrt()).squeeze(1).T
+
+
+def _batch_last(vertices: Tensor) -> Tensor:
+    """Returns [V, 3, B] in at least float32: rows of a vertex are long, and so fast to gather."""
+    if vertices.dtype in (torch.float16, torch.bfloat16):
+        vertices = vertices.float()
+    return vertices.permute(1, 2, 0).contiguous()
+
+
+def _across(side: Tensor, along: Tensor) -> Tensor:
+    """Returns the component of `side` orthogonal to `along`, or `side` where `along` vanishes."""
+    return side - _dot(side, along) / (_dot(along, along) + _FLATTEN_EPS) * along
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Returns the scalar products [E, 1, B] of vectors [E, 3, B]."""
+    return (left * right).sum(dim=1, keepdim=True)
+
+
+def _require_faces(faces: Tensor) -> None:
+    if faces.dim() != 2 or faces.shape[1] != 3 or faces.dtype != torch.int64 or not len(faces):
+        raise ValueError(f"faces must be [F, 3] int64, got {tuple(faces.shape)} {faces.dtype}")
+    if int(faces.min()) < 0:
+        raise ValueError(f"faces must hold indices >= 0, got {int(faces.min())}")

@@ -1,0 +1,400 @@
+"""Triangle meshes: the value type, topology tables, deterministic gathers, the icosphere and files.
+
+A face (a, b, c) faces outward when cross(v_b - v_a, v_c - v_a) points away from the inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MESH_FORMATS = (".obj", ".ply", ".stl", ".glb", ".off")
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh with an optional colour per face.
+
+    Args:
+        vertices: [V, 3] float32, object units.
+        faces: [F, 3] int64, indices into `vertices`.
+        face_colors: [F, 3] float32 sRGB in [0, 1], or None.
+
+    Raises:
+        ValueError: wrong shape or dtype, no face, a vertex that is not finite, an index out of
+            range, or a colour outside [0, 1].
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    face_colors: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _require_rows("vertices", self.vertices, torch.float32)
+        _require_rows("faces", self.faces, torch.int64)
+        if not bool(torch.isfinite(self.vertices).all()):
+            raise ValueError("vertices must be finite, got NaN or infinity")
+        _require_indices(self.faces, len(self.vertices))
+        if self.face_colors is not None:
+            _require_face_colors(self.face_colors, len(self.faces))
+
+    @property
+    def num_vertices(self) -> int:
+        """V, the number of vertices."""
+        return len(self.vertices)
+
+    @property
+    def num_faces(self) -> int:
+        """F, the number of faces."""
+        return len(self.faces)
+
+    def to(self, device: torch.device | str) -> Mesh:
+        """Returns the same mesh on another device."""
+        colors = None if self.face_colors is None else self.face_colors.to(device)
+        return Mesh(self.vertices.to(device), self.faces.to(device), colors)
+
+
+def _require_rows(name: str, value: Tensor, dtype: torch.dtype) -> None:
+    if not isinstance(value, Tensor) or value.dim() != 2 or value.shape[1] != 3:
+        actual = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} must be a tensor of shape [N, 3], got {actual}")
+    if value.dtype != dtype:
+        raise ValueError(f"{name} must have dtype {dtype}, got {value.dtype}")
+    if len(value) == 0:
+        raise ValueError(f"{name} must have at least one row, got {tuple(value.shape)}")
+
+
+def _require_indices(faces: Tensor, num_vertices: int) -> None:
+    low, high = int(faces.min()), int(faces.max())
+    if low < 0 or high >= num_vertices:
+        raise ValueError(f"faces must hold indices in [0, {num_vertices - 1}], got {low} to {high}")
+
+
+def _require_face_colors(colors: Tensor, num_faces: int) -> None:
+    _require_rows("face_colors", colors, torch.float32)
+    if len(colors) != num_faces:
+        raise ValueError(f"face_colors must have one row per face ({num_faces}), got {len(colors)}")
+    if not bool(((colors >= 0) & (colors <= 1)).all()):  # also refuses NaN
+        raise ValueError("face_colors must lie in [0, 1]")
+
+
+# --- Gathering: from vertices to faces and back ---------------------------------------------------
+
+
+def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Gathers the three corners of every face; deterministic in both directions.
+
+    Args:
+        vertices: [B, V, C] positions, or any other value per vertex.
+        faces: [F, 3] int64.
+
+    Returns:
+        [B, F, 3, C], where [b, f, k] is the value at corner k of face f.
+
+    Raises:
+        ValueError: `vertices` is not [B, V, C] or `faces` is not [F, 3] int64.
+    """
+    if vertices.dim() != 3:
+        raise ValueError(f"vertices must have shape [B, V, C], got {tuple(vertices.shape)}")
+    if faces.dim() != 2 or faces.shape[1] != 3:
+        raise ValueError(f"faces must have shape [F, 3], got {tuple(faces.shape)}")
+    batch, size, channels = vertices.shape
+    offsets = torch.arange(batch, device=faces.device)[:, None, None] * size
+    return gather_rows(vertices.reshape(batch * size, channels), faces + offsets)
+
+
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
+    """Takes rows by index; their gradients are summed in a fixed order.
+
+    Plain indexing would do, were its backward not a floating-point atomic addition in an arbitrary
+    order on several CPU threads.
+
+    Args:
+        values: [N, C].
+        index: [...] int64 in [0, N).
+
+    Returns:
+        [..., C].
+
+    Raises:
+        ValueError: wrong shape or dtype.
+    """
+    if values.dim() != 2:
+        raise ValueError(f"values must have shape [N, C], got {tuple(values.shape)}")
+    _require_index(index)
+    rows = _GatherRows.apply(values, index.reshape(-1))
+    return rows.reshape(*index.shape, values.shape[1])
+
+
+def scatter_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sums rows which share an index, in a fixed order: the transpose of `gather_rows`.
+
+    Args:
+        rows: [M, C].
+        index: [M] int64 in [0, size).
+        size: N, the number of rows of the result.
+
+    Returns:
+        [N, C], where row n is the sum of rows[m] over index[m] == n.
+
+    Raises:
+        ValueError: wrong shape or dtype.
+    """
+    if rows.dim() != 2 or index.shape != rows.shape[:1]:
+        raise ValueError(
+            f"rows must have shape [M, C] and index [M], got {tuple(rows.shape)} "
+            f"and {tuple(index.shape)}"
+        )
+    _require_index(index)
+    return _ScatterRows.apply(rows, index, size)
+
+
+def _require_index(index: Tensor) -> None:
+    if index.dtype != torch.int64:
+        raise ValueError(f"index must have dtype torch.int64, got {index.dtype}")
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.size = len(values)
+        return values.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        return _ScatterRows.apply(grads[0], index, ctx.size), None
+
+
+class _ScatterRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(index)
+        return _sum_rows(rows, index, size)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (index,) = ctx.saved_tensors
+        return _GatherRows.apply(grads[0], index), None, None
+
+
+def _sum_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
+    total = rows.new_zeros(size, rows.shape[1])
+    if rows.is_cuda:
+        # index_add on CUDA is atomic; an accumulating index_put sorts the indices and is not.
+        return total.index_put_((index,), rows, accumulate=True)
+    # On the CPU it is the other way round.
+    return total.index_add_(0, index, rows)
+
+
+# --- Topology -------------------------------------------------------------------------------------
+
+
+def edges(faces: Tensor) -> Tensor:
+    """Lists every undirected edge once.
+
+    Args:
+        faces: [F, 3] int64. A face which names a vertex twice adds no edge from it to itself.
+
+    Returns:
+        [E, 2] int64 with the smaller index first, in lexicographic order.
+    """
+    pairs = torch.unique(_half_edges(faces), dim=0)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def _half_edges(faces: Tensor) -> Tensor:
+    """Returns [3F, 2] sorted pairs; row 3f + k is the edge of face f opposite to its corner k."""
+    pairs = torch.stack((faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]), dim=1)
+    return pairs.reshape(-1, 2).sort(dim=1).values
+
+
+def face_pairs_of_edges(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs the two faces, and their two opposite vertices, which meet at every interior edge.
+
+    Only edges of exactly two faces count: a boundary edge has no pair, an edge of three faces or
+    more has no unique one, and a face which names a vertex twice is no neighbour of itself.
+
+    Args:
+        faces: [F, 3] int64.
+
+    Returns:
+        pairs: [E, 2] int64, the indices of the two faces, the smaller one first.
+        quads: [E, 4] int64, vertices (v0, v1, v2, v3): the edge v0 < v1, then the vertex of the
+            first and of the second face which is not on the edge. Rows ascend by (v0, v1).
+    """
+    unique, inverse, counts = torch.unique(
+        _half_edges(faces), dim=0, return_inverse=True, return_counts=True
+    )
+    order = torch.argsort(inverse, stable=True)  # half edges grouped by edge, faces ascending
+    first = (counts.cumsum(0) - counts)[counts == 2]
+    halves = torch.stack((order[first], order[first + 1]), dim=1)
+    quads = torch.cat((unique[counts == 2], faces.reshape(-1)[halves]), dim=1)
+    pairs = halves // 3
+    distinct = pairs[:, 0] != pairs[:, 1]
+    return pairs[distinct], quads[distinct]
+
+
+# --- Shapes ---------------------------------------------------------------------------------------
+
+
+def icosphere(subdivisions: int = 3) -> Mesh:
+    """Builds the unit sphere by splitting every triangle of an icosahedron into four.
+
+    The icosahedron is (0, +-1, +-phi) and its cyclic permutations, normalised. Vertices are shared
+    by index, never by distance, so the welding is exact and the result deterministic.
+
+    Args:
+        subdivisions: number of splits n; V = 10 * 4^n + 2 and F = 20 * 4^n (n=3: 642 and 1280).
+
+    Returns:
+        A closed mesh of radius 1 with outward-facing triangles.
+
+    Raises:
+        ValueError: `subdivisions` outside [0, 7].
+    """
+    if not 0 <= subdivisions <= 7:  # 7 is 163,842 vertices; more is surely a mistake
+        raise ValueError(f"subdivisions must lie in [0, 7], got {subdivisions}")
+    vertices, faces = _icosahedron()
+    for _ in range(subdivisions):
+        vertices, faces = _split_faces(vertices, faces)
+        vertices = vertices / vertices.norm(dim=1, keepdim=True)
+    return Mesh(vertices.float(), faces)
+
+
+def _icosahedron() -> tuple[Tensor, Tensor]:
+    phi = (1 + 5**0.5) / 2
+    signs = [(s, t) for s in (-1.0, 1.0) for t in (-1.0, 1.0)]
+    rows = [(0.0, s, t * phi) for s, t in signs]
+    rows += [(s, t * phi, 0.0) for s, t in signs]
+    rows += [(t * phi, 0.0, s) for s, t in signs]
+    vertices = torch.tensor(rows, dtype=torch.float64)
+    # Corners of a face are mutual neighbours, at distance 2; a < b < c lists each face once.
+    near = (torch.cdist(vertices, vertices) - 2).abs() < 0.1
+    faces = torch.tensor(
+        [
+            (a, b, c)
+            for a in range(12)
+            for b in range(a + 1, 12)
+            for c in range(b + 1, 12)
+            if near[a, b] and near[b, c] and near[a, c]
+        ]
+    )
+    inward = torch.linalg.det(vertices[faces]) < 0  # det(a, b, c) > 0 when wound outward
+    faces[inward] = faces[inward].flip(1)
+    return vertices / vertices.norm(dim=1, keepdim=True), faces
+
+
+def _split_faces(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts one vertex on the middle of every edge and replaces each face by four."""
+    unique, inverse = torch.unique(_half_edges(faces), dim=0, return_inverse=True)
+    middles = vertices[unique].mean(dim=1)
+    a, b, c = faces.unbind(1)
+    bc, ca, ab = (inverse.reshape(-1, 3) + len(vertices)).unbind(1)
+    quarters = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
+    split = torch.stack([torch.stack(quarter, dim=1) for quarter in quarters], dim=1)
+    return torch.cat((vertices, middles)), split.reshape(-1, 3)
+
+
+def normalize_vertices(vertices: Tensor) -> Tensor:
+    """Centres the axis-aligned bounding box at the origin and makes its longest side 1.
+
+    Args:
+        vertices: [..., V, 3]; every leading element is normalised on its own.
+
+    Returns:
+        [..., V, 3] with coordinates in [-0.5, 0.5].
+
+    Raises:
+        ValueError: wrong shape, or all vertices of an element coincide or are not finite.
+    """
+    if vertices.dim() < 2 or vertices.shape[-1] != 3 or vertices.shape[-2] == 0:
+        raise ValueError(f"vertices must have shape [..., V, 3], got {tuple(vertices.shape)}")
+    low, high = vertices.amin(dim=-2, keepdim=True), vertices.amax(dim=-2, keepdim=True)
+    side = (high - low).amax(dim=-1, keepdim=True)
+    if not bool(((side > 0) & torch.isfinite(side)).all()):
+        raise ValueError(f"vertices must span a finite box with a side > 0, got {side.min():g}")
+    return (vertices - (low + high) / 2) / side
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+def save_mesh(path: str | Path, mesh: Mesh) -> None:
+    """Writes a mesh as OBJ, PLY, STL, GLB or OFF, chosen by the suffix of the name.
+
+    The file appears under its name only when it is complete. Colours are not written.
+
+    Args:
+        path: file to write; its folder must exist.
+        mesh: the mesh.
+
+    Raises:
+        ValueError: another suffix.
+        FileNotFoundError: the folder does not exist.
+    """
+    import trimesh
+
+    path = _require_format(Path(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
+    solid = trimesh.Trimesh(
+        vertices=mesh.vertices.detach().cpu().double().numpy(),
+        faces=mesh.faces.detach().cpu().numpy(),
+        process=False,  # welding and reordering would break the correspondence with `mesh`
+    )
+    options: dict[str, Any] = {"digits": 9} if path.suffix.lower() == ".obj" else {}
+    unfinished = path.with_name(f".{path.name}.unfinished{path.suffix}")
+    try:
+        solid.export(str(unfinished), **options)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_mesh(path: str | Path) -> Mesh:
+    """Reads the triangles of an OBJ, PLY, STL, GLB or OFF file as one mesh.
+
+    Polygons are triangulated and the parts of a scene are joined; vertices are neither welded nor
+    reordered. Colours are not read.
+
+    Args:
+        path: file to read.
+
+    Returns:
+        The mesh, in the units and axes of the file.
+
+    Raises:
+        ValueError: another suffix, or the file cannot be read as a mesh with at least one triangle.
+        FileNotFoundError: no such file.
+    """
+    import trimesh
+
+    path = _require_format(Path(path))
+    if not path.is_file():
+        raise FileNotFoundError(f"no mesh file {path}")
+    try:
+        solid: Any = trimesh.load(str(path), force="mesh", process=False, maintain_order=True)
+        vertices, faces = np.asarray(solid.vertices), np.asarray(solid.faces)
+    except Exception as error:  # trimesh raises whatever its parsers meet in a damaged file
+        raise ValueError(f"cannot read {path} as a mesh: {error}") from error
+    if len(faces) == 0:
+        raise ValueError(f"cannot read {path} as a mesh: it holds no triangles")
+    try:
+        return Mesh(
+            torch.tensor(vertices, dtype=torch.float32), torch.tensor(faces, dtype=torch.int64)
+        )
+    except ValueError as error:
+        raise ValueError(f"cannot read {path} as a mesh: {error}") from error
+
+
+def _require_format(path: Path) -> Path:
+    if path.suffix.lower() not in MESH_FORMATS:
+        raise ValueError(f"mesh file must end in {', '.join(MESH_FORMATS)}, got {path.name}")
+    return path

@@ -1,0 +1,117 @@
+"""The mesh decoder of the SoftRas reconstruction network: a sphere, moved and deformed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recon.meshes import icosphere
+from recon.models.encoder import linear_layers
+
+
+class MeshDecoder(nn.Module):
+    """Decodes a latent vector into the vertices of a deformed icosphere.
+
+    Linear layers with ReLU, then two linear heads: one centroid per mesh and one bias per
+    coordinate, which `deform_template` turns into vertices. The topology is fixed. Weights start as
+    PyTorch's defaults. Source: the released code of Liu et al., Soft Rasterizer (arXiv 1904.01786).
+
+    Args:
+        latent: length of the latent vector.
+        hidden: widths of the linear layers.
+        subdivisions: of the icosphere; 3 gives 642 vertices and 1280 faces.
+        template_scale: radius of the template sphere before deformation, in (0, 1).
+        centroid_scale: factor on the centroid head.
+        bias_scale: factor on the bias head.
+
+    Raises:
+        ValueError: a bad size, or `template_scale` outside (0, 1).
+    """
+
+    faces: Tensor
+    template: Tensor
+
+    def __init__(
+        self,
+        latent: int = 512,
+        hidden: Sequence[int] = (1024, 2048),
+        subdivisions: int = 3,
+        template_scale: float = 0.5,
+        centroid_scale: float = 0.1,
+        bias_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if latent < 1 or not hidden or any(width < 1 for width in hidden):
+            raise ValueError(
+                f"latent and every one of hidden must be >= 1, got {latent} and {list(hidden)}"
+            )
+        if not 0 < template_scale < 1:  # at 1 a vertex on an axis has the logit of 1: infinite
+            raise ValueError(f"template_scale must lie in (0, 1), got {template_scale}")
+        sphere = icosphere(subdivisions)
+        self.latent = latent
+        self.centroid_scale, self.bias_scale = centroid_scale, bias_scale
+        # Kept in checkpoints: weights mean nothing without the vertex order they were trained for.
+        self.register_buffer("template", sphere.vertices * template_scale)
+        self.register_buffer("faces", sphere.faces)
+        self.trunk = linear_layers([latent, *hidden])
+        self.centroid = nn.Linear(hidden[-1], 3)
+        self.bias = nn.Linear(hidden[-1], sphere.num_vertices * 3)
+
+    @property
+    def num_vertices(self) -> int:
+        """V, the number of vertices of every decoded mesh."""
+        return len(self.template)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Decodes latent vectors; the deformation is in float32 under autocast.
+
+        Args:
+            latent: [B, latent].
+
+        Returns:
+            [B, V, 3] vertices within [-0.5, 0.5], object units.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if latent.dim() != 2 or latent.shape[1] != self.latent:
+            raise ValueError(f"latent must be [B, {self.latent}], got {tuple(latent.shape)}")
+        features = self.trunk(latent)
+        dtype = self.template.dtype
+        centroid = self.centroid(features).to(dtype) * self.centroid_scale
+        bias = self.bias(features).to(dtype) * self.bias_scale
+        return deform_template(self.template, centroid, bias.reshape(-1, self.num_vertices, 3))
+
+
+def deform_template(template: Tensor, centroid: Tensor, bias: Tensor) -> Tensor:
+    """Moves template vertices inside a cube without letting any leave its octant around a centroid.
+
+    With b a coordinate of the template, p its bias and c = tanh(centroid):
+
+        u = sign(b) * sigmoid(logit(|b|) + p)                 in (-1, 1)
+        v = 0.5 * (u * (1 - sign(b) * c) + c)                 in (-0.5, 0.5)
+
+    so (0, 1) is squeezed into (c, 1), (-1, 0) into (-1, c); zero bias and centroid give 0.5 * b.
+    In floating point a saturated sigmoid or tanh may reach +-0.5 but never pass it.
+
+    A coordinate with b = 0 has no octant and logit(0) = -inf: its u is 0 and its bias has no effect
+    and a zero gradient, which is the limit of the formula for b -> 0 and what the released code
+    computes. Such vertices stay on the plane through the centroid.
+
+    Args:
+        template: [V, 3] with coordinates in (-1, 1).
+        centroid: [B, 3].
+        bias: [B, V, 3].
+
+    Returns:
+        [B, V, 3] vertices.
+    """
+    sign = template.sign()
+    # Any finite logit serves where b = 0, because it is multiplied by sign(b) = 0. An infinite one
+    # would do in the forward, but the gradient of logit or of inf * 0 would not be finite.
+    magnitude = torch.where(template == 0, 0.5, template.abs())
+    unit = sign * torch.sigmoid(torch.logit(magnitude) + bias)
+    shift = torch.tanh(centroid)[:, None, :]
+    return 0.5 * (unit * (1 - sign * shift) + shift)

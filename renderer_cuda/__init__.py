@@ -1,0 +1,14 @@
+"""A differentiable soft rasterizer and a voxeliser for PyTorch, on the CPU and on CUDA."""
+
+from renderer_cuda.ops import soft_rasterize, soft_silhouette
+from renderer_cuda.reference import soft_rasterize_reference, soft_silhouette_reference
+from renderer_cuda.voxelization import voxelize, voxelize_reference
+
+__all__ = [
+    "soft_rasterize",
+    "soft_rasterize_reference",
+    "soft_silhouette",
+    "soft_silhouette_reference",
+    "voxelize",
+    "voxelize_reference",
+]

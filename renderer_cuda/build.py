@@ -1,0 +1,245 @@
+"""Finds, builds and loads the native kernels; one function serves ahead of time and at first use."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+SOURCES = Path(__file__).parent / "csrc"
+BACK_ENDS = ("cpu", "cuda")
+
+# The oldest torch whose stable ABI the kernels are compiled for: 2.10.
+TORCH_TARGET = "0x020a000000000000"
+
+# No fast-math: NaN and infinity keep their meaning. Only errno and floating-point traps, which
+# nobody reads, are given up, so that comparisons and square roots can be vectorised.
+COMMON_FLAGS = (
+    "-O3",
+    "-std=c++20",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+    f"-DTORCH_TARGET_VERSION={TORCH_TARGET}",
+)
+
+# One compilation of the vector kernels for each instruction set; the best is chosen at run time.
+X86_INSTRUCTION_SETS = {
+    "baseline": (),
+    "avx2": ("-mavx2", "-mfma"),
+    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx2", "-mfma"),
+}
+
+# Compute capabilities the CUDA kernels are built for ahead of time when TORCH_CUDA_ARCH_LIST is
+# not set; the last one also as PTX, for chips that come later.
+CUDA_ARCHITECTURES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
+
+
+class BuildError(RuntimeError):
+    """The native kernels cannot be built; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """One call of a compiler: a source file and the flags it alone has."""
+
+    source: str
+    flags: tuple[str, ...] = ()
+
+
+def _find_compiler() -> str:
+    wish = os.environ.get("CXX")
+    for name in [wish] if wish else ["g++", "clang++", "c++"]:
+        if name and shutil.which(name):
+            return name
+    looked = f"CXX={wish}" if wish else "g++, clang++, c++"
+    raise BuildError(f"no C++ compiler found (looked for {looked})")
+
+
+def _find_nvcc() -> str:
+    home = os.environ.get("CUDA_HOME")
+    candidate = shutil.which(os.path.join(home, "bin", "nvcc") if home else "nvcc")
+    if candidate is None:
+        raise BuildError(f"nvcc not found ({'in CUDA_HOME ' + home if home else 'on PATH'})")
+    if torch.version.cuda is None:
+        raise BuildError("this torch is built without CUDA")
+    return candidate
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def _cpu_units() -> list[_Unit]:
+    sets = X86_INSTRUCTION_SETS if _is_x86() else {"baseline": ()}
+    kernels = [
+        _Unit("rasterize_cpu_kernels.cpp", (f"-DINSTRUCTION_SET={name}", *flags))
+        for name, flags in sets.items()
+    ]
+    macro = ("-DRENDERER_X86_KERNELS",) if _is_x86() else ()
+    return [*kernels, _Unit("rasterize_cpu.cpp", macro), _Unit("voxelize_cpu.cpp")]
+
+
+def _cuda_flags() -> tuple[str, ...]:
+    wanted = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
+    flags = []
+    for architecture in wanted or CUDA_ARCHITECTURES:
+        number = architecture.removesuffix("+PTX").replace(".", "")
+        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+    flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+    host = ",".join(("-fPIC", "-fvisibility=hidden"))
+    return ("-O3", "-std=c++17", "--threads=0", f"-Xcompiler={host}", "-lineinfo", *flags)
+
+
+def _compile_commands(back_end: str, folder: Path) -> list[list[str]]:
+    """Return the compiler calls for one back end; each writes one object file into folder."""
+    compiler = _find_compiler()
+    torch_include = Path(torch.__file__).parent / "include"
+    common = [compiler, *COMMON_FLAGS, f"-I{torch_include}"]
+    if back_end == "cuda":
+        kernels = [_find_nvcc(), *_cuda_flags(), "-ccbin", compiler]
+        calls = [
+            [*kernels, "-c", str(SOURCES / "rasterize_cuda_kernels.cu")],
+            [*common, "-c", str(SOURCES / "rasterize_cuda.cpp")],
+        ]
+    else:
+        calls = [[*common, *unit.flags, "-c", str(SOURCES / unit.source)] for unit in _cpu_units()]
+    return [[*call, "-o", str(folder / f"{index}.o")] for index, call in enumerate(calls)]
+
+
+def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
+    torch_lib = Path(torch.__file__).parent / "lib"
+    # Nothing of libtorch_cuda is linked: its few symbols are there once torch has loaded it.
+    linker = [_find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
+    return [*linker, "-shared", *objects, "-o", str(output), f"-L{torch_lib}", "-ltorch_cpu"]
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
+    return done.stderr
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(back_end: str) -> str:
+    """Return a hash of all the library depends on: sources, flags, compilers, processor family."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    tools = [_find_compiler()] + ([_find_nvcc()] if back_end == "cuda" else [])
+    for tool in tools:
+        digest.update(_run_version(tool).encode())
+    flags = (COMMON_FLAGS, X86_INSTRUCTION_SETS, _cuda_flags() if back_end == "cuda" else ())
+    digest.update(repr((flags, platform.machine(), sys.platform)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _run_version(tool: str) -> str:
+    done = subprocess.run([tool, "--version"], capture_output=True, text=True)
+    return done.stdout
+
+
+def build_folder() -> Path:
+    """Return where built libraries are kept.
+
+    That is $RENDERER_CUDA_BUILD_DIR when set, the folder `_native` of the package when it can be
+    written, and otherwise `renderer_cuda` in the user's cache folder.
+    """
+    wish = os.environ.get("RENDERER_CUDA_BUILD_DIR")
+    package = Path(__file__).parent
+    if wish:
+        return Path(wish)
+    if os.access(package, os.W_OK):
+        return package / "_native"
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "renderer_cuda"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on the folder, so that processes started together build once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _compile_and_link(back_end: str, library: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        commands = _compile_commands(back_end, Path(folder))
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(_run, commands))
+        unfinished = Path(folder) / library.name
+        _run(_link_command(back_end, [command[-1] for command in commands], unfinished))
+        os.replace(unfinished, library)
+
+
+def build(back_end: str = "cpu") -> Path:
+    """Return the path of the back end's library, building it first when it is not there.
+
+    Args:
+        back_end: "cpu" or "cuda".
+
+    Raises:
+        BuildError: No compiler is found, or it fails; the message carries its last words.
+        ValueError: The back end is unknown.
+    """
+    if back_end not in BACK_ENDS:
+        raise ValueError(f"back_end must be one of {', '.join(BACK_ENDS)}, got {back_end!r}")
+    folder = build_folder()
+    library = folder / f"renderer_cuda_{back_end}_{_fingerprint(back_end)}.so"
+    if library.exists():
+        return library
+    with _locked(folder):
+        if library.exists():
+            return library
+        print(f"renderer_cuda: building the {back_end} kernels ...", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        _compile_and_link(back_end, library)
+        seconds = time.perf_counter() - start
+        print(f"renderer_cuda: built {library} in {seconds:.0f} s", file=sys.stderr, flush=True)
+    return library
+
+
+@lru_cache(maxsize=2)
+def load(back_end: str) -> str:
+    """Load the back end's kernels into torch, building them when needed.
+
+    Returns:
+        The empty string when the kernels are there, else the reason why they are not.
+    """
+    try:
+        if back_end == "cuda" and not torch.cuda.is_available():
+            raise BuildError("torch sees no CUDA device")
+        torch.ops.load_library(build(back_end))
+    except (BuildError, OSError) as error:
+        return str(error)
+    return ""
+
+
+@lru_cache(maxsize=2)
+def warn_missing(back_end: str, reason: str) -> None:
+    """Warn, once for each back end, that the slow reference serves in place of the kernels."""
+    warnings.warn(
+        f"renderer_cuda has no {back_end} kernels, the slow pure-torch reference serves: {reason}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
