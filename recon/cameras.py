@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -179,10 +180,10 @@ def as_image_size(image_size: int | Sequence[int]) -> tuple[int, int]:
     Raises:
         ValueError: not one or two ints >= 1.
     """
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+    pair = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(pair) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in pair):
         raise ValueError(f"image_size must be an int or (height, width) >= 1, got {image_size}")
-    return pair[0], pair[1]
+    return int(pair[0]), int(pair[1])
 
 
 def shapenet_cameras(views: Tensor | Sequence[int]) -> Cameras:

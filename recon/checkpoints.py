@@ -98,9 +98,9 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         raise FileNotFoundError(f"checkpoint: no such file: {path}")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except OSError:
+    except PermissionError:
         raise
-    except Exception as error:  # torch.load fails in many ways on bytes it does not know
+    except Exception as error:  # torch.load fails in many ways, OSError among them, on such bytes
         raise ValueError(
             f"checkpoint {path}: truncated or not a checkpoint ({_first_line(error)})"
         ) from error

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # What bad input raises throughout the library; anything else is a defect and keeps its traceback.
-MENDABLE = (ValueError, OSError)
+MENDABLE = (ValueError, OSError, FloatingPointError)
 
 
 @contextmanager
 def concise_errors(raised_as: type[Exception]) -> Iterator[None]:
     """Raise the errors of the block which a user can mend as `raised_as("error: ...")`.
 
-    An error is mendable when it, or one it was raised from, is a ValueError or an OSError.
+    An error is mendable when it, or one it was raised from, is one of `MENDABLE`.
 
     Args:
         raised_as: an exception type whose message the command line prints without a traceback.

@@ -153,7 +153,7 @@ class FlattenLoss(nn.Module):
 
     def cosines(self, vertices: Tensor) -> Tensor:
         """Returns [B, E], the cosine of the angle between the two faces at every interior edge."""
-        if len(vertices) == 0 or vertices.dim() != 3 or vertices.shape[2] != 3:
+        if vertices.dim() != 3 or vertices.shape[2] != 3 or len(vertices) == 0:
             raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
         if vertices.shape[1] < self.min_vertices:
             raise ValueError(

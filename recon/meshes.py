@@ -111,8 +111,8 @@ def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """Takes rows by index; their gradients are summed in a fixed order.
 
-    Plain indexing would do, were its backward not a floating-point atomic addition in an arbitrary
-    order on several CPU threads.
+    The backward of plain indexing adds in an arbitrary order on several CPU threads, and that of
+    `index_select` does on CUDA.
 
     Args:
         values: [N, C].
@@ -191,6 +191,27 @@ def _sum_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
         return total.index_put_((index,), rows, accumulate=True)
     # On the CPU it is the other way round.
     return total.index_add_(0, index, rows)
+
+
+# --- Normals --------------------------------------------------------------------------------------
+
+
+def face_normals(face_vertices: Tensor) -> Tensor:
+    """Computes the unit normal of every face; outward for faces wound as this module says.
+
+    Args:
+        face_vertices: [..., 3, 3] corners of triangles.
+
+    Returns:
+        [..., 3], unit length; zero, with a zero gradient, for a triangle without area.
+    """
+    a, b, c = face_vertices.unbind(-2)
+    normal = torch.linalg.cross(b - a, c - a, dim=-1)
+    squared = normal.square().sum(-1, keepdim=True)
+    # Not an epsilon in the root, which would shorten the normals of small faces: only where the
+    # square underflows is there no direction left.
+    has_area = squared > torch.finfo(squared.dtype).tiny
+    return torch.where(has_area, normal * torch.where(has_area, squared, 1.0).rsqrt(), 0.0)
 
 
 # --- Topology -------------------------------------------------------------------------------------

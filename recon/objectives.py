@@ -22,7 +22,7 @@ class SilhouetteObjective(nn.Module):
             of the mesh (the paper's to 642 vertices).
 
     Raises:
-        ValueError: a weight has another name or is negative.
+        ValueError: a weight has another name or is negative, or none is positive.
 
     Source: SoftRas (arXiv 1904.01786), section 5.1; the sums are those of its code.
     """
@@ -30,11 +30,13 @@ class SilhouetteObjective(nn.Module):
     def __init__(self, faces: Tensor, num_vertices: int, weights: Mapping[str, float]) -> None:
         super().__init__()
         unknown = sorted(set(weights) - set(TERMS))
-        if unknown or any(weight < 0 for weight in weights.values()):
-            raise ValueError(f"loss.weights takes {TERMS}, each >= 0, got {dict(weights)}")
+        if unknown or min(weights.values(), default=0) < 0 or not any(weights.values()):
+            raise ValueError(
+                f"loss.weights takes {TERMS}, each >= 0 and one > 0, got {dict(weights)}"
+            )
         self.weights = {name: float(weights.get(name, 0.0)) for name in TERMS}
         self.laplacian_loss = LaplacianLoss(faces, num_vertices)
-        self.flatten_loss = FlattenLoss(faces, num_vertices)
+        self.flatten_loss = FlattenLoss(faces)
 
     def forward(self, alpha: Tensor, masks: Tensor, vertices: Tensor) -> dict[str, Tensor]:
         """The terms of a batch, without their weights.

@@ -24,6 +24,8 @@ from recon.checkpoints import atomic_file, load_checkpoint, save_checkpoint
 # of these changes which numbers a step computes (other than by the rounding of another device).
 FREE_SETTINGS = (
     "output_dir",
+    "data.cache",
+    "data.train.cache",
     "trainer.max_steps",
     "trainer.log_every",
     "trainer.image_every",

@@ -22,6 +22,7 @@ from recon.checkpoints import (
     restore_random_states,
 )
 from recon.datasets.multiview import MultiViewDataset
+from recon.devices import choose_device
 from recon.interruption import Interruption, ignore_stopping_signals
 from recon.objectives import SilhouetteObjective
 from recon.renderer import SoftRenderer
@@ -104,7 +105,7 @@ class Trainer:
         optimizer: makes the optimiser from the model's parameters.
         schedule: `lr` and `sigma`, factors by the step.
         train_set: where batches come from.
-        val_set: what `validation` sees.
+        val_set: what `validation` sees; None only when there is no validation.
         validation: (model, val_set) -> figures, of which `iou` decides which checkpoint is best.
         seed: with the step, decides the batches.
         max_steps: optimiser steps of the whole run.
@@ -119,8 +120,8 @@ class Trainer:
         progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: a number of steps, objects or workers is out of range, or there is no such
-            device.
+        ValueError: a number of steps, objects or workers is out of range, there is no such device,
+            or nothing to validate on.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Trainer:
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Mapping[str, Schedule],
         train_set: MultiViewDataset,
-        val_set: MultiViewDataset,
+        val_set: MultiViewDataset | None,
         validation: Validation,
         seed: int,
         max_steps: int,
@@ -150,6 +151,8 @@ class Trainer:
         _require_at_least(1, image_every=image_every, checkpoint_every=checkpoint_every)
         _require_at_least(1, views_per_object=views_per_object)
         _require_at_least(0, validate_every=validate_every, num_workers=num_workers, seed=seed)
+        if validate_every > 0 and val_set is None:
+            raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
         self.device = choose_device(device)
         self.model = model.to(self.device)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
@@ -281,7 +284,7 @@ class Trainer:
 
     def _validate_if_due(self, run: RunDirectory, training_log: TrainingLog) -> None:
         """Measure, and keep the checkpoint when it is the best; random states stay as they are."""
-        if not self._is_due(self.validate_every):
+        if self.val_set is None or not self._is_due(self.validate_every):
             return
         training_log.window.check()
         self.model.eval()
@@ -330,20 +333,3 @@ def _require_at_least(least: int, **values: int) -> None:
     for name, value in values.items():
         if value < least:
             raise ValueError(f"trainer.{name} must be >= {least}, got {value}")
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name; 'auto' is CUDA when there is a GPU.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda[:N]', got {name!r}") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices")
-    return device

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from renderer_cuda.voxelization import voxelize_reference as voxelize
+from recon.meshes import gather_faces
+from renderer_cuda import voxelize
 
 
 def voxelize_mesh(
@@ -34,10 +35,8 @@ def voxelize_mesh(
     """
     if vertices.ndim != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
-    if faces.ndim != 2 or faces.shape[1] != 3:
-        raise ValueError(f"faces must have shape [F, 3], got {tuple(faces.shape)}")
-    placed = vertices * (resolution - 1) / resolution + 0.5
-    return voxelize(placed[:, faces], resolution, mode=mode)
+    placed = vertices.detach() * (resolution - 1) / resolution + 0.5
+    return voxelize(gather_faces(placed, faces), resolution, mode=mode)
 
 
 def pack_voxels(voxels: Tensor | npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -71,9 +70,12 @@ def unpack_voxels(packed: npt.NDArray[np.uint8], resolution: int) -> Tensor:
         [..., R, R, R] bool tensor.
 
     Raises:
-        ValueError: ``packed`` is not uint8 or has the wrong number of bytes for ``resolution``.
+        ValueError: ``packed`` is not uint8 or has the wrong number of bytes for ``resolution``,
+            or ``resolution`` is less than 1.
     """
     array = np.asarray(packed)
+    if resolution < 1:
+        raise ValueError(f"resolution must be at least 1, got {resolution}")
     count = resolution**3
     if array.dtype != np.uint8:
         raise ValueError(f"packed must be uint8, got {array.dtype}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from renderer_cuda import build
 from renderer_cuda.validation import check_face_vertices
 
 MODES = ("softras", "solid")
@@ -57,6 +58,7 @@ def voxelize(face_vertices: Tensor, resolution: int, *, mode: str = "softras") -
         ValueError: an argument has the wrong rank, shape, dtype or range.
     """
     _check(face_vertices, resolution, mode)
+    _load_kernels(face_vertices.device.type)
     occupied: Tensor = torch.ops.renderer_cuda.voxelize(
         face_vertices.detach(), resolution, MODES.index(mode)
     )
@@ -74,6 +76,15 @@ def voxelize_reference(face_vertices: Tensor, resolution: int, *, mode: str = "s
 def _voxelize_fake(face_vertices: Tensor, resolution: int, mode: int) -> Tensor:
     shape = (face_vertices.shape[0], resolution, resolution, resolution)
     return face_vertices.new_empty(shape, dtype=torch.bool)
+
+
+@torch.compiler.assume_constant_result
+def _load_kernels(device_type: str) -> str:
+    """Loads (and builds) the kernels at first use; returns why they are missing, or nothing."""
+    reason = build.load(device_type) if device_type in build.BACK_ENDS else ""
+    if reason:
+        build.warn_missing(device_type, reason)
+    return reason
 
 
 # The kernel of every device for which no native one is registered.

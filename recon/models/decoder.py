@@ -109,8 +109,8 @@ def deform_template(template: Tensor, centroid: Tensor, bias: Tensor) -> Tensor:
         [B, V, 3] vertices.
     """
     sign = template.sign()
-    # Any finite logit serves where b = 0, because it is multiplied by sign(b) = 0. An infinite one
-    # would do in the forward, but the gradient of logit or of inf * 0 would not be finite.
+    # Where b = 0 any finite logit serves, because it is multiplied by sign(b) = 0. The true one,
+    # -inf, gives NaN as the gradient of a template that is learned, and with a bias of +inf.
     magnitude = torch.where(template == 0, 0.5, template.abs())
     unit = sign * torch.sigmoid(torch.logit(magnitude) + bias)
     shift = torch.tanh(centroid)[:, None, :]

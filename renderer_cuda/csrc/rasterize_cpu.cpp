@@ -95,9 +95,10 @@ bool images_fill_threads(int64_t images) {
 template <typename T>
 struct CenterTables {
   std::vector<T> x, y;
-  CenterTables(const Parameters<T>& p, int padding) : x(size_t(p.width + padding)), y(size_t(p.height)) {
-    for (int i = 0; i < p.width + padding; ++i) x[size_t(i)] = T(2 * i + 1 - p.width) / p.shorter;
-    for (int i = 0; i < p.height; ++i) y[size_t(i)] = T(p.height - 1 - 2 * i) / p.shorter;
+  CenterTables(const Parameters<T>& p, int padding)
+      : x(size_t(p.width + padding)), y(size_t(p.height + padding)) {
+    for (int i = 0; i < int(x.size()); ++i) x[size_t(i)] = T(2 * i + 1 - p.width) / p.shorter;
+    for (int i = 0; i < int(y.size()); ++i) y[size_t(i)] = T(p.height - 1 - 2 * i) / p.shorter;
   }
   Centers<T> view() const { return {x.data(), y.data()}; }
 };

@@ -13,7 +13,7 @@ struct Tile {
   int first_column, end_column, first_row, end_row;
 };
 
-// NDC positions of pixel centres: x [W + padding], y [H].
+// NDC positions of pixel centres: x [W + padding], y [H + padding].
 template <typename T>
 struct Centers {
   const T* x;
@@ -22,7 +22,7 @@ struct Centers {
 
 template <typename T>
 struct CpuKernels {
-  // Pixels a row of scratch memory is longer than the tile or image.
+  // Entries that the tables of pixel centres are longer than the image.
   int padding;
 
   // Prepare faces [begin, end) of the flattened batch into out[0, end - begin).

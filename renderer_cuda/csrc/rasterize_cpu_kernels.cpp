@@ -13,6 +13,21 @@ template <> struct Lanes<float> { static constexpr int count = 8; };
 template <> struct Lanes<double> { static constexpr int count = 4; };
 template <typename T> using Real = Pack<T, Lanes<T>::count>;
 
+// A Real holds a block of pixels, two rows of block_columns: most faces of a mesh are a few pixels
+// wide, and a block wastes fewer lanes on them than a longer run within one row.
+constexpr int block_rows = 2;
+template <typename T> constexpr int block_columns = Lanes<T>::count / block_rows;
+
+template <typename T>
+HOST_DEVICE Real<T> block_x(Centers<T> centers, int x) {
+  return Real<T>::load(centers.x + x, centers.x + x);
+}
+template <typename T>
+HOST_DEVICE Real<T> block_y(Centers<T> centers, int y) {
+  const typename Real<T>::Half zero = {};
+  return Real<T>::join(centers.y[y] - zero, centers.y[y + 1] - zero);
+}
+
 constexpr int opacity_channels = 2;  // linear, product
 constexpr int color_channels = 5;    // peak, partition | depth, index; then RGB
 
@@ -27,17 +42,19 @@ void setup(const T* face_vertices, const Parameters<T>& p, int64_t begin, int64_
 
 // ---- forward ---------------------------------------------------------------------------------------
 
-// The running state of the pixels of a tile: channel after channel within each row.
+// The running state of the pixels of a tile, channel after channel within each row. Rows and columns
+// are padded, so that a block may reach over the right and lower border.
 template <typename T>
 struct Canvas {
   T* data;
   int stride, channels;
   T* at(int row, int channel) const { return data + (int64_t(row) * channels + channel) * stride; }
+  int64_t row_size() const { return int64_t(channels) * stride; }
 };
 
 template <typename T>
 int64_t forward_scratch(Color mode, int columns, int rows) {
-  return int64_t(channels_of(mode)) * (columns + Lanes<T>::count) * rows;
+  return int64_t(channels_of(mode)) * (columns + Lanes<T>::count) * (rows + block_rows);
 }
 
 // The nearest face so far, as the hard colour keeps it.
@@ -85,36 +102,45 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p, const T* b
   }
 }
 
-// Let one face act on the pixels at column `x` of the row whose channels start at `row`.
+// The channels of one block of the canvas.
+template <typename T>
+struct Cell {
+  T *upper, *lower;
+  int stride;
+  HOST_DEVICE Real<T> load(int channel) const {
+    return Real<T>::load(upper + channel * stride, lower + channel * stride);
+  }
+  HOST_DEVICE void store(int channel, Real<T> value) const {
+    value.store(upper + channel * stride, lower + channel * stride);
+  }
+};
+
+// Let one face act on the pixels of one block.
 template <Color mode, typename T>
-HOST_DEVICE void draw_pack(const Canvas<T>& canvas, int row, int x, int32_t index, const Face<T>& face,
-                           const T* textures, Coverage<Real<T>>& c, const Parameters<T>& p) {
+HOST_DEVICE void draw_block(const Cell<T>& cell, int32_t index, const Face<T>& face, const T* textures,
+                            Coverage<Real<T>>& c, const Parameters<T>& p) {
   using R = Real<T>;
   attenuate(c);
-  T* at = canvas.at(row, 0) + x;
-  const int stride = canvas.stride;
-  Opacity<R> opacity = {R::load(at), R::load(at + stride)};
+  Opacity<R> opacity = {cell.load(0), cell.load(1)};
   accumulate(opacity, c);
-  opacity.linear.store(at);
-  opacity.product.store(at + stride);
+  cell.store(0, opacity.linear);
+  cell.store(1, opacity.product);
   if (mode == Color::none || !(face.front || p.double_sided)) return;
-  at += 2 * stride;
   if (mode == Color::softmax) {
-    Softmax<R> sum = {R::load(at), R::load(at + stride),
-                      {R::load(at + 2 * stride), R::load(at + 3 * stride), R::load(at + 4 * stride)}};
+    Softmax<R> sum = {cell.load(2), cell.load(3), {cell.load(4), cell.load(5), cell.load(6)}};
     accumulate(sum, face, textures, c, p);
-    sum.peak.store(at);
-    sum.partition.store(at + stride);
-    for (int k = 0; k < 3; ++k) sum.color[k].store(at + (2 + k) * stride);
+    cell.store(2, sum.peak);
+    cell.store(3, sum.partition);
+    for (int k = 0; k < 3; ++k) cell.store(4 + k, sum.color[k]);
   } else {
     Nearest<T> nearest;
-    nearest.depth = R::load(at);
-    __builtin_memcpy(&nearest.index, at + stride, sizeof(nearest.index));
-    for (int k = 0; k < 3; ++k) nearest.color[k] = R::load(at + (2 + k) * stride);
+    nearest.depth = cell.load(2);
+    nearest.index = (typename R::IntVector)cell.load(3).v;
+    for (int k = 0; k < 3; ++k) nearest.color[k] = cell.load(4 + k);
     accumulate(nearest, index, face, textures, c, p);
-    nearest.depth.store(at);
-    __builtin_memcpy(at + stride, &nearest.index, sizeof(nearest.index));
-    for (int k = 0; k < 3; ++k) nearest.color[k].store(at + (2 + k) * stride);
+    cell.store(2, nearest.depth);
+    cell.store(3, R((typename R::Vector)nearest.index));
+    for (int k = 0; k < 3; ++k) cell.store(4 + k, nearest.color[k]);
   }
 }
 
@@ -125,12 +151,14 @@ void draw_face(const Canvas<T>& canvas, Tile tile, int32_t index, const Face<T>&
   const int right = face.end_column < tile.end_column ? face.end_column : tile.end_column;
   const int top = face.first_row > tile.first_row ? face.first_row : tile.first_row;
   const int bottom = face.end_row < tile.end_row ? face.end_row : tile.end_row;
-  for (int y = top; y < bottom; ++y) {
-    const Real<T> center_y(centers.y[y]);
-    for (int x = left; x < right; x += Lanes<T>::count) {
-      auto c = cover(face, p, Real<T>::load(centers.x + x), center_y);
+  for (int y = top; y < bottom; y += block_rows) {
+    const Real<T> center_y = block_y(centers, y);
+    for (int x = left; x < right; x += block_columns<T>) {
+      auto c = cover(face, p, block_x(centers, x), center_y);
       if (!any(c.support)) continue;
-      draw_pack<mode>(canvas, y - tile.first_row, x - tile.first_column, index, face, textures, c, p);
+      T* upper = canvas.at(y - tile.first_row, 0) + (x - tile.first_column);
+      const Cell<T> cell = {upper, upper + canvas.row_size(), canvas.stride};
+      draw_block<mode>(cell, index, face, textures, c, p);
     }
   }
 }
@@ -176,7 +204,7 @@ void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const
   const Parameters<T>& p = f.parameters;
   const int columns = tile.end_column - tile.first_column, rows = tile.end_row - tile.first_row;
   const Canvas<T> canvas = {scratch, columns + Lanes<T>::count, channels_of(mode)};
-  clear<mode>(canvas, rows, p, f.background);
+  clear<mode>(canvas, rows + block_rows, p, f.background);
   const T* textures = mode == Color::none ? nullptr : f.face_textures + 9 * image * p.faces;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t index = list ? list[i] : i;
@@ -205,8 +233,8 @@ void forward_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, cons
 
 // ---- backward --------------------------------------------------------------------------------------
 
-// What the backward reads of each pixel: planes [channel][H][W + padding]; the padding is zero, so
-// that lanes beyond the right border add nothing.
+// What the backward reads of each pixel: planes [channel][H + padding][W + padding]; the padding is
+// zero, so that lanes beyond the right and lower border add nothing.
 enum Plane { alpha_plane, red_plane, mean_plane = 4, index_plane = 4, peak_plane, partition_plane };
 
 constexpr int planes_of(Color mode) {
@@ -215,7 +243,7 @@ constexpr int planes_of(Color mode) {
 
 template <typename T>
 int64_t backward_scratch(Color mode, int width, int height) {
-  return int64_t(planes_of(mode)) * (width + Lanes<T>::count) * height;
+  return int64_t(planes_of(mode)) * (width + Lanes<T>::count) * (height + block_rows);
 }
 
 template <typename T>
@@ -224,7 +252,12 @@ void backward_planes(const Backward<T>& b, int64_t image, int begin, int end, T*
   const Color mode = p.color;
   const int64_t size = int64_t(p.height) * p.width, stride = p.width + Lanes<T>::count;
   const int64_t first = image * size, rgba = (mode == Color::none ? 1 : 4) * first;
-  const int64_t padded = stride * p.height;
+  const int64_t padded = stride * (p.height + block_rows);
+  if (end == p.height) {
+    for (int plane = 0; plane < planes_of(mode); ++plane) {
+      fill(planes + plane * padded + stride * end, int(stride) * block_rows, T(0));
+    }
+  }
   for (int y = begin; y < end; ++y) {
     T* row = planes + y * stride;
     for (int plane = 0; plane < planes_of(mode); ++plane) {
@@ -255,20 +288,21 @@ void backward_planes(const Backward<T>& b, int64_t image, int begin, int end, T*
 }
 
 template <Color mode, typename T>
-HOST_DEVICE PixelGradient<Real<T>> load_pixel(const T* at, int64_t plane, int64_t face) {
+HOST_DEVICE PixelGradient<Real<T>> load_pixel(const T* at, int64_t stride, int64_t plane, int64_t face) {
   using R = Real<T>;
+  const auto load = [=](int index) {
+    return R::load(at + index * plane, at + index * plane + stride);
+  };
   PixelGradient<R> pixel;
-  pixel.alpha = R::load(at);
+  pixel.alpha = load(alpha_plane);
   if (mode == Color::none) return pixel;
-  for (int k = 0; k < 3; ++k) pixel.color[k] = R::load(at + (red_plane + k) * plane);
+  for (int k = 0; k < 3; ++k) pixel.color[k] = load(red_plane + k);
   if (mode == Color::softmax) {
-    pixel.mean = R::load(at + mean_plane * plane);
-    pixel.peak = R::load(at + peak_plane * plane);
-    pixel.inverse_partition = R::load(at + partition_plane * plane);
+    pixel.mean = load(mean_plane);
+    pixel.peak = load(peak_plane);
+    pixel.inverse_partition = load(partition_plane);
   } else {
-    typename R::IntVector index;
-    __builtin_memcpy(&index, at + index_plane * plane, sizeof(index));
-    pixel.seen = {index == typename R::Int(face)};
+    pixel.seen = {(typename R::IntVector)load(index_plane).v == typename R::Int(face)};
   }
   return pixel;
 }
@@ -276,14 +310,14 @@ HOST_DEVICE PixelGradient<Real<T>> load_pixel(const T* at, int64_t plane, int64_
 template <Color mode, typename T>
 void gather(FaceGradient<Real<T>>& gradient, const Face<T>& face, int64_t index, const T* textures,
             const Parameters<T>& p, Centers<T> centers, const T* planes) {
-  const int64_t stride = p.width + Lanes<T>::count, plane = stride * p.height;
-  for (int y = face.first_row; y < face.end_row; ++y) {
-    const Real<T> center_y(centers.y[y]);
-    for (int x = face.first_column; x < face.end_column; x += Lanes<T>::count) {
-      auto c = cover(face, p, Real<T>::load(centers.x + x), center_y);
+  const int64_t stride = p.width + Lanes<T>::count, plane = stride * (p.height + block_rows);
+  for (int y = face.first_row; y < face.end_row; y += block_rows) {
+    const Real<T> center_y = block_y(centers, y);
+    for (int x = face.first_column; x < face.end_column; x += block_columns<T>) {
+      auto c = cover(face, p, block_x(centers, x), center_y);
       if (!any(c.support)) continue;
       attenuate(c);
-      const auto pixel = load_pixel<mode>(planes + y * stride + x, plane, index);
+      const auto pixel = load_pixel<mode>(planes + y * stride + x, stride, plane, index);
       accumulate_gradient<mode>(gradient, face, textures, c, pixel, p);
     }
   }

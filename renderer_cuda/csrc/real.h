@@ -13,8 +13,9 @@
 #define HOST_DEVICE inline __attribute__((always_inline))
 #endif
 
-#if !defined(__CUDACC__) || !defined(__CUDA_ARCH__)
 #include <cmath>
+#if !defined(__CUDACC__) && defined(__AVX__)
+#include <immintrin.h>
 #endif
 
 namespace renderer {
@@ -50,24 +51,44 @@ HOST_DEVICE double logarithm(double a) { return std::log(a); }
 
 #if !defined(__CUDACC__)
 
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define RENDERER_HAS_SHUFFLE 1
+#endif
+#endif
+
 // ---- N numbers at once (compiler vector extensions of GCC and Clang) ---------------------------
 
-// The vector types spelled out: inside of a template GCC takes a vector of T for T itself.
+// The vector types spelled out: inside of a template GCC takes a vector of T for T itself. `join`
+// and the two halves are one instruction each where the compiler knows how to shuffle.
 template <typename T, int N> struct VectorOf;
 template <> struct VectorOf<float, 8> {
   typedef int32_t Int;
   typedef float Floats __attribute__((vector_size(32)));
+  typedef float Half __attribute__((vector_size(16)));
   typedef int32_t Ints __attribute__((vector_size(32)));
+#if RENDERER_HAS_SHUFFLE
+  static HOST_DEVICE Floats join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
+  static HOST_DEVICE Half low(Floats a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3); }
+  static HOST_DEVICE Half high(Floats a) { return __builtin_shufflevector(a, a, 4, 5, 6, 7); }
+#endif
 };
 template <> struct VectorOf<double, 4> {
   typedef int64_t Int;
   typedef double Floats __attribute__((vector_size(32)));
+  typedef double Half __attribute__((vector_size(16)));
   typedef int64_t Ints __attribute__((vector_size(32)));
+#if RENDERER_HAS_SHUFFLE
+  static HOST_DEVICE Floats join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3); }
+  static HOST_DEVICE Half low(Floats a) { return __builtin_shufflevector(a, a, 0, 1); }
+  static HOST_DEVICE Half high(Floats a) { return __builtin_shufflevector(a, a, 2, 3); }
+#endif
 };
 
 template <typename T, int N>
 struct Pack {
   using Vector = typename VectorOf<T, N>::Floats;
+  using Half = typename VectorOf<T, N>::Half;
   using Int = typename VectorOf<T, N>::Int;
   using IntVector = typename VectorOf<T, N>::Ints;
   Vector v;
@@ -82,6 +103,40 @@ struct Pack {
     return out;
   }
   HOST_DEVICE void store(T* address) const { __builtin_memcpy(address, &v, sizeof(Vector)); }
+
+  // The first half of the lanes at one address and the second half at another.
+  static HOST_DEVICE Pack load(const T* low, const T* high) {
+    Half a, b;
+    __builtin_memcpy(&a, low, sizeof(Half));
+    __builtin_memcpy(&b, high, sizeof(Half));
+    return join(a, b);
+  }
+  HOST_DEVICE void store(T* low, T* high) const {
+    const Half a = low_half(), b = high_half();
+    __builtin_memcpy(low, &a, sizeof(Half));
+    __builtin_memcpy(high, &b, sizeof(Half));
+  }
+#if RENDERER_HAS_SHUFFLE
+  static HOST_DEVICE Vector join(Half a, Half b) { return VectorOf<T, N>::join(a, b); }
+  HOST_DEVICE Half low_half() const { return VectorOf<T, N>::low(v); }
+  HOST_DEVICE Half high_half() const { return VectorOf<T, N>::high(v); }
+#else
+  static HOST_DEVICE Vector join(Half a, Half b) {
+    Vector out;
+    for (int i = 0; i < N / 2; ++i) out[i] = a[i], out[i + N / 2] = b[i];
+    return out;
+  }
+  HOST_DEVICE Half low_half() const {
+    Half out;
+    for (int i = 0; i < N / 2; ++i) out[i] = v[i];
+    return out;
+  }
+  HOST_DEVICE Half high_half() const {
+    Half out;
+    for (int i = 0; i < N / 2; ++i) out[i] = v[i + N / 2];
+    return out;
+  }
+#endif
 
   HOST_DEVICE Pack& operator+=(Pack b) { v += b.v; return *this; }
   HOST_DEVICE Pack& operator*=(Pack b) { v *= b.v; return *this; }
@@ -126,20 +181,22 @@ HOST_DEVICE Pack<T, N> absolute(Pack<T, N> a) {
 
 template <typename T, int N>
 HOST_DEVICE bool any(PackMask<T, N> mask) {
+#if defined(__AVX__)
+  return _mm256_movemask_ps((__m256)mask.v) != 0;
+#else
   typedef typename VectorOf<double, 4>::Ints Words;
   const Words words = (Words)mask.v;
   return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
+#endif
 }
 
-// The sum of the lanes, by halves, always in the same order.
+// The sum of the lanes: first the two halves, then one after the other, always in the same order.
 template <typename T, int N>
 HOST_DEVICE T lane_sum(Pack<T, N> a) {
-  T part[N];
-  a.store(part);
-  for (int half = N / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) part[i] += part[i + half];
-  }
-  return part[0];
+  const typename Pack<T, N>::Half both = a.low_half() + a.high_half();
+  T sum = both[0];
+  for (int i = 1; i < N / 2; ++i) sum += both[i];
+  return sum;
 }
 
 // exp(x) for x <= 0, the only arguments the softmax and the sigmoid have in log space.

@@ -1,0 +1,115 @@
+"""Ambient and directional light on coloured faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recon.meshes import face_normals
+
+
+class Lighting(nn.Module):
+    """Multiplies colours by ambient light plus one directional light on flat faces (Lambert).
+
+    shaded = color * (ambient + directional * max(0, normal . direction))
+
+    The product is taken on sRGB values as they are, not in linear light, as SoftRas and NMR do; it
+    is physically wrong and is what their images and ours look like. Nothing is clamped: with
+    ambient + directional <= 1 the result stays in [0, 1].
+
+    Args:
+        ambient: intensity of the light from everywhere, >= 0.
+        directional: intensity of the light from `direction`, >= 0.
+        direction: world vector (3) towards the light, of any length > 0.
+        two_sided: use the normal on the side which the eye sees, so that the winding of a face does
+            not matter; needs `eye` in the call. Otherwise the normal given by the winding is used,
+            as in SoftRas.
+
+    Raises:
+        ValueError: a negative or non-finite intensity, or a bad direction.
+    """
+
+    direction: Tensor
+
+    def __init__(
+        self,
+        ambient: float = 0.5,
+        directional: float = 0.5,
+        direction: Sequence[float] = (0.0, 1.0, 0.0),
+        two_sided: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in (("ambient", ambient), ("directional", directional)):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+        length = math.hypot(*direction)
+        if len(direction) != 3 or not (math.isfinite(length) and length > 0):
+            raise ValueError(f"direction must be a finite vector (3) > 0, got {tuple(direction)}")
+        self.ambient, self.directional, self.two_sided = ambient, directional, two_sided
+        unit = torch.tensor([value / length for value in direction])
+        self.register_buffer("direction", unit, persistent=False)  # a setting, not a weight
+
+    def forward(
+        self, face_vertices: Tensor, face_textures: Tensor, eye: Tensor | None = None
+    ) -> Tensor:
+        """Shades colours; differentiable in vertices and colours.
+
+        Args:
+            face_vertices: [B, F, 3, 3] corners in world coordinates.
+            face_textures: [B, F, K, 3] colours on every face (K = 3 corners, or texels), or
+                [B, F, 3], one colour per face; sRGB in [0, 1].
+            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
+
+        Returns:
+            [B, F, K, 3] shaded colours, with K = 3 corners for one colour per face.
+
+        Raises:
+            ValueError: shapes disagree, or `eye` is missing.
+        """
+        _require_faces(face_vertices, face_textures)
+        normals = face_normals(face_vertices)
+        if self.two_sided:
+            normals = _towards(normals, face_vertices, eye)
+        cosine = (normals * self.direction.to(normals.dtype)).sum(-1).clamp(min=0)
+        light = self.ambient + self.directional * cosine
+        return corner_colors(face_textures) * light[:, :, None, None]
+
+
+def corner_colors(face_textures: Tensor) -> Tensor:
+    """Gives the three corners of a face its one colour: [B, F, 3] -> [B, F, 3, 3].
+
+    Colours which already are [B, F, K, 3] are returned as they are.
+    """
+    if face_textures.dim() == 3:
+        return face_textures[:, :, None, :].expand(-1, -1, 3, -1)
+    return face_textures
+
+
+def _towards(normals: Tensor, face_vertices: Tensor, eye: Tensor | None) -> Tensor:
+    """Turns normals round where they point away from the eye."""
+    if eye is None or eye.shape != (len(normals), 3):
+        actual = None if eye is None else tuple(eye.shape)
+        raise ValueError(f"eye must have shape [{len(normals)}, 3] when two_sided, got {actual}")
+    sight = face_vertices[:, :, 0] - eye.to(normals.dtype)[:, None]
+    away = (normals * sight).sum(-1, keepdim=True) > 0
+    return torch.where(away, -normals, normals)
+
+
+def _require_faces(face_vertices: Tensor, face_textures: Tensor) -> None:
+    if face_vertices.dim() != 4 or face_vertices.shape[2:] != (3, 3):
+        raise ValueError(
+            f"face_vertices must have shape [B, F, 3, 3], got {tuple(face_vertices.shape)}"
+        )
+    if (
+        face_textures.dim() not in (3, 4)
+        or face_textures.shape[:2] != face_vertices.shape[:2]
+        or face_textures.shape[-1] != 3
+    ):
+        batch, faces = face_vertices.shape[:2]
+        raise ValueError(
+            f"face_textures must have shape [{batch}, {faces}, K, 3] or [{batch}, {faces}, 3], "
+            f"got {tuple(face_textures.shape)}"
+        )

@@ -1,0 +1,166 @@
+"""The renderer: cameras, lighting and the soft rasterizer in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recon.cameras import Cameras, as_image_size
+from recon.lighting import Lighting, corner_colors
+from recon.meshes import gather_faces
+from renderer_cuda import soft_rasterize, soft_silhouette
+
+
+class SoftRenderer(nn.Module):
+    """Renders batches of meshes of one topology softly, each from its own camera.
+
+    It holds settings only; viewpoints are arguments of every call. Half-precision inputs are
+    rendered in float32, under autocast too.
+
+    Args:
+        image_size: (height, width) in pixels; an int means square.
+        sigma: edge softness, squared NDC units.
+        gamma: temperature of the depth softmax, in normalised depth.
+        distance: "euclidean", or another distance the rasterizer offers.
+        alpha: how coverages make alpha, "product" by default.
+        color: how faces blend, "softmax" or "hard".
+        texture: what `face_textures` holds; "vertex" is the colours of the three corners.
+        dist_eps: coverage below which a face does not reach a pixel.
+        eps: weight of the background in the softmax, as exp(eps / gamma).
+        near: nearest view depth with colour, object units.
+        far: farthest view depth with colour, object units.
+        background: colour (3) behind everything, sRGB in [0, 1].
+        double_sided: draw faces which turn their back too.
+        anti_aliasing: renders this many times larger and averages; 1 is off.
+        lighting: shades the colours in `forward`; None leaves them as they are.
+
+    Raises:
+        ValueError: a bad `image_size` or `anti_aliasing`; the rasterizer checks the others when it
+            is called.
+    """
+
+    def __init__(
+        self,
+        image_size: int | Sequence[int] = 64,
+        sigma: float = 1e-5,
+        gamma: float = 1e-4,
+        distance: str = "euclidean",
+        alpha: str = "product",
+        color: str = "softmax",
+        texture: str = "vertex",
+        dist_eps: float = 1e-4,
+        eps: float = 1e-3,
+        near: float = 1.0,
+        far: float = 100.0,
+        background: Sequence[float] = (0.0, 0.0, 0.0),
+        double_sided: bool = True,
+        anti_aliasing: int = 1,
+        lighting: Lighting | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(anti_aliasing, int) or anti_aliasing < 1:
+            raise ValueError(f"anti_aliasing must be an int >= 1, got {anti_aliasing}")
+        self.image_size = as_image_size(image_size)
+        self.sigma, self.gamma, self.dist_eps, self.eps = sigma, gamma, dist_eps, eps
+        self.distance, self.alpha, self.color, self.texture = distance, alpha, color, texture
+        self.near, self.far = near, far
+        self.background = tuple(background)
+        self.double_sided, self.anti_aliasing, self.lighting = double_sided, anti_aliasing, lighting
+
+    def forward(
+        self,
+        vertices: Tensor,
+        faces: Tensor,
+        face_textures: Tensor,
+        cameras: Cameras,
+        sigma: float | None = None,
+        gamma: float | None = None,
+    ) -> Tensor:
+        """Renders colour and soft alpha.
+
+        Args:
+            vertices: [B, V, 3] world coordinates, object units.
+            faces: [F, 3] int64.
+            face_textures: [B, F, 3, 3] colours of the corners, or [B, F, 3], one per face; sRGB.
+            cameras: B cameras.
+            sigma: used instead of the renderer's own, for schedules.
+            gamma: likewise.
+
+        Returns:
+            rgba [B, 4, H, W], row 0 on top.
+
+        Raises:
+            ValueError: shapes disagree.
+        """
+        vertices = _at_least_float32(vertices)
+        projected = self._project(vertices, faces, cameras)
+        textures = corner_colors(face_textures.to(vertices.dtype))
+        if self.lighting is not None:
+            textures = self.lighting(gather_faces(vertices, faces), textures, cameras.eye())
+        rgba = soft_rasterize(
+            projected,
+            textures,
+            self._raster_size,
+            sigma=self.sigma if sigma is None else sigma,
+            gamma=self.gamma if gamma is None else gamma,
+            distance=self.distance,
+            alpha=self.alpha,
+            color=self.color,
+            texture=self.texture,
+            dist_eps=self.dist_eps,
+            eps=self.eps,
+            near=self.near,
+            far=self.far,
+            background=self.background,
+            double_sided=self.double_sided,
+        )
+        return self._average(rgba)
+
+    def silhouette(
+        self, vertices: Tensor, faces: Tensor, cameras: Cameras, sigma: float | None = None
+    ) -> Tensor:
+        """Renders soft silhouettes alone, without any work on colour.
+
+        Args:
+            vertices: [B, V, 3] world coordinates, object units.
+            faces: [F, 3] int64.
+            cameras: B cameras.
+            sigma: used instead of the renderer's own, for schedules.
+
+        Returns:
+            alpha [B, H, W] in [0, 1], row 0 on top.
+
+        Raises:
+            ValueError: shapes disagree.
+        """
+        alpha = soft_silhouette(
+            self._project(_at_least_float32(vertices), faces, cameras),
+            self._raster_size,
+            sigma=self.sigma if sigma is None else sigma,
+            distance=self.distance,
+            alpha=self.alpha,
+            dist_eps=self.dist_eps,
+        )
+        return self._average(alpha[:, None]).squeeze(1)
+
+    def extra_repr(self) -> str:
+        """Shows the size and the softness in the printed module."""
+        return f"image_size={self.image_size}, sigma={self.sigma}, gamma={self.gamma}"
+
+    @property
+    def _raster_size(self) -> tuple[int, int]:
+        height, width = self.image_size
+        return height * self.anti_aliasing, width * self.anti_aliasing
+
+    def _project(self, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tensor:
+        return gather_faces(cameras.project(vertices, self.image_size), faces)
+
+    def _average(self, image: Tensor) -> Tensor:
+        return F.avg_pool2d(image, self.anti_aliasing) if self.anti_aliasing > 1 else image
+
+
+def _at_least_float32(vertices: Tensor) -> Tensor:
+    return vertices.float() if vertices.dtype in (torch.float16, torch.bfloat16) else vertices

@@ -1,0 +1,82 @@
+"""The contact sheet and the mesh files: the right object, the right view, readable again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation import MeshPredictor
+from recon.gallery import CAPTION, CELL, GAP, make_examples, pick_objects, save_examples, shaded
+from recon.meshes import icosphere, load_mesh
+
+
+class Ellipsoid(nn.Module):
+    """Predicts the mean shape of the airplanes of the generated data, whatever it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sphere = icosphere(2)
+        self.register_buffer("faces", sphere.faces)
+        self.register_buffer("shape", sphere.vertices * torch.tensor([0.44, 0.14, 0.27]))
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.shape.expand(len(image), -1, -1)
+
+
+@pytest.fixture(scope="module")
+def data(shapes_file: Path) -> MultiViewDataset:
+    return MultiViewDataset(shapes_file, "test")
+
+
+def test_objects_are_picked_in_turn_from_all_categories(data: MultiViewDataset) -> None:
+    picked = [data.ids[index] for index in pick_objects(data, 5)]
+    assert picked == [
+        f"test-{name}" for name in ("airplane-0", "lamp-0", "table-0", "airplane-1", "lamp-1")
+    ]
+    assert len(pick_objects(data, 100)) == 6
+
+
+def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
+    top = CAPTION + row * (CELL + CAPTION + GAP) + CAPTION
+    left = GAP + column * (CELL + GAP)
+    return sheet[top : top + CELL, left : left + CELL]
+
+
+def test_the_sheet_shows_the_same_object_from_the_same_side(
+    data: MultiViewDataset, tmp_path: Path
+) -> None:
+    examples = make_examples(MeshPredictor(Ellipsoid()), data, [0, 1])
+    paths = save_examples(tmp_path, examples)
+    sheet = np.asarray(Image.open(paths[0])).astype(float)
+    shown = [cell(sheet, 0, column).min(axis=2) < 240 for column in range(5)]
+    for prediction, truth in ((1, 0), (1, 3), (2, 4)):
+        both = (shown[prediction] & shown[truth]).sum()
+        assert both / (shown[prediction] | shown[truth]).sum() > 0.75
+    different = (shown[1] & shown[2]).sum() / (shown[1] | shown[2]).sum()
+    assert different < 0.75  # the two views are not the same picture
+
+
+def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> None:
+    examples = make_examples(MeshPredictor(Ellipsoid()), data, [0])
+    (_, path) = save_examples(tmp_path, examples)
+    assert path == tmp_path / "meshes" / "airplane_test-airplane-0.obj"
+    mesh = load_mesh(path)
+    assert torch.allclose(mesh.vertices, examples[0].mesh.vertices, atol=1e-6)
+    assert torch.equal(mesh.faces, examples[0].mesh.faces)
+    assert examples[0].caption.startswith("airplane: airplane 0   IoU ")
+
+
+def test_a_shaded_mesh_is_solid_and_has_light_and_dark_sides(data: MultiViewDataset) -> None:
+    example = make_examples(MeshPredictor(Ellipsoid()), data, [0])[0]
+    (rgba, _) = shaded(example.mesh, example.cameras, 64)
+    inside = rgba[3] > 0.99
+    assert int(inside.sum()) > 100
+    brightness = rgba[0][inside]
+    assert float(brightness.max() - brightness.min()) > 0.1

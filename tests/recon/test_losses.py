@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from recon.losses import FlattenLoss, LaplacianLoss, silhouette_iou_loss
+from recon.meshes import icosphere
+
+CUBE_VERTICES = torch.tensor(
+    [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)], dtype=torch.float64
+)
+CUBE_FACES = torch.tensor(
+    [
+        face
+        for a, b, c, d in (
+            (0, 1, 3, 2),
+            (4, 6, 7, 5),
+            (0, 4, 5, 1),
+            (2, 3, 7, 6),
+            (0, 2, 6, 4),
+            (1, 5, 7, 3),
+        )
+        for face in ((a, b, c), (a, c, d))
+    ]
+)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def jittered_sphere(subdivisions: int = 1, batch: int = 2, size: float = 0.2) -> Tensor:
+    sphere = icosphere(subdivisions).vertices.double()
+    return sphere + size * (random(batch, *sphere.shape) - 0.5)
+
+
+# --- Silhouette IoU -------------------------------------------------------------------------------
+
+
+def test_iou_loss_of_hand_made_images() -> None:
+    mask = torch.zeros(1, 4, 4)
+    mask[0, :2] = 1
+    shifted = mask.roll(1, dims=1)
+    # intersection 4, union 12
+    assert silhouette_iou_loss(shifted, mask).item() == pytest.approx(1 - 4 / 12)
+    assert silhouette_iou_loss(mask, mask.bool()).item() == pytest.approx(0, abs=1e-6)
+    assert silhouette_iou_loss(1 - mask, mask).item() == 1
+    # soft: sum(a m) = 8 * 0.5, sum(a + m - a m) = 8
+    assert silhouette_iou_loss(0.5 * mask, mask).item() == pytest.approx(0.5)
+
+
+def test_iou_loss_is_a_mean_over_images_and_not_over_pooled_pixels() -> None:
+    alpha, mask = random(3, 5, 7), random(3, 5, 7, seed=1) > 0.7
+    single = [silhouette_iou_loss(alpha[i : i + 1], mask[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(silhouette_iou_loss(alpha, mask), torch.stack(single).mean())
+    i, u = (alpha * mask).sum((1, 2)), (alpha + mask - alpha * mask).sum((1, 2))
+    torch.testing.assert_close(silhouette_iou_loss(alpha, mask), (1 - i / (u + 1e-6)).mean())
+    assert not torch.isclose(silhouette_iou_loss(alpha, mask), 1 - i.sum() / u.sum())
+
+
+def test_iou_loss_of_empty_images_is_one_with_a_finite_gradient() -> None:
+    alpha = torch.zeros(2, 3, 3, requires_grad=True)
+    loss = silhouette_iou_loss(alpha, torch.zeros(2, 3, 3))
+    assert loss.item() == 1
+    assert torch.isfinite(torch.autograd.grad(loss, alpha)[0]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["soft", "binary", "saturated"]))
+def test_iou_loss_lies_in_zero_one(seed: int, kind: str) -> None:
+    alpha, mask = random(2, 6, 5, seed=seed).float(), random(2, 6, 5, seed=seed + 1) > 0.5
+    if kind != "soft":
+        alpha = mask.float() if kind == "saturated" else (alpha > 0.5).float()
+    assert 0 <= silhouette_iou_loss(alpha, mask).item() <= 1
+
+
+def test_iou_loss_passes_gradcheck_and_bfloat16_is_summed_in_float32() -> None:
+    mask = random(2, 4, 3, seed=1) > 0.5
+    alpha = random(2, 4, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a: silhouette_iou_loss(a, mask), (alpha,))
+    large = torch.ones(1, 64, 64, dtype=torch.bfloat16)
+    large[0, 0, 0] = 0  # 4095 is not a bfloat16
+    assert silhouette_iou_loss(large, torch.ones(1, 64, 64)).item() == pytest.approx(1 / 4096)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "mask"), [((2, 4, 4), (2, 4, 5)), ((4, 4), (4, 4)), ((0, 4, 4), (0, 4, 4))]
+)
+def test_iou_loss_refuses_bad_shapes(alpha: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="alpha and mask must have one shape"):
+        silhouette_iou_loss(torch.zeros(alpha), torch.zeros(mask))
+
+
+# --- Laplacian ------------------------------------------------------------------------------------
+
+
+def dense_laplacian(faces: Tensor, num_vertices: int) -> Tensor:
+    adjacency = torch.zeros(num_vertices, num_vertices, dtype=torch.float64)
+    for face in faces.tolist():
+        for i, j in combinations(face, 2):
+            adjacency[i, j] = adjacency[j, i] = 1
+    degree = adjacency.sum(1, keepdim=True)
+    return torch.diag((degree[:, 0] > 0).double()) - adjacency / degree.clamp(min=1)
+
+
+def test_laplacian_of_the_regular_icosahedron() -> None:
+    # The five neighbours of a unit vertex v average to v / sqrt(5).
+    mesh = icosphere(0)
+    loss = LaplacianLoss(mesh.faces, 12)(mesh.vertices[None].double())
+    assert loss.item() == pytest.approx(12 * (1 - 1 / math.sqrt(5)) ** 2, rel=1e-6)
+
+
+def test_laplacian_equals_a_dense_matrix() -> None:
+    mesh = icosphere(1)
+    vertices = jittered_sphere(1, batch=3)
+    matrix = dense_laplacian(mesh.faces, mesh.num_vertices)
+    module = LaplacianLoss(mesh.faces, mesh.num_vertices)
+    torch.testing.assert_close(module.laplacian(vertices), matrix @ vertices)
+    expected = (matrix @ vertices).square().sum((1, 2)).mean()
+    torch.testing.assert_close(module(vertices), expected)
+
+
+def test_laplacian_is_a_sum_over_vertices_and_a_mean_over_the_batch() -> None:
+    mesh = icosphere(1)
+    vertices = jittered_sphere(1, batch=1)
+    once = LaplacianLoss(mesh.faces, 42)(vertices)
+    torch.testing.assert_close(LaplacianLoss(mesh.faces, 42)(vertices.expand(4, -1, -1)), once)
+    two_faces = torch.cat((mesh.faces, mesh.faces + 42))
+    torch.testing.assert_close(LaplacianLoss(two_faces, 84)(vertices.repeat(1, 2, 1)), 2 * once)
+    torch.testing.assert_close(LaplacianLoss(mesh.faces, 42)(3 * vertices + 7), 9 * once)
+
+
+def test_laplacian_ignores_vertices_without_neighbours() -> None:
+    module = LaplacianLoss(torch.tensor([[0, 1, 2]]), 4)
+    vertices = random(1, 4, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(module(vertices), vertices)
+    assert torch.equal(gradient[0, 3], torch.zeros(3, dtype=torch.float64))
+    assert torch.isfinite(gradient).all()
+
+
+def test_laplacian_passes_gradcheck() -> None:
+    module = LaplacianLoss(icosphere(0).faces, 12)
+    assert torch.autograd.gradcheck(module, (jittered_sphere(0).requires_grad_(),))
+
+
+# --- Flatten --------------------------------------------------------------------------------------
+
+
+def test_flatten_of_a_cube_and_of_the_icosahedron() -> None:
+    # Cube: 12 edges at a right angle give (0 + 1)^2 each, 6 diagonals are flat.
+    assert FlattenLoss(CUBE_FACES)(CUBE_VERTICES[None]).item() == pytest.approx(12, rel=1e-5)
+    # Icosahedron: 30 edges, cos of the dihedral angle -sqrt(5) / 3.
+    mesh = icosphere(0)
+    expected = 30 * (1 - math.sqrt(5) / 3) ** 2
+    loss = FlattenLoss(mesh.faces)(mesh.vertices[None].double())
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_flatten_of_a_plane_is_zero_and_has_no_gradient() -> None:
+    grid = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
+    flat = torch.cat((grid, 0.3 * grid[:, :1] - 0.7 * grid[:, 1:]), dim=1) + 0.1
+    corner = torch.tensor([4 * i + j for i in range(3) for j in range(3)])[:, None]
+    faces = torch.cat((corner + torch.tensor([0, 4, 1]), corner + torch.tensor([1, 4, 5])))
+    flat = flat[None].requires_grad_()
+    loss = FlattenLoss(faces)(flat)
+    assert loss.item() == pytest.approx(0, abs=1e-9)
+    assert torch.autograd.grad(loss, flat)[0].abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("angle", [30.0, 90.0, 150.0, 180.0])
+def test_flatten_of_a_hinge(angle: float) -> None:
+    theta = math.radians(angle)
+    # v2 and v3 lie at different places along the edge, which must not matter.
+    wing = [0.2, 0.5 * math.cos(theta), 0.5 * math.sin(theta)]
+    vertices = torch.tensor([[[0, 0, 0], [1, 0, 0], [0.7, 0.8, 0], wing]], dtype=torch.float64)
+    module = FlattenLoss(torch.tensor([[0, 1, 2], [0, 3, 1]]))
+    assert module.cosines(vertices).item() == pytest.approx(math.cos(theta), abs=1e-5)
+    assert module(vertices).item() == pytest.approx((math.cos(theta) + 1) ** 2, abs=1e-5)
+
+
+def test_flatten_equals_normals_of_face_pairs_found_by_search() -> None:
+    mesh = icosphere(1)
+    vertices = jittered_sphere(1, batch=1)
+    total = 0.0
+    corners = vertices[0][mesh.faces]
+    normals = torch.linalg.cross(
+        corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=1
+    )
+    normals = torch.nn.functional.normalize(normals, dim=1)
+    for f, g in combinations(range(mesh.num_faces), 2):
+        if len(set(mesh.faces[f].tolist()) & set(mesh.faces[g].tolist())) == 2:
+            total += (1 - float(normals[f] @ normals[g])) ** 2
+    assert FlattenLoss(mesh.faces)(vertices).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_flatten_is_a_mean_over_the_batch_and_passes_gradcheck() -> None:
+    module = FlattenLoss(icosphere(0).faces)
+    vertices = jittered_sphere(0)
+    mean = (module(vertices[:1]) + module(vertices[1:])) / 2
+    torch.testing.assert_close(module(vertices), mean)
+    assert torch.autograd.gradcheck(module, (vertices.requires_grad_(),))
+
+
+@pytest.mark.parametrize("collapse", ["all", "line", "edge", "needle"])
+def test_flatten_has_a_bounded_gradient_at_degenerate_triangles(collapse: str) -> None:
+    mesh = icosphere(1)
+    vertices = mesh.vertices.clone()
+    if collapse == "all":
+        vertices[:] = 0.3
+    elif collapse == "line":
+        vertices[:, 1:] = 0
+    elif collapse == "edge":
+        vertices[mesh.faces[0, 0]] = vertices[mesh.faces[0, 1]]
+    else:
+        vertices *= torch.tensor([1.0, 1e-7, 1e-7])
+    vertices = vertices[None].requires_grad_()
+    loss = FlattenLoss(mesh.faces)(vertices)
+    (gradient,) = torch.autograd.grad(loss, vertices)
+    assert torch.isfinite(loss)
+    # At most about 1 / sqrt(eps) = 1e3 per edge and end, and 12 edges touch a vertex.
+    assert gradient.abs().max() < 5e4
+
+
+# --- All ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("name", ["laplacian", "flatten"])
+def test_regularisers_give_the_same_bits_every_time(name: str) -> None:
+    mesh = icosphere(3)
+    module = FlattenLoss(mesh.faces) if name == "flatten" else LaplacianLoss(mesh.faces, 642)
+    vertices = jittered_sphere(3, batch=16).float().requires_grad_()
+
+    def evaluate() -> tuple[Tensor, Tensor]:
+        loss = module(vertices)
+        return loss, torch.autograd.grad(loss, vertices)[0]
+
+    first = evaluate()
+    for _ in range(5):
+        assert all(torch.equal(a, b) for a, b in zip(evaluate(), first, strict=True))
+
+
+def test_regularisers_keep_nothing_in_checkpoints_and_widen_half_precision() -> None:
+    mesh = icosphere(0)
+    for module in (LaplacianLoss(mesh.faces, 12), FlattenLoss(mesh.faces)):
+        assert module.state_dict() == {}
+        assert module(mesh.vertices[None].bfloat16()).dtype == torch.float32
+
+
+def test_regularisers_refuse_bad_input() -> None:
+    faces = icosphere(0).faces
+    with pytest.raises(ValueError, match="faces must index 11 vertices, got 11"):
+        LaplacianLoss(faces, 11)
+    with pytest.raises(ValueError, match=r"shape \[B, 12, 3\], got \(1, 13, 3\)"):
+        LaplacianLoss(faces, 12)(torch.zeros(1, 13, 3))
+    with pytest.raises(ValueError, match=r"at least 12, got \(1, 11, 3\)"):
+        FlattenLoss(faces)(torch.zeros(1, 11, 3))
+    with pytest.raises(ValueError, match=r"shape \[B, V, 3\], got \(12, 3\)"):
+        FlattenLoss(faces)(torch.zeros(12, 3))
+    for bad in (faces.int(), faces[:, :2], faces[:0]):
+        with pytest.raises(ValueError, match=r"faces must be \[F, 3\] int64"):
+            FlattenLoss(bad)
+    with pytest.raises(ValueError, match="indices >= 0, got -1"):
+        LaplacianLoss(faces - 1, 12)

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from recon.meshes import (
+    MESH_FORMATS,
+    Mesh,
+    edges,
+    face_normals,
+    face_pairs_of_edges,
+    gather_faces,
+    gather_rows,
+    icosphere,
+    load_mesh,
+    normalize_vertices,
+    save_mesh,
+    scatter_rows,
+)
+
+TETRAHEDRON = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# --- Mesh -----------------------------------------------------------------------------------------
+
+
+def test_mesh_counts_and_colors() -> None:
+    mesh = Mesh(torch.zeros(4, 3), TETRAHEDRON, torch.full((4, 3), 0.5))
+    assert (mesh.num_vertices, mesh.num_faces) == (4, 4)
+    assert mesh.to("cpu").face_colors is not None
+
+
+@pytest.mark.parametrize(
+    ("vertices", "faces", "colors", "message"),
+    [
+        (torch.zeros(4, 2), TETRAHEDRON, None, r"vertices must be a tensor of shape \[N, 3\]"),
+        (torch.zeros(4, 3).double(), TETRAHEDRON, None, "vertices must have dtype"),
+        (torch.zeros(4, 3), TETRAHEDRON.int(), None, "faces must have dtype"),
+        (torch.zeros(3, 3), TETRAHEDRON, None, r"indices in \[0, 2\], got 0 to 3"),
+        (torch.zeros(4, 3), TETRAHEDRON - 1, None, "got -1 to 2"),
+        (torch.zeros(4, 3), TETRAHEDRON[:0], None, "faces must have at least one row"),
+        (torch.full((4, 3), torch.nan), TETRAHEDRON, None, "vertices must be finite"),
+        (torch.zeros(4, 3), TETRAHEDRON, torch.zeros(3, 3), "one row per face"),
+        (torch.zeros(4, 3), TETRAHEDRON, torch.full((4, 3), 2.0), r"lie in \[0, 1\]"),
+        (torch.zeros(4, 3), TETRAHEDRON, torch.full((4, 3), torch.nan), r"lie in \[0, 1\]"),
+    ],
+)
+def test_bad_meshes_are_refused(
+    vertices: Tensor, faces: Tensor, colors: Tensor | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Mesh(vertices, faces, colors)
+
+
+# --- Gathering ------------------------------------------------------------------------------------
+
+
+def test_gather_faces_equals_indexing_and_so_does_its_gradient() -> None:
+    vertices = random(3, 4, 5).requires_grad_()
+    weight = random(3, 4, 3, 5, seed=1)
+    gathered, indexed = gather_faces(vertices, TETRAHEDRON), vertices[:, TETRAHEDRON]
+    assert torch.equal(gathered, indexed)
+    actual = torch.autograd.grad((gathered * weight).sum(), vertices)[0]
+    expected = torch.autograd.grad((indexed * weight).sum(), vertices)[0]
+    torch.testing.assert_close(actual, expected)
+
+
+def test_gather_and_scatter_pass_gradcheck_twice() -> None:
+    index = torch.tensor([2, 0, 0, 3, 2])
+    values, rows = random(4, 2).requires_grad_(), random(5, 2).requires_grad_()
+    for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+        assert check(lambda x: gather_rows(x, index), (values,))
+        assert check(lambda x: scatter_rows(x, index, 4), (rows,))
+
+
+def test_scatter_is_the_transpose_of_gather() -> None:
+    index = torch.tensor([1, 1, 4, 0])
+    values, rows = random(5, 3), random(4, 3, seed=1)
+    left = (gather_rows(values, index) * rows).sum()
+    torch.testing.assert_close(left, (values * scatter_rows(rows, index, 5)).sum())
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_gradient_of_gather_is_the_same_bits_every_time() -> None:
+    # Few vertices and many faces, where the gradient of plain indexing differs from run to run.
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.randint(0, 12, (100_000, 3), generator=generator)
+    weight = torch.randn(1, 100_000, 3, 3, generator=generator).exp()
+    vertices = torch.zeros(1, 12, 3, requires_grad=True)
+
+    def gradient() -> Tensor:
+        return torch.autograd.grad((gather_faces(vertices, faces) * weight).sum(), vertices)[0]
+
+    first = gradient()
+    assert all(torch.equal(gradient(), first) for _ in range(10))
+
+
+def test_bad_gathers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"vertices must have shape \[B, V, C\]"):
+        gather_faces(torch.zeros(4, 3), TETRAHEDRON)
+    with pytest.raises(ValueError, match=r"faces must have shape \[F, 3\]"):
+        gather_faces(torch.zeros(1, 4, 3), TETRAHEDRON[0])
+    with pytest.raises(ValueError, match=r"dtype torch.int64, got torch.int32"):
+        gather_rows(torch.zeros(4, 3), TETRAHEDRON.int())
+    with pytest.raises(ValueError, match=r"values must have shape \[N, C\]"):
+        gather_rows(torch.zeros(1, 4, 3), TETRAHEDRON)
+    with pytest.raises(ValueError, match=r"rows must have shape \[M, C\]"):
+        scatter_rows(torch.zeros(4, 3), torch.zeros(3, dtype=torch.int64), 4)
+
+
+# --- Normals --------------------------------------------------------------------------------------
+
+
+def test_face_normals_of_a_hand_made_triangle_and_of_a_tiny_one() -> None:
+    triangle = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    for scale in (1.0, 1e-6):
+        torch.testing.assert_close(face_normals(triangle * scale), torch.tensor([0.0, 0.0, 1.0]))
+    torch.testing.assert_close(face_normals(triangle.flip(0)), torch.tensor([0.0, 0.0, -1.0]))
+
+
+def test_face_normals_are_differentiable_and_safe_without_area() -> None:
+    assert torch.autograd.gradcheck(face_normals, (random(3, 3, 3).requires_grad_(),))
+    flat = torch.ones(1, 3, 3, requires_grad=True)
+    normals = face_normals(flat)
+    assert torch.equal(normals, torch.zeros(1, 3))
+    assert torch.equal(torch.autograd.grad(normals.sum(), flat)[0], torch.zeros(1, 3, 3))
+
+
+# --- Topology -------------------------------------------------------------------------------------
+
+
+def test_edges_and_pairs_of_a_tetrahedron() -> None:
+    assert edges(TETRAHEDRON).tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    pairs, quads = face_pairs_of_edges(TETRAHEDRON)
+    assert len(pairs) == 6
+    assert quads[0].tolist() == [0, 1, 2, 3]
+    assert pairs[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("subdivisions", [0, 1, 2])
+def test_every_edge_of_a_sphere_joins_two_faces(subdivisions: int) -> None:
+    faces = icosphere(subdivisions).faces
+    pairs, quads = face_pairs_of_edges(faces)
+    assert torch.equal(quads[:, :2], edges(faces))
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+    for (f, g), (v0, v1, v2, v3) in zip(pairs.tolist(), quads.tolist(), strict=True):
+        assert set(faces[f].tolist()) == {v0, v1, v2}
+        assert set(faces[g].tolist()) == {v0, v1, v3}
+
+
+def test_boundary_nonmanifold_and_degenerate_edges_have_no_pair() -> None:
+    strip = torch.tensor([[0, 1, 2], [2, 1, 3]])
+    assert face_pairs_of_edges(strip)[1].tolist() == [[1, 2, 0, 3]]
+    fin = torch.cat((strip, torch.tensor([[1, 2, 4]])))
+    assert len(face_pairs_of_edges(fin)[0]) == 0
+    degenerate = torch.tensor([[0, 0, 1]])
+    assert edges(degenerate).tolist() == [[0, 1]]
+    assert len(face_pairs_of_edges(degenerate)[0]) == 0
+
+
+# --- Icosphere ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subdivisions", [0, 1, 2, 3, 4])
+def test_icosphere_is_a_closed_outward_sphere_of_the_stated_size(subdivisions: int) -> None:
+    mesh = icosphere(subdivisions)
+    assert mesh.num_vertices == 10 * 4**subdivisions + 2
+    assert mesh.num_faces == 20 * 4**subdivisions
+    torch.testing.assert_close(mesh.vertices.norm(dim=1), torch.ones(mesh.num_vertices))
+    # Euler: V - E + F = 2, and every edge belongs to exactly two faces, in opposite directions.
+    assert mesh.num_vertices - len(edges(mesh.faces)) + mesh.num_faces == 2
+    assert len(face_pairs_of_edges(mesh.faces)[0]) == len(edges(mesh.faces))
+    directed = torch.cat([mesh.faces[:, [i, (i + 1) % 3]] for i in range(3)])
+    assert len(torch.unique(directed, dim=0)) == len(directed)
+    corners = mesh.vertices[mesh.faces]
+    assert ((face_normals(corners) * corners.mean(1)).sum(1) > 0.7).all()
+    assert len(torch.unique(mesh.vertices, dim=0)) == mesh.num_vertices
+
+
+def test_icosphere_is_deterministic_symmetric_and_nearly_uniform() -> None:
+    mesh = icosphere(3)
+    again = icosphere(3)
+    assert torch.equal(mesh.vertices, again.vertices)
+    assert torch.equal(mesh.faces, again.faces)
+    mirrored = torch.unique(mesh.vertices * torch.tensor([-1.0, 1.0, 1.0]) + 0.0, dim=0)
+    torch.testing.assert_close(mirrored, torch.unique(mesh.vertices + 0.0, dim=0), atol=0, rtol=0)
+    ends = mesh.vertices[edges(mesh.faces)]
+    lengths = (ends[:, 0] - ends[:, 1]).norm(dim=1)
+    assert lengths.max() / lengths.min() < 1.3
+
+
+@pytest.mark.parametrize("subdivisions", [-1, 8])
+def test_icosphere_refuses_bad_subdivisions(subdivisions: int) -> None:
+    with pytest.raises(ValueError, match="subdivisions must lie in"):
+        icosphere(subdivisions)
+
+
+# --- Normalisation --------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(1e-3, 1e3), st.floats(-100, 100), st.integers(0, 100))
+def test_normalized_vertices_fill_the_unit_box(scale: float, shift: float, seed: int) -> None:
+    vertices = random(2, 9, 3, seed=seed)
+    result = normalize_vertices(vertices * scale + shift)
+    low, high = result.amin(1), result.amax(1)
+    torch.testing.assert_close(low, -high, atol=1e-9, rtol=0)
+    torch.testing.assert_close((high - low).amax(1), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(result, normalize_vertices(vertices), atol=1e-7, rtol=0)
+
+
+def test_normalization_refuses_a_point_and_infinity() -> None:
+    for vertices in (torch.ones(5, 3), torch.full((5, 3), torch.inf), torch.ones(0, 3)):
+        with pytest.raises(ValueError, match="vertices must"):
+            normalize_vertices(vertices)
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", MESH_FORMATS)
+def test_files_round_trip_exactly(tmp_path: Path, suffix: str) -> None:
+    mesh = icosphere(1)
+    mesh = Mesh(mesh.vertices * 0.0123 + 0.3, mesh.faces)
+    path = tmp_path / f"mesh{suffix}"
+    save_mesh(path, mesh)
+    loaded = load_mesh(path)
+    # STL stores no shared vertices, so compare the corners of the triangles.
+    assert torch.equal(loaded.vertices[loaded.faces], mesh.vertices[mesh.faces])
+    if suffix != ".stl":
+        assert torch.equal(loaded.faces, mesh.faces)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_load_triangulates_polygons_and_joins_parts(tmp_path: Path) -> None:
+    path = tmp_path / "quads.obj"
+    path.write_text(
+        "o a\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n"
+        "o b\nv 0 0 1\nv 1 0 1\nv 1 1 1\nf 5 6 7\n"
+    )
+    mesh = load_mesh(path)
+    assert mesh.num_faces == 3
+    corners = mesh.vertices[mesh.faces]
+    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=1)
+    assert float(area.norm(dim=1).sum() / 2) == pytest.approx(1.5)
+
+
+def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing\.obj"):
+        load_mesh(tmp_path / "missing.obj")
+    with pytest.raises(ValueError, match=r"must end in .*got mesh.xyz"):
+        load_mesh(tmp_path / "mesh.xyz")
+    with pytest.raises(ValueError, match=r"must end in .*got mesh.txt"):
+        save_mesh(tmp_path / "mesh.txt", icosphere(0))
+    with pytest.raises(FileNotFoundError, match=r"folder .*absent does not exist"):
+        save_mesh(tmp_path / "absent" / "mesh.obj", icosphere(0))
+
+
+@pytest.mark.parametrize("suffix", MESH_FORMATS)
+@pytest.mark.parametrize("content", [b"", b"garbage \x00\xff", b"v 0 0 0\nv 1 0 0\n"])
+def test_damaged_files_are_refused_by_name(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"cannot read .*damaged{suffix} as a mesh"):
+        load_mesh(path)
+
+
+def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import trimesh
+
+    def full_disk(self: object, file_obj: str, **options: object) -> None:
+        Path(file_obj).write_text("half a mesh")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(trimesh.Trimesh, "export", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        save_mesh(tmp_path / "mesh.obj", icosphere(0))
+    assert list(tmp_path.iterdir()) == []

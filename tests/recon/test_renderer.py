@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from recon.cameras import Cameras, shapenet_cameras
+from recon.lighting import Lighting
+from recon.meshes import gather_faces, icosphere
+from recon.renderer import SoftRenderer
+from renderer_cuda import soft_rasterize, soft_silhouette
+
+SPHERE = icosphere(1)
+FACES = SPHERE.faces
+
+
+def make_vertices(batch: int = 2, radius: float = 0.4) -> Tensor:
+    return (SPHERE.vertices * radius).expand(batch, -1, -1)
+
+
+def make_colors(batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(batch, len(FACES), 3, 3, generator=generator)
+
+
+def front() -> Cameras:
+    return Cameras.from_rows(torch.tensor([[0.0, 0.0, 2.732, 30.0]]))
+
+
+def test_silhouette_of_a_sphere_is_a_disc_of_the_right_size() -> None:
+    # The outline of a sphere of radius r at distance d has the tangent r / sqrt(d^2 - r^2).
+    sphere = icosphere(3)
+    renderer = SoftRenderer(64, sigma=1e-6)
+    alpha = renderer.silhouette(sphere.vertices[None] * 0.4, sphere.faces, front())[0]
+    radius = 0.4 / (2.732**2 - 0.4**2) ** 0.5 / torch.tan(torch.tensor(torch.pi / 12)) * 32
+    assert alpha.sum().item() == pytest.approx(torch.pi * radius.item() ** 2, rel=0.01)
+    torch.testing.assert_close(alpha, alpha.flip(0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(alpha, alpha.flip(1), atol=1e-3, rtol=0)
+
+
+def test_world_x_is_on_the_right_and_world_y_on_top() -> None:
+    renderer = SoftRenderer(16)
+    for axis, half in ((0, lambda a: a[:, 8:]), (1, lambda a: a[:8])):
+        vertices = make_vertices(1, 0.1).clone()
+        vertices[..., axis] += 0.4
+        alpha = renderer.silhouette(vertices, FACES, front())[0]
+        assert half(alpha).sum() == pytest.approx(alpha.sum().item())
+        assert alpha.sum() > 1
+
+
+def test_it_composes_projection_gathering_and_the_rasterizer() -> None:
+    cameras = shapenet_cameras([0, 5])
+    renderer = SoftRenderer((12, 18), sigma=1e-3, gamma=1e-2, dist_eps=1e-6, background=(0.2, 1, 0))
+    corners = gather_faces(cameras.project(make_vertices(), (12, 18)), FACES)
+    options: dict[str, Any] = {"sigma": 1e-3, "dist_eps": 1e-6}
+    alpha = renderer.silhouette(make_vertices(), FACES, cameras)
+    torch.testing.assert_close(alpha, soft_silhouette(corners, (12, 18), **options))
+    rgba = renderer(make_vertices(), FACES, make_colors(), cameras)
+    expected = soft_rasterize(
+        corners, make_colors(), (12, 18), gamma=1e-2, background=(0.2, 1.0, 0.0), **options
+    )
+    torch.testing.assert_close(rgba, expected)
+    assert rgba.shape == (2, 4, 12, 18)
+    torch.testing.assert_close(rgba[:, 3], alpha)
+
+
+def test_sigma_and_gamma_of_a_call_replace_those_of_the_renderer() -> None:
+    cameras, vertices, colors = shapenet_cameras([1, 2]), make_vertices(), make_colors()
+    sharp, soft = SoftRenderer(12), SoftRenderer(12, sigma=1e-2, gamma=1e-1)
+    rgba = sharp(vertices, FACES, colors, cameras, sigma=1e-2, gamma=1e-1)
+    torch.testing.assert_close(rgba, soft(vertices, FACES, colors, cameras))
+    alpha = sharp.silhouette(vertices, FACES, cameras, sigma=1e-2)
+    torch.testing.assert_close(alpha, soft.silhouette(vertices, FACES, cameras))
+    assert not torch.allclose(alpha, sharp.silhouette(vertices, FACES, cameras), atol=1e-2)
+
+
+def test_anti_aliasing_averages_a_larger_image() -> None:
+    cameras = shapenet_cameras([0, 7])
+    arguments = (make_vertices(), FACES, make_colors(), cameras)
+    large = SoftRenderer((24, 36))(*arguments)
+    smooth = SoftRenderer((8, 12), anti_aliasing=3)
+    expected = large.reshape(2, 4, 8, 3, 12, 3).mean((3, 5))
+    torch.testing.assert_close(smooth(*arguments), expected)
+    torch.testing.assert_close(smooth.silhouette(*arguments[:2], cameras), expected[:, 3])
+
+
+def test_one_color_per_face_is_the_color_of_its_corners() -> None:
+    renderer, flat = SoftRenderer(12), make_colors()[:, :, 0]
+    cameras = shapenet_cameras([0, 7])
+    corners = flat[:, :, None].expand(-1, -1, 3, -1)
+    expected = renderer(make_vertices(), FACES, corners, cameras)
+    torch.testing.assert_close(renderer(make_vertices(), FACES, flat, cameras), expected)
+
+
+def test_lighting_is_applied_in_world_space() -> None:
+    # Light from -z falls on the front at view 0 and on the back when the camera has turned by 180.
+    cameras = Cameras.from_rows(torch.tensor([[0.0, 0.0, 2.732, 30.0], [180.0, 0.0, 2.732, 30.0]]))
+    lighting = Lighting(ambient=0.25, directional=0.5, direction=(0, 0, -1))
+    white = torch.ones(2, len(FACES), 3)
+    rgba = SoftRenderer(17, lighting=lighting)(make_vertices(), FACES, white, cameras)
+    front_light, back_light = rgba[:, 0, 8, 8].tolist()
+    assert front_light > 0.6
+    assert back_light == pytest.approx(0.25, abs=1e-3)
+
+
+def test_two_sided_lighting_gets_the_eyes_of_the_cameras() -> None:
+    lighting = Lighting(two_sided=True, direction=(0, 0, -1))
+    white = torch.ones(1, len(FACES), 3)
+    renderer = SoftRenderer(17, lighting=lighting)
+    outward = renderer(make_vertices(1), FACES, white, front())
+    inward = renderer(make_vertices(1), FACES.flip(1), white, front())
+    torch.testing.assert_close(outward, inward)
+    assert outward[0, 0, 8, 8] > 0.8
+
+
+def test_gradients_reach_vertices_colors_and_cameras() -> None:
+    # Only their presence: that they are right is tested part by part with gradcheck.
+    vertices = make_vertices(1).clone().requires_grad_()
+    colors = make_colors(1).requires_grad_()
+    rows = torch.tensor([[10.0, 20.0, 2.732, 30.0]], requires_grad=True)
+    renderer = SoftRenderer(16, sigma=1e-3, gamma=1e-2, lighting=Lighting())
+    rgba = renderer(vertices, FACES, colors, Cameras.from_rows(rows))
+    weight = torch.rand(rgba.shape, generator=torch.Generator().manual_seed(1))
+    for gradient in torch.autograd.grad((rgba * weight).sum(), (vertices, colors, rows)):
+        assert torch.isfinite(gradient).all()
+        assert gradient.abs().max() > 0
+
+
+def test_silhouette_gradient_of_distance_equals_a_finite_difference() -> None:
+    renderer = SoftRenderer(16, sigma=1e-2, dist_eps=1e-10)
+    vertices = make_vertices(1).double()
+
+    def area(distance: Tensor) -> Tensor:
+        row = torch.tensor([[13.0, 17.0, 0.0, 30.0]], dtype=torch.float64)
+        row = row + distance * torch.tensor([0.0, 0, 1, 0], dtype=torch.float64)
+        return renderer.silhouette(vertices, FACES, Cameras.from_rows(row)).sum()
+
+    distance = torch.tensor(2.732, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(area(distance), distance)
+    step = 1e-5
+    difference = (area(distance + step) - area(distance - step)) / (2 * step)
+    assert gradient.item() == pytest.approx(difference.item(), rel=1e-4)
+    assert gradient < 0  # farther is smaller
+
+
+def test_rendering_is_float32_under_autocast() -> None:
+    renderer, cameras = SoftRenderer(12), shapenet_cameras([0, 1])
+    expected = renderer(make_vertices(), FACES, make_colors(), cameras)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(
+            renderer(make_vertices(), FACES, make_colors(), cameras), expected
+        )
+        half = renderer.silhouette(make_vertices().bfloat16(), FACES, cameras)
+    assert half.dtype == torch.float32
+
+
+def test_a_renderer_has_no_weights_and_says_what_it_is() -> None:
+    renderer = SoftRenderer(12, lighting=Lighting())
+    assert renderer.state_dict() == {}
+    assert "image_size=(12, 12)" in repr(renderer)
+
+
+@pytest.mark.parametrize(
+    "change", [{"anti_aliasing": 0}, {"anti_aliasing": 1.5}, {"image_size": 0}]
+)
+def test_bad_arguments_are_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        SoftRenderer(**change)
+
+
+def test_disagreeing_batches_are_refused() -> None:
+    renderer = SoftRenderer(8)
+    with pytest.raises(ValueError, match=r"vertices must have shape \[3, V, 3\] for 3 cameras"):
+        renderer.silhouette(make_vertices(2), FACES, shapenet_cameras([0, 1, 2]))
+    with pytest.raises(ValueError, match="face_textures"):
+        renderer(make_vertices(2), FACES, make_colors(1), shapenet_cameras([0, 1]))
+    with pytest.raises(ValueError, match=r"faces must have shape \[F, 3\]"):
+        renderer.silhouette(make_vertices(2), FACES[None], shapenet_cameras([0, 1]))

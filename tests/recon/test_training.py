@@ -1,0 +1,265 @@
+"""Training: exact resume, signals, numbers which are not finite, and that it learns."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recon.cameras import Cameras
+from recon.checkpoints import load_checkpoint, seed_everything
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation import VoxelValidation
+from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
+from recon.objectives import SilhouetteObjective
+from recon.renderer import SoftRenderer
+from recon.runs import RunDirectory
+from recon.schedules import Constant, StepDecay
+from recon.training import Trainer, cross_silhouettes
+
+WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
+
+
+def make_trainer(file: Path, max_steps: int, **more: Any) -> Trainer:
+    seed_everything(0)
+    model = Reconstructor(
+        SoftRasEncoder(channels=(4, 8, 8, 8), hidden=(16,), latent=8),
+        MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
+    )
+    settings: dict[str, Any] = {
+        "renderer": SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
+        "objective": partial(SilhouetteObjective, weights=WEIGHTS),
+        "optimizer": partial(torch.optim.Adam, lr=1e-3, fused=True),
+        "schedule": {"lr": StepDecay([4], 0.5), "sigma": StepDecay([4], 0.5)},
+        "train_set": MultiViewDataset(file, "train"),
+        "val_set": MultiViewDataset(file, "val"),
+        "validation": VoxelValidation(views=[0]),
+        "seed": 0,
+        "batch_size": 4,
+        "log_every": 2,
+        "checkpoint_every": 2,
+        "validate_every": 3,
+        "device": "cpu",
+    }
+    return Trainer(model=model, max_steps=max_steps, **{**settings, **more})
+
+
+def run_in(folder: Path) -> RunDirectory:
+    return RunDirectory(folder, {"seed": 0})
+
+
+def assert_same(a: object, b: object) -> None:
+    """Equal to the last bit, tensors in nested containers included."""
+    if isinstance(a, Tensor):
+        assert isinstance(b, Tensor)
+        assert torch.equal(a, b)
+    elif isinstance(a, Mapping):
+        assert isinstance(b, Mapping)
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert isinstance(b, list | tuple)
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other)
+    else:
+        assert a == b
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return load_checkpoint(folder / "checkpoints" / "last.pt")
+
+
+@pytest.fixture(scope="module")
+def straight(shapes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The last checkpoint of six uninterrupted steps."""
+    folder = tmp_path_factory.mktemp("straight")
+    result = make_trainer(shapes_file, 6).run(run_in(folder))
+    assert result["step"] == 6
+    return last(folder)
+
+
+def test_three_steps_and_three_more_are_six(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    make_trainer(shapes_file, 3).run(run_in(tmp_path))
+    assert last(tmp_path)["step"] == 3
+    trainer = make_trainer(shapes_file, 6)
+    torch.rand(100)  # whatever happened to the random states before the resume does not matter
+    trainer.run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def test_a_worker_process_changes_nothing(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    make_trainer(shapes_file, 6, num_workers=1).run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def test_validation_leaves_no_trace(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    def noisy(model: nn.Module, data: MultiViewDataset) -> dict[str, float]:
+        with torch.no_grad():
+            model(torch.rand(5, 4, 64, 64))
+        return {"iou": 0.5}
+
+    make_trainer(shapes_file, 6, validation=noisy, validate_every=1).run(run_in(tmp_path))
+    for part in ("model", "optimizer", "random"):
+        assert_same(last(tmp_path)[part], straight[part])
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_a_second_start_ends_the_same(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path, signum: int, status: int
+) -> None:
+    trainer = make_trainer(shapes_file, 6, checkpoint_every=100)
+    trainer.objective.register_forward_hook(send_at(3, signum))
+    with pytest.raises(SystemExit) as stopped:
+        trainer.run(run_in(tmp_path))
+    assert stopped.value.code == status
+    assert last(tmp_path)["step"] == 3
+    make_trainer(shapes_file, 6).run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def send_at(call: int, signum: int) -> Callable[..., None]:
+    """A hook which sends this process a signal at a call."""
+    calls = iter(range(1, 1000))
+
+    def hook(*_: object) -> None:
+        if next(calls) == call:
+            os.kill(os.getpid(), signum)
+
+    return hook
+
+
+class BreaksAt(SilhouetteObjective):
+    """An objective whose silhouette term is not a number at one call."""
+
+    def __init__(self, *args: Any, call: int, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.remaining = call
+
+    def forward(self, alpha: Tensor, masks: Tensor, vertices: Tensor) -> dict[str, Tensor]:
+        terms = super().forward(alpha, masks, vertices)
+        self.remaining -= 1
+        return (
+            {**terms, "silhouette": terms["silhouette"] * float("nan")}
+            if not self.remaining
+            else terms
+        )
+
+
+def test_a_loss_which_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    objective = partial(BreaksAt, weights=WEIGHTS, call=4)
+    trainer = make_trainer(shapes_file, 6, objective=objective, checkpoint_every=3)
+    with pytest.raises(FloatingPointError, match=r"step 4: .*'silhouette': nan, 'laplacian': 0\."):
+        trainer.run(run_in(tmp_path))
+    saved = last(tmp_path)
+    assert saved["step"] == 3
+    assert all(bool(torch.isfinite(value).all()) for value in saved["model"].values())
+
+
+def test_a_parameter_which_is_not_finite_is_never_saved(shapes_file: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(shapes_file, 2)
+
+    def poison(gradient: Tensor) -> Tensor:
+        return gradient * float("nan") if trainer.progress.step == 1 else gradient
+
+    trainer.model.decoder.bias.weight.register_hook(poison)
+    with pytest.raises(FloatingPointError, match=r"decoder\.bias\.weight .* after step 2"):
+        trainer.run(run_in(tmp_path))
+    assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_the_best_checkpoint_is_that_of_the_best_validation(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    ious = iter([0.2, 0.4, 0.3])
+    trainer = make_trainer(
+        shapes_file, 6, validate_every=2, validation=lambda *_: {"iou": next(ious)}
+    )
+    result = trainer.run(run_in(tmp_path))
+    assert result == {"step": 6, "best_iou": 0.4, "best_step": 4, "last_iou": 0.3}
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["step"] == 4
+    assert run_in(tmp_path).result(6) == result
+
+
+def test_without_validation_there_is_a_result_but_no_best(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(shapes_file, 2, validate_every=0, val_set=None)
+    assert trainer.run(run_in(tmp_path))["best_iou"] is None
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
+
+
+def test_schedules_reach_the_optimiser_and_the_renderer(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(shapes_file, 6, validate_every=0)
+    seen: list[tuple[float, float]] = []
+    render = trainer.renderer.silhouette
+
+    def spy(*args: Any, sigma: float) -> Tensor:
+        seen.append((trainer.optimizer.param_groups[0]["lr"], sigma))
+        return render(*args, sigma=sigma)
+
+    monkeypatch.setattr(trainer.renderer, "silhouette", spy)
+    trainer.run(run_in(tmp_path))
+    assert seen == [(1e-3, 1e-4)] * 4 + [(5e-4, 5e-5)] * 2
+
+
+def test_mesh_i_is_rendered_in_camera_j() -> None:
+    renderer = SoftRenderer(16, sigma=1e-4)
+    decoder = MeshDecoder(latent=2, hidden=(2,), subdivisions=1)
+    generator = torch.Generator().manual_seed(0)
+    offsets = 0.1 * torch.randn(3, 2, decoder.num_vertices, 3, generator=generator)
+    vertices = 0.5 * decoder.template + offsets
+    angles = 360 * torch.rand(3, 2, generator=generator)
+    others = torch.tensor([30.0, 2.732, 30.0]).expand(3, 2, 3)
+    cameras = torch.cat([angles[..., None], others], dim=2)
+    alpha = cross_silhouettes(renderer, vertices, decoder.faces, cameras, sigma=1e-5)
+    assert alpha.shape == (3, 2, 2, 16, 16)
+    for i in range(2):
+        for j in range(2):
+            camera = Cameras.from_rows(cameras[:, j])
+            alone = renderer.silhouette(vertices[:, i], decoder.faces, camera, sigma=1e-5)
+            assert torch.allclose(alpha[:, i, j], alone, atol=1e-6)
+
+
+def test_it_learns(shapes_file: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(
+        shapes_file,
+        40,
+        optimizer=partial(torch.optim.Adam, lr=3e-3),
+        schedule={"lr": Constant(), "sigma": Constant()},
+        batch_size=8,
+        checkpoint_every=100,
+        validate_every=40,
+    )
+    before = trainer.validation(trainer.model, trainer.val_set)["iou"]
+    assert trainer.run(run_in(tmp_path))["best_iou"] > before + 0.1
+
+
+@pytest.mark.parametrize(
+    "bad", [{"batch_size": 0}, {"num_workers": -1}, {"device": "tpu:0"}, {"log_every": 0}]
+)
+def test_bad_numbers_are_refused_by_name(shapes_file: Path, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        make_trainer(shapes_file, 2, **bad)
+
+
+def test_validating_needs_something_to_validate_on(shapes_file: Path) -> None:
+    with pytest.raises(ValueError, match="val_set"):
+        make_trainer(shapes_file, 2, val_set=None)

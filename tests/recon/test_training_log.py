@@ -1,0 +1,59 @@
+"""The finite check, and curves which continue after a break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from recon.training_log import LossWindow, TrainingLog
+
+
+def terms(total: float, silhouette: float) -> dict[str, torch.Tensor]:
+    return {"total": torch.tensor(total), "silhouette": torch.tensor(silhouette)}
+
+
+def test_a_window_gives_means_and_starts_anew() -> None:
+    window = LossWindow()
+    window.append(1, terms(1.0, 0.5))
+    window.check()
+    window.append(2, terms(3.0, 0.1))
+    assert window.flush() == pytest.approx({"total": 2.0, "silhouette": 0.3})
+    window.append(3, terms(5.0, 5.0))
+    assert window.flush()["total"] == 5.0
+
+
+def test_the_first_step_which_is_not_finite_is_named_with_its_terms() -> None:
+    window = LossWindow()
+    window.append(7, terms(1.0, 0.5))
+    window.append(8, terms(float("nan"), 0.25))
+    window.append(9, terms(float("nan"), float("nan")))
+    with pytest.raises(FloatingPointError, match=r"step 8: {'total': nan, 'silhouette': 0.25}"):
+        window.check()
+
+
+def read(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def test_events_after_the_checkpoint_are_replaced_by_the_continued_run(tmp_path: Path) -> None:
+    with TrainingLog(tmp_path, step=0) as first:
+        for step in range(1, 6):
+            first.scalars("loss", {"total": float(step)}, step)
+    with TrainingLog(tmp_path, step=3) as second:  # the run broke; its last checkpoint was at 3
+        for step in range(4, 8):
+            second.scalars("loss", {"total": 10.0 * step}, step)
+    curve = [(event.step, event.value) for event in read(tmp_path).Scalars("loss/total")]
+    assert curve == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0), (7, 70.0)]
+
+
+def test_pictures_show_input_render_and_truth(tmp_path: Path) -> None:
+    images = torch.rand(3, 2, 4, 6, 5)
+    with TrainingLog(tmp_path, step=0) as log:
+        log.silhouettes(images, torch.rand(3, 2, 2, 6, 5), step=1, count=2)
+    (event,) = read(tmp_path).Images("input_rendered_truth")
+    assert (event.width, event.height) == (2 * 5, 3 * 6)

@@ -1,0 +1,148 @@
+"""Every configuration file composes, and everything it names can be built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recon.assessment import Assessment
+from recon.objectives import SilhouetteObjective
+from recon.training import Trainer
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+GROUPS = ("model", "data", "renderer", "loss", "optimizer", "schedule", "trainer")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def config_folder() -> Iterator[None]:
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        yield
+
+
+def compose(name: str, *overrides: str) -> DictConfig:
+    return hydra.compose(name, list(overrides))
+
+
+def build(cfg: DictConfig) -> Trainer:
+    parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
+    data = {"train_set": cfg.data.train, "val_set": cfg.data.val, "objective": cfg.loss}
+    return instantiate(cfg.trainer, **parts, **data)
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_is_built(experiment: str, shapes_file: Path) -> None:
+    cfg = compose("train", f"experiment={experiment}", f"data.path={shapes_file}")
+    assert cfg.name == experiment
+    trainer = build(cfg)
+    assert isinstance(trainer.objective, SilhouetteObjective)
+    assert trainer.max_steps == cfg.trainer.max_steps
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group in GROUPS for option in options(group)]
+)
+def test_every_option_of_every_group_is_built(group: str, option: str, shapes_file: Path) -> None:
+    cfg = compose("train", "model=small", f"{group}={option}", f"data.path={shapes_file}")
+    assert isinstance(build(cfg), Trainer)
+
+
+def test_every_file_is_one_of_these() -> None:
+    """A group which no test above knows would be a file nobody checks."""
+    known = {*GROUPS, "experiment"}
+    folders = {path.parent.name for path in CONFIGS.glob("*/*.yaml")}
+    assert folders - known <= {"source"}  # data preparation has its own tests
+    roots = {path.stem for path in CONFIGS.glob("*.yaml")}
+    assert roots <= {"train", "eval", "prepare_data"}
+
+
+def test_evaluation_is_built() -> None:
+    cfg = compose("eval", "checkpoint=last.pt", "categories=[chair,car]", "save_meshes=3")
+    assessment = instantiate(cfg.assessment)
+    assert isinstance(assessment, Assessment)
+    assert assessment.categories == ["chair", "car"]
+    assert type(assessment.categories) is list
+    assert (assessment.split, assessment.views, assessment.save_meshes) == ("test", None, 3)
+
+
+def test_a_command_line_wins_over_an_experiment(shapes_file: Path) -> None:
+    cfg = compose(
+        "train",
+        "experiment=smoke",
+        f"data.path={shapes_file}",
+        "trainer.max_steps=7",
+        "trainer.checkpoint_every=3",
+        "trainer.validate_every=2",
+        "optimizer.lr=0.5",
+        "renderer.sigma=2e-5",
+        "loss.weights.laplacian=0.25",
+        "seed=9",
+    )
+    trainer = build(cfg)
+    assert (trainer.max_steps, trainer.checkpoint_every, trainer.validate_every) == (7, 3, 2)
+    assert trainer.optimizer.defaults["lr"] == 0.5
+    assert trainer.renderer.sigma == 2e-5
+    assert trainer.objective.weights["laplacian"] == 0.25
+    assert trainer.seed == 9
+
+
+def test_lists_arrive_as_lists(shapes_file: Path) -> None:
+    cfg = compose("train", "model=small", f"data.path={shapes_file}", "data.categories=[lamp]")
+    trainer = build(cfg)
+    assert set(trainer.train_set.synsets) == {"03636649"}
+    assert type(trainer.schedule["lr"].milestones) is list
+    assert type(trainer.validation.views) is list
+
+
+# Sources: arXiv 1904.01786, section 5.1, and the values of its released code.
+PAPER: dict[str, Any] = {
+    "trainer.max_steps": 250_000,
+    "trainer.batch_size": 64,
+    "trainer.views_per_object": 2,
+    "optimizer.lr": 1e-4,
+    "renderer.sigma": 1e-4,
+    "renderer.dist_eps": 1e-10,
+    "renderer.image_size": 64,
+    "loss.weights.silhouette": 1.0,
+    "loss.weights.laplacian": 5e-3,
+    "loss.weights.flatten": 5e-4,
+    "seed": 0,
+}
+
+
+def test_the_papers_experiment_has_the_papers_values(shapes_file: Path) -> None:
+    cfg = compose("train", "experiment=softras_silhouette", f"data.path={shapes_file}")
+    assert {key: OmegaConf.select(cfg, key) for key in PAPER} == PAPER
+    trainer = build(cfg)
+    assert trainer.faces.shape == (1280, 3)
+    assert trainer.optimizer.defaults["betas"] == [0.9, 0.999]
+    assert isinstance(trainer.optimizer, torch.optim.Adam)
+    for name in ("lr", "sigma"):
+        schedule = trainer.schedule[name]
+        assert [schedule(step) for step in (0, 149_999, 150_000)] == [1.0, 1.0, 0.3]
+
+
+def test_the_folders_of_a_sweep_are_functions_of_its_overrides() -> None:
+    cfg = hydra.compose(
+        "train",
+        ["output_dir=sweep", "data.path=some/file.h5", "optimizer.lr=0.1", "seed=3"],
+        return_hydra_config=True,
+    )
+    HydraConfig.instance().set_config(cfg)
+    assert cfg.hydra.run.dir == cfg.hydra.sweep.dir == "sweep"
+    overrides = cfg.hydra.job.config.override_dirname
+    assert list(overrides.exclude_keys) == ["output_dir", "data.path"]
+    assert OmegaConf.to_container(cfg.hydra.sweep)["subdir"] == "${hydra:job.override_dirname}"
