@@ -128,7 +128,7 @@ def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
     torch_lib = Path(torch.__file__).parent / "lib"
     # Nothing of libtorch_cuda is linked: its few symbols are there once torch has loaded it.
     linker = [_find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
-    return [*linker, "-shared", *objects, "-o", str(output), f"-L{torch_lib}", "-ltorch_cpu"]
+    return [*linker, "-shared", *objects, "-o", str(output), f"-L{torch_lib}", "-ltorch_cpu", "-ldl"]
 
 
 def _run(command: list[str]) -> str:
@@ -216,7 +216,17 @@ def build(back_end: str = "cpu") -> Path:
         _compile_and_link(back_end, library)
         seconds = time.perf_counter() - start
         print(f"renderer_cuda: built {library} in {seconds:.0f} s", file=sys.stderr, flush=True)
+        _remove_superseded(back_end, library)
     return library
+
+
+def _remove_superseded(back_end: str, library: Path) -> None:
+    """Delete what this checkout built from earlier sources; a shared folder keeps every version."""
+    if library.parent != Path(__file__).parent / "_native":
+        return
+    for other in library.parent.glob(f"renderer_cuda_{back_end}_*.so"):
+        if other != library:
+            other.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=2)

@@ -84,9 +84,12 @@ def check_scalars(
 
 def parse_image_size(image_size: ImageSize) -> tuple[int, int]:
     """Return (height, width); a single int means a square image."""
-    both = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    whole = len(both) == 2 and all(isinstance(side, int) for side in both)
-    if not whole or not all(1 <= side <= MAX_IMAGE_SIDE for side in both):
+    both: object = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if (
+        not isinstance(both, Sequence)
+        or len(both) != 2
+        or not all(isinstance(side, int) and 1 <= side <= MAX_IMAGE_SIDE for side in both)
+    ):
         raise ValueError(
             "image_size must be an int or (height, width), each from 1 to "
             f"{MAX_IMAGE_SIDE}, got {image_size!r}"

@@ -1,13 +1,20 @@
-"""A small data set of generated shapes, which tests of whole runs share."""
+"""What tests of whole runs share: a small data set of generated shapes, and command lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from hydra.core.global_hydra import GlobalHydra
 
 from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.datasets.categories import find_category
@@ -15,6 +22,8 @@ from recon.datasets.hdf5 import Header, Labels, Sample, write_dataset
 from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
 from recon.voxels import pack_voxels, voxelize_mesh
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Half axes of the ellipsoids of a category: long, flat and tall ones.
 SHAPES = {"airplane": (0.48, 0.15, 0.3), "table": (0.4, 0.2, 0.45), "lamp": (0.15, 0.48, 0.2)}
@@ -57,3 +66,56 @@ def _samples(labels: list[Labels]) -> Iterator[Sample]:
             cameras.rows().numpy().astype(np.float32),
             pack_voxels(voxelize_mesh(vertices[None], sphere.faces))[0],
         )
+
+
+Finished = subprocess.CompletedProcess
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., Finished[str]]:
+    """Run a script of the repository in a process of its own, as a user does."""
+
+    def run(script: str, *overrides: str) -> Finished[str]:
+        return subprocess.run(
+            [sys.executable, script, *overrides],
+            cwd=ROOT,
+            env=script_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def script_environment() -> dict[str, str]:
+    """The environment of a script: one thread, as tests run beside each other."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "0"}
+
+
+@pytest.fixture
+def run_script_here(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Finished[str]]:
+    """Run a script in this process: without the seconds of starting one, for short failures."""
+
+    def run(script: str, *overrides: str) -> Finished[str]:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", [script, *overrides])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
+        GlobalHydra.instance().clear()
+        try:
+            runpy.run_path(script, run_name="__main__")
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        finally:
+            GlobalHydra.instance().clear()
+            root.handlers, root.level = handlers, level
+        out, err = capfd.readouterr()
+        return Finished([script, *overrides], status, out, err)
+
+    return run

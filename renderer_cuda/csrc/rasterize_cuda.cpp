@@ -6,26 +6,37 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <dlfcn.h>
+
 #include <stdexcept>
 #include <string>
-
-// In libtorch_cuda, which is not linked: torch has loaded it before this library is.
-extern "C" AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
 
 namespace renderer {
 namespace {
 
 using torch::stable::Tensor;
 
+// The stream torch works on. Its getter is in libtorch_cuda, which is not linked, so that one binary
+// serves every torch: it is looked up among the libraries torch has loaded.
+void* current_stream(int32_t device) {
+  using Getter = AOTITorchError (*)(int32_t, void**);
+  static const auto getter = [] {
+    void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    return library ? reinterpret_cast<Getter>(dlsym(library, "aoti_torch_get_current_cuda_stream")) : nullptr;
+  }();
+  void* stream = nullptr;
+  if (!getter || getter(device, &stream) != 0) {
+    throw std::runtime_error("renderer_cuda: this torch gives no CUDA stream");
+  }
+  return stream;
+}
+
 struct CudaBackEnd {
   template <typename Call, typename Launch>
   static void run(const Call& call, const Tensor& vertices, std::size_t face_bytes, Launch launch) {
     const auto device = vertices.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
-    void* stream = nullptr;
-    if (aoti_torch_get_current_cuda_stream(device, &stream) != 0) {
-      throw std::runtime_error("renderer_cuda: torch gives no CUDA stream");
-    }
+    void* stream = current_stream(device);
     const int64_t bytes = int64_t(face_bytes) * vertices.size(0) * vertices.size(1);
     const Tensor faces = torch::stable::new_empty(vertices, {bytes}, torch::headeronly::ScalarType::Byte);
     if (const char* error = launch(call, faces.data_ptr(), stream)) {
