@@ -139,7 +139,7 @@ def _pictures(example: Example) -> list[Image.Image]:
 
 
 def shaded(mesh: Mesh, cameras: Cameras, image_size: int) -> Tensor:
-    """Render a mesh in one colour under a light from above and in front.
+    """Render a mesh in one colour under the light of the prepared data.
 
     Args:
         mesh: in the world of the data.
@@ -149,7 +149,7 @@ def shaded(mesh: Mesh, cameras: Cameras, image_size: int) -> Tensor:
     Returns:
         [n, 4, image_size, image_size] in [0, 1].
     """
-    light = Lighting(ambient=0.45, directional=0.55, direction=(-0.5, 1.0, -0.8), two_sided=True)
+    light = Lighting(ambient=0.45, directional=0.55, direction=(0.4, 1.0, -0.6), two_sided=True)
     renderer = SoftRenderer(image_size, sigma=1e-6, anti_aliasing=2, lighting=light)
     count = len(cameras)
     colors = torch.tensor(GREY).expand(count, mesh.num_faces, 3)

@@ -117,6 +117,8 @@ class Trainer:
         validate_every: steps between validations; 0 means never.
         num_workers: processes which read batches; 0 reads in this one.
         device: 'auto' (CUDA when there is one), 'cpu', 'cuda', 'cuda:1', ...
+        channels_last: whether images and filters lie in memory with their channels side by side:
+            the same numbers up to rounding, in less time.
         progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
@@ -145,6 +147,7 @@ class Trainer:
         validate_every: int = 1000,
         num_workers: int = 0,
         device: str = "auto",
+        channels_last: bool = True,
         progress: bool | None = None,
     ) -> None:
         _require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
@@ -154,7 +157,8 @@ class Trainer:
         if validate_every > 0 and val_set is None:
             raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
         self.device = choose_device(device)
-        self.model = model.to(self.device)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model, self.layout = model.to(self.device).to(memory_format=layout), layout
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
@@ -212,7 +216,8 @@ class Trainer:
         images, cameras = self._to_device(batch)
 
         with self.timer.part("model"):
-            vertices = self.model(images.flatten(0, 1))
+            pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
+            vertices = self.model(pictures)
         with self.timer.part("render"):
             meshes = vertices.unflatten(0, images.shape[:2])
             alpha = cross_silhouettes(self.renderer, meshes, self.faces, cameras, sigma)

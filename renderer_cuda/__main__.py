@@ -1,4 +1,4 @@
-"""`python -m renderer_cuda` tells which back ends are there; `... build [cpu] [cuda]` builds them."""
+"""`python -m renderer_cuda` tells which back ends there are; `... build [cpu] [cuda]` builds."""
 
 from __future__ import annotations
 

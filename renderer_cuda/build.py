@@ -1,4 +1,4 @@
-"""Finds, builds and loads the native kernels; one function serves ahead of time and at first use."""
+"""Finds, builds and loads the native kernels, by one function ahead of time and at first use."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ COMMON_FLAGS = (
     "-Wno-psabi",
     f"-DTORCH_TARGET_VERSION={TORCH_TARGET}",
 )
+
+# The voxeliser equals its reference bit for bit, which fused multiply-adds would undo.
+EXACT_FLAGS = ("-ffp-contract=off",)
 
 # One compilation of the vector kernels for each instruction set; the best is chosen at run time.
 X86_INSTRUCTION_SETS = {
@@ -94,7 +97,7 @@ def _cpu_units() -> list[_Unit]:
         for name, flags in sets.items()
     ]
     macro = ("-DRENDERER_X86_KERNELS",) if _is_x86() else ()
-    return [*kernels, _Unit("rasterize_cpu.cpp", macro), _Unit("voxelize_cpu.cpp")]
+    return [*kernels, _Unit("rasterize_cpu.cpp", macro), _Unit("voxelize_cpu.cpp", EXACT_FLAGS)]
 
 
 def _cuda_flags() -> tuple[str, ...]:
@@ -128,7 +131,16 @@ def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
     torch_lib = Path(torch.__file__).parent / "lib"
     # Nothing of libtorch_cuda is linked: its few symbols are there once torch has loaded it.
     linker = [_find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
-    return [*linker, "-shared", *objects, "-o", str(output), f"-L{torch_lib}", "-ltorch_cpu", "-ldl"]
+    return [
+        *linker,
+        "-shared",
+        *objects,
+        "-o",
+        str(output),
+        f"-L{torch_lib}",
+        "-ltorch_cpu",
+        "-ldl",
+    ]
 
 
 def _run(command: list[str]) -> str:
@@ -245,11 +257,25 @@ def load(back_end: str) -> str:
     return ""
 
 
-@lru_cache(maxsize=2)
-def warn_missing(back_end: str, reason: str) -> None:
-    """Warn, once for each back end, that the slow reference serves in place of the kernels."""
+@torch.compiler.assume_constant_result
+def available(device_type: str) -> bool:
+    """Return whether kernels serve a type of device, loading (and building) them at first use.
+
+    Where they do not, the slow reference serves; one warning for each type of device says why.
+    """
+    if device_type == "meta":
+        return True
+    reason = load(device_type) if device_type in BACK_ENDS else "no kernels exist for this device"
+    if reason:
+        _warn_missing(device_type, reason)
+    return not reason
+
+
+@lru_cache(maxsize=8)
+def _warn_missing(device_type: str, reason: str) -> None:
     warnings.warn(
-        f"renderer_cuda has no {back_end} kernels, the slow pure-torch reference serves: {reason}",
+        f"renderer_cuda has no {device_type} kernels, the slow pure-torch reference serves: "
+        f"{reason}",
         RuntimeWarning,
         stacklevel=4,
     )

@@ -29,24 +29,13 @@ _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _ops = torch.ops.renderer_cuda
 
 
-@torch.compiler.assume_constant_result
-def _native(device_type: str) -> bool:
-    """Return whether kernels serve this type of device, loading (and building) them at first use."""
-    if device_type == "meta":
-        return True
-    reason = build.load(device_type) if device_type in build.BACK_ENDS else "not a known device"
-    if reason:
-        build.warn_missing(device_type, reason)
-    return not reason
-
-
 def _refuse_double_backward(ctx: Any, *grads: Tensor) -> None:
     raise NotImplementedError(
         "the soft rasterizer has no second derivative: call backward without create_graph"
     )
 
 
-# ---- soft_silhouette -------------------------------------------------------------------------------
+# ---- soft_silhouette -----------------------------------------------------------------------------
 
 _library.define(
     "soft_silhouette(Tensor face_vertices, int height, int width, float sigma, float dist_eps)"
@@ -67,7 +56,7 @@ def soft_silhouette(
     alpha: str = "product",
     dist_eps: float = 1e-4,
 ) -> Tensor:
-    """Render the soft silhouette of faces: alpha = 1 - prod(1 - D) (arXiv 1904.01786, equation 5).
+    """Render soft silhouettes: alpha = 1 - prod(1 - D) over faces (arXiv 1904.01786, equation 5).
 
     D = sigmoid(+-d^2 / sigma) is the coverage of a pixel by a face, d the distance of the pixel
     centre to the outline of the face, positive inside (equation 1). Faces with a coordinate that is
@@ -94,7 +83,7 @@ def soft_silhouette(
     check_modes(distance=distance, alpha=alpha)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
     height, width = parse_image_size(image_size)
-    if not _native(face_vertices.device.type):
+    if not build.available(face_vertices.device.type):
         return soft_silhouette_reference(face_vertices, image_size, sigma=sigma, dist_eps=dist_eps)
     rendered: Tensor
     rendered, _ = _ops.soft_silhouette(face_vertices, height, width, sigma, dist_eps)
@@ -143,7 +132,7 @@ torch.library.register_autograd(
 )
 
 
-# ---- soft_rasterize --------------------------------------------------------------------------------
+# ---- soft_rasterize ------------------------------------------------------------------------------
 
 _SETTINGS = (
     "float sigma, float dist_eps, float gamma, float eps, float near, float far,"
@@ -220,7 +209,7 @@ def soft_rasterize(
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     height, width = parse_image_size(image_size)
-    if not _native(face_vertices.device.type):
+    if not build.available(face_vertices.device.type):
         return soft_rasterize_reference(
             face_vertices,
             face_textures,

@@ -8,7 +8,7 @@ serve in place of the kernels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def pixel_centers(
 
 
 def doubled_area(face_vertices: Tensor) -> Tensor:
-    """Return twice the signed area on the picture, positive for counter-clockwise corners, [...]."""
+    """Return twice the signed area [...] on the picture, positive for counter-clockwise corners."""
     first, second = (face_vertices[..., k, :2] - face_vertices[..., 0, :2] for k in (1, 2))
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
@@ -91,7 +91,9 @@ def _squared_distance(pixels: Tensor, face_vertices: Tensor) -> Tensor:
     return (offset - t[..., None] * edge).square().sum(-1).amin(-1)
 
 
-def _signed_exponent(pixels: Tensor, face_vertices: Tensor, barycentric: Tensor, sigma: float):
+def _signed_exponent(
+    pixels: Tensor, face_vertices: Tensor, barycentric: Tensor, sigma: float
+) -> Tensor:
     """Return x = +-d^2 / sigma of equation 1, positive inside the face, as [P, F]."""
     inside = (barycentric > 0).all(-1)
     squared = _squared_distance(pixels, face_vertices)
@@ -165,7 +167,9 @@ def _blocks(pixels: Tensor, num_faces: int) -> Sequence[Tensor]:
     return pixels.split(max(1, MAX_PAIRS // max(1, num_faces)))
 
 
-def _apply_in_blocks(function, pixels: Tensor, num_faces: int) -> Tensor:
+def _apply_in_blocks(
+    function: Callable[[Tensor], Tensor], pixels: Tensor, num_faces: int
+) -> Tensor:
     """Concatenate function(block) over blocks of pixels, recomputing large ones in the backward."""
     blocks = _blocks(pixels, num_faces)
     if len(blocks) == 1:

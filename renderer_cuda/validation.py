@@ -1,4 +1,4 @@
-"""Checks of the arguments the ops share; every error names the argument, the need and the finding."""
+"""Checks of the arguments the ops share; each error names argument, requirement and finding."""
 
 from __future__ import annotations
 

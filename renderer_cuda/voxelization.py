@@ -58,7 +58,7 @@ def voxelize(face_vertices: Tensor, resolution: int, *, mode: str = "softras") -
         ValueError: an argument has the wrong rank, shape, dtype or range.
     """
     _check(face_vertices, resolution, mode)
-    _load_kernels(face_vertices.device.type)
+    build.available(face_vertices.device.type)
     occupied: Tensor = torch.ops.renderer_cuda.voxelize(
         face_vertices.detach(), resolution, MODES.index(mode)
     )
@@ -79,14 +79,6 @@ def _voxelize_fake(face_vertices: Tensor, resolution: int, mode: int) -> Tensor:
 
 
 @torch.compiler.assume_constant_result
-def _load_kernels(device_type: str) -> str:
-    """Loads (and builds) the kernels at first use; returns why they are missing, or nothing."""
-    reason = build.load(device_type) if device_type in build.BACK_ENDS else ""
-    if reason:
-        build.warn_missing(device_type, reason)
-    return reason
-
-
 # The kernel of every device for which no native one is registered.
 @torch.library.impl(_LIBRARY, "voxelize", "CompositeExplicitAutograd")
 def _voxelize_without_native(face_vertices: Tensor, resolution: int, mode: int) -> Tensor:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from hydra.core.global_hydra import GlobalHydra
 
 from recon.cameras import SHAPENET_VIEWS, shapenet_cameras

@@ -21,7 +21,7 @@ def checkpoint(
     run_script: Run, shapes_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    trained = run(
+    trained = run_script(
         "train.py", "experiment=smoke", f"data.path={shapes_file}", f"output_dir={folder}"
     )
     assert trained.returncode == 0, trained.stderr

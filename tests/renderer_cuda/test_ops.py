@@ -34,9 +34,7 @@ def device(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def scene(
-    images: int = 2, faces: int = 6, seed: int = 0, **options: Any
-) -> tuple[Tensor, Tensor]:
+def scene(images: int = 2, faces: int = 6, seed: int = 0, **options: Any) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     vertices = torch.rand(images, faces, 3, 3, generator=generator, dtype=torch.float64) * 2 - 1
     vertices[..., 2] = 2 + vertices[..., 2]
@@ -344,7 +342,10 @@ FACES = torch.zeros(1, 2, 3, 3)
 
 BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"face_vertices": torch.zeros(2, 3, 3)}, r"face_vertices must have shape \[B, F, 3, 3\]"),
-    ({"face_vertices": FACES.half()}, "face_vertices must be float32 or float64, got torch.float16"),
+    (
+        {"face_vertices": FACES.half()},
+        "face_vertices must be float32 or float64, got torch.float16",
+    ),
     ({"face_vertices": [1.0]}, "face_vertices must be a torch.Tensor, got list"),
     ({"face_textures": FACES[:, :1]}, "face_textures must have the shape of face_vertices"),
     ({"face_textures": FACES.double()}, "face_textures must have the dtype of face_vertices"),
