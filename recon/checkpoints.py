@@ -64,13 +64,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except RuntimeError as error:  # torch.save reports a full disk as a RuntimeError
-        raise OSError(f"could not write {path}: {_first_line(error)}") from error
-    except OSError as error:
-        raise OSError(f"could not write {path}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"could not write {path}: {_write_failure(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _write_failure(error: BaseException | None) -> str:
+    """Why writing failed: torch.save hides the system's reason behind an error of its own."""
+    link = error
+    while link is not None:
+        if isinstance(link, OSError):
+            return link.strerror or str(link)
+        link = link.__cause__ or link.__context__
+    return f"{error} (is the disk full?)"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -177,8 +177,8 @@ def soft_rasterize(
     are mixed by the barycentric coordinates of the pixel, cut to [0, 1] and divided by their sum.
 
     The backward is the exact gradient of this forward to corners (x, y, z) and colours; the
-    released SoftRas holds the barycentric coordinates constant and drops the alpha gradient of faces
-    outside [near, far]. Differentiable once, to face_vertices and face_textures; deterministic.
+    released SoftRas holds the barycentric coordinates constant and drops the alpha gradient of
+    faces outside [near, far]. Differentiable once, to face_vertices and face_textures; deterministic.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth.

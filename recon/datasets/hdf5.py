@@ -137,9 +137,7 @@ def _fields(header: Header, count: int) -> dict[str, tuple[tuple[int, ...], str]
     }
 
 
-def _write_samples(
-    file: h5py.File, header: Header, count: int, samples: Iterable[Sample]
-) -> None:
+def _write_samples(file: h5py.File, header: Header, count: int, samples: Iterable[Sample]) -> None:
     fields = _fields(header, count)
     for name, (shape, dtype) in fields.items():
         # One view is one chunk, so two random views of an object are two reads.

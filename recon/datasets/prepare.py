@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
 import platform
-import shutil
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from recon.datasets.atomic_files import replacing
 from recon.datasets.categories import find_category
 from recon.datasets.hdf5 import (
     Header,
@@ -34,11 +25,10 @@ from recon.datasets.hdf5 import (
     read_texts,
     write_dataset,
 )
+from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
 from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.sources import MeshObject, MeshSource, fingerprint
-
-log = logging.getLogger(__name__)
+from recon.datasets.sources import MeshObject, MeshSource
 
 FIRST_SPLITS = ("train", "val", "test")
 
@@ -74,12 +64,12 @@ class Summary:
             ]
             name = "all" if synset is None else find_category(synset).name
             rows.append([name, *map(str, cells), str(sum(cells))])
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = (
-            [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
-            for row in rows
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths[0] *= -1  # names to the left, numbers to the right
+        return "\n".join(
+            "  ".join(f"{cell:{'<' if width < 0 else '>'}{abs(width)}}" for cell, width in pairs)
+            for pairs in (zip(row, widths, strict=True) for row in rows)
         )
-        return "\n".join("  ".join(line) for line in lines)
 
 
 def prepare(
@@ -114,8 +104,8 @@ def prepare(
     if output.exists() and not overwrite:
         return _existing(output, recipe)
     objects = source.objects()
-    parts = _Parts(output, renderer)
-    failures = _make_parts(source, renderer, objects, parts, workers)
+    parts = Parts(output, renderer)
+    failures = make_parts(source, renderer, objects, parts, workers)
     made = [item for item in objects if item.id not in failures]
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:5])
@@ -142,7 +132,11 @@ def prepare(
 
 def _existing(output: Path, recipe: Mapping[str, Any]) -> Summary:
     """Return what is in a file that the same recipe has made."""
-    with open_dataset(output) as file:
+    try:
+        file = open_dataset(output)
+    except ValueError as error:
+        raise ValueError(f"{error}; pass overwrite=true to make it again") from error
+    with file:
         found = read_json(file, "recipe")
         if found != recipe:
             raise ValueError(
@@ -180,42 +174,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-class _Parts:
-    """The finished objects of an unfinished file, each named by what it was made from."""
-
-    def __init__(self, output: Path, renderer: ObjectRenderer) -> None:
-        self.folder = output.with_name(output.name + ".parts")
-        self._recipe = renderer.recipe()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"cannot make the folder {self.folder}: {error}") from error
-
-    def _path(self, item: MeshObject) -> Path:
-        made_from = fingerprint([item.fingerprint, self._recipe])
-        return self.folder / f"{item.id}-{made_from}.npz"
-
-    def write(self, item: MeshObject, sample: Sample) -> None:
-        path = self._path(item)
-        try:
-            with replacing(path) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, **sample.__dict__)
-        except OSError as error:
-            raise OSError(f"cannot write {path}: {error}") from error
-
-    def read(self, item: MeshObject) -> Sample | None:
-        """Return the sample of an object; None if it is not there or damaged."""
-        try:
-            with np.load(self._path(item), allow_pickle=False) as arrays:
-                return Sample(arrays["images"], arrays["cameras"], arrays["voxels"])
-        except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
-            return None
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _samples(items: list[MeshObject], parts: _Parts, leaving: list[str]) -> Iterator[Sample]:
+def _samples(items: list[MeshObject], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
     """Read the parts back, noting which objects touch the border of a picture."""
     for item in items:
         sample = parts.read(item)
@@ -225,94 +184,3 @@ def _samples(items: list[MeshObject], parts: _Parts, leaving: list[str]) -> Iter
         if alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any():
             leaving.append(item.id)
         yield sample
-
-
-# --- Making parts --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker needs besides the object."""
-
-    source: MeshSource
-    renderer: ObjectRenderer
-    parts: _Parts
-
-    def __call__(self, item: MeshObject) -> str | None:
-        """Make the part of one object; return why that was not possible, or None.
-
-        Whatever is wrong with a model is its own affair; what goes wrong in writing is fatal.
-        """
-        try:
-            sample = self.renderer(self.source.load(item))
-        except Exception as error:
-            return str(error) or type(error).__name__
-        self.parts.write(item, sample)
-        return None
-
-
-def _make_parts(
-    source: MeshSource,
-    renderer: ObjectRenderer,
-    objects: list[MeshObject],
-    parts: _Parts,
-    workers: int,
-) -> dict[str, str]:
-    """Make the parts that are missing; return the reasons of those that cannot be made."""
-    missing = [item for item in objects if parts.read(item) is None]
-    if len(missing) < len(objects):
-        log.info("%d of %d objects are done already", len(objects) - len(missing), len(objects))
-    job = _Job(source, renderer, parts)
-    reasons: dict[str, str] = {}
-    results = _in_turn(job, missing) if workers == 1 else _in_parallel(job, missing, workers)
-    with tqdm(total=len(objects), initial=len(objects) - len(missing), unit="object") as bar:
-        for item, reason in results:
-            if reason is not None:
-                reasons[item.id] = reason
-                bar.set_postfix(failed=len(reasons))
-            bar.update()
-    # In the order of the objects, whichever worker was first.
-    return {item.id: reasons[item.id] for item in objects if item.id in reasons}
-
-
-Result = tuple[MeshObject, str | None]
-
-
-def _in_turn(job: _Job, items: list[MeshObject]) -> Iterator[Result]:
-    for item in items:
-        yield item, job(item)
-
-
-def _in_parallel(job: _Job, items: list[MeshObject], workers: int) -> Iterator[Result]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (job, threads)
-    )
-    try:
-        pending: dict[Future[str | None], MeshObject] = {
-            pool.submit(_work, item): item for item in items
-        }
-        while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise OSError(
-            "a worker process died, perhaps for lack of memory; run again with fewer workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_job: _Job | None = None  # of this worker process
-
-
-def _start_worker(job: _Job, threads: int) -> None:
-    global _job
-    _job = job
-    torch.set_num_threads(threads)
-
-
-def _work(item: MeshObject) -> str | None:
-    assert _job is not None
-    return _job(item)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -121,28 +122,23 @@ class ObjectRenderer:
             colors = torch.full((mesh.num_faces, 3), 0.7)
         rendered = self._renderer(
             vertices.expand(views, -1, -1), mesh.faces, colors.expand(views, -1, -1), cameras
-        )[:, :3]
-        covered = (rendered[:, :1] > NOTHING).float()
-        return average_down(rendered * covered, covered, self.supersample)
+        )
+        return average_down(rendered[:, :3], self.supersample)
 
 
-def average_down(color: Tensor, alpha: Tensor, factor: int) -> Tensor:
+def average_down(samples: Tensor, factor: int) -> Tensor:
     """Average blocks of factor x factor samples into pixels.
 
     Args:
-        color: [B, 3, H * factor, W * factor] premultiplied by alpha, in [0, 1].
-        alpha: [B, 1, H * factor, W * factor].
+        samples: [B, 3, H * factor, W * factor] colours in [0, 1]; NOTHING where there is none.
         factor: samples along each side of a pixel.
 
     Returns:
         [B, 4, H, W] uint8: the mean colour of the covered samples (0 where there are none), and
         the share of them.
     """
-    samples = torch.cat([color, alpha], dim=1)
-    batch, channels, height, width = samples.shape
-    blocks = samples.reshape(batch, channels, height // factor, factor, width // factor, factor)
-    mean = blocks.mean(dim=(3, 5))
-    rgb, coverage = mean[:, :3], mean[:, 3:]
+    covered = F.avg_pool2d((samples[:, :1] > NOTHING).to(samples.dtype), factor)
+    color = F.avg_pool2d(samples.clamp(min=0), factor)
     # A pixel with any covered sample has coverage >= 1 / factor^2; the floor only avoids 0/0.
-    straight = rgb / coverage.clamp(min=0.5 / factor**2)
-    return torch.cat([straight, coverage], dim=1).mul(255).round().clamp(0, 255).to(torch.uint8)
+    straight = color / covered.clamp(min=0.5 / factor**2)
+    return torch.cat([straight, covered], dim=1).mul(255).round().clamp(0, 255).to(torch.uint8)

@@ -27,7 +27,7 @@ RUBBER: Color = (0.07, 0.07, 0.07)
 
 def _pick(rng: Random, colors: Sequence[Color]) -> Color:
     """Draw a colour and vary it a little."""
-    base = np.array(colors[rng.integers(len(colors))]) + rng.uniform(-0.05, 0.05, 3)
+    base = np.array(colors[int(rng.integers(len(colors)))]) + rng.uniform(-0.05, 0.05, 3)
     red, green, blue = np.clip(base, 0.02, 0.98).tolist()
     return red, green, blue
 
@@ -98,7 +98,7 @@ def chair(rng: Random) -> Parts:
     if _chance(rng, 0.25):
         parts.append((rod((0, 0.06, 0), (0, top, 0), 0.03), frame))
         for angle in np.arange(5) * 72:
-            foot = box((0, 0.02, -0.025), (depth * 0.6, 0.07, 0.025)).turned("y", angle)
+            foot = box((0, 0.02, -0.025), (depth * 0.6, 0.07, 0.025)).turned("y", float(angle))
             parts.append((foot, frame))
     else:
         parts += _legs(rng, depth, width, top, thickness, frame)
@@ -276,7 +276,7 @@ def display(rng: Random) -> Parts:
 
 def lamp(rng: Random) -> Parts:
     """A standing lamp, a jointed desk lamp or a pendant."""
-    metal, cloth = _pick(rng, METALS + WOODS), _pick(rng, FABRICS + ((0.93, 0.90, 0.80),))
+    metal, cloth = _pick(rng, METALS + WOODS), _pick(rng, (*FABRICS, (0.93, 0.90, 0.80)))
     style = rng.integers(4)
     low, high, tall = rng.uniform(0.12, 0.3), rng.uniform(0.05, 0.15), rng.uniform(0.15, 0.35)
     if style == 3:
@@ -326,7 +326,8 @@ def speaker(rng: Random) -> Parts:
 
 def rifle(rng: Random) -> Parts:
     """Barrel, receiver, stock, grip and magazine, sometimes a scope; the muzzle at +X."""
-    barrel, receiver, stock = rng.uniform(0.35, 0.65), rng.uniform(0.22, 0.35), rng.uniform(0.2, 0.35)
+    barrel, receiver = rng.uniform(0.35, 0.65), rng.uniform(0.22, 0.35)
+    stock = rng.uniform(0.2, 0.35)
     steel, wood = _pick(rng, METALS[1:2] + METALS[3:]), _pick(rng, WOODS + METALS[1:2])
     half, thick = 0.018, rng.uniform(0.012, 0.018)
     parts: Parts = [(box((-receiver, -0.03, -half), (0, 0.03, half)), steel)]
@@ -395,7 +396,7 @@ def table(rng: Random) -> Parts:
         radius = width / 2
         parts: Parts = [(rod((0, height - thickness, 0), (0, height, 0), radius, sides=24), wood)]
         if _chance(rng, 0.6):
-            parts.append((rod((0, 0, 0), (0, height, 0), 0.06, 0.04), frame))
+            parts.append((rod((0, 0, 0), (0, height - thickness / 2, 0), 0.06, 0.04), frame))
             parts.append((rod((0, 0, 0), (0, 0.04, 0), radius * 0.55, radius * 0.3), frame))
             return parts
         return parts + _legs(rng, radius * 1.4, radius * 1.4, height - thickness, 0.05, frame)
@@ -469,16 +470,15 @@ def _desk_telephone(rng: Random, case: Color, dark: Color) -> Parts:
 
 def vessel(rng: Random) -> Parts:
     """A hull with a pointed bow at +X and a deck house and funnel, or a mast and sails."""
-    length, beam = 10.0, rng.uniform(1.2, 3.0)
-    depth = rng.uniform(0.8, 1.6)
+    beam, depth = rng.uniform(1.2, 3.0), rng.uniform(0.8, 1.6)
     paint, deck = _pick(rng, PAINTS), _pick(rng, WOODS)
     white = (0.90, 0.90, 0.88)
     stations = []
     for x, k, rise in ((-5, 0.75, 0.1), (-3.5, 0.95, 0.0), (0, 1.0, 0.0), (2.5, 0.8, 0.1),
                        (4.2, 0.35, 0.35), (5, 0.04, 0.6)):  # fmt: skip
         half, sheer = beam / 2 * k, depth + rise * depth * 0.6
-        stations.append([(x * length / 10, sheer, -half), (x * length / 10, 0.0, -half * 0.5),
-                         (x * length / 10, 0.0, half * 0.5), (x * length / 10, sheer, half)])  # fmt: skip
+        stations.append([(x, sheer, -half), (x, 0.0, -half * 0.5), (x, 0.0, half * 0.5),
+                         (x, sheer, half)])  # fmt: skip
     parts: Parts = [(loft(stations), paint)]
     plate = [(-4.9, -beam * 0.36), (2.4, -beam * 0.38), (4.0, 0.0), (2.4, beam * 0.38),
              (-4.9, beam * 0.36)]  # fmt: skip
@@ -489,10 +489,8 @@ def vessel(rng: Random) -> Parts:
     size = rng.uniform(1.5, 4.0)
     for level in range(int(rng.integers(1, 4))):
         shrink = 1 - 0.25 * level
-        house = box((x - size * shrink / 2, y, -beam * 0.32 * shrink),
-                    (x + size * shrink / 2, y + 0.6, beam * 0.32 * shrink))  # fmt: skip
-        band = box((x - size * shrink / 2 - 0.02, y + 0.3, -beam * 0.32 * shrink - 0.02),
-                   (x + size * shrink / 2 + 0.02, y + 0.45, beam * 0.32 * shrink + 0.02))  # fmt: skip
+        house = block((x, y + 0.3, 0), (size * shrink, 0.6, beam * 0.64 * shrink))
+        band = block((x, y + 0.38, 0), (size * shrink + 0.04, 0.15, beam * 0.64 * shrink + 0.04))
         parts += [(house, white), (band, GLASS)]
         y += 0.6
     if _chance(rng, 0.6):
@@ -508,7 +506,8 @@ def _rigging(rng: Random, depth: float, beam: float, white: Color) -> Parts:
     for x in np.linspace(-1.5, 2.0, int(rng.integers(1, 3))) - 0.5:
         top = depth + rng.uniform(5.0, 8.0)
         parts.append((rod((x, depth, 0), (x, top, 0), 0.1), WOODS[1]))
-        sail = [(x - 0.1, depth + 0.8), (x - 0.1, top - 0.3), (x - rng.uniform(1.8, 2.8), depth + 0.8)]
+        low, boom = depth + 0.8, rng.uniform(1.8, 2.8)
+        sail = [(x - 0.1, low), (x - 0.1, top - 0.3), (x - boom, low)]
         parts.append((prism(sail, "z", -0.05, 0.05), white))
     jib = [(x + 0.2, depth + 0.8), (x + 0.2, top - 1.0), (4.4, depth + 0.6)]
     parts.append((prism(jib, "z", -0.05, 0.05), white))

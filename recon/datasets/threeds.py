@@ -43,24 +43,27 @@ def read_3ds(store: Store, name: str) -> Surface:
         raise ValueError("not a 3DS file: it must begin with the main chunk 0x4D4D")
     materials: dict[str, Material] = {}
     parts: list[_Part] = []
-    for kind, start, end in _chunks(data, 0, len(data)):
-        for kind, start, end in _chunks(data, start, end) if kind == MAIN else ():
-            for kind, start, end in _chunks(data, start, end) if kind == EDITOR else ():
+    for _, low, high in _chunks(data, 0, len(data), (MAIN,)):
+        for _, first, last in _chunks(data, low, high, (EDITOR,)):
+            for kind, start, end in _chunks(data, first, last, (OBJECT, MATERIAL)):
                 if kind == OBJECT:
                     parts += _read_object(data, start, end)
-                elif kind == MATERIAL:
+                else:
                     material = _read_material(store, name, data, start, end)
                     materials[material.name] = material
     return _assemble(store, materials, [part for part in parts if len(part.vertices)])
 
 
-def _chunks(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield kind, first content byte and end of the chunks in a stretch of the file."""
+def _chunks(
+    data: bytes, start: int, end: int, kinds: tuple[int, ...] = ()
+) -> Iterator[tuple[int, int, int]]:
+    """Yield kind, first content byte and end of the chunks (of some kinds) in a stretch."""
     while start + CHUNK.size <= end:
         kind, length = CHUNK.unpack_from(data, start)
         if length < CHUNK.size:
             return
-        yield kind, start + CHUNK.size, min(start + length, end)
+        if kind in kinds or not kinds:
+            yield kind, start + CHUNK.size, min(start + length, end)
         start += length
 
 
@@ -81,12 +84,11 @@ def _counted(data: bytes, start: int, dtype: str, width: int) -> NDArray[np.gene
 def _read_object(data: bytes, start: int, end: int) -> list[_Part]:
     name, start = _text(data, start, end)
     parts = []
-    for kind, inner, stop in _chunks(data, start, end):
-        if kind == TRIANGLES:
-            part = _Part(name)
-            for chunk in _chunks(data, inner, stop):
-                _read_part(part, data, *chunk)
-            parts.append(part)
+    for _, inner, stop in _chunks(data, start, end, (TRIANGLES,)):
+        part = _Part(name)
+        for chunk in _chunks(data, inner, stop):
+            _read_part(part, data, *chunk)
+        parts.append(part)
     return parts
 
 
@@ -98,10 +100,9 @@ def _read_part(part: _Part, data: bytes, kind: int, start: int, end: int) -> Non
     elif kind == FACES:
         table = _counted(data, start, "<u2", 4)
         part.faces = table[:, :3].astype(np.int64)
-        for inner, begin, stop in _chunks(data, start + 2 + 8 * len(table), end):
-            if inner == FACE_MATERIAL:
-                name, begin = _text(data, begin, stop)
-                part.groups.append((name, _counted(data, begin, "<u2", 1)[:, 0].astype(np.int64)))
+        for _, inner, stop in _chunks(data, start + 2 + 8 * len(table), end, (FACE_MATERIAL,)):
+            name, inner = _text(data, inner, stop)
+            part.groups.append((name, _counted(data, inner, "<u2", 1)[:, 0].astype(np.int64)))
 
 
 def _read_material(store: Store, name: str, data: bytes, start: int, end: int) -> Material:
@@ -112,9 +113,8 @@ def _read_material(store: Store, name: str, data: bytes, start: int, end: int) -
         elif kind == DIFFUSE:
             color = _read_color(data, inner, stop) or color
         elif kind == TEXTURE_MAP:
-            for leaf, begin, last in _chunks(data, inner, stop):
-                if leaf == TEXTURE_FILE:
-                    texture = _find_texture(store, name, _text(data, begin, last)[0])
+            for _, begin, last in _chunks(data, inner, stop, (TEXTURE_FILE,)):
+                texture = _find_texture(store, name, _text(data, begin, last)[0])
     return Material(label, color, texture=texture)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,19 @@ def test_a_save_which_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_an_os_error_and_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_write_which_the_system_refuses_keeps_its_reason_and_the_old_file(
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(b"old")
-
-    def full(*_: object) -> None:
-        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos 64 vs 0")
-
-    monkeypatch.setattr(checkpoints.torch, "save", full)
-    with pytest.raises(OSError, match=r"could not write .*last\.pt"):
-        save_checkpoint(path, content())
+    big = content(model={"weight": torch.zeros(100_000)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # as a disk which fills on the way
+    try:
+        with pytest.raises(OSError, match=r"could not write .*last\.pt: File too large"):
+            save_checkpoint(path, big)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
