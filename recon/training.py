@@ -298,7 +298,7 @@ class Trainer:
         self.model.train()
         step, iou = self.progress.step, float(figures["iou"])
         training_log.scalars("validation", figures, step)
-        log.info("step %d: validation IoU %.4f", step, iou)
+        log.info("step %d: validation IoU %.4f; %s", step, iou, training_log.pace)
         self.progress.last_iou = iou
         if self.progress.best_iou is None or iou > self.progress.best_iou:
             self.progress.best_iou, self.progress.best_step = iou, step

@@ -74,6 +74,7 @@ class TrainingLog:
     def __init__(self, folder: Path, step: int) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step > 0 else None)
         self.window = LossWindow()
+        self.pace = ""  # the newest timing in words
 
     def __enter__(self) -> TrainingLog:
         return self
@@ -98,10 +99,12 @@ class TrainingLog:
     def timing(self, timer: StepTimer, step: int) -> None:
         """Write the seconds per step and its parts, and the share of rendering; start anew."""
         values = timer.flush()
-        render = values.get("render", 0.0) + values.get("render_backward", 0.0)
         self.scalars("seconds", values, step)
         if values["step"] > 0:
-            self.scalars("share", {"render": render / values["step"]}, step)
+            render = values.get("render", 0.0) + values.get("render_backward", 0.0)
+            share = render / values["step"]
+            self.scalars("share", {"render": share}, step)
+            self.pace = f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering"
 
     def silhouettes(self, images: Tensor, alpha: Tensor, step: int, count: int = 8) -> None:
         """Show inputs, their rendered silhouettes and the true ones, one row each.

@@ -178,7 +178,8 @@ def soft_rasterize(
 
     The backward is the exact gradient of this forward to corners (x, y, z) and colours; the
     released SoftRas holds the barycentric coordinates constant and drops the alpha gradient of
-    faces outside [near, far]. Differentiable once, to face_vertices and face_textures; deterministic.
+    faces outside [near, far]. Differentiable once, to face_vertices and face_textures;
+    deterministic.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth.

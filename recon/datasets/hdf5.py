@@ -10,7 +10,11 @@ Fields, for N objects of K views at H x W and voxel grids of resolution R:
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,12 +103,40 @@ def write_dataset(
     """
     path = Path(path)
     try:
+        _require_space(path, header, len(labels))
         with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
             _write_header(file, header)
             _write_labels(file, labels)
+            _create_arrays(file, header, len(labels))
+            file.flush()
+            _reserve(temporary)
             _write_samples(file, header, len(labels), samples)
-    except OSError as error:
+            file.flush()  # closing alone would not tell of a failed write
+    except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise OSError(f"cannot write {path}: {error}") from error
+
+
+def _require_space(path: Path, header: Header, count: int) -> None:
+    """Refuse to begin a file that cannot be finished."""
+    arrays = sum(
+        math.prod(shape) * np.dtype(dtype).itemsize
+        for shape, dtype in _fields(header, count).values()
+    )
+    needed = arrays + arrays // 50 + (1 << 19)  # with texts and the index of the chunks
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC, f"{needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free on the disk"
+        )
+
+
+def _reserve(path: Path) -> None:
+    """Claim the disk space of a file whose arrays are laid out but not written.
+
+    HDF5 survives a disk that is full now, but not one that becomes full under its cache.
+    """
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def _write_header(file: h5py.File, header: Header) -> None:
@@ -137,12 +169,18 @@ def _fields(header: Header, count: int) -> dict[str, tuple[tuple[int, ...], str]
     }
 
 
-def _write_samples(file: h5py.File, header: Header, count: int, samples: Iterable[Sample]) -> None:
-    fields = _fields(header, count)
-    for name, (shape, dtype) in fields.items():
+def _create_arrays(file: h5py.File, header: Header, count: int) -> None:
+    for name, (shape, dtype) in _fields(header, count).items():
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         # One view is one chunk, so two random views of an object are two reads.
         chunks = (1, 1, *shape[2:]) if name == "images" else None
-        file.create_dataset(name, shape, dtype, chunks=chunks)
+        file.create_dataset(name, shape, dtype, chunks=chunks, dcpl=layout)
+
+
+def _write_samples(file: h5py.File, header: Header, count: int, samples: Iterable[Sample]) -> None:
+    fields = _fields(header, count)
     written = 0
     for index, sample in enumerate(samples):
         written = index + 1

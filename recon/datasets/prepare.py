@@ -124,8 +124,8 @@ def prepare(
     )
     labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
     write_dataset(output, header, labels, _samples(made, parts, leaving))
-    write_preview(output)
     parts.remove()
+    write_preview(output)
     counts = Counter((item.synset, item.split) for item in made)
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
 

@@ -28,6 +28,9 @@ def write_preview(path: str | Path) -> Path:
 
     Returns:
         The sheet's path.
+
+    Raises:
+        OSError: naming the sheet, if it cannot be written.
     """
     rows: list[tuple[str, NDArray[np.uint8]]] = []
     with open_dataset(path) as file:
@@ -41,8 +44,11 @@ def write_preview(path: str | Path) -> Path:
             if tiles:
                 rows.append((category.name, _over_background(np.stack(tiles))))
     sheet = preview_path(path)
-    with replacing(sheet) as temporary:
-        _paste(rows).save(temporary, format="PNG")
+    try:
+        with replacing(sheet) as temporary:
+            _paste(rows).save(temporary, format="PNG")
+    except OSError as error:
+        raise OSError(f"cannot write {sheet}: {error}") from error
     return sheet
 
 

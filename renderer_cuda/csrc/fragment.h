@@ -36,68 +36,98 @@ template <> struct Limits<double> {
                           largest = 1.7976931348623157e308;
 };
 
-template <typename T>
-HOST_DEVICE bool is_finite(T value) {
-  return absolute(value) <= Limits<T>::largest;
+template <typename Real>
+HOST_DEVICE typename Traits<Real>::Mask is_finite(Real value) {
+  return absolute(value) <= Real(Limits<typename Traits<Real>::Scalar>::largest);  // false for NaN
 }
 
-// The pixel index at or after (before) position `index`, a real number, cut to [0, count]. The
-// slack covers the rounding of `index` itself: a hundredth of a pixel and eight epsilons.
-template <typename T>
-HOST_DEVICE int32_t first_pixel(T index, int count) {
-  const T low = index - T(0.01) - T(8) * Limits<T>::epsilon * absolute(index);
-  if (!(low > T(0))) return 0;
-  if (low >= T(count)) return count;
-  const int32_t floor = int32_t(low);
-  return floor + (T(floor) < low ? 1 : 0);
+// The first pixel at or after (the end of those at or before) position `index`, a real number, cut to
+// [0, count]. The slack covers the rounding of `index` itself: a hundredth of a pixel and eight epsilons.
+template <typename Real>
+HOST_DEVICE Real first_pixel(Real index, int count) {
+  using T = typename Traits<Real>::Scalar;
+  const Real slack = Real(T(0.01)) + Real(T(8) * Limits<T>::epsilon) * absolute(index);
+  const Real low = minimum(maximum(index - slack, Real(T(0))), Real(T(count)));
+  const Real whole = truncate(low);
+  return select(whole < low, whole + Real(T(1)), whole);
 }
-template <typename T>
-HOST_DEVICE int32_t end_pixel(T index, int count) {
-  const T high = index + T(0.01) + T(8) * Limits<T>::epsilon * absolute(index);
-  if (!(high >= T(0))) return 0;
-  if (high >= T(count)) return count;
-  return int32_t(high) + 1;
+template <typename Real>
+HOST_DEVICE Real end_pixel(Real index, int count) {
+  using T = typename Traits<Real>::Scalar;
+  const Real slack = Real(T(0.01)) + Real(T(8) * Limits<T>::epsilon) * absolute(index);
+  const Real high = index + slack;
+  const Real whole = truncate(minimum(maximum(high, Real(T(0))), Real(T(count)))) + Real(T(1));
+  return select(high >= Real(T(0)), minimum(whole, Real(T(count))), Real(T(0)));
 }
 
-// Prepare a face from its nine numbers. A face that cannot be drawn gets an empty rectangle: one
+// What `prepare` computes of one face, or of a pack of faces.
+template <typename Real>
+struct Prepared {
+  Real first_column, end_column, first_row, end_row;
+  Real x[3], y[3], edge_x[3], edge_y[3], inverse_length[3], area, inverse_area, inverse_depth[3];
+};
+
+// Prepare faces from their nine numbers each. A face that cannot be drawn gets an empty rectangle: one
 // with a number that is not finite, with a corner not in front of the camera, with squares that
 // overflow, or with an area that is zero to rounding (two epsilons of its longest edge squared; below
 // that the sign of the area is noise. The released SoftRas draws such faces at coverage one half).
-template <typename T>
-HOST_DEVICE void setup_face(const T* corners, const Parameters<T>& p, Face<T>& face) {
-  face.first_column = face.end_column = face.first_row = face.end_row = 0;
-  T longest = T(0);
+template <typename Real, typename T>
+HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p) {
+  Prepared<Real> f;
+  const Real zero(T(0)), one(T(1)), smallest(Limits<T>::smallest);
+  Real longest = zero;
+  auto drawable = is_finite(corners[0]);
   for (int k = 0; k < 3; ++k) {
     const int next = k == 2 ? 0 : k + 1;
-    face.x[k] = corners[3 * k];
-    face.y[k] = corners[3 * k + 1];
-    const T depth = corners[3 * k + 2];
-    if (!is_finite(face.x[k]) || !is_finite(face.y[k]) || !is_finite(depth) || !(depth > T(0))) return;
-    face.inverse_depth[k] = T(1) / depth;
-    face.edge_x[k] = corners[3 * next] - face.x[k];
-    face.edge_y[k] = corners[3 * next + 1] - face.y[k];
-    const T square = face.edge_x[k] * face.edge_x[k] + face.edge_y[k] * face.edge_y[k];
+    f.x[k] = corners[3 * k];
+    f.y[k] = corners[3 * k + 1];
+    const Real depth = corners[3 * k + 2];
+    drawable = drawable & is_finite(f.x[k]) & is_finite(f.y[k]) & is_finite(depth) & (depth > zero);
+    f.inverse_depth[k] = one / depth;
+    f.edge_x[k] = corners[3 * next] - f.x[k];
+    f.edge_y[k] = corners[3 * next + 1] - f.y[k];
+    const Real square = f.edge_x[k] * f.edge_x[k] + f.edge_y[k] * f.edge_y[k];
     // An edge shorter than the root of the smallest normal number has no direction: t becomes 0 or 1.
-    face.inverse_length[k] = T(1) / maximum(square, Limits<T>::smallest);
-    longest = square > longest || !is_finite(square) ? square : longest;
+    f.inverse_length[k] = one / maximum(square, smallest);
+    longest = maximum(square, longest);
   }
   // Twice the area from the two edges that leave corner 0 (edge 2 arrives there).
-  const T area = face.edge_y[0] * face.edge_x[2] - face.edge_x[0] * face.edge_y[2];
-  const T noise = maximum(T(2) * Limits<T>::epsilon * longest, T(4) * Limits<T>::smallest);
-  if (!is_finite(longest * longest) || !(absolute(area) > noise)) return;
-  face.inverse_area = T(1) / area;
-  face.front = area < T(0);
+  f.area = f.edge_y[0] * f.edge_x[2] - f.edge_x[0] * f.edge_y[2];
+  f.inverse_area = one / f.area;
+  const Real noise = maximum(Real(T(2) * Limits<T>::epsilon) * longest, Real(T(4)) * smallest);
+  drawable = drawable & is_finite(longest * longest) & (absolute(f.area) > noise);
 
-  const T half = T(0.5) * p.shorter, radius = p.support_radius;
-  const T column_origin = T(0.5) * T(p.width - 1), row_origin = T(0.5) * T(p.height - 1);
-  const T left = minimum(face.x[0], minimum(face.x[1], face.x[2])) - radius;
-  const T right = maximum(face.x[0], maximum(face.x[1], face.x[2])) + radius;
-  const T bottom = minimum(face.y[0], minimum(face.y[1], face.y[2])) - radius;
-  const T top = maximum(face.y[0], maximum(face.y[1], face.y[2])) + radius;
-  face.first_column = first_pixel(left * half + column_origin, p.width);
-  face.end_column = end_pixel(right * half + column_origin, p.width);
-  face.first_row = first_pixel(row_origin - top * half, p.height);
-  face.end_row = end_pixel(row_origin - bottom * half, p.height);
+  const Real half(T(0.5) * p.shorter), radius(p.support_radius);
+  const Real column_origin(T(0.5) * T(p.width - 1)), row_origin(T(0.5) * T(p.height - 1));
+  const Real left = minimum(f.x[0], minimum(f.x[1], f.x[2])) - radius;
+  const Real right = maximum(f.x[0], maximum(f.x[1], f.x[2])) + radius;
+  const Real bottom = minimum(f.y[0], minimum(f.y[1], f.y[2])) - radius;
+  const Real top = maximum(f.y[0], maximum(f.y[1], f.y[2])) + radius;
+  f.first_column = select(drawable, first_pixel(left * half + column_origin, p.width), zero);
+  f.end_column = select(drawable, end_pixel(right * half + column_origin, p.width), zero);
+  f.first_row = select(drawable, first_pixel(row_origin - top * half, p.height), zero);
+  f.end_row = select(drawable, end_pixel(row_origin - bottom * half, p.height), zero);
+  return f;
+}
+
+// Prepare one face.
+template <typename T>
+HOST_DEVICE void setup_face(const T* corners, const Parameters<T>& p, Face<T>& face) {
+  const Prepared<T> f = prepare<T>(corners, p);
+  face.first_column = int32_t(f.first_column);
+  face.end_column = int32_t(f.end_column);
+  face.first_row = int32_t(f.first_row);
+  face.end_row = int32_t(f.end_row);
+  face.front = f.area < T(0);
+  face.inverse_area = f.inverse_area;
+  for (int k = 0; k < 3; ++k) {
+    face.x[k] = f.x[k];
+    face.y[k] = f.y[k];
+    face.edge_x[k] = f.edge_x[k];
+    face.edge_y[k] = f.edge_y[k];
+    face.inverse_length[k] = f.inverse_length[k];
+    face.inverse_depth[k] = f.inverse_depth[k];
+  }
 }
 
 // ---- coverage: equation 1 --------------------------------------------------------------------------

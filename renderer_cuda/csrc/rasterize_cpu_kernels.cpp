@@ -35,9 +35,45 @@ constexpr int channels_of(Color mode) {
   return opacity_channels + (mode == Color::none ? 0 : color_channels);
 }
 
+// ---- set-up ----------------------------------------------------------------------------------------
+
+// Prepare `count` faces, at most as many as a Real has lanes.
+template <typename T>
+HOST_DEVICE void setup_group(const T* face_vertices, int count, const Parameters<T>& p, Face<T>* out) {
+  using R = Real<T>;
+  constexpr int lanes = Lanes<T>::count;
+  R corners[9];
+  for (int i = 0; i < 9; ++i) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      corners[i].v[lane] = lane < count ? face_vertices[9 * lane + i] : T(0);  // zeros: not drawable
+    }
+  }
+  const Prepared<R> f = prepare<R>(corners, p);
+  for (int lane = 0; lane < count; ++lane) {
+    Face<T>& face = out[lane];
+    face.first_column = int32_t(f.first_column.v[lane]);
+    face.end_column = int32_t(f.end_column.v[lane]);
+    face.first_row = int32_t(f.first_row.v[lane]);
+    face.end_row = int32_t(f.end_row.v[lane]);
+    face.front = f.area.v[lane] < T(0);
+    face.inverse_area = f.inverse_area.v[lane];
+    for (int k = 0; k < 3; ++k) {
+      face.x[k] = f.x[k].v[lane];
+      face.y[k] = f.y[k].v[lane];
+      face.edge_x[k] = f.edge_x[k].v[lane];
+      face.edge_y[k] = f.edge_y[k].v[lane];
+      face.inverse_length[k] = f.inverse_length[k].v[lane];
+      face.inverse_depth[k] = f.inverse_depth[k].v[lane];
+    }
+  }
+}
+
 template <typename T>
 void setup(const T* face_vertices, const Parameters<T>& p, int64_t begin, int64_t end, Face<T>* out) {
-  for (int64_t f = begin; f < end; ++f) setup_face(face_vertices + 9 * f, p, out[f - begin]);
+  for (int64_t f = begin; f < end; f += Lanes<T>::count) {
+    const int count = end - f < Lanes<T>::count ? int(end - f) : Lanes<T>::count;
+    setup_group(face_vertices + 9 * f, count, p, out + (f - begin));
+  }
 }
 
 // ---- forward ---------------------------------------------------------------------------------------
@@ -308,7 +344,7 @@ HOST_DEVICE PixelGradient<Real<T>> load_pixel(const T* at, int64_t stride, int64
 }
 
 template <Color mode, typename T>
-void gather(FaceGradient<Real<T>>& gradient, const Face<T>& face, int64_t index, const T* textures,
+HOST_DEVICE void gather(FaceGradient<Real<T>>& gradient, const Face<T>& face, int64_t index, const T* textures,
             const Parameters<T>& p, Centers<T> centers, const T* planes) {
   const int64_t stride = p.width + Lanes<T>::count, plane = stride * (p.height + block_rows);
   for (int y = face.first_row; y < face.end_row; y += block_rows) {
@@ -324,7 +360,7 @@ void gather(FaceGradient<Real<T>>& gradient, const Face<T>& face, int64_t index,
 }
 
 template <Color mode, typename T>
-void write(const FaceGradient<Real<T>>& gradient, T* vertices, T* textures) {
+HOST_DEVICE void write(const FaceGradient<Real<T>>& gradient, T* vertices, T* textures) {
   for (int k = 0; k < 3; ++k) {
     vertices[3 * k] = lane_sum(gradient.x[k]);
     vertices[3 * k + 1] = lane_sum(gradient.y[k]);
@@ -337,15 +373,20 @@ void write(const FaceGradient<Real<T>>& gradient, T* vertices, T* textures) {
 template <Color mode, typename T>
 void gather_faces(const Backward<T>& b, int64_t image, int64_t begin, int64_t end,
                   Centers<T> centers, const T* planes) {
+  constexpr int lanes = Lanes<T>::count;
   const Parameters<T>& p = b.parameters;
+  Face<T> group[lanes];
   for (int64_t f = begin; f < end; ++f) {
     const int64_t at = 9 * (image * p.faces + f);
+    const int member = int((f - begin) % lanes);
+    if (member == 0) {
+      setup_group(b.face_vertices + at, end - f < lanes ? int(end - f) : lanes, p, group);
+    }
+    const Face<T>& face = group[member];
     const T* textures = mode == Color::none ? nullptr : b.face_textures + at;
     T* grad_textures = mode == Color::none ? nullptr : b.grad_face_textures + at;
-    Face<T> face = {};
     FaceGradient<Real<T>> gradient;
     clear(gradient);
-    setup_face(b.face_vertices + at, p, face);
     if (!face.empty()) gather<mode>(gradient, face, f, textures, p, centers, planes);
     write<mode>(gradient, b.grad_face_vertices + at, grad_textures);
   }

@@ -37,6 +37,8 @@ HOST_DEVICE float maximum(float a, float b) { return a > b ? a : b; }
 HOST_DEVICE double maximum(double a, double b) { return a > b ? a : b; }
 HOST_DEVICE float absolute(float a) { return a < 0.0f ? -a : a; }
 HOST_DEVICE double absolute(double a) { return a < 0.0 ? -a : a; }
+HOST_DEVICE float truncate(float a) { return float(int32_t(a)); }  // |a| < 2^24 (2^31 in double)
+HOST_DEVICE double truncate(double a) { return double(int32_t(a)); }
 #if defined(__CUDACC__)
 HOST_DEVICE float exponential(float a) { return expf(a); }
 HOST_DEVICE double exponential(double a) { return exp(a); }
@@ -67,6 +69,7 @@ template <> struct VectorOf<float, 8> {
   typedef float Floats __attribute__((vector_size(32)));
   typedef float Half __attribute__((vector_size(16)));
   typedef int32_t Ints __attribute__((vector_size(32)));
+  typedef Ints Int32s;
 #if RENDERER_HAS_SHUFFLE
   static HOST_DEVICE Floats join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
   static HOST_DEVICE Half low(Floats a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3); }
@@ -78,6 +81,7 @@ template <> struct VectorOf<double, 4> {
   typedef double Floats __attribute__((vector_size(32)));
   typedef double Half __attribute__((vector_size(16)));
   typedef int64_t Ints __attribute__((vector_size(32)));
+  typedef int32_t Int32s __attribute__((vector_size(16)));
 #if RENDERER_HAS_SHUFFLE
   static HOST_DEVICE Floats join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3); }
   static HOST_DEVICE Half low(Floats a) { return __builtin_shufflevector(a, a, 0, 1); }
@@ -177,6 +181,12 @@ template <typename T, int N> HOST_DEVICE Pack<T, N> maximum(Pack<T, N> a, Pack<T
 template <typename T, int N>
 HOST_DEVICE Pack<T, N> absolute(Pack<T, N> a) {
   return maximum(a, -a);
+}
+
+template <typename T, int N>
+HOST_DEVICE Pack<T, N> truncate(Pack<T, N> a) {
+  typedef typename VectorOf<T, N>::Int32s Int32s;
+  return __builtin_convertvector(__builtin_convertvector(a.v, Int32s), typename Pack<T, N>::Vector);
 }
 
 template <typename T, int N>
