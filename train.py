@@ -21,17 +21,17 @@ def main(cfg: DictConfig) -> float | None:
     with concise_errors(raised_as=CompactHydraException):
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         run = RunDirectory(HydraConfig.get().runtime.output_dir, settings)
-        result = run.result(cfg.trainer.max_steps) or train(cfg, run)
+        result = run.result(cfg.trainer.max_steps) or build(cfg).run(run)
     print(f"best validation IoU {result['best_iou']} at step {result['best_step']} in {run.path}")
     return result["best_iou"]
 
 
-def train(cfg: DictConfig, run: RunDirectory) -> dict[str, Any]:
-    """Build everything the configuration names, and train."""
+def build(cfg: DictConfig) -> Any:
+    """Build the trainer and everything else the configuration names."""
     seed_everything(cfg.seed)
     parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
     data = {"train_set": cfg.data.train, "val_set": cfg.data.val, "objective": cfg.loss}
-    return instantiate(cfg.trainer, **parts, **data).run(run)
+    return instantiate(cfg.trainer, **parts, **data)
 
 
 if __name__ == "__main__":

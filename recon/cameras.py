@@ -150,9 +150,11 @@ class Cameras:
         height, width = as_image_size(image_size)
         if vertices.dtype in (torch.float16, torch.bfloat16):
             vertices = vertices.float()
-        # Not a matmul, which may run in reduced precision (autocast, TF32) for no gain at size 3.
-        view = (vertices[:, :, None, :] * self.axes().to(vertices.dtype)[:, None]).sum(3)
-        right, up, forward = view.unbind(2)
+        # Not a matmul, which may run in reduced precision (autocast, TF32) for no gain at size 3;
+        # and coordinate by coordinate, which moves less memory than a broadcast product.
+        x, y, z = vertices.unbind(2)
+        axes = self.axes().to(vertices.dtype)[..., None]
+        right, up, forward = (x * a[:, 0] + y * a[:, 1] + z * a[:, 2] for a in axes.unbind(1))
         depth = forward + self.distance.to(vertices.dtype)[:, None]
         divisor = torch.where(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR, depth)
         half_height = torch.tan(torch.deg2rad(self.fov) / 2).to(vertices.dtype)[:, None]

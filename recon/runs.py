@@ -13,8 +13,10 @@ finished. Another configuration in the same directory is refused.
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class RunDirectory:
     """The files of one run.
 
     Args:
-        path: the folder; `begin` makes it.
+        path: the folder; `writing` makes it.
         settings: the resolved configuration of this start, plain dicts, lists and scalars.
 
     Raises:
@@ -68,14 +70,28 @@ class RunDirectory:
         """Where the checkpoint of the best validation lies."""
         return self.checkpoints / "best.pt"
 
-    def begin(self) -> None:
-        """Make the folders and record the settings.
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folders and record the settings; keep other writers out during the block.
 
-        Called when training can start, so that a start which failed before (no data, a bad value)
+        Entered when training can start, so that a start which failed before (no data, a bad value)
         leaves nothing which would refuse the mended command.
+
+        Raises:
+            ValueError: another process is writing here.
+            OSError: the folder is not writable.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_json(self._settings_path, self.settings)
+        with open(self.path / ".lock", "w") as lock:
+            try:
+                # Record locks end with the process and are not inherited by its data workers.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(f"{self.path}: another process is training here") from error
+            for unfinished in self.checkpoints.glob(".*.tmp"):  # of a process which was killed
+                unfinished.unlink()
+            write_json(self._settings_path, self.settings)
+            yield
 
     def result(self, max_steps: int) -> dict[str, Any] | None:
         """The stored result when the run is finished, that is, has done `max_steps` or more."""

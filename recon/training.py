@@ -186,12 +186,13 @@ class Trainer:
         Raises:
             FloatingPointError: a loss or a parameter is not finite.
             SystemExit: SIGINT or SIGTERM came; `last.pt` is saved, the status is 128 + the signal.
-            ValueError: the last checkpoint is not readable or of other settings.
+            ValueError: the last checkpoint is not readable or of other settings, or another process
+                is training in the directory.
             OSError: a file could not be written.
         """
         self._resume(run)
-        run.begin()
         with (
+            run.writing(),
             Interruption() as interruption,
             TrainingLog(run.tensorboard, self.progress.step) as training_log,
             logging_redirect_tqdm(),
@@ -205,7 +206,7 @@ class Trainer:
                 if interruption.signum is not None:
                     log.warning("stopped by a signal at step %d; saved", self.progress.step)
                     raise SystemExit(interruption.exit_status)
-        run.finish(vars(self.progress))
+            run.finish(vars(self.progress))
         return dict(vars(self.progress))
 
     def _train_step(self, batch: Mapping[str, Tensor], training_log: TrainingLog) -> None:

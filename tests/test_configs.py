@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from recon.assessment import Assessment
 from recon.objectives import SilhouetteObjective
 from recon.training import Trainer
+from train import build
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = ("model", "data", "renderer", "loss", "optimizer", "schedule", "trainer")
@@ -32,12 +33,6 @@ def config_folder() -> Iterator[None]:
 
 def compose(name: str, *overrides: str) -> DictConfig:
     return hydra.compose(name, list(overrides))
-
-
-def build(cfg: DictConfig) -> Trainer:
-    parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
-    data = {"train_set": cfg.data.train, "val_set": cfg.data.val, "objective": cfg.loss}
-    return instantiate(cfg.trainer, **parts, **data)
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))

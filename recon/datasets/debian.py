@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import posixpath
 import re
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from recon.datasets.sources import MeshObject, fingerprint
 from recon.datasets.stores import Store, open_store
 from recon.datasets.surfaces import Surface, concatenate
 from recon.meshes import Mesh
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     "package",
@@ -221,7 +224,7 @@ def read_manifest(path: str | Path) -> list[Row]:
         if row.id in rows:
             raise ValueError(f"{path}, line {number}: the model {row.path_inside} is listed twice")
         rows[row.id] = row
-    _check_families(path, list(rows.values()))
+    _warn_of_split_families(path, list(rows.values()))
     return list(rows.values())
 
 
@@ -327,12 +330,11 @@ def _orientation(axes: str, rotation: str | None) -> tuple[tuple[float, ...], ..
     return tuple(tuple(row) for row in rows.tolist())
 
 
-def _check_families(path: str | Path, rows: list[Row]) -> None:
-    """Refuse a table in which one family lies in two splits."""
-    splits: dict[str, str] = {}
+def _warn_of_split_families(path: str | Path, rows: list[Row]) -> None:
+    """Warn of families in several splits: a model trained on one member has seen the others."""
+    splits: dict[str, set[str]] = {}
     for row in rows:
-        if splits.setdefault(row.group, row.split) != row.split:
-            raise ValueError(
-                f"{path}: the group {row.group!r} lies in the splits"
-                f" {splits[row.group]!r} and {row.split!r}; a family belongs to one"
-            )
+        splits.setdefault(row.group, set()).add(row.split)
+    divided = [group for group, words in splits.items() if len(words) > 1]
+    if divided:
+        log.warning("%s: families that lie in several splits: %s", path, ", ".join(divided))

@@ -24,6 +24,9 @@ from recon.datasets.sources import MeshObject, MeshSource, fingerprint
 
 log = logging.getLogger(__name__)
 
+# Starting a worker (importing torch) takes as long as this many objects.
+OBJECTS_PER_WORKER = 25
+
 
 class Parts:
     """The finished objects of an unfinished file, each named by what it was made from."""
@@ -97,7 +100,7 @@ def make_parts(
     renderer: ObjectRenderer,
     objects: list[MeshObject],
     parts: Parts,
-    workers: int,
+    workers: int | None,
 ) -> dict[str, str]:
     """Make the parts that are missing, with a progress bar.
 
@@ -106,7 +109,7 @@ def make_parts(
         renderer: makes pictures and voxels of a mesh.
         objects: what to make.
         parts: where finished objects are kept.
-        workers: processes; 1 works in this one.
+        workers: processes; 1 works in this one; None takes as many as is worth while.
 
     Returns:
         {id: reason} of the objects that cannot be made.
@@ -117,6 +120,8 @@ def make_parts(
     missing = [item for item in objects if parts.read(item) is None]
     if len(missing) < len(objects):
         log.info("%d of %d objects are done already", len(objects) - len(missing), len(objects))
+    if workers is None:
+        workers = max(1, min(len(os.sched_getaffinity(0)), len(missing) // OBJECTS_PER_WORKER))
     job = _Job(source, renderer, parts)
     reasons: dict[str, str] = {}
     results = _in_turn(job, missing) if workers == 1 else _in_parallel(job, missing, workers)
@@ -139,7 +144,7 @@ def _in_turn(job: _Job, items: list[MeshObject]) -> Iterator[Result]:
 
 
 def _in_parallel(job: _Job, items: list[MeshObject], workers: int) -> Iterator[Result]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (job, threads)
     )

@@ -76,7 +76,7 @@ def prepare(
     source: MeshSource,
     renderer: ObjectRenderer,
     output: str | Path,
-    workers: int = 1,
+    workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
 ) -> Summary:
@@ -89,7 +89,7 @@ def prepare(
         source: where the meshes are.
         renderer: makes pictures and voxels of a mesh.
         output: the file to make; its folder is made too.
-        workers: processes; 1 works in this one.
+        workers: processes; 1 works in this one; None takes as many as is worth while.
         overwrite: whether to make the file again when it is there.
         command: what to record as the command that made the file.
 
@@ -97,7 +97,7 @@ def prepare(
         ValueError: if another recipe has made `output`, or no object is left.
         OSError: if something cannot be written, naming it.
     """
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
     output, started = Path(output), time.monotonic()
     recipe = {"source": source.recipe(), "rendering": renderer.recipe()}

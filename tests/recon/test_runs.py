@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ def changed(**parts: Any) -> dict[str, Any]:
 
 def begun(path: Path) -> RunDirectory:
     run = RunDirectory(path, SETTINGS)
-    run.begin()
-    run.save(STATE)
+    with run.writing():
+        run.save(STATE)
     return run
 
 
@@ -72,16 +74,44 @@ def test_how_long_and_where_may_change(tmp_path: Path) -> None:
 def test_a_checkpoint_moved_from_another_run_is_refused(tmp_path: Path) -> None:
     source = begun(tmp_path / "a")
     target = RunDirectory(tmp_path / "b", changed(seed=1))
-    target.begin()
+    target.checkpoints.mkdir(parents=True)
     target.last.write_bytes(source.last.read_bytes())
     with pytest.raises(ValueError, match="seed: 0 -> 1"):
         target.resume()
 
 
 def test_a_start_which_failed_early_does_not_refuse_the_mended_command(tmp_path: Path) -> None:
-    RunDirectory(tmp_path, SETTINGS).begin()
-    RunDirectory(tmp_path, changed(seed=1)).begin()
+    for settings in (SETTINGS, changed(seed=1)):
+        with RunDirectory(tmp_path, settings).writing():
+            pass
     assert read_json(tmp_path / "settings.json")["seed"] == 1
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, SETTINGS).writing():
+        assert in_another_process(write_in, tmp_path) == "another process is training here"
+    assert in_another_process(write_in, tmp_path) == "written"
+
+
+def in_another_process(function: Callable[[Path], str], folder: Path) -> str:
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool:
+        return pool.apply(function, (folder,))
+
+
+def write_in(folder: Path) -> str:
+    try:
+        with RunDirectory(folder, SETTINGS).writing():
+            return "written"
+    except ValueError as error:
+        return str(error).rpartition(": ")[2]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run.checkpoints / ".last.pt.123.tmp").write_bytes(b"half")
+    with run.writing():
+        assert [path.name for path in run.checkpoints.iterdir()] == ["last.pt"]
 
 
 def test_settings_survive_json(tmp_path: Path) -> None:

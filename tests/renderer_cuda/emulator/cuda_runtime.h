@@ -1,10 +1,11 @@
 // What CUDA C++ adds to C++, for g++: as much of it as the kernels of renderer_cuda use.
 //
 // This file is found in place of the real <cuda_runtime.h>, so that the very .cu files compile for
-// the CPU; only `kernel<<<grid, block>>>(arguments);` is rewritten (see compilation.py) to
-// `emulator::launch("kernel", [&] { kernel(arguments); }, grid, block);`. How a launch runs is told
-// in scheduler.cpp, how its memory is watched in memory.cpp. Operations that wait take the place
-// they are called from as a hidden last argument, so that errors can name it.
+// the CPU. Two things g++ cannot read are rewritten before (see compilation.py):
+//   kernel<<<grid, block>>>(arguments);  ->  emulator::launch("kernel", [&] { kernel(arguments); }, grid, block);
+//   __shared__ float sums[32];           ->  static float sums[32]; emulator::share("sums", sums);
+// How a launch runs is told in scheduler.cpp, how its memory is watched in memory.cpp. Operations that
+// wait take the place they are called from as a hidden last argument, so that errors can name it.
 //
 // Left out on purpose: floating-point atomics, as their result depends on the order of threads.
 #pragma once
@@ -27,9 +28,6 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
-// One block runs at a time, so its shared memory is static; in a section of its own, that the
-// scheduler fills with NaN before each block.
-#define __shared__ static __attribute__((section("emulated_shared")))
 
 struct uint3 {
   unsigned x, y, z;
@@ -62,6 +60,9 @@ void barrier(Site);
 // Wait for the lanes named in mask; returns what each of them has brought [32].
 const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought, Site);
 unsigned lane();
+// Make a static variable shared memory: one block runs at a time, and each finds it unwritten.
+void share(const char* name, void* memory, std::size_t bytes);
+template <typename T> void share(const char* name, T& variable) { share(name, &variable, sizeof(T)); }
 // Tell that this thread changes memory by an atomic operation.
 void touch_atomically(const void* address, std::size_t bytes);
 [[noreturn]] void fail_here(const char* operation, const char* what, Site);
@@ -154,19 +155,19 @@ template <std::integral T, typename Change>
 
 }  // namespace emulator
 
-#define EMULATED_ATOMIC(NAME, RESULT)                                      \
-  template <std::integral T>                                               \
-  T NAME(T* address, std::type_identity_t<T> value) {                      \
-    return emulator::atomically(address, value, [](T a, T b) -> T RESULT); \
+#define EMULATED_ATOMIC(NAME, RESULT)                                                              \
+  template <std::integral T>                                                                       \
+  T NAME(T* address, std::type_identity_t<T> value) {                                              \
+    return emulator::atomically(address, value, []([[maybe_unused]] T a, T b) -> T { return RESULT; }); \
   }
-EMULATED_ATOMIC(atomicAdd, { return a + b; })
-EMULATED_ATOMIC(atomicSub, { return a - b; })
-EMULATED_ATOMIC(atomicAnd, { return a & b; })
-EMULATED_ATOMIC(atomicOr, { return a | b; })
-EMULATED_ATOMIC(atomicXor, { return a ^ b; })
-EMULATED_ATOMIC(atomicMin, { return b < a ? b : a; })
-EMULATED_ATOMIC(atomicMax, { return a < b ? b : a; })
-EMULATED_ATOMIC(atomicExch, { return (void)a, b; })
+EMULATED_ATOMIC(atomicAdd, a + b)
+EMULATED_ATOMIC(atomicSub, a - b)
+EMULATED_ATOMIC(atomicAnd, a & b)
+EMULATED_ATOMIC(atomicOr, a | b)
+EMULATED_ATOMIC(atomicXor, a ^ b)
+EMULATED_ATOMIC(atomicMin, b < a ? b : a)
+EMULATED_ATOMIC(atomicMax, a < b ? b : a)
+EMULATED_ATOMIC(atomicExch, b)
 #undef EMULATED_ATOMIC
 
 template <std::integral T>

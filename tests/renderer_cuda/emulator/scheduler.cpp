@@ -11,11 +11,11 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 #if defined(EMULATOR_ADDRESS_SANITIZER)
@@ -71,7 +71,7 @@ std::vector<Thread> threads(most_threads);
 std::size_t count;  // of threads in a block
 Thread* running = nullptr;
 void* scheduler_point[5];
-Stack scheduler_stack;
+[[maybe_unused]] Stack scheduler_stack;
 
 uint3 unflatten(std::size_t number, const uint3& size) {
   return {unsigned(number % size.x), unsigned(number / size.x % size.y), unsigned(number / size.x / size.y)};
@@ -186,7 +186,7 @@ const std::vector<Thread*>& choose() {
 
 void run_block(uint32_t number) {
   blockIdx = unflatten(number, gridDim);
-  fill_unwritten(__start_emulated_shared, std::size_t(__stop_emulated_shared - __start_emulated_shared));
+  refresh_shared();
   clock_of_launch.block = ++clock_of_launch.now;
   for (uint32_t i = 0; i < count; ++i) {
     threads[i].position = {number, i, 0};
@@ -200,8 +200,8 @@ void run_block(uint32_t number) {
     }
     if (!chosen.empty()) continue;
     if (all([](const Thread& t) { return t.state == State::returned; })) return;
-    const unsigned line = threads[0].site.line();
-    if (!all([=](const Thread& t) { return t.state == State::at_barrier && t.site.line() == line; })) {
+    const std::string where = place(threads[0].site);
+    if (!all([&](const Thread& t) { return t.state == State::at_barrier && place(t.site) == where; })) {
       return report_stuck();
     }
     ++clock_of_launch.now;
@@ -243,6 +243,7 @@ void launch(const char* name, const std::function<void()>& thread, dim3 grid, di
   std::shuffle(order.begin(), order.end(), shuffler);
   ++launches;
   clock_of_launch.launch = ++clock_of_launch.now;
+  forget_shared();
   for (const uint32_t number : order) {
     ++blocks;
     run_block(number);
@@ -291,7 +292,7 @@ const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought,
     if (!named(i)) continue;
     const Thread& other = threads[first + i];
     const bool arrived = other.state == State::in_warp_operation && other.mask == mask &&
-                         !std::strcmp(other.operation, operation);
+                         (other.operation == operation || !std::strcmp(other.operation, operation));
     if (!arrived) return yield(), self.received;
     all_brought[i] = other.brought;
   }
@@ -306,14 +307,6 @@ const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought,
   }
   yield();
   return self.received;
-}
-
-void fill_unwritten(void* memory, std::size_t bytes) {
-  std::size_t at = 0;
-  for (; at + sizeof(unwritten) <= bytes; at += sizeof(unwritten)) {
-    std::memcpy(static_cast<char*>(memory) + at, &unwritten, sizeof(unwritten));
-  }
-  std::memcpy(static_cast<char*>(memory) + at, &unwritten, bytes - at);
 }
 
 }  // namespace emulator

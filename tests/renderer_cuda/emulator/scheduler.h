@@ -31,11 +31,9 @@ std::string name_of_block(uint32_t number);
 // Give up the launch with a message; the threads of the block stay where they are for ever.
 [[noreturn]] void fail(const std::string& message);
 
-// The shared memory of the block.
-extern "C" {
-extern char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
-extern char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
-}
+// Forget the shared variables of the launch before; make all those of this launch unwritten.
+void forget_shared();
+void refresh_shared();
 
 // What memory holds before it is written: NaN as float and as double, and unlikely as an integer.
 constexpr uint32_t unwritten = 0xfffa5a5au;

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.datasets.hdf5 import Header, Labels, Sample, packed_bytes, write_dataset
+from recon.datasets.stores import FolderStore
+
+VIEWS, SIZE, RESOLUTION = 3, (6, 8), 4
+CATEGORIES = ("03001627", "02958343")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., FolderStore]:
+    """Make a store of the given files: names (with __ for the dot) or a dict, texts or bytes."""
+
+    def make(files: dict[str, str | bytes]) -> FolderStore:
+        for name, content in files.items():
+            path = tmp_path / "store" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return FolderStore(tmp_path / "store")
+
+    return make
+
+
+@pytest.fixture
+def header() -> Header:
+    return Header(
+        source="test",
+        command="pytest",
+        versions={"recon": "0"},
+        image_size=SIZE,
+        num_views=VIEWS,
+        voxel_resolution=RESOLUTION,
+        voxel_mode="softras",
+        recipe={"a": 1},
+        failures={"x": "broken"},
+    )
+
+
+@pytest.fixture
+def labels() -> list[Labels]:
+    """Twelve objects: nine chairs and three cars, every third one of the test split."""
+    return [
+        Labels(
+            id=f"object-{k}",
+            name=f"näme {k}",
+            synset=CATEGORIES[k >= 9],
+            group=f"family-{k}",
+            split="test" if k % 3 == 0 else "train",
+            licence="CC0-1.0",
+        )
+        for k in range(12)
+    ]
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    rng = np.random.default_rng(0)
+    return [
+        Sample(
+            images=rng.integers(0, 256, (VIEWS, 4, *SIZE), np.uint8),
+            cameras=rng.random((VIEWS, 4), np.float32),
+            voxels=rng.integers(0, 256, packed_bytes(RESOLUTION), np.uint8),
+        )
+        for _ in range(12)
+    ]
+
+
+@pytest.fixture
+def data_file(
+    tmp_path: Path, header: Header, labels: list[Labels], samples: list[Sample]
+) -> Path:
+    path = tmp_path / "data.h5"
+    write_dataset(path, header, labels, samples)
+    return path
