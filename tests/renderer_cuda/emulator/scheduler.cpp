@@ -40,6 +40,7 @@ enum class State { ready, at_barrier, in_warp_operation, returned };
 
 struct Thread {
   Position position;
+  uint3 index;  // threadIdx
   State state;
   // What it waits for.
   const char* operation;
@@ -130,7 +131,7 @@ void resume(Thread& thread) {
   ++switches;
   running = &thread;
   position = &thread.position;
-  threadIdx = unflatten(thread.position.thread, blockDim);
+  threadIdx = thread.index;
   [[maybe_unused]] void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, thread.stack, stack_bytes);
   thread.started ? jump(scheduler_point, thread.resume_point) : start_fiber(thread);
@@ -144,6 +145,10 @@ void resume(Thread& thread) {
 std::string place(const Site& site) {
   const std::string file = site.file_name();
   return file.substr(file.rfind('/') + 1) + ":" + std::to_string(site.line());
+}
+
+bool same_place(const Site& a, const Site& b) {
+  return a.line() == b.line() && !std::strcmp(a.file_name(), b.file_name());
 }
 
 std::string describe(const Thread& thread) {
@@ -190,6 +195,7 @@ void run_block(uint32_t number) {
   clock_of_launch.block = ++clock_of_launch.now;
   for (uint32_t i = 0; i < count; ++i) {
     threads[i].position = {number, i, 0};
+    threads[i].index = unflatten(i, blockDim);
     threads[i].state = State::ready;
   }
   for (;;) {
@@ -200,8 +206,8 @@ void run_block(uint32_t number) {
     }
     if (!chosen.empty()) continue;
     if (all([](const Thread& t) { return t.state == State::returned; })) return;
-    const std::string where = place(threads[0].site);
-    if (!all([&](const Thread& t) { return t.state == State::at_barrier && place(t.site) == where; })) {
+    const Site& site = threads[0].site;
+    if (!all([&](const Thread& t) { return t.state == State::at_barrier && same_place(t.site, site); })) {
       return report_stuck();
     }
     ++clock_of_launch.now;

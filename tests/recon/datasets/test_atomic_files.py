@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recon.datasets.atomic_files import replacing
+
+
+def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_nothing_new(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="boom"), replacing(tmp_path / "x") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("boom")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from recon.datasets.hdf5 import open_dataset, packed_bytes, read_json, read_texts, write_dataset
+
+
+def test_written_fields_come_back(data_file: Path, labels, samples) -> None:
+    with open_dataset(data_file) as file:
+        assert file["images"].chunks == (1, 1, 4, 6, 8)
+        for name in ("images", "cameras", "voxels"):
+            stored = np.stack([getattr(sample, name) for sample in samples])
+            assert np.array_equal(file[name][:], stored)
+        assert read_texts(file, "names") == [label.name for label in labels]
+        assert file.attrs["image_size"].tolist() == [6, 8]
+        assert read_json(file, "recipe") == {"a": 1}
+        assert read_json(file, "failures") == {"x": "broken"}
+
+
+def test_packed_bytes_are_rounded_up() -> None:
+    assert [packed_bytes(r) for r in (1, 2, 3, 32)] == [1, 1, 4, 4096]
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.h5"):
+        open_dataset(tmp_path / "nothing.h5")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_truncated_file_is_named(data_file: Path, share: float) -> None:
+    content = data_file.read_bytes()
+    data_file.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=r"data\.h5 is (truncated|damaged)"):
+        open_dataset(data_file)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello" * 1000])
+def test_another_kind_of_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.h5").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.h5 is not an HDF5 file"):
+        open_dataset(tmp_path / "x.h5")
+
+
+def _delete(name: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.__delitem__(name)
+
+
+def _attribute(name: str, value: object) -> Callable[[h5py.File], None]:
+    return lambda file: file.attrs.__setitem__(name, value)
+
+
+def _replace(name: str, value: object) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file[name]
+        file[name] = value
+
+    return edit
+
+
+def _unknown_synset(file: h5py.File) -> None:
+    file["synsets"][2] = "99999999"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_attribute("schema", "other"), "schema must be 'recon.multiview', got 'other'"),
+        (_attribute("schema_version", 99), "schema_version must be 1, got .*99"),
+        (lambda file: file.attrs.__delitem__("schema"), "schema must be .* got None"),
+        (lambda file: file.attrs.__delitem__("voxel_mode"), "voxel_mode is missing"),
+        (_delete("images"), "field images is missing"),
+        (_delete("licences"), "field licences is missing"),
+        (_replace("cameras", np.zeros((12, 3, 5), np.float32)), r"cameras must be .*\(12, 3, 4\)"),
+        (_replace("cameras", np.zeros((12, 3, 4))), "must be float32 .* got float64"),
+        (_replace("voxels", np.zeros((11, 8), np.uint8)), r"voxels must be .*\(12, 8\)"),
+        (_replace("images", np.zeros((12,), np.uint8)), "field images must be"),
+        (_replace("names", ["x"]), r"names must be text \(12,\)"),
+        (_replace("names", np.zeros(12)), "names must be text .* got float64"),
+        (_attribute("image_size", 64), "image_size must be"),
+        (_attribute("voxel_resolution", 32), r"voxels must be uint8 \(12, 4096\)"),
+        (_unknown_synset, r"unknown categories \['99999999'\]"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(data_file: Path, edit, message: str) -> None:
+    with h5py.File(data_file, "r+") as file:
+        edit(file)
+    with pytest.raises(ValueError, match=message) as caught:
+        open_dataset(data_file)
+    assert str(data_file) in str(caught.value)
+
+
+@pytest.mark.parametrize("surplus", [-1, 1])
+def test_wrong_number_of_samples_leaves_no_file(
+    tmp_path: Path, header, labels, samples, surplus: int
+) -> None:
+    given = samples[:-1] if surplus < 0 else [*samples, samples[0]]
+    with pytest.raises(ValueError, match="12 labels need 12 samples"):
+        write_dataset(tmp_path / "x.h5", header, labels, given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_array_is_named_and_leaves_no_file(tmp_path: Path, header, labels, samples) -> None:
+    samples[4] = dataclasses.replace(samples[4], cameras=np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="cameras of object 4 must be float32"):
+        write_dataset(tmp_path / "x.h5", header, labels, samples)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _full(*args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "fsync"])
+def test_full_disk_is_named_and_leaves_the_old_file(
+    data_file: Path, header, labels, samples, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    before = data_file.read_bytes()
+    monkeypatch.setattr(os, call, _full)
+    with pytest.raises(OSError, match=r"cannot write .*data\.h5.*No space left"):
+        write_dataset(data_file, header, labels, samples)
+    assert data_file.read_bytes() == before
+    assert list(data_file.parent.iterdir()) == [data_file]
+
+
+def test_a_file_too_big_for_the_disk_is_not_begun(tmp_path: Path, header, labels) -> None:
+    huge = dataclasses.replace(header, num_views=10**9, image_size=(10**4, 10**4))
+    with pytest.raises(OSError, match="MB needed"):
+        write_dataset(tmp_path / "x.h5", huge, labels, [])
+    assert list(tmp_path.iterdir()) == []
