@@ -86,28 +86,6 @@ def _require_face_colors(colors: Tensor, num_faces: int) -> None:
 # --- Gathering: from vertices to faces and back ---------------------------------------------------
 
 
-def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Gathers the three corners of every face; deterministic in both directions.
-
-    Args:
-        vertices: [B, V, C] positions, or any other value per vertex.
-        faces: [F, 3] int64.
-
-    Returns:
-        [B, F, 3, C], where [b, f, k] is the value at corner k of face f.
-
-    Raises:
-        ValueError: `vertices` is not [B, V, C] or `faces` is not [F, 3] int64.
-    """
-    if vertices.dim() != 3:
-        raise ValueError(f"vertices must have shape [B, V, C], got {tuple(vertices.shape)}")
-    if faces.dim() != 2 or faces.shape[1] != 3:
-        raise ValueError(f"faces must have shape [F, 3], got {tuple(faces.shape)}")
-    batch, size, channels = vertices.shape
-    offsets = torch.arange(batch, device=faces.device)[:, None, None] * size
-    return gather_rows(vertices.reshape(batch * size, channels), faces + offsets)
-
-
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """Takes rows by index; their gradients are summed in a fixed order.
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from recon.cameras import Cameras, as_image_size
 from recon.lighting import Lighting, corner_colors
-from recon.meshes import gather_faces
-from renderer_cuda import soft_rasterize, soft_silhouette
+from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 
 class SoftRenderer(nn.Module):

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recon.meshes import gather_faces
-from renderer_cuda import voxelize
+from renderer_cuda import gather_faces, voxelize
 
 
 def voxelize_mesh(

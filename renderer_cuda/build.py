@@ -97,7 +97,12 @@ def _cpu_units() -> list[_Unit]:
         for name, flags in sets.items()
     ]
     macro = ("-DRENDERER_X86_KERNELS",) if _is_x86() else ()
-    return [*kernels, _Unit("rasterize_cpu.cpp", macro), _Unit("voxelize_cpu.cpp", EXACT_FLAGS)]
+    return [
+        *kernels,
+        _Unit("rasterize_cpu.cpp", macro),
+        _Unit("voxelize_cpu.cpp", EXACT_FLAGS),
+        _Unit("gather_cpu.cpp"),
+    ]
 
 
 def _cuda_flags() -> tuple[str, ...]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from recon.cameras import shapenet_cameras
-from recon.meshes import gather_faces, icosphere
-from renderer_cuda import soft_rasterize, soft_silhouette
+from recon.meshes import icosphere
+from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 from renderer_cuda.reference import pixel_centers
 
 

@@ -15,7 +15,6 @@ from recon.meshes import (
     edges,
     face_normals,
     face_pairs_of_edges,
-    gather_faces,
     gather_rows,
     icosphere,
     load_mesh,
@@ -65,16 +64,6 @@ def test_bad_meshes_are_refused(
 # --- Gathering ------------------------------------------------------------------------------------
 
 
-def test_gather_faces_equals_indexing_and_so_does_its_gradient() -> None:
-    vertices = random(3, 4, 5).requires_grad_()
-    weight = random(3, 4, 3, 5, seed=1)
-    gathered, indexed = gather_faces(vertices, TETRAHEDRON), vertices[:, TETRAHEDRON]
-    assert torch.equal(gathered, indexed)
-    actual = torch.autograd.grad((gathered * weight).sum(), vertices)[0]
-    expected = torch.autograd.grad((indexed * weight).sum(), vertices)[0]
-    torch.testing.assert_close(actual, expected)
-
-
 def test_gather_and_scatter_pass_gradcheck_twice() -> None:
     index = torch.tensor([2, 0, 0, 3, 2])
     values, rows = random(4, 2).requires_grad_(), random(5, 2).requires_grad_()
@@ -100,24 +89,20 @@ def two_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_threads")
 def test_gradient_of_gather_is_the_same_bits_every_time() -> None:
-    # Few vertices and many faces, where the gradient of plain indexing differs from run to run.
+    # Few rows and many indices, where the gradient of plain indexing differs from run to run.
     generator = torch.Generator().manual_seed(0)
-    faces = torch.randint(0, 12, (100_000, 3), generator=generator)
-    weight = torch.randn(1, 100_000, 3, 3, generator=generator).exp()
-    vertices = torch.zeros(1, 12, 3, requires_grad=True)
+    index = torch.randint(0, 12, (300_000,), generator=generator)
+    weight = torch.randn(300_000, 3, generator=generator).exp()
+    values = torch.zeros(12, 3, requires_grad=True)
 
     def gradient() -> Tensor:
-        return torch.autograd.grad((gather_faces(vertices, faces) * weight).sum(), vertices)[0]
+        return torch.autograd.grad((gather_rows(values, index) * weight).sum(), values)[0]
 
     first = gradient()
     assert all(torch.equal(gradient(), first) for _ in range(10))
 
 
 def test_bad_gathers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"vertices must have shape \[B, V, C\]"):
-        gather_faces(torch.zeros(4, 3), TETRAHEDRON)
-    with pytest.raises(ValueError, match=r"faces must have shape \[F, 3\]"):
-        gather_faces(torch.zeros(1, 4, 3), TETRAHEDRON[0])
     with pytest.raises(ValueError, match=r"dtype torch.int64, got torch.int32"):
         gather_rows(torch.zeros(4, 3), TETRAHEDRON.int())
     with pytest.raises(ValueError, match=r"values must have shape \[N, C\]"):

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from recon.cameras import Cameras, shapenet_cameras
 from recon.lighting import Lighting
-from recon.meshes import gather_faces, icosphere
+from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
-from renderer_cuda import soft_rasterize, soft_silhouette
+from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 SPHERE = icosphere(1)
 FACES = SPHERE.faces
@@ -176,5 +176,5 @@ def test_disagreeing_batches_are_refused() -> None:
         renderer.silhouette(make_vertices(2), FACES, shapenet_cameras([0, 1, 2]))
     with pytest.raises(ValueError, match="face_textures"):
         renderer(make_vertices(2), FACES, make_colors(1), shapenet_cameras([0, 1]))
-    with pytest.raises(ValueError, match=r"faces must have shape \[F, 3\]"):
+    with pytest.raises(ValueError, match=r"faces must be \[F, 3\]"):
         renderer.silhouette(make_vertices(2), FACES[None], shapenet_cameras([0, 1]))

@@ -72,9 +72,7 @@ def samples() -> list[Sample]:
 
 
 @pytest.fixture
-def data_file(
-    tmp_path: Path, header: Header, labels: list[Labels], samples: list[Sample]
-) -> Path:
+def data_file(tmp_path: Path, header: Header, labels: list[Labels], samples: list[Sample]) -> Path:
     path = tmp_path / "data.h5"
     write_dataset(path, header, labels, samples)
     return path

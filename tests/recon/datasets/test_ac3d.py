@@ -64,7 +64,9 @@ def test_skipped_objects_take_their_children_along(folder) -> None:
 def test_strips_polygons_and_lines(folder) -> None:
     corners = "0 0 0\n1 0 0\n2 0 0\n3 0 0\n"
     surfaces = "".join(f"SURF {flags}\nmat 0\nrefs 4\n{corners}" for flags in ("0x14", "0", "0x2"))
-    text = world(f"OBJECT poly\nnumvert 4\n0 0 0\n1 0 0\n0 1 0\n1 1 0\nnumsurf 3\n{surfaces}kids 0\n")
+    text = world(
+        f"OBJECT poly\nnumvert 4\n0 0 0\n1 0 0\n0 1 0\n1 1 0\nnumsurf 3\n{surfaces}kids 0\n"
+    )
     faces = read_ac3d(folder({"m.acc": text}), "m.acc").faces.tolist()
     assert faces[:2] == [[0, 1, 2], [2, 1, 3]]
     assert len(faces) == 4

@@ -126,9 +126,7 @@ def test_bad_arguments_of_a_batch(data_file: Path, arguments) -> None:
 def test_workers_open_the_file_themselves(data_file: Path, method: str, cache: bool) -> None:
     data = MultiViewDataset(data_file, cache=cache)
     expected = [data.sample_batch(7, step, 4) for step in range(6)]  # the handle is open now
-    loader = DataLoader(
-        Steps(data), batch_size=None, num_workers=2, multiprocessing_context=method
-    )
+    loader = DataLoader(Steps(data), batch_size=None, num_workers=2, multiprocessing_context=method)
     for batch, wanted in zip(loader, expected, strict=True):
         assert torch.equal(batch["images"], wanted["images"])
         assert torch.equal(batch["cameras"], wanted["cameras"])

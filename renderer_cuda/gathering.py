@@ -1,0 +1,109 @@
+"""Vertices to the corners of faces and back: the two linear maps between a mesh and its renders.
+
+Plain indexing does the forward, but its backward adds in an arbitrary order on several threads, and
+both are slow for rows of three numbers. These ops are deterministic; each is the other's gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from renderer_cuda import build
+from renderer_cuda.validation import check_floating
+
+_library = torch.library.Library("renderer_cuda", "FRAGMENT")
+_library.define("gather_faces(Tensor vertices, Tensor faces) -> Tensor")
+_library.define("scatter_faces(Tensor corners, Tensor faces, int num_vertices) -> Tensor")
+_ops = torch.ops.renderer_cuda
+
+
+def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Take the values of the three corners of every face; deterministic in both directions.
+
+    Args:
+        vertices: [B, V, C] float32 or float64, positions or any other value per vertex.
+        faces: [F, 3] int64 in [0, V).
+
+    Returns:
+        [B, F, 3, C], where [b, f, k] is the value at corner k of face f.
+
+    Raises:
+        ValueError: An argument has the wrong shape or dtype.
+        IndexError: On the CPU, a face names a vertex that is not there.
+    """
+    check_floating("vertices", vertices)
+    if vertices.dim() != 3:
+        raise ValueError(f"vertices must have shape [B, V, C], got {list(vertices.shape)}")
+    if faces.dim() != 2 or faces.shape[1] != 3 or faces.dtype != torch.int64:
+        raise ValueError(f"faces must be [F, 3] torch.int64, got {list(faces.shape)} {faces.dtype}")
+    build.available(vertices.device.type)
+    corners: Tensor = _ops.gather_faces(vertices, faces)
+    return corners
+
+
+# ---- gather_faces ------------------------------------------------------------------------------
+
+
+@torch.library.register_fake("renderer_cuda::gather_faces", lib=_library)
+def _(vertices: Tensor, faces: Tensor) -> Tensor:
+    return vertices.new_empty((vertices.shape[0], faces.shape[0], 3, vertices.shape[2]))
+
+
+# The kernel of every device for which no native one is registered.
+@torch.library.impl(_library, "gather_faces", "CompositeExplicitAutograd")
+def _gather_in_torch(vertices: Tensor, faces: Tensor) -> Tensor:
+    return vertices[:, faces]
+
+
+def _save_gather(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    vertices, faces = inputs
+    ctx.num_vertices = vertices.shape[1]
+    ctx.save_for_backward(faces)
+
+
+def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (faces,) = ctx.saved_tensors
+    return _ops.scatter_faces(grad, faces, ctx.num_vertices), None
+
+
+torch.library.register_autograd(
+    "renderer_cuda::gather_faces", _gather_backward, setup_context=_save_gather, lib=_library
+)
+
+
+# ---- scatter_faces -----------------------------------------------------------------------------
+
+
+@torch.library.register_fake("renderer_cuda::scatter_faces", lib=_library)
+def _(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
+    return corners.new_empty((corners.shape[0], num_vertices, corners.shape[3]))
+
+
+@torch.library.impl(_library, "scatter_faces", "CompositeExplicitAutograd")
+def _scatter_in_torch(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
+    batch, _, _, channels = corners.shape
+    rows = corners.reshape(batch, -1, channels).transpose(0, 1).reshape(-1, batch * channels)
+    total = rows.new_zeros(num_vertices, batch * channels)
+    if rows.is_cuda:
+        # index_add on CUDA is atomic; an accumulating index_put sorts the indices and is not.
+        total.index_put_((faces.reshape(-1),), rows, accumulate=True)
+    else:
+        total.index_add_(0, faces.reshape(-1), rows)
+    return total.reshape(num_vertices, batch, channels).transpose(0, 1).contiguous()
+
+
+def _save_scatter(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    (faces,) = ctx.saved_tensors
+    return _ops.gather_faces(grad, faces), None, None
+
+
+torch.library.register_autograd(
+    "renderer_cuda::scatter_faces", _scatter_backward, setup_context=_save_scatter, lib=_library
+)

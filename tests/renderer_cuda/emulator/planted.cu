@@ -1,0 +1,183 @@
+// Kernels with one mistake each, which the emulator has to find; and some without, which it has to
+// run as the CUDA C++ programming guide says.
+#include <cuda_runtime.h>
+
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "memory.h"
+
+namespace {
+
+constexpr int block_size = 64, block_count = 2, size = block_size * block_count;
+
+__device__ int place() { return int(blockIdx.x * blockDim.x + threadIdx.x); }
+
+// ---- what threads do to each other -----------------------------------------------------------------
+
+template <bool wait>
+__global__ void reverse_each_block(const float* in, float* out) {
+  __shared__ float staged[block_size];
+  staged[threadIdx.x] = -1.0f;
+  __syncthreads();
+  staged[threadIdx.x] = in[place()];
+  if (wait) __syncthreads();
+  out[place()] = staged[block_size - 1 - threadIdx.x];
+}
+
+template <bool atomic>
+__global__ void count_threads(const float*, float* out) {
+  __shared__ int count;
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  if (atomic) atomicAdd(&count, 1);
+  else count += 1;
+  __syncthreads();
+  out[place()] = float(count);
+}
+
+__global__ void blocks_share_an_output(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x]; }
+
+__global__ void neighbours_in_a_warp(const float* in, float* out) {
+  __shared__ float staged[block_size];
+  staged[threadIdx.x] = in[place()];
+  __syncwarp();
+  out[place()] = staged[threadIdx.x ^ 1];
+}
+
+// ---- memory ----------------------------------------------------------------------------------------
+
+__global__ void copy(const float* in, float* out, int read_ahead, int write_ahead, int left_out) {
+  if (place() < size - left_out) out[place() + write_ahead] = in[place() + read_ahead];
+}
+
+__global__ void change_input(const float* in, float* out) {
+  out[place()] = in[place()];
+  const_cast<float*>(in)[place()] = 0.0f;
+}
+
+__global__ void forget_to_stage(const float*, float* out) {
+  __shared__ float staged[block_size];
+  out[place()] = staged[threadIdx.x];
+}
+
+__global__ void overrun_shared(const float* in, float* out, int shift) {
+  __shared__ float staged[block_size];
+  float* beyond = staged + shift;
+  beyond[threadIdx.x] = in[place()];
+  out[place()] = beyond[threadIdx.x];
+}
+
+__global__ void overrun_stack(const float* in, float* out, int last) {
+  volatile float own[4] = {};
+  __syncthreads();
+  for (int i = 0; i <= last; ++i) own[i] = in[place()];
+  out[place()] = own[0];
+}
+
+__global__ void convert_too_large(const float* in, float* out) { out[place()] = float(int(1e30f + in[place()])); }
+
+// ---- operations that wait --------------------------------------------------------------------------
+
+__global__ void barrier_for_some(const float* in, float* out) {
+  if (threadIdx.x < 16) __syncthreads();
+  out[place()] = in[place()];
+}
+
+__global__ void barrier_in_each_branch(const float* in, float* out) {
+  if (threadIdx.x < 16) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+  out[place()] = in[place()];
+}
+
+__global__ void vote_of_some(const float* in, float* out) {
+  if (threadIdx.x % 32 < 16) __ballot_sync(0xffffffffu, 1);
+  out[place()] = in[place()];
+}
+
+__global__ void vote_by_two_masks(const float* in, float* out) {
+  const unsigned mask = threadIdx.x % 2 ? 0xffffffffu : 0x55555555u;
+  out[place()] = in[place()] + float(__any_sync(mask, 0));
+}
+
+__global__ void shuffle_from_unnamed(const float* in, float* out) {
+  if (threadIdx.x % 32 < 16) out[place()] = __shfl_down_sync(0xffffu, in[place()], 8);
+}
+
+// Row i of out [8, 16] is operation i as lanes 0..15 of the one warp see it.
+__global__ void warp_operations(const float*, float* out) {
+  const int lane = int(threadIdx.x);
+  __shared__ unsigned word;
+  if (lane == 0) word = 0;
+  __syncwarp();
+  atomicOr(&word, 1u << lane);
+  __syncwarp();
+  const double value = 100.0 + lane;
+  const double results[8] = {
+      __shfl_sync(~0u, value, 5),
+      __shfl_sync(~0u, value, 11, 8),
+      __shfl_up_sync(~0u, value, 3),
+      __shfl_down_sync(~0u, value, 3, 8),
+      __shfl_xor_sync(~0u, value, 5),
+      double(__ballot_sync(~0u, lane % 3 == 0)),
+      double(__any_sync(~0u, lane == 9) + 2 * __all_sync(~0u, lane == 9) + 4 * __all_sync(~0u, lane < 32)),
+      double(__popc(word)),
+  };
+  for (int i = 0; lane < 16 && i < 8; ++i) out[16 * i + lane] = float(results[i]);
+}
+
+// ---- launches --------------------------------------------------------------------------------------
+
+using Call = void (*)(const float* in, float* out);
+const std::map<std::string, Call> calls = {
+    {"reverse", [](const float* in, float* out) { reverse_each_block<true><<<block_count, block_size>>>(in, out); }},
+    {"no barrier", [](const float* in, float* out) { reverse_each_block<false><<<block_count, block_size>>>(in, out); }},
+    {"count", [](const float* in, float* out) { count_threads<true><<<block_count, block_size>>>(in, out); }},
+    {"lost update", [](const float* in, float* out) { count_threads<false><<<block_count, block_size>>>(in, out); }},
+    {"blocks race", [](const float* in, float* out) { blocks_share_an_output<<<block_count, block_size>>>(in, out); }},
+    {"neighbours", [](const float* in, float* out) { neighbours_in_a_warp<<<block_count, block_size>>>(in, out); }},
+    {"overread", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 1, 0, 0); }},
+    {"overrun", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, 1, 0); }},
+    {"underrun", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, -1, 0); }},
+    {"missed write", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, 0, 1); }},
+    {"changed input", [](const float* in, float* out) { change_input<<<block_count, block_size>>>(in, out); }},
+    {"not staged", [](const float* in, float* out) { forget_to_stage<<<block_count, block_size>>>(in, out); }},
+    {"shared overrun", [](const float* in, float* out) { overrun_shared<<<block_count, block_size>>>(in, out, 1); }},
+    {"stack overrun", [](const float* in, float* out) { overrun_stack<<<block_count, block_size>>>(in, out, 4); }},
+    {"conversion", [](const float* in, float* out) { convert_too_large<<<block_count, block_size>>>(in, out); }},
+    {"barrier for some", [](const float* in, float* out) { barrier_for_some<<<block_count, block_size>>>(in, out); }},
+    {"two barriers", [](const float* in, float* out) { barrier_in_each_branch<<<block_count, block_size>>>(in, out); }},
+    {"vote of some", [](const float* in, float* out) { vote_of_some<<<block_count, block_size>>>(in, out); }},
+    {"two masks", [](const float* in, float* out) { vote_by_two_masks<<<block_count, block_size>>>(in, out); }},
+    {"unnamed lane", [](const float* in, float* out) { shuffle_from_unnamed<<<block_count, block_size>>>(in, out); }},
+    {"warp operations", [](const float* in, float* out) { warp_operations<<<1, 32>>>(in, out); }},
+    {"half a warp", [](const float* in, float* out) { warp_operations<<<1, 16>>>(in, out); }},
+    {"large block", [](const float* in, float* out) { copy<<<1, 2048>>>(in, out, 0, 0, 0); }},
+};
+
+std::string message;
+
+}  // namespace
+
+// Run a kernel from in [128] to out [128]; returns the empty string, or what was found.
+extern "C" __attribute__((visibility("default"))) const char* planted(const char* name, const float* in, float* out) {
+  message.clear();
+  try {
+    emulator::DeviceMemory memory;
+    const float* device_in = memory.input("in", in, size);
+    float* device_out = memory.output("out", out, size);
+    calls.at(name)(device_in, device_out);
+    if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) {
+      message = cudaGetErrorString(status);
+    } else {
+      memory.finish();
+    }
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  return message.c_str();
+}
