@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -170,7 +171,16 @@ _job: _Job | None = None  # of this worker process
 def _start_worker(job: _Job, threads: int) -> None:
     global _job
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is killed; else it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(item: MeshObject) -> str | None:

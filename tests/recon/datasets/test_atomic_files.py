@@ -17,8 +17,13 @@ def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_nothing_new(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="boom"), replacing(tmp_path / "x") as temporary:
+def _write_half(path: Path) -> None:
+    with replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError("boom")
+
+
+def test_a_failure_leaves_nothing_new(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="boom"):
+        _write_half(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

@@ -96,7 +96,7 @@ def test_containers_parts_and_options(source, path, options, faces, extent) -> N
 def test_broken_and_missing_models_are_the_objects_own_errors(source) -> None:
     paths = ("usr/broken.obj", "usr/gone.obj", "usr/gone.zip!x.obj", "usr/bar.obj!x.obj")
     made = source(*({"path_inside": path} for path in paths))
-    messages = ("vertex 2 of 1", "gone.obj", "gone.zip", "not a readable zip")
+    messages = ("vertex 3 of 1", "gone.obj", "gone.zip", "not a readable zip")
     for item, message in zip(made.objects(), messages, strict=True):
         with pytest.raises((ValueError, OSError), match=message):
             made.load(item)

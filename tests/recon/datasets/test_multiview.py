@@ -121,8 +121,7 @@ def test_bad_arguments_of_a_batch(data_file: Path, arguments) -> None:
         MultiViewDataset(data_file).sample_batch(*arguments)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize(("method", "cache"), [("fork", False), ("fork", True), ("spawn", False)])
 def test_workers_open_the_file_themselves(data_file: Path, method: str, cache: bool) -> None:
     data = MultiViewDataset(data_file, cache=cache)
     expected = [data.sample_batch(7, step, 4) for step in range(6)]  # the handle is open now

@@ -18,14 +18,15 @@
 #if defined(EMULATOR_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(...)
-#define ASAN_UNPOISON_MEMORY_REGION(...)
+#define __asan_poison_memory_region(...)
+#define __asan_unpoison_memory_region(...)
 #endif
 
 namespace emulator {
 namespace {
 
 constexpr std::size_t guard_bytes = 256;
+constexpr std::size_t most_shared_bytes = 48 << 10;  // of one block, on every chip
 
 // The last access to four bytes.
 struct Access {
@@ -43,6 +44,7 @@ struct Region {
   std::string name;
   char* begin;
   std::size_t bytes;
+  bool is_shared;  // by a block; else global
   std::vector<Cell> cells = std::vector<Cell>(bytes / 4 + 2);
 };
 
@@ -78,7 +80,7 @@ std::string code_at(const void* caller) {
   Dl_info info;
   if (!dladdr(caller, &info)) return "";
   char offset[32];
-  std::snprintf(offset, sizeof(offset), "%#zx", std::size_t(uintptr_t(caller) - uintptr_t(info.dli_fbase)));
+  std::snprintf(offset, sizeof(offset), "%#zx", std::size_t(uintptr_t(caller) - uintptr_t(info.dli_fbase)) - 1);
   return std::string(" (addr2line -e ") + info.dli_fname + " " + offset + ")";
 }
 
@@ -103,8 +105,7 @@ void touch(const void* pointer, std::size_t bytes, bool write, bool atomic, cons
   if (!region) return;  // a thread's own variables
   const std::ptrdiff_t offset = address - region->begin;
   if (offset < 0 || std::size_t(offset) + bytes > region->bytes) report_bounds(*region, offset, bytes, write, caller);
-  const bool is_shared = region >= shared_regions.data() && region < shared_regions.data() + shared_regions.size();
-  const uint32_t begin = is_shared ? clock_of_launch.block : clock_of_launch.launch;
+  const uint32_t begin = region->is_shared ? clock_of_launch.block : clock_of_launch.launch;
   Access now = {clock_of_launch.now, position->block, position->syncwarp, uint16_t(position->thread), 0, atomic};
   for (std::size_t at = std::size_t(offset), end = at + bytes; at < end; at = at / 4 * 4 + 4) {
     const std::size_t first = at % 4, last = std::min<std::size_t>(4, end - at / 4 * 4);
@@ -133,7 +134,10 @@ void share(const char* name, void* memory, std::size_t bytes) {
   for (const Region& region : shared_regions) {
     if (region.begin == memory) return;
   }
-  shared_regions.push_back({name, static_cast<char*>(memory), bytes});
+  std::size_t all = bytes;
+  for (const Region& region : shared_regions) all += region.bytes;
+  if (all > most_shared_bytes) fail("needs " + std::to_string(all) + " bytes of static shared memory");
+  shared_regions.push_back({name, static_cast<char*>(memory), bytes, true});
   fill_unwritten(memory, bytes);
 }
 
@@ -147,7 +151,7 @@ DeviceMemory::DeviceMemory() { buffers_.reserve(16); }
 
 DeviceMemory::~DeviceMemory() {
   for ([[maybe_unused]] const Buffer& buffer : buffers_) {
-    ASAN_UNPOISON_MEMORY_REGION(buffer.memory.get(), buffer.bytes + 2 * guard_bytes);
+    __asan_unpoison_memory_region(buffer.memory.get(), buffer.bytes + 2 * guard_bytes);
   }
   global_regions.clear();
 }
@@ -160,9 +164,9 @@ void* DeviceMemory::allocate(const char* name, std::size_t element, int64_t coun
       Buffer{name, element, bytes, input, output, std::unique_ptr<char[]>(new char[all])});
   fill_unwritten(buffer.memory.get(), all);
   if (input) std::memcpy(buffer.data(), input, bytes);
-  ASAN_POISON_MEMORY_REGION(buffer.memory.get(), guard_bytes);
-  ASAN_POISON_MEMORY_REGION(buffer.data() + bytes, guard_bytes);
-  global_regions.push_back({name, buffer.data(), bytes});
+  __asan_poison_memory_region(buffer.memory.get(), guard_bytes);
+  __asan_poison_memory_region(buffer.data() + bytes, guard_bytes);
+  global_regions.push_back({name, buffer.data(), bytes, false});
   return buffer.data();
 }
 
@@ -190,7 +194,7 @@ void DeviceMemory::check(const Buffer& buffer) {
 
 void DeviceMemory::finish() {
   for (const Buffer& buffer : buffers_) {
-    ASAN_UNPOISON_MEMORY_REGION(buffer.memory.get(), buffer.bytes + 2 * guard_bytes);
+    __asan_unpoison_memory_region(buffer.memory.get(), buffer.bytes + 2 * guard_bytes);
     check(buffer);
     if (buffer.output) std::memcpy(buffer.output, buffer.data(), buffer.bytes);
   }

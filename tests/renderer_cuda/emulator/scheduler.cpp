@@ -24,7 +24,7 @@
 #else
 #define __sanitizer_start_switch_fiber(...)
 #define __sanitizer_finish_switch_fiber(...)
-#define ASAN_UNPOISON_MEMORY_REGION(...)
+#define __asan_unpoison_memory_region(...)
 #endif
 
 uint3 threadIdx, blockIdx;
@@ -112,19 +112,17 @@ void fiber() {
   }
 }
 
-void start_fiber(Thread& thread) {
+void prepare_fiber(Thread& thread) {
   if (!thread.stack) {
     thread.stack = static_cast<char*>(
         mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     mprotect(thread.stack, 4096, PROT_NONE);  // a stack that overflows shall not reach its neighbour
   }
-  ASAN_UNPOISON_MEMORY_REGION(thread.stack, stack_bytes);
+  __asan_unpoison_memory_region(thread.stack, stack_bytes);
   getcontext(&thread.start);
   thread.start.uc_stack.ss_sp = thread.stack;
   thread.start.uc_stack.ss_size = stack_bytes;
   makecontext(&thread.start, fiber, 0);
-  thread.started = true;
-  jump(scheduler_point, &thread.start);
 }
 
 void resume(Thread& thread) {
@@ -132,9 +130,11 @@ void resume(Thread& thread) {
   running = &thread;
   position = &thread.position;
   threadIdx = thread.index;
+  const bool is_new = !std::exchange(thread.started, true);
+  if (is_new) prepare_fiber(thread);
   [[maybe_unused]] void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, thread.stack, stack_bytes);
-  thread.started ? jump(scheduler_point, thread.resume_point) : start_fiber(thread);
+  is_new ? jump(scheduler_point, &thread.start) : jump(scheduler_point, thread.resume_point);
   __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
   running = nullptr;
   position = nullptr;
