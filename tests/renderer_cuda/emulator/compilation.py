@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -14,11 +16,9 @@ import torch
 from renderer_cuda.build import COMMON_FLAGS, SOURCES
 
 FOLDER = Path(__file__).parent
-KERNELS = (SOURCES / "rasterize_cuda_kernels.cu", FOLDER / "emulated_ops.cpp")
-PLANTED = (FOLDER / "planted.cu",)
-EMULATOR = (FOLDER / "scheduler.cpp", FOLDER / "memory.cpp")
+TORCH = Path(torch.__file__).parent
 
-# What is watched while kernels run, besides what the emulator itself sees. "accesses" has g++ call
+# Watched while kernels run, besides what the emulator sees by itself. "accesses" has g++ call
 # memory.cpp before each access; nothing of the thread sanitizer is linked.
 CHECKS = {
     "none": (),
@@ -26,9 +26,15 @@ CHECKS = {
     "sanitizers": (
         "-fsanitize=address,undefined,float-cast-overflow",
         "-fno-sanitize-recover=all",
-        "-fno-omit-frame-pointer",
     ),
 }
+
+# The libraries: the ops of renderer_cuda on emulated kernels, and kernels with planted mistakes.
+LIBRARIES = {
+    "ops": (SOURCES / "rasterize_cuda_kernels.cu", FOLDER / "emulated_ops.cpp"),
+    "planted": (FOLDER / "planted.cu",),
+}
+EMULATOR = (FOLDER / "scheduler.cpp", FOLDER / "memory.cpp")
 
 _LAUNCH = re.compile(r"(\w+(?:<[^<>;]*>)?)<<<(.*?)>>>\((.*?)\);", re.DOTALL)
 _SHARED = re.compile(r"__shared__ ([^;]*?)(\w+)((?:\[[^\]]*\])*);")
@@ -40,56 +46,62 @@ def translate(cuda: str) -> str:
     return _SHARED.sub(r'static \1\2\3; emulator::share("\2", \2);', cuda)
 
 
-def build(name: str, sources: tuple[Path, ...], checks: str, folder: Path) -> Path:
-    """Build a library of CUDA and C++ sources with the emulator; or find it built.
+def build(name: str, checks: str, folder: Path) -> Path:
+    """Build a library with the emulator in it, or find it built from the same sources.
 
     Args:
-        name: First part of the library's name.
-        sources: CUDA (.cu) and C++ sources.
+        name: A key of `LIBRARIES`.
         checks: A key of `CHECKS`.
-        folder: Where the library goes; builds of earlier sources are removed.
+        folder: Where to keep what is built; builds of other sources are removed.
     """
-    library = folder / f"{name}_{checks}_{_fingerprint()}.so"
+    home = folder / _fingerprint()
+    if not home.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        home.mkdir(parents=True)
+    library = home / f"{name}_{checks}.so"
     if library.exists():
         return library
-    for old in folder.glob(f"{name}_{checks}_*.so"):
-        old.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        objects = [_compile(source, checks, Path(work)) for source in (*sources, *EMULATOR)]
-        torch_lib = Path(torch.__file__).parent / "lib"
-        link = ["-shared", *CHECKS["sanitizers" if checks == "sanitizers" else "none"]]
-        needs = [f"-L{torch_lib}", "-ltorch_cpu"] if sources == KERNELS else []
-        output = Path(work) / library.name
-        _run(["g++", *link, *map(str, objects), "-o", str(output), *needs, "-ldl"])
-        os.replace(output, library)
+    sources = [*LIBRARIES[name], *EMULATOR]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        objects = [str(path) for path in pool.map(lambda s: _compile(s, checks, home), sources)]
+    # With the thread sanitizer's name at linking, its library would come too.
+    flags = CHECKS[checks] if checks == "sanitizers" else ()
+    needs = [f"-L{TORCH / 'lib'}", "-ltorch_cpu"] if name == "ops" else []
+    _run(["-shared", *flags, *objects, *needs, "-ldl"], library)
     return library
 
 
-def _compile(source: Path, checks: str, work: Path) -> Path:
+def _compile(source: Path, checks: str, home: Path) -> Path:
+    """Compile one file. Only kernels are watched: switching stacks is beyond the sanitizers."""
+    flags = ["-O2", *(["-DEMULATOR_ADDRESS_SANITIZER"] if checks == "sanitizers" else [])]
     path = source
     if source.suffix == ".cu":
-        path = work / f"{source.name}.cpp"
+        path = home / f"{source.name}.cpp"
         path.write_text(f'#line 1 "{source.name}"\n' + translate(source.read_text()))
-    # The emulator itself is not watched: switching stacks is beyond the sanitizers.
-    flags = ("-O2",) if source in EMULATOR else ("-O1", *CHECKS[checks])
-    macro = ("-DEMULATOR_ADDRESS_SANITIZER",) if checks == "sanitizers" else ()
-    torch_include = Path(torch.__file__).parent / "include"
-    include = [f"-I{folder}" for folder in (FOLDER, SOURCES, torch_include)]
-    output = work / f"{source.name}.o"
-    command = [*COMMON_FLAGS, "-g1", *flags, *macro, *include, "-c", str(path), "-o", str(output)]
-    _run(["g++", *command])
+        flags = ["-O1", *CHECKS[checks]]
+    include = [f"-I{folder}" for folder in (FOLDER, SOURCES, TORCH / "include")]
+    command = [*COMMON_FLAGS, "-g1", *flags, *include, "-c", str(path)]
+    digest = hashlib.sha256(repr(command).encode()).hexdigest()[:8]
+    output = home / f"{source.name}_{digest}.o"
+    if not output.exists():
+        _run(command, output)
     return output
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
+def _run(arguments: list[str], output: Path) -> None:
+    """Run g++; the output appears all at once."""
+    with tempfile.TemporaryDirectory(dir=output.parent) as work:
+        unfinished = Path(work) / output.name
+        command = ["g++", *arguments, "-o", str(unfinished)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
+        os.replace(unfinished, output)
 
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(repr((COMMON_FLAGS, torch.__version__)).encode())
-    for folder in (FOLDER, SOURCES):
-        for path in sorted(folder.glob("*.*")):
+    for path in sorted([*FOLDER.iterdir(), *SOURCES.glob("*.h"), *SOURCES.glob("*.cu")]):
+        if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

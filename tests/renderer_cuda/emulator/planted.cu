@@ -62,6 +62,12 @@ __global__ void forget_to_stage(const float*, float* out) {
   out[place()] = staged[threadIdx.x];
 }
 
+__global__ void share_much(const float* in, float* out) {
+  __shared__ float staged[16384];
+  staged[threadIdx.x] = in[place()];
+  out[place()] = staged[threadIdx.x];
+}
+
 __global__ void overrun_shared(const float* in, float* out, int shift) {
   __shared__ float staged[block_size];
   float* beyond = staged + shift;
@@ -146,6 +152,7 @@ const std::map<std::string, Call> calls = {
     {"missed write", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, 0, 1); }},
     {"changed input", [](const float* in, float* out) { change_input<<<block_count, block_size>>>(in, out); }},
     {"not staged", [](const float* in, float* out) { forget_to_stage<<<block_count, block_size>>>(in, out); }},
+    {"much shared memory", [](const float* in, float* out) { share_much<<<block_count, block_size>>>(in, out); }},
     {"shared overrun", [](const float* in, float* out) { overrun_shared<<<block_count, block_size>>>(in, out, 1); }},
     {"stack overrun", [](const float* in, float* out) { overrun_stack<<<block_count, block_size>>>(in, out, 4); }},
     {"conversion", [](const float* in, float* out) { convert_too_large<<<block_count, block_size>>>(in, out); }},

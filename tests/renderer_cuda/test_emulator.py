@@ -1,0 +1,282 @@
+"""The CUDA kernels on the CPU: the tests of the ops run on them in the launch emulator.
+
+And tests of the emulator: it runs barriers, votes, shuffles and atomics as the CUDA C++ programming
+guide says, and finds mistakes that are planted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from emulator import compilation
+from torch import Tensor
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ for the emulator")
+
+FOLDER = Path(__file__).parent
+INPUT = torch.arange(128.0)  # of a planted kernel: a number for each thread of two blocks
+
+
+@pytest.fixture(scope="session")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where libraries are kept from one session to the next."""
+    cache = getattr(request.config, "cache", None)
+    return Path(cache.mkdir("emulator")) if cache else tmp_path_factory.mktemp("emulator")
+
+
+def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, where the emulated ops are the only ones."""
+    hidden = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTEST_ADDOPTS": ""}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | hidden | environment,
+        cwd=FOLDER.parents[1],
+        timeout=550,
+    )
+
+
+def sanitizer_environment() -> dict[str, str]:
+    """The sanitizer has to be there before Python, and libstdc++ before it is first thrown."""
+    names = ("libasan.so", "libubsan.so", "libstdc++.so")
+    paths = [
+        subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True).stdout
+        for name in names
+    ]
+    missing = [name for name, path in zip(names, paths, strict=True) if "/" not in path]
+    if missing:
+        pytest.skip(f"g++ has no {' and no '.join(missing)}")
+    return {
+        "LD_PRELOAD": " ".join(path.strip() for path in paths),
+        "ASAN_OPTIONS": "detect_leaks=0",  # of Python
+    }
+
+
+# ---- the kernels of renderer_cuda ----------------------------------------------------------------
+
+# Left out: what asks for seconds of launches or does not reach the kernels.
+MOST = (
+    "not opcheck and not compiles and not bad_arguments and not autocast"
+    " and not (gradient_is_exact and (hard or False))"
+)
+SOME = "released or oracle or bad_face or empty or silhouettes_is_exact or seam or more_faces"
+
+
+def run_tests_of_ops(library: Path, selection: str, **environment: str) -> int:
+    """Run tests of test_ops.py on a library of emulated kernels; returns how many passed."""
+    done = run(
+        [
+            *("-m", "pytest", str(FOLDER / "test_ops.py"), "-q", "-k", selection),
+            *(f"--confcutdir={FOLDER}", "-p", "no:cacheprovider"),
+        ],
+        RENDERER_CUDA_EMULATOR=str(library),
+        **environment,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    launches = re.search(r"emulator: (\d+) launches", done.stdout)
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert launches is not None
+    assert passed is not None
+    assert "skipped" not in done.stdout
+    assert int(launches[1]) >= 2 * int(passed[1])
+    return int(passed[1])
+
+
+def test_ops_on_emulated_kernels(folder: Path) -> None:
+    assert run_tests_of_ops(compilation.build("ops", "accesses", folder), MOST) >= 60
+
+
+def test_ops_under_the_sanitizers(folder: Path) -> None:
+    library = compilation.build("ops", "sanitizers", folder)
+    assert run_tests_of_ops(library, SOME, **sanitizer_environment()) >= 50
+
+
+RENDER = """
+import ctypes, sys, torch
+from pathlib import Path
+from renderer_cuda import build, soft_rasterize, soft_silhouette
+
+build.build = lambda back_end: Path(sys.argv[1])
+emulator = ctypes.CDLL(sys.argv[1])
+generator = torch.Generator().manual_seed(0)
+vertices = torch.rand(2, 300, 3, 3, generator=generator) * 0.3
+vertices += torch.rand(2, 300, 1, 3, generator=generator) * 2 - 1
+vertices[..., 2] += 3
+colors = torch.rand(2, 300, 3, 3, generator=generator)
+
+def render():
+    for color in ("softmax", "hard"):
+        leaves = [vertices.clone().requires_grad_(), colors.clone().requires_grad_()]
+        image = soft_rasterize(*leaves, (20, 37), sigma=1e-3, gamma=1e-2, color=color)
+        image.square().sum().backward()
+        yield from (image, leaves[0].grad, leaves[1].grad)
+
+expected = list(render())
+for seed in range(1, 5):
+    emulator.emulator_seed(seed)
+    print(all(torch.equal(a, b) for a, b in zip(render(), expected, strict=True)))
+"""
+
+
+def test_bits_do_not_depend_on_the_order_of_threads(folder: Path) -> None:
+    done = run(["-c", RENDER, str(compilation.build("ops", "accesses", folder))])
+    assert done.stdout.split() == ["True"] * 4, done.stderr
+
+
+# ---- the emulator --------------------------------------------------------------------------------
+
+
+class Planted:
+    """The library of planted.cu."""
+
+    def __init__(self, library: Path) -> None:
+        self._library: Any = ctypes.CDLL(str(library))
+        self._library.planted.restype = ctypes.c_char_p
+
+    def run(self, kernel: str, seed: int = 0) -> tuple[str, Tensor]:
+        """Return what the emulator found, and what the kernel wrote."""
+        output = torch.zeros_like(INPUT)
+        self._library.emulator_seed(ctypes.c_uint64(seed))
+        pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in (INPUT, output))
+        return self._library.planted(kernel.encode(), *pointers).decode(), output
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Planted:
+    return Planted(compilation.build("planted", "none", folder))
+
+
+@pytest.fixture(scope="module")
+def watched(folder: Path) -> Planted:
+    return Planted(compilation.build("planted", "accesses", folder))
+
+
+CORRECT = {
+    "reverse": INPUT.view(2, 64).flip(1).flatten(),
+    "count": torch.full((128,), 64.0),
+    "neighbours": INPUT.view(64, 2).flip(1).flatten(),
+}
+
+
+@pytest.mark.parametrize("kernel", CORRECT)
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_correct_kernels(plain: Planted, watched: Planted, kernel: str, seed: int) -> None:
+    for library in (plain, watched):
+        message, output = library.run(kernel, seed)
+        assert message == ""
+        assert torch.equal(output, CORRECT[kernel])
+
+
+def test_warp_operations_follow_the_guide(plain: Planted) -> None:
+    message, output = plain.run("warp operations")
+    assert message == ""
+    lane = torch.arange(16)
+    value = 100.0 + torch.arange(32)
+    expected = [
+        value[5].expand(16),
+        value[lane // 8 * 8 + 3],  # lane 11 of segments of 8 is lane 3 of one's own
+        value[torch.where(lane < 3, lane, lane - 3)],
+        value[torch.where(lane % 8 + 3 >= 8, lane, lane + 3)],
+        value[lane ^ 5],
+        torch.tensor(float(sum(1 << i for i in range(0, 32, 3)))).expand(16),
+        torch.tensor(1.0 + 4.0).expand(16),
+        torch.tensor(32.0).expand(16),
+    ]
+    assert torch.equal(output.view(8, 16), torch.stack(expected))
+
+
+def test_a_race_shows_between_orders(plain: Planted) -> None:
+    """What holds for the kernels of renderer_cuda above does not hold for one with a race."""
+    outputs = [plain.run("no barrier", seed)[1] for seed in range(3)]
+    assert not torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[1], outputs[2])
+    assert torch.equal(plain.run("no barrier", 1)[1], outputs[1])  # a seed gives one order
+
+
+# What is found in any build, by where the threads wait and by looking at memory afterwards.
+FOUND = {
+    "barrier for some": r"is stuck: 48 threads .* returned already; 16 threads .* __syncthreads",
+    "two barriers": r"is stuck: 16 threads .* planted.cu:\d+; 48 threads .* planted.cu:\d+",
+    "vote of some": r"returned already; 32 threads .* wait in __ballot_sync at planted.cu:\d+",
+    "two masks": r"is stuck: .* wait in __any_sync",
+    "unnamed lane": r"reads a lane that the mask does not name in __shfl_down_sync",
+    "half a warp": r"names lanes beyond the block in __syncwarp",
+    "large block": r"invalid grid or block size",
+    "overrun": r"out: a kernel wrote after its end",
+    "underrun": r"out: a kernel wrote before its begin",
+    "changed input": r"in: a kernel changed an input",
+    "missed write": r"out: no kernel wrote number 127",
+    "not staged": r"out: no kernel wrote number 0",
+    "overread": r"out: no kernel wrote number 127",
+    "much shared memory": r"needs 65536 bytes of static shared memory",
+}
+
+# What is found by watching each access.
+FOUND_BY_ACCESS = {
+    "no barrier": r"races: it .* of staged, which thread .* with no barrier between",
+    "lost update": r"races: it .* byte 0 of count, which thread .* wrote with no barrier between",
+    "blocks race": r"races: it writes byte \d+ of out, which thread .* of block .* wrote",
+    "overread": r"thread \(63,0,0\) of block \(1,0,0\) reads 4 bytes at byte 512 of in",
+    "overrun": r"thread \(63,0,0\) of block \(1,0,0\) writes 4 bytes at byte 512 of out",
+    "underrun": r"thread \(0,0,0\) of block \(0,0,0\) writes 4 bytes at byte -4 of out",
+}
+
+# What ends the process under the sanitizers.
+FOUND_BY_SANITIZERS = {
+    "overread": r"use-after-poison.*\n.*READ of size 4",
+    "overrun": r"use-after-poison.*\n.*WRITE of size 4",
+    "underrun": r"use-after-poison.*\n.*WRITE of size 4",
+    "shared overrun": r"global-buffer-overflow|insufficient space for an object",
+    "stack overrun": r"stack-buffer-overflow|index 4 out of bounds",
+    "conversion": r"outside the range of representable values of type 'int'",
+}
+
+
+@pytest.mark.parametrize("kernel", FOUND)
+@pytest.mark.parametrize("seed", range(3))
+def test_finds_what_is_planted(plain: Planted, kernel: str, seed: int) -> None:
+    assert re.search(FOUND[kernel], plain.run(kernel, seed)[0])
+    assert plain.run("reverse")[0] == ""  # the next launch is not harmed
+
+
+@pytest.mark.parametrize("kernel", FOUND_BY_ACCESS)
+@pytest.mark.parametrize("seed", range(3))
+def test_finds_wrong_accesses(watched: Planted, kernel: str, seed: int) -> None:
+    assert re.search(FOUND_BY_ACCESS[kernel], watched.run(kernel, seed)[0])
+
+
+RUN_PLANTED = """
+import ctypes, sys
+numbers = (ctypes.c_float * 128)(), (ctypes.c_float * 128)()
+library = ctypes.CDLL(sys.argv[1])
+library.planted.restype = ctypes.c_char_p
+print(library.planted(sys.argv[2].encode(), *numbers).decode())
+"""
+
+
+@pytest.mark.parametrize("kernel", FOUND_BY_SANITIZERS)
+def test_sanitizers_find_what_is_planted(folder: Path, kernel: str) -> None:
+    library = str(compilation.build("planted", "sanitizers", folder))
+    environment = sanitizer_environment()
+    assert run(["-c", RUN_PLANTED, library, "reverse"], **environment).stdout == "\n"
+    done = run(["-c", RUN_PLANTED, library, kernel], **environment)
+    assert done.returncode != 0
+    assert re.search(FOUND_BY_SANITIZERS[kernel], done.stderr)
+
+
+def test_translation_keeps_lines() -> None:
+    cuda = "__shared__ Pair<int, T> a[2][3];\nsum<4, T><<<blocks(n),\n  32>>>(a, f(b));\n"
+    assert compilation.translate(cuda) == (
+        'static Pair<int, T> a[2][3]; emulator::share("a", a);\n'
+        'emulator::launch("sum<4, T>", [&] { sum<4, T>(a, f(b)); }, blocks(n),\n  32);\n'
+    )
