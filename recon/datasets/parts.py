@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -119,14 +120,16 @@ def make_parts(
         OSError: if a part cannot be written or a worker process dies.
     """
     missing = [item for item in objects if parts.read(item) is None]
-    if len(missing) < len(objects):
-        log.info("%d of %d objects are done already", len(objects) - len(missing), len(objects))
+    done = len(objects) - len(missing)
+    if done:
+        log.info("%d of %d objects are done already", done, len(objects))
     if workers is None:
         workers = max(1, min(len(os.sched_getaffinity(0)), len(missing) // OBJECTS_PER_WORKER))
     job = _Job(source, renderer, parts)
     reasons: dict[str, str] = {}
     results = _in_turn(job, missing) if workers == 1 else _in_parallel(job, missing, workers)
-    with tqdm(total=len(objects), initial=len(objects) - len(missing), unit="object") as bar:
+    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines in a log
+    with tqdm(total=len(objects), initial=done, unit="object", mininterval=pause) as bar:
         for item, reason in results:
             if reason is not None:
                 reasons[item.id] = reason

@@ -83,7 +83,11 @@ def test_predictions_may_carry_gradients() -> None:
     [
         (torch.zeros(8, 3), BOX_FACES, r"vertices must have shape \[B, V, 3\], got \(8, 3\)"),
         (torch.zeros(1, 8, 4), BOX_FACES, r"vertices must have shape .* got \(1, 8, 4\)"),
-        (torch.zeros(1, 8, 3), BOX_FACES[:, :2], r"faces must be \[F, 3\] torch.int64, got \[12, 2\]"),
+        (
+            torch.zeros(1, 8, 3),
+            BOX_FACES[:, :2],
+            r"faces must be \[F, 3\] torch.int64, got \[12, 2\]",
+        ),
         (torch.zeros(1, 8, 3).half(), BOX_FACES, "float32 or float64, got torch.float16"),
     ],
 )

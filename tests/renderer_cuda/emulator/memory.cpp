@@ -25,7 +25,7 @@
 namespace emulator {
 namespace {
 
-constexpr std::size_t guard_bytes = 256;
+constexpr std::size_t guard_bytes = 64 << 10;  // wide: threads come in any order, the farthest may be first
 constexpr std::size_t most_shared_bytes = 48 << 10;  // of one block, on every chip
 
 // The last access to four bytes.
@@ -91,6 +91,11 @@ std::string code_at(const void* caller) {
        (old_write ? " wrote" : " read") + " with no barrier between" + code_at(caller));
 }
 
+[[noreturn]] void report_unwritten(const Region& region, std::size_t offset, const void* caller) {
+  fail("reads byte " + std::to_string(offset) + " of " + region.name + ", which no thread has written" +
+       code_at(caller));
+}
+
 [[noreturn]] void report_bounds(const Region& region, std::ptrdiff_t offset, std::size_t bytes, bool write,
                                 const void* caller) {
   fail(std::string(write ? "writes " : "reads ") + std::to_string(bytes) + " bytes at byte " +
@@ -111,6 +116,7 @@ void touch(const void* pointer, std::size_t bytes, bool write, bool atomic, cons
     const std::size_t first = at % 4, last = std::min<std::size_t>(4, end - at / 4 * 4);
     now.bytes = uint8_t((1u << last) - (1u << first));
     Cell& cell = region->cells[at / 4];
+    if (region->is_shared && !write && cell.write.time < begin) report_unwritten(*region, at, caller);
     if (is_race(cell.write, now, begin)) report_race(*region, at, cell.write, true, write, caller);
     if (write && is_race(cell.read, now, begin)) report_race(*region, at, cell.read, false, write, caller);
     (write ? cell.write : cell.read) = now;
