@@ -14,16 +14,17 @@ A checkpoint is a dict with at least
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from recon.atomic_files import atomic_file
 
 FORMAT = "recon.checkpoint"
 VERSION = 1
@@ -45,49 +46,6 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """
     with atomic_file(path) as file:
         torch.save({"format": FORMAT, "version": VERSION, **content}, file)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file which takes the name `path` when the block ends well, and no name otherwise.
-
-    The temporary file lies in the same folder (a rename is atomic only within one file system);
-    file and folder are synced, so the rename survives a power cut.
-
-    Raises:
-        OSError: writing failed; `path` is then as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        raise OSError(f"could not write {path}: {_write_failure(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _write_failure(error: BaseException | None) -> str:
-    """Why writing failed: torch.save hides the system's reason behind an error of its own."""
-    link = error
-    while link is not None:
-        if isinstance(link, OSError):
-            return link.strerror or str(link)
-        link = link.__cause__ or link.__context__
-    return f"{error} (is the disk full?)"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
-from recon.checkpoints import atomic_file
 from recon.datasets.categories import CATEGORIES, find_category
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon.checkpoints import atomic_file
+from recon.atomic_files import atomic_file
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation import ObjectScore, category_means, count_objects, macro_mean
 from recon.runs import write_json

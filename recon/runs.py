@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recon.checkpoints import atomic_file, load_checkpoint, save_checkpoint
+from recon.atomic_files import SUFFIX, atomic_file
+from recon.checkpoints import load_checkpoint, save_checkpoint
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
 # of these changes which numbers a step computes (other than by the rounding of another device).
@@ -88,7 +89,7 @@ class RunDirectory:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ValueError(f"{self.path}: another process is training here") from error
-            for unfinished in self.checkpoints.glob(".*.tmp"):  # of a process which was killed
+            for unfinished in self.checkpoints.glob(f".*{SUFFIX}"):  # of a process which was killed
                 unfinished.unlink()
             write_json(self._settings_path, self.settings)
             yield

@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Modules of recon from the lowest row to the highest; a module imports from its own row and below.
 # What is not listed stands in the highest row, next to the training, and nothing below may use it.
 ROWS = (
-    ("errors", "schedules", "timing", "interruption", "devices"),  # know of nothing else
+    (
+        "atomic_files",
+        "errors",
+        "schedules",
+        "timing",
+        "interruption",
+        "devices",
+    ),  # know of nothing else
     ("cameras", "meshes", "lighting"),
     ("renderer", "voxels"),
     ("models", "losses", "metrics", "datasets", "checkpoints"),

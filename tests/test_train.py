@@ -109,7 +109,7 @@ def test_a_broken_run_typed_again_ends_as_if_it_had_not_broken(
     again = run_script("train.py", *command)
     assert again.returncode == 0, again.stderr
     assert_same_run(tmp_path, uninterrupted)
-    assert [path.name for path in tmp_path.glob("checkpoints/*.tmp")] == []
+    assert [path.name for path in tmp_path.glob("checkpoints/.*")] == []
 
 
 LONG = ("trainer.max_steps=40", "trainer.checkpoint_every=3", "trainer.num_workers=1")

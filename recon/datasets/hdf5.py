@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.atomic_files import replacing
+from recon.atomic_files import replacing
 from recon.datasets.categories import CATEGORIES
 
 SCHEMA = "recon.multiview"

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from recon.datasets.atomic_files import replacing
+from recon.atomic_files import replacing
 from recon.datasets.hdf5 import Sample
 from recon.datasets.rendering import ObjectRenderer
 from recon.datasets.sources import MeshObject, MeshSource, fingerprint

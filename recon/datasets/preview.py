@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from recon.datasets.atomic_files import replacing
+from recon.atomic_files import replacing
 from recon.datasets.categories import CATEGORIES
 from recon.datasets.hdf5 import open_dataset, read_texts
 

@@ -14,7 +14,6 @@ from torch import nn
 
 from recon import checkpoints
 from recon.checkpoints import (
-    atomic_file,
     load_checkpoint,
     load_model_state,
     model_settings,
@@ -78,14 +77,6 @@ def test_a_write_which_the_system_refuses_keeps_its_reason_and_the_old_file(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_atomic_file_appears_only_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    with atomic_file(path) as file:
-        file.write(b"a,b\n")
-        assert not path.exists()
-    assert path.read_bytes() == b"a,b\n"
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def write_in(folder: Path) -> str:
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    (run.checkpoints / ".last.pt.123.tmp").write_bytes(b"half")
+    (run.checkpoints / ".last.pt.123.unfinished").write_bytes(b"half")
     with run.writing():
         assert [path.name for path in run.checkpoints.iterdir()] == ["last.pt"]
 

@@ -16,8 +16,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Set by test_emulator.py: the library of emulated CUDA kernels that serves CPU tensors instead of
 # the native one.
 EMULATOR = os.environ.get("RENDERER_CUDA_EMULATOR")
+
+
+def _emulator(back_end: str = "cpu") -> Path:
+    assert EMULATOR is not None
+    assert back_end == "cpu"
+    return Path(EMULATOR)
+
+
 if EMULATOR:
-    build.build = lambda back_end: Path(EMULATOR)  # type: ignore[assignment]
+    build.build = _emulator
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -223,10 +223,10 @@ FOUND = {
 
 # What is found by watching each access.
 FOUND_BY_ACCESS = {
-    "no barrier": r"races: it .* of staged, which thread .* with no barrier between",
-    "not staged": r"reads byte \d+ of staged, which no thread has written",
-    "lost update": r"races: it .* byte 0 of count, which thread .* wrote with no barrier between",
-    "blocks race": r"races: it writes byte \d+ of out, which thread .* of block .* wrote",
+    "no barrier": r"bytes at byte \d+ of staged, which thread .* with no barrier between",
+    "not staged": r"reads 4 bytes at byte \d+ of staged, which no thread has written",
+    "lost update": r"4 bytes at byte 0 of count, which thread .* with no barrier between",
+    "blocks race": r"writes 4 bytes at byte \d+ of out, which thread .* of block .* wrote",
     "overread": r"thread \(63,0,0\) of block \(1,0,0\) reads 4 bytes at byte 512 of in",
     "overrun": r"thread \(63,0,0\) of block \(1,0,0\) writes 4 bytes at byte 512 of out",
     "underrun": r"thread \(0,0,0\) of block \(0,0,0\) writes 4 bytes at byte -4 of out",

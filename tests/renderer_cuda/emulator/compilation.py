@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 TORCH = Path(torch.__file__).parent
 
 # Watched while kernels run, besides what the emulator sees by itself. "accesses" has g++ call
-# memory.cpp before each access; nothing of the thread sanitizer is linked.
+# accesses.cpp before each access; nothing of the thread sanitizer is linked.
 CHECKS = {
     "none": (),
     "accesses": ("-fsanitize=thread",),
@@ -34,9 +34,9 @@ LIBRARIES = {
     "ops": (SOURCES / "rasterize_cuda_kernels.cu", FOLDER / "emulated_ops.cpp"),
     "planted": (FOLDER / "planted.cu",),
 }
-EMULATOR = (FOLDER / "scheduler.cpp", FOLDER / "memory.cpp")
+EMULATOR = tuple(FOLDER / f"{name}.cpp" for name in ("scheduler", "memory", "accesses"))
 
-_LAUNCH = re.compile(r"(\w+(?:<[^<>;]*>)?)<<<(.*?)>>>\((.*?)\);", re.DOTALL)
+_LAUNCH = re.compile(r"([\w:]+(?:<[^;()]*?>)?)<<<(.*?)>>>\((.*?)\);", re.DOTALL)
 _SHARED = re.compile(r"__shared__ ([^;]*?)(\w+)((?:\[[^\]]*\])*);")
 
 
@@ -77,7 +77,7 @@ def _compile(source: Path, checks: str, home: Path) -> Path:
     path = source
     if source.suffix == ".cu":
         path = home / f"{source.name}.cpp"
-        path.write_text(f'#line 1 "{source.name}"\n' + translate(source.read_text()))
+        path.write_text(f'#line 1 "{source}"\n' + translate(source.read_text()))
         flags = ["-O1", *CHECKS[checks]]
     include = [f"-I{folder}" for folder in (FOLDER, SOURCES, TORCH / "include")]
     command = [*COMMON_FLAGS, "-g1", *flags, *include, "-c", str(path)]

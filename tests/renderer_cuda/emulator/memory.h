@@ -11,7 +11,7 @@ namespace emulator {
 
 class DeviceMemory {
  public:
-  DeviceMemory();
+  DeviceMemory() = default;
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -40,10 +40,9 @@ class DeviceMemory {
     const void* input;
     void* output;
     std::unique_ptr<char[]> memory;  // guard, bytes, guard
-    char* data() const;
   };
   void* allocate(const char* name, std::size_t element, int64_t count, const void* input, void* output);
-  static void check(const Buffer&);
+  static void check(const Buffer&);  // and copy to the host
   std::vector<Buffer> buffers_;
 };
 

@@ -48,7 +48,8 @@ __global__ void neighbours_in_a_warp(const float* in, float* out) {
 
 // ---- memory ----------------------------------------------------------------------------------------
 
-__global__ void copy(const float* in, float* out, int read_ahead, int write_ahead, int left_out) {
+template <int read_ahead, int write_ahead, int left_out>
+__global__ void copy(const float* in, float* out) {
   if (place() < size - left_out) out[place() + write_ahead] = in[place() + read_ahead];
 }
 
@@ -68,17 +69,17 @@ __global__ void share_much(const float* in, float* out) {
   out[place()] = staged[threadIdx.x];
 }
 
-__global__ void overrun_shared(const float* in, float* out, int shift) {
+__global__ void overrun_shared(const float* in, float* out) {
   __shared__ float staged[block_size];
-  float* beyond = staged + shift;
+  float* beyond = staged + 1;
   beyond[threadIdx.x] = in[place()];
   out[place()] = beyond[threadIdx.x];
 }
 
-__global__ void overrun_stack(const float* in, float* out, int last) {
+__global__ void overrun_stack(const float* in, float* out) {
   volatile float own[4] = {};
   __syncthreads();
-  for (int i = 0; i <= last; ++i) own[i] = in[place()];
+  for (int i = 0; i <= int(blockDim.x) / 16; ++i) own[i] = in[place()];
   out[place()] = own[0];
 }
 
@@ -138,34 +139,36 @@ __global__ void warp_operations(const float*, float* out) {
 
 // ---- launches --------------------------------------------------------------------------------------
 
-using Call = void (*)(const float* in, float* out);
-const std::map<std::string, Call> calls = {
-    {"reverse", [](const float* in, float* out) { reverse_each_block<true><<<block_count, block_size>>>(in, out); }},
-    {"no barrier", [](const float* in, float* out) { reverse_each_block<false><<<block_count, block_size>>>(in, out); }},
-    {"count", [](const float* in, float* out) { count_threads<true><<<block_count, block_size>>>(in, out); }},
-    {"lost update", [](const float* in, float* out) { count_threads<false><<<block_count, block_size>>>(in, out); }},
-    {"blocks race", [](const float* in, float* out) { blocks_share_an_output<<<block_count, block_size>>>(in, out); }},
-    {"neighbours", [](const float* in, float* out) { neighbours_in_a_warp<<<block_count, block_size>>>(in, out); }},
-    {"overread", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 1, 0, 0); }},
-    {"overrun", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, 1, 0); }},
-    {"underrun", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, -1, 0); }},
-    {"missed write", [](const float* in, float* out) { copy<<<block_count, block_size>>>(in, out, 0, 0, 1); }},
-    {"changed input", [](const float* in, float* out) { change_input<<<block_count, block_size>>>(in, out); }},
-    {"not staged", [](const float* in, float* out) { forget_to_stage<<<block_count, block_size>>>(in, out); }},
-    {"much shared memory", [](const float* in, float* out) { share_much<<<block_count, block_size>>>(in, out); }},
-    {"shared overrun", [](const float* in, float* out) { overrun_shared<<<block_count, block_size>>>(in, out, 1); }},
-    {"stack overrun", [](const float* in, float* out) { overrun_stack<<<block_count, block_size>>>(in, out, 4); }},
-    {"conversion", [](const float* in, float* out) { convert_too_large<<<block_count, block_size>>>(in, out); }},
-    {"barrier for some", [](const float* in, float* out) { barrier_for_some<<<block_count, block_size>>>(in, out); }},
-    {"two barriers", [](const float* in, float* out) { barrier_in_each_branch<<<block_count, block_size>>>(in, out); }},
-    {"vote of some", [](const float* in, float* out) { vote_of_some<<<block_count, block_size>>>(in, out); }},
-    {"two masks", [](const float* in, float* out) { vote_by_two_masks<<<block_count, block_size>>>(in, out); }},
-    {"unnamed lane", [](const float* in, float* out) { shuffle_from_unnamed<<<block_count, block_size>>>(in, out); }},
-    {"warp operations", [](const float* in, float* out) { warp_operations<<<1, 32>>>(in, out); }},
-    {"half a warp", [](const float* in, float* out) { warp_operations<<<1, 16>>>(in, out); }},
-    {"large block", [](const float* in, float* out) { copy<<<1, 2048>>>(in, out, 0, 0, 0); }},
+struct Case {
+  void (*kernel)(const float* in, float* out);
+  int grid = block_count, block = block_size;
 };
-
+const std::map<std::string, Case> cases = {
+    {"reverse", {reverse_each_block<true>}},
+    {"no barrier", {reverse_each_block<false>}},
+    {"count", {count_threads<true>}},
+    {"lost update", {count_threads<false>}},
+    {"blocks race", {blocks_share_an_output}},
+    {"neighbours", {neighbours_in_a_warp}},
+    {"overread", {copy<1, 0, 0>}},
+    {"overrun", {copy<0, 1, 0>}},
+    {"underrun", {copy<0, -1, 0>}},
+    {"missed write", {copy<0, 0, 1>}},
+    {"changed input", {change_input}},
+    {"not staged", {forget_to_stage}},
+    {"much shared memory", {share_much}},
+    {"shared overrun", {overrun_shared}},
+    {"stack overrun", {overrun_stack}},
+    {"conversion", {convert_too_large}},
+    {"barrier for some", {barrier_for_some}},
+    {"two barriers", {barrier_in_each_branch}},
+    {"vote of some", {vote_of_some}},
+    {"two masks", {vote_by_two_masks}},
+    {"unnamed lane", {shuffle_from_unnamed}},
+    {"warp operations", {warp_operations, 1, 32}},
+    {"half a warp", {warp_operations, 1, 16}},
+    {"large block", {copy<0, 0, 0>, 1, 2048}},
+};
 std::string message;
 
 }  // namespace
@@ -177,7 +180,8 @@ extern "C" __attribute__((visibility("default"))) const char* planted(const char
     emulator::DeviceMemory memory;
     const float* device_in = memory.input("in", in, size);
     float* device_out = memory.output("out", out, size);
-    calls.at(name)(device_in, device_out);
+    const auto [kernel, grid, block] = cases.at(name);
+    kernel<<<grid, block>>>(device_in, device_out);
     if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) {
       message = cudaGetErrorString(status);
     } else {

@@ -31,12 +31,15 @@ std::string name_of_block(uint32_t number);
 // Give up the launch with a message; the threads of the block stay where they are for ever.
 [[noreturn]] void fail(const std::string& message);
 
-// Forget the shared variables of the launch before; make all those of this launch unwritten.
-void forget_shared();
-void refresh_shared();
-
 // What memory holds before it is written: NaN as float and as double, and unlikely as an integer.
 constexpr uint32_t unwritten = 0xfffa5a5au;
 void fill_unwritten(void* memory, std::size_t bytes);
+
+// The memory whose accesses are watched: global until forgotten, with a margin around it that belongs
+// to nobody; shared (see `share`) for a launch, made unwritten for each block.
+void watch_global(const std::string& name, void* memory, std::size_t bytes, std::size_t margin);
+void forget_global();
+void forget_shared();
+void refresh_shared();
 
 }  // namespace emulator

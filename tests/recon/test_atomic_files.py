@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.atomic_files import replacing
+from recon.atomic_files import atomic_file, replacing
 
 
 def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -27,3 +27,11 @@ def test_a_failure_leaves_nothing_new(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="boom"):
         _write_half(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_atomic_file_appears_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with atomic_file(path) as file:
+        file.write(b"a,b\n")
+        assert not path.exists()
+    assert path.read_bytes() == b"a,b\n"

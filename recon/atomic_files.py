@@ -1,0 +1,62 @@
+"""Files that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+# Of the temporary files, so that those of a process which was killed can be found.
+SUFFIX = ".unfinished"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; the block's file takes the name `path` at its end.
+
+    The temporary file lies in the same folder (a rename is atomic only within one file system);
+    file and folder are synced, so the rename survives a power cut. When the block fails, the
+    temporary file is removed and `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file which takes the name `path` only when the block ends well.
+
+    Raises:
+        OSError: writing failed; the message names `path`, which is then as it was.
+    """
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"could not write {path}: {_write_failure(error)}") from error
+
+
+def _write_failure(error: BaseException | None) -> str:
+    """Why writing failed: torch.save hides the system's reason behind an error of its own."""
+    link = error
+    while link is not None:
+        if isinstance(link, OSError):
+            return link.strerror or str(link)
+        link = link.__cause__ or link.__context__
+    return f"{error} (is the disk full?)"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
