@@ -59,9 +59,8 @@ __device__ int stage(const Face<T>* faces, int64_t begin, int64_t end, int colum
   const int64_t index = begin + thread;
   const bool mine = index < end && !faces[index].empty() && touches(faces[index], column, row);
   const unsigned votes = __ballot_sync(all_lanes, mine);
-  __syncthreads();  // the faces of the batch before are drawn
   if (lane == 0) staged.warp_count[warp] = __popc(votes);
-  __syncthreads();
+  __syncthreads();  // the counts are there, and the faces of the batch before are drawn
   int before = __popc(votes & ((1u << lane) - 1)), total = 0;
   for (int w = 0; w < warps_per_block; ++w) {
     if (w < warp) before += staged.warp_count[w];

@@ -76,9 +76,9 @@ def _compile(source: Path, checks: str, home: Path) -> Path:
     flags = ["-O2", *(["-DEMULATOR_ADDRESS_SANITIZER"] if checks == "sanitizers" else [])]
     path = source
     if source.suffix == ".cu":
-        path = home / f"{source.name}.cpp"
-        path.write_text(f'#line 1 "{source}"\n' + translate(source.read_text()))
-        flags = ["-O1", *CHECKS[checks]]
+        path = home / source.name
+        path.write_text(translate(source.read_text()))
+        flags = ["-O1", *CHECKS[checks], "-x", "c++"]
     include = [f"-I{folder}" for folder in (FOLDER, SOURCES, TORCH / "include")]
     command = [*COMMON_FLAGS, "-g1", *flags, *include, "-c", str(path)]
     digest = hashlib.sha256(repr(command).encode()).hexdigest()[:8]

@@ -5,7 +5,8 @@
 //   kernel<<<grid, block>>>(arguments);  ->  emulator::launch("kernel", [&] { kernel(arguments); }, grid, block);
 //   __shared__ float sums[32];           ->  static float sums[32]; emulator::share("sums", sums);
 // How a launch runs is told in scheduler.cpp, how its memory is guarded in memory.cpp, how each access
-// to it is watched in accesses.cpp. Operations that wait take the place they are called from as a hidden last argument, so that errors can name it.
+// to it is watched in accesses.cpp. Operations that wait take the place they are called from as a
+// hidden last argument, so that errors can name it.
 //
 // Left out on purpose: floating-point atomics, as their result depends on the order of threads.
 #pragma once
