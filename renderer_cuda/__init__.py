@@ -1,11 +1,12 @@
 """A differentiable soft rasterizer and a voxeliser for PyTorch, on the CPU and on CUDA."""
 
 from renderer_cuda.gathering import gather_faces
-from renderer_cuda.ops import soft_rasterize, soft_silhouette
+from renderer_cuda.ops import count_skipped_faces, soft_rasterize, soft_silhouette
 from renderer_cuda.reference import soft_rasterize_reference, soft_silhouette_reference
 from renderer_cuda.voxelization import voxelize, voxelize_reference
 
 __all__ = [
+    "count_skipped_faces",
     "gather_faces",
     "soft_rasterize",
     "soft_rasterize_reference",

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import build
-from renderer_cuda.reference import soft_rasterize_reference, soft_silhouette_reference
+from renderer_cuda.reference import (
+    drawable_faces,
+    soft_rasterize_reference,
+    soft_silhouette_reference,
+)
 from renderer_cuda.validation import (
     ImageSize,
     check_face_textures,
@@ -27,6 +31,25 @@ from renderer_cuda.validation import (
 
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _ops = torch.ops.renderer_cuda
+
+
+def count_skipped_faces(face_vertices: Tensor) -> Tensor:
+    """Count the faces which the renders leave out because they cannot be drawn.
+
+    Those are faces with a coordinate that is not finite or whose squares overflow, with a corner
+    not in front of the camera, or with an area that is zero to rounding.
+
+    Args:
+        face_vertices: [B, F, 3, 3] float32 or float64; NDC x, NDC y, view depth.
+
+    Returns:
+        [B] int64.
+
+    Raises:
+        ValueError: The argument has the wrong shape or dtype.
+    """
+    check_face_vertices(face_vertices)
+    return (~drawable_faces(face_vertices)).sum(dim=1)
 
 
 def _refuse_double_backward(ctx: Any, *grads: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from renderer_cuda import (
     build,
+    count_skipped_faces,
     soft_rasterize,
     soft_rasterize_reference,
     soft_silhouette,
@@ -228,6 +229,7 @@ def test_a_bad_face_is_left_out(color: str, kind: str, device: str) -> None:
     def render(vertices: Tensor, textures: Tensor) -> Tensor:
         return soft_rasterize(vertices, textures, 16, sigma=1e-3, gamma=1e-2, color=color)
 
+    assert count_skipped_faces(both).tolist() == [1, 1]
     image, (grad, grad_texture) = gradients(render, both, color_bad)
     expected, (expected_grad, _) = gradients(render, vertices, textures)
     assert torch.equal(image, expected)
