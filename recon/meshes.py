@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.atomic_files import replacing
+
 MESH_FORMATS = (".obj", ".ply", ".stl", ".glb", ".off")
 
 
@@ -349,12 +351,8 @@ def save_mesh(path: str | Path, mesh: Mesh) -> None:
         process=False,  # welding and reordering would break the correspondence with `mesh`
     )
     options: dict[str, Any] = {"digits": 9} if path.suffix.lower() == ".obj" else {}
-    unfinished = path.with_name(f".{path.name}.unfinished{path.suffix}")
-    try:
-        solid.export(str(unfinished), **options)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        solid.export(str(temporary), file_type=path.suffix[1:].lower(), **options)
 
 
 def load_mesh(path: str | Path) -> Mesh:

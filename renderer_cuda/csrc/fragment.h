@@ -110,24 +110,29 @@ HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p
   return f;
 }
 
+// Copy the face of one lane out of what `prepare` computed.
+template <typename Real, typename T>
+HOST_DEVICE void take_face(const Prepared<Real>& f, int lane, Face<T>& face) {
+  face.first_column = int32_t(lane_of(f.first_column, lane));
+  face.end_column = int32_t(lane_of(f.end_column, lane));
+  face.first_row = int32_t(lane_of(f.first_row, lane));
+  face.end_row = int32_t(lane_of(f.end_row, lane));
+  face.front = lane_of(f.area, lane) < T(0);
+  face.inverse_area = lane_of(f.inverse_area, lane);
+  for (int k = 0; k < 3; ++k) {
+    face.x[k] = lane_of(f.x[k], lane);
+    face.y[k] = lane_of(f.y[k], lane);
+    face.edge_x[k] = lane_of(f.edge_x[k], lane);
+    face.edge_y[k] = lane_of(f.edge_y[k], lane);
+    face.inverse_length[k] = lane_of(f.inverse_length[k], lane);
+    face.inverse_depth[k] = lane_of(f.inverse_depth[k], lane);
+  }
+}
+
 // Prepare one face.
 template <typename T>
 HOST_DEVICE void setup_face(const T* corners, const Parameters<T>& p, Face<T>& face) {
-  const Prepared<T> f = prepare<T>(corners, p);
-  face.first_column = int32_t(f.first_column);
-  face.end_column = int32_t(f.end_column);
-  face.first_row = int32_t(f.first_row);
-  face.end_row = int32_t(f.end_row);
-  face.front = f.area < T(0);
-  face.inverse_area = f.inverse_area;
-  for (int k = 0; k < 3; ++k) {
-    face.x[k] = f.x[k];
-    face.y[k] = f.y[k];
-    face.edge_x[k] = f.edge_x[k];
-    face.edge_y[k] = f.edge_y[k];
-    face.inverse_length[k] = f.inverse_length[k];
-    face.inverse_depth[k] = f.inverse_depth[k];
-  }
+  take_face(prepare<T>(corners, p), 0, face);
 }
 
 // ---- coverage: equation 1 --------------------------------------------------------------------------

@@ -116,20 +116,18 @@ struct Bins {
 constexpr int tile_side = 64;  // pixels; the state of a tile stays in the second-level cache
 constexpr int64_t faces_per_task = 4096;
 
-template <typename T>
-int64_t count_entries(const Face<T>* faces, int64_t count, int side, int columns, int64_t* sizes) {
-  int64_t total = 0;
+// Call visit(face index, tile index) for every tile that every face touches, faces ascending.
+template <typename T, typename Visit>
+void for_each_entry(const Face<T>* faces, int64_t count, const Bins& bins, const Visit& visit) {
   for (int64_t f = 0; f < count; ++f) {
     const Face<T>& face = faces[f];
     if (face.empty()) continue;
-    for (int y = face.first_row / side; y <= (face.end_row - 1) / side; ++y) {
-      for (int x = face.first_column / side; x <= (face.end_column - 1) / side; ++x) {
-        ++sizes[int64_t(y) * columns + x];
-        ++total;
+    for (int y = face.first_row / bins.side; y <= (face.end_row - 1) / bins.side; ++y) {
+      for (int x = face.first_column / bins.side; x <= (face.end_column - 1) / bins.side; ++x) {
+        visit(f, size_t(int64_t(y) * bins.columns + x));
       }
     }
   }
-  return total;
 }
 
 // Sort faces into tiles. Tiles grow until the lists take at most four entries a face and one a pixel,
@@ -143,20 +141,18 @@ Bins sort_into_tiles(const Face<T>* faces, int64_t count, int height, int width)
     bins.rows = (height + side - 1) / side;
     bins.first.assign(size_t(bins.count() + 1), 0);
     if (bins.count() == 1) return bins;
-    const int64_t total = count_entries(faces, count, side, bins.columns, bins.first.data() + 1);
+    int64_t total = 0;
+    for_each_entry(faces, count, bins, [&](int64_t, size_t tile) {
+      ++bins.first[tile + 1];
+      ++total;
+    });
     if (total > 4 * count + int64_t(height) * width) continue;
     for (int64_t t = 0; t < bins.count(); ++t) bins.first[size_t(t + 1)] += bins.first[size_t(t)];
     bins.list.resize(size_t(total));
     std::vector<int64_t> at(bins.first.begin(), bins.first.end() - 1);
-    for (int64_t f = 0; f < count; ++f) {
-      const Face<T>& face = faces[f];
-      if (face.empty()) continue;
-      for (int y = face.first_row / side; y <= (face.end_row - 1) / side; ++y) {
-        for (int x = face.first_column / side; x <= (face.end_column - 1) / side; ++x) {
-          bins.list[size_t(at[size_t(int64_t(y) * bins.columns + x)]++)] = int32_t(f);
-        }
-      }
-    }
+    for_each_entry(faces, count, bins, [&](int64_t f, size_t tile) {
+      bins.list[size_t(at[tile]++)] = int32_t(f);
+    });
     return bins;
   }
 }

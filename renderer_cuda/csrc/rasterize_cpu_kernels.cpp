@@ -49,23 +49,7 @@ HOST_DEVICE void setup_group(const T* face_vertices, int count, const Parameters
     }
   }
   const Prepared<R> f = prepare<R>(corners, p);
-  for (int lane = 0; lane < count; ++lane) {
-    Face<T>& face = out[lane];
-    face.first_column = int32_t(f.first_column.v[lane]);
-    face.end_column = int32_t(f.end_column.v[lane]);
-    face.first_row = int32_t(f.first_row.v[lane]);
-    face.end_row = int32_t(f.end_row.v[lane]);
-    face.front = f.area.v[lane] < T(0);
-    face.inverse_area = f.inverse_area.v[lane];
-    for (int k = 0; k < 3; ++k) {
-      face.x[k] = f.x[k].v[lane];
-      face.y[k] = f.y[k].v[lane];
-      face.edge_x[k] = f.edge_x[k].v[lane];
-      face.edge_y[k] = f.edge_y[k].v[lane];
-      face.inverse_length[k] = f.inverse_length[k].v[lane];
-      face.inverse_depth[k] = f.inverse_depth[k].v[lane];
-    }
-  }
+  for (int lane = 0; lane < count; ++lane) take_face(f, lane, out[lane]);
 }
 
 template <typename T>

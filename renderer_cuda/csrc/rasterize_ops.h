@@ -37,9 +37,7 @@ std::tuple<stable::Tensor, stable::Tensor> soft_silhouette(stable::Tensor face_v
   const auto vertices = stable::contiguous(face_vertices);
   const auto alpha = stable::new_empty(vertices, {vertices.size(0), height, width});
   const auto transmittance = stable::empty_like(alpha);
-  Settings settings;
-  settings.sigma = sigma;
-  settings.dist_eps = dist_eps;
+  const Settings settings = {sigma, dist_eps};
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     Forward<T> f = {};
@@ -58,9 +56,7 @@ stable::Tensor soft_silhouette_backward(stable::Tensor grad_alpha, stable::Tenso
   const auto vertices = stable::contiguous(face_vertices);
   const auto grad_image = stable::contiguous(grad_alpha);
   const auto grad_vertices = stable::empty_like(vertices);
-  Settings settings;
-  settings.sigma = sigma;
-  settings.dist_eps = dist_eps;
+  const Settings settings = {sigma, dist_eps};
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};
@@ -92,9 +88,8 @@ soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stabl
   const auto partition = stable::new_empty(vertices, {soft, height, width});
   const auto nearest_face =
       stable::new_empty(vertices, {hard, height, width}, torch::headeronly::ScalarType::Int);
-  const Settings settings = {sigma, dist_eps,     gamma,
-                             eps,   near,         far,
-                             double_sided, hard_color ? Color::hard : Color::softmax};
+  const Color color = hard_color ? Color::hard : Color::softmax;
+  const Settings settings = {sigma, dist_eps, gamma, eps, near, far, double_sided, color};
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     Forward<T> f = {};
@@ -123,9 +118,8 @@ std::tuple<stable::Tensor, stable::Tensor> soft_rasterize_backward(
   const auto grad_image = stable::contiguous(grad_rgba);
   const auto grad_vertices = stable::empty_like(vertices);
   const auto grad_textures = stable::empty_like(textures);
-  const Settings settings = {sigma, dist_eps,     gamma,
-                             eps,   near,         far,
-                             double_sided, hard_color ? Color::hard : Color::softmax};
+  const Color color = hard_color ? Color::hard : Color::softmax;
+  const Settings settings = {sigma, dist_eps, gamma, eps, near, far, double_sided, color};
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};

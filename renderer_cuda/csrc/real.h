@@ -31,6 +31,8 @@ struct Traits {
 
 template <typename T> HOST_DEVICE T select(bool mask, T yes, T no) { return mask ? yes : no; }
 HOST_DEVICE bool any(bool mask) { return mask; }
+HOST_DEVICE float lane_of(float a, int) { return a; }
+HOST_DEVICE double lane_of(double a, int) { return a; }
 HOST_DEVICE float minimum(float a, float b) { return a < b ? a : b; }
 HOST_DEVICE double minimum(double a, double b) { return a < b ? a : b; }
 HOST_DEVICE float maximum(float a, float b) { return a > b ? a : b; }
@@ -182,6 +184,8 @@ template <typename T, int N>
 HOST_DEVICE Pack<T, N> absolute(Pack<T, N> a) {
   return maximum(a, -a);
 }
+
+template <typename T, int N> HOST_DEVICE T lane_of(Pack<T, N> a, int lane) { return a.v[lane]; }
 
 template <typename T, int N>
 HOST_DEVICE Pack<T, N> truncate(Pack<T, N> a) {
