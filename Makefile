@@ -1,4 +1,5 @@
-# make install | demo | test: each does all set-up it needs in .venv; what is done is skipped.
+# make install | demo | test | test-all | wheel: each does all set-up it needs in .venv; what is
+# done is skipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,11 @@ INSTALLED := $(VENV)/.installed
 DATA := data/debian.h5
 DEMO := outputs/demo
 
-.PHONY: install demo test lint clean
+# Where `make wheel` puts the wheel, and what goes into it.
+WHEELS := dist
+PREBUILT := build/prebuilt
+
+.PHONY: install demo test test-all lint wheel clean
 
 install: $(INSTALLED)
 	$(BIN)/python -m renderer_cuda build
@@ -33,5 +38,16 @@ lint: $(INSTALLED)
 test: install lint
 	$(BIN)/python -m pytest
 
+# Also the slow tests, which install packages of several GB (kept in build/venvs).
+test-all: install lint
+	$(BIN)/python -m pytest -m ''
+
+# A wheel with the compiled kernels: it runs without a compiler, on every Python >= 3.10 and torch
+# >= 2.10.
+wheel: install
+	rm -rf $(PREBUILT)
+	$(BIN)/python -m renderer_cuda prebuild $(PREBUILT)
+	RENDERER_CUDA_PREBUILT=$(PREBUILT) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
+
 clean:
-	rm -rf $(VENV) outputs multirun renderer_cuda/_native
+	rm -rf $(VENV) outputs multirun renderer_cuda/_native build dist *.egg-info

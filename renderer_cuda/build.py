@@ -1,4 +1,8 @@
-"""Finds, builds and loads the native kernels, by one function ahead of time and at first use."""
+"""Finds, builds and loads the native kernels, by one function ahead of time and at first use.
+
+A wheel carries prebuilt libraries, which serve as long as the sources beside them are those they
+were built from; otherwise, and in a checkout, a compiler builds them.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,8 @@ from pathlib import Path
 import torch
 
 SOURCES = Path(__file__).parent / "csrc"
+SOURCE_SUFFIXES = (".h", ".cpp", ".cu")
+NATIVE = Path(__file__).parent / "_native"
 BACK_ENDS = ("cpu", "cuda")
 
 # The oldest torch whose stable ABI the kernels are compiled for: 2.10.
@@ -50,6 +56,14 @@ X86_INSTRUCTION_SETS = {
     "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx2", "-mfma"),
 }
 
+CUDA_FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "--threads=0",
+    "-Xcompiler=-fPIC,-fvisibility=hidden",
+    "-lineinfo",
+)
+
 # Compute capabilities the CUDA kernels are built for ahead of time when TORCH_CUDA_ARCH_LIST is
 # not set; the last one also as PTX, for chips that come later.
 CUDA_ARCHITECTURES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
@@ -57,6 +71,10 @@ CUDA_ARCHITECTURES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
 
 class BuildError(RuntimeError):
     """The native kernels cannot be built; the message says why."""
+
+
+class ToolMissingError(BuildError):
+    """There is nothing to build them with."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +91,21 @@ def _find_compiler() -> str:
         if name and shutil.which(name):
             return name
     looked = f"CXX={wish}" if wish else "g++, clang++, c++"
-    raise BuildError(f"no C++ compiler found (looked for {looked})")
+    raise ToolMissingError(f"no C++ compiler found (looked for {looked})")
 
 
-def _find_nvcc() -> str:
+def find_nvcc() -> str:
+    """Return nvcc: that of $CUDA_HOME if set, else the one on PATH.
+
+    Raises:
+        ToolMissingError: There is none, or this torch could not use what it makes.
+    """
     home = os.environ.get("CUDA_HOME")
     candidate = shutil.which(os.path.join(home, "bin", "nvcc") if home else "nvcc")
     if candidate is None:
-        raise BuildError(f"nvcc not found ({'in CUDA_HOME ' + home if home else 'on PATH'})")
+        raise ToolMissingError(f"nvcc not found ({'in CUDA_HOME ' + home if home else 'on PATH'})")
     if torch.version.cuda is None:
-        raise BuildError("this torch is built without CUDA")
+        raise ToolMissingError("this torch is built without CUDA")
     return candidate
 
 
@@ -93,8 +116,9 @@ def _is_x86() -> bool:
 def _cpu_units() -> list[_Unit]:
     sets = X86_INSTRUCTION_SETS if _is_x86() else {"baseline": ()}
     kernels = [
-        _Unit("rasterize_cpu_kernels.cpp", (f"-DINSTRUCTION_SET={name}", *flags))
+        _Unit(f"rasterize_cpu_{direction}.cpp", (f"-DINSTRUCTION_SET={name}", *flags))
         for name, flags in sets.items()
+        for direction in ("forward", "backward")
     ]
     macro = ("-DRENDERER_X86_KERNELS",) if _is_x86() else ()
     return [
@@ -105,37 +129,64 @@ def _cpu_units() -> list[_Unit]:
     ]
 
 
-def _cuda_flags() -> tuple[str, ...]:
+def _cuda_units() -> list[_Unit]:
+    return [
+        _Unit("rasterize_cuda_faces.cu"),
+        _Unit("rasterize_cuda_bins.cu"),
+        _Unit("rasterize_cuda_forward.cu"),
+        _Unit("rasterize_cuda_backward.cu"),
+        _Unit("rasterize_cuda.cpp"),
+    ]
+
+
+def _units(back_end: str) -> list[_Unit]:
+    return _cuda_units() if back_end == "cuda" else _cpu_units()
+
+
+def _cuda_architecture_flags() -> tuple[str, ...]:
     wanted = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
     flags = []
     for architecture in wanted or CUDA_ARCHITECTURES:
         number = architecture.removesuffix("+PTX").replace(".", "")
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
     flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
-    host = ",".join(("-fPIC", "-fvisibility=hidden"))
-    return ("-O3", "-std=c++17", "--threads=0", f"-Xcompiler={host}", "-lineinfo", *flags)
+    return tuple(flags)
 
 
 def _compile_commands(back_end: str, folder: Path) -> list[list[str]]:
     """Return the compiler calls for one back end; each writes one object file into folder."""
     compiler = _find_compiler()
     torch_include = Path(torch.__file__).parent / "include"
-    common = [compiler, *COMMON_FLAGS, f"-I{torch_include}"]
+    compilers = {".cpp": [compiler, *COMMON_FLAGS, f"-I{torch_include}"]}
     if back_end == "cuda":
-        kernels = [_find_nvcc(), *_cuda_flags(), "-ccbin", compiler]
-        calls = [
-            [*kernels, "-c", str(SOURCES / "rasterize_cuda_kernels.cu")],
-            [*common, "-c", str(SOURCES / "rasterize_cuda.cpp")],
-        ]
-    else:
-        calls = [[*common, *unit.flags, "-c", str(SOURCES / unit.source)] for unit in _cpu_units()]
+        nvcc = [find_nvcc(), *CUDA_FLAGS, *_cuda_architecture_flags(), "-ccbin", compiler]
+        compilers[".cu"] = nvcc
+    calls = [
+        [*compilers[Path(unit.source).suffix], *unit.flags, "-c", str(SOURCES / unit.source)]
+        for unit in _units(back_end)
+    ]
     return [[*call, "-o", str(folder / f"{index}.o")] for index, call in enumerate(calls)]
+
+
+def ptx_commands(architecture: str) -> list[list[str]]:
+    """Return for every source of CUDA kernels the call that makes PTX of it, less `-o FILE`.
+
+    Args:
+        architecture: Compute capability without its dot, as "80".
+
+    Raises:
+        ToolMissingError: As for `find_nvcc`.
+    """
+    target = ["-ptx", f"-arch=compute_{architecture}"]
+    nvcc = [find_nvcc(), *CUDA_FLAGS, "-ccbin", _find_compiler(), *target]
+    kernels = [unit for unit in _cuda_units() if unit.source.endswith(".cu")]
+    return [[*nvcc, *unit.flags, str(SOURCES / unit.source)] for unit in kernels]
 
 
 def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
     torch_lib = Path(torch.__file__).parent / "lib"
     # Nothing of libtorch_cuda is linked: its few symbols are there once torch has loaded it.
-    linker = [_find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
+    linker = [find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
     return [
         *linker,
         "-shared",
@@ -155,18 +206,32 @@ def _run(command: list[str]) -> str:
     return done.stderr
 
 
-@lru_cache(maxsize=2)
-def _fingerprint(back_end: str) -> str:
-    """Return a hash of all the library depends on: sources, flags, compilers, processor family."""
+def _sources(back_end: str) -> list[Path]:
+    """Return the files a back end may include: all but those named after the other one."""
+    others = [name for name in BACK_ENDS if name != back_end]
+    return sorted(
+        path
+        for path in SOURCES.iterdir()
+        if path.suffix in SOURCE_SUFFIXES and not any(name in path.name for name in others)
+    )
+
+
+def _source_fingerprint(back_end: str) -> str:
+    """Return a hash of what the library is made from: sources, flags, processor family."""
     digest = hashlib.sha256()
-    for path in sorted(SOURCES.iterdir()):
+    for path in _sources(back_end):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    tools = [_find_compiler()] + ([_find_nvcc()] if back_end == "cuda" else [])
-    for tool in tools:
-        digest.update(_run_version(tool).encode())
-    flags = (COMMON_FLAGS, X86_INSTRUCTION_SETS, _cuda_flags() if back_end == "cuda" else ())
+    flags = (COMMON_FLAGS, CUDA_FLAGS, _units(back_end))
     digest.update(repr((flags, platform.machine(), sys.platform)).encode())
     return digest.hexdigest()[:16]
+
+
+def _tool_fingerprint(back_end: str) -> str:
+    """Return a hash of what it is made with here: compilers, wanted CUDA architectures."""
+    tools = [_run_version(_find_compiler())]
+    if back_end == "cuda":
+        tools += [_run_version(find_nvcc()), *_cuda_architecture_flags()]
+    return hashlib.sha256(repr(tools).encode()).hexdigest()[:8]
 
 
 def _run_version(tool: str) -> str:
@@ -181,11 +246,10 @@ def build_folder() -> Path:
     written, and otherwise `renderer_cuda` in the user's cache folder.
     """
     wish = os.environ.get("RENDERER_CUDA_BUILD_DIR")
-    package = Path(__file__).parent
     if wish:
         return Path(wish)
-    if os.access(package, os.W_OK):
-        return package / "_native"
+    if os.access(NATIVE.parent, os.W_OK):
+        return NATIVE
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache) / "renderer_cuda"
 
@@ -209,6 +273,27 @@ def _compile_and_link(back_end: str, library: Path) -> None:
         os.replace(unfinished, library)
 
 
+def prebuilt_name(back_end: str) -> str:
+    """Return the file name of a library that needs no compiler to be recognised as current."""
+    return f"renderer_cuda_{back_end}_{_source_fingerprint(back_end)}.so"
+
+
+def find_prebuilt(back_end: str) -> Path | None:
+    """Return the library that came with the package and was built from its very sources, if any."""
+    library = NATIVE / prebuilt_name(back_end)
+    return library if library.exists() else None
+
+
+def prebuild(back_end: str, folder: Path) -> Path:
+    """Put the back end's library into folder under the name a wheel carries it by; return its path.
+
+    Raises:
+        BuildError: As for `build`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy2(build(back_end), folder / prebuilt_name(back_end)))
+
+
 def build(back_end: str = "cpu") -> Path:
     """Return the path of the back end's library, building it first when it is not there.
 
@@ -221,8 +306,12 @@ def build(back_end: str = "cpu") -> Path:
     """
     if back_end not in BACK_ENDS:
         raise ValueError(f"back_end must be one of {', '.join(BACK_ENDS)}, got {back_end!r}")
+    prebuilt = find_prebuilt(back_end)
+    if prebuilt:
+        return prebuilt
     folder = build_folder()
-    library = folder / f"renderer_cuda_{back_end}_{_fingerprint(back_end)}.so"
+    name = Path(prebuilt_name(back_end))
+    library = folder / f"{name.stem}_{_tool_fingerprint(back_end)}{name.suffix}"
     if library.exists():
         return library
     with _locked(folder):
@@ -239,7 +328,7 @@ def build(back_end: str = "cpu") -> Path:
 
 def _remove_superseded(back_end: str, library: Path) -> None:
     """Delete what this checkout built from earlier sources; a shared folder keeps every version."""
-    if library.parent != Path(__file__).parent / "_native":
+    if library.parent != NATIVE:
         return
     for other in library.parent.glob(f"renderer_cuda_{back_end}_*.so"):
         if other != library:

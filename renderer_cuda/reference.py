@@ -1,32 +1,42 @@
 """The oracle of the soft rasterizer: slow, obvious, pure torch, differentiated by autograd.
 
 Every line follows one equation of Liu et al., "Soft Rasterizer" (arXiv 1904.01786), section 3, in
-log space. The native kernels are tested against these functions; where no compiler is found they
-serve in place of the kernels.
+log space; the modes are in `renderer_cuda.reference_modes`. The native kernels are tested against
+these functions; where no compiler is found they serve in place of the kernels. Whatever the dtype
+of the inputs, the arithmetic is float64: the oracle of float32 kernels should be better than they
+are, and no square of a float32 leaves its range.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from renderer_cuda import reference_modes as modes
 from renderer_cuda.validation import (
+    Background,
     ImageSize,
     check_face_textures,
     check_face_vertices,
     check_modes,
     check_scalars,
+    count_images,
     parse_background,
     parse_image_size,
+    texture_resolution,
 )
 
-# Pairs of a pixel and a face held at once. Each pair costs about 40 numbers, so 2^20 pairs of
-# float32 are some 170 MB; larger scenes are cut into blocks of pixels recomputed in the backward.
-MAX_PAIRS = 1 << 20
+# Pairs of a pixel and a face held at once. Each pair costs about 50 numbers, so 2^19 pairs of
+# float64 are some 200 MB; larger scenes are cut into blocks of pixels recomputed in the backward.
+MAX_PAIRS = 1 << 19
+
+
+# ---- pixels and faces ----------------------------------------------------------------------------
 
 
 def pixel_centers(
@@ -52,26 +62,22 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     """Return which faces [..., 3, 3] can be drawn at all, as a bool tensor [...].
 
     A face is left out when a coordinate is not finite, when a corner is not in front of the camera
-    (depth <= 0), when its squares overflow, or when its area on the picture is zero to rounding:
-    two epsilons of the product of its edges, below which even the sign of the area is noise.
+    (depth <= 0), when its squares overflow, when an edge is so short that its square is below the
+    smallest normal number, or when its area on the picture is zero to rounding: two epsilons of
+    the square of its longest edge, below which even the sign of the area is noise.
     """
     corners = face_vertices.detach()
-    edges = corners[..., [1, 2, 0], :2] - corners[..., :2]
-    longest = edges.square().sum(-1).amax(-1)
+    squares = (corners[..., [1, 2, 0], :2] - corners[..., :2]).square().sum(-1)
+    shortest, longest = squares.amin(-1), squares.amax(-1)
     area = doubled_area(corners).abs()
-    epsilon = torch.finfo(corners.dtype).eps
+    number = torch.finfo(corners.dtype)
     finite = torch.isfinite(corners).flatten(-2).all(-1) & torch.isfinite(longest * longest)
     in_front = (corners[..., 2] > 0).all(-1)
-    return finite & in_front & (area > 2 * epsilon * longest)
+    has_area = (shortest >= number.tiny) & (area > 2 * number.eps * longest)
+    return finite & in_front & has_area
 
 
-def _with_dummies(face_vertices: Tensor, drawable: Tensor) -> Tensor:
-    """Replace the corners of faces that are not drawn, so that no NaN enters the arithmetic."""
-    dummy = face_vertices.new_tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    return torch.where(drawable[..., None, None], face_vertices, dummy)
-
-
-def _barycentric(pixels: Tensor, face_vertices: Tensor) -> Tensor:
+def barycentric(pixels: Tensor, face_vertices: Tensor) -> Tensor:
     """Return the barycentric coordinates [P, F, 3] of pixels [P, 2] in faces [F, 3, 3]."""
     offset = face_vertices[None, :, :, :2] - pixels[:, None, None, :]  # corner minus pixel
     following, opposite = offset[:, :, [1, 2, 0]], offset[:, :, [2, 0, 1]]
@@ -79,133 +85,105 @@ def _barycentric(pixels: Tensor, face_vertices: Tensor) -> Tensor:
     return part / doubled_area(face_vertices)[None, :, None]
 
 
-def _squared_distance(pixels: Tensor, face_vertices: Tensor) -> Tensor:
-    """Return the squared distance [P, F] of pixels [P, 2] to the outlines of faces [F, 3, 3]."""
-    start = face_vertices[None, :, :, :2]
-    edge = face_vertices[None, :, [1, 2, 0], :2] - start
-    offset = pixels[:, None, None, :] - start
-    # An edge shorter than the square root of the smallest normal number has no direction; its
-    # corner is the nearest point, which t = 0 is.
-    length = edge.square().sum(-1).clamp_min(torch.finfo(edge.dtype).tiny)
-    t = ((offset * edge).sum(-1) / length).clamp(0, 1)
-    return (offset - t[..., None] * edge).square().sum(-1).amin(-1)
+def _with_dummies(face_vertices: Tensor, drawable: Tensor) -> Tensor:
+    """Return faces in float64; those not drawn get harmless corners, so that no NaN enters."""
+    dummy = face_vertices.new_tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    return torch.where(drawable[..., None, None], face_vertices, dummy).double()
 
 
-def _signed_exponent(
-    pixels: Tensor, face_vertices: Tensor, barycentric: Tensor, sigma: float
-) -> Tensor:
-    """Return x = +-d^2 / sigma of equation 1, positive inside the face, as [P, F]."""
-    inside = (barycentric > 0).all(-1)
-    squared = _squared_distance(pixels, face_vertices)
-    return torch.where(inside, squared, -squared) / sigma
-
-
-def _depth_and_color(
-    barycentric: Tensor, face_vertices: Tensor, face_textures: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return view depth [P, F] and colour [P, F, 3] at clipped barycentric coordinates."""
-    clipped = barycentric.clamp(0, 1)
-    clipped = clipped / clipped.sum(-1, keepdim=True)  # at least one clipped weight is >= 1/3
-    depth = 1 / (clipped / face_vertices[None, :, :, 2]).sum(-1)
-    return depth, torch.einsum("pfk,fkc->pfc", clipped, face_textures)
-
-
-def _masked_log_sigmoid(x: Tensor, mask: Tensor) -> Tensor:
-    """Return log(sigmoid(x)) where mask holds and minus infinity elsewhere, with safe gradients."""
-    return torch.nn.functional.logsigmoid(x.where(mask, 0.0)).where(mask, -math.inf)
-
-
-def _log_transmittance(x: Tensor, support: Tensor) -> Tensor:
-    """Return log prod(1 - D) over faces, [P]: the logarithm of one minus alpha (equation 5)."""
-    return -torch.nn.functional.softplus(x.where(support, 0.0)).where(support, 0.0).sum(-1)
-
-
-def _softmax_color(
-    x: Tensor,
-    visible: Tensor,
-    depth: Tensor,
-    color: Tensor,
-    background: Tensor,
+def _pairs(
+    pixels: Tensor,
+    face_vertices: Tensor,
+    drawable: Tensor,
     *,
-    gamma: float,
-    eps: float,
-    near: float,
-    far: float,
-) -> Tensor:
-    """Return the depth-weighted softmax of colours and background, [P, 3] (equations 3 and 4).
+    distance: str,
+    sigma: float,
+    dist_eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return barycentric coordinates [P, F, 3], exponent x [P, F] and support [P, F]."""
+    weights = barycentric(pixels, face_vertices)
+    x = modes.exponent(distance, pixels, face_vertices, weights, sigma)
+    reached = modes.reach(distance, x, pixels, face_vertices, sigma, dist_eps)
+    return weights, x, drawable & reached
 
-    The normalised depth (far - z) / (far - near) enters less one, for every face and for the
-    background alike: the weights are the same and float32 keeps the digits which tell faces apart.
+
+# ---- images --------------------------------------------------------------------------------------
+
+
+def split_images(tensor: Tensor, first_face: Tensor | None) -> list[Tensor]:
+    """Cut a batch [B, F, ...], or packed faces [N, ...] at first_face [B + 1], into its images."""
+    if first_face is None:
+        return list(tensor.unbind(0))
+    return [tensor[start:end] for start, end in itertools.pairwise(first_face.tolist())]
+
+
+def count_skipped_faces_reference(
+    face_vertices: Tensor, *, first_face: Tensor | None = None
+) -> Tensor:
+    """Compute what `count_skipped_faces` computes; same arguments and errors."""
+    check_face_vertices(face_vertices, first_face)
+    counts = [(~drawable_faces(faces)).sum() for faces in split_images(face_vertices, first_face)]
+    if not counts:
+        return torch.zeros(0, dtype=torch.int64, device=face_vertices.device)
+    return torch.stack(counts)
+
+
+def _apply_in_blocks(function: Callable[..., Tensor], num_faces: int, *per_pixel: Tensor) -> Tensor:
+    """Concatenate function(*block) over blocks of at most MAX_PAIRS pairs of pixels and faces.
+
+    The tensors [P, ...] are cut along their pixels; several blocks are recomputed in the backward.
     """
-    logits = _masked_log_sigmoid(x, visible)
-    logits = logits - ((depth - near) / ((far - near) * gamma)).where(visible, 0.0)
-    behind = logits.new_full((len(logits), 1), (eps - 1) / gamma)
-    weights = torch.softmax(torch.cat([logits, behind], dim=-1), dim=-1)
-    colors = torch.einsum("pf,pfc->pc", weights[:, :-1], color)
-    return colors + weights[:, -1:] * background
-
-
-def _hard_color(
-    visible: Tensor, barycentric: Tensor, depth: Tensor, color: Tensor, background: Tensor
-) -> Tensor:
-    """Return the colour [P, 3] of the nearest face that contains the pixel centre."""
-    contained = visible & (barycentric >= 0).all(-1) & (barycentric <= 1).all(-1)
-    if contained.shape[-1] == 0:
-        return background.expand(len(depth), 3)
-    nearest = depth.detach().where(contained, math.inf).min(-1)
-    chosen = color.gather(1, nearest.indices[:, None, None].expand(-1, 1, 3))[:, 0]
-    return torch.where(torch.isfinite(nearest.values)[:, None], chosen, background)
-
-
-def _support(x: Tensor, drawable: Tensor, dist_eps: float) -> Tensor:
-    """Return the pairs [P, F] a face has a part in: coverage above dist_eps, or inside."""
-    return (x > -math.log(1 / dist_eps - 1)) & drawable
-
-
-def _blocks(pixels: Tensor, num_faces: int) -> Sequence[Tensor]:
-    """Cut pixels [P, 2] into blocks of at most MAX_PAIRS pixel-face pairs."""
-    return pixels.split(max(1, MAX_PAIRS // max(1, num_faces)))
-
-
-def _apply_in_blocks(
-    function: Callable[[Tensor], Tensor], pixels: Tensor, num_faces: int
-) -> Tensor:
-    """Concatenate function(block) over blocks of pixels, recomputing large ones in the backward."""
-    blocks = _blocks(pixels, num_faces)
+    size = max(1, MAX_PAIRS // max(1, num_faces))
+    blocks = list(zip(*(tensor.split(size) for tensor in per_pixel), strict=True))
     if len(blocks) == 1:
-        return function(blocks[0])
-    return torch.cat([checkpoint(function, block, use_reentrant=False) for block in blocks])
+        return function(*blocks[0])
+    return torch.cat([checkpoint(function, *block, use_reentrant=False) for block in blocks])
+
+
+def _stack(images: list[Tensor], face_vertices: Tensor, *shape: int) -> Tensor:
+    """Stack images of a shape, of which there may be none, in the dtype of face_vertices.
+
+    The sum of no faces, zero, ties them to face_vertices: a gradient exists where all is hard.
+    """
+    zero = face_vertices[:0].sum()
+    if not images:
+        return zero.expand(0, *shape)
+    return torch.stack(images).view(-1, *shape).to(face_vertices.dtype) + zero
+
+
+# ---- the ops -------------------------------------------------------------------------------------
 
 
 def soft_silhouette_reference(
     face_vertices: Tensor,
     image_size: ImageSize,
     *,
+    first_face: Tensor | None = None,
     sigma: float = 1e-5,
     distance: str = "euclidean",
     alpha: str = "product",
     dist_eps: float = 1e-4,
 ) -> Tensor:
     """Compute what `soft_silhouette` computes, in plain torch; same arguments and errors."""
-    check_face_vertices(face_vertices)
+    check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
     height, width = parse_image_size(image_size)
-    pixels = pixel_centers(height, width, dtype=face_vertices.dtype, device=face_vertices.device)
-    drawable = drawable_faces(face_vertices)
-    vertices = _with_dummies(face_vertices, drawable)
+    pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
+    coverage: dict[str, Any] = {"distance": distance, "sigma": sigma, "dist_eps": dist_eps}
 
-    def one_image(index: int) -> Tensor:
+    def one_image(corners: Tensor) -> Tensor:
+        drawable = drawable_faces(corners)
+        faces = _with_dummies(corners, drawable)
+
         def block(part: Tensor) -> Tensor:
-            faces = vertices[index]
-            x = _signed_exponent(part, faces, _barycentric(part, faces), sigma)
-            return -torch.expm1(_log_transmittance(x, _support(x, drawable[index], dist_eps)))
+            _, x, support = _pairs(part, faces, drawable, **coverage)
+            return modes.opacity(alpha, x, support)
 
-        return _apply_in_blocks(block, pixels, vertices.shape[1]).view(height, width)
+        return _apply_in_blocks(block, len(faces), pixels)
 
-    if len(vertices) == 0:
-        return vertices.new_zeros((0, height, width))
-    return torch.stack([one_image(index) for index in range(len(vertices))])
+    images = [one_image(corners) for corners in split_images(face_vertices, first_face)]
+    return _stack(images, face_vertices, height, width)
 
 
 def soft_rasterize_reference(
@@ -213,6 +191,7 @@ def soft_rasterize_reference(
     face_textures: Tensor,
     image_size: ImageSize,
     *,
+    first_face: Tensor | None = None,
     sigma: float = 1e-5,
     gamma: float = 1e-4,
     distance: str = "euclidean",
@@ -223,50 +202,53 @@ def soft_rasterize_reference(
     eps: float = 1e-3,
     near: float = 1.0,
     far: float = 100.0,
-    background: Sequence[float] = (0.0, 0.0, 0.0),
+    background: Background = (0.0, 0.0, 0.0),
     double_sided: bool = True,
     detach_barycentric: bool = False,
 ) -> Tensor:
     """Compute what `soft_rasterize` computes, in plain torch; same arguments and errors.
 
     Args:
-        detach_barycentric: Hold the barycentric coordinates constant in the backward, as the
-            released SoftRas kernels do; for comparisons with them only.
+        detach_barycentric: Hold the barycentric coordinates which carry depth and colour to the
+            pixel constant in the backward, as the released SoftRas kernels do; for comparisons
+            with them only.
     """
-    check_face_vertices(face_vertices)
-    check_face_textures(face_textures, face_vertices)
+    check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
+    check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     height, width = parse_image_size(image_size)
-    behind = face_vertices.new_tensor(parse_background(background))
-    pixels = pixel_centers(height, width, dtype=face_vertices.dtype, device=face_vertices.device)
-    drawable = drawable_faces(face_vertices)
-    vertices = _with_dummies(face_vertices, drawable)
-    facing = (doubled_area(vertices) < 0) | double_sided
+    images = count_images(face_vertices, first_face)
+    behind = parse_background(background, face_vertices, images, height, width).double()
+    pictures = (
+        behind.expand(images, height, width, 3) if behind.dim() == 1 else behind.movedim(1, 3)
+    )
+    pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
+    resolution = texture_resolution(face_textures)
+    coverage: dict[str, Any] = {"distance": distance, "sigma": sigma, "dist_eps": dist_eps}
+    depths: dict[str, float] = {"gamma": gamma, "eps": eps, "near": near, "far": far}
 
-    def one_image(index: int) -> Tensor:
-        faces, textures = vertices[index], face_textures[index]
+    def one_image(corners: Tensor, textures: Tensor, picture: Tensor) -> Tensor:
+        drawable = drawable_faces(corners)
+        faces, textures = _with_dummies(corners, drawable), textures.double()
+        facing = (doubled_area(faces) < 0) | double_sided
 
-        def block(part: Tensor) -> Tensor:
-            weights = _barycentric(part, faces)
-            x = _signed_exponent(part, faces, weights, sigma)
-            support = _support(x, drawable[index], dist_eps)
-            opacity = -torch.expm1(_log_transmittance(x, support))
-            if detach_barycentric:
-                weights = weights.detach()
-            depth, colors = _depth_and_color(weights, faces, textures)
-            visible = support & facing[index] & (depth >= near) & (depth <= far)
+        def block(part: Tensor, behind: Tensor) -> Tensor:
+            weights, x, support = _pairs(part, faces, drawable, **coverage)
+            opacity = modes.opacity(alpha, x, support)
+            clipped = modes.clip(weights.detach() if detach_barycentric else weights)
+            depth = modes.depth_at(clipped, faces)
+            colors = modes.color_at(texture, clipped, textures, resolution)
+            visible = support & facing & (depth >= near) & (depth <= far)
             if color == "hard":
-                rgb = _hard_color(visible, weights, depth, colors, behind)
+                rgb = modes.hard_color(visible, weights, depth, colors, behind)
             else:
-                rgb = _softmax_color(
-                    x, visible, depth, colors, behind, gamma=gamma, eps=eps, near=near, far=far
-                )
+                rgb = modes.softmax_color(x, visible, depth, colors, behind, **depths)
             return torch.cat([rgb, opacity[:, None]], dim=-1)
 
-        rgba = _apply_in_blocks(block, pixels, faces.shape[0])
+        rgba = _apply_in_blocks(block, len(faces), pixels, picture.reshape(-1, 3))
         return rgba.view(height, width, 4).permute(2, 0, 1)
 
-    if len(vertices) == 0:
-        return vertices.new_zeros((0, 4, height, width))
-    return torch.stack([one_image(index) for index in range(len(vertices))])
+    inputs = (split_images(face_vertices, first_face), split_images(face_textures, first_face))
+    rendered = [one_image(*each) for each in zip(*inputs, pictures, strict=True)]
+    return _stack(rendered, face_vertices, 4, height, width)

@@ -2,53 +2,141 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 ImageSize: TypeAlias = int | tuple[int, int]
+Background: TypeAlias = Sequence[float] | Tensor
 
+# Kernels know a mode by its place in its row.
 MODES = {
-    "distance": ("euclidean",),
-    "alpha": ("product",),
+    "distance": ("euclidean", "barycentric", "hard"),
+    "alpha": ("product", "sum", "hard"),
     "color": ("softmax", "hard"),
-    "texture": ("vertex",),
+    "texture": ("vertex", "surface"),
 }
 
-# Pixel coordinates are held in 32-bit integers and in the mantissa of float32 (24 bits); four
-# spare bits keep pixel centres exact and leave room for supersampling.
-MAX_IMAGE_SIDE = 1 << 20
+# The pixels of one image are numbered in 32-bit integers: 2^15 squared is 2^30.
+MAX_IMAGE_SIDE = 1 << 15
+
+# More texels than this on one face would be a picture, not a colouring; a kernel may stage a face.
+MAX_TEXTURE_RESOLUTION = 64
+
+
+# ---- tensors -------------------------------------------------------------------------------------
+
+
+def _check_tensor(name: str, tensor: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+
+
+def _check_same(name: str, tensor: Tensor, face_vertices: Tensor, *properties: str) -> None:
+    """Raise ValueError unless the named properties of a tensor are those of face_vertices."""
+    for what in properties:
+        required, actual = getattr(face_vertices, what), getattr(tensor, what)
+        if required != actual:
+            raise ValueError(
+                f"{name} must have the {what} of face_vertices, {required}, got {actual}"
+            )
 
 
 def check_floating(name: str, tensor: Tensor) -> None:
     """Raise ValueError unless the argument is a float32 or float64 tensor."""
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+    _check_tensor(name, tensor)
     if tensor.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{name} must be float32 or float64, got {tensor.dtype}")
 
 
-def check_face_vertices(face_vertices: Tensor) -> None:
-    """Raise ValueError unless face_vertices is a floating tensor of shape [B, F, 3, 3]."""
+def check_face_vertices(face_vertices: Tensor, first_face: Tensor | None = None) -> None:
+    """Raise ValueError unless face_vertices is [B, F, 3, 3], or [N, 3, 3] with its first_face."""
     check_floating("face_vertices", face_vertices)
-    if face_vertices.dim() != 4 or face_vertices.shape[2:] != (3, 3):
+    shape = list(face_vertices.shape)
+    if first_face is None:
+        if len(shape) != 4 or shape[2:] != [3, 3]:
+            raise ValueError(
+                f"face_vertices must have shape [B, F, 3, 3], got {shape}; "
+                "packed faces [N, 3, 3] come with first_face"
+            )
+        return
+    if len(shape) != 3 or shape[1:] != [3, 3]:
         raise ValueError(
-            f"face_vertices must have shape [B, F, 3, 3], got {list(face_vertices.shape)}"
+            f"face_vertices must have shape [N, 3, 3] when first_face is given, got {shape}"
+        )
+    check_first_face(first_face, face_vertices)
+
+
+def check_first_face(first_face: Tensor, face_vertices: Tensor) -> None:
+    """Raise ValueError unless first_face [B + 1] cuts packed face_vertices [N, 3, 3] into images.
+
+    Its values are not read, and so not checked, while torch.compile traces.
+    """
+    _check_tensor("first_face", first_face)
+    if first_face.dtype != torch.int64:
+        raise ValueError(f"first_face must be int64, got {first_face.dtype}")
+    if first_face.dim() != 1 or len(first_face) == 0:
+        raise ValueError(f"first_face must have shape [B + 1], got {list(first_face.shape)}")
+    _check_same("first_face", first_face, face_vertices, "device")
+    if not torch.compiler.is_compiling():
+        _check_offsets(first_face.tolist(), len(face_vertices))
+
+
+def _check_offsets(offsets: list[int], faces: int) -> None:
+    if offsets[0] != 0:
+        raise ValueError(f"first_face must start at 0, got {offsets[0]}")
+    for image, (start, end) in enumerate(itertools.pairwise(offsets)):
+        if end < start:
+            raise ValueError(
+                f"first_face must not decrease, got {start}, {end} at indices {image}, {image + 1}"
+            )
+    if offsets[-1] != faces:
+        raise ValueError(f"first_face must end at the number of faces, {faces}, got {offsets[-1]}")
+
+
+def count_images(face_vertices: Tensor, first_face: Tensor | None) -> int:
+    """Return B of [B, F, 3, 3], or of packed faces and their first_face [B + 1]."""
+    return len(face_vertices) if first_face is None else len(first_face) - 1
+
+
+def check_face_textures(
+    face_textures: Tensor, face_vertices: Tensor, texture: str = "vertex"
+) -> None:
+    """Raise ValueError unless face_textures fits face_vertices.
+
+    "vertex" wants the shape of face_vertices, "surface" [..., R * R, 3] with its leading
+    dimensions and R from 1 to MAX_TEXTURE_RESOLUTION.
+    """
+    check_floating("face_textures", face_textures)
+    _check_same("face_textures", face_textures, face_vertices, "dtype", "device")
+    if texture == "vertex":
+        _check_same("face_textures", face_textures, face_vertices, "shape")
+        return
+    leading, shape = list(face_vertices.shape[:-2]), list(face_textures.shape)
+    fits = len(shape) == len(leading) + 2 and shape[:-2] == leading and shape[-1] == 3
+    if not fits or not _is_texel_count(shape[-2]):
+        wanted = ", ".join([*map(str, leading), "R*R", "3"])
+        raise ValueError(
+            f"face_textures must have shape [{wanted}] with R from 1 to {MAX_TEXTURE_RESOLUTION}, "
+            f"got {shape}"
         )
 
 
-def check_face_textures(face_textures: Tensor, face_vertices: Tensor) -> None:
-    """Raise ValueError unless face_textures [B, F, 3, 3] fits face_vertices."""
-    check_floating("face_textures", face_textures)
-    for what in ("shape", "dtype", "device"):
-        required, actual = getattr(face_vertices, what), getattr(face_textures, what)
-        if required != actual:
-            raise ValueError(
-                f"face_textures must have the {what} of face_vertices, {required}, got {actual}"
-            )
+def _is_texel_count(texels: int) -> bool:
+    resolution = math.isqrt(texels)
+    return 1 <= resolution <= MAX_TEXTURE_RESOLUTION and resolution * resolution == texels
+
+
+def texture_resolution(face_textures: Tensor) -> int:
+    """Return R of checked surface textures [..., R * R, 3]."""
+    return math.isqrt(face_textures.shape[-2])
+
+
+# ---- modes and numbers ---------------------------------------------------------------------------
 
 
 def check_modes(**modes: str) -> None:
@@ -58,9 +146,11 @@ def check_modes(**modes: str) -> None:
             raise ValueError(f"{name} must be one of {', '.join(MODES[name])}, got {mode!r}")
 
 
-def _check_number(name: str, value: float, holds: bool, requirement: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {requirement}, got {value}")
+def _check_between(name: str, value: float, low: float, high: float, requirement: str) -> None:
+    """Raise ValueError unless value is a number between low and high, exclusive; NaN is not."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low < value < high:
+        raise ValueError(f"{name} must be {requirement}, got {value!r}")
 
 
 def check_scalars(
@@ -73,23 +163,26 @@ def check_scalars(
     far: float = 2.0,
 ) -> None:
     """Raise ValueError when a scalar is outside its range."""
-    _check_number("sigma", sigma, 0 < sigma < math.inf, "positive and finite")
+    _check_between("sigma", sigma, 0, math.inf, "positive and finite")
     # At 0.5 the support is empty, at 0 it is the whole picture.
-    _check_number("dist_eps", dist_eps, 0 < dist_eps < 0.5, "between 0 and 0.5, exclusive")
-    _check_number("gamma", gamma, 0 < gamma < math.inf, "positive and finite")
-    _check_number("eps", eps, math.isfinite(eps), "finite")
-    _check_number("near", near, 0 < near < math.inf, "positive and finite")
-    _check_number("far", far, near < far < math.inf, f"finite and greater than near ({near})")
+    _check_between("dist_eps", dist_eps, 0, 0.5, "between 0 and 0.5, exclusive")
+    _check_between("gamma", gamma, 0, math.inf, "positive and finite")
+    _check_between("eps", eps, -math.inf, math.inf, "finite")
+    _check_between("near", near, 0, math.inf, "positive and finite")
+    _check_between("far", far, near, math.inf, f"finite and greater than near ({near})")
+
+
+# ---- pictures ------------------------------------------------------------------------------------
+
+
+def _is_image_side(side: Any) -> bool:
+    return isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= MAX_IMAGE_SIDE
 
 
 def parse_image_size(image_size: ImageSize) -> tuple[int, int]:
     """Return (height, width); a single int means a square image."""
     both: object = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if (
-        not isinstance(both, Sequence)
-        or len(both) != 2
-        or not all(isinstance(side, int) and 1 <= side <= MAX_IMAGE_SIDE for side in both)
-    ):
+    if not isinstance(both, Sequence) or len(both) != 2 or not all(map(_is_image_side, both)):
         raise ValueError(
             "image_size must be an int or (height, width), each from 1 to "
             f"{MAX_IMAGE_SIDE}, got {image_size!r}"
@@ -97,9 +190,32 @@ def parse_image_size(image_size: ImageSize) -> tuple[int, int]:
     return both[0], both[1]
 
 
-def parse_background(background: Sequence[float]) -> list[float]:
-    """Return the background as three finite floats."""
-    values = [float(value) for value in background]
-    if len(values) != 3 or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"background must be three finite numbers, got {background!r}")
+def parse_background(
+    background: Background, face_vertices: Tensor, images: int, height: int, width: int
+) -> Tensor:
+    """Return the background as a tensor [3] or [B, 3, H, W] of face_vertices' dtype and device.
+
+    Numbers must be finite; the values of a tensor are not looked at.
+    """
+    if not isinstance(background, Tensor):
+        return face_vertices.new_tensor(_three_numbers(background))
+    _check_same("background", background, face_vertices, "dtype", "device")
+    picture = [images, 3, height, width]
+    if list(background.shape) not in ([3], picture):
+        raise ValueError(
+            f"background must have shape [3] or {picture}, got {list(background.shape)}"
+        )
+    return background
+
+
+def _three_numbers(background: Sequence[float]) -> list[float]:
+    try:
+        values = [float(value) for value in background]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 3 or not all(map(math.isfinite, values)):
+        raise ValueError(
+            "background must be three finite numbers, a tensor [3] or a tensor [B, 3, H, W], "
+            f"got {background!r}"
+        )
     return values

@@ -7,25 +7,50 @@
 
 namespace renderer {
 
+// How far a pixel is from a face: equation 1 (euclidean), the least barycentric coordinate in place of
+// the distance, or inside and outside alone.
+enum class Distance : int { euclidean = 0, barycentric = 1, hard = 2 };
+// How coverages D make alpha: 1 - prod(1 - D), sum(D) / F, or whether any is above one half.
+enum class Alpha : int { product = 0, sum = 1, hard = 2 };
+// How faces blend: not at all (silhouettes), by a softmax over depth, or the nearest alone.
 enum class Color : int { none = 0, softmax = 1, hard = 2 };
+// Where colours lie: three corners, or R * R texels on the face.
+enum class Texture : int { vertex = 0, surface = 1 };
+
+// How the faces of a batch are shared out among its images, in a batch of equal or of different meshes.
+struct Meshes {
+  int64_t images;              // B
+  int64_t faces;               // all of the batch: B F, or the N of a packed batch
+  int64_t faces_per_image;     // F; without meaning in a packed batch
+  const int64_t* first_face;   // [B + 1] of a packed batch, where the kernel reads it; else null
+};
 
 template <typename T>
-struct Parameters {
-  int64_t images;  // B
-  int64_t faces;   // F
-  int height;      // H, pixels
-  int width;       // W, pixels
-  T shorter;       // min(H, W): NDC has 2 / shorter per pixel
+struct Parameters : Meshes {
+  int height;                  // H, pixels
+  int width;                   // W, pixels
+  T inverse_shorter;           // 1 / min(H, W): NDC has 2 / shorter per pixel
+  T half_shorter;              // min(H, W) / 2: pixels per NDC
 
-  T inverse_sigma;   // 1 / sigma, per squared NDC
-  T support_square;  // sigma * log(1 / dist_eps - 1): coverage ends at this squared distance
-  T support_radius;  // its root, NDC
-
+  Distance distance;
+  Alpha alpha;
   Color color;
+  Texture texture;
+  int texture_side;            // R
   bool double_sided;
-  T near, far;          // faces outside have no colour, view depth
-  T depth_scale;        // 1 / ((far - near) * gamma): depth to logit
-  T background_logit;   // (eps - 1) / gamma: logits are those of the paper less 1 / gamma
+  bool background_image;       // background is [B, 3, H, W] rather than [3]
+
+  T inverse_sigma;     // 1 / sigma, per squared NDC
+  T support_square;    // sigma * log(1 / dist_eps - 1): coverage ends at this squared distance
+  T support_radius;    // its root, NDC
+  T near, far;         // faces outside have no colour, view depth
+  T depth_scale;       // 1 / ((far - near) * gamma): depth to logit
+  T background_logit;  // (eps - 1) / gamma: logits are those of the paper less 1 / gamma
+
+  // Whether anything but what silhouettes and vertex colours are trained with is asked for.
+  bool general() const {
+    return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex;
+  }
 };
 
 // The numbers of a call as its user gives them.
@@ -33,26 +58,34 @@ struct Settings {
   double sigma = 1e-5, dist_eps = 1e-4;
   double gamma = 1e-4, eps = 1e-3, near = 1.0, far = 100.0;
   bool double_sided = true;
+  Distance distance = Distance::euclidean;
+  Alpha alpha = Alpha::product;
   Color color = Color::none;
+  Texture texture = Texture::vertex;
+  int texture_side = 0;
 };
 
 // Derive the kernels' numbers in double and round once. Quotients are cut well inside the range of T
 // (its root squared), so that a sum or difference of two stays finite at every sigma, gamma > 0.
 template <typename T>
-Parameters<T> make_parameters(const Settings& s, int64_t images, int64_t faces, int height, int width) {
+Parameters<T> make_parameters(const Settings& s, int height, int width) {
   const double bound = double(std::numeric_limits<T>::max()) * 1e-3;
   const auto cut = [bound](double value) { return T(std::fmax(-bound, std::fmin(bound, value))); };
-  Parameters<T> p;
-  p.images = images;
-  p.faces = faces;
+  const int shorter = height < width ? height : width;
+  Parameters<T> p = {};
   p.height = height;
   p.width = width;
-  p.shorter = T(height < width ? height : width);
+  p.inverse_shorter = T(1.0 / shorter);
+  p.half_shorter = T(0.5 * shorter);
+  p.distance = s.distance;
+  p.alpha = s.alpha;
+  p.color = s.color;
+  p.texture = s.texture;
+  p.texture_side = s.texture_side;
+  p.double_sided = s.double_sided;
   p.inverse_sigma = cut(1.0 / s.sigma);
   p.support_square = cut(s.sigma * std::log(1.0 / s.dist_eps - 1.0));
   p.support_radius = T(std::sqrt(double(p.support_square)));
-  p.color = s.color;
-  p.double_sided = s.double_sided;
   p.near = T(s.near);
   p.far = T(s.far);
   p.depth_scale = cut(1.0 / (s.far - s.near) / s.gamma);
@@ -65,15 +98,15 @@ template <typename T>
 struct Forward {
   Parameters<T> parameters;
   // in
-  const T* face_vertices;  // [B, F, 3, 3] NDC x, NDC y, view depth
-  const T* face_textures;  // [B, F, 3, 3] RGB of the corners; null without colour
-  const T* background;     // [3] RGB; null without colour
+  const T* face_vertices;  // [faces, 3, 3] NDC x, NDC y, view depth
+  const T* face_textures;  // [faces, 3, 3] or [faces, R * R, 3] RGB; null without colour
+  const T* background;     // [3] or [B, 3, H, W] RGB; null without colour
   // out
   T* image;                // alpha [B, H, W] without colour, else rgba [B, 4, H, W]
-  T* transmittance;        // [B, H, W] prod(1 - coverage)
-  T* peak;                 // [B, H, W] largest logit (softmax) or null
-  T* partition;            // [B, H, W] sum of exp(logit - peak), background included, or null
-  int32_t* nearest_face;   // [B, H, W] index of the face seen, -1 for none (hard) or null
+  T* transmittance;        // [B, H, W] prod(1 - coverage), or null where alpha is no product
+  T* peak;                 // [B, H, W] exponent of the partition, base 2 (softmax), or null
+  T* partition;            // [B, H, W] sum of exp(logit) / 2^peak, background included, or null
+  int32_t* nearest_face;   // [B, H, W] index in its mesh of the face seen, -1 for none (hard), or null
 };
 
 // Backward.
@@ -92,8 +125,8 @@ struct Backward {
   // grad out
   const T* grad_image;      // like image
   // grad in
-  T* grad_face_vertices;    // [B, F, 3, 3]
-  T* grad_face_textures;    // [B, F, 3, 3] or null
+  T* grad_face_vertices;    // [faces, 3, 3]
+  T* grad_face_textures;    // like face_textures, or null
 };
 
 }  // namespace renderer

@@ -37,52 +37,89 @@ InstructionSet instruction_set() {
   return InstructionSet::baseline;
 }
 
-template <typename T> const CpuKernels<T>& kernels_of(InstructionSet);
+const char* name_of(InstructionSet set) {
+  return set == InstructionSet::avx512 ? "avx512" : set == InstructionSet::avx2 ? "avx2" : "baseline";
+}
+
+template <typename T>
+struct Kernels {
+  const ForwardKernels<T>& forward;
+  const BackwardKernels<T>& backward;
+};
+
+template <typename T> Kernels<T> kernels_of(InstructionSet);
+#define RENDERER_KERNELS(T, NAME) {T##_forward_##NAME(), T##_backward_##NAME()}
 #if defined(RENDERER_X86_KERNELS)
-#define RENDERER_CHOOSE_KERNELS(T)                                                      \
-  template <> const CpuKernels<T>& kernels_of<T>(InstructionSet set) {                  \
-    switch (set) {                                                                      \
-      case InstructionSet::avx512: return T##_kernels_avx512();                         \
-      case InstructionSet::avx2: return T##_kernels_avx2();                             \
-      default: return T##_kernels_baseline();                                           \
-    }                                                                                   \
+#define RENDERER_CHOOSE_KERNELS(T)                                          \
+  template <> Kernels<T> kernels_of<T>(InstructionSet set) {                \
+    switch (set) {                                                          \
+      case InstructionSet::avx512: return RENDERER_KERNELS(T, avx512);      \
+      case InstructionSet::avx2: return RENDERER_KERNELS(T, avx2);          \
+      default: return RENDERER_KERNELS(T, baseline);                        \
+    }                                                                       \
   }
 #else
 #define RENDERER_CHOOSE_KERNELS(T) \
-  template <> const CpuKernels<T>& kernels_of<T>(InstructionSet) { return T##_kernels_baseline(); }
+  template <> Kernels<T> kernels_of<T>(InstructionSet) { return RENDERER_KERNELS(T, baseline); }
 #endif
 RENDERER_CHOOSE_KERNELS(float)
 RENDERER_CHOOSE_KERNELS(double)
 
 template <typename T>
-const CpuKernels<T>& kernels() {
-  static const CpuKernels<T>& chosen = kernels_of<T>(instruction_set());
+const Kernels<T>& kernels() {
+  static const Kernels<T> chosen = kernels_of<T>(instruction_set());
   return chosen;
 }
 
 // ---- memory and threads ----------------------------------------------------------------------------
 
-// Memory that is not cleared: every user writes before it reads.
-template <typename T>
-std::unique_ptr<T[]> allocate(int64_t count) {
-  return std::unique_ptr<T[]>(new T[size_t(std::max<int64_t>(count, 1))]);
-}
+// Memory that is not cleared: every user writes before it reads. It goes back to a stock of the thread,
+// as asking the system for memory and touching it first costs as much as a small render.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) {
+    for (Buffer& kept : stock) {
+      if (kept.memory && kept.bytes >= bytes) {
+        std::swap(buffer_, kept);
+        return;
+      }
+    }
+    buffer_ = {std::unique_ptr<char[]>(new char[bytes]), bytes};
+  }
+  // Keep the larger ones, but none that a usual render does not need.
+  ~Scratch() {
+    constexpr size_t most = size_t(32) << 20;
+    Buffer* least = &stock[0];
+    for (Buffer& kept : stock) least = kept.bytes < least->bytes ? &kept : least;
+    if (buffer_.bytes <= most && buffer_.bytes > least->bytes) std::swap(buffer_, *least);
+  }
+  template <typename T> T* get() const { return reinterpret_cast<T*>(buffer_.memory.get()); }
+
+ private:
+  struct Buffer {
+    std::unique_ptr<char[]> memory;
+    size_t bytes = 0;
+  };
+  static thread_local Buffer stock[3];
+  Buffer buffer_;
+};
+thread_local Scratch::Buffer Scratch::stock[3];
 
 // Call work(item, scratch) for items [0, count), each thread taking the next free item; the results
 // do not depend on who takes which. In parallel over torch's threads, or in this one.
 template <typename T, typename Work>
 void for_each(int64_t count, bool parallel, int64_t scratch_size, const Work& work) {
   if (!parallel || count <= 1) {
-    const auto scratch = allocate<T>(scratch_size);
-    for (int64_t item = 0; item < count; ++item) work(item, scratch.get());
+    const Scratch scratch(sizeof(T) * size_t(scratch_size));
+    for (int64_t item = 0; item < count; ++item) work(item, scratch.get<T>());
     return;
   }
   std::atomic<int64_t> next{0};
   const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
   torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t thread = begin; thread < end; ++thread) {
-      const auto scratch = allocate<T>(scratch_size);
-      for (int64_t item; (item = next.fetch_add(1)) < count;) work(item, scratch.get());
+      const Scratch scratch(sizeof(T) * size_t(scratch_size));
+      for (int64_t item; (item = next.fetch_add(1)) < count;) work(item, scratch.get<T>());
     }
   });
 }
@@ -92,132 +129,156 @@ bool images_fill_threads(int64_t images) {
   return images >= 2 * int64_t(torch::stable::get_num_threads());
 }
 
-template <typename T>
-struct CenterTables {
-  std::vector<T> x, y;
-  CenterTables(const Parameters<T>& p, int padding)
-      : x(size_t(p.width + padding)), y(size_t(p.height + padding)) {
-    for (int i = 0; i < int(x.size()); ++i) x[size_t(i)] = T(2 * i + 1 - p.width) / p.shorter;
-    for (int i = 0; i < int(y.size()); ++i) y[size_t(i)] = T(p.height - 1 - 2 * i) / p.shorter;
-  }
-  Centers<T> view() const { return {x.data(), y.data()}; }
-};
-
 // ---- forward ---------------------------------------------------------------------------------------
+
+constexpr int tile_side = 64;  // pixels; the state of a tile stays in the second-level cache
 
 // Faces sorted into tiles: those of tile t are list[first[t]], ..., list[first[t + 1] - 1], ascending.
 struct Bins {
   int side, columns, rows;  // of tiles, in pixels; number of tiles
   std::vector<int64_t> first;
   std::vector<int32_t> list;
+
+  Bins(int side, int height, int width)
+      : side(side), columns((width + side - 1) / side), rows((height + side - 1) / side) {}
   int64_t count() const { return int64_t(columns) * rows; }
+  Tile tile(int64_t t, int height, int width) const {
+    const int x = int(t % columns) * side, y = int(t / columns) * side;
+    return {x, std::min(x + side, width), y, std::min(y + side, height)};
+  }
 };
 
-constexpr int tile_side = 64;  // pixels; the state of a tile stays in the second-level cache
-constexpr int64_t faces_per_task = 4096;
+// The faces of a mesh in ranges that threads take; as many ranges whatever the threads.
+struct Ranges {
+  int64_t faces, size, count;
+  explicit Ranges(int64_t faces) : faces(faces), size(std::max<int64_t>(4096, (faces + 63) / 64)) {
+    count = (faces + size - 1) / size;
+  }
+  int64_t begin(int64_t range) const { return range * size; }
+  int64_t end(int64_t range) const { return std::min(faces, (range + 1) * size); }
+};
 
-// Call visit(face index, tile index) for every tile that every face touches, faces ascending.
+// Call visit(face index, tile index) for every tile that faces [begin, end) touch, faces ascending.
 template <typename T, typename Visit>
-void for_each_entry(const Face<T>* faces, int64_t count, const Bins& bins, const Visit& visit) {
-  for (int64_t f = 0; f < count; ++f) {
+void for_each_entry(const Face<T>* faces, int64_t begin, int64_t end, const Bins& bins, const Visit& visit) {
+  for (int64_t f = begin; f < end; ++f) {
     const Face<T>& face = faces[f];
     if (face.empty()) continue;
-    for (int y = face.first_row / bins.side; y <= (face.end_row - 1) / bins.side; ++y) {
-      for (int x = face.first_column / bins.side; x <= (face.end_column - 1) / bins.side; ++x) {
-        visit(f, size_t(int64_t(y) * bins.columns + x));
-      }
+    const int left = int(face.first_column) / bins.side, right = int(face.end_column - 1) / bins.side;
+    const int top = int(face.first_row) / bins.side, bottom = int(face.end_row - 1) / bins.side;
+    for (int y = top; y <= bottom; ++y) {
+      for (int x = left; x <= right; ++x) visit(f, size_t(int64_t(y) * bins.columns + x));
     }
   }
+}
+
+// Count the entries of each range in each tile, and turn the counts into the places where each range
+// begins in the list of each tile. Returns the number of all entries.
+template <typename T>
+int64_t plan_lists(const Face<T>* faces, const Ranges& ranges, bool parallel, Bins& bins,
+                   std::vector<int64_t>& places) {
+  const size_t tiles = size_t(bins.count());
+  places.assign(size_t(ranges.count) * tiles, 0);
+  for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
+    int64_t* counts = places.data() + size_t(range) * tiles;
+    for_each_entry(faces, ranges.begin(range), ranges.end(range), bins, [&](int64_t, size_t t) { ++counts[t]; });
+  });
+  bins.first.assign(tiles + 1, 0);
+  int64_t total = 0;
+  for (size_t t = 0; t < tiles; ++t) {
+    bins.first[t] = total;
+    for (int64_t range = 0; range < ranges.count; ++range) {
+      int64_t& place = places[size_t(range) * tiles + t];
+      const int64_t count = place;
+      place = total;
+      total += count;
+    }
+  }
+  bins.first[tiles] = total;
+  return total;
 }
 
 // Sort faces into tiles. Tiles grow until the lists take at most four entries a face and one a pixel,
 // which a picture in a single tile does: memory is bounded and nothing can overflow.
 template <typename T>
-Bins sort_into_tiles(const Face<T>* faces, int64_t count, int height, int width) {
+Bins sort_into_tiles(const Face<T>* faces, const Ranges& ranges, int height, int width, bool parallel) {
+  std::vector<int64_t> places;
   for (int side = tile_side;; side *= 2) {
-    Bins bins;
-    bins.side = side;
-    bins.columns = (width + side - 1) / side;
-    bins.rows = (height + side - 1) / side;
-    bins.first.assign(size_t(bins.count() + 1), 0);
+    Bins bins(side, height, width);
     if (bins.count() == 1) return bins;
-    int64_t total = 0;
-    for_each_entry(faces, count, bins, [&](int64_t, size_t tile) {
-      ++bins.first[tile + 1];
-      ++total;
-    });
-    if (total > 4 * count + int64_t(height) * width) continue;
-    for (int64_t t = 0; t < bins.count(); ++t) bins.first[size_t(t + 1)] += bins.first[size_t(t)];
+    const int64_t total = plan_lists(faces, ranges, parallel, bins, places);
+    if (total > 4 * ranges.faces + int64_t(height) * width) continue;
     bins.list.resize(size_t(total));
-    std::vector<int64_t> at(bins.first.begin(), bins.first.end() - 1);
-    for_each_entry(faces, count, bins, [&](int64_t f, size_t tile) {
-      bins.list[size_t(at[tile]++)] = int32_t(f);
+    for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
+      int64_t* place = places.data() + size_t(range) * size_t(bins.count());
+      for_each_entry(faces, ranges.begin(range), ranges.end(range), bins,
+                     [&](int64_t f, size_t t) { bins.list[size_t(place[t]++)] = int32_t(f); });
     });
     return bins;
   }
 }
 
 template <typename T>
-void forward_image(const Forward<T>& f, int64_t image, bool parallel, Face<T>* faces, Centers<T> centers) {
+void forward_image(const Forward<T>& f, int64_t image, bool parallel, Face<T>* faces) {
   const Parameters<T>& p = f.parameters;
-  const CpuKernels<T>& k = kernels<T>();
-  const int64_t tasks = (p.faces + faces_per_task - 1) / faces_per_task;
-  for_each<T>(tasks, parallel, 0, [&](int64_t task, T*) {
-    const int64_t begin = task * faces_per_task, end = std::min(begin + faces_per_task, p.faces);
-    k.setup(f.face_vertices, p, image * p.faces + begin, image * p.faces + end, faces + begin);
+  const ForwardKernels<T>& k = kernels<T>().forward;
+  const int64_t first = first_face_of(p, image), count = mesh_faces(p, image);
+  const Ranges ranges(count);
+  for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
+    const int64_t begin = ranges.begin(range);
+    k.setup(f.face_vertices, p, first + begin, first + ranges.end(range), faces + begin);
   });
-  const Bins bins = sort_into_tiles(faces, p.faces, p.height, p.width);
+  const Bins bins = sort_into_tiles(faces, ranges, p.height, p.width, parallel);
   const bool single = bins.count() == 1;
-  const int side_x = std::min(bins.side, p.width), side_y = std::min(bins.side, p.height);
-  const int64_t scratch_size = k.forward_scratch(p.color, side_x, side_y);
+  const int64_t scratch_size = k.scratch_size(p, std::min(bins.side, p.width), std::min(bins.side, p.height));
   for_each<T>(bins.count(), parallel, scratch_size, [&](int64_t t, T* scratch) {
-    const int x = int(t % bins.columns) * bins.side, y = int(t / bins.columns) * bins.side;
-    const Tile tile = {x, std::min(x + bins.side, p.width), y, std::min(y + bins.side, p.height)};
-    const int64_t begin = bins.first[size_t(t)], end = bins.first[size_t(t + 1)];
+    const int64_t begin = single ? 0 : bins.first[size_t(t)];
+    const int64_t some = single ? count : bins.first[size_t(t + 1)] - begin;
     const int32_t* list = single ? nullptr : bins.list.data() + begin;
-    k.forward_tile(f, image, faces, list, single ? p.faces : end - begin, tile, centers, scratch);
+    k.render(f, image, faces, list, some, bins.tile(t, p.height, p.width), scratch);
   });
 }
 
 template <typename T>
 void forward_cpu(const Forward<T>& f) {
   const Parameters<T>& p = f.parameters;
-  const CenterTables<T> centers(p, kernels<T>().padding);
   const bool whole_images = images_fill_threads(p.images);
-  const int64_t bytes = int64_t(sizeof(Face<T>)) * p.faces / int64_t(sizeof(T));
-  for_each<T>(p.images, whole_images, bytes, [&](int64_t image, T* scratch) {
-    forward_image(f, image, !whole_images, reinterpret_cast<Face<T>*>(scratch), centers.view());
+  int64_t most = 0;
+  for (int64_t image = 0; image < p.images; ++image) most = std::max(most, mesh_faces(p, image));
+  for_each<Face<T>>(p.images, whole_images, most, [&](int64_t image, Face<T>* faces) {
+    forward_image(f, image, !whole_images, faces);
   });
 }
 
 // ---- backward --------------------------------------------------------------------------------------
 
-constexpr int64_t faces_per_gather = 64;
+constexpr int64_t faces_per_task = 256;
 constexpr int rows_per_task = 32;
 
 template <typename T>
-void backward_image(const Backward<T>& b, int64_t image, bool parallel, T* planes, Centers<T> centers) {
+void backward_image(const Backward<T>& b, int64_t image, bool parallel, T* pixels) {
   const Parameters<T>& p = b.parameters;
-  const CpuKernels<T>& k = kernels<T>();
-  for_each<T>((p.height + rows_per_task - 1) / rows_per_task, parallel, 0, [&](int64_t task, T*) {
+  const BackwardKernels<T>& k = kernels<T>().backward;
+  for_each<char>((p.height + rows_per_task - 1) / rows_per_task, parallel, 0, [&](int64_t task, char*) {
     const int begin = int(task) * rows_per_task;
-    k.backward_planes(b, image, begin, std::min(begin + rows_per_task, p.height), planes);
+    k.lay_out(b, image, begin, std::min(begin + rows_per_task, p.height), pixels);
   });
-  const int64_t tasks = (p.faces + faces_per_gather - 1) / faces_per_gather;
-  for_each<T>(tasks, parallel, 0, [&](int64_t task, T*) {
-    const int64_t begin = task * faces_per_gather;
-    k.backward_faces(b, image, begin, std::min(begin + faces_per_gather, p.faces), centers, planes);
+  const int64_t first = first_face_of(p, image), end = first + mesh_faces(p, image);
+  const int64_t size = parallel ? faces_per_task : end - first;
+  if (first == end) return;
+  for_each<char>((end - first + size - 1) / size, parallel, 0, [&](int64_t task, char*) {
+    const int64_t begin = first + task * size;
+    k.gather(b, image, begin, std::min(begin + size, end), pixels);
   });
 }
 
 template <typename T>
 void backward_cpu(const Backward<T>& b) {
   const Parameters<T>& p = b.parameters;
-  const CenterTables<T> centers(p, kernels<T>().padding);
   const bool whole_images = images_fill_threads(p.images);
-  const int64_t size = kernels<T>().backward_scratch(p.color, p.width, p.height);
-  for_each<T>(p.images, whole_images, size, [&](int64_t image, T* planes) {
-    backward_image(b, image, !whole_images, planes, centers.view());
+  const int64_t size = kernels<T>().backward.pixels_size(p);
+  for_each<T>(p.images, whole_images, size, [&](int64_t image, T* pixels) {
+    backward_image(b, image, !whole_images, pixels);
   });
 }
 
@@ -230,6 +291,11 @@ struct CpuBackEnd {
 
 }  // namespace
 }  // namespace renderer
+
+// For the report of `python -m renderer_cuda`.
+extern "C" __attribute__((visibility("default"))) const char* renderer_cuda_instruction_set() {
+  return renderer::name_of(renderer::instruction_set());
+}
 
 #define RENDERER_BACK_END CpuBackEnd
 #define RENDERER_DISPATCH_KEY CPU

@@ -10,6 +10,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace renderer {
 namespace {
@@ -31,26 +32,39 @@ void* current_stream(int32_t device) {
   return stream;
 }
 
+// Where each buffer lies in one piece of memory, and how much that is.
+struct Places {
+  std::vector<int64_t> offsets;
+  int64_t bytes = 0;
+
+  explicit Places(const std::vector<Buffer>& buffers) {
+    constexpr int64_t alignment = 256;
+    for (const Buffer& buffer : buffers) {
+      offsets.push_back(bytes);
+      bytes += (buffer.bytes + alignment - 1) / alignment * alignment;
+    }
+  }
+};
+
 struct CudaBackEnd {
-  template <typename Call, typename Launch>
-  static void run(const Call& call, const Tensor& vertices, std::size_t face_bytes, Launch launch) {
+  template <typename Call>
+  static void run(const Call& call, const Tensor& vertices) {
     const auto device = vertices.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     void* stream = current_stream(device);
-    const int64_t bytes = int64_t(face_bytes) * vertices.size(0) * vertices.size(1);
-    const Tensor faces = torch::stable::new_empty(vertices, {bytes}, torch::headeronly::ScalarType::Byte);
-    if (const char* error = launch(call, faces.data_ptr(), stream)) {
+    const Places places(scratch_of(call));
+    // Freed when the kernels are queued: torch gives it again only to work that comes later on the stream.
+    const Tensor memory = torch::stable::new_empty(vertices, {places.bytes}, torch::headeronly::ScalarType::Byte);
+    std::vector<void*> scratch;
+    for (const int64_t offset : places.offsets) scratch.push_back(static_cast<char*>(memory.data_ptr()) + offset);
+    if (const char* error = launch(call, scratch.data(), stream)) {
       throw std::runtime_error(std::string("renderer_cuda: ") + error);
     }
   }
   template <typename T>
-  static void forward(const Forward<T>& f, const Tensor& vertices) {
-    run(f, vertices, bytes_per_face<T>(), launch_forward<T>);
-  }
+  static void forward(const Forward<T>& f, const Tensor& vertices) { run(f, vertices); }
   template <typename T>
-  static void backward(const Backward<T>& b, const Tensor& vertices) {
-    run(b, vertices, bytes_per_face<T>(), launch_backward<T>);
-  }
+  static void backward(const Backward<T>& b, const Tensor& vertices) { run(b, vertices); }
 };
 
 }  // namespace

@@ -17,7 +17,11 @@ FOLDER = Path(__file__).parent / "golden"
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """One picture of the original with its upstream gradient and its gradients, in float64."""
+    """One picture of the original with its upstream gradient and its gradients, in float64.
+
+    `stable` [B, H, W] are the pixels to compare, within `tolerance`; `unclipped` [B, F] the faces
+    between near and far, of which alone the original has the whole vertex gradient.
+    """
 
     name: str
     face_vertices: Tensor
@@ -28,6 +32,13 @@ class GoldenCase:
     grad_image: Tensor
     grad_face_vertices: Tensor
     grad_face_textures: Tensor
+    tolerance: float
+
+    @property
+    def unclipped(self) -> Tensor:
+        depth = self.face_vertices[..., 2]
+        near, far = self.arguments["near"], self.arguments["far"]
+        return ((depth >= near) & (depth <= far)).all(-1)
 
 
 def _float32(value: float) -> float:
@@ -35,25 +46,32 @@ def _float32(value: float) -> float:
 
 
 def _arguments(record: dict[str, Any]) -> dict[str, Any]:
-    """The scalars are float32 in the original even in its double mode."""
+    """Translate a record, whose scalars are float32 in the original even in its double mode."""
     threshold = _float32(math.log(1 / record["dist_eps"] - 1))
+    alpha = record["aggr_func_alpha"]
     return {
         "image_size": record["image_size"],
         "sigma": _float32(record["sigma_val"]),
         "gamma": _float32(record["gamma_val"]),
+        "distance": record["dist_func"],
+        "alpha": "product" if alpha == "prod" else alpha,
         "color": record["aggr_func_rgb"],
+        "texture": record["texture_type"],
         "dist_eps": 1 / (1 + math.exp(threshold)),
-        "eps": _float32(record["eps"]),
-        "near": record["near"],
-        "far": record["far"],
+        "eps": 2 * _float32(record["eps"]),  # the original's background weighs exp(2 eps / gamma)
+        "near": _float32(record["near"]),
+        "far": _float32(record["far"]),
         "background": record["background_color"],
         "double_sided": record["fill_back"],
     }
 
 
-def load_cases() -> list[GoldenCase]:
-    """Return all cases of the manifest."""
-    return [_load(record) for record in json.loads((FOLDER / "manifest.json").read_text())]
+def load_cases(every_mode: bool = False) -> list[GoldenCase]:
+    """Return the cases of the default distance, alpha and texture, or all of the manifest."""
+    records = json.loads((FOLDER / "manifest.json").read_text())
+    cases = [_load(record) for record in records]
+    defaults = {"distance": "euclidean", "alpha": "product", "texture": "vertex"}
+    return [case for case in cases if every_mode or defaults.items() <= case.arguments.items()]
 
 
 def _load(record: dict[str, Any]) -> GoldenCase:
@@ -72,4 +90,5 @@ def _load(record: dict[str, Any]) -> GoldenCase:
         grad_image=torch.from_numpy(case["grad_image_x64"] / 64.0),
         grad_face_vertices=torch.from_numpy(case["grad_face_vertices_f64"]),
         grad_face_textures=torch.from_numpy(case["grad_textures_f64"]),
+        tolerance=1e-4 if record.get("texel_ties") else 1e-5,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from renderer_cuda import build
+from renderer_cuda.__main__ import main
 
 RENDER = """
 import hashlib, torch
@@ -29,13 +31,33 @@ print(*(f"{total.sum().item():.3f}" for total in (image, leaf.grad.abs(), filled
 """
 
 
-def run(code: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+ROOT = Path(build.__file__).parents[1]
+
+# What every torch since 2.10 loads by itself, and what every Linux with such a torch has. Not among
+# them: libpython, libtorch_cuda, libtorch_python, libc10, libcudart.
+SHARED_LIBRARIES = {
+    "libtorch_cpu",
+    "libstdc++",
+    "libm",
+    "libgcc_s",
+    "libc",
+    "libdl",
+    "libpthread",
+    "librt",
+    "ld-linux-x86-64",
+    "ld-linux-aarch64",
+}
+
+
+def run(
+    code: list[str], folder: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *code],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        cwd=Path(build.__file__).parents[1],
+        cwd=folder,
         timeout=500,
     )
 
@@ -55,6 +77,19 @@ def native() -> None:
         pytest.skip(f"no CPU kernels: {reason}")
 
 
+@pytest.fixture(scope="module")
+def expected() -> list[float]:
+    """What RENDER prints with this processor's kernels."""
+    return numbers(run(["-c", RENDER]))
+
+
+@pytest.fixture
+def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For this process neither a compiler nor libraries built before."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("RENDERER_CUDA_BUILD_DIR", str(tmp_path / "empty"))
+
+
 def test_unknown_back_end_is_refused() -> None:
     with pytest.raises(ValueError, match="back_end must be one of cpu, cuda, got 'tpu'"):
         build.build("tpu")
@@ -72,37 +107,39 @@ def test_finds_what_is_built() -> None:
 def test_tells_the_back_ends() -> None:
     done = run(["-m", "renderer_cuda"])
     assert done.returncode == 0
-    assert "cpu   available" in done.stdout
+    assert f"cpu   available, built here: {build.build('cpu')}\n" in done.stdout
     if not torch.cuda.is_available():
         assert "cuda  not available: torch sees no CUDA device" in done.stdout
 
 
-def test_unknown_command_shows_the_usage() -> None:
-    done = run(["-m", "renderer_cuda", "destroy"])
-    assert done.returncode == 2
-    assert "build" in done.stderr
+def test_unknown_command_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["destroy"]) == 2
+    assert "build" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("native")
-def test_without_a_compiler_the_oracle_serves_with_one_warning(tmp_path: Path) -> None:
-    expected = run(["-c", RENDER])
+def test_without_a_compiler_the_oracle_serves_with_one_warning(
+    tmp_path: Path, expected: list[float]
+) -> None:
     twice = RENDER + "\nsoft_rasterize(vertices, vertices, 4)\n"
     done = run(["-c", twice], CXX="no-such-compiler", RENDERER_CUDA_BUILD_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert numbers(done) == pytest.approx(numbers(expected), rel=1e-5)
+    assert numbers(done) == pytest.approx(expected, rel=1e-5)
     assert done.stderr.count("RuntimeWarning") == 1
     assert "no C++ compiler found (looked for CXX=no-such-compiler)" in done.stderr
 
 
-def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
+def test_a_compiler_that_fails_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken-compiler"
     broken.write_text("#!/bin/sh\n[ $1 = --version ] && exit 0\necho disk on fire >&2\nexit 1\n")
     broken.chmod(0o755)
     folder = tmp_path / "built"
-    environment = {"CXX": str(broken), "RENDERER_CUDA_BUILD_DIR": str(folder)}
-    done = run(["-m", "renderer_cuda", "build", "cpu"], **environment)
-    assert done.returncode == 1
-    assert "disk on fire" in done.stderr
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("RENDERER_CUDA_BUILD_DIR", str(folder))
+    assert main(["build", "cpu"]) == 1
+    assert "disk on fire" in capsys.readouterr().err
     assert not list(folder.glob("*.so"))
 
 
@@ -110,9 +147,8 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
 def test_builds_once_for_processes_started_together(tmp_path: Path) -> None:
     environment = os.environ | {"RENDERER_CUDA_BUILD_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "renderer_cuda", "build", "cpu"]
-    folder = Path(build.__file__).parents[1]
     both = [
-        subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     messages = [process.communicate(timeout=500)[1] for process in both]
@@ -124,18 +160,128 @@ def test_builds_once_for_processes_started_together(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("native")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="one instruction set only")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
-def test_instruction_sets_agree(name: str) -> None:
-    expected = run(["-c", RENDER])
+def test_instruction_sets_agree(name: str, expected: list[float]) -> None:
     done = run(["-c", RENDER], RENDERER_CUDA_INSTRUCTION_SET=name)
     assert done.returncode == 0, done.stderr
     # Fused multiply-adds round differently; the sums run over some two thousand numbers.
-    assert numbers(done) == pytest.approx(numbers(expected), rel=1e-5)
+    assert numbers(done) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.skipif(
-    shutil.which("nvcc") is None or torch.version.cuda is None,
-    reason="no nvcc, or torch has no CUDA",
+# ---- prebuilt libraries, as a wheel carries them -------------------------------------------------
+
+
+@pytest.fixture
+def installed(native: None, tmp_path: Path) -> Path:
+    """A copy of the package with a prebuilt CPU library, as in a site-packages folder."""
+    package = tmp_path / "site" / "renderer_cuda"
+    shutil.copytree(ROOT / "renderer_cuda", package, ignore=shutil.ignore_patterns("_native"))
+    build.prebuild("cpu", package / "_native")
+    return package
+
+
+@pytest.fixture
+def here(installed: Path, no_compiler: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, as where this process looks for sources and libraries."""
+    monkeypatch.setattr(build, "SOURCES", installed / "csrc")
+    monkeypatch.setattr(build, "NATIVE", installed / "_native")
+    return installed
+
+
+def test_a_prebuilt_library_needs_no_compiler(
+    installed: Path, tmp_path: Path, expected: list[float]
+) -> None:
+    strict = ["-W", "error::RuntimeWarning", "-c", RENDER]
+    folder = str(tmp_path / "empty")
+    done = run(strict, installed.parent, RENDERER_CUDA_BUILD_DIR=folder, CXX="no-such-compiler")
+    assert done.returncode == 0, done.stderr
+    assert numbers(done) == expected
+
+
+def test_tells_that_a_library_is_prebuilt(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    library = here / "_native" / build.prebuilt_name("cpu")
+    assert f"cpu   available, prebuilt: {library}\n" in capsys.readouterr().out
+
+
+def test_a_prebuilt_library_of_other_sources_is_left_alone(here: Path) -> None:
+    with open(next((here / "csrc").glob("*.h")), "a") as header:
+        header.write("// changed\n")
+    with pytest.raises(build.BuildError, match="no C\\+\\+ compiler found"):
+        build.build("cpu")
+
+
+def test_a_file_that_is_no_source_changes_nothing(here: Path) -> None:
+    (here / "csrc" / ".header.h.swp").write_text("an editor's")
+    assert build.build("cpu") == next((here / "_native").iterdir())
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_prebuilding_fails_without_the_cpu_library(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prebuild", str(tmp_path / "wheel")]) == 1
+    assert "cpu: not in the wheel: no C++ compiler found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [(None, 0), ("exit 1", 1)], ids=["missing", "broken"]
 )
+def test_prebuilding_may_lack_nvcc_but_not_fail_in_it(
+    here: Path, script: str | None, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = here.parent / "cuda"
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CXX", "true")
+    if script:
+        (home / "bin").mkdir(parents=True)
+        (home / "bin" / "nvcc").write_text(f"#!/bin/sh\n[ $1 = --version ] || {script}\n")
+        (home / "bin" / "nvcc").chmod(0o755)
+    folder = here.parent / "wheel"
+    assert main(["prebuild", str(folder)]) == status
+    assert [path.name for path in folder.iterdir()] == [build.prebuilt_name("cpu")]
+
+
+# ---- what a library asks of the machine it is loaded on ------------------------------------------
+
+
+def has_cuda_tools() -> bool:
+    return shutil.which("nvcc") is not None and torch.version.cuda is not None
+
+
+def readelf(option: str, library: Path) -> str:
+    command = ["readelf", "--wide", option, str(library)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(params=build.BACK_ENDS)
+def library(request: pytest.FixtureRequest, native: None) -> Path:
+    if shutil.which("readelf") is None:
+        pytest.skip("no readelf")
+    if request.param == "cuda" and not has_cuda_tools():
+        pytest.skip("no nvcc, or torch has no CUDA")
+    return build.build(request.param)
+
+
+def test_needs_no_library_beyond_torch_and_the_system(library: Path) -> None:
+    dynamic = readelf("--dynamic", library)
+    needed = re.findall(r"\(NEEDED\).*\[(.+?)\.so", dynamic)
+    assert "libtorch_cpu" in needed
+    assert set(needed) <= SHARED_LIBRARIES
+    assert "RPATH" not in dynamic
+    assert "RUNPATH" not in dynamic
+
+
+def test_uses_nothing_of_torch_but_its_stable_abi(library: Path) -> None:
+    symbols = readelf("--dyn-syms", library)
+    undefined = set(re.findall(r"UND ([^@\s]+)", symbols))
+    assert any(name.startswith("aoti_torch_") for name in undefined)
+    # C++ names in at, c10, torch and caffe2; the C interface of Python; CUDA's libraries.
+    unstable = re.compile(r"_ZN?[A-Z]*K?(2at|3c10|5torch|6caffe2)|_?Py[A-Z_]|cuda[A-Z]|cu[A-Z]")
+    assert not [name for name in undefined if unstable.match(name)]
+
+
+@pytest.mark.skipif(not has_cuda_tools(), reason="no nvcc, or torch has no CUDA")
 def test_cuda_kernels_compile_link_and_load() -> None:
     library = build.build("cuda")
     code = f"import torch, renderer_cuda; torch.ops.load_library({str(library)!r})"

@@ -101,6 +101,16 @@ void watch_global(const std::string& name, void* memory, std::size_t bytes, std:
 void forget_global() {
   std::erase_if(regions, [](const Region& region) { return !region.is_shared; });
 }
+std::size_t bytes_in_global(const void* memory, std::size_t bytes) {
+  const char* const begin = static_cast<const char*>(memory);
+  std::size_t inside = 0;
+  for (const Region& region : regions) {
+    const char* const first = std::max<const char*>(begin, region.begin);
+    const char* const last = std::min<const char*>(begin + bytes, region.begin + region.bytes);
+    if (!region.is_shared && first < last) inside += std::size_t(last - first);
+  }
+  return inside;
+}
 void forget_shared() {
   std::erase_if(regions, [](const Region& region) { return region.is_shared; });
 }

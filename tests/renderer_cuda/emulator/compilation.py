@@ -31,7 +31,7 @@ CHECKS = {
 
 # The libraries: the ops of renderer_cuda on emulated kernels, and kernels with planted mistakes.
 LIBRARIES = {
-    "ops": (SOURCES / "rasterize_cuda_kernels.cu", FOLDER / "emulated_ops.cpp"),
+    "ops": (*sorted(SOURCES.glob("rasterize_cuda*.cu")), FOLDER / "emulated_ops.cpp"),
     "planted": (FOLDER / "planted.cu",),
 }
 EMULATOR = tuple(FOLDER / f"{name}.cpp" for name in ("scheduler", "memory", "accesses"))

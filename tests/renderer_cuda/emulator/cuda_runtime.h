@@ -48,6 +48,11 @@ constexpr cudaError_t cudaSuccess = 0;
 cudaError_t cudaGetLastError();  // and forget it
 const char* cudaGetErrorString(cudaError_t);
 
+// At once; from memory of the host to that of the device alone.
+enum cudaMemcpyKind { cudaMemcpyHostToDevice };
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t);
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t);
+
 namespace emulator {
 
 using Site = std::source_location;
@@ -114,6 +119,16 @@ inline int __any_sync(unsigned mask, int predicate, emulator::Site site = emulat
 }
 inline int __all_sync(unsigned mask, int predicate, emulator::Site site = emulator::Site::current()) {
   return emulator::vote("__all_sync", mask, predicate, site) == mask;
+}
+// The lanes that have brought the same.
+template <typename T>
+unsigned __match_any_sync(unsigned mask, T value, emulator::Site site = emulator::Site::current()) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  const uint64_t* brought = emulator::exchange("__match_any_sync", mask, bits, site);
+  unsigned same = 0;
+  for (int i = 0; i < warpSize; ++i) same |= unsigned((mask >> i & 1) && brought[i] == bits) << i;
+  return same;
 }
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = warpSize,

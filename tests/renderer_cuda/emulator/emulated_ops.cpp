@@ -1,6 +1,7 @@
 // The ops of renderer_cuda on CPU tensors, by the CUDA kernels in the emulator.
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "memory.h"
 #include "rasterize_cuda.h"
@@ -10,12 +11,31 @@
 namespace renderer {
 namespace {
 
+// How many numbers the tensors of a call have.
+struct Sizes {
+  int64_t corners, textures, background, pixels, image, transmittance, soft, hard;
+
+  template <typename T>
+  explicit Sizes(const Parameters<T>& p) {
+    const bool color = p.color != Color::none;
+    const int64_t texture = p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
+    corners = 9 * p.faces;
+    textures = color ? texture * p.faces : 0;
+    pixels = p.images * p.height * p.width;
+    background = !color ? 0 : p.background_image ? 3 * pixels : 3;
+    image = color ? 4 * pixels : pixels;
+    transmittance = p.alpha == Alpha::product ? pixels : 0;
+    soft = p.color == Color::softmax ? pixels : 0;
+    hard = p.color == Color::hard ? pixels : 0;
+  }
+};
+
 struct EmulatedBackEnd {
-  template <typename Call, typename Launch>
-  static void run(const Call& call, std::size_t face_bytes, Launch launch, emulator::DeviceMemory& memory) {
-    const auto& p = call.parameters;
-    void* faces = memory.scratch("faces", int64_t(face_bytes) * p.images * p.faces);
-    if (const char* error = launch(call, faces, nullptr)) {
+  template <typename Call>
+  static void run(const Call& call, emulator::DeviceMemory& memory) {
+    std::vector<void*> scratch;
+    for (const Buffer& buffer : scratch_of(call)) scratch.push_back(memory.scratch(buffer.name, buffer.bytes));
+    if (const char* error = launch(call, scratch.data(), nullptr)) {
       throw std::runtime_error(std::string("emulator: ") + error);
     }
     memory.finish();
@@ -23,39 +43,34 @@ struct EmulatedBackEnd {
 
   template <typename T>
   static void forward(Forward<T> f, const torch::stable::Tensor&) {
-    const Parameters<T>& p = f.parameters;
-    const bool soft = p.color == Color::softmax, hard = p.color == Color::hard;
-    const int64_t pixels = p.images * p.height * p.width, corners = 9 * p.images * p.faces;
+    const Sizes sizes(f.parameters);
     emulator::DeviceMemory memory;
-    f.face_vertices = memory.input("face_vertices", f.face_vertices, corners);
-    f.face_textures = memory.input("face_textures", f.face_textures, corners);
-    f.background = memory.input("background", f.background, 3);
-    f.image = memory.output("image", f.image, p.color == Color::none ? pixels : 4 * pixels);
-    f.transmittance = memory.output("transmittance", f.transmittance, pixels);
-    f.peak = memory.output("peak", f.peak, soft ? pixels : 0);
-    f.partition = memory.output("partition", f.partition, soft ? pixels : 0);
-    f.nearest_face = memory.output("nearest_face", f.nearest_face, hard ? pixels : 0);
-    run(f, bytes_per_face<T>(), launch_forward<T>, memory);
+    f.face_vertices = memory.input("face_vertices", f.face_vertices, sizes.corners);
+    f.face_textures = memory.input("face_textures", f.face_textures, sizes.textures);
+    f.background = memory.input("background", f.background, sizes.background);
+    f.image = memory.output("image", f.image, sizes.image);
+    f.transmittance = memory.output("transmittance", f.transmittance, sizes.transmittance);
+    f.peak = memory.output("peak", f.peak, sizes.soft);
+    f.partition = memory.output("partition", f.partition, sizes.soft);
+    f.nearest_face = memory.output("nearest_face", f.nearest_face, sizes.hard);
+    run(f, memory);
   }
 
   template <typename T>
   static void backward(Backward<T> b, const torch::stable::Tensor&) {
-    const Parameters<T>& p = b.parameters;
-    const bool soft = p.color == Color::softmax, hard = p.color == Color::hard;
-    const int64_t pixels = p.images * p.height * p.width, corners = 9 * p.images * p.faces;
-    const int64_t numbers = p.color == Color::none ? pixels : 4 * pixels;
+    const Sizes sizes(b.parameters);
     emulator::DeviceMemory memory;
-    b.face_vertices = memory.input("face_vertices", b.face_vertices, corners);
-    b.face_textures = memory.input("face_textures", b.face_textures, corners);
-    b.image = memory.input("image", b.image, numbers);
-    b.transmittance = memory.input("transmittance", b.transmittance, pixels);
-    b.peak = memory.input("peak", b.peak, soft ? pixels : 0);
-    b.partition = memory.input("partition", b.partition, soft ? pixels : 0);
-    b.nearest_face = memory.input("nearest_face", b.nearest_face, hard ? pixels : 0);
-    b.grad_image = memory.input("grad_image", b.grad_image, numbers);
-    b.grad_face_vertices = memory.output("grad_face_vertices", b.grad_face_vertices, corners);
-    b.grad_face_textures = memory.output("grad_face_textures", b.grad_face_textures, corners);
-    run(b, bytes_per_face<T>(), launch_backward<T>, memory);
+    b.face_vertices = memory.input("face_vertices", b.face_vertices, sizes.corners);
+    b.face_textures = memory.input("face_textures", b.face_textures, sizes.textures);
+    b.image = memory.input("image", b.image, sizes.image);
+    b.transmittance = memory.input("transmittance", b.transmittance, sizes.transmittance);
+    b.peak = memory.input("peak", b.peak, sizes.soft);
+    b.partition = memory.input("partition", b.partition, sizes.soft);
+    b.nearest_face = memory.input("nearest_face", b.nearest_face, sizes.hard);
+    b.grad_image = memory.input("grad_image", b.grad_image, sizes.image);
+    b.grad_face_vertices = memory.output("grad_face_vertices", b.grad_face_vertices, sizes.corners);
+    b.grad_face_textures = memory.output("grad_face_textures", b.grad_face_textures, sizes.textures);
+    run(b, memory);
   }
 };
 

@@ -317,6 +317,23 @@ const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought,
 
 }  // namespace emulator
 
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  if (emulator::bytes_in_global(to, bytes) < bytes) {
+    emulator::error = "cudaMemsetAsync: not all is memory of the device";
+    return 1;
+  }
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (emulator::bytes_in_global(to, bytes) < bytes || emulator::bytes_in_global(from, bytes) > 0) {
+    emulator::error = "cudaMemcpyAsync: not from memory of the host to memory of the device";
+    return 1;
+  }
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetLastError() {
   emulator::last_error = std::exchange(emulator::error, "");
   return emulator::last_error.empty() ? cudaSuccess : 1;

@@ -39,6 +39,8 @@ void fill_unwritten(void* memory, std::size_t bytes);
 // to nobody; shared (see `share`) for a launch, made unwritten for each block.
 void watch_global(const std::string& name, void* memory, std::size_t bytes, std::size_t margin);
 void forget_global();
+// How many of the bytes lie in global memory, guards not counted.
+std::size_t bytes_in_global(const void* memory, std::size_t bytes);
 void forget_shared();
 void refresh_shared();
 

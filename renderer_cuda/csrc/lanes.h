@@ -1,0 +1,292 @@
+// How the CPU fills the lanes of a pack: with one pixel of each of several small faces, which are
+// sorted by size so that they end together, or with neighbouring pixels of one large face.
+//
+// Included by files compiled once for each instruction set: all is in an anonymous namespace and
+// nothing of the standard library is instantiated, so that no function made for a newer processor can
+// be linked into code for an older one.
+#pragma once
+
+#include "fragment.h"
+#include "modes.h"
+#include "pack.h"
+#include "rasterize_cpu.h"
+
+namespace renderer {
+namespace {
+
+template <typename T> constexpr int lanes = sizeof(T) == 4 ? 8 : 4;
+template <typename T> using Real = Pack<T, lanes<T>>;
+template <typename T> using Int = typename Real<T>::Int;
+template <typename T> using IntVector = typename Real<T>::IntVector;
+template <typename T> using Mask = PackMask<T, lanes<T>>;
+
+template <typename T>
+HOST_DEVICE IntVector<T> broadcast(Int<T> value) { return value - IntVector<T>{}; }
+
+template <typename T>
+HOST_DEVICE Real<T> lane_numbers() {
+  Real<T> numbers;
+  for (int i = 0; i < lanes<T>; ++i) numbers.v[i] = T(i);
+  return numbers;
+}
+
+// ---- faces in lanes --------------------------------------------------------------------------------
+
+// Several faces at once and the pixels of each, half open.
+template <typename T>
+struct FacePack : Outline<Real<T>> {
+  IntVector<T> first_column, end_column, first_row, end_row;
+};
+
+constexpr int face_numbers = 24;
+
+// The numbers of a face as a row of packs; a face of an empty rectangle for lanes that have none.
+template <typename T>
+HOST_DEVICE void load_rows(const Face<T>* const (&faces)[lanes<T>], int first, Real<T> (&rows)[lanes<T>]) {
+  static_assert(sizeof(Face<T>) == face_numbers * sizeof(T));
+  for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(reinterpret_cast<const T*>(faces[i]) + first);
+  transpose(rows);
+}
+
+template <typename T>
+HOST_DEVICE void load_faces(const Face<T>* const (&faces)[lanes<T>], FacePack<T>& pack) {
+  Real<T> numbers[face_numbers];
+  for (int first = 0; first < face_numbers; first += lanes<T>) {
+    Real<T> rows[lanes<T>];
+    load_rows(faces, first, rows);
+    for (int i = 0; i < lanes<T>; ++i) numbers[first + i] = rows[i];
+  }
+  for (int k = 0; k < 3; ++k) {
+    pack.x[k] = numbers[k];
+    pack.y[k] = numbers[3 + k];
+    pack.edge_x[k] = numbers[6 + k];
+    pack.edge_y[k] = numbers[9 + k];
+    pack.inverse_length[k] = numbers[12 + k];
+    pack.inverse_depth[k] = numbers[15 + k];
+  }
+  pack.inverse_area = numbers[18];
+  pack.first_column = (IntVector<T>)numbers[19].v;
+  pack.end_column = (IntVector<T>)numbers[20].v;
+  pack.first_row = (IntVector<T>)numbers[21].v;
+  pack.end_row = (IntVector<T>)numbers[22].v;
+}
+
+// Write what `prepare` computed of `count` faces.
+template <typename T>
+HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out) {
+  Real<T> numbers[face_numbers];
+  const auto integers = [](Real<T> whole) {
+    return Real<T>((typename Real<T>::Vector)__builtin_convertvector(whole.v, IntVector<T>));
+  };
+  for (int k = 0; k < 3; ++k) {
+    numbers[k] = f.outline.x[k];
+    numbers[3 + k] = f.outline.y[k];
+    numbers[6 + k] = f.outline.edge_x[k];
+    numbers[9 + k] = f.outline.edge_y[k];
+    numbers[12 + k] = f.outline.inverse_length[k];
+    numbers[15 + k] = f.outline.inverse_depth[k];
+  }
+  numbers[18] = f.outline.inverse_area;
+  numbers[19] = integers(f.first_column);
+  numbers[20] = integers(f.end_column);
+  numbers[21] = integers(f.first_row);
+  numbers[22] = integers(f.end_row);
+  numbers[23] = Real<T>(T(0));
+  for (int first = 0; first < face_numbers; first += lanes<T>) {
+    Real<T> rows[lanes<T>];
+    for (int i = 0; i < lanes<T>; ++i) rows[i] = numbers[first + i];
+    transpose(rows);
+    for (int i = 0; i < count; ++i) rows[i].store(reinterpret_cast<T*>(out + i) + first);
+  }
+}
+
+// Prepare `count` faces.
+template <typename T>
+HOST_DEVICE void setup_faces(const T* face_vertices, int64_t count, const Parameters<T>& p, Face<T>* out) {
+  constexpr int width = lanes<T>;
+  for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width) {
+    const int some = count - f < width ? int(count - f) : width;
+    Real<T> corners[9];
+    for (int i = 0; i < 9; ++i) {
+      for (int lane = 0; lane < width; ++lane) {
+        corners[i].v[lane] = lane < some ? face_vertices[9 * lane + i] : T(0);  // zeros: not drawable
+      }
+    }
+    store_faces(prepare<Real<T>>(corners, p), some, out);
+  }
+}
+
+// Each lane walks over the pixels of its own face, row by row. `index` is the number of the pixel in
+// rows of `stride` pixels, and 0 for lanes that have come to their end.
+template <typename T>
+struct Walk {
+  Real<T> x, y;  // 2 column + 1 - W and H - 1 - 2 row, see center_x
+  Real<T> start_x, end_x, end_y;
+  IntVector<T> at, skip;
+
+  HOST_DEVICE Walk(const FacePack<T>& faces, Tile tile, int stride, const Parameters<T>& p) {
+    const auto real = [](IntVector<T> whole) {
+      return Real<T>(__builtin_convertvector(whole, typename Real<T>::Vector));
+    };
+    const auto cut = [](IntVector<T> a, int low, int high) {
+      a = a < Int<T>(low) ? broadcast<T>(low) : a;
+      return a > Int<T>(high) ? broadcast<T>(high) : a;
+    };
+    const IntVector<T> left = cut(faces.first_column, tile.first_column, tile.end_column);
+    const IntVector<T> right = cut(faces.end_column, tile.first_column, tile.end_column);
+    const IntVector<T> top = cut(faces.first_row, tile.first_row, tile.end_row);
+    const IntVector<T> bottom = cut(faces.end_row, tile.first_row, tile.end_row);
+    start_x = x = real(2 * left + Int<T>(1 - p.width));
+    end_x = real(2 * right + Int<T>(1 - p.width));
+    y = real(Int<T>(p.height - 1) - 2 * top);
+    end_y = real(Int<T>(p.height - 1) - 2 * bottom);
+    at = (top - Int<T>(tile.first_row)) * Int<T>(stride) + (left - Int<T>(tile.first_column));
+    skip = Int<T>(stride) - (right - left);
+  }
+  HOST_DEVICE Mask<T> active() const { return y > end_y; }
+  HOST_DEVICE IntVector<T> index() const { return at & active().v; }
+  HOST_DEVICE void next() {
+    x += Real<T>(T(2));
+    const auto wrap = x >= end_x;
+    at += Int<T>(1) + (skip & wrap.v);
+    x = select(wrap, start_x, x);
+    y = select(wrap, y - Real<T>(T(2)), y);
+  }
+};
+
+// Pixels of a face that are worked on together: one waits for the results of a long chain of
+// operations, and two chains take hardly longer.
+constexpr int steps = 2;
+
+template <typename T>
+HOST_DEVICE void store_lanes(IntVector<T> vector, Int<T> (&out)[lanes<T>]) {
+  __builtin_memcpy(out, &vector, sizeof(vector));
+}
+
+// The coverage of the next `steps` pixels of each face, and their numbers.
+template <bool general, typename T>
+HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Parameters<T>& p,
+                             Coverage<Real<T>> (&c)[steps], Int<T> (&at)[steps][lanes<T>]) {
+  const Real<T> scale(p.inverse_shorter);
+  for (int i = 0; i < steps; ++i) {
+    c[i] = cover<general>(faces, p, walk.x * scale, walk.y * scale);
+    c[i].support = c[i].support & walk.active();
+    store_lanes<T>(walk.index(), at[i]);
+    walk.next();
+  }
+  for (int i = 0; i < steps; ++i) attenuate(c[i]);
+}
+
+// The NDC positions of the pixels (row, column) and those to the right of it.
+template <typename T>
+HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) {
+  const Real<T> first(T(2 * column + 1 - p.width)), offsets = lane_numbers<T>() * Real<T>(T(2));
+  return (first + offsets) * Real<T>(p.inverse_shorter);
+}
+
+// ---- colours ---------------------------------------------------------------------------------------
+
+// The textures of a mesh, or their gradients.
+template <typename T>
+struct Textures {
+  T* data;
+  int numbers;  // of a face: 9 or 3 R^2
+  HOST_DEVICE T* of(int64_t face) const { return data + face * numbers; }
+};
+
+template <typename T>
+HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
+  return p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
+}
+
+// Colours of corners, each lane from its own face.
+template <typename T>
+HOST_DEVICE void load_corners(const Textures<const T>& textures, const int32_t (&face)[lanes<T>],
+                              VertexTexture<Real<T>, Real<T>>& out) {
+  for (int i = 0; i < 9; ++i) {
+    for (int lane = 0; lane < lanes<T>; ++lane) out.corner[i].v[lane] = textures.of(face[lane])[i];
+  }
+}
+
+template <typename T, int N>
+HOST_DEVICE int texel_in_lane(const Surface<Pack<T, N>>& s, int lane, int side) {
+  return texel_at<T>(s.clipped[0].v[lane], s.clipped[1].v[lane], s.clipped[2].v[lane], side);
+}
+
+// ---- faces sorted by size --------------------------------------------------------------------------
+
+// Up to this many pixels a face is one lane among others; a larger one has a pack for itself.
+constexpr int small_pixels = 256;
+constexpr int sorted_at_once = 1024;
+
+struct Sorted {
+  int32_t small[sorted_at_once];  // indices by number of pixels
+  int32_t large[sorted_at_once];
+  int small_count, large_count;
+};
+
+// The pixels of a face inside of a tile.
+template <typename T>
+HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
+  Tile out;
+  out.first_column = face.first_column > tile.first_column ? int(face.first_column) : tile.first_column;
+  out.end_column = face.end_column < tile.end_column ? int(face.end_column) : tile.end_column;
+  out.first_row = face.first_row > tile.first_row ? int(face.first_row) : tile.first_row;
+  out.end_row = face.end_row < tile.end_row ? int(face.end_row) : tile.end_row;
+  return out;
+}
+
+// Sort `count` faces (at most sorted_at_once) into large ones and small ones by the number of their
+// pixels in the tile, equals in the order they come; those without a pixel are left out.
+template <typename T>
+void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, Sorted& out) {
+  constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
+  constexpr int classes = finest + (small_pixels - finest) / step + 1;
+  int start[classes + 1] = {};
+  uint8_t class_of[sorted_at_once];
+  constexpr uint8_t none = 255;
+  out.large_count = 0;
+  for (int i = 0; i < count; ++i) {
+    const int32_t index = list ? list[i] : first + i;
+    const Tile part = clip(faces[index], tile);
+    const int columns = part.columns(), rows = part.rows();
+    class_of[i] = none;
+    if (columns <= 0 || rows <= 0) continue;
+    if (int64_t(columns) * rows > small_pixels) {
+      out.large[out.large_count++] = index;
+      continue;
+    }
+    const int pixels = columns * rows;
+    class_of[i] = uint8_t(pixels < finest ? pixels : finest + (pixels - finest) / step);
+    ++start[class_of[i] + 1];
+  }
+  for (int c = 0; c < classes; ++c) start[c + 1] += start[c];
+  out.small_count = start[classes];
+  for (int i = 0; i < count; ++i) {
+    if (class_of[i] != none) out.small[start[class_of[i]]++] = list ? list[i] : first + i;
+  }
+}
+
+// Up to as many small faces as there are lanes, from sorted.small[begin] on, and their indices; the
+// other lanes have `nothing` and the index of the first.
+template <typename T>
+HOST_DEVICE void pick(const Face<T>* faces, const Sorted& sorted, int begin, const Face<T>& nothing,
+                      const Face<T>* (&picked)[lanes<T>], int32_t (&index)[lanes<T>]) {
+  for (int lane = 0; lane < lanes<T>; ++lane) {
+    const bool some = begin + lane < sorted.small_count;
+    index[lane] = sorted.small[some ? begin + lane : begin];
+    picked[lane] = some ? faces + index[lane] : &nothing;
+  }
+}
+
+// A face that has no pixel, to fill lanes with; its numbers are harmless.
+template <typename T>
+Face<T> no_face(const Parameters<T>& p) {
+  const T corners[9] = {0, 0, 1, 1, 0, 1, 0, 1, 1};
+  Face<T> face = setup_face(corners, p);
+  face.first_column = face.end_column = face.first_row = face.end_row = 0;
+  return face;
+}
+
+}  // namespace
+}  // namespace renderer

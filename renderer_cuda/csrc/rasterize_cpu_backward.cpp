@@ -1,0 +1,290 @@
+// The CPU's backward: each face gathers its gradient from its pixels and writes it once.
+//
+// Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
+#include "lanes.h"
+
+namespace renderer {
+namespace {
+
+// ---- what is read of a pixel -----------------------------------------------------------------------
+
+// Silhouettes read one number a pixel, see alpha_vjp; with colour the channels lie together. Rows are
+// padded by zeros, so that lanes beyond the right border add nothing.
+constexpr int color_channels = 8;
+enum Channel { alpha_channel, red_channel, mean_channel = 4, exponent_channel, partition_channel, face_channel };
+
+template <typename T>
+HOST_DEVICE int stride_of(const Parameters<T>& p) { return p.width + lanes<T>; }
+
+template <typename T>
+int64_t pixels_size(const Parameters<T>& p) {
+  return int64_t(p.color == Color::none ? 1 : color_channels) * stride_of(p) * p.height;
+}
+
+template <Color mode, typename T>
+HOST_DEVICE void lay_out_color(const Backward<T>& b, int64_t image, int64_t pixel, T* out) {
+  const Parameters<T>& p = b.parameters;
+  const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
+  const T* grad = b.grad_image + 4 * image * plane + pixel;
+  const T* rgb = b.image + 4 * image * plane + pixel;
+  out[mean_channel] = out[exponent_channel] = out[partition_channel] = T(0);
+  Int<T> seen = -1;
+  for (int k = 0; k < 3; ++k) {
+    out[red_channel + k] = grad[k * plane];
+    out[mean_channel] += grad[k * plane] * rgb[k * plane];
+  }
+  if (mode == Color::softmax) {
+    out[exponent_channel] = b.peak[place];
+    out[partition_channel] = T(1) / b.partition[place];
+  } else {
+    seen = b.nearest_face[place];
+  }
+  __builtin_memcpy(out + face_channel, &seen, sizeof(seen));
+}
+
+template <Color mode, bool general, typename T>
+void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
+  const Parameters<T>& p = b.parameters;
+  const int channels = mode == Color::none ? 1 : color_channels, stride = stride_of(p);
+  const int64_t plane = int64_t(p.height) * p.width, faces = mesh_faces(p, image);
+  const T* grad_alpha = b.grad_image + (mode == Color::none ? image : 4 * image + 3) * plane;
+  for (int y = begin; y < end; ++y) {
+    T* row = pixels + int64_t(y) * stride * channels;
+    const int64_t first = int64_t(y) * p.width;
+    for (int x = 0; x < p.width; ++x) {
+      const int64_t pixel = first + x;
+      row[x * channels] = alpha_vjp<general>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
+      if constexpr (mode != Color::none) lay_out_color<mode>(b, image, pixel, row + x * channels);
+    }
+    for (int i = p.width * channels; i < stride * channels; ++i) row[i] = T(0);
+  }
+}
+
+// Load what the backward needs of the pixels at[0], at[1], ..., one a lane.
+template <Color mode, typename T>
+HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
+                             int32_t first_face, PixelGradient<Real<T>>& out) {
+  if constexpr (mode == Color::none) {
+    for (int lane = 0; lane < lanes<T>; ++lane) out.alpha.v[lane] = pixels[at[lane]];
+    return;
+  } else {
+    Real<T> channel[color_channels];
+    for (int first = 0; first < color_channels; first += lanes<T>) {
+      Real<T> rows[lanes<T>];
+      for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(pixels + int64_t(at[i]) * color_channels + first);
+      transpose(rows);
+      for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
+    }
+    out.alpha = channel[alpha_channel];
+    for (int k = 0; k < 3; ++k) out.color[k] = channel[red_channel + k];
+    out.mean = channel[mean_channel];
+    out.exponent = channel[exponent_channel];
+    out.inverse_partition = channel[partition_channel];
+    IntVector<T> mine;
+    for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
+    out.seen = {(IntVector<T>)channel[face_channel].v == mine};
+  }
+}
+
+// ---- textures --------------------------------------------------------------------------------------
+
+// Texels on the faces, each lane of its own face; lanes add to the gradient one after the other.
+template <typename T>
+struct SurfaceTexture {
+  Textures<const T> textures;
+  Textures<T> gradient;
+  const int32_t (&face)[lanes<T>];
+  int side;
+
+  HOST_DEVICE int64_t texel(const Surface<Real<T>>& s, int lane) const {
+    return textures.numbers * int64_t(face[lane]) + 3 * texel_in_lane(s, lane, side);
+  }
+  HOST_DEVICE void color(const Surface<Real<T>>& s, Real<T> out[3]) const {
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      const T* from = textures.data + texel(s, lane);
+      for (int k = 0; k < 3; ++k) out[k].v[lane] = from[k];
+    }
+  }
+  HOST_DEVICE void color_vjp(const Surface<Real<T>>& s, const Real<T> grad_color[3], Real<T>[3]) {
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      T* to = gradient.data + texel(s, lane);
+      for (int k = 0; k < 3; ++k) to[k] += grad_color[k].v[lane];
+    }
+  }
+};
+
+// ---- the gradient of faces -------------------------------------------------------------------------
+
+// What belongs to a block of faces of one mesh, and the pixels they are seen in.
+template <typename T>
+struct Block {
+  int32_t first;  // index in the mesh of the first face of the block
+  Textures<const T> textures;
+  Textures<T> grad_textures;
+  T* grad_vertices;
+  const T* pixels;
+};
+
+// The nine numbers of the gradient in the order of face_vertices.
+template <typename T>
+HOST_DEVICE void order(const FaceGradient<Real<T>>& g, Real<T> (&out)[9]) {
+  for (int k = 0; k < 3; ++k) {
+    out[3 * k] = g.outline.x[k];
+    out[3 * k + 1] = g.outline.y[k];
+    out[3 * k + 2] = g.z[k];
+  }
+}
+
+// Write nine numbers for the face in each lane.
+template <typename T>
+HOST_DEVICE void write_each(const Real<T> (&numbers)[9], T* out, const int32_t (&face)[lanes<T>], int count) {
+  for (int i = 0; i < 9; ++i) {
+    T each[lanes<T>];
+    numbers[i].store(each);
+    for (int lane = 0; lane < count; ++lane) out[9 * int64_t(face[lane]) + i] = each[lane];
+  }
+}
+
+// Write nine sums over the lanes.
+template <typename T>
+HOST_DEVICE void write_sums(const Real<T> (&numbers)[9], T* out) {
+  for (int i = 0; i < 9; ++i) out[i] = lane_sum(numbers[i]);
+}
+
+// Small faces: one in each lane, which sums over the pixels of its own face.
+template <Color mode, bool general, typename TextureAt, typename T>
+HOST_DEVICE void walk_small(const Block<T>& block, const FacePack<T>& faces, const int32_t (&index)[lanes<T>],
+                            TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
+  clear(g);
+  for (Walk<T> walk(faces, tile, stride_of(p), p); any(walk.active());) {
+    Coverage<Real<T>> c[steps];
+    Int<T> at[steps][lanes<T>];
+    PixelGradient<Real<T>> pixel[steps];
+    cover_steps<general>(faces, walk, p, c, at);
+    for (int i = 0; i < steps; ++i) load_pixels<mode>(block.pixels, at[i], index, block.first, pixel[i]);
+    for (int i = 0; i < steps; ++i) accumulate_gradient<mode, general>(g, texture, faces, c[i], pixel[i], p);
+  }
+}
+
+// A large face: neighbouring pixels in the lanes.
+template <Color mode, bool general, typename TextureAt, typename T>
+HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const int32_t (&index)[lanes<T>],
+                            TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
+  clear(g);
+  for (int y = tile.first_row; y < tile.end_row; ++y) {
+    const Real<T> center(center_y(p, y));
+    for (int x = tile.first_column; x < tile.end_column; x += lanes<T>) {
+      auto c = cover<general>(face, p, centers_x(p, x), center);
+      if (!any(c.support)) continue;
+      attenuate(c);
+      const Int<T> first = Int<T>(y) * stride_of(p) + x;
+      Int<T> at[lanes<T>];
+      for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = first + lane;
+      PixelGradient<Real<T>> pixel;
+      load_pixels<mode>(block.pixels, at, index, block.first, pixel);
+      accumulate_gradient<mode, general>(g, texture, face, c, pixel, p);
+    }
+  }
+}
+
+template <Color mode, bool general, typename T>
+void gather_small(const Block<T>& block, const Face<T>* const (&picked)[lanes<T>], const int32_t (&index)[lanes<T>],
+                  int count, Tile tile, const Parameters<T>& p) {
+  FacePack<T> faces;
+  load_faces(picked, faces);
+  FaceGradient<Real<T>> g;
+  if (general && mode != Color::none && p.texture == Texture::surface) {
+    SurfaceTexture<T> texture = {block.textures, block.grad_textures, index, p.texture_side};
+    walk_small<mode, general>(block, faces, index, texture, tile, p, g);
+  } else {
+    VertexTexture<Real<T>, Real<T>> texture;
+    if constexpr (mode != Color::none) {
+      load_corners(block.textures, index, texture);
+      texture.clear();
+    }
+    walk_small<mode, general>(block, faces, index, texture, tile, p, g);
+    if constexpr (mode != Color::none) write_each<T>(texture.grad, block.grad_textures.data, index, count);
+  }
+  Real<T> numbers[9];
+  order<T>(g, numbers);
+  write_each<T>(numbers, block.grad_vertices, index, count);
+}
+
+template <Color mode, bool general, typename T>
+void gather_large(const Block<T>& block, const Face<T>& face, int32_t index, Tile tile, const Parameters<T>& p) {
+  int32_t indices[lanes<T>];
+  for (int lane = 0; lane < lanes<T>; ++lane) indices[lane] = index;
+  FaceGradient<Real<T>> g;
+  if (general && mode != Color::none && p.texture == Texture::surface) {
+    SurfaceTexture<T> texture = {block.textures, block.grad_textures, indices, p.texture_side};
+    walk_large<mode, general>(block, face, indices, texture, clip(face, tile), p, g);
+  } else {
+    VertexTexture<Real<T>, T> texture;
+    if constexpr (mode != Color::none) {
+      __builtin_memcpy(texture.corner, block.textures.of(index), 9 * sizeof(T));
+      texture.clear();
+    }
+    walk_large<mode, general>(block, face, indices, texture, clip(face, tile), p, g);
+    if constexpr (mode != Color::none) write_sums<T>(texture.grad, block.grad_textures.of(index));
+  }
+  Real<T> numbers[9];
+  order<T>(g, numbers);
+  write_sums<T>(numbers, block.grad_vertices + 9 * int64_t(index));
+}
+
+// Gather the gradient of `count` faces from `begin` on, at most sorted_at_once.
+template <Color mode, bool general, typename T>
+void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count, const T* pixels) {
+  const Parameters<T>& p = b.parameters;
+  Face<T> faces[sorted_at_once];
+  setup_faces(b.face_vertices + 9 * begin, count, p, faces);
+  const int numbers = mode == Color::none ? 0 : texture_numbers(p);
+  const Block<T> block = {int32_t(begin - first_face_of(p, image)),
+                          {b.face_textures + begin * numbers, numbers},
+                          {b.grad_face_textures + begin * numbers, numbers},
+                          b.grad_face_vertices + 9 * begin,
+                          pixels};
+  __builtin_memset(block.grad_vertices, 0, sizeof(T) * 9 * size_t(count));
+  if (mode != Color::none) __builtin_memset(block.grad_textures.data, 0, sizeof(T) * size_t(numbers) * size_t(count));
+  const Tile whole = {0, p.width, 0, p.height};
+  const Face<T> nothing = no_face(p);
+  Sorted sorted;
+  sort_faces<T>(faces, nullptr, 0, count, whole, sorted);
+  for (int i = 0; i < sorted.small_count; i += lanes<T>) {
+    const Face<T>* picked[lanes<T>];
+    int32_t index[lanes<T>];
+    pick(faces, sorted, i, nothing, picked, index);
+    const int some = sorted.small_count - i < lanes<T> ? sorted.small_count - i : lanes<T>;
+    gather_small<mode, general>(block, picked, index, some, whole, p);
+  }
+  for (int i = 0; i < sorted.large_count; ++i) {
+    gather_large<mode, general>(block, faces[sorted.large[i]], sorted.large[i], whole, p);
+  }
+}
+
+template <typename T>
+void lay_out(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
+  with_modes<T>(b.parameters, [&](auto color, auto general) {
+    lay_out_rows<color.value, general.value>(b, image, begin, end, pixels);
+  });
+}
+
+template <typename T>
+void gather(const Backward<T>& b, int64_t image, int64_t begin, int64_t end, const T* pixels) {
+  with_modes<T>(b.parameters, [&](auto color, auto general) {
+    for (int64_t first = begin; first < end; first += sorted_at_once) {
+      const int count = end - first < sorted_at_once ? int(end - first) : sorted_at_once;
+      gather_block<color.value, general.value>(b, image, first, count, pixels);
+    }
+  });
+}
+
+template <typename T>
+constexpr BackwardKernels<T> kernels = {lay_out<T>, pixels_size<T>, gather<T>};
+
+}  // namespace
+
+const BackwardKernels<float>& RENDERER_JOIN(float_backward_, INSTRUCTION_SET)() { return kernels<float>; }
+const BackwardKernels<double>& RENDERER_JOIN(double_backward_, INSTRUCTION_SET)() { return kernels<double>; }
+
+}  // namespace renderer

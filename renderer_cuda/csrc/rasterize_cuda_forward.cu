@@ -1,0 +1,313 @@
+// The forward on the GPU: a block renders a tile of pixels from the faces of a bin, a thread owns a pixel.
+//
+// Deterministic: every pixel meets its faces in ascending order. Faces pass three sieves before a thread
+// evaluates them: the list of the bin, the tile of the block, and the pixels of the warp.
+#include "rasterize_cuda.h"
+#include "rasterize_cuda_faces.h"
+#include "shading.h"
+
+namespace renderer {
+namespace {
+
+constexpr int tile_side = 8, block_size = tile_side * tile_side;  // pixels, one thread each
+constexpr int warps = block_size / warp_size;                     // 8 x 4 pixels each, one below the other
+constexpr int warp_rows = tile_side / warps;
+
+struct Tile {
+  int64_t image;
+  int column, row;  // of its first pixel
+};
+
+HOST_DEVICE int tiles_across(int side) { return divide_up(side, tile_side); }
+
+template <typename T>
+__device__ Tile tile_at(const Parameters<T>& p, unsigned index) {
+  const unsigned columns = tiles_across(p.width), tiles = columns * tiles_across(p.height), tile = index % tiles;
+  return {index / tiles, int(tile % columns) * tile_side, int(tile / columns) * tile_side};
+}
+
+// ---- the faces of a tile ---------------------------------------------------------------------------
+
+constexpr int staged_faces = warp_size;      // drawn together: one vote of a warp finds its faces
+constexpr int queue_goal = 2 * staged_faces;
+constexpr int queue_size = queue_goal - 1 + block_size;
+
+// Faces that touch the tile, in ascending order, and which of its warps they touch (one bit each).
+struct Queue {
+  int32_t face[queue_size];
+  uint8_t touched[queue_size];
+  int counts[2][warps];  // of a round; the next round has another place, so that one barrier is enough
+};
+
+__device__ unsigned touched_warps(Box box, Tile tile) {
+  if (box.first_column >= tile.column + tile_side || box.end_column <= tile.column) return 0;
+  unsigned touched = 0;
+  for (int w = 0; w < warps; ++w) {
+    const int first = tile.row + w * warp_rows;
+    touched |= unsigned(box.first_row < first + warp_rows && box.end_row > first) << w;
+  }
+  return touched;
+}
+
+// Move on through the faces of the bin until enough for some stages are queued, or all are seen; returns
+// how many are queued. `boxes` are those of the mesh.
+__device__ int fill_queue(const BinFaces& faces, int64_t& next, const Box* boxes, Tile tile, Queue& queue) {
+  const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
+  int queued = 0;
+  for (int round = 0; queued < queue_goal && next < faces.count; round ^= 1, next += block_size) {
+    const int64_t mine = next + threadIdx.x;
+    int32_t face = 0;
+    unsigned touched = 0;
+    if (mine < faces.count) {
+      face = faces.list ? faces.list[mine] : int32_t(mine);
+      touched = touched_warps(boxes[face], tile);
+    }
+    const unsigned votes = __ballot_sync(all_lanes, touched != 0);
+    if (lane == 0) queue.counts[round][warp] = __popc(votes);
+    __syncthreads();
+    int place = queued + __popc(votes & lanes_before(lane));
+    for (int w = 0; w < warps; ++w) {
+      if (w < warp) place += queue.counts[round][w];
+      queued += queue.counts[round][w];
+    }
+    if (touched) {
+      queue.face[place] = face;
+      queue.touched[place] = uint8_t(touched);
+    }
+  }
+  __syncthreads();
+  return queued;
+}
+
+// The faces drawn together, and the colours of their corners.
+template <Color mode, typename T>
+struct Staged {
+  Slot<T> slots[staged_faces];
+  T corners[mode == Color::none ? 1 : 9 * staged_faces];
+};
+
+struct alignas(16) Piece {
+  uint32_t words[4];
+};
+
+// Copy the faces queue[first], ..., queue[first + count - 1] into shared memory.
+template <Color mode, typename T>
+__device__ void stage(const Forward<T>& f, const Slot<T>* slots, int64_t first_face, const int32_t* queue, int count,
+                      Staged<mode, T>& staged) {
+  constexpr int pieces = sizeof(Slot<T>) / sizeof(Piece);
+  for (int i = threadIdx.x; i < count * pieces; i += block_size) {
+    const int face = i / pieces, piece = i % pieces;
+    const auto from = reinterpret_cast<const char*>(slots + first_face + queue[face]) + piece * sizeof(Piece);
+    const auto to = reinterpret_cast<char*>(staged.slots + face) + piece * sizeof(Piece);
+    memcpy(__builtin_assume_aligned(to, 16), __builtin_assume_aligned(from, 16), sizeof(Piece));
+  }
+  if constexpr (mode != Color::none) {
+    if (f.parameters.texture == Texture::surface) return;
+    for (int i = threadIdx.x; i < 9 * count; i += block_size) {
+      staged.corners[i] = f.face_textures[9 * (first_face + queue[i / 9]) + i % 9];
+    }
+  }
+}
+
+// ---- what a thread does to its pixel ---------------------------------------------------------------
+
+template <typename T>
+struct Nearest {
+  T depth;
+  int32_t face;  // index in its mesh
+  T color[3];
+};
+
+template <typename T>
+struct Pixel {
+  T x, y;  // NDC
+  T opacity;
+  Softmax<T> sum;
+  Nearest<T> nearest;
+};
+
+template <Color mode, bool general, typename T>
+__device__ Pixel<T> clear_pixel(const Parameters<T>& p, int column, int row) {
+  Pixel<T> pixel = {center_x(p, column), center_y(p, row), clear_opacity<general>(p), {}, {}};
+  if (mode == Color::softmax) pixel.sum = clear_softmax(scaled_exponential(p.background_logit));
+  if (mode == Color::hard) pixel.nearest = {Limits<T>::largest, -1, {T(0), T(0), T(0)}};
+  return pixel;
+}
+
+// The colour of a face at a pixel; `corners` are staged, texels are looked up.
+template <bool general, typename T>
+__device__ void color_at(const Forward<T>& f, const T* corners, int64_t face, const Surface<T>& s, T out[3]) {
+  const Parameters<T>& p = f.parameters;
+  if (general && p.texture == Texture::surface) {
+    const int texel = texel_at(s.clipped[0], s.clipped[1], s.clipped[2], p.texture_side);
+    const T* from = f.face_textures + face * texture_numbers(p) + 3 * texel;
+    for (int k = 0; k < 3; ++k) out[k] = from[k];
+    return;
+  }
+  VertexTexture<T, T> texture;
+  for (int i = 0; i < 9; ++i) texture.corner[i] = corners[i];
+  texture.color(s, out);
+}
+
+// `index` is that of the face in its mesh, which begins at first_face.
+template <Color mode, bool general, typename T>
+__device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corners, int64_t first_face, int32_t index,
+                     Pixel<T>& pixel) {
+  const Parameters<T>& p = f.parameters;
+  Coverage<T> c = cover<general>(face, p, pixel.x, pixel.y);
+  if (!c.support) return;
+  attenuate(c);
+  pixel.opacity = combine_opacity<general>(pixel.opacity, opacity_of<general>(c, p), p);
+  if constexpr (mode != Color::none) {
+    const Surface<T> s = surface_at(face, c);
+    if (!visible_at(face, c, s, p)) return;
+    T color[3];
+    if constexpr (mode == Color::softmax) {
+      color_at<general>(f, corners, first_face + index, s, color);
+      accumulate(pixel.sum, softmax_weight(c, s, p), color);
+    } else {
+      Nearest<T>& nearest = pixel.nearest;
+      if (!within(c.weight) || !yields_to(nearest.depth, nearest.face, s.depth, index)) return;
+      nearest.depth = s.depth;
+      nearest.face = index;
+      color_at<general>(f, corners, first_face + index, s, nearest.color);
+    }
+  }
+}
+
+// ---- the end ---------------------------------------------------------------------------------------
+
+template <typename T>
+__device__ T background_at(const Forward<T>& f, int64_t image, int channel, int64_t pixel) {
+  const Parameters<T>& p = f.parameters;
+  return f.background[p.background_image ? (3 * image + channel) * p.height * p.width + pixel : int64_t(channel)];
+}
+
+template <Color mode, typename T>
+__device__ void write_color(const Forward<T>& f, const Pixel<T>& done, int64_t image, int64_t plane, int64_t pixel) {
+  T* out = f.image + 4 * image * plane + pixel;
+  if constexpr (mode == Color::softmax) {
+    const Softmax<T>& sum = done.sum;
+    const T scale = T(1) / sum.partition;
+    const T share = share_of(scaled_exponential(f.parameters.background_logit), sum.exponent, scale);
+    f.peak[image * plane + pixel] = sum.exponent;
+    f.partition[image * plane + pixel] = sum.partition;
+    for (int k = 0; k < 3; ++k) out[k * plane] = sum.color[k] * scale + share * background_at(f, image, k, pixel);
+  } else {
+    const bool nobody = done.nearest.face < 0;
+    f.nearest_face[image * plane + pixel] = done.nearest.face;
+    for (int k = 0; k < 3; ++k) {
+      out[k * plane] = nobody ? background_at(f, image, k, pixel) : done.nearest.color[k];
+    }
+  }
+}
+
+template <Color mode, bool general, typename T>
+__device__ void write(const Forward<T>& f, const Pixel<T>& done, int64_t image, int column, int row) {
+  const Parameters<T>& p = f.parameters;
+  const int64_t plane = int64_t(p.height) * p.width, pixel = int64_t(row) * p.width + column;
+  const int64_t alpha = (mode == Color::none ? image : 4 * image + 3) * plane + pixel;
+  f.image[alpha] = alpha_of<general>(done.opacity, mesh_faces(p, image), p);
+  if (f.transmittance) f.transmittance[image * plane + pixel] = done.opacity;
+  if constexpr (mode != Color::none) write_color<mode>(f, done, image, plane, pixel);
+}
+
+// ---- the kernel ------------------------------------------------------------------------------------
+
+// Blocks on a multiprocessor at once that the compiler saves registers for: the most without spilling.
+template <bool general, typename T>
+constexpr int least_blocks = sizeof(T) == 8 ? 8 : general ? 14 : 16;
+
+template <Color mode, bool general, typename T>
+__global__ void __launch_bounds__(block_size, least_blocks<general, T>)
+    render_kernel(Forward<T> f, Faces<T> all, Bins bins) {
+  __shared__ Queue queue;
+  __shared__ Staged<mode, T> staged;
+  const Parameters<T>& p = f.parameters;
+  const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
+  const Tile tile = tile_at(p, blockIdx.x);
+  const int column = tile.column + threadIdx.x % tile_side, row = tile.row + threadIdx.x / tile_side;
+  Pixel<T> pixel = clear_pixel<mode, general>(p, column, row);
+
+  const int64_t first_face = first_face_of(p, tile.image);
+  const BinFaces faces = faces_at(bins, tile.image, tile.column, tile.row);
+  for (int64_t next = 0; next < faces.count;) {
+    const int queued = fill_queue(faces, next, all.boxes + first_face, tile, queue);
+    for (int first = 0; first < queued; first += staged_faces) {
+      const int count = queued - first < staged_faces ? queued - first : staged_faces;
+      stage(f, all.slots, first_face, queue.face + first, count, staged);
+      __syncthreads();
+      unsigned mine = __ballot_sync(all_lanes, lane < count && (queue.touched[first + lane] >> warp & 1));
+      for (; mine; mine &= mine - 1) {
+        const int i = __ffs(int(mine)) - 1;
+        const T* corners = staged.corners + (mode == Color::none ? 0 : 9 * i);
+        draw<mode, general>(f, staged.slots[i].face, corners, first_face, queue.face[first + i], pixel);
+      }
+      __syncthreads();
+    }
+  }
+  if (column < p.width && row < p.height) write<mode, general>(f, pixel, tile.image, column, row);
+}
+
+// ---- memory and launches ---------------------------------------------------------------------------
+
+enum Scratch { slots, boxes, first_face, counts, sums, list };
+
+template <typename T>
+const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, cudaStream_t stream) {
+  const Parameters<T>& p = f.parameters;
+  const int64_t blocks = p.images * tiles_across(p.width) * tiles_across(p.height);
+  if (blocks > most_blocks) return "too many pixels in one batch for one launch";
+  with_modes<T>(p, [&](auto color, auto general) {
+    render_kernel<color.value, general.value, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins);
+  });
+  return last_error();
+}
+
+}  // namespace
+
+template <typename T>
+std::vector<Buffer> scratch_of(const Forward<T>& f) {
+  const Parameters<T>& p = f.parameters;
+  const Bins bins = plan_bins(p);
+  const bool lists = bins.levels.count > 0;
+  std::vector<Buffer> buffers(6);
+  buffers[slots] = {"slots", p.faces * int64_t(sizeof(Slot<T>))};
+  buffers[boxes] = {"boxes", p.faces * int64_t(sizeof(Box))};
+  buffers[first_face] = {"first_face on the device", count_offsets(p) * 8};
+  buffers[counts] = {"counts", lists ? (count_totals(p, bins.levels) + count_cells(bins)) * 8 : 0};
+  buffers[sums] = {"sums", lists ? count_sums(bins) * 8 : 0};
+  buffers[list] = {"list", lists ? count_entries(bins) * 4 : 0};
+  return buffers;
+}
+
+template <typename T>
+const char* launch(const Forward<T>& call, void* const* scratch, void* stream_handle) {
+  const auto stream = static_cast<cudaStream_t>(stream_handle);
+  Forward<T> f = call;
+  Parameters<T>& p = f.parameters;
+  if (p.images == 0) return nullptr;
+  if (p.height > most_side || p.width > most_side) return "a picture has a side of more than 65535 pixels";
+  Bins bins = plan_bins(p);
+  p.first_face = copy_offsets(p, scratch[first_face], stream);
+  bins.meshes = p;
+  // Totals and cells lie together, to be cleared together.
+  const int64_t totals = count_totals(p, bins.levels);
+  bins.levels.totals = static_cast<int64_t*>(scratch[counts]);
+  bins.cells = bins.levels.totals + totals;
+  bins.sums = static_cast<int64_t*>(scratch[sums]);
+  bins.list = static_cast<int32_t*>(scratch[list]);
+  const bool lists = bins.levels.count > 0;
+  const Faces<T> faces = {static_cast<Slot<T>*>(scratch[slots]), static_cast<Box*>(scratch[boxes])};
+  if (lists) cudaMemsetAsync(scratch[counts], 0, std::size_t(totals + count_cells(bins)) * 8, stream);
+  const char* error = setup_faces(f.face_vertices, p, BinNeed{bins.shift}, bins.levels, faces, stream);
+  if (!error && lists) error = sort_into_bins(bins, faces.boxes, stream);
+  return error ? error : queue_render(f, faces, bins, stream);
+}
+
+template std::vector<Buffer> scratch_of(const Forward<float>&);
+template std::vector<Buffer> scratch_of(const Forward<double>&);
+template const char* launch(const Forward<float>&, void* const*, void*);
+template const char* launch(const Forward<double>&, void* const*, void*);
+
+}  // namespace renderer

@@ -1,0 +1,165 @@
+// Depth and colour of a face at a pixel, and the softmax over depth: equations 3 and 4.
+#pragma once
+
+#include "coverage.h"
+
+namespace renderer {
+
+// ---- depth and colour at a pixel -------------------------------------------------------------------
+
+template <typename Real>
+struct Surface {
+  Real clipped[3];  // barycentric coordinates cut to [0, 1] and divided by their sum
+  Real inverse_sum;
+  Real depth;       // view depth, interpolated in 1/z
+};
+
+template <typename Real, typename R>
+HOST_DEVICE Surface<Real> surface_at(const Outline<R>& face, const Coverage<Real>& c) {
+  using T = typename Traits<Real>::Scalar;
+  Surface<Real> s;
+  const Real zero(T(0)), one(T(1));
+  for (int k = 0; k < 3; ++k) s.clipped[k] = minimum(maximum(c.weight[k], zero), one);
+  // The weights sum to one, so one of them is at least a third: the division is safe.
+  s.inverse_sum = one / (s.clipped[0] + s.clipped[1] + s.clipped[2]);
+  Real inverse_depth(T(0));
+  for (int k = 0; k < 3; ++k) {
+    s.clipped[k] *= s.inverse_sum;
+    inverse_depth += s.clipped[k] * Real(face.inverse_depth[k]);
+  }
+  s.depth = minimum(one / inverse_depth, Real(Limits<T>::largest));  // 1 / denormal is infinite
+  return s;
+}
+
+// The texel [0, R * R) of a point of the face, from its clipped weights.
+//
+// The first two weights cut the face into cells (i, j): where w_0 R + w_1 R - i - j <= 1 the point is in
+// the lower half of its cell, texel j R + i, else in the upper one, whose texel is mirrored in the centre
+// of the grid. The test is written in w_2: beyond the edge opposite to corner 2 it is exactly zero, where
+// the sum of the others would leave the choice to rounding. At a corner the cell would be one too far
+// (the released SoftRas reads there) and is the last. Weights that are no numbers, in a lane without a
+// face, give some texel.
+template <typename T>
+HOST_DEVICE int texel_at(T first, T second, T third, int side) {
+  const int i = int(maximum(first, T(0)) * T(side)), j = int(maximum(second, T(0)) * T(side)), last = side - 1;
+  const bool lower = !(third * T(side) < T(last - i - j));
+  return lower ? (j < last ? j : last) * side + (i < last ? i : last) : (last - j) * side + (last - i);
+}
+
+// Colours at the three corners of a face, mixed by the clipped weights; R is the number of one face, or
+// one for each of several faces. `grad` is only used by the backward.
+template <typename Real, typename R>
+struct VertexTexture {
+  R corner[9];
+  Real grad[9];
+
+  HOST_DEVICE void clear() {
+    for (int i = 0; i < 9; ++i) grad[i] = Real(typename Traits<Real>::Scalar(0));
+  }
+  HOST_DEVICE void color(const Surface<Real>& s, Real out[3]) const {
+    for (int k = 0; k < 3; ++k) {
+      out[k] = s.clipped[0] * Real(corner[k]) + s.clipped[1] * Real(corner[3 + k]) + s.clipped[2] * Real(corner[6 + k]);
+    }
+  }
+  // colour_k = sum_j c_j t_jk: dL/dt_jk = c_j g_k and dL/dc_j = sum_k t_jk g_k.
+  HOST_DEVICE void color_vjp(const Surface<Real>& s, const Real grad_color[3], Real grad_clipped[3]) {
+    for (int j = 0; j < 3; ++j) {
+      for (int k = 0; k < 3; ++k) {
+        grad[3 * j + k] += s.clipped[j] * grad_color[k];
+        grad_clipped[j] += grad_color[k] * Real(corner[3 * j + k]);
+      }
+    }
+  }
+};
+
+// Add dL/d(x, y) and dL/dz of the corners for dL/d(clipped weights) and dL/ddepth.
+//
+// With u = clip(w), S = sum u and c = u / S:
+//   1/depth  = sum_j c_j / z_j         d depth/dz_j = c_j (depth / z_j)^2,  d depth/dc_j = -depth^2 / z_j
+//   dL/du_j  = (h_j - sum_i h_i c_i) / S with h = dL/dc, and dL/dw_j is the same where 0 < w_j < 1.
+template <typename Real, typename R>
+HOST_DEVICE void surface_vjp(const Outline<R>& face, const Coverage<Real>& c, const Surface<Real>& s,
+                             typename Traits<Real>::Mask visible, Real grad_clipped[3], Real grad_depth,
+                             OutlineGradient<Real>& g, Real grad_z[3]) {
+  using T = typename Traits<Real>::Scalar;
+  const Real zero(T(0)), one(T(1));
+  const Real grad_scaled = grad_depth * s.depth * s.depth;
+  Real mean(T(0));
+  for (int j = 0; j < 3; ++j) {
+    const Real inverse_depth(face.inverse_depth[j]);
+    grad_clipped[j] += -grad_scaled * inverse_depth;
+    grad_z[j] += grad_scaled * s.clipped[j] * inverse_depth * inverse_depth;
+    mean += grad_clipped[j] * s.clipped[j];
+  }
+  Real weight[3], grad_weight[3];
+  for (int k = 0; k < 3; ++k) {
+    const auto free = (c.weight[k] > zero) & (c.weight[k] < one) & visible;
+    grad_weight[k] = select(free, (grad_clipped[k] - mean) * s.inverse_sum, zero);
+    weight[k] = select(visible, c.weight[k], zero);
+  }
+  weights_vjp(face, weight, grad_weight, g);
+}
+
+// ---- the softmax over depth: equations 3 and 4 -----------------------------------------------------
+
+// The logit of a face is log D + z' / gamma with z' = (far - z) / (far - near), here less 1 / gamma
+// for all faces and the background alike: -(z - near) * depth_scale keeps the digits which
+// far - z would lose. log D = min(x, 0) - log(1 + decay); the last term, between -log 2 and 0, stays
+// outside of the exponent as the factor 1 / (1 + decay), the normalizer.
+template <typename Real, typename T>
+HOST_DEVICE Scaled<Real> softmax_weight(const Coverage<Real>& c, const Surface<Real>& s, const Parameters<T>& p) {
+  const Real zero(T(0));
+  const Real logit = minimum(c.exponent, zero) - (s.depth - Real(p.near)) * Real(p.depth_scale);
+  Scaled<Real> weight = scaled_exponential(logit);
+  weight.fraction *= c.normalizer;
+  return weight;
+}
+
+// Faces outside of [near, far], and backs where only fronts are drawn, have no colour.
+template <typename Real, typename R, typename T>
+HOST_DEVICE typename Traits<Real>::Mask visible_at(const Outline<R>& face, const Coverage<Real>& c,
+                                                   const Surface<Real>& s, const Parameters<T>& p) {
+  auto visible = c.support & (s.depth >= Real(p.near)) & (s.depth <= Real(p.far));
+  if (!p.double_sided) visible = visible & (Real(face.inverse_area) < Real(T(0)));
+  return visible;
+}
+
+// The weights of a pixel so far: sum of weights and of weight * colour, over 2^exponent. The background
+// weighs in from the start but is added in the end.
+template <typename T>
+struct Softmax {
+  T exponent, partition, color[3];
+};
+
+template <typename T>
+HOST_DEVICE Softmax<T> clear_softmax(Scaled<T> background) {
+  return {background.exponent, background.fraction, {T(0), T(0), T(0)}};
+}
+
+template <typename T>
+HOST_DEVICE void accumulate(Softmax<T>& sum, Scaled<T> weight, const T color[3]) {
+  const T exponent = maximum(sum.exponent, weight.exponent);
+  const T shrink = power_of_two(sum.exponent - exponent);
+  const T mine = weight.fraction * power_of_two(weight.exponent - exponent);
+  sum.exponent = exponent;
+  sum.partition = sum.partition * shrink + mine;
+  for (int k = 0; k < 3; ++k) sum.color[k] = sum.color[k] * shrink + mine * color[k];
+}
+
+// The share of a weight in the whole: the weight of a face or of the background after the softmax.
+template <typename Real>
+HOST_DEVICE Real share_of(Scaled<Real> weight, Real exponent, Real inverse_partition) {
+  const Real zero(typename Traits<Real>::Scalar(0));
+  return weight.fraction * inverse_partition * power_of_two(minimum(weight.exponent - exponent, zero));
+}
+
+// ---- the nearest face ------------------------------------------------------------------------------
+
+// Whether the face seen so far at a pixel gives way to another that covers the pixel centre: to a
+// nearer one, and of equals to the first.
+template <typename T>
+HOST_DEVICE bool yields_to(T depth, int32_t face, T other_depth, int32_t other_face) {
+  return (other_depth < depth) | ((other_depth == depth) & (other_face < face));
+}
+
+}  // namespace renderer
