@@ -23,15 +23,18 @@ class SoftRenderer(nn.Module):
         image_size: (height, width) in pixels; an int means square.
         sigma: edge softness, squared NDC units.
         gamma: temperature of the depth softmax, in normalised depth.
-        distance: "euclidean", or another distance the rasterizer offers.
-        alpha: how coverages make alpha, "product" by default.
-        color: how faces blend, "softmax" or "hard".
-        texture: what `face_textures` holds; "vertex" is the colours of the three corners.
+        distance: what makes a face cover a pixel: "euclidean", the distance to its outline;
+            "barycentric", the least barycentric coordinate; or "hard", inside or not.
+        alpha: how coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
+            "hard", whether any is above one half.
+        color: how colours of faces blend: "softmax" over depth, or "hard", the nearest alone.
+        texture: what `face_textures` holds: "vertex", the colours of the three corners, or
+            "surface", R * R texels.
         dist_eps: coverage below which a face does not reach a pixel.
         eps: weight of the background in the softmax, as exp(eps / gamma).
         near: nearest view depth with colour, object units.
         far: farthest view depth with colour, object units.
-        background: colour (3) behind everything, sRGB in [0, 1].
+        background: colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
         double_sided: draw faces which turn their back too.
         anti_aliasing: renders this many times larger and averages; 1 is off.
         lighting: shades the colours in `forward`; None leaves them as they are.
@@ -77,16 +80,20 @@ class SoftRenderer(nn.Module):
         cameras: Cameras,
         sigma: float | None = None,
         gamma: float | None = None,
+        background: Sequence[float] | Tensor | None = None,
     ) -> Tensor:
         """Renders colour and soft alpha.
 
         Args:
             vertices: [B, V, 3] world coordinates, object units.
             faces: [F, 3] int64.
-            face_textures: [B, F, 3, 3] colours of the corners, or [B, F, 3], one per face; sRGB.
+            face_textures: [B, F, 3, 3] colours of the corners, or [B, F, R * R, 3] texels where
+                `texture` is "surface" (R from 1 to 64), or [B, F, 3], one per face; sRGB.
             cameras: B cameras.
             sigma: used instead of the renderer's own, for schedules.
             gamma: likewise.
+            background: likewise; a colour (3), or pictures [B, 3, H, W] of `image_size`, to whose
+                tensors there is a gradient. Anti-aliasing repeats their pixels.
 
         Returns:
             rgba [B, 4, H, W], row 0 on top.
@@ -96,7 +103,7 @@ class SoftRenderer(nn.Module):
         """
         vertices = _at_least_float32(vertices)
         projected = self._project(vertices, faces, cameras)
-        textures = corner_colors(face_textures.to(vertices.dtype))
+        textures = self._spread(face_textures.to(vertices.dtype))
         if self.lighting is not None:
             textures = self.lighting(gather_faces(vertices, faces), textures, cameras.eye())
         rgba = soft_rasterize(
@@ -113,7 +120,7 @@ class SoftRenderer(nn.Module):
             eps=self.eps,
             near=self.near,
             far=self.far,
-            background=self.background,
+            background=self._behind(background, vertices),
             double_sided=self.double_sided,
         )
         return self._average(rgba)
@@ -153,6 +160,31 @@ class SoftRenderer(nn.Module):
     def _raster_size(self) -> tuple[int, int]:
         height, width = self.image_size
         return height * self.anti_aliasing, width * self.anti_aliasing
+
+    def _spread(self, face_textures: Tensor) -> Tensor:
+        """Makes one colour per face, [B, F, 3], that of its corners or of its only texel."""
+        if self.texture == "vertex":
+            return corner_colors(face_textures)
+        return face_textures[:, :, None] if face_textures.dim() == 3 else face_textures
+
+    def _behind(
+        self, background: Sequence[float] | Tensor | None, vertices: Tensor
+    ) -> Sequence[float] | Tensor:
+        """Brings the background of a call to the size, dtype and device of the rasterizer."""
+        if background is None:
+            return self.background
+        if not isinstance(background, Tensor):
+            return background
+        background = background.to(vertices)
+        if background.dim() == 1:
+            return background
+        required = [len(vertices), 3, *self.image_size]
+        if list(background.shape) != required:
+            raise ValueError(
+                f"background must have shape [3] or {required}, got {list(background.shape)}"
+            )
+        times = self.anti_aliasing
+        return background.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
     def _project(self, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tensor:
         return gather_faces(cameras.project(vertices, self.image_size), faces)

@@ -48,6 +48,7 @@ COMMON_FLAGS = (
 
 # The voxeliser equals its reference bit for bit, which fused multiply-adds would undo.
 EXACT_FLAGS = ("-ffp-contract=off",)
+EXACT_CUDA_FLAGS = ("-fmad=false",)
 
 # One compilation of the vector kernels for each instruction set; the best is chosen at run time.
 X86_INSTRUCTION_SETS = {
@@ -136,6 +137,10 @@ def _cuda_units() -> list[_Unit]:
         _Unit("rasterize_cuda_forward.cu"),
         _Unit("rasterize_cuda_backward.cu"),
         _Unit("rasterize_cuda.cpp"),
+        _Unit("voxelize_cuda_kernels.cu", EXACT_CUDA_FLAGS),
+        _Unit("voxelize_cuda.cpp"),
+        _Unit("gather_cuda_kernels.cu"),
+        _Unit("gather_cuda.cpp"),
     ]
 
 

@@ -32,13 +32,18 @@ def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
 
     Raises:
         ValueError: An argument has the wrong shape or dtype.
-        IndexError: On the CPU, a face names a vertex that is not there.
+        IndexError: A face names a vertex that is not there. On CUDA, where looking would wait for
+            the device, such a corner is NaN instead, and no gradient comes from it.
     """
     check_floating("vertices", vertices)
     if vertices.dim() != 3:
         raise ValueError(f"vertices must have shape [B, V, C], got {list(vertices.shape)}")
+    if not isinstance(faces, Tensor):
+        raise ValueError(f"faces must be a torch.Tensor, got {type(faces).__name__}")
     if faces.dim() != 2 or faces.shape[1] != 3 or faces.dtype != torch.int64:
         raise ValueError(f"faces must be [F, 3] torch.int64, got {list(faces.shape)} {faces.dtype}")
+    if faces.device != vertices.device:
+        raise ValueError(f"faces must be on {vertices.device} as vertices, got {faces.device}")
     build.available(vertices.device.type)
     corners: Tensor = _ops.gather_faces(vertices, faces)
     return corners
@@ -55,7 +60,21 @@ def _(vertices: Tensor, faces: Tensor) -> Tensor:
 # The kernel of every device for which no native one is registered.
 @torch.library.impl(_library, "gather_faces", "CompositeExplicitAutograd")
 def _gather_in_torch(vertices: Tensor, faces: Tensor) -> Tensor:
-    return vertices[:, faces]
+    index, known = _known_vertices(faces, vertices.shape[1])
+    return torch.where(known[..., None], vertices[:, index], torch.nan)
+
+
+def _known_vertices(faces: Tensor, num_vertices: int) -> tuple[Tensor, Tensor]:
+    """The vertex of each corner, 0 for one that does not exist, and whether it does.
+
+    Raises:
+        IndexError: One does not exist, and the faces are not on CUDA.
+    """
+    known = (faces >= 0) & (faces < num_vertices)
+    if not faces.is_cuda and not known.all():
+        wrong = faces[~known][0].item()
+        raise IndexError(f"faces must index {num_vertices} vertices, got {wrong}")
+    return faces.where(known, 0), known
 
 
 def _save_gather(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -85,13 +104,15 @@ def _(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
 @torch.library.impl(_library, "scatter_faces", "CompositeExplicitAutograd")
 def _scatter_in_torch(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
     batch, _, _, channels = corners.shape
+    index, known = _known_vertices(faces.reshape(-1), num_vertices)
     rows = corners.reshape(batch, -1, channels).transpose(0, 1).reshape(-1, batch * channels)
     total = rows.new_zeros(num_vertices, batch * channels)
     if rows.is_cuda:
         # index_add on CUDA is atomic; an accumulating index_put sorts the indices and is not.
-        total.index_put_((faces.reshape(-1),), rows, accumulate=True)
+        rows = rows.where(known[:, None], 0)
+        total.index_put_((index,), rows, accumulate=True)
     else:
-        total.index_add_(0, faces.reshape(-1), rows)
+        total.index_add_(0, index, rows)
     return total.reshape(num_vertices, batch, channels).transpose(0, 1).contiguous()
 
 

@@ -62,9 +62,10 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     """Return which faces [..., 3, 3] can be drawn at all, as a bool tensor [...].
 
     A face is left out when a coordinate is not finite, when a corner is not in front of the camera
-    (depth <= 0), when its squares overflow, when an edge is so short that its square is below the
-    smallest normal number, or when its area on the picture is zero to rounding: two epsilons of
-    the square of its longest edge, below which even the sign of the area is noise.
+    (its depth is not a positive normal number), when its squares overflow, when an edge is so short
+    that its square is below the smallest normal number, or when its area on the picture is zero to
+    rounding: two epsilons of the square of its longest edge, below which even the sign of the area
+    is noise.
     """
     corners = face_vertices.detach()
     squares = (corners[..., [1, 2, 0], :2] - corners[..., :2]).square().sum(-1)
@@ -72,7 +73,7 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     area = doubled_area(corners).abs()
     number = torch.finfo(corners.dtype)
     finite = torch.isfinite(corners).flatten(-2).all(-1) & torch.isfinite(longest * longest)
-    in_front = (corners[..., 2] > 0).all(-1)
+    in_front = (corners[..., 2] >= number.tiny).all(-1)
     has_area = (shortest >= number.tiny) & (area > 2 * number.eps * longest)
     return finite & in_front & has_area
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import build
-from renderer_cuda.validation import check_face_vertices
+from renderer_cuda.validation import check_face_vertices, count_images
 
 MODES = ("softras", "solid")
 MAX_RESOLUTION = 1024  # 1 GiB per image as bool; more is a mistake rather than a wish
@@ -32,20 +32,35 @@ _PAIRS_AT_ONCE = 1 << 21  # (face, line) pairs held in memory by the reference
 
 
 _LIBRARY = torch.library.Library("renderer_cuda", "FRAGMENT")
-_LIBRARY.define("voxelize(Tensor face_vertices, int resolution, int mode) -> Tensor")
+# face_vertices is [N, 3, 3]; first_face is [B + 1] on the host, or [0] when the N faces are B equal
+# meshes.
+_LIBRARY.define(
+    "voxelize(Tensor face_vertices, Tensor first_face, int images, int resolution, int mode)"
+    " -> Tensor"
+)
 
 
-def voxelize(face_vertices: Tensor, resolution: int, *, mode: str = "softras") -> Tensor:
+def voxelize(
+    face_vertices: Tensor,
+    resolution: int,
+    *,
+    first_face: Tensor | None = None,
+    mode: str = "softras",
+) -> Tensor:
     """Fills every voxel that is on the surface of the faces or that the outside cannot reach.
 
     The outside is what empty voxels joined by their faces connect to the border of the grid, so a
     closed surface cut open by the border of the grid is not filled. Parts of faces outside
     [0, 1]^3 are clipped. A face with a coordinate that is not finite, or beyond 2^40 voxels, is
-    skipped. Not differentiable. The work is proportional to the faces' bounding boxes.
+    skipped. Not differentiable. The work is proportional to the faces' bounding boxes. On CUDA the
+    call waits for the device, which tells when the outside is found.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64, face corners in [0, 1]^3. F may be 0.
+            Or packed [N, 3, 3], the faces of one image after those of another.
         resolution: number R of voxels along each side, 1 to 1024.
+        first_face: [B + 1] int64 on the device of face_vertices, for packed meshes: image b shows
+            the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
         mode: "softras" marks the voxel of every corner and the four around each hit of a lattice
             line, bit for bit what the Soft Rasterizer evaluation does (the dtype matters);
             "solid" marks each voxel whose closed cube overlaps a face (computed in float64).
@@ -57,36 +72,50 @@ def voxelize(face_vertices: Tensor, resolution: int, *, mode: str = "softras") -
     Raises:
         ValueError: an argument has the wrong rank, shape, dtype or range.
     """
-    _check(face_vertices, resolution, mode)
+    _check(face_vertices, resolution, first_face, mode)
     build.available(face_vertices.device.type)
+    faces, offsets = _pack(face_vertices.detach(), first_face)
+    images = count_images(face_vertices, first_face)
     occupied: Tensor = torch.ops.renderer_cuda.voxelize(
-        face_vertices.detach(), resolution, MODES.index(mode)
+        faces, offsets, images, resolution, MODES.index(mode)
     )
     return occupied
 
 
-def voxelize_reference(face_vertices: Tensor, resolution: int, *, mode: str = "softras") -> Tensor:
+def voxelize_reference(
+    face_vertices: Tensor,
+    resolution: int,
+    *,
+    first_face: Tensor | None = None,
+    mode: str = "softras",
+) -> Tensor:
     """The same as :func:`voxelize` in plain torch: every line against every face."""
-    _check(face_vertices, resolution, mode)
-    surface = _softras_surface if mode == "softras" else _solid_surface
-    return ~_outside(surface(face_vertices.detach(), resolution))
+    _check(face_vertices, resolution, first_face, mode)
+    faces, offsets = _pack(face_vertices.detach(), first_face)
+    images = count_images(face_vertices, first_face)
+    return _voxelize_in_torch(faces, offsets, images, resolution, MODES.index(mode))
 
 
 @torch.library.register_fake("renderer_cuda::voxelize", lib=_LIBRARY)
-def _voxelize_fake(face_vertices: Tensor, resolution: int, mode: int) -> Tensor:
-    shape = (face_vertices.shape[0], resolution, resolution, resolution)
-    return face_vertices.new_empty(shape, dtype=torch.bool)
+def _voxelize_fake(
+    face_vertices: Tensor, first_face: Tensor, images: int, resolution: int, mode: int
+) -> Tensor:
+    return _empty_grid(face_vertices, images, resolution)
 
 
-@torch.compiler.assume_constant_result
 # The kernel of every device for which no native one is registered.
 @torch.library.impl(_LIBRARY, "voxelize", "CompositeExplicitAutograd")
-def _voxelize_without_native(face_vertices: Tensor, resolution: int, mode: int) -> Tensor:
-    return voxelize_reference(face_vertices, resolution, mode=MODES[mode])
+def _voxelize_in_torch(
+    face_vertices: Tensor, first_face: Tensor, images: int, resolution: int, mode: int
+) -> Tensor:
+    grid = _empty_grid(face_vertices, images, resolution)
+    image = _image_of_each(face_vertices, first_face, images)
+    surface = _softras_surface if MODES[mode] == "softras" else _solid_surface
+    return ~_outside(surface(face_vertices, image, grid))
 
 
-def _check(face_vertices: Tensor, resolution: int, mode: str) -> None:
-    check_face_vertices(face_vertices)
+def _check(face_vertices: Tensor, resolution: int, first_face: Tensor | None, mode: str) -> None:
+    check_face_vertices(face_vertices, first_face)
     if isinstance(resolution, bool) or not isinstance(resolution, int):
         raise ValueError(f"resolution must be an int, got {type(resolution).__name__}")
     if not 1 <= resolution <= MAX_RESOLUTION:
@@ -95,19 +124,36 @@ def _check(face_vertices: Tensor, resolution: int, mode: str) -> None:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
 
 
-def _usable_faces(face_vertices: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+def _pack(face_vertices: Tensor, first_face: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Faces [N, 3, 3], and first_face on the host where the op reads it; empty for equal meshes."""
+    if first_face is None:
+        return face_vertices.flatten(0, 1), torch.empty(0, dtype=torch.int64)
+    return face_vertices, first_face.cpu().contiguous()
+
+
+def _image_of_each(faces: Tensor, first_face: Tensor, images: int) -> Tensor:
+    """The image [N] of each of the packed faces [N, 3, 3]."""
+    each = torch.arange(images, device=faces.device)
+    if len(first_face) == 0:
+        return each.repeat_interleave(len(faces) // max(images, 1))
+    return each.repeat_interleave(first_face.diff().to(faces.device))
+
+
+def _empty_grid(like: Tensor, images: int, resolution: int) -> Tensor:
+    return like.new_zeros((images, resolution, resolution, resolution), dtype=torch.bool)
+
+
+def _usable_faces(faces: Tensor, image: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     """Faces [N, 3, 3] in voxel units, without those to be skipped, and the image [N] of each."""
-    batch, faces = face_vertices.shape[:2]
-    scaled = (face_vertices * resolution).flatten(0, 1)
-    image = torch.arange(batch, device=scaled.device).repeat_interleave(faces)
+    scaled = faces * resolution
     usable = (scaled.abs() <= FARTHEST).flatten(1).all(dim=1)  # false for NaN
     return scaled[usable], image[usable]
 
 
-def _softras_surface(face_vertices: Tensor, resolution: int) -> Tensor:
-    """Voxels [B, R, R, R] beside a hit of a lattice line, and those which hold a face corner."""
-    faces, image = _usable_faces(face_vertices, resolution)
-    grid = face_vertices.new_zeros((face_vertices.shape[0],) + (resolution,) * 3, dtype=torch.bool)
+def _softras_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
+    """Marks voxels of grid beside a hit of a lattice line, and those which hold a face corner."""
+    resolution = grid.shape[1]
+    faces, image = _usable_faces(faces, image, resolution)
     _mark(grid, image.repeat_interleave(3), faces.reshape(-1, 3).floor())
     step = max(1, _PAIRS_AT_ONCE // resolution**2)
     for some, where in zip(faces.split(step), image.split(step), strict=True):
@@ -149,14 +195,14 @@ def _mark(grid: Tensor, image: Tensor, voxel: Tensor) -> None:
     grid[image[inside], x, y, z] = True
 
 
-def _solid_surface(face_vertices: Tensor, resolution: int) -> Tensor:
-    """Voxels [B, R, R, R] whose closed cube overlaps a face.
+def _solid_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
+    """Marks voxels of grid [B, R, R, R] whose closed cube overlaps a face.
 
     In float64 whatever the input: cubes that merely touch a face count, so for vertices on a
     dyadic lattice the products must not round.
     """
-    faces, image = _usable_faces(face_vertices.double(), resolution)
-    grid = face_vertices.new_zeros((face_vertices.shape[0],) + (resolution,) * 3, dtype=torch.bool)
+    resolution = grid.shape[1]
+    faces, image = _usable_faces(faces.double(), image, resolution)
     for where, face in zip(image.tolist(), faces, strict=True):
         low = (face.amin(dim=0).ceil() - 1).clamp(0, resolution).long().tolist()
         high = (face.amax(dim=0).floor() + 1).clamp(0, resolution).long().tolist()

@@ -127,29 +127,6 @@ HOST_DEVICE Face<T> setup_face(const T* corners, const Parameters<T>& p) {
   return face;
 }
 
-// Where the faces of an image begin.
-HOST_DEVICE int64_t first_face_of(const Meshes& m, int64_t image) {
-  return m.first_face ? m.first_face[image] : image * m.faces_per_image;
-}
-
-// The number of faces of an image.
-HOST_DEVICE int64_t mesh_faces(const Meshes& m, int64_t image) {
-  return m.first_face ? m.first_face[image + 1] - m.first_face[image] : m.faces_per_image;
-}
-
-// The image a face belongs to.
-HOST_DEVICE int64_t image_of(const Meshes& m, int64_t face) {
-  if (!m.first_face) {  // 32 bits are enough but for the largest batches, and divide three times faster
-    return m.faces <= UINT32_MAX ? uint32_t(face) / uint32_t(m.faces_per_image) : face / m.faces_per_image;
-  }
-  int64_t low = 0, high = m.images;  // first_face[low] <= face < first_face[high]
-  while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    (m.first_face[middle] <= face ? low : high) = middle;
-  }
-  return low;
-}
-
 // The position of a pixel centre in NDC: (2 column + 1 - W) / min(H, W) and likewise up the rows. The
 // numerators are whole and exact.
 template <typename T> HOST_DEVICE T center_x(const Parameters<T>& p, int column) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "meshes.h"
+
 namespace renderer {
 
 // How far a pixel is from a face: equation 1 (euclidean), the least barycentric coordinate in place of
@@ -16,14 +18,6 @@ enum class Alpha : int { product = 0, sum = 1, hard = 2 };
 enum class Color : int { none = 0, softmax = 1, hard = 2 };
 // Where colours lie: three corners, or R * R texels on the face.
 enum class Texture : int { vertex = 0, surface = 1 };
-
-// How the faces of a batch are shared out among its images, in a batch of equal or of different meshes.
-struct Meshes {
-  int64_t images;              // B
-  int64_t faces;               // all of the batch: B F, or the N of a packed batch
-  int64_t faces_per_image;     // F; without meaning in a packed batch
-  const int64_t* first_face;   // [B + 1] of a packed batch, where the kernel reads it; else null
-};
 
 template <typename T>
 struct Parameters : Meshes {

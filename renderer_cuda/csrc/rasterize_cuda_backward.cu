@@ -305,10 +305,15 @@ __device__ void gather(const Backward<T>& b, const Gathering<T>& gathering, cons
   if (task.some && threadIdx.x % lanes == 0) write<mode>(b, gathering, task, numbers, !surface);
 }
 
+// Blocks on a multiprocessor at once that the compiler saves registers for: the most without spilling.
+template <Color mode, bool general, typename T>
+constexpr int least_blocks = sizeof(T) == 8 ? 2 : general || mode != Color::none ? 4 : 8;
+
 // A warp takes a part of a face, or some whole faces: first those of few pixels, all at once, then the
 // others one by one.
 template <Color mode, bool general, typename T>
-__global__ void __launch_bounds__(block_size) gather_kernel(Backward<T> b, Gathering<T> gathering) {
+__global__ void __launch_bounds__(block_size, least_blocks<mode, general, T>)
+    gather_kernel(Backward<T> b, Gathering<T> gathering) {
   __shared__ T memory[general && mode != Color::none ? block_size : 1][3];
   const Parameters<T>& p = b.parameters;
   const Jobs& jobs = gathering.jobs;

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include "cuda_meshes.h"
 #include "face.h"
 #include "modes.h"
 
@@ -123,14 +124,6 @@ struct Faces {
   Slot<T>* slots;  // [faces]
   Box* boxes;      // [faces]
 };
-
-// first_face of a packed batch on the device, copied to `memory` from the host; else null.
-inline int64_t count_offsets(const Meshes& m) { return m.first_face ? m.images + 1 : 0; }
-inline const int64_t* copy_offsets(const Meshes& m, void* memory, cudaStream_t stream) {
-  if (!m.first_face) return nullptr;
-  cudaMemcpyAsync(memory, m.first_face, std::size_t(count_offsets(m)) * 8, cudaMemcpyHostToDevice, stream);
-  return static_cast<const int64_t*>(memory);
-}
 
 // Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before.
 template <typename T, typename Need>

@@ -10,63 +10,18 @@
 
 #include <tuple>
 
+#include "tensors.h"
+
 namespace renderer {
 namespace {
 
 namespace stable = torch::stable;
 
 template <typename T>
-T* data(const stable::Tensor& tensor) {
-  return static_cast<T*>(tensor.data_ptr());
-}
-
-bool is_double(const stable::Tensor& tensor) {
-  return tensor.scalar_type() == torch::headeronly::ScalarType::Double;
-}
-
-// How the faces of a batch are shared out among its images. first_face [B + 1] is in the memory of the
-// host, or empty where all meshes are of one size.
-struct Batch {
-  const stable::Tensor& face_vertices;  // [faces, 3, 3]
-  const stable::Tensor& first_face;
-  int64_t images;
-};
-
-// The tensor side trusts nobody with offsets: a wrong one would read foreign memory.
-void check(const Batch& batch) {
-  const int64_t faces = batch.face_vertices.size(0), offsets = batch.first_face.size(0);
-  STD_TORCH_CHECK(batch.images >= 0, "images must not be negative, got ", batch.images);
-  if (offsets == 0) {
-    STD_TORCH_CHECK(batch.images == 0 ? faces == 0 : faces % batch.images == 0, faces,
-                    " faces cannot be shared out evenly among ", batch.images, " images");
-    return;
-  }
-  const int64_t* first = data<int64_t>(batch.first_face);
-  STD_TORCH_CHECK(offsets == batch.images + 1 && first[0] == 0 && first[batch.images] == faces,
-                  "first_face must hold ", batch.images + 1, " offsets from 0 to ", faces);
-  for (int64_t i = 0; i < batch.images; ++i) {
-    STD_TORCH_CHECK(first[i] <= first[i + 1], "first_face must not decrease, got ", first[i], " before ", first[i + 1]);
-  }
-}
-
-template <typename T>
-Parameters<T> parameters_of(const Settings& settings, const Batch& batch, int64_t height, int64_t width) {
+Parameters<T> parameters_of(const Settings& settings, const Meshes& meshes, int64_t height, int64_t width) {
   Parameters<T> p = make_parameters<T>(settings, int(height), int(width));
-  p.images = batch.images;
-  p.faces = batch.face_vertices.size(0);
-  p.faces_per_image = batch.images > 0 ? p.faces / batch.images : 0;
-  p.first_face = batch.first_face.size(0) == 0 ? nullptr : data<int64_t>(batch.first_face);
+  static_cast<Meshes&>(p) = meshes;
   return p;
-}
-
-template <typename T>
-T* data_or_null(const stable::Tensor& tensor) {
-  return tensor.numel() == 0 ? nullptr : data<T>(tensor);
-}
-
-template <typename Run>
-void in_dtype_of(const stable::Tensor& tensor, const Run& run) {
-  is_double(tensor) ? run(0.0) : run(0.0f);
 }
 
 // ---- silhouettes -----------------------------------------------------------------------------------
@@ -76,8 +31,7 @@ std::tuple<stable::Tensor, stable::Tensor> soft_silhouette(stable::Tensor face_v
                                                            double sigma, double dist_eps, int64_t distance,
                                                            int64_t alpha_mode) {
   const auto vertices = stable::contiguous(face_vertices);
-  const Batch batch = {vertices, first_face, images};
-  check(batch);
+  const Meshes meshes = meshes_of(vertices, first_face, images);
   Settings settings = {sigma, dist_eps};
   settings.distance = Distance(distance);
   settings.alpha = Alpha(alpha_mode);
@@ -87,7 +41,7 @@ std::tuple<stable::Tensor, stable::Tensor> soft_silhouette(stable::Tensor face_v
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Forward<T> f = {};
-    f.parameters = parameters_of<T>(settings, batch, height, width);
+    f.parameters = parameters_of<T>(settings, meshes, height, width);
     f.face_vertices = data<T>(vertices);
     f.image = data<T>(alpha);
     f.transmittance = data_or_null<T>(transmittance);
@@ -102,15 +56,14 @@ stable::Tensor soft_silhouette_backward(stable::Tensor grad_alpha, stable::Tenso
   const auto vertices = stable::contiguous(face_vertices);
   const auto grad_image = stable::contiguous(grad_alpha);
   const auto grad_vertices = stable::empty_like(vertices);
-  const Batch batch = {vertices, first_face, grad_image.size(0)};
-  check(batch);
+  const Meshes meshes = meshes_of(vertices, first_face, grad_image.size(0));
   Settings settings = {sigma, dist_eps};
   settings.distance = Distance(distance);
   settings.alpha = Alpha(alpha_mode);
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};
-    b.parameters = parameters_of<T>(settings, batch, grad_image.size(1), grad_image.size(2));
+    b.parameters = parameters_of<T>(settings, meshes, grad_image.size(1), grad_image.size(2));
     b.face_vertices = data<T>(vertices);
     b.transmittance = data_or_null<T>(transmittance);
     b.grad_image = data<T>(grad_image);
@@ -145,8 +98,7 @@ soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stabl
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto behind = stable::contiguous(background);
-  const Batch batch = {vertices, first_face, images};
-  check(batch);
+  const Meshes meshes = meshes_of(vertices, first_face, images);
   const Settings settings =
       settings_of(sigma, dist_eps, gamma, eps, near, far, distance, alpha, color, texture, double_sided, textures);
   const auto of_size = [&](bool needed) {
@@ -161,7 +113,7 @@ soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stabl
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Forward<T> f = {};
-    f.parameters = parameters_of<T>(settings, batch, height, width);
+    f.parameters = parameters_of<T>(settings, meshes, height, width);
     f.parameters.background_image = behind.dim() == 4;
     f.face_vertices = data<T>(vertices);
     f.face_textures = data<T>(textures);
@@ -187,14 +139,13 @@ std::tuple<stable::Tensor, stable::Tensor> soft_rasterize_backward(
   const auto grad_image = stable::contiguous(grad_rgba);
   const auto grad_vertices = stable::empty_like(vertices);
   const auto grad_textures = stable::empty_like(textures);
-  const Batch batch = {vertices, first_face, rgba.size(0)};
-  check(batch);
+  const Meshes meshes = meshes_of(vertices, first_face, rgba.size(0));
   const Settings settings =
       settings_of(sigma, dist_eps, gamma, eps, near, far, distance, alpha, color, texture, double_sided, textures);
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};
-    b.parameters = parameters_of<T>(settings, batch, rgba.size(2), rgba.size(3));
+    b.parameters = parameters_of<T>(settings, meshes, rgba.size(2), rgba.size(3));
     b.face_vertices = data<T>(vertices);
     b.face_textures = data<T>(textures);
     b.image = data<T>(rgba);

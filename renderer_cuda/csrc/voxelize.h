@@ -3,14 +3,17 @@
 // Everything is in voxel units: a grid of resolution R covers [0, R]^3 and voxel (x, y, z) is the
 // cube between the lattice points (x, y, z) and (x + 1, y + 1, z + 1). A face is Real[3][3], corner
 // by coordinate. A back end passes a `Mark`, called as mark(x, y, z) for each voxel of the surface
-// inside the grid (the same voxel may be marked many times, in any order).
+// inside the grid (the same voxel may be marked many times, in any order), and the `Share` of the
+// work that is the caller's.
 //
-// Results must not depend on the compiler: every product that meets a sum is written `times`, and
-// the host compiles with -ffp-contract=off, so that no multiply-add skips a rounding.
+// Results must not depend on the compiler: whoever includes this file compiles with
+// -ffp-contract=off (nvcc: -fmad=false), so that no multiply-add skips a rounding.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "meshes.h"
 #include "real.h"
 
 #if !defined(__CUDACC__)
@@ -41,13 +44,25 @@ struct Rounding<double> {
   static constexpr double underflow_free = 1.0020841800044864e-292;  // 2^-970 = 2^-1022 / epsilon
 };
 
-#if defined(__CUDA_ARCH__)
-HOST_DEVICE float times(float a, float b) { return __fmul_rn(a, b); }
-HOST_DEVICE double times(double a, double b) { return __dmul_rn(a, b); }
-#else
-HOST_DEVICE float times(float a, float b) { return a * b; }
-HOST_DEVICE double times(double a, double b) { return a * b; }
-#endif
+enum class Mode { softras, solid };
+constexpr int kModes = 2;
+constexpr int kMaxResolution = 1024;
+
+// What to voxelise, and where to.
+template <typename T>
+struct Voxelization {
+  const T* face_vertices;  // [meshes.faces][3][3], in units of the grid's side
+  Meshes meshes;
+  int resolution;
+  Mode mode;
+  bool* occupied;  // out [meshes.images][resolution][resolution][resolution]
+};
+
+// Every step-th piece of a face's work, from piece `first` on.
+struct Share {
+  int first, step;
+};
+constexpr Share kWhole = {0, 1};
 
 // Reads a face [3][3] given in units of the grid's side; false when it has to be skipped.
 template <typename Real, typename Input>
@@ -63,10 +78,34 @@ HOST_DEVICE bool load_face(const Input* corners, int resolution, Real (&face)[3]
   return usable;
 }
 
+// v[k] without an address: v can stay in registers.
+template <typename T>
+HOST_DEVICE T pick(const T (&v)[3], int k) {
+  return k == 0 ? v[0] : k == 1 ? v[1] : v[2];
+}
+
 // The whole numbers first <= i < last.
 struct Range {
   int first, last;
+  HOST_DEVICE int size() const { return last > first ? last - first : 0; }
 };
+
+// Call visit(i, j) for the pairs of whole numbers of two ranges that are in the share.
+template <typename Visit>
+HOST_DEVICE void for_each_pair(Range rows, Range columns, Share share, const Visit& visit) {
+  const int width = columns.size();
+  if (width == 0) return;
+  int i = rows.first, j = columns.first + share.first;
+  for (;; j += share.step) {
+    if (j >= columns.last) {
+      const int beyond = j - columns.first;
+      i += beyond / width;
+      j = columns.first + beyond % width;
+    }
+    if (i >= rows.last) return;
+    visit(i, j);
+  }
+}
 
 // The whole numbers of [low, high] that are in 0..resolution-1.
 template <typename Real>
@@ -104,7 +143,7 @@ struct LinesThroughFace {
       a[k] = face[1][axes[k]] - origin[k];
       b[k] = face[2][axes[k]] - origin[k];
     }
-    det = times(a[1], b[0]) - times(b[1], a[0]);
+    det = a[1] * b[0] - b[1] * a[0];
     rows = columns = {0, resolution};
     if (hits_stay_near()) {
       rows = around(face, axes[0], resolution);
@@ -137,13 +176,13 @@ struct LinesThroughFace {
   // Whether line (i, j) hits, and at which depth.
   HOST_DEVICE bool hit(int i, int j, Real& depth) const {
     const Real x = Real(i) - origin[0], y = Real(j) - origin[1];
-    const Real s_det = times(b[0], y) - times(b[1], x);
-    const Real t_det = times(a[1], x) - times(a[0], y);
+    const Real s_det = b[0] * y - b[1] * x;
+    const Real t_det = a[1] * x - a[0] * y;
     // Spares most divisions: beyond this s > 1 or s < 0, and likewise t.
     if (absolute(s_det) > absolute(det) || absolute(t_det) > absolute(det)) return false;
     const Real s = s_det / det, t = t_det / det;
     if (!(s >= Real(0) && t >= Real(0) && s + t <= Real(1))) return false;
-    depth = (times(s, a[2]) + times(t, b[2])) + origin[2];
+    depth = (s * a[2] + t * b[2]) + origin[2];
     return true;
   }
 };
@@ -164,39 +203,37 @@ HOST_DEVICE void mark_inside(int first, int second, int third, const int (&axes)
 
 // A line hits on the corner shared by four columns of voxels: all four are marked.
 template <typename Real, typename Mark>
-HOST_DEVICE void mark_hits(const Real (&face)[3][3], const int (&axes)[3], int resolution,
+HOST_DEVICE void mark_hits(const Real (&face)[3][3], const int (&axes)[3], int resolution, Share share,
                            const Mark& mark) {
   const LinesThroughFace<Real> lines(face, axes, resolution);
   if (lines.det == Real(0)) return;
-  for (int i = lines.rows.first; i < lines.rows.last; ++i) {
-    for (int j = lines.columns.first; j < lines.columns.last; ++j) {
-      Real depth;
-      if (!lines.hit(i, j, depth)) continue;
-      if (!(depth >= Real(0) && depth < Real(resolution))) continue;
-      const int k = int(depth);
-      mark_inside(i, j, k, axes, resolution, mark);
-      mark_inside(i - 1, j, k, axes, resolution, mark);
-      mark_inside(i, j - 1, k, axes, resolution, mark);
-      mark_inside(i - 1, j - 1, k, axes, resolution, mark);
-    }
-  }
+  for_each_pair(lines.rows, lines.columns, share, [&](int i, int j) {
+    Real depth;
+    if (!lines.hit(i, j, depth)) return;
+    if (!(depth >= Real(0) && depth < Real(resolution))) return;
+    const int k = int(depth);
+    mark_inside(i, j, k, axes, resolution, mark);
+    mark_inside(i - 1, j, k, axes, resolution, mark);
+    mark_inside(i, j - 1, k, axes, resolution, mark);
+    mark_inside(i - 1, j - 1, k, axes, resolution, mark);
+  });
 }
 
 // Marks the voxels that hold a corner of the face and those around each hit of a lattice line.
 template <typename Real, typename Mark>
-HOST_DEVICE void mark_softras(const Real (&face)[3][3], int resolution, const Mark& mark) {
-  const int natural[3] = {0, 1, 2};
+HOST_DEVICE void mark_softras(const Real (&face)[3][3], int resolution, Share share, const Mark& mark) {
   const Real size = Real(resolution);
   for (int corner = 0; corner < 3; ++corner) {
+    if (corner % share.step != share.first) continue;
     const Real x = face[corner][0], y = face[corner][1], z = face[corner][2];
     const bool inside = x >= Real(0) && x < size && y >= Real(0) && y < size && z >= Real(0) && z < size;
     if (inside) mark(int(x), int(y), int(z));
   }
   // The order of the first two axes decides the order of the operations, hence the last bit.
-  const int along_x[3] = {2, 1, 0}, along_y[3] = {0, 2, 1};
-  mark_hits(face, along_x, resolution, mark);
-  mark_hits(face, along_y, resolution, mark);
-  mark_hits(face, natural, resolution, mark);
+  const int along_x[3] = {2, 1, 0}, along_y[3] = {0, 2, 1}, along_z[3] = {0, 1, 2};
+  mark_hits(face, along_x, resolution, share, mark);
+  mark_hits(face, along_y, resolution, share, mark);
+  mark_hits(face, along_z, resolution, share, mark);
 }
 
 // ---- mode solid: separating axis test ----------------------------------------------------------
@@ -219,7 +256,7 @@ struct SeparatingAxis {
   }
 
   HOST_DEVICE double dot(const double (&p)[3]) const {
-    return (times(n[0], p[0]) + times(n[1], p[1])) + times(n[2], p[2]);
+    return (n[0] * p[0] + n[1] * p[1]) + n[2] * p[2];
   }
 
   HOST_DEVICE bool allows(const double (&p)[3]) const {
@@ -247,8 +284,8 @@ struct TriangleAgainstCubes {
     }
     const double(&a)[3] = edge[0];
     const double(&b)[3] = edge[1];
-    axis[0].set(face, times(a[1], b[2]) - times(a[2], b[1]), times(a[2], b[0]) - times(a[0], b[2]),
-                times(a[0], b[1]) - times(a[1], b[0]));
+    axis[0].set(face, a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
+                a[0] * b[1] - a[1] * b[0]);
     for (int k = 0; k < 3; ++k) {
       axis[3 * k + 1].set(face, 0.0, edge[k][2], -edge[k][1]);
       axis[3 * k + 2].set(face, -edge[k][2], 0.0, edge[k][0]);
@@ -270,43 +307,66 @@ struct TriangleAgainstCubes {
     return absolute(n[2]) > absolute(n[of_two]) ? 2 : of_two;
   }
 
-  // The cubes of a column along `depth` which the plane can meet; cube[depth] is read as 0. One cube
-  // is added at either end, far more than the rounding of the division (depth is the steepest axis).
-  HOST_DEVICE Range near_plane(double (&cube)[3], int depth) const {
-    const double slope = axis[0].n[depth];
-    if (slope == 0.0) return range[depth];
-    cube[depth] = 0.0;
-    const double rest = axis[0].dot(cube);
+  // The cubes of the column along `depth` through `foot` (where foot[depth] is 0) which the plane can
+  // meet. One cube is added at either end, far more than the rounding of the division (depth is the
+  // steepest axis).
+  HOST_DEVICE Range near_plane(const double (&foot)[3], int depth) const {
+    const Range all = pick(range, depth);
+    const double slope = pick(axis[0].n, depth);
+    if (slope == 0.0) return all;
+    const double rest = axis[0].dot(foot);
     const double one = (axis[0].low - rest) / slope, other = (axis[0].high - rest) / slope;
-    const Range near = whole_numbers(minimum(one, other) - 1.0, maximum(one, other) + 1.0,
-                                     range[depth].last);
-    return {near.first > range[depth].first ? near.first : range[depth].first, near.last};
+    const Range near = whole_numbers(minimum(one, other) - 1.0, maximum(one, other) + 1.0, all.last);
+    return {near.first > all.first ? near.first : all.first, near.last};
   }
+};
+
+// The lattice point at i, j, k along the axes after `depth`, the one after that, and `depth` itself.
+struct LatticePoint {
+  double at[3];
+  HOST_DEVICE LatticePoint(int i, int j, int k, int depth)
+      : at{double(depth == 0 ? k : depth == 1 ? j : i), double(depth == 1 ? k : depth == 2 ? j : i),
+           double(depth == 2 ? k : depth == 0 ? j : i)} {}
 };
 
 // Marks the voxels whose closed cube overlaps the face.
 template <typename Mark>
-HOST_DEVICE void mark_solid(const double (&face)[3][3], int resolution, const Mark& mark) {
+HOST_DEVICE void mark_solid(const double (&face)[3][3], int resolution, Share share, const Mark& mark) {
   const TriangleAgainstCubes triangle(face, resolution);
-  const int depth = triangle.steepest(), first = (depth + 1) % 3, second = (depth + 2) % 3;
-  double cube[3];
-  for (int i = triangle.range[first].first; i < triangle.range[first].last; ++i) {
-    for (int j = triangle.range[second].first; j < triangle.range[second].last; ++j) {
-      cube[first] = i;
-      cube[second] = j;
-      const Range column = triangle.near_plane(cube, depth);
-      for (int k = column.first; k < column.last; ++k) {
-        cube[depth] = k;
-        if (triangle.meets(cube)) mark(int(cube[0]), int(cube[1]), int(cube[2]));
-      }
+  const int depth = triangle.steepest();
+  const Range rows = pick(triangle.range, (depth + 1) % 3), columns = pick(triangle.range, (depth + 2) % 3);
+  for_each_pair(rows, columns, share, [&](int i, int j) {
+    const Range column = triangle.near_plane(LatticePoint(i, j, 0, depth).at, depth);
+    for (int k = column.first; k < column.last; ++k) {
+      const LatticePoint cube(i, j, k, depth);
+      if (triangle.meets(cube.at)) mark(int(cube.at[0]), int(cube.at[1]), int(cube.at[2]));
     }
+  });
+}
+
+// ---- either mode -------------------------------------------------------------------------------
+
+// What a mode computes with when it is given faces of T.
+template <Mode mode, typename T>
+using RealOf = std::conditional_t<mode == Mode::softras, T, double>;
+
+// Marks the surface voxels of the face at `corners`, if it can be used.
+template <Mode mode, typename T, typename Mark>
+HOST_DEVICE void mark_face(const T* corners, int resolution, Share share, const Mark& mark) {
+  RealOf<mode, T> face[3][3];
+  if (!load_face(corners, resolution, face)) return;
+  if constexpr (mode == Mode::softras) {
+    mark_softras(face, resolution, share, mark);
+  } else {
+    mark_solid(face, resolution, share, mark);
   }
 }
 
 // ---- the outside -------------------------------------------------------------------------------
 
 // A grid of bits: a row of voxels along z is `words` words of 64, voxel z at bit z % 64 of word
-// z / 64, and rows are ordered [x][y]. Bits past the row's end are zero.
+// z / 64. Words are ordered [word of the row][x][y]: words that meet lie side by side for threads
+// that walk along y. Bits past the row's end are zero.
 struct BitGrid {
   int resolution, words;
 
@@ -314,7 +374,7 @@ struct BitGrid {
 
   HOST_DEVICE int64_t size() const { return int64_t(resolution) * resolution * words; }
   HOST_DEVICE int64_t word(int x, int y, int z) const {
-    return (int64_t(x) * resolution + y) * words + z / 64;
+    return (int64_t(z / 64) * resolution + x) * resolution + y;
   }
   static HOST_DEVICE uint64_t bit(int z) { return uint64_t(1) << (z % 64); }
 

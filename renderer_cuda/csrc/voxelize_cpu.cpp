@@ -1,37 +1,40 @@
-// CPU back end of renderer_cuda::voxelize: one thread takes one image at a time.
+// CPU back end of renderer_cuda::voxelize: threads take whole images, or share one where there are few.
 
-#include <vector>
-
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <vector>
+
 #include "voxelize.h"
 
+namespace renderer {
 namespace {
-
-using renderer::BitGrid;
-using torch::stable::Tensor;
-
-constexpr int64_t kSoftras = 0, kSolid = 1;
-constexpr int64_t kMaxResolution = 1024;
 
 using Words = std::vector<uint64_t>;
 
-// The surface voxels of one image, from its faces [F][3][3].
-template <typename Scalar>
-void fill_surface(const Scalar* faces, int64_t count, int64_t mode, const BitGrid& grid, Words& surface) {
-  const int resolution = grid.resolution;
-  const auto mark = [&](int x, int y, int z) { surface[grid.word(x, y, z)] |= BitGrid::bit(z); };
-  for (int64_t f = 0; f < count; ++f, faces += 9) {
-    if (mode == kSoftras) {
-      Scalar face[3][3];
-      if (renderer::load_face(faces, resolution, face)) renderer::mark_softras(face, resolution, mark);
-    } else {
-      double face[3][3];
-      if (renderer::load_face(faces, resolution, face)) renderer::mark_solid(face, resolution, mark);
-    }
+constexpr int64_t faces_per_task = 256, planes_per_task = 8;
+
+// Call work(begin, end) for parts of [begin, end): in this thread, or in all of torch's, each part of
+// at least `least` numbers.
+template <typename Work>
+void split(bool parallel, int64_t begin, int64_t end, int64_t least, const Work& work) {
+  if (parallel) {
+    torch::stable::parallel_for(begin, end, least, work);
+  } else {
+    work(begin, end);
   }
+}
+
+// Marks the surface voxels of faces [begin, end). Threads may mark the same words at once.
+template <Mode mode, typename T>
+void mark_faces(const Voxelization<T>& v, int64_t begin, int64_t end, const BitGrid& grid, Words& surface) {
+  const auto mark = [&](int x, int y, int z) {
+    uint64_t* word = &surface[size_t(grid.word(x, y, z))];
+    const uint64_t bit = BitGrid::bit(z);
+    // Most voxels are marked many times, and looking is much cheaper than locking.
+    if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit)) __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+  };
+  for (int64_t f = begin; f < end; ++f) mark_face<mode>(v.face_vertices + 9 * f, v.resolution, kWhole, mark);
 }
 
 // Floods the empty voxels from the border, a word of 64 at a time: a word waits on the stack while
@@ -40,9 +43,9 @@ class Flood {
  public:
   Flood(const BitGrid& grid, const Words& surface) : grid_(grid), empty_(surface), outside_(surface.size()) {
     int64_t word = 0;
-    for (int x = 0; x < grid.resolution; ++x) {
-      for (int y = 0; y < grid.resolution; ++y) {
-        for (int w = 0; w < grid.words; ++w, ++word) {
+    for (int w = 0; w < grid.words; ++w) {
+      for (int x = 0; x < grid.resolution; ++x) {
+        for (int y = 0; y < grid.resolution; ++y, ++word) {
           empty_[word] = ~surface[word] & grid.voxels(w);
           add(word, grid.border(x, y, w));
         }
@@ -55,7 +58,7 @@ class Flood {
     while (!waiting_.empty()) {
       const int64_t word = waiting_.back();
       waiting_.pop_back();
-      outside_[word] = renderer::flood_word(outside_[word], empty_[word]);
+      outside_[word] = flood_word(outside_[word], empty_[word]);
       spread(word);
     }
     return outside_;
@@ -71,16 +74,14 @@ class Flood {
 
   void spread(int64_t word) {
     const uint64_t bits = outside_[word];
-    const int64_t row = word / grid_.words, w = word % grid_.words;
-    const int64_t x = row / grid_.resolution, y = row % grid_.resolution;
-    const int64_t last = grid_.resolution - 1;
-    const int64_t next_y = grid_.words, next_x = next_y * grid_.resolution;
+    const int64_t next_x = grid_.resolution, next_w = next_x * next_x, last = grid_.resolution - 1;
+    const int64_t w = word / next_w, x = word / next_x % next_x, y = word % next_x;
     if (x > 0) add(word - next_x, bits);
     if (x < last) add(word + next_x, bits);
-    if (y > 0) add(word - next_y, bits);
-    if (y < last) add(word + next_y, bits);
-    if (w > 0) add(word - 1, bits << 63);
-    if (w + 1 < grid_.words) add(word + 1, bits >> 63);
+    if (y > 0) add(word - 1, bits);
+    if (y < last) add(word + 1, bits);
+    if (w > 0) add(word - next_w, bits << 63);
+    if (w + 1 < grid_.words) add(word + next_w, bits >> 63);
   }
 
   BitGrid grid_;
@@ -88,49 +89,55 @@ class Flood {
   std::vector<int64_t> waiting_;
 };
 
-// occupied [R][R][R] is what the outside does not reach.
-void write_occupied(const BitGrid& grid, const Words& outside, bool* occupied) {
-  for (int64_t row = 0; row < int64_t(grid.resolution) * grid.resolution; ++row) {
-    const uint64_t* words = outside.data() + row * grid.words;
-    for (int z = 0; z < grid.resolution; ++z) *occupied++ = !((words[z / 64] >> (z % 64)) & 1);
+// Planes [begin, end) of occupied [R][R][R]: what the outside does not reach.
+void write_occupied(const BitGrid& grid, const Words& outside, int64_t begin, int64_t end, bool* occupied) {
+  const int resolution = grid.resolution;
+  occupied += begin * resolution * resolution;
+  for (int x = int(begin); x < int(end); ++x) {
+    for (int y = 0; y < resolution; ++y, occupied += resolution) {
+      for (int first = 0; first < resolution; first += 64) {
+        const uint64_t bits = ~outside[size_t(grid.word(x, y, first))];
+        const int count = resolution - first < 64 ? resolution - first : 64;
+        for (int z = 0; z < count; ++z) occupied[first + z] = bits >> z & 1;
+      }
+    }
   }
 }
 
-template <typename Scalar>
-void voxelize_images(const Tensor& face_vertices, int resolution, int64_t mode, Tensor& occupied) {
-  const int64_t faces = face_vertices.size(1), voxels = int64_t(resolution) * resolution * resolution;
-  const Scalar* input = face_vertices.const_data_ptr<Scalar>();
-  bool* output = occupied.mutable_data_ptr<bool>();
-  const BitGrid grid(resolution);
-  torch::stable::parallel_for(0, face_vertices.size(0), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t image = begin; image < end; ++image) {
-      Words surface(grid.size());
-      fill_surface(input + image * faces * 9, faces, mode, grid, surface);
-      write_occupied(grid, Flood(grid, surface).run(), output + image * voxels);
-    }
+template <Mode mode, typename T>
+void voxelize_image(const Voxelization<T>& v, int64_t image, bool parallel) {
+  const BitGrid grid(v.resolution);
+  Words surface(size_t(grid.size()));
+  const int64_t first = first_face_of(v.meshes, image), end_face = first + mesh_faces(v.meshes, image);
+  split(parallel, first, end_face, faces_per_task, [&](int64_t begin, int64_t end) {
+    mark_faces<mode>(v, begin, end, grid, surface);
+  });
+  Flood flood(grid, surface);
+  const Words& outside = flood.run();
+  const int64_t voxels = int64_t(v.resolution) * v.resolution * v.resolution;
+  split(parallel, 0, v.resolution, planes_per_task, [&](int64_t begin, int64_t end) {
+    write_occupied(grid, outside, begin, end, v.occupied + image * voxels);
   });
 }
 
-Tensor voxelize(const Tensor& face_vertices, int64_t resolution, int64_t mode) {
-  STD_TORCH_CHECK(face_vertices.dim() == 4 && face_vertices.size(2) == 3 && face_vertices.size(3) == 3,
-                  "face_vertices must have shape [B, F, 3, 3]");
-  STD_TORCH_CHECK(resolution >= 1 && resolution <= kMaxResolution, "resolution must be in 1..",
-                  kMaxResolution, ", got ", resolution);
-  STD_TORCH_CHECK(mode == kSoftras || mode == kSolid, "mode must be 0 or 1, got ", mode);
-  const auto dtype = face_vertices.scalar_type();
-  const bool is_float = dtype == torch::headeronly::ScalarType::Float;
-  STD_TORCH_CHECK(is_float || dtype == torch::headeronly::ScalarType::Double,
-                  "face_vertices must be float32 or float64");
-  const Tensor input = torch::stable::contiguous(face_vertices);
-  Tensor occupied = torch::stable::new_empty(input, {input.size(0), resolution, resolution, resolution},
-                                             torch::headeronly::ScalarType::Bool);
-  const auto run = is_float ? voxelize_images<float> : voxelize_images<double>;
-  run(input, static_cast<int>(resolution), mode, occupied);
-  return occupied;
+template <Mode mode, typename T>
+void voxelize_images(const Voxelization<T>& v) {
+  const bool whole_images = v.meshes.images >= int64_t(torch::stable::get_num_threads());
+  split(whole_images, 0, v.meshes.images, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t image = begin; image < end; ++image) voxelize_image<mode>(v, image, !whole_images);
+  });
 }
+
+struct CpuBackEnd {
+  template <typename T>
+  static void voxelize(const Voxelization<T>& v, const torch::stable::Tensor&) {
+    v.mode == Mode::softras ? voxelize_images<Mode::softras>(v) : voxelize_images<Mode::solid>(v);
+  }
+};
 
 }  // namespace
+}  // namespace renderer
 
-STABLE_TORCH_LIBRARY_IMPL(renderer_cuda, CPU, library) {
-  library.impl("voxelize", TORCH_BOX(&voxelize));
-}
+#define RENDERER_BACK_END CpuBackEnd
+#define RENDERER_DISPATCH_KEY CPU
+#include "voxelize_ops.h"

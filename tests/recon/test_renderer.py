@@ -86,6 +86,96 @@ def test_anti_aliasing_averages_a_larger_image() -> None:
     torch.testing.assert_close(smooth.silhouette(*arguments[:2], cameras), expected[:, 3])
 
 
+@pytest.mark.parametrize("mode", [{"color": "hard"}, {"distance": "hard"}, {"alpha": "sum"}])
+def test_anti_aliasing_averages_in_every_mode(mode: dict[str, Any]) -> None:
+    arguments = (make_vertices(), FACES, make_colors(), shapenet_cameras([0, 7]))
+    large = SoftRenderer((16, 24), **mode)(*arguments)
+    smooth = SoftRenderer((8, 12), anti_aliasing=2, **mode)(*arguments)
+    torch.testing.assert_close(smooth, large.reshape(2, 4, 8, 2, 12, 2).mean((3, 5)))
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "barycentric", "hard"])
+@pytest.mark.parametrize("alpha", ["product", "sum", "hard"])
+@pytest.mark.parametrize("color", ["softmax", "hard"])
+def test_modes_are_those_of_the_rasterizer(distance: str, alpha: str, color: str) -> None:
+    cameras = shapenet_cameras([0, 5])
+    modes: dict[str, Any] = {"distance": distance, "alpha": alpha, "sigma": 1e-3}
+    renderer = SoftRenderer(12, color=color, **modes)
+    corners = gather_faces(cameras.project(make_vertices(), (12, 12)), FACES)
+    rgba = renderer(make_vertices(), FACES, make_colors(), cameras)
+    expected = soft_rasterize(corners, make_colors(), 12, color=color, **modes)
+    assert torch.equal(rgba, expected)
+    assert torch.equal(renderer.silhouette(make_vertices(), FACES, cameras), expected[:, 3])
+
+
+def test_texels_are_lit_face_by_face() -> None:
+    cameras, lighting = shapenet_cameras([0, 5]), Lighting(direction=(0, 1, -1))
+    generator = torch.Generator().manual_seed(0)
+    texels = torch.rand(2, len(FACES), 9, 3, generator=generator)
+    renderer = SoftRenderer(12, texture="surface", sigma=1e-3, lighting=lighting)
+    corners = gather_faces(cameras.project(make_vertices(), (12, 12)), FACES)
+    light = lighting(gather_faces(make_vertices(), FACES), torch.ones(2, len(FACES), 3))[:, :, :1]
+    assert light.std() > 0.1
+    expected = soft_rasterize(corners, texels * light, 12, texture="surface", sigma=1e-3)
+    rgba = renderer(make_vertices(), FACES, texels, cameras)
+    torch.testing.assert_close(rgba, expected)
+
+
+def test_one_color_per_face_is_that_of_its_only_texel() -> None:
+    cameras, colors = shapenet_cameras([0, 5]), make_colors()[:, :, 0]
+    arguments = (make_vertices(), FACES, colors, cameras)
+    for lighting in (None, Lighting()):
+        surface = SoftRenderer(12, texture="surface", lighting=lighting)(*arguments)
+        torch.testing.assert_close(surface, SoftRenderer(12, lighting=lighting)(*arguments))
+
+
+@pytest.mark.parametrize(("texture", "texels"), [("vertex", 4), ("surface", 3), ("surface", 65**2)])
+@pytest.mark.parametrize("lighting", [None, Lighting()], ids=["unlit", "lit"])
+def test_wrong_numbers_of_texels_are_refused(texture: str, texels: int, lighting: Any) -> None:
+    renderer = SoftRenderer(4, texture=texture, lighting=lighting)
+    textures = torch.zeros(1, len(FACES), texels, 3)
+    with pytest.raises(ValueError, match="face_textures must have"):
+        renderer(make_vertices(1), FACES, textures, front())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_picture_lies_behind_the_mesh(times: int) -> None:
+    cameras, size = shapenet_cameras([0, 7]), (8, 12)
+    picture = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    renderer = SoftRenderer(size, anti_aliasing=times, color="hard", distance="hard")
+    arguments = (make_vertices(), FACES, make_colors(), cameras)
+    rgba = renderer(*arguments, background=picture)
+    free = renderer.silhouette(*arguments[:2], cameras)[:, None] == 0
+    assert 0.1 < free.double().mean() < 0.9
+    torch.testing.assert_close(rgba[:, :3] * free, picture * free)
+    # The picture's weight in a pixel is the part of the pixel that is free.
+    (gradient,) = torch.autograd.grad(rgba[:, :3].sum(), picture)
+    torch.testing.assert_close(gradient, (1 - rgba[:, 3:]).expand(-1, 3, -1, -1))
+    black = renderer(*arguments)[:, :3]
+    torch.testing.assert_close(rgba[:, :3], black + gradient * picture)
+
+
+def test_a_color_of_the_call_replaces_that_of_the_renderer() -> None:
+    arguments = (make_vertices(), FACES, make_colors(), shapenet_cameras([0, 7]))
+    expected = SoftRenderer(8, background=(0.2, 0.5, 0.9))(*arguments)
+    renderer = SoftRenderer(8, background=(1.0, 0.0, 0.0))
+    for color in ((0.2, 0.5, 0.9), torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)):
+        torch.testing.assert_close(renderer(*arguments, background=color), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 16, 16), (1, 3, 8, 8), (3, 8, 8), (2, 4, 8, 8)])
+def test_backgrounds_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
+    renderer = SoftRenderer(8, anti_aliasing=2)
+    with pytest.raises(ValueError, match=r"background must have shape \[3\] or \[2, 3, 8, 8\]"):
+        renderer(
+            make_vertices(),
+            FACES,
+            make_colors(),
+            shapenet_cameras([0, 7]),
+            background=torch.zeros(shape),
+        )
+
+
 def test_one_color_per_face_is_the_color_of_its_corners() -> None:
     renderer, flat = SoftRenderer(12), make_colors()[:, :, 0]
     cameras = shapenet_cameras([0, 7])

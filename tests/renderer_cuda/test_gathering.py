@@ -85,11 +85,76 @@ def test_bad_input_is_named() -> None:
         gather_faces(torch.zeros(1, 4, 3), FACES[0])
     with pytest.raises(ValueError, match=r"faces must be .* torch.int32"):
         gather_faces(torch.zeros(1, 4, 3), FACES.int())
+    with pytest.raises(ValueError, match=r"faces must be a torch.Tensor, got list"):
+        gather_faces(torch.zeros(1, 4, 3), FACES.tolist())
+    with pytest.raises(ValueError, match=r"faces must be on cpu as vertices, got meta"):
+        gather_faces(torch.zeros(1, 4, 3), FACES.to("meta"))
 
 
-@pytest.mark.parametrize("index", [-1, 4])
-def test_an_index_out_of_range_is_refused(index: int) -> None:
+def _with_index(index: int) -> Tensor:
     faces = FACES.clone()
     faces[2, 1] = index
-    with pytest.raises((IndexError, RuntimeError), match="4"):
-        gather_faces(torch.zeros(1, 4, 3), faces)
+    return faces
+
+
+@pytest.mark.parametrize("index", [-1, 4, 1 << 62, -(1 << 63)])
+def test_an_index_out_of_range_is_refused(index: int) -> None:
+    vertices, corners, faces = random(1, 4, 3), random(1, 4, 3, 3), _with_index(index)
+    for call in (
+        lambda: gather_faces(vertices, faces),
+        lambda: _gather_in_torch(vertices, faces),
+        lambda: torch.ops.renderer_cuda.scatter_faces(corners, faces, 4),
+        lambda: _scatter_in_torch(corners, faces, 4),
+    ):
+        with pytest.raises(IndexError, match=f"faces must index 4 vertices, got {index}"):
+            call()
+
+
+# Wrappers validate; whoever calls the ops themselves still gets an error rather than a crash.
+def test_ops_refuse_bad_input() -> None:
+    if not build.available("cpu"):
+        pytest.skip("no CPU kernels")
+    vertices, corners = random(1, 4, 3), random(1, 4, 3, 3)
+    ops = torch.ops.renderer_cuda
+    for faces in (FACES[0], FACES[:, :2], FACES.int()):
+        with pytest.raises(RuntimeError, match="faces must have shape"):
+            ops.gather_faces(vertices, faces)
+        with pytest.raises(RuntimeError, match="faces must have shape"):
+            ops.scatter_faces(corners, faces, 4)
+    with pytest.raises(RuntimeError, match="vertices must have shape"):
+        ops.gather_faces(vertices[0], FACES)
+    with pytest.raises(RuntimeError, match="float32 or float64"):
+        ops.gather_faces(vertices.half(), FACES)
+    with pytest.raises(RuntimeError, match="corners must have shape"):
+        ops.scatter_faces(corners, FACES[:3], 4)
+
+
+# ---- CUDA ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_cuda_equals_cpu(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.randint(50, (4000, 3), generator=generator)
+    vertices, corners = random(3, 50, 5).to(dtype), random(3, 4000, 3, 5).to(dtype)
+    gathered = gather_faces(vertices.cuda(), faces.cuda())
+    assert torch.equal(gathered.cpu(), gather_faces(vertices, faces))
+    sums = [
+        torch.ops.renderer_cuda.scatter_faces(corners.cuda(), faces.cuda(), 50) for _ in range(3)
+    ]
+    assert torch.equal(sums[0], sums[1])
+    assert torch.equal(sums[0], sums[2])
+    expected = torch.ops.renderer_cuda.scatter_faces(corners, faces, 50)
+    torch.testing.assert_close(sums[0].cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("index", [-1, 4, 1 << 62])
+def test_nothing_out_of_range_is_read_on_cuda(index: int) -> None:
+    vertices, faces = random(2, 4, 3).cuda().requires_grad_(), _with_index(index).cuda()
+    gathered = gather_faces(vertices, faces)
+    assert gathered[:, 2, 1].isnan().all()
+    assert gathered.isnan().sum() == 6
+    (grad,) = torch.autograd.grad(gathered.nan_to_num().sum(), vertices)
+    assert torch.equal(grad.sum(dim=(1, 2)).cpu(), torch.tensor([33.0, 33.0]).double())

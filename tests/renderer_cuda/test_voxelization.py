@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
 from renderer_cuda import build, voxelize, voxelize_reference
@@ -143,14 +144,16 @@ def test_native_equals_reference(
     assert torch.equal(voxelize(face_vertices, resolution, mode=mode), expected)
 
 
-# At these sizes rows of voxels are one full word of bits, a little less and a little more.
+# Rows of voxels are a part of a word of bits, one full word, a little more, or two words.
 @pytest.mark.usefixtures("native")
-@pytest.mark.parametrize("resolution", [63, 64, 65, 130])
-def test_native_equals_reference_across_words(resolution: int) -> None:
-    face_vertices = torch.cat([uv_sphere(0.3, 6), uv_sphere(0.45, 6)], dim=1)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("resolution", [1, 2, 31, 33, 63, 64, 65, 128, 130])
+def test_native_equals_reference_across_words(resolution: int, mode: str) -> None:
+    rings = 6 if mode == "softras" else 3  # the reference takes its time for faces in mode solid
+    face_vertices = torch.cat([uv_sphere(0.3, rings), uv_sphere(0.45, rings)], dim=1)
     face_vertices = face_vertices[:, torch.arange(face_vertices.shape[1]) % 72 != 3]  # holes
-    expected = voxelize_reference(face_vertices, resolution)
-    assert torch.equal(voxelize(face_vertices, resolution), expected)
+    expected = voxelize_reference(face_vertices, resolution, mode=mode)
+    assert torch.equal(voxelize(face_vertices, resolution, mode=mode), expected)
 
 
 def _clip(polygon: list[list[Fraction]], axis: int, bound: int, sign: int) -> list[list[Fraction]]:
@@ -242,8 +245,9 @@ def _sheet(y: tuple[float, float], z: float) -> Tensor:
 
 @pytest.mark.parametrize("function", VOXELIZERS)
 @pytest.mark.parametrize("blocked", [None, 0, 4])
+@pytest.mark.parametrize("upside_down", [False, True])
 def test_outside_finds_its_way_through_a_maze(
-    function: Callable[..., Tensor], blocked: int | None
+    function: Callable[..., Tensor], upside_down: bool, blocked: int | None
 ) -> None:
     """A box open below, with seven sheets inside that leave a gap at alternating ends."""
     resolution = 70
@@ -253,10 +257,98 @@ def test_outside_finds_its_way_through_a_maze(
     walls += [_sheet(ends[k % 2], z) for k, z in enumerate(heights)]
     if blocked is not None:
         walls.append(_sheet((0.02, 0.98), heights[blocked]))
-    middle = function(torch.cat(walls, dim=1), resolution)[0, resolution // 2, resolution // 2]
+    faces = torch.cat(walls, dim=1)
+    if upside_down:
+        faces[..., 2] = 1 - faces[..., 2]
+    middle = function(faces, resolution)[0, resolution // 2, resolution // 2]
+    middle = middle.flip(0) if upside_down else middle
     corridors = [bool(middle[int((z + 0.06) * resolution)]) for z in [0.02, *heights]]
     reached = 8 if blocked is None else blocked + 1
     assert corridors == [False] * reached + [True] * (8 - reached)
+
+
+# ---- the outside ---------------------------------------------------------------------------------
+
+
+def _specks(walls: Tensor) -> Tensor:
+    """Faces [1, N, 3, 3] whose surface is exactly the voxels of walls [R, R, R]: points inside."""
+    centers = (walls.nonzero().double() + 0.5) / walls.shape[0]
+    return centers[None, :, None, :].expand(1, -1, 3, 3)
+
+
+def _fill(walls: Tensor) -> Tensor:
+    """Everything that empty voxels do not join to the border, by the labels of scipy."""
+    labels, _ = ndimage.label(np.pad(~walls.numpy(), 1, constant_values=True))
+    return torch.from_numpy(labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+
+
+def _spiral(resolution: int) -> Tensor:
+    """Walls [R, R, R] around a corridor that winds inwards, closed above and below."""
+    walls = torch.zeros(resolution, resolution, dtype=torch.bool)
+    x, y, dx, dy = 1, 0, 0, 1
+    reach = [resolution - 1, resolution - 3]
+    while reach[0] > 1:
+        for _ in range(reach[0]):
+            walls[x, y] = True
+            x, y = x + dx, y + dy
+        walls[x, y] = True
+        dx, dy = dy, -dx
+        reach = [reach[1], reach[0] - 2]
+    prism = walls[:, :, None].repeat(1, 1, resolution)
+    prism[:, :, [0, -1]] = True
+    return prism
+
+
+def _tube(stations: list[tuple[int, int, int]], resolution: int) -> tuple[Tensor, Tensor]:
+    """Walls [R, R, R] around a straight-lined way from station to station, and the way [N, 3]."""
+    way = [torch.tensor(stations[0])]
+    for station in torch.tensor(stations[1:]):
+        while not torch.equal(way[-1], station):
+            way.append(way[-1] + (station - way[-1]).sign())
+    inside = torch.zeros(3 * (resolution,), dtype=torch.bool)
+    inside[tuple(torch.stack(way).T)] = True
+    walls = ndimage.binary_dilation(inside.numpy(), np.ones((3, 3, 3))) & ~inside.numpy()
+    return torch.from_numpy(walls), torch.stack(way)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("share", [0.5, 0.66, 0.69, 0.8])
+@pytest.mark.parametrize("resolution", [1, 2, 3, 17, 33])
+def test_outside_of_random_walls(resolution: int, share: float, mode: str) -> None:
+    """Near 0.69 the empty voxels just hang together: their ways are as winding as they get."""
+    generator = torch.Generator().manual_seed(resolution)
+    walls = torch.rand(3 * (resolution,), generator=generator) < share
+    assert torch.equal(voxelize(_specks(walls), resolution, mode=mode)[0], _fill(walls))
+
+
+@pytest.mark.parametrize("resolution", [24, 65])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_outside_winds_into_a_spiral(resolution: int, axis: int) -> None:
+    walls = _spiral(resolution)
+    assert 0.2 < (~walls).float().mean() < 0.6
+    closed = walls.clone()
+    closed[0, :] = True
+    closed[:, 0] = True
+    for some in (walls, closed):
+        turned = some.transpose(axis, 2).contiguous()
+        assert torch.equal(voxelize(_specks(turned), resolution)[0], _fill(turned))
+    assert not torch.equal(_fill(walls), _fill(closed))
+
+
+# In a grid of 5 x 5 x 2 tiles of the CUDA kernel: news comes late, and from one direction only.
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_outside_follows_a_tube(axis: int, reverse: bool) -> None:
+    stations = [(0, 5, 67), (60, 5, 67), (60, 60, 67), (5, 60, 67), (5, 35, 67), (35, 35, 67)]
+    walls, way = _tube([*stations, (35, 35, 2)], 70)
+    blocked = walls.clone()
+    blocked[tuple(way[len(way) // 2])] = True
+    for some, share_of_way in ((walls, 0.0), (blocked, 0.5)):
+        filled = _fill(some)
+        assert filled[tuple(way.T)].float().mean() == pytest.approx(share_of_way, abs=0.01)
+        turned = [grid.flip(2) if reverse else grid for grid in (some, filled)]
+        turned = [grid.transpose(axis, 2).contiguous() for grid in turned]
+        assert torch.equal(voxelize(_specks(turned[0]), 70)[0], turned[1])
 
 
 # ---- properties ----------------------------------------------------------------------------------
@@ -288,6 +380,46 @@ def test_images_of_a_batch_are_independent(mode: str, dtype: torch.dtype) -> Non
     faces = _random_faces(dtype)
     alone = torch.cat([voxelize(one[None], 12, mode=mode) for one in faces])
     assert torch.equal(voxelize(faces, 12, mode=mode), alone)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("function", VOXELIZERS)
+@pytest.mark.parametrize("counts", [(30,), (7, 1, 22), (0, 0, 30), (9, 0, 21, 0), (0,), ()])
+def test_packed_meshes_equal_separate_ones(
+    function: Callable[..., Tensor], counts: tuple[int, ...], dtype: torch.dtype, mode: str
+) -> None:
+    packed = _random_faces(dtype, batch=1)[0, : sum(counts)]
+    first_face = torch.tensor([0, *counts]).cumsum(0)
+    got = function(packed, 12, first_face=first_face, mode=mode)
+    assert got.shape == (len(counts), 12, 12, 12)
+    assert got.dtype == torch.bool
+    for faces, occupied in zip(packed.split(list(counts)), got, strict=True):
+        assert torch.equal(function(faces[None], 12, mode=mode)[0], occupied)
+
+
+def test_first_face_of_any_strides() -> None:
+    packed, counts = _random_faces(batch=1)[0], torch.tensor([0, 12, 17, 30])
+    strided = counts.repeat_interleave(2)[::2]
+    assert not strided.is_contiguous()
+    expected = voxelize(packed, 9, first_face=counts)
+    assert torch.equal(voxelize(packed, 9, first_face=strided), expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_threads_do_not_change_bits(images: int, mode: str) -> None:
+    faces = _random_faces(batch=images, faces=3000)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            results.append(voxelize(faces, 30, mode=mode))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -348,6 +480,18 @@ def test_faces_beside_the_grid_are_clipped(mode: str) -> None:
     assert voxels.sum() == 64
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_orientation_does_not_matter(mode: str) -> None:
+    """Not even for faces that run through each other, half of them turned inside out."""
+    boxes = torch.cat([box(0.2, 0.6), box(0.4, 0.9)], dim=1).float()
+    expected = voxelize(boxes, 20, mode=mode)
+    assert expected[0, 5, 5, 5]
+    assert expected[0, 10, 10, 10]
+    assert expected[0, 16, 16, 16]
+    boxes[:, ::2] = boxes[:, ::2].flip(2)
+    assert torch.equal(voxelize(boxes, 20, mode=mode), expected)
+
+
 # ---- the op --------------------------------------------------------------------------------------
 
 
@@ -355,8 +499,10 @@ def test_faces_beside_the_grid_are_clipped(mode: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_opcheck(mode: int, dtype: torch.dtype) -> None:
     build.load("cpu")
-    faces = _random_faces(dtype)
-    torch.library.opcheck(torch.ops.renderer_cuda.voxelize.default, (faces, 6, mode))
+    op, faces = torch.ops.renderer_cuda.voxelize.default, _random_faces(dtype)
+    packed = faces.flatten(0, 1)
+    torch.library.opcheck(op, (packed, torch.empty(0, dtype=torch.int64), 3, 6, mode))
+    torch.library.opcheck(op, (packed, torch.tensor([0, 50, 90]), 2, 6, mode))
 
 
 def test_compiles_into_one_graph() -> None:
@@ -367,26 +513,57 @@ def test_compiles_into_one_graph() -> None:
     assert compiled(faces) == voxelize(faces * 0.5, 8, mode="solid").sum()
 
 
+def test_packed_meshes_compile_into_one_graph() -> None:
+    faces, first_face = _random_faces(batch=1)[0], torch.tensor([0, 12, 30])
+    compiled = torch.compile(
+        lambda x, first: voxelize(x * 0.5, 8, first_face=first), fullgraph=True, backend="eager"
+    )
+    expected = voxelize(faces * 0.5, 8, first_face=first_face)
+    assert torch.equal(compiled(faces, first_face), expected)
+
+
 def test_has_no_gradient() -> None:
     assert not voxelize(_random_faces().requires_grad_(), 8).requires_grad
+
+
+EQUAL = torch.empty(0, dtype=torch.int64)  # first_face of meshes of one size
+TWO_FACES = torch.zeros(2, 3, 3)
 
 
 # Wrappers validate; whoever calls the op itself still gets an error rather than a crash.
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize(
-    ("face_vertices", "resolution", "mode"),
+    ("face_vertices", "first_face", "images", "resolution", "mode"),
     [
-        (torch.zeros(2, 3, 3), 8, 0),
-        (torch.zeros(1, 2, 3, 2), 8, 0),
-        (torch.zeros(1, 2, 3, 3, dtype=torch.float16), 8, 0),
-        (torch.zeros(1, 2, 3, 3), 0, 0),
-        (torch.zeros(1, 2, 3, 3), 1 << 40, 0),
-        (torch.zeros(1, 2, 3, 3), 8, 2),
+        (TWO_FACES[None], EQUAL, 1, 8, 0),
+        (TWO_FACES[:, :2], EQUAL, 1, 8, 0),
+        (TWO_FACES[:, :, :2], EQUAL, 1, 8, 0),
+        (torch.zeros(()), EQUAL, 1, 8, 0),
+        (TWO_FACES.half(), EQUAL, 1, 8, 0),
+        (TWO_FACES, EQUAL, 1, 0, 0),
+        (TWO_FACES, EQUAL, 1, 1 << 40, 0),
+        (TWO_FACES, EQUAL, 1, 8, 2),
+        (TWO_FACES, EQUAL, 0, 8, 0),
+        (TWO_FACES, EQUAL, 3, 8, 0),
+        (TWO_FACES, EQUAL, -1, 8, 0),
+        (TWO_FACES, torch.tensor([0, 3]), 1, 8, 0),
+        (TWO_FACES, torch.tensor([1, 2]), 1, 8, 0),
+        (TWO_FACES, torch.tensor([0, 2]), 2, 8, 0),
+        (TWO_FACES, torch.tensor([0, 1 << 40, 2]), 2, 8, 0),
+        (TWO_FACES, torch.tensor([0, -5, 2]), 2, 8, 0),
+        (TWO_FACES, torch.tensor([0, 2]).int(), 1, 8, 0),
+        (TWO_FACES, torch.tensor([[0, 2]]), 1, 8, 0),
+        (TWO_FACES, torch.tensor([0, 9, 2])[::2], 1, 8, 0),
     ],
 )
-def test_op_refuses_bad_input(face_vertices: Tensor, resolution: int, mode: int) -> None:
+def test_op_refuses_bad_input(
+    face_vertices: Tensor, first_face: Tensor, images: int, resolution: int, mode: int
+) -> None:
     with pytest.raises(RuntimeError):
-        torch.ops.renderer_cuda.voxelize(face_vertices, resolution, mode)
+        torch.ops.renderer_cuda.voxelize(face_vertices, first_face, images, resolution, mode)
+
+
+PACKED = {"face_vertices": torch.zeros(5, 3, 3)}
 
 
 @pytest.mark.parametrize("function", VOXELIZERS)
@@ -394,10 +571,17 @@ def test_op_refuses_bad_input(face_vertices: Tensor, resolution: int, mode: int)
     ("change", "message"),
     [
         ({"face_vertices": [[0.0]]}, "face_vertices must be a .*Tensor, got list"),
-        ({"face_vertices": torch.zeros(5, 3, 3)}, r"\[B, F, 3, 3\], got \[5, 3, 3\]"),
-        ({"face_vertices": torch.zeros(1, 5, 3, 2)}, r"\[B, F, 3, 3\], got \[1, 5, 3, 2\]"),
+        ({"face_vertices": torch.zeros(5, 3, 3)}, r"\[B, F, 3, 3\].*, got \[5, 3, 3\]"),
+        ({"face_vertices": torch.zeros(1, 5, 3, 2)}, r"\[B, F, 3, 3\].*, got \[1, 5, 3, 2\]"),
         ({"face_vertices": torch.zeros(1, 5, 3, 3).int()}, "float32 or float64, got torch.int32"),
         ({"face_vertices": torch.zeros(1, 5, 3, 3).half()}, "float32 or float64, got .*float16"),
+        ({"first_face": torch.tensor([0, 5])}, r"\[N, 3, 3\].* first_face .*got \[1, 5, 3, 3\]"),
+        (PACKED | {"first_face": [0, 5]}, "first_face must be a .*Tensor, got list"),
+        (PACKED | {"first_face": torch.tensor([0, 5]).int()}, "first_face must be int64, got"),
+        (PACKED | {"first_face": torch.tensor([[0, 5]])}, r"\[B \+ 1\], got \[1, 2\]"),
+        (PACKED | {"first_face": torch.tensor([1, 5])}, "first_face must start at 0, got 1"),
+        (PACKED | {"first_face": torch.tensor([0, 4])}, "first_face must end at .*5, got 4"),
+        (PACKED | {"first_face": torch.tensor([0, 4, 3, 5])}, "must not decrease, got 4, 3"),
         ({"resolution": 0}, "resolution must be from 1 to 1024, got 0"),
         ({"resolution": 1025}, "resolution must be from 1 to 1024, got 1025"),
         ({"resolution": 8.0}, "resolution must be an int, got float"),
@@ -411,3 +595,25 @@ def test_bad_input_is_named(
     arguments = {"face_vertices": torch.zeros(1, 5, 3, 3), "resolution": 8, "mode": "softras"}
     with pytest.raises(ValueError, match=message):
         function(**{**arguments, **change})
+
+
+# ---- CUDA ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_cuda_equals_cpu(dtype: torch.dtype, mode: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    first_face = torch.tensor([0, 150, 150, 390, 400])
+    for scene, resolution in product(SCENES.values(), (1, 31, 64, 65, 128)):
+        packed = scene(generator, resolution, (1, 400))[0].to(dtype)
+        expected = voxelize(packed, resolution, first_face=first_face, mode=mode)
+        got = voxelize(packed.cuda(), resolution, first_face=first_face.cuda(), mode=mode)
+        assert torch.equal(got.cpu(), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_outside_winds_into_a_spiral_on_cuda() -> None:
+    walls = _spiral(200)
+    assert torch.equal(voxelize(_specks(walls).cuda(), 200)[0].cpu(), _fill(walls))

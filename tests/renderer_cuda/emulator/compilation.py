@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from renderer_cuda.build import COMMON_FLAGS, SOURCES
+from renderer_cuda.build import COMMON_FLAGS, EXACT_FLAGS, SOURCES
 
 FOLDER = Path(__file__).parent
 TORCH = Path(torch.__file__).parent
@@ -32,6 +32,8 @@ CHECKS = {
 # The libraries: the ops of renderer_cuda on emulated kernels, and kernels with planted mistakes.
 LIBRARIES = {
     "ops": (*sorted(SOURCES.glob("rasterize_cuda*.cu")), FOLDER / "emulated_ops.cpp"),
+    "voxelize": (SOURCES / "voxelize_cuda_kernels.cu", FOLDER / "emulated_voxelize.cpp"),
+    "gather": (SOURCES / "gather_cuda_kernels.cu", FOLDER / "emulated_gather.cpp"),
     "planted": (FOLDER / "planted.cu",),
 }
 EMULATOR = tuple(FOLDER / f"{name}.cpp" for name in ("scheduler", "memory", "accesses"))
@@ -66,7 +68,7 @@ def build(name: str, checks: str, folder: Path) -> Path:
         objects = [str(path) for path in pool.map(lambda s: _compile(s, checks, home), sources)]
     # With the thread sanitizer's name at linking, its library would come too.
     flags = CHECKS[checks] if checks == "sanitizers" else ()
-    needs = [f"-L{TORCH / 'lib'}", "-ltorch_cpu"] if name == "ops" else []
+    needs = [f"-L{TORCH / 'lib'}", "-ltorch_cpu"] if name != "planted" else []
     _run(["-shared", *flags, *objects, *needs, "-ldl"], library)
     return library
 
@@ -78,7 +80,7 @@ def _compile(source: Path, checks: str, home: Path) -> Path:
     if source.suffix == ".cu":
         path = home / source.name
         path.write_text(translate(source.read_text()))
-        flags = ["-O1", *CHECKS[checks], "-x", "c++"]
+        flags = ["-O1", *CHECKS[checks], *EXACT_FLAGS, "-x", "c++"]
     include = [f"-I{folder}" for folder in (FOLDER, SOURCES, TORCH / "include")]
     command = [*COMMON_FLAGS, "-g1", *flags, *include, "-c", str(path)]
     digest = hashlib.sha256(repr(command).encode()).hexdigest()[:8]

@@ -3,6 +3,7 @@
 // This file is found in place of the real <cuda_runtime.h>, so that the very .cu files compile for
 // the CPU. Two things g++ cannot read are rewritten before (see compilation.py):
 //   kernel<<<grid, block>>>(arguments);  ->  emulator::launch("kernel", [&] { kernel(arguments); }, grid, block);
+//     (each thread evaluates the arguments, so they must not change anything)
 //   __shared__ float sums[32];           ->  static float sums[32]; emulator::share("sums", sums);
 // How a launch runs is told in scheduler.cpp, how its memory is guarded in memory.cpp, how each access
 // to it is watched in accesses.cpp. Operations that wait take the place they are called from as a
@@ -48,10 +49,11 @@ constexpr cudaError_t cudaSuccess = 0;
 cudaError_t cudaGetLastError();  // and forget it
 const char* cudaGetErrorString(cudaError_t);
 
-// At once; from memory of the host to that of the device alone.
-enum cudaMemcpyKind { cudaMemcpyHostToDevice };
+// At once, as launches are; between memory of the host and that of the device alone.
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t);
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 
 namespace emulator {
 
@@ -61,8 +63,8 @@ using Site = std::source_location;
 void launch(const char* kernel, const std::function<void()>& thread, dim3 grid, dim3 block,
             std::size_t dynamic_shared_bytes = 0, cudaStream_t = nullptr);
 
-// Wait for all threads of the block.
-void barrier(Site);
+// Wait for all threads of the block; returns the bits that any of them has brought.
+uint64_t barrier(const char* operation, uint64_t brought, Site);
 // Wait for the lanes named in mask; returns what each of them has brought [32].
 const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought, Site);
 unsigned lane();
@@ -77,7 +79,12 @@ void touch_atomically(const void* address, std::size_t bytes);
 
 // ---- barriers, votes and shuffles ------------------------------------------------------------------
 
-inline void __syncthreads(emulator::Site site = emulator::Site::current()) { emulator::barrier(site); }
+inline void __syncthreads(emulator::Site site = emulator::Site::current()) {
+  emulator::barrier("__syncthreads", 0, site);
+}
+inline int __syncthreads_or(int predicate, emulator::Site site = emulator::Site::current()) {
+  return int(emulator::barrier("__syncthreads_or", predicate != 0, site));
+}
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, emulator::Site site = emulator::Site::current()) {
   emulator::exchange("__syncwarp", mask, 0, site);

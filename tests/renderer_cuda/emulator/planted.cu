@@ -26,6 +26,14 @@ __global__ void reverse_each_block(const float* in, float* out) {
   out[place()] = staged[block_size - 1 - threadIdx.x];
 }
 
+// The number of the first turn at which no thread of the block wants to go on: the barriers vote.
+__global__ void count_votes(const float* in, float* out) {
+  const int mine = int(in[place()]) % 70 % 50;
+  int turn = 0;
+  while (__syncthreads_or(turn < mine)) ++turn;
+  out[place()] = float(turn);
+}
+
 template <bool atomic>
 __global__ void count_threads(const float*, float* out) {
   __shared__ int count;
@@ -38,6 +46,14 @@ __global__ void count_threads(const float*, float* out) {
 }
 
 __global__ void blocks_share_an_output(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x]; }
+
+// Integer atomics, but who comes first is left to chance.
+__global__ void take_slots(const float* in, float* out) {
+  __shared__ int next;
+  if (threadIdx.x == 0) next = 0;
+  __syncthreads();
+  out[blockIdx.x * block_size + unsigned(atomicAdd(&next, 1))] = in[place()];
+}
 
 __global__ void neighbours_in_a_warp(const float* in, float* out) {
   __shared__ float staged[block_size];
@@ -131,24 +147,44 @@ __global__ void warp_operations(const float*, float* out) {
       __shfl_down_sync(~0u, value, 3, 8),
       __shfl_xor_sync(~0u, value, 5),
       double(__ballot_sync(~0u, lane % 3 == 0)),
-      double(__any_sync(~0u, lane == 9) + 2 * __all_sync(~0u, lane == 9) + 4 * __all_sync(~0u, lane < 32)),
-      double(__popc(word)),
+      double(__any_sync(~0u, lane == 9) + 2 * __all_sync(~0u, lane == 9) + 4 * __all_sync(~0u, lane < 32) +
+             8 * __popc(word)),
+      double(__match_any_sync(~0u, lane % 3)),
   };
   for (int i = 0; lane < 16 && i < 8; ++i) out[16 * i + lane] = float(results[i]);
 }
+
+// ---- what the host does on the stream --------------------------------------------------------------
+
+constexpr float numbers[size] = {};
+
+void copy_to_input(const float* in, float*) {
+  cudaMemcpyAsync(const_cast<float*>(in), numbers, sizeof(numbers), cudaMemcpyHostToDevice, nullptr);
+}
+void copy_too_much(const float*, float* out) {
+  cudaMemcpyAsync(out + 1, numbers, sizeof(numbers), cudaMemcpyHostToDevice, nullptr);
+}
+void copy_from_device(const float* in, float* out) {
+  cudaMemcpyAsync(out, in, sizeof(numbers), cudaMemcpyHostToDevice, nullptr);
+}
+void clear_too_much(const float*, float* out) { cudaMemsetAsync(out, 0, sizeof(numbers) + 4, nullptr); }
+void clear_all(const float*, float* out) { cudaMemsetAsync(out, 0, sizeof(numbers), nullptr); }
 
 // ---- launches --------------------------------------------------------------------------------------
 
 struct Case {
   void (*kernel)(const float* in, float* out);
   int grid = block_count, block = block_size;
+  void (*before)(const float* in, float* out) = [](const float*, float*) {};
 };
 const std::map<std::string, Case> cases = {
     {"reverse", {reverse_each_block<true>}},
     {"no barrier", {reverse_each_block<false>}},
     {"count", {count_threads<true>}},
+    {"votes", {count_votes}},
     {"lost update", {count_threads<false>}},
     {"blocks race", {blocks_share_an_output}},
+    {"slots by chance", {take_slots}},
     {"neighbours", {neighbours_in_a_warp}},
     {"overread", {copy<1, 0, 0>}},
     {"overrun", {copy<0, 1, 0>}},
@@ -168,6 +204,11 @@ const std::map<std::string, Case> cases = {
     {"warp operations", {warp_operations, 1, 32}},
     {"half a warp", {warp_operations, 1, 16}},
     {"large block", {copy<0, 0, 0>, 1, 2048}},
+    {"copied input", {copy<0, 0, 0>, block_count, block_size, copy_to_input}},
+    {"long copy", {copy<0, 0, 0>, block_count, block_size, copy_too_much}},
+    {"copy from device", {copy<0, 0, 0>, block_count, block_size, copy_from_device}},
+    {"long clear", {copy<0, 0, 0>, block_count, block_size, clear_too_much}},
+    {"cleared", {copy<0, 0, 64>, block_count, block_size, clear_all}},
 };
 std::string message;
 
@@ -180,7 +221,8 @@ extern "C" __attribute__((visibility("default"))) const char* planted(const char
     emulator::DeviceMemory memory;
     const float* device_in = memory.input("in", in, size);
     float* device_out = memory.output("out", out, size);
-    const auto [kernel, grid, block] = cases.at(name);
+    const auto [kernel, grid, block, before] = cases.at(name);
+    before(device_in, device_out);
     kernel<<<grid, block>>>(device_in, device_out);
     if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) {
       message = cudaGetErrorString(status);

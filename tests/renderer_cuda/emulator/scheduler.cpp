@@ -211,7 +211,12 @@ void run_block(uint32_t number) {
       return report_stuck();
     }
     ++clock_of_launch.now;
-    for (std::size_t i = 0; i < count; ++i) threads[i].state = State::ready;
+    uint64_t brought = 0;
+    for (std::size_t i = 0; i < count; ++i) brought |= threads[i].brought;
+    for (std::size_t i = 0; i < count; ++i) {
+      threads[i].received[0] = brought;
+      threads[i].state = State::ready;
+    }
   }
 }
 
@@ -274,11 +279,14 @@ void fail_here(const char* operation, const char* what, Site site) {
   fail(what + std::string(" in ") + operation + " at " + place(site));
 }
 
-void barrier(Site site) {
-  running->state = State::at_barrier;
-  running->operation = "__syncthreads";
-  running->site = site;
+uint64_t barrier(const char* operation, uint64_t brought, Site site) {
+  Thread& self = *running;
+  self.state = State::at_barrier;
+  self.operation = operation;
+  self.site = site;
+  self.brought = brought;
   yield();
+  return self.received[0];
 }
 
 const uint64_t* exchange(const char* operation, unsigned mask, uint64_t brought, Site site) {
@@ -325,9 +333,12 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
   std::memset(to, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  if (emulator::bytes_in_global(to, bytes) < bytes || emulator::bytes_in_global(from, bytes) > 0) {
-    emulator::error = "cudaMemcpyAsync: not from memory of the host to memory of the device";
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  const bool to_host = kind == cudaMemcpyDeviceToHost;
+  const void *const device = to_host ? from : to, *const host = to_host ? to : from;
+  if (emulator::bytes_in_global(device, bytes) < bytes || emulator::bytes_in_global(host, bytes) > 0) {
+    emulator::error = to_host ? "cudaMemcpyAsync: not from memory of the device to memory of the host"
+                              : "cudaMemcpyAsync: not from memory of the host to memory of the device";
     return 1;
   }
   std::memcpy(to, from, bytes);

@@ -1,0 +1,14 @@
+// The CUDA kernels of the voxeliser, as the tensor side calls them: no torch and no CUDA type here.
+#pragma once
+
+#include "scratch.h"
+#include "voxelize.h"
+
+namespace renderer {
+
+// See scratch.h. All pointers of the call are of device memory, but meshes.first_face, which is of the host
+// and is copied. The host waits for the device now and then, to see whether the outside still grows.
+template <typename T> std::vector<Buffer> scratch_of(const Voxelization<T>&);
+template <typename T> const char* launch(const Voxelization<T>&, void* const* scratch, void* stream);
+
+}  // namespace renderer
