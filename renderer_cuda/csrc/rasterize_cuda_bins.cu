@@ -157,7 +157,7 @@ int64_t most_faces(const Meshes& m) {
 template <typename T>
 Bins plan_bins(const Parameters<T>& p) {
   Bins bins = {p, p.height, p.width, finest_shift};
-  while (count_cells(bins) > p.faces + p.images * p.height * p.width) ++bins.shift;
+  while (count_cells(bins) > p.faces + p.images * p.height * p.width + 1) ++bins.shift;
   const bool single = bins.columns(0) * bins.rows(0) == 1;
   if (single || most_faces(p) <= few_faces) return bins;
   for (int level = 0; level == 0 || bins.columns(level - 1) * bins.rows(level - 1) > 1; ++level) {

@@ -64,12 +64,13 @@ def sanitizer_environment() -> dict[str, str]:
 
 # ---- the kernels of renderer_cuda ----------------------------------------------------------------
 
-# Left out: what asks for seconds of launches or does not reach the kernels.
-MOST = (
-    "not opcheck and not compiles and not bad_arguments and not autocast"
-    " and not (gradient_is_exact and (hard or False))"
+# A thread of the emulator is slow, and a watched one slower: chosen is what takes a few seconds.
+RELEASED = "released and float32"
+WATCHED = (
+    "(equals_the_oracle and float32) or (texels_equal and not large) or bad_face"
+    " or first_is_seen or empty_batches or trust"
 )
-SOME = "released or oracle or bad_face or empty or silhouettes_is_exact or seam or more_faces"
+SANITIZED = "equals_the_oracle and float32 and euclidean or empty_batches"
 
 
 def run_tests_of_ops(library: Path, selection: str, **environment: str) -> int:
@@ -92,13 +93,17 @@ def run_tests_of_ops(library: Path, selection: str, **environment: str) -> int:
     return int(passed[1])
 
 
-def test_ops_on_emulated_kernels(folder: Path) -> None:
-    assert run_tests_of_ops(compilation.build("ops", "accesses", folder), MOST) >= 60
+def test_released_values_on_emulated_kernels(folder: Path) -> None:
+    assert run_tests_of_ops(compilation.build("ops", "none", folder), RELEASED) >= 30
+
+
+def test_ops_on_watched_kernels(folder: Path) -> None:
+    assert run_tests_of_ops(compilation.build("ops", "accesses", folder), WATCHED) >= 80
 
 
 def test_ops_under_the_sanitizers(folder: Path) -> None:
     library = compilation.build("ops", "sanitizers", folder)
-    assert run_tests_of_ops(library, SOME, **sanitizer_environment()) >= 50
+    assert run_tests_of_ops(library, SANITIZED, **sanitizer_environment()) >= 20
 
 
 RENDER = """

@@ -147,6 +147,31 @@ def test_silhouette_equals_the_oracle(
     assert torch.equal(rgba[:, 3], image)
 
 
+# Faces around the origin, the pixel centre of a picture of one pixel, and the end of the reach of
+# the barycentric distance above one: its base is that far up, and it is 2 high.
+FACES_AROUND_A_PIXEL = {
+    "edge through it": [(-1, 0), (1, 0), (0, 1)],
+    "corner on it": [(0, 0), (1, 0), (0, 1)],
+    "inside": [(-5, -0.2), (5, -0.2), (0, 1.8)],
+    "in reach": [(-5, 0.25), (5, 0.25), (0, 2.25)],
+    "beyond reach": [(-5, 0.35), (5, 0.35), (0, 2.35)],
+}
+
+
+@pytest.mark.parametrize("corners", FACES_AROUND_A_PIXEL.values(), ids=FACES_AROUND_A_PIXEL)
+@pytest.mark.parametrize("mode", COMBINATIONS, ids=mode_name)
+def test_one_pixel_equals_the_oracle(
+    mode: dict[str, str], corners: list[tuple[float, float]], device: str
+) -> None:
+    vertices = torch.tensor([[[[x, y, 2.0] for x, y in corners]]], device=device)
+    texels = 3 if mode["texture"] == "vertex" else TEXELS
+    textures = uniform(1, 1, texels, 3, dtype=torch.float32, device=device)
+    arguments: dict[str, Any] = {"image_size": 1, "sigma": 1e-2, **mode}
+    image = soft_rasterize(vertices, textures, **arguments)
+    expected = soft_rasterize_reference(vertices, textures, **arguments)
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("color", MODES["color"])
 def test_large_and_small_faces_meet(color: str, device: str) -> None:
     """Faces above and below 256 pixels, which the CPU treats apart, on several tiles."""
