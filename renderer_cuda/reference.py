@@ -65,7 +65,7 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     (its depth is not a positive normal number), when its squares overflow, when an edge is so short
     that its square is below the smallest normal number, or when its area on the picture is zero to
     rounding: two epsilons of the square of its longest edge, below which even the sign of the area
-    is noise.
+    is noise, or four of the smallest normal number.
     """
     corners = face_vertices.detach()
     squares = (corners[..., [1, 2, 0], :2] - corners[..., :2]).square().sum(-1)
@@ -74,7 +74,8 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     number = torch.finfo(corners.dtype)
     finite = torch.isfinite(corners).flatten(-2).all(-1) & torch.isfinite(longest * longest)
     in_front = (corners[..., 2] >= number.tiny).all(-1)
-    has_area = (shortest >= number.tiny) & (area > 2 * number.eps * longest)
+    noise = (2 * number.eps * longest).clamp(min=4 * number.tiny)
+    has_area = (shortest >= number.tiny) & (area > noise)
     return finite & in_front & has_area
 
 

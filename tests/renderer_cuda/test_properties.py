@@ -119,7 +119,7 @@ def make_extreme(corners: Corners, random: Random, size: tuple[int, int]) -> Non
     """Near the ends of the range of float32, and of what has squares there."""
     scale = 10 ** random.uniform(-25, 12)
     for corner in corners:
-        corner[:] = [scale * corner[0], scale * corner[1], 10 ** random.uniform(-44, 37)]
+        corner[:] = [scale * corner[0], scale * corner[1], 10 ** random.uniform(-44, 38.5)]
 
 
 def make_behind(corners: Corners, random: Random, size: tuple[int, int]) -> None:
@@ -257,6 +257,24 @@ def test_images_and_gradients_are_finite(scene: Scene) -> None:
     assert image.min() >= 0
     assert image[:, 3].max() <= 1
     assert image.max() <= 1 + rounding(image.dtype)
+
+
+@some
+@given(
+    scene=scenes([*GENERAL, *OUTLINED, make_scale], gamma=(-307, 307), sigma=(-307, 307)),
+    eps=st.sampled_from([-1e300, 0.0, 1e300]),
+    far=st.sampled_from([2.0, 1e300]),
+)
+def test_images_are_finite_beyond_the_range_of_float32(
+    scene: Scene, eps: float, far: float
+) -> None:
+    image, grads = gradients(
+        lambda v, t: scene.render(v, t, eps=eps, far=far), scene.vertices, scene.textures
+    )
+    assert torch.isfinite(image).all()
+    # Gradients grow with 1 / sigma and 1 / gamma until they leave the range themselves.
+    if min(scene.arguments["sigma"], scene.arguments["gamma"]) > 1e-20:
+        assert all(torch.isfinite(grad).all() for grad in grads)
 
 
 @many
