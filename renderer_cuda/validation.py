@@ -155,14 +155,14 @@ def _check_between(name: str, value: float, low: float, high: float, requirement
 
 def check_scalars(
     *,
-    sigma: float,
-    dist_eps: float,
+    sigma: float = 1.0,
+    dist_eps: float = 0.25,
     gamma: float = 1.0,
     eps: float = 0.0,
     near: float = 1.0,
     far: float = 2.0,
 ) -> None:
-    """Raise ValueError when a scalar is outside its range."""
+    """Raise ValueError when a scalar is outside its range; those not given are inside."""
     _check_between("sigma", sigma, 0, math.inf, "positive and finite")
     # At 0.5 the support is empty, at 0 it is the whole picture.
     _check_between("dist_eps", dist_eps, 0, 0.5, "between 0 and 0.5, exclusive")
