@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.materials import Material, face_colors
+from recon.datasets.materials import Material, paint_faces
 from recon.datasets.polygons import triangulate
 from recon.datasets.stores import Store, join_name
 from recon.datasets.surfaces import Surface
@@ -238,7 +238,7 @@ def _coloured(
     ]
     uvs = [np.array(i.uvs, np.float64).reshape(-1, 2) * i.repeat + i.offset for i in items]
     flat_uvs = np.concatenate([np.zeros((0, 2)), *uvs])
-    rgba = face_colors(
+    paint = paint_faces(
         store,
         [_textured(materials, index, texture) for index, texture in palette],
         np.array(chosen, np.int64)[polygons],
@@ -247,7 +247,7 @@ def _coloured(
     return Surface(
         vertices=vertices,
         faces=corners[triangles],
-        face_rgba=rgba,
+        **paint,
         face_objects=owners[polygons].astype(np.int64),
         object_names=tuple(item.name for item in items),
     )

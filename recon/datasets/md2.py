@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 
-from recon.datasets.materials import Material, face_colors, find_image
+from recon.datasets.materials import Material, find_image, paint_faces
 from recon.datasets.stores import Store, join_name
 from recon.datasets.surfaces import Surface
 
@@ -47,7 +47,7 @@ def read_md2(store: Store, name: str) -> Surface:
     return Surface(
         vertices=packed[:, :3] * scale + shift,
         faces=table[:, 2::-1].copy(),  # clockwise in the file
-        face_rgba=face_colors(store, [material], zeros, uvs[table[:, :2:-1]]),
+        **paint_faces(store, [material], zeros, uvs[table[:, :2:-1]]),
         face_objects=zeros,
     )
 

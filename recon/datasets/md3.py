@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from recon.datasets.materials import Material, face_colors, find_image
+from recon.datasets.materials import Material, find_image, paint_faces
 from recon.datasets.stores import Store, join_name
 from recon.datasets.surfaces import Surface, concatenate
 
@@ -63,7 +63,7 @@ def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[Sur
     surface = Surface(
         vertices=packed[:, :3] * UNITS,
         faces=faces.astype(np.int64),
-        face_rgba=face_colors(store, [material], zeros, uvs[faces]),
+        **paint_faces(store, [material], zeros, uvs[faces]),
         face_objects=zeros,
         object_names=(_text(label),),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.materials import DEFAULT_COLOR, Material, face_colors
+from recon.datasets.materials import DEFAULT_COLOR, Material, paint_faces
 from recon.datasets.polygons import triangulate
 from recon.datasets.stores import Store, join_name
 from recon.datasets.surfaces import Surface
@@ -105,7 +105,7 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
     return Surface(
         vertices=vertices,
         faces=corners[triangles],
-        face_rgba=face_colors(store, materials, face_materials, uvs),
+        **paint_faces(store, materials, face_materials, uvs),
         face_objects=face_objects,
         object_names=tuple(lines.object_names),
     )

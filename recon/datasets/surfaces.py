@@ -1,4 +1,4 @@
-"""What a mesh file holds once read: triangles with colours and the names of its objects."""
+"""What a mesh file holds once read: triangles with colours, textures and names of its objects."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from numpy.typing import NDArray
 
 from recon.meshes import Mesh
 
-# Faces fainter than this are panes and glows which a picture hardly shows.
+# Faces and texels fainter than this are panes, glows and holes which a picture hardly shows.
 MIN_ALPHA = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surface:
-    """Coloured triangles in a file's own frame.
+    """Coloured triangles, some of them textured, in a file's own frame.
 
     Attributes:
         vertices: [V, 3] float64.
         faces: [F, 3] int64 rows of `vertices`.
-        face_rgba: [F, 4] float32 sRGB colour and opacity in [0, 1].
+        face_rgba: [F, 4] float32 sRGB colour and opacity in [0, 1]; the mean of its texture where
+            a face has one.
         face_objects: [F] int64 rows of `object_names`.
         object_names: the names of the file's objects (groups, sub-meshes).
+        uvs: [F, 3, 2] float32 texture coordinates of the corners, u to the right and v upwards,
+            NaN where a face has no texture; None if no face has one.
+        face_texture: [F] int64 rows of `textures`, -1 where a face has none; None like `uvs`.
+        textures: repeating images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already
+            multiplied by the colour of the material.
+
+    Raises:
+        ValueError: shapes disagree, an index is out of range, or a used vertex is not finite.
     """
 
     vertices: NDArray[np.float64]
@@ -32,6 +41,9 @@ class Surface:
     face_rgba: NDArray[np.float32]
     face_objects: NDArray[np.int64]
     object_names: tuple[str, ...] = ("",)
+    uvs: NDArray[np.float32] | None = None
+    face_texture: NDArray[np.int64] | None = None
+    textures: tuple[NDArray[np.uint8], ...] = ()
 
     def __post_init__(self) -> None:
         if self.faces.size and (self.faces.min() < 0 or self.faces.max() >= len(self.vertices)):
@@ -41,6 +53,19 @@ class Surface:
             )
         if not np.isfinite(self.vertices[self.faces]).all():
             raise ValueError("a vertex of a face is not a finite number")
+        _require_textures(self)
+
+    @property
+    def num_faces(self) -> int:
+        """F, the number of faces."""
+        return len(self.faces)
+
+    @property
+    def textured(self) -> NDArray[np.bool_]:
+        """Which faces [F] have a texture."""
+        if self.face_texture is None:
+            return np.zeros(self.num_faces, np.bool_)
+        return self.face_texture >= 0
 
     def select(self, kept: NDArray[np.bool_]) -> Surface:
         """Return the surface of the faces where `kept` [F] is true."""
@@ -49,11 +74,29 @@ class Surface:
             faces=self.faces[kept],
             face_rgba=self.face_rgba[kept],
             face_objects=self.face_objects[kept],
+            uvs=None if self.uvs is None else self.uvs[kept],
+            face_texture=None if self.face_texture is None else self.face_texture[kept],
         )
 
     def transformed(self, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> Surface:
         """Return the surface with each vertex v replaced by matrix @ v + shift."""
         return replace(self, vertices=self.vertices @ matrix.T + shift)
+
+    def normalized(self) -> Surface:
+        """Return the surface with the box of its faces centred and the longest side of it 1.
+
+        Raises:
+            ValueError: if there are no faces, or all their corners coincide.
+        """
+        corners = self.vertices[self._require_faces()]
+        low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+        with np.errstate(over="ignore", divide="ignore"):  # extents beyond float64 are refused
+            scale = 1 / (high - low).max()
+        if not 0 < scale < np.inf:
+            raise ValueError(
+                f"the model must span a finite box with a side > 0, got {low} to {high}"
+            )
+        return self.transformed(np.eye(3) * scale, -(low + high) / 2 * scale)
 
     def cleaned(self, min_alpha: float = MIN_ALPHA) -> Surface:
         """Return the surface without faint or zero-area faces and unused vertices."""
@@ -69,24 +112,78 @@ class Surface:
         Raises:
             ValueError: if there are no faces.
         """
-        if not len(self.faces):
-            raise ValueError("the model has no visible faces")
+        faces = self._require_faces()
         return Mesh(
             vertices=torch.from_numpy(self.vertices.astype(np.float32)),
-            faces=torch.from_numpy(np.ascontiguousarray(self.faces)),
+            faces=torch.from_numpy(np.ascontiguousarray(faces)),
             face_colors=torch.from_numpy(np.clip(self.face_rgba[:, :3], 0, 1)),
         )
 
+    def _require_faces(self) -> NDArray[np.int64]:
+        if not len(self.faces):
+            raise ValueError("the model has no visible faces")
+        return self.faces
+
+
+def _require_textures(surface: Surface) -> None:
+    uvs, chosen, textures = surface.uvs, surface.face_texture, surface.textures
+    if (uvs is None) != (chosen is None):
+        raise ValueError("uvs and face_texture must be given together")
+    for texture in textures:
+        if texture.dtype != np.uint8 or texture.ndim != 3 or texture.shape[2] != 4:
+            raise ValueError(
+                f"a texture must be uint8 [H, W, 4], got {texture.dtype} {texture.shape}"
+            )
+        if not texture.size:
+            raise ValueError(f"a texture must have pixels, got {texture.shape}")
+    if uvs is None or chosen is None:
+        return
+    count = surface.num_faces
+    if uvs.shape != (count, 3, 2) or chosen.shape != (count,):
+        raise ValueError(
+            f"{count} faces need uvs [{count}, 3, 2] and face_texture [{count}],"
+            f" got {uvs.shape} and {chosen.shape}"
+        )
+    if count and (chosen.min() < -1 or chosen.max() >= len(textures)):
+        bad = chosen.max() if chosen.max() >= len(textures) else chosen.min()
+        raise ValueError(f"a face names texture {bad} (counted from 0) of {len(textures)}")
+    if not np.isfinite(uvs[chosen >= 0]).all():
+        raise ValueError("a texture coordinate of a textured face is not a finite number")
+
 
 def concatenate(surfaces: Sequence[Surface]) -> Surface:
-    """Return one surface with all the faces and objects of several."""
+    """Return one surface with all the faces, objects and textures of several."""
     vertex_starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     object_starts = np.cumsum([0] + [len(s.object_names) for s in surfaces])
     pairs = list(zip(surfaces, vertex_starts, object_starts, strict=False))
+    uvs, face_texture = _joined_textures(surfaces)
     return Surface(
         vertices=np.concatenate([s.vertices for s in surfaces]),
         faces=np.concatenate([s.faces + start for s, start, _ in pairs]),
         face_rgba=np.concatenate([s.face_rgba for s in surfaces]),
         face_objects=np.concatenate([s.face_objects + start for s, _, start in pairs]),
         object_names=tuple(name for s in surfaces for name in s.object_names),
+        uvs=uvs,
+        face_texture=face_texture,
+        textures=tuple(texture for s in surfaces for texture in s.textures),
     )
+
+
+def _joined_textures(
+    surfaces: Sequence[Surface],
+) -> tuple[NDArray[np.float32] | None, NDArray[np.int64] | None]:
+    """Return `uvs` and `face_texture` of all faces; None if no surface has any."""
+    if all(surface.uvs is None for surface in surfaces):
+        return None, None
+    uvs, chosen, start = [], [], 0
+    for surface in surfaces:
+        count = surface.num_faces
+        if surface.uvs is None or surface.face_texture is None:
+            uvs.append(np.full((count, 3, 2), np.nan, np.float32))
+            chosen.append(np.full(count, -1, np.int64))
+        else:
+            uvs.append(surface.uvs)
+            own = surface.face_texture
+            chosen.append(np.where(own >= 0, own + start, own))
+        start += len(surface.textures)
+    return np.concatenate(uvs), np.concatenate(chosen)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.materials import Material, face_colors
+from recon.datasets.materials import Material, paint_faces
 from recon.datasets.stores import Store, join_name
 from recon.datasets.surfaces import Surface
 
@@ -164,7 +164,7 @@ def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) 
     return Surface(
         vertices=np.concatenate(vertices),
         faces=np.concatenate(faces),
-        face_rgba=face_colors(store, palette, all_chosen, all_uvs),
+        **paint_faces(store, palette, all_chosen, all_uvs),
         face_objects=np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]),
         object_names=tuple(part.name for part in parts),
     )
