@@ -1,30 +1,13 @@
 // What forward and backward of the CUDA back end have in common: prepared faces, and how much they need.
 #pragma once
 
-#include <cuda_runtime.h>
-
-#include "cuda_meshes.h"
+#include "cuda_kernels.h"
 #include "face.h"
 #include "modes.h"
 
 namespace renderer {
 
-constexpr int warp_size = 32;
-constexpr unsigned all_lanes = 0xffffffffu;
-constexpr int64_t most_blocks = 2147483647;  // gridDim.x
-constexpr int most_side = 65535;             // of a picture, see Box
-
-template <typename I>
-HOST_DEVICE I divide_up(I a, I b) { return (a + b - 1) / b; }
-
-// The bits of the lanes before this one.
-__device__ inline unsigned lanes_before(int lane) { return (1u << lane) - 1; }
-
-// What CUDA says of the launches since it was last asked; null when nothing went wrong.
-inline const char* last_error() {
-  const cudaError_t status = cudaGetLastError();
-  return status == cudaSuccess ? nullptr : cudaGetErrorString(status);
-}
+constexpr int most_side = 65535;  // of a picture, see Box
 
 // ---- faces in memory -------------------------------------------------------------------------------
 

@@ -7,17 +7,15 @@ guide says, and finds mistakes that are planted.
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from emulator import compilation
+from emulator.running import run, run_tests, sanitizer_environment
 from torch import Tensor
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ for the emulator")
@@ -33,35 +31,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Path(cache.mkdir("emulator")) if cache else tmp_path_factory.mktemp("emulator")
 
 
-def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own, where the emulated ops are the only ones."""
-    hidden = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTEST_ADDOPTS": ""}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | hidden | environment,
-        cwd=FOLDER.parents[1],
-        timeout=550,
-    )
-
-
-def sanitizer_environment() -> dict[str, str]:
-    """The sanitizer has to be there before Python, and libstdc++ before it is first thrown."""
-    names = ("libasan.so", "libubsan.so", "libstdc++.so")
-    paths = [
-        subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True).stdout
-        for name in names
-    ]
-    missing = [name for name, path in zip(names, paths, strict=True) if "/" not in path]
-    if missing:
-        pytest.skip(f"g++ has no {' and no '.join(missing)}")
-    return {
-        "LD_PRELOAD": " ".join(path.strip() for path in paths),
-        "ASAN_OPTIONS": "detect_leaks=0",  # of Python
-    }
-
-
 # ---- the kernels of renderer_cuda ----------------------------------------------------------------
 
 # A thread of the emulator is slow, and a watched one slower: chosen is what takes a few seconds.
@@ -75,22 +44,9 @@ SANITIZED = "equals_the_oracle and float32 and euclidean or empty_batches"
 
 def run_tests_of_ops(library: Path, selection: str, **environment: str) -> int:
     """Run tests of test_ops.py on a library of emulated kernels; returns how many passed."""
-    done = run(
-        [
-            *("-m", "pytest", str(FOLDER / "test_ops.py"), "-q", "-k", selection),
-            *(f"--confcutdir={FOLDER}", "-p", "no:cacheprovider"),
-        ],
-        RENDERER_CUDA_EMULATOR=str(library),
-        **environment,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    launches = re.search(r"emulator: (\d+) launches", done.stdout)
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert launches is not None
-    assert passed is not None
-    assert "skipped" not in done.stdout
-    assert int(launches[1]) >= 2 * int(passed[1])
-    return int(passed[1])
+    passed, launches = run_tests(library, "test_ops.py", selection, **environment)
+    assert launches >= 2 * passed
+    return passed
 
 
 def test_released_values_on_emulated_kernels(folder: Path) -> None:
@@ -106,48 +62,63 @@ def test_ops_under_the_sanitizers(folder: Path) -> None:
     assert run_tests_of_ops(library, SANITIZED, **sanitizer_environment()) >= 20
 
 
-RENDER = """
+RENDERS = """
 import ctypes, sys, torch
 from pathlib import Path
-from renderer_cuda import build, soft_rasterize
+from renderer_cuda import build, soft_rasterize, soft_rasterize_reference
 
 build.build = lambda back_end: Path(sys.argv[1])
 emulator = ctypes.CDLL(sys.argv[1])
 generator = torch.Generator().manual_seed(0)
 
-def scene(faces, size, numbers):
-    vertices = torch.rand(faces, 3, 3, generator=generator) * size
-    vertices += torch.rand(faces, 1, 3, generator=generator) * 2 - 1
-    vertices[..., 2] += 3
+def scene(faces, size, numbers=3):
+    centers = torch.rand(faces, 1, 3, generator=generator) * 2 - 1
+    corners = torch.rand(faces, 3, 3, generator=generator) - 0.5
+    vertices = centers + size * corners
+    vertices[..., 2] = 3 + corners[..., 2]
     return vertices, torch.rand(faces, numbers, 3, generator=generator)
 
-# So many faces that they are sorted into bins, and so large ones that they are cut into parts.
-many, large, texels = scene(1100, 0.3, 3), scene(11, 2.0, 3), scene(40, 1.0, 16)
+# Sorted into bins; into bins that grow; cut into parts; into larger parts; and texels.
+scenes = [
+    (scene(1100, 0.3), [0, 300, 1100], (20, 37), {}),
+    (scene(1100, 0.3), [0, 0, 1100], (20, 37), {"color": "hard"}),
+    (scene(1200, 6.0), [0, 600, 1200], (33, 34), {}),
+    (scene(11, 6.0), [0, 5, 11], (80, 70), {}),
+    (scene(90, 6.0), [0, 30, 90], (80, 70), {"color": "hard"}),
+    (scene(40, 1.0, 16), [0, 19, 40], (20, 37), {"texture": "surface"}),
+]
 
-def render(scene, first_face, image_size, **modes):
-    leaves = [tensor.clone().requires_grad_() for tensor in scene]
-    image = soft_rasterize(
-        *leaves, image_size, first_face=torch.tensor(first_face), sigma=1e-3, gamma=1e-2, **modes
-    )
-    image.square().sum().backward()
-    return image, leaves[0].grad, leaves[1].grad
+def renders(function, dtype=torch.float32):
+    for tensors, first_face, image_size, modes in scenes:
+        leaves = [tensor.to(dtype, copy=True).requires_grad_() for tensor in tensors]
+        offsets = torch.tensor(first_face)
+        image = function(*leaves, image_size, first_face=offsets, sigma=1e-3, gamma=1e-2, **modes)
+        image.square().sum().backward()
+        yield from (image.detach(), leaves[0].grad, leaves[1].grad)
+"""
 
-def renders():
-    yield from render(many, [0, 300, 1100], (20, 37))
-    yield from render(many, [0, 0, 1100], (20, 37), color="hard")
-    yield from render(large, [0, 5, 11], (80, 70))
-    yield from render(texels, [0, 19, 40], (20, 37), texture="surface")
-
-expected = list(renders())
+BITS = """
+expected = list(renders(soft_rasterize))
 for seed in range(1, 4):
     emulator.emulator_seed(seed)
-    print(all(torch.equal(a, b) for a, b in zip(renders(), expected, strict=True)))
+    print(all(torch.equal(a, b) for a, b in zip(renders(soft_rasterize), expected, strict=True)))
+"""
+
+ORACLE = """
+expected = renders(soft_rasterize_reference, torch.float64)
+for a, b in zip(renders(soft_rasterize, torch.float64), expected, strict=True):
+    print((a - b).abs().max() < 1e-9 * b.abs().max())
 """
 
 
 def test_bits_do_not_depend_on_the_order_of_threads(folder: Path) -> None:
-    done = run(["-c", RENDER, str(compilation.build("ops", "accesses", folder))])
+    done = run(["-c", RENDERS + BITS, str(compilation.build("ops", "accesses", folder))])
     assert done.stdout.split() == ["True"] * 3, done.stderr
+
+
+def test_bins_and_parts_of_all_sizes_equal_the_oracle(folder: Path) -> None:
+    done = run(["-c", RENDERS + ORACLE, str(compilation.build("ops", "accesses", folder))])
+    assert done.stdout.split() == ["tensor(True)"] * 18, done.stdout + done.stderr
 
 
 # ---- the emulator --------------------------------------------------------------------------------
