@@ -13,19 +13,24 @@ SUFFIX = ".unfinished"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; the block's file takes the name `path` at its end.
 
-    The temporary file lies in the same folder (a rename is atomic only within one file system);
-    file and folder are synced, so the rename survives a power cut. When the block fails, the
-    temporary file is removed and `path` is as it was.
+    The temporary file lies in the same folder, as a rename is atomic only within one file system.
+    When the block fails, the temporary file is removed and `path` is as it was.
+
+    Args:
+        path: the name.
+        durable: whether file and folder are synced, so that the rename survives a power cut.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         yield temporary
-        _sync(temporary)
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        if durable:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

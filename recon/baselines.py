@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from recon.datasets.categories import CATEGORIES
 from recon.datasets.multiview import MultiViewDataset
 from recon.voxels import voxelize_mesh
 
@@ -88,11 +87,10 @@ def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
     """
     voxels = all_voxels(train_set)
     shapes = {}
-    for category in CATEGORIES:
-        members = [i for i, synset in enumerate(train_set.synsets) if synset == category.synset]
-        if members:
-            equal = torch.full((len(members),), 1.0 / len(members))
-            shapes[category.synset] = _best_cut(voxels[members], equal)
+    for present in sorted(set(train_set.synsets)):
+        members = [i for i, synset in enumerate(train_set.synsets) if synset == present]
+        equal = torch.full((len(members),), 1.0 / len(members))
+        shapes[present] = _best_cut(voxels[members], equal)
     return CategoryShape(shapes, _best_cut(voxels, _macro_weights(train_set.synsets)))
 
 

@@ -1,6 +1,16 @@
-"""Perspective cameras on an orbit around the origin, and the projection into NDC.
+"""Pinhole cameras and the projection into NDC.
 
-Conventions. The eye of a camera is at
+A camera sees the world position v at `view = rotation @ v + translation`: the rows of its rotation
+are the directions right, up and forward in world coordinates, so view x grows to the right, view y
+upwards, and view z is the depth, > 0 in front of the eye.
+
+Intrinsics are measured in half image heights, which does not depend on the number of pixels:
+
+    NDC y = (focal_y * y / z + center_y) * H / min(H, W)      focal_y = 1 / tan(fov / 2)
+
+and likewise x; `center` is the principal point, x right and y up from the middle of the image.
+
+Orbits. The eye of `Cameras.orbit` is at
 
     eye = distance * (cos e sin a, sin e, -cos e cos a),   a = azimuth, e = elevation,
 
@@ -17,7 +27,8 @@ moves the eye from -z towards +x.
 The determinant of (right, up, forward) is +1 while depth grows away from the eye, so the world is
 read as left-handed. A right-handed model looks as it should, and not mirrored, when its
 coordinates change handedness on the way in; the ShapeNet renderings do so with
-world = (-z, y, -x) of the ShapeNetCore v1 frame.
+world = (-z, y, -x) of the ShapeNetCore v1 frame. A camera whose determinant is -1 reads the world
+as right-handed.
 
 These closed forms equal the look-at construction of the SoftRas and NMR code,
 right = normalize(cross((0, 1, 0), forward)), up = cross(forward, right), wherever
@@ -47,54 +58,153 @@ SHAPENET_FOV = 30.0
 _MIN_DIVISOR = 1e-6
 
 
+# Rotations come from float32 files and from calibrations written with few digits.
+_ROTATION_TOLERANCE = 1e-3
+# Numbers of one camera in `rows`: rotation, translation, focal, center.
+_ROW_PARTS = (9, 3, 2, 2)
+CAMERA_ROW = sum(_ROW_PARTS)
+
+
 @dataclass(frozen=True, eq=False)
 class Cameras:
-    """A batch of B cameras which look at the origin.
+    """A batch of B pinhole cameras.
 
     Args:
-        azimuth: [B] degrees.
-        elevation: [B] degrees.
-        distance: [B] object units, > 0.
-        fov: [B] full vertical angle of view in degrees, in (0, 180).
+        rotation: [B, 3, 3] with the rows right, up and forward, in world coordinates.
+        translation: [B, 3] object units; a world position v has the view coordinates
+            rotation @ v + translation.
+        focal: [B, 2] focal lengths along x and y in half image heights, > 0.
+        center: [B, 2] principal point, x to the right and y upwards from the middle of the image,
+            in half image heights.
 
     Raises:
         ValueError: shapes, dtypes or devices differ, or a value is out of range or not finite.
     """
 
-    azimuth: Tensor
-    elevation: Tensor
-    distance: Tensor
-    fov: Tensor
+    rotation: Tensor
+    translation: Tensor
+    focal: Tensor
+    center: Tensor
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _require_parameter(field.name, getattr(self, field.name), self.azimuth)
-        if not bool((self.distance > 0).all()):
-            raise ValueError(f"distance must be > 0, got {float(self.distance.min()):g}")
-        if not bool(((self.fov > 0) & (self.fov < 180)).all()):
-            low, high = float(self.fov.min()), float(self.fov.max())
+        batch = len(self.rotation) if isinstance(self.rotation, Tensor) else "B"
+        for name, shape in (
+            ("rotation", (batch, 3, 3)),
+            ("translation", (batch, 3)),
+            ("focal", (batch, 2)),
+            ("center", (batch, 2)),
+        ):
+            _require_parameter(name, getattr(self, name), shape, self.rotation)
+        if not bool((self.focal > 0).all()):
+            raise ValueError(f"focal must be > 0, got {float(self.focal.min()):g}")
+        _require_rotation(self.rotation)
+
+    @classmethod
+    def orbit(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor, fov: Tensor) -> Cameras:
+        """Builds cameras which look at the origin; differentiable in all parameters.
+
+        Args:
+            azimuth: [B] degrees.
+            elevation: [B] degrees.
+            distance: [B] object units, > 0.
+            fov: [B] full vertical angle of view in degrees, in (0, 180).
+
+        Raises:
+            ValueError: shapes, dtypes or devices differ, or a value is out of range or not finite.
+        """
+        values = {"azimuth": azimuth, "elevation": elevation, "distance": distance, "fov": fov}
+        batch = len(azimuth) if isinstance(azimuth, Tensor) and azimuth.dim() else "B"
+        for name, value in values.items():
+            _require_parameter(name, value, (batch,), azimuth)
+        if not bool((distance > 0).all()):
+            raise ValueError(f"distance must be > 0, got {float(distance.min()):g}")
+        if not bool(((fov > 0) & (fov < 180)).all()):
+            low, high = float(fov.min()), float(fov.max())
             raise ValueError(f"fov must lie in (0, 180) degrees, got {low:g} to {high:g}")
+        zero = torch.zeros_like(distance)
+        focal = 1 / torch.tan(torch.deg2rad(fov) / 2)
+        return cls(
+            rotation=_orbit_axes(azimuth, elevation),
+            translation=torch.stack((zero, zero, distance), dim=1),
+            focal=torch.stack((focal, focal), dim=1),
+            center=torch.stack((zero, zero), dim=1),
+        )
+
+    @classmethod
+    def from_opencv(
+        cls,
+        intrinsics: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        image_size: int | Sequence[int],
+    ) -> Cameras:
+        """Builds cameras from matrices in the convention of OpenCV; the world stays as it is.
+
+        OpenCV's camera has x right, y down and z forward, and the pixel in column u, row v has its
+        centre at (u, v): (u, v, 1) ~ K (R X + t). Where its world is right-handed, as it usually
+        is, the determinant of the result's rotation is -1.
+
+        Args:
+            intrinsics: [B, 3, 3] matrices K = ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) in pixels.
+            rotation: [B, 3, 3] matrices R.
+            translation: [B, 3] vectors t.
+            image_size: (height, width) in pixels to which K belongs; an int means square.
+
+        Raises:
+            ValueError: shapes disagree, K has a skew or another last row, or as the constructor.
+        """
+        height, width = as_image_size(image_size)
+        _require_parameter("intrinsics", intrinsics, ("B", 3, 3), intrinsics)
+        _require_parameter("rotation", rotation, (len(intrinsics), 3, 3), intrinsics)
+        _require_parameter("translation", translation, (len(intrinsics), 3), intrinsics)
+        plain = intrinsics.clone()
+        plain[:, [0, 1, 0, 1], [0, 1, 2, 2]] = 0
+        if not torch.equal(
+            plain, plain.new_tensor([[0, 0, 0], [0, 0, 0], [0, 0, 1]]).expand_as(plain)
+        ):
+            raise ValueError(
+                "intrinsics must be ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) without skew,"
+                f" got {intrinsics.tolist()}"
+            )
+        down_to_up = rotation.new_tensor([1.0, -1.0, 1.0])
+        half = height / 2
+        center = torch.stack(
+            (
+                (intrinsics[:, 0, 2] + 0.5 - width / 2) / half,
+                (height / 2 - 0.5 - intrinsics[:, 1, 2]) / half,
+            ),
+            dim=1,
+        )
+        return cls(
+            rotation=rotation * down_to_up[:, None],
+            translation=translation * down_to_up,
+            focal=intrinsics.diagonal(dim1=1, dim2=2)[:, :2] / half,
+            center=center,
+        )
 
     @classmethod
     def from_rows(cls, rows: Tensor) -> Cameras:
-        """Builds cameras from rows (azimuth, elevation, distance, fov).
+        """Builds cameras from rows (rotation row by row, translation, focal, center).
 
         Args:
-            rows: [B, 4], the layout in which data sets store cameras.
+            rows: [B, 16], the layout in which data sets store cameras.
 
         Raises:
-            ValueError: `rows` is not [B, 4], or as the constructor.
+            ValueError: `rows` is not [B, 16], or as the constructor.
         """
-        if rows.dim() != 2 or rows.shape[1] != 4:
-            raise ValueError(f"rows must have shape [B, 4], got {tuple(rows.shape)}")
-        return cls(*rows.unbind(1))
+        if rows.dim() != 2 or rows.shape[1] != CAMERA_ROW:
+            raise ValueError(f"rows must have shape [B, {CAMERA_ROW}], got {tuple(rows.shape)}")
+        rotation, translation, focal, center = rows.split(_ROW_PARTS, dim=1)
+        return cls(rotation.unflatten(1, (3, 3)), translation, focal, center)
 
     def rows(self) -> Tensor:
-        """Returns [B, 4] rows (azimuth, elevation, distance, fov), the inverse of `from_rows`."""
-        return torch.stack((self.azimuth, self.elevation, self.distance, self.fov), dim=1)
+        """Returns [B, 16] rows, the inverse of `from_rows`."""
+        return torch.cat(
+            (self.rotation.flatten(1), self.translation, self.focal, self.center), dim=1
+        )
 
     def __len__(self) -> int:
-        return len(self.azimuth)
+        return len(self.rotation)
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Cameras:
         """Returns the cameras at an index; an int gives a batch of one."""
@@ -114,17 +224,24 @@ class Cameras:
 
     def eye(self) -> Tensor:
         """Returns the positions [B, 3] of the eyes in world coordinates."""
-        return -self.distance[:, None] * self.axes()[:, 2]
+        # Not a matmul, see `project`.
+        return -(self.rotation * self.translation[:, :, None]).sum(1)
 
-    def axes(self) -> Tensor:
-        """Returns [B, 3, 3], whose rows are right, up and forward in world coordinates."""
-        azimuth, elevation = torch.deg2rad(self.azimuth), torch.deg2rad(self.elevation)
-        sin_a, cos_a = azimuth.sin(), azimuth.cos()
-        sin_e, cos_e = elevation.sin(), elevation.cos()
-        right = torch.stack((cos_a, torch.zeros_like(cos_a), sin_a), dim=1)
-        up = torch.stack((-sin_e * sin_a, cos_e, sin_e * cos_a), dim=1)
-        forward = torch.stack((-cos_e * sin_a, -sin_e, cos_e * cos_a), dim=1)
-        return torch.stack((right, up, forward), dim=1)
+    def fov(self) -> Tensor:
+        """Returns the full vertical angles of view [B] in degrees."""
+        return torch.rad2deg(2 * torch.atan(1 / self.focal[:, 1]))
+
+    def orbit_parameters(self) -> Tensor:
+        """Returns rows [B, 4] (azimuth, elevation, distance, fov) of the eyes, degrees and units.
+
+        Of cameras made by `orbit` with |elevation| < 90 these are its arguments, the azimuth in
+        (-180, 180]; of others they tell where the eye is, but not where it looks.
+        """
+        x, y, z = self.eye().unbind(1)
+        distance = self.eye().norm(dim=1)
+        azimuth = torch.rad2deg(torch.atan2(x, -z))
+        elevation = torch.rad2deg(torch.atan2(y, torch.hypot(x, z)))
+        return torch.stack((azimuth, elevation, distance, self.fov()), dim=1)
 
     def project(self, vertices: Tensor, image_size: int | Sequence[int]) -> Tensor:
         """Projects world positions into NDC; differentiable in positions and camera parameters.
@@ -153,27 +270,64 @@ class Cameras:
         # Not a matmul, which may run in reduced precision (autocast, TF32) for no gain at size 3;
         # and coordinate by coordinate, which moves less memory than a broadcast product.
         x, y, z = vertices.unbind(2)
-        axes = self.axes().to(vertices.dtype)[..., None]
-        right, up, forward = (x * a[:, 0] + y * a[:, 1] + z * a[:, 2] for a in axes.unbind(1))
-        depth = forward + self.distance.to(vertices.dtype)[:, None]
-        divisor = torch.where(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR, depth)
-        half_height = torch.tan(torch.deg2rad(self.fov) / 2).to(vertices.dtype)[:, None]
-        scale = height / min(height, width) / (half_height * divisor)
-        return torch.stack((right * scale, up * scale, depth), dim=2)
-
-
-def _require_parameter(name: str, value: Tensor, azimuth: Tensor) -> None:
-    if not isinstance(value, Tensor) or value.dim() != 1 or not value.is_floating_point():
-        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        raise ValueError(f"{name} must be a floating-point tensor of shape [B], got {got}")
-    required = (tuple(azimuth.shape), azimuth.dtype, azimuth.device)
-    actual = (tuple(value.shape), value.dtype, value.device)
-    if actual != required:
-        raise ValueError(
-            f"{name} must agree with azimuth in shape, dtype and device {required}, got {actual}"
+        axes = self.rotation.to(vertices.dtype)[..., None]
+        shift = self.translation.to(vertices.dtype)[..., None]
+        right, up, depth = (
+            x * a[:, 0] + y * a[:, 1] + z * a[:, 2] + t
+            for a, t in zip(axes.unbind(1), shift.unbind(1), strict=True)
         )
+        divisor = torch.where(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR, depth)
+        per_side = height / min(height, width)
+        focal = (self.focal * per_side).to(vertices.dtype)[..., None]
+        center = (self.center * per_side).to(vertices.dtype)[..., None]
+        ndc_x = right * focal[:, 0] / divisor + center[:, 0]
+        ndc_y = up * focal[:, 1] / divisor + center[:, 1]
+        return torch.stack((ndc_x, ndc_y, depth), dim=2)
+
+
+def _orbit_axes(azimuth: Tensor, elevation: Tensor) -> Tensor:
+    """Returns [B, 3, 3] with the rows right, up and forward of an orbit's cameras."""
+    azimuth, elevation = torch.deg2rad(azimuth), torch.deg2rad(elevation)
+    sin_a, cos_a = azimuth.sin(), azimuth.cos()
+    sin_e, cos_e = elevation.sin(), elevation.cos()
+    right = torch.stack((cos_a, torch.zeros_like(cos_a), sin_a), dim=1)
+    up = torch.stack((-sin_e * sin_a, cos_e, sin_e * cos_a), dim=1)
+    forward = torch.stack((-cos_e * sin_a, -sin_e, cos_e * cos_a), dim=1)
+    return torch.stack((right, up, forward), dim=1)
+
+
+def _require_parameter(
+    name: str, value: Tensor, shape: tuple[int | str, ...], like: Tensor
+) -> None:
+    """Refuses what is not a finite floating-point tensor of a shape ("B" is any number)."""
+    text = "[" + ", ".join(map(str, shape)) + "]"
+    fits = (
+        isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.dim() == len(shape)
+        and all(want in ("B", side) for want, side in zip(shape, value.shape, strict=True))
+    )
+    if not fits:
+        got = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise ValueError(f"{name} must be a floating-point tensor of shape {text}, got {got}")
+    required, actual = (like.dtype, like.device), (value.dtype, value.device)
+    if actual != required:
+        raise ValueError(f"{name} must have dtype and device {required}, got {actual}")
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{name} must be finite, got {value.tolist()}")
+
+
+def _require_rotation(rotation: Tensor) -> None:
+    rows = rotation.detach()
+    # Every row with every row; not a matmul, which may run in reduced precision.
+    products = (rows[:, :, None] * rows[:, None]).sum(-1)
+    error = (products - torch.eye(3, dtype=rows.dtype, device=rows.device)).abs()
+    if not bool((error <= _ROTATION_TOLERANCE).all()):
+        worst = int(error.flatten(1).amax(1).argmax())
+        raise ValueError(
+            "rotation must have orthonormal rows up to"
+            f" {_ROTATION_TOLERANCE:g}, got {rows[worst].tolist()}"
+        )
 
 
 def as_image_size(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -206,7 +360,7 @@ def shapenet_cameras(views: Tensor | Sequence[int]) -> Cameras:
     if not bool(((index >= 0) & (index < SHAPENET_VIEWS)).all()):
         raise ValueError(f"views must lie in 0..{SHAPENET_VIEWS - 1}, got {index.tolist()}")
     azimuth = SHAPENET_AZIMUTH_STEP * index.float()
-    return Cameras(
+    return Cameras.orbit(
         azimuth,
         torch.full_like(azimuth, SHAPENET_ELEVATION),
         torch.full_like(azimuth, SHAPENET_DISTANCE),

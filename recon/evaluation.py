@@ -5,6 +5,7 @@ A prediction may come from a network or from a baseline; all pass through the sa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from recon.datasets.categories import CATEGORIES, find_category
+from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.metrics import voxel_iou
 from recon.voxels import voxelize_mesh
@@ -156,10 +157,9 @@ def category_means(scores: Sequence[ObjectScore]) -> dict[str, float]:
     protocol's mean over views and objects together.
     """
     means = {}
-    for category in CATEGORIES:
+    for category in present_categories(score.synset for score in scores):
         ious = [score.iou for score in scores if score.synset == category.synset]
-        if ious:
-            means[category.name] = sum(ious) / len(ious)
+        means[category.name] = sum(ious) / len(ious)
     return means
 
 
@@ -177,10 +177,8 @@ def macro_mean(scores: Sequence[ObjectScore]) -> float:
 
 def count_objects(scores: Sequence[ObjectScore]) -> dict[str, int]:
     """The number of objects of each category which has some, by name."""
-    counts = {category.name: 0 for category in CATEGORIES}
-    for score in scores:
-        counts[find_category(score.synset).name] += 1
-    return {name: count for name, count in counts.items() if count}
+    counts = Counter(score.synset for score in scores)
+    return {category.name: counts[category.synset] for category in present_categories(counts)}
 
 
 class VoxelValidation:

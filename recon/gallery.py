@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
-from recon.datasets.categories import CATEGORIES, find_category
+from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
 from recon.lighting import Lighting
@@ -58,7 +58,7 @@ def pick_objects(data: MultiViewDataset, count: int) -> list[int]:
     """The first object of every category, then the second of every one, until there are `count`."""
     groups = [
         [index for index, synset in enumerate(data.synsets) if synset == category.synset]
-        for category in CATEGORIES
+        for category in present_categories(data.synsets)
     ]
     longest = max(map(len, groups))
     order = [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
@@ -88,7 +88,7 @@ def _example(
     truth = data.images(index, views)
     vertices = predictor.vertices(truth[:1])
     iou = float(voxel_iou(predictor.voxelize(vertices).cpu(), data.voxels(index)[None]))
-    category = find_category(data.synsets[index]).name
+    category = category_of(data.synsets[index]).name
     faces: Tensor = predictor.model.faces  # type: ignore[assignment]
     return Example(
         caption=f"{category}: {data.names[index]}   IoU {100 * iou:.1f} %",

@@ -49,10 +49,10 @@ class ScoreTable:
         self.macro = {name: macro_mean(column) for name, column in scores.items()}
 
     def rows(self) -> list[list[str]]:
-        """Category, number of objects and percentages, all categories and then the mean."""
+        """Category, number of objects and percentages: the thirteen, others, and then the mean."""
         rows = [
-            [category.name, str(self.counts.get(category.name, 0)), *self._cells(category.name)]
-            for category in CATEGORIES
+            [name, str(self.counts.get(name, 0)), *self._cells(name)]
+            for name in dict.fromkeys([*(category.name for category in CATEGORIES), *self.counts])
         ]
         means = [f"{100 * self.macro[name]:.2f}" for name in self.columns]
         return [*rows, ["mean", str(sum(self.counts.values())), *means]]

@@ -81,7 +81,7 @@ def cross_silhouettes(
         renderer: what renders; all silhouettes are one call of it.
         vertices: [N, n, V, 3], the meshes of N objects from n views.
         faces: [F, 3].
-        cameras: [N, n, 4], azimuth, elevation, distance and fov of the views.
+        cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
         sigma: edge softness in squared NDC units.
 
     Returns:

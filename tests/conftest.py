@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.datasets.categories import find_category
-from recon.datasets.hdf5 import Header, Labels, Sample, write_dataset
+from recon.datasets.hdf5 import Header, Labels, write_dataset
+from recon.datasets.layout import Layout, Sample
 from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
 from recon.voxels import pack_voxels, voxelize_mesh
@@ -38,14 +38,15 @@ def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_shapes(path: Path) -> None:
-    header = Header("generated", "tests", {}, (64, 64), SHAPENET_VIEWS, 32, "softras", {}, {})
+    header = Header("generated", "tests", {}, "softras", {}, {})
+    layout = Layout((64, 64), SHAPENET_VIEWS, (32,))
     labels = [
         Labels(f"{split}-{name}-{i}", f"{name} {i}", find_category(name).synset, "", split, "CC0")
         for split, count in PER_SPLIT.items()
         for name in SHAPES
         for i in range(count)
     ]
-    write_dataset(path, header, labels, _samples(labels))
+    write_dataset(path, header, layout, labels, _samples(labels))
 
 
 def _samples(labels: list[Labels]) -> Iterator[Sample]:
@@ -60,11 +61,11 @@ def _samples(labels: list[Labels]) -> Iterator[Sample]:
         alpha = renderer.silhouette(vertices.expand(24, -1, -1), sphere.faces, cameras)
         color = torch.rand(3, generator=generator)[None, :, None, None]
         rgba = torch.cat([color.expand(24, 3, 64, 64), alpha[:, None]], dim=1)
-        yield Sample(
-            (rgba * 255).round().to(torch.uint8).numpy(),
-            cameras.rows().numpy().astype(np.float32),
-            pack_voxels(voxelize_mesh(vertices[None], sphere.faces))[0],
-        )
+        yield {
+            "images": (rgba * 255).round().to(torch.uint8).numpy(),
+            "cameras": cameras.rows().numpy(),
+            "voxels_32": pack_voxels(voxelize_mesh(vertices[None], sphere.faces))[0],
+        }
 
 
 Finished = subprocess.CompletedProcess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -45,3 +46,17 @@ def find_category(key: str) -> Category:
         known = ", ".join(f"{c.name} ({c.synset})" for c in CATEGORIES)
         raise ValueError(f"unknown category {key!r}; the known ones are {known}")
     return category
+
+
+def category_of(synset: str) -> Category:
+    """Return the category of a stored synset: one of the thirteen, or a user's own word.
+
+    A word which is none of the thirteen is name and synset at once.
+    """
+    return _BY_KEY.get(synset) or Category(synset, synset)
+
+
+def present_categories(synsets: Iterable[str]) -> list[Category]:
+    """Return the categories of some synsets: the thirteen in their order, then words by name."""
+    found = {category_of(synset) for synset in synsets}
+    return [c for c in CATEGORIES if c in found] + sorted(found - set(CATEGORIES))

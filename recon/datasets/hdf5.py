@@ -1,18 +1,15 @@
-"""The one HDF5 layout of all multi-view data sets: writing, and opening with validation.
+"""The one HDF5 file of all multi-view data sets: writing, and opening with validation.
 
-Fields, for N objects of K views at H x W and voxel grids of resolution R:
+For N objects the file holds every array of `recon.datasets.layout` as a field [N, ...], and
 
-    images   [N, K, 4, H, W]  uint8    sRGB red, green, blue and alpha, not premultiplied
-    cameras  [N, K, 4]        float32  azimuth, elevation (degrees), distance, fov (degrees)
-    voxels   [N, ceil(R^3/8)] uint8    bits of bool [x, y, z], C order, first voxel = highest bit
     ids, names, synsets, groups, splits, licences  [N]  UTF-8 text
+    recipe, failures                                    JSON
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from recon.atomic_files import replacing
-from recon.datasets.categories import CATEGORIES
+from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of
 
 SCHEMA = "recon.multiview"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TEXT_FIELDS = ("ids", "names", "synsets", "groups", "splits", "licences")
-ATTRIBUTES = ("source", "command", "versions", "image_size", "voxel_resolution", "voxel_mode")
+ATTRIBUTES = ("source", "command", "versions", "voxel_mode")
 
 
 @dataclass(frozen=True)
@@ -41,10 +36,7 @@ class Header:
         source: name of the source.
         command: what made the file.
         versions: of the programs that made it.
-        image_size: (height, width) in pixels.
-        num_views: views per object.
-        voxel_resolution: voxels along each side.
-        voxel_mode: how surfaces were voxelised.
+        voxel_mode: how surfaces were voxelised; '' where the source brought the voxels.
         recipe: plain data which determines the content.
         failures: objects left out, as {id: reason}.
     """
@@ -52,9 +44,6 @@ class Header:
     source: str
     command: str
     versions: Mapping[str, str]
-    image_size: tuple[int, int]
-    num_views: int
-    voxel_resolution: int
     voxel_mode: str
     recipe: Mapping[str, Any]
     failures: Mapping[str, str]
@@ -72,56 +61,54 @@ class Labels:
     licence: str
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The arrays of one object: images [K, 4, H, W], cameras [K, 4] and packed voxels."""
-
-    images: NDArray[np.uint8]
-    cameras: NDArray[np.float32]
-    voxels: NDArray[np.uint8]
-
-
-def packed_bytes(resolution: int) -> int:
-    """Return the number of bytes of one packed grid."""
-    return (resolution**3 + 7) // 8
-
-
 def write_dataset(
-    path: str | Path, header: Header, labels: Sequence[Labels], samples: Iterable[Sample]
+    path: str | Path,
+    header: Header,
+    layout: Layout,
+    labels: Sequence[Labels],
+    samples: Iterable[Sample],
 ) -> None:
     """Write a file, which appears under its name only when it is complete.
 
     Args:
         path: the file; its folder must exist.
         header: what holds for all objects.
+        layout: which arrays every object has.
         labels: one per object.
         samples: one per object, in the same order; read one at a time.
 
     Raises:
-        ValueError: if the number of samples or the shape or type of an array is wrong.
+        ValueError: if the number of samples or the shape or type of an array is wrong, or two
+            objects have the same id.
         OSError: naming the file, if it cannot be written (a full disk, say).
     """
     path = Path(path)
+    _require_distinct([label.id for label in labels])
     try:
-        _require_space(path, header, len(labels))
+        _require_space(path, layout, len(labels))
         with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
             _write_header(file, header)
             _write_labels(file, labels)
-            _create_arrays(file, header, len(labels))
+            _create_arrays(file, layout, len(labels))
             file.flush()
             _reserve(temporary)
-            _write_samples(file, header, len(labels), samples)
+            _write_samples(file, layout, len(labels), samples)
             file.flush()  # closing alone would not tell of a failed write
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise OSError(f"cannot write {path}: {error}") from error
 
 
-def _require_space(path: Path, header: Header, count: int) -> None:
+def _require_distinct(ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for id_ in ids:
+        if id_ in seen:
+            raise ValueError(f"ids must differ, got {id_!r} twice")
+        seen.add(id_)
+
+
+def _require_space(path: Path, layout: Layout, count: int) -> None:
     """Refuse to begin a file that cannot be finished."""
-    arrays = sum(
-        math.prod(shape) * np.dtype(dtype).itemsize
-        for shape, dtype in _fields(header, count).values()
-    )
+    arrays = count * sum(field.nbytes for field in layout.fields().values())
     needed = arrays + arrays // 50 + (1 << 19)  # with texts and the index of the chunks
     free = shutil.disk_usage(path.parent).free
     if free < needed:
@@ -145,8 +132,6 @@ def _write_header(file: h5py.File, header: Header) -> None:
     file.attrs["source"] = header.source
     file.attrs["command"] = header.command
     file.attrs["versions"] = json.dumps(dict(header.versions), sort_keys=True)
-    file.attrs["image_size"] = np.array(header.image_size, np.int64)
-    file.attrs["voxel_resolution"] = header.voxel_resolution
     file.attrs["voxel_mode"] = header.voxel_mode
     # Attributes are limited to 64 KiB; these two have no limit.
     for name, value in (("recipe", header.recipe), ("failures", header.failures)):
@@ -159,40 +144,27 @@ def _write_labels(file: h5py.File, labels: Sequence[Labels]) -> None:
         file.create_dataset(field, data=texts, shape=(len(labels),), dtype=h5py.string_dtype())
 
 
-def _fields(header: Header, count: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return shape and dtype of every array field."""
-    views, (height, width) = header.num_views, header.image_size
-    return {
-        "images": ((count, views, 4, height, width), "uint8"),
-        "cameras": ((count, views, 4), "float32"),
-        "voxels": ((count, packed_bytes(header.voxel_resolution)), "uint8"),
-    }
+def _create_arrays(file: h5py.File, layout: Layout, count: int) -> None:
+    for name, (shape, dtype) in layout.fields().items():
+        options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        options.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        options.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        # One picture is one chunk, so two random views of an object are two reads.
+        chunks = (1, 1, *shape[1:]) if name in PER_VIEW and name != "cameras" else None
+        file.create_dataset(name, (count, *shape), dtype, chunks=chunks, dcpl=options)
 
 
-def _create_arrays(file: h5py.File, header: Header, count: int) -> None:
-    for name, (shape, dtype) in _fields(header, count).items():
-        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        # One view is one chunk, so two random views of an object are two reads.
-        chunks = (1, 1, *shape[2:]) if name == "images" else None
-        file.create_dataset(name, shape, dtype, chunks=chunks, dcpl=layout)
-
-
-def _write_samples(file: h5py.File, header: Header, count: int, samples: Iterable[Sample]) -> None:
-    fields = _fields(header, count)
+def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterable[Sample]) -> None:
     written = 0
     for index, sample in enumerate(samples):
         written = index + 1
         if written > count:
             break
-        for name, (shape, dtype) in fields.items():
-            array = getattr(sample, name)
-            if array.shape != shape[1:] or array.dtype != dtype:
-                raise ValueError(
-                    f"{name} of object {index} must be {dtype} {shape[1:]},"
-                    f" got {array.dtype} {array.shape}"
-                )
+        try:
+            layout.check(sample)
+        except ValueError as error:
+            raise ValueError(f"object {index}: {error}") from error
+        for name, array in sample.items():
             file[name][index] = array
     if written != count:
         raise ValueError(f"{count} labels need {count} samples, got {written} or more")
@@ -236,45 +208,42 @@ def _validate(file: h5py.File) -> None:
         raise ValueError(f"attribute schema must be {SCHEMA!r}, got {schema!r}")
     version = file.attrs.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ValueError(f"attribute schema_version must be {SCHEMA_VERSION}, got {version!r}")
+        raise ValueError(
+            f"attribute schema_version must be {SCHEMA_VERSION}, got {version};"
+            " make the file again with scripts/prepare_data.py"
+        )
     for name in ATTRIBUTES:
         if name not in file.attrs:
             raise ValueError(f"attribute {name} is missing")
-    for name in ("images", "cameras", "voxels", *TEXT_FIELDS):
+    for name in TEXT_FIELDS:
         if not isinstance(file.get(name), h5py.Dataset):
             raise ValueError(f"field {name} is missing")
-    count, views = len(file["ids"]), file["images"].shape[1] if file["images"].ndim > 1 else 0
-    for name, (shape, dtype) in _fields(_read_header(file, views), count).items():
+    count = len(file["ids"])
+    for name, (shape, dtype) in read_layout(file).fields().items():
         field = file[name]
-        if field.shape != shape or field.dtype != dtype:
+        if field.shape != (count, *shape) or field.dtype != dtype:
             raise ValueError(
-                f"field {name} must be {dtype} {shape}, got {field.dtype} {field.shape}"
+                f"field {name} must be {dtype} {(count, *shape)}, got {field.dtype} {field.shape}"
             )
     for name in TEXT_FIELDS:
         if file[name].shape != (count,) or h5py.check_string_dtype(file[name].dtype) is None:
             raise ValueError(
                 f"field {name} must be text ({count},), got {file[name].dtype} {file[name].shape}"
             )
-    unknown = set(read_texts(file, "synsets")) - {category.synset for category in CATEGORIES}
-    if unknown:
-        raise ValueError(f"field synsets has unknown categories {sorted(unknown)}")
 
 
-def _read_header(file: h5py.File, views: int) -> Header:
-    """Return what validation needs of the header."""
-    size = np.asarray(file.attrs["image_size"])
-    if size.shape != (2,) or not np.issubdtype(size.dtype, np.integer):
-        raise ValueError(f"attribute image_size must be (height, width), got {size}")
-    return Header(
-        source=str(file.attrs["source"]),
-        command=str(file.attrs["command"]),
-        versions={},
-        image_size=(int(size[0]), int(size[1])),
-        num_views=views,
-        voxel_resolution=int(file.attrs["voxel_resolution"]),
-        voxel_mode=str(file.attrs["voxel_mode"]),
-        recipe={},
-        failures={},
+def read_layout(file: h5py.File) -> Layout:
+    """Return which arrays the objects of a file have.
+
+    Raises:
+        ValueError: naming a field that is missing or has an impossible shape.
+    """
+    return layout_of(
+        {
+            name: field.shape[1:]
+            for name, field in file.items()
+            if isinstance(field, h5py.Dataset) and name not in TEXT_FIELDS
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""From a source of meshes to one HDF5 file: resumable, parallel over objects."""
+"""From a source to one HDF5 file: resumable, parallel over objects."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from recon.datasets.categories import find_category
+from recon.datasets.categories import category_of, present_categories
 from recon.datasets.hdf5 import (
     Header,
     Labels,
-    Sample,
     open_dataset,
     read_json,
     read_texts,
     write_dataset,
 )
+from recon.datasets.layout import Sample
 from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
-from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.sources import MeshObject, MeshSource
+from recon.datasets.sources import Item, PictureSource
 
 FIRST_SPLITS = ("train", "val", "test")
 
@@ -55,14 +55,14 @@ class Summary:
         """Return the number of objects per category and split, with totals, as text."""
         words = {split for _, split in self.counts}
         splits = [s for s in FIRST_SPLITS if s in words] + sorted(words - set(FIRST_SPLITS))
-        synsets = sorted({synset for synset, _ in self.counts})
+        synsets = [category.synset for category in present_categories(s for s, _ in self.counts)]
         rows = [["category", *splits, "all"]]
         for synset in [*synsets, None]:
             cells = [
                 sum(n for (s, w), n in self.counts.items() if synset in (None, s) and w == split)
                 for split in splits
             ]
-            name = "all" if synset is None else find_category(synset).name
+            name = "all" if synset is None else category_of(synset).name
             rows.append([name, *map(str, cells), str(sum(cells))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         widths[0] *= -1  # names to the left, numbers to the right
@@ -73,12 +73,12 @@ class Summary:
 
 
 def prepare(
-    source: MeshSource,
-    renderer: ObjectRenderer,
+    source: PictureSource,
     output: str | Path,
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
+    voxel_mode: str = "",
 ) -> Summary:
     """Make the file `output`, or report it when the same recipe has made it before.
 
@@ -86,12 +86,12 @@ def prepare(
     interrupted run goes on where it stopped. The content does not depend on `workers`.
 
     Args:
-        source: where the meshes are.
-        renderer: makes pictures and voxels of a mesh.
+        source: where the objects are.
         output: the file to make; its folder is made too.
         workers: processes; 1 works in this one; None takes as many as is worth while.
         overwrite: whether to make the file again when it is there.
         command: what to record as the command that made the file.
+        voxel_mode: what to record of how surfaces were voxelised.
 
     Raises:
         ValueError: if another recipe has made `output`, or no object is left.
@@ -100,31 +100,24 @@ def prepare(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
     output, started = Path(output), time.monotonic()
-    recipe = {"source": source.recipe(), "rendering": renderer.recipe()}
+    recipe = source.recipe()
     if output.exists() and not overwrite:
         return _existing(output, recipe)
     objects = source.objects()
-    parts = Parts(output, renderer)
-    failures = make_parts(source, renderer, objects, parts, workers)
-    made = [item for item in objects if item.id not in failures]
-    if not made:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:5])
-        raise ValueError(f"none of the {len(objects)} objects could be prepared: {reasons}")
-    leaving: list[str] = []
-    header = Header(
-        source=source.name,
-        command=command,
-        versions=_versions(),
-        image_size=renderer.image_size,
-        num_views=len(renderer.cameras),
-        voxel_resolution=renderer.voxel_resolution,
-        voxel_mode=renderer.voxel_mode,
-        recipe=recipe,
-        failures=failures,
-    )
-    labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
-    write_dataset(output, header, labels, _samples(made, parts, leaving))
-    parts.remove()
+    parts = Parts(output)
+    with parts.alone():
+        if output.exists() and not overwrite:  # another process has made it meanwhile
+            return _existing(output, recipe)
+        failures = make_parts(source, objects, parts, workers)
+        made = [item for item in objects if item.id not in failures]
+        if not made:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:5])
+            raise ValueError(f"none of the {len(objects)} objects could be prepared: {reasons}")
+        leaving: list[str] = []
+        header = Header(source.name, command, _versions(), voxel_mode, recipe, failures)
+        labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
+        write_dataset(output, header, source.layout(), labels, _samples(made, parts, leaving))
+        parts.remove()
     write_preview(output)
     counts = Counter((item.synset, item.split) for item in made)
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
@@ -149,15 +142,22 @@ def _existing(output: Path, recipe: Mapping[str, Any]) -> Summary:
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Name what differs between two recipes."""
-    differences = []
-    for section in ("source", "rendering"):
-        old, new = found.get(section) or {}, wanted[section]
-        differences += [
-            f"{key} was {old.get(key)!r}, is now {new.get(key)!r}"
-            for key in sorted({*old, *new})
-            if old.get(key) != new.get(key)
-        ]
-    return "; ".join(differences)
+    old, new = _flat(found), _flat(wanted)
+    return "; ".join(
+        f"{key} was {old.get(key)!r}, is now {new.get(key)!r}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    )
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
 
 
 def _versions() -> dict[str, str]:
@@ -174,13 +174,18 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _samples(items: list[MeshObject], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
+def _samples(items: list[Item], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
     """Read the parts back, noting which objects touch the border of a picture."""
     for item in items:
         sample = parts.read(item)
         if sample is None:
             raise ValueError(f"the part of {item.id} in {parts.folder} was lost; run again")
-        alpha = sample.images[:, 3]
-        if alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any():
+        if touches_border(sample["images"]):
             leaving.append(item.id)
         yield sample
+
+
+def touches_border(images: NDArray[np.uint8]) -> bool:
+    """Tell whether an object touches the border of one of its pictures [K, 4, H, W]."""
+    alpha = images[:, 3]
+    return bool(alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any())

@@ -1,27 +1,38 @@
-"""What a source of meshes offers to the preparation of a data set."""
+"""What a source offers to the preparation of a data set."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from recon.meshes import Mesh
+from recon.datasets.layout import Layout, Sample
+from recon.datasets.surfaces import Surface
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+class SourceUnreachableError(OSError):
+    """A source cannot be reached from here: no network, no such service, no longer there."""
 
 
 @dataclass(frozen=True)
-class MeshObject:
-    """One object of a source, before its mesh is read.
+class Item:
+    """One object of a source, before it is read.
 
     Attributes:
         id: unique within the source, usable as a file name.
         name: what a person calls it.
-        synset: its category's identifier.
+        synset: its category's identifier, or a word of the user's own.
         group: its family; a family lies in one split.
         split: 'train', 'val', 'test' or any other word.
-        licence: of the mesh.
-        fingerprint: changes whenever the mesh may change.
+        licence: of the object.
+        fingerprint: changes whenever what is read may change.
+
+    Raises:
+        ValueError: the id is not usable as a file name, or a label is empty.
     """
 
     id: str
@@ -32,9 +43,17 @@ class MeshObject:
     licence: str
     fingerprint: str
 
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id) or self.id.startswith("."):
+            raise ValueError(f"id must match {_ID.pattern} without a first dot, got {self.id!r}")
+        for label in ("synset", "split"):
+            if not getattr(self, label):
+                raise ValueError(f"{label} of {self.id} must be a word, got nothing")
 
+
+@runtime_checkable
 class MeshSource(Protocol):
-    """A picklable collection of meshes.
+    """A picklable collection of meshes, of which pictures are to be made.
 
     Attributes:
         name: of the source, stored in the file.
@@ -45,15 +64,48 @@ class MeshSource(Protocol):
     def recipe(self) -> dict[str, Any]:
         """Return plain data that differs whenever the source's objects differ."""
 
-    def objects(self) -> list[MeshObject]:
+    def objects(self) -> list[Item]:
         """Return the objects in a fixed order, downloading what they need.
 
         Raises:
+            SourceUnreachableError: if it cannot be reached from here.
             ValueError, OSError: if the source as a whole is not usable.
         """
 
-    def load(self, item: MeshObject) -> Mesh:
-        """Return the mesh of one object: front +X, up +Y, box centred, longest side 1.
+    def load(self, item: Item) -> Surface:
+        """Return one object: front +X, up +Y, bounding box centred, longest side 1.
+
+        Raises:
+            ValueError, OSError: if this one object is broken.
+        """
+
+
+@runtime_checkable
+class PictureSource(Protocol):
+    """A picklable collection of objects which come with pictures and cameras.
+
+    Attributes:
+        name: of the source, stored in the file.
+    """
+
+    name: str
+
+    def recipe(self) -> dict[str, Any]:
+        """Return plain data that differs whenever the source's samples differ."""
+
+    def objects(self) -> list[Item]:
+        """Return the objects in a fixed order.
+
+        Raises:
+            SourceUnreachableError: if it cannot be reached from here.
+            ValueError, OSError: if the source as a whole is not usable.
+        """
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has; called after `objects`."""
+
+    def sample(self, item: Item) -> Sample:
+        """Return the arrays of one object.
 
         Raises:
             ValueError, OSError: if this one object is broken.

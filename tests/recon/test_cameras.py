@@ -15,7 +15,7 @@ def make_cameras(
     azimuth: float = 0.0, elevation: float = 0.0, distance: float = 2.0, fov: float = 90.0
 ) -> Cameras:
     values = (azimuth, elevation, distance, fov)
-    return Cameras(*(torch.tensor([value], dtype=torch.float64) for value in values))
+    return Cameras.orbit(*(torch.tensor([value], dtype=torch.float64) for value in values))
 
 
 def project(cameras: Cameras, *point: float, image_size: object = 64) -> list[float]:
@@ -68,18 +68,18 @@ def test_from_the_other_sides() -> None:
 @pytest.mark.parametrize("azimuth", [0.0, 37.0, -120.0])
 def test_up_vector_at_the_poles_is_the_limit_of_nearby_cameras(azimuth: float) -> None:
     a = math.radians(azimuth)
-    top = make_cameras(azimuth, 90.0).axes()[0]
-    bottom = make_cameras(azimuth, -90.0).axes()[0]
+    top = make_cameras(azimuth, 90.0).rotation[0]
+    bottom = make_cameras(azimuth, -90.0).rotation[0]
     assert top[1].tolist() == pytest.approx([-math.sin(a), 0, math.cos(a)], abs=1e-12)
     assert bottom[1].tolist() == pytest.approx([math.sin(a), 0, -math.cos(a)], abs=1e-12)
-    torch.testing.assert_close(make_cameras(azimuth, 89.9999).axes()[0], top, atol=1e-5, rtol=0)
+    torch.testing.assert_close(make_cameras(azimuth, 89.9999).rotation[0], top, atol=1e-5, rtol=0)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(-720, 720), st.floats(-89, 89), st.floats(0.5, 10), st.floats(1, 170))
 def test_equals_look_at_and_is_a_rotation(a: float, e: float, d: float, fov: float) -> None:
     cameras = make_cameras(a, e, d, fov)
-    axes = cameras.axes()[0]
+    axes = cameras.rotation[0]
     torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64))
     assert torch.linalg.det(axes).item() == pytest.approx(1)
     generator = torch.Generator().manual_seed(0)
@@ -123,7 +123,7 @@ def test_projection_is_differentiable_in_all_camera_parameters_and_vertices() ->
     ]
 
     def function(vertices: Tensor, *parameters: Tensor) -> Tensor:
-        return Cameras(*parameters).project(vertices, (32, 24))
+        return Cameras.orbit(*parameters).project(vertices, (32, 24))
 
     assert torch.autograd.gradcheck(function, (vertices, *parameters))
 
@@ -141,12 +141,10 @@ def test_a_vertex_in_the_plane_of_the_eye_stays_finite() -> None:
 
 def test_shapenet_views() -> None:
     cameras = shapenet_cameras(range(24))
-    assert cameras.azimuth.tolist() == [-15.0 * view for view in range(24)]
-    for values, expected in (
-        (cameras.elevation, 30.0),
-        (cameras.distance, 2.732),
-        (cameras.fov, 30.0),
-    ):
+    azimuth, *others = cameras.orbit_parameters().unbind(1)
+    turned = torch.tensor([-15.0 * view for view in range(24)])
+    torch.testing.assert_close((azimuth - turned + 180) % 360, torch.full((24,), 180.0))
+    for values, expected in zip(others, (30.0, 2.732, 30.0), strict=True):
         torch.testing.assert_close(values, torch.full((24,), expected))
     # View 6 has turned by -90 degrees, from -z to -x.
     horizontal = 2.732 * math.cos(math.pi / 6)
@@ -194,16 +192,43 @@ def test_bad_values_are_refused(change: dict[str, float], message: str) -> None:
 
 def test_bad_shapes_and_types_are_refused() -> None:
     good = torch.ones(2)
-    with pytest.raises(ValueError, match="distance must agree"):
-        Cameras(good, good, torch.ones(3), good)
-    with pytest.raises(ValueError, match="fov must agree"):
-        Cameras(good, good, good, good.double())
+    with pytest.raises(
+        ValueError, match=r"distance must be a floating-point tensor of shape \[2\]"
+    ):
+        Cameras.orbit(good, good, torch.ones(3), good)
+    with pytest.raises(ValueError, match="fov must have dtype"):
+        Cameras.orbit(good, good, good, good.double())
     with pytest.raises(ValueError, match="azimuth must be a floating-point"):
-        Cameras(good.long(), good, good, good)
-    with pytest.raises(ValueError, match=r"rows must have shape \[B, 4\]"):
-        Cameras.from_rows(torch.ones(2, 3))
+        Cameras.orbit(good.long(), good, good, good)
+    with pytest.raises(ValueError, match=r"rows must have shape \[B, 16\]"):
+        Cameras.from_rows(torch.ones(2, 4))
     with pytest.raises(ValueError, match="for 1 cameras"):
         make_cameras().project(torch.ones(2, 4, 3), 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rotation", 2 * torch.eye(3)[None], "rotation must have orthonormal rows"),
+        ("rotation", torch.eye(3), r"rotation must be .* of shape \[3, 3, 3\]"),
+        ("rotation", torch.full((1, 3, 3), math.nan), "rotation must be finite"),
+        ("translation", torch.zeros(2, 3), r"translation must be .* of shape \[1, 3\]"),
+        ("translation", torch.zeros(1, 3).long(), "translation must be a floating-point"),
+        ("focal", torch.tensor([[1.0, 0.0]]), "focal must be > 0"),
+        ("center", torch.tensor([[0.0, math.inf]]), "center must be finite"),
+        ("center", torch.zeros(1, 2).double(), "center must have dtype"),
+    ],
+)
+def test_bad_matrices_are_refused(name: str, value: Tensor, message: str) -> None:
+    parts = {
+        "rotation": torch.eye(3)[None],
+        "translation": torch.zeros(1, 3),
+        "focal": torch.ones(1, 2),
+        "center": torch.zeros(1, 2),
+    }
+    Cameras(**parts)
+    with pytest.raises(ValueError, match=message):
+        Cameras(**{**parts, name: value})
 
 
 @pytest.mark.parametrize("image_size", [0, (4,), (4, 0), (4, 4, 4), 1.5, (4, 2.0)])
@@ -216,3 +241,57 @@ def test_bad_image_sizes_are_refused(image_size: object) -> None:
 def test_bad_views_are_refused(views: object) -> None:
     with pytest.raises(ValueError, match="views must"):
         shapenet_cameras(views)  # type: ignore[arg-type]
+
+
+def opencv_camera() -> tuple[Tensor, Tensor, Tensor]:
+    """Intrinsics, rotation and translation of a camera at a place of no symmetry."""
+    generator = torch.Generator().manual_seed(3)
+    rotation = torch.linalg.qr(torch.randn(1, 3, 3, generator=generator, dtype=torch.float64))[0]
+    rotation = rotation * torch.linalg.det(rotation)
+    intrinsics = torch.tensor([[[70.0, 0, 43.5], [0, 65.0, 20.25], [0, 0, 1]]]).double()
+    return intrinsics, rotation, torch.tensor([[0.1, -0.2, 3.0]]).double()
+
+
+@pytest.mark.parametrize("image_size", [(48, 80), (80, 48)])
+def test_opencv_matrices_give_the_pixels_of_opencv(image_size: tuple[int, int]) -> None:
+    intrinsics, rotation, translation = opencv_camera()
+    generator = torch.Generator().manual_seed(4)
+    vertices = torch.rand(1, 6, 3, generator=generator, dtype=torch.float64) - 0.5
+    view = vertices @ rotation.transpose(1, 2) + translation[:, None]
+    pixels = (view / view[..., 2:]) @ intrinsics.transpose(1, 2)
+    cameras = Cameras.from_opencv(intrinsics, rotation, translation, image_size)
+    ndc = cameras.project(vertices, image_size)
+    height, width = image_size
+    # The pixel (i, j) of a picture has the NDC of its centre, see the rasterizer.
+    columns = (ndc[..., 0] * min(image_size) + width - 1) / 2
+    rows = (height - 1 - ndc[..., 1] * min(image_size)) / 2
+    torch.testing.assert_close(torch.stack((columns, rows), -1), pixels[..., :2])
+    torch.testing.assert_close(ndc[..., 2], view[..., 2])
+    assert torch.linalg.det(cameras.rotation).item() == pytest.approx(-1)
+    torch.testing.assert_close(cameras.eye(), -(translation[:, None] @ rotation).squeeze(1))
+
+
+def test_an_orbit_camera_written_for_opencv_and_read_back_is_the_same() -> None:
+    orbit = make_cameras(33.0, -20.0, 2.5, 40.0)
+    flip = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+    focal = 32 / math.tan(math.radians(20))
+    intrinsics = torch.tensor([[focal, 0, 39.5], [0, focal, 31.5], [0, 0, 1]]).double()[None]
+    cameras = Cameras.from_opencv(
+        intrinsics, orbit.rotation * flip[:, None], orbit.translation * flip, (64, 80)
+    )
+    torch.testing.assert_close(cameras.rows(), orbit.rows(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("row", "column", "value"), [(0, 1, 0.5), (2, 2, 2.0), (1, 0, 1.0)])
+def test_intrinsics_of_another_form_are_refused(row: int, column: int, value: float) -> None:
+    intrinsics, rotation, translation = opencv_camera()
+    intrinsics[0, row, column] = value
+    with pytest.raises(ValueError, match="without skew"):
+        Cameras.from_opencv(intrinsics, rotation, translation, 64)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-179, 179), st.floats(-89, 89), st.floats(0.5, 10), st.floats(1, 170))
+def test_orbit_parameters_are_those_of_the_orbit(a: float, e: float, d: float, fov: float) -> None:
+    found = make_cameras(a, e, d, fov).orbit_parameters()[0].tolist()
+    assert found == pytest.approx([a, e, d, fov], abs=1e-6)

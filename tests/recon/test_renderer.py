@@ -25,8 +25,13 @@ def make_colors(batch: int = 2) -> Tensor:
     return torch.rand(batch, len(FACES), 3, 3, generator=generator)
 
 
+def orbit(rows: Tensor) -> Cameras:
+    """Cameras of rows (azimuth, elevation, distance, fov)."""
+    return Cameras.orbit(*rows.unbind(1))
+
+
 def front() -> Cameras:
-    return Cameras.from_rows(torch.tensor([[0.0, 0.0, 2.732, 30.0]]))
+    return orbit(torch.tensor([[0.0, 0.0, 2.732, 30.0]]))
 
 
 def test_silhouette_of_a_sphere_is_a_disc_of_the_right_size() -> None:
@@ -186,7 +191,7 @@ def test_one_color_per_face_is_the_color_of_its_corners() -> None:
 
 def test_lighting_is_applied_in_world_space() -> None:
     # Light from -z falls on the front at view 0 and on the back when the camera has turned by 180.
-    cameras = Cameras.from_rows(torch.tensor([[0.0, 0.0, 2.732, 30.0], [180.0, 0.0, 2.732, 30.0]]))
+    cameras = orbit(torch.tensor([[0.0, 0.0, 2.732, 30.0], [180.0, 0.0, 2.732, 30.0]]))
     lighting = Lighting(ambient=0.25, directional=0.5, direction=(0, 0, -1))
     white = torch.ones(2, len(FACES), 3)
     rgba = SoftRenderer(17, lighting=lighting)(make_vertices(), FACES, white, cameras)
@@ -211,7 +216,7 @@ def test_gradients_reach_vertices_colors_and_cameras() -> None:
     colors = make_colors(1).requires_grad_()
     rows = torch.tensor([[10.0, 20.0, 2.732, 30.0]], requires_grad=True)
     renderer = SoftRenderer(16, sigma=1e-3, gamma=1e-2, lighting=Lighting())
-    rgba = renderer(vertices, FACES, colors, Cameras.from_rows(rows))
+    rgba = renderer(vertices, FACES, colors, orbit(rows))
     weight = torch.rand(rgba.shape, generator=torch.Generator().manual_seed(1))
     for gradient in torch.autograd.grad((rgba * weight).sum(), (vertices, colors, rows)):
         assert torch.isfinite(gradient).all()
@@ -225,7 +230,7 @@ def test_silhouette_gradient_of_distance_equals_a_finite_difference() -> None:
     def area(distance: Tensor) -> Tensor:
         row = torch.tensor([[13.0, 17.0, 0.0, 30.0]], dtype=torch.float64)
         row = row + distance * torch.tensor([0.0, 0, 1, 0], dtype=torch.float64)
-        return renderer.silhouette(vertices, FACES, Cameras.from_rows(row)).sum()
+        return renderer.silhouette(vertices, FACES, orbit(row)).sum()
 
     distance = torch.tensor(2.732, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(area(distance), distance)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.hdf5 import Header, Labels, Sample, packed_bytes, write_dataset
+from recon.cameras import shapenet_cameras
+from recon.datasets.hdf5 import Header, Labels, write_dataset
+from recon.datasets.layout import Layout, Sample, packed_bytes
 from recon.datasets.stores import FolderStore
 
 VIEWS, SIZE, RESOLUTION = 3, (6, 8), 4
@@ -33,13 +35,15 @@ def header() -> Header:
         source="test",
         command="pytest",
         versions={"recon": "0"},
-        image_size=SIZE,
-        num_views=VIEWS,
-        voxel_resolution=RESOLUTION,
         voxel_mode="softras",
         recipe={"a": 1},
         failures={"x": "broken"},
     )
+
+
+@pytest.fixture
+def layout() -> Layout:
+    return Layout(SIZE, VIEWS, (RESOLUTION,))
 
 
 @pytest.fixture
@@ -62,17 +66,19 @@ def labels() -> list[Labels]:
 def samples() -> list[Sample]:
     rng = np.random.default_rng(0)
     return [
-        Sample(
-            images=rng.integers(0, 256, (VIEWS, 4, *SIZE), np.uint8),
-            cameras=rng.random((VIEWS, 4), np.float32),
-            voxels=rng.integers(0, 256, packed_bytes(RESOLUTION), np.uint8),
-        )
+        {
+            "images": rng.integers(0, 256, (VIEWS, 4, *SIZE), np.uint8),
+            "cameras": shapenet_cameras(rng.integers(24, size=VIEWS)).rows().numpy(),
+            f"voxels_{RESOLUTION}": rng.integers(0, 256, packed_bytes(RESOLUTION**3), np.uint8),
+        }
         for _ in range(12)
     ]
 
 
 @pytest.fixture
-def data_file(tmp_path: Path, header: Header, labels: list[Labels], samples: list[Sample]) -> Path:
+def data_file(
+    tmp_path: Path, header: Header, layout: Layout, labels: list[Labels], samples: list[Sample]
+) -> Path:
     path = tmp_path / "data.h5"
-    write_dataset(path, header, labels, samples)
+    write_dataset(path, header, layout, labels, samples)
     return path

@@ -10,23 +10,39 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.datasets.hdf5 import open_dataset, packed_bytes, read_json, read_texts, write_dataset
+from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts, write_dataset
+from recon.datasets.layout import Layout
 
 
-def test_written_fields_come_back(data_file: Path, labels, samples) -> None:
+def test_written_fields_come_back(data_file: Path, layout, labels, samples) -> None:
     with open_dataset(data_file) as file:
         assert file["images"].chunks == (1, 1, 4, 6, 8)
-        for name in ("images", "cameras", "voxels"):
-            stored = np.stack([getattr(sample, name) for sample in samples])
+        for name in ("images", "cameras", "voxels_4"):
+            stored = np.stack([sample[name] for sample in samples])
             assert np.array_equal(file[name][:], stored)
         assert read_texts(file, "names") == [label.name for label in labels]
-        assert file.attrs["image_size"].tolist() == [6, 8]
+        assert read_layout(file) == layout
         assert read_json(file, "recipe") == {"a": 1}
         assert read_json(file, "failures") == {"x": "broken"}
 
 
-def test_packed_bytes_are_rounded_up() -> None:
-    assert [packed_bytes(r) for r in (1, 2, 3, 32)] == [1, 1, 4, 4096]
+def test_maps_and_points_are_stored_and_read(tmp_path: Path, header, labels, samples) -> None:
+    layout = Layout((6, 8), 3, (4, 8), ("depth", "normals", "shading"), 10, 7)
+    rng = np.random.default_rng(1)
+    full = [
+        {
+            name: sample.get(name, rng.integers(0, 100, shape).astype(dtype))
+            for name, (shape, dtype) in layout.fields().items()
+        }
+        for sample in samples
+    ]
+    write_dataset(tmp_path / "x.h5", header, layout, labels, full)
+    with open_dataset(tmp_path / "x.h5") as file:
+        found = read_layout(file)
+        assert dataclasses.replace(found, maps=tuple(sorted(found.maps))) == layout
+        for name in layout.fields():
+            assert np.array_equal(file[name][:], np.stack([sample[name] for sample in full]))
+        assert file["depth"].chunks == (1, 1, 6, 8)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -65,28 +81,29 @@ def _replace(name: str, value: object) -> Callable[[h5py.File], None]:
     return edit
 
 
-def _unknown_synset(file: h5py.File) -> None:
-    file["synsets"][2] = "99999999"
+def _add(name: str, value: object) -> Callable[[h5py.File], None]:
+    return lambda file: file.__setitem__(name, value)
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (_attribute("schema", "other"), "schema must be 'recon.multiview', got 'other'"),
-        (_attribute("schema_version", 99), "schema_version must be 1, got .*99"),
+        (_attribute("schema_version", 1), "schema_version must be 2, got .*1; make the file again"),
         (lambda file: file.attrs.__delitem__("schema"), "schema must be .* got None"),
         (lambda file: file.attrs.__delitem__("voxel_mode"), "voxel_mode is missing"),
         (_delete("images"), "field images is missing"),
         (_delete("licences"), "field licences is missing"),
-        (_replace("cameras", np.zeros((12, 3, 5), np.float32)), r"cameras must be .*\(12, 3, 4\)"),
-        (_replace("cameras", np.zeros((12, 3, 4))), "must be float32 .* got float64"),
-        (_replace("voxels", np.zeros((11, 8), np.uint8)), r"voxels must be .*\(12, 8\)"),
-        (_replace("images", np.zeros((12,), np.uint8)), "field images must be"),
+        (_replace("cameras", np.zeros((12, 3, 5), np.float32)), r"cameras must have .*\(3, 16\)"),
+        (_replace("cameras", np.zeros((12, 3, 16))), "must be float32 .* got float64"),
+        (_replace("voxels_4", np.zeros((11, 8), np.uint8)), r"voxels_4 must be .*\(12, 8\)"),
+        (_replace("voxels_4", np.zeros((12, 9), np.uint8)), r"voxels_4 must have .*\(8,\)"),
+        (_replace("images", np.zeros((12,), np.uint8)), "field images must have"),
+        (_replace("images", np.zeros((12, 0, 4, 6, 8), np.uint8)), "must be >= 1"),
         (_replace("names", ["x"]), r"names must be text \(12,\)"),
         (_replace("names", np.zeros(12)), "names must be text .* got float64"),
-        (_attribute("image_size", 64), "image_size must be"),
-        (_attribute("voxel_resolution", 32), r"voxels must be uint8 \(12, 4096\)"),
-        (_unknown_synset, r"unknown categories \['99999999'\]"),
+        (_add("points", np.zeros((12, 5, 3), np.float16)), "field occupancies is missing"),
+        (_add("depth", np.zeros((12, 3, 6, 7), np.float32)), r"depth must have .*\(3, 6, 8\)"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(data_file: Path, edit, message: str) -> None:
@@ -99,19 +116,34 @@ def test_what_is_wrong_is_named_with_the_file(data_file: Path, edit, message: st
 
 @pytest.mark.parametrize("surplus", [-1, 1])
 def test_wrong_number_of_samples_leaves_no_file(
-    tmp_path: Path, header, labels, samples, surplus: int
+    tmp_path: Path, header, layout, labels, samples, surplus: int
 ) -> None:
     given = samples[:-1] if surplus < 0 else [*samples, samples[0]]
     with pytest.raises(ValueError, match="12 labels need 12 samples"):
-        write_dataset(tmp_path / "x.h5", header, labels, given)
+        write_dataset(tmp_path / "x.h5", header, layout, labels, given)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_array_is_named_and_leaves_no_file(tmp_path: Path, header, labels, samples) -> None:
-    samples[4] = dataclasses.replace(samples[4], cameras=np.zeros((3, 4)))
-    with pytest.raises(ValueError, match="cameras of object 4 must be float32"):
-        write_dataset(tmp_path / "x.h5", header, labels, samples)
+@pytest.mark.parametrize(
+    ("field", "array", "message"),
+    [
+        ("cameras", np.zeros((3, 4)), "object 4: cameras must be float32"),
+        ("depth", np.zeros((3, 6, 8), np.float32), "object 4: fields must be"),
+    ],
+)
+def test_wrong_array_is_named_and_leaves_no_file(
+    tmp_path: Path, header, layout, labels, samples, field: str, array, message: str
+) -> None:
+    samples[4] = {**samples[4], field: array}
+    with pytest.raises(ValueError, match=message):
+        write_dataset(tmp_path / "x.h5", header, layout, labels, samples)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_that_comes_twice_is_named(tmp_path: Path, header, layout, labels, samples) -> None:
+    labels[3] = dataclasses.replace(labels[3], id=labels[1].id)
+    with pytest.raises(ValueError, match="ids must differ, got 'object-1' twice"):
+        write_dataset(tmp_path / "x.h5", header, layout, labels, samples)
 
 
 def _full(*args: object) -> None:
@@ -120,18 +152,18 @@ def _full(*args: object) -> None:
 
 @pytest.mark.parametrize("call", ["posix_fallocate", "fsync"])
 def test_full_disk_is_named_and_leaves_the_old_file(
-    data_file: Path, header, labels, samples, monkeypatch: pytest.MonkeyPatch, call: str
+    data_file: Path, header, layout, labels, samples, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     before = data_file.read_bytes()
     monkeypatch.setattr(os, call, _full)
     with pytest.raises(OSError, match=r"cannot write .*data\.h5.*No space left"):
-        write_dataset(data_file, header, labels, samples)
+        write_dataset(data_file, header, layout, labels, samples)
     assert data_file.read_bytes() == before
     assert list(data_file.parent.iterdir()) == [data_file]
 
 
 def test_a_file_too_big_for_the_disk_is_not_begun(tmp_path: Path, header, labels) -> None:
-    huge = dataclasses.replace(header, num_views=10**9, image_size=(10**4, 10**4))
+    huge = Layout((10**4, 10**4), 10**9)
     with pytest.raises(OSError, match="MB needed"):
-        write_dataset(tmp_path / "x.h5", huge, labels, [])
+        write_dataset(tmp_path / "x.h5", header, huge, labels, [])
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,33 @@
+"""The frame of models, and the world of the renderings into which they are turned.
+
+Models have the ShapeNetCore v1 frame: front +X, up +Y, right-handed. The world of the renderings
+of Kato et al. (Neural Mesh Renderer, arXiv 1711.07566) is (-z, y, -x) of it: fronts face -Z, and it
+is left-handed, as its cameras are, so nothing looks mirrored.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.cameras import Cameras
+
+
+def world_vertices(vertices: Tensor) -> Tensor:
+    """Turn positions or directions [..., 3] of the model frame into the world: (-z, y, -x).
+
+    The same turn leads back.
+    """
+    x, y, z = vertices.unbind(-1)
+    return torch.stack([-z, y, -x], dim=-1)
+
+
+def world_cameras(cameras: Cameras) -> Cameras:
+    """Return the cameras which see the world as `cameras` see the model frame.
+
+    Args:
+        cameras: whose world coordinates are those of the model frame.
+    """
+    return Cameras(
+        world_vertices(cameras.rotation), cameras.translation, cameras.focal, cameras.center
+    )

@@ -1,0 +1,175 @@
+"""Which arrays a data set holds for every object, with their shapes and types.
+
+K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the surface:
+
+    images      [K, 4, H, W]   uint8    sRGB red, green, blue and alpha, not premultiplied
+    cameras     [K, 16]        float32  as `recon.cameras.Cameras.rows`
+    voxels_R    [ceil(R^3/8)]  uint8    bits of bool [x, y, z], C order, first voxel = highest bit
+    shading     [K, H, W]      uint8    the same pictures of a white surface
+    depth       [K, H, W]      float32  view depth at the pixel's centre, 0 where there is nothing
+    normals     [K, 3, H, W]   int8     127 * unit world normal towards the eye, 0 likewise
+    points      [P, 3]         float16  positions in the world
+    occupancies [ceil(P/8)]    uint8    bits: is the point inside? First point = highest bit
+    pointcloud  [M, 3]         float32  positions on the surface, in the world
+    pointcloud_normals [M, 3]  float32  unit normals there
+
+Images and cameras are always there, the others where the layout names them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.cameras import CAMERA_ROW
+
+# The arrays of one object, by field.
+Sample = dict[str, NDArray[Any]]
+
+MAPS = ("shading", "depth", "normals")
+# Fields with one entry per view along their first axis.
+PER_VIEW = ("images", "cameras", *MAPS)
+_VOXELS = re.compile(r"voxels_([1-9]\d*)")
+
+
+class Field(NamedTuple):
+    """Shape and NumPy type of a field's array for one object."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of one object."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every object of a data set has.
+
+    Attributes:
+        image_size: (H, W) in pixels.
+        num_views: K.
+        voxel_resolutions: every R there is a grid of.
+        maps: which of `MAPS` there are.
+        num_points: P, 0 for none.
+        num_surface_points: M, 0 for none.
+
+    Raises:
+        ValueError: a number is out of range or a map is unknown.
+    """
+
+    image_size: tuple[int, int]
+    num_views: int
+    voxel_resolutions: tuple[int, ...] = ()
+    maps: tuple[str, ...] = ()
+    num_points: int = 0
+    num_surface_points: int = 0
+
+    def __post_init__(self) -> None:
+        positive = (*self.image_size, self.num_views, *self.voxel_resolutions)
+        if len(self.image_size) != 2 or min(positive) < 1:
+            raise ValueError(
+                f"sides, views and resolutions must be >= 1, got image_size {self.image_size},"
+                f" num_views {self.num_views}, voxel_resolutions {self.voxel_resolutions}"
+            )
+        if len(set(self.voxel_resolutions)) != len(self.voxel_resolutions):
+            raise ValueError(f"voxel_resolutions must differ, got {self.voxel_resolutions}")
+        if not set(self.maps) <= set(MAPS):
+            raise ValueError(f"maps must be among {MAPS}, got {self.maps}")
+        if min(self.num_points, self.num_surface_points) < 0:
+            raise ValueError(
+                f"numbers of points must be >= 0, got {self.num_points}, {self.num_surface_points}"
+            )
+
+    def fields(self) -> dict[str, Field]:
+        """Return the fields by name, images and cameras first."""
+        views, size = self.num_views, self.image_size
+        points, surface = self.num_points, self.num_surface_points
+        optional = {
+            "shading": Field((views, *size), "uint8"),
+            "depth": Field((views, *size), "float32"),
+            "normals": Field((views, 3, *size), "int8"),
+        }
+        found = {
+            "images": Field((views, 4, *size), "uint8"),
+            "cameras": Field((views, CAMERA_ROW), "float32"),
+        }
+        for resolution in self.voxel_resolutions:
+            found[f"voxels_{resolution}"] = Field((packed_bytes(resolution**3),), "uint8")
+        found |= {name: optional[name] for name in MAPS if name in self.maps}
+        if points:
+            found["points"] = Field((points, 3), "float16")
+            found["occupancies"] = Field((packed_bytes(points),), "uint8")
+        if surface:
+            found["pointcloud"] = Field((surface, 3), "float32")
+            found["pointcloud_normals"] = Field((surface, 3), "float32")
+        return found
+
+    def check(self, sample: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse a sample whose arrays are not those of the layout.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        fields = self.fields()
+        if set(sample) != set(fields):
+            raise ValueError(f"fields must be {sorted(fields)}, got {sorted(sample)}")
+        for name, (shape, dtype) in fields.items():
+            array = sample[name]
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(f"{name} must be {dtype} {shape}, got {array.dtype} {array.shape}")
+
+
+def packed_bytes(bits: int) -> int:
+    """Return the number of bytes that hold so many packed bits."""
+    return (bits + 7) // 8
+
+
+def voxel_resolutions(names: Iterable[str]) -> tuple[int, ...]:
+    """Return the resolutions of the voxel fields among some names, in ascending order."""
+    matches = (_VOXELS.fullmatch(name) for name in names)
+    return tuple(sorted(int(match[1]) for match in matches if match))
+
+
+def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+    """Return the layout which has arrays of these shapes for one object.
+
+    Args:
+        shapes: by field, without the axis of objects; unknown names are passed over.
+
+    Raises:
+        ValueError: naming a field that is missing or has an impossible shape.
+    """
+    _require(shapes, ("images", "cameras"))
+    images = shapes["images"]
+    if len(images) != 4:
+        raise ValueError(f"field images must have the shape (K, 4, H, W), got {images}")
+    for one, other in (("points", "occupancies"), ("pointcloud", "pointcloud_normals")):
+        if one in shapes or other in shapes:
+            _require(shapes, (one, other))
+    layout = Layout(
+        image_size=(images[2], images[3]),
+        num_views=images[0],
+        voxel_resolutions=voxel_resolutions(shapes),
+        maps=tuple(name for name in MAPS if name in shapes),
+        num_points=shapes["points"][0] if shapes.get("points") else 0,
+        num_surface_points=shapes["pointcloud"][0] if shapes.get("pointcloud") else 0,
+    )
+    for name, (shape, _) in layout.fields().items():
+        if shapes[name] != shape:
+            raise ValueError(f"field {name} must have the shape {shape}, got {shapes[name]}")
+    return layout
+
+
+def _require(shapes: Collection[str], names: Iterable[str]) -> None:
+    for name in names:
+        if name not in shapes:
+            raise ValueError(f"field {name} is missing")
