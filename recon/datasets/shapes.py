@@ -10,7 +10,7 @@ import torch
 
 from recon.datasets.categories import CATEGORIES, Category, find_category
 from recon.datasets.shape_models import MODELS
-from recon.datasets.sources import MeshObject, fingerprint
+from recon.datasets.sources import Item, fingerprint
 from recon.meshes import Mesh, normalize_vertices
 
 # Counted up whenever the same seed gives other objects.
@@ -64,14 +64,14 @@ class ShapesSource:
             "categories": [category.name for category in self._categories],
         }
 
-    def objects(self) -> list[MeshObject]:
+    def objects(self) -> list[Item]:
         """Return the objects, category by category."""
         return [item for category in self._categories for item in self._items(category)]
 
-    def _items(self, category: Category) -> list[MeshObject]:
+    def _items(self, category: Category) -> list[Item]:
         splits = split_words(self._count)
         return [
-            MeshObject(
+            Item(
                 id=f"{category.name}-{self._seed}-{index:05d}",
                 name=f"generated {category.name} {index}",
                 synset=category.synset,
@@ -83,7 +83,7 @@ class ShapesSource:
             for index in range(self._count)
         ]
 
-    def load(self, item: MeshObject) -> Mesh:
+    def load(self, item: Item) -> Mesh:
         """Make one object: front +X, up +Y, bounding box centred, longest side 1."""
         category, index = self._drawn[item.id]
         return make_shape(category.name, self._seed, index)
