@@ -70,12 +70,33 @@ class Lighting(nn.Module):
             ValueError: shapes disagree, or `eye` is missing.
         """
         _require_faces(face_vertices, face_textures)
-        normals = face_normals(face_vertices)
-        if self.two_sided:
-            normals = _towards(normals, face_vertices, eye)
-        cosine = (normals * self.direction.to(normals.dtype)).sum(-1).clamp(min=0)
-        light = self.ambient + self.directional * cosine
+        if self.two_sided and (eye is None or eye.shape != (len(face_vertices), 3)):
+            actual = None if eye is None else tuple(eye.shape)
+            raise ValueError(
+                f"eye must have shape [{len(face_vertices)}, 3] when two_sided, got {actual}"
+            )
+        light = self.intensity(face_vertices, eye)
         return corner_colors(face_textures) * light[:, :, None, None]
+
+    def intensity(self, face_vertices: Tensor, eye: Tensor | None = None) -> Tensor:
+        """Computes the light on flat faces, by which `forward` multiplies their colours.
+
+        Args:
+            face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
+            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
+
+        Returns:
+            [B, F] intensities; B is 1 when there is one mesh and the eyes do not matter.
+
+        Raises:
+            ValueError: shapes disagree, or `eye` is missing.
+        """
+        if self.two_sided:
+            normals = facing_normals(face_vertices, eye)
+        else:
+            normals = face_normals(face_vertices)
+        cosine = (normals * self.direction.to(normals.dtype)).sum(-1).clamp(min=0)
+        return self.ambient + self.directional * cosine
 
 
 def corner_colors(face_textures: Tensor) -> Tensor:
@@ -88,11 +109,24 @@ def corner_colors(face_textures: Tensor) -> Tensor:
     return face_textures
 
 
-def _towards(normals: Tensor, face_vertices: Tensor, eye: Tensor | None) -> Tensor:
-    """Turns normals round where they point away from the eye."""
-    if eye is None or eye.shape != (len(normals), 3):
+def facing_normals(face_vertices: Tensor, eye: Tensor | None) -> Tensor:
+    """Computes the unit normals of faces on the sides which the eyes see.
+
+    Args:
+        face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
+        eye: [B, 3] positions of the eyes in world coordinates.
+
+    Returns:
+        [B, F, 3], zero for a triangle without area.
+
+    Raises:
+        ValueError: shapes disagree, or `eye` is missing.
+    """
+    batch = len(face_vertices)
+    if eye is None or eye.dim() != 2 or eye.shape[1] != 3 or batch not in (1, len(eye)):
         actual = None if eye is None else tuple(eye.shape)
-        raise ValueError(f"eye must have shape [{len(normals)}, 3] when two_sided, got {actual}")
+        raise ValueError(f"eye must have shape [B, 3] for {batch} meshes, got {actual}")
+    normals = face_normals(face_vertices)
     sight = face_vertices[:, :, 0] - eye.to(normals.dtype)[:, None]
     away = (normals * sight).sum(-1, keepdim=True) > 0
     return torch.where(away, -normals, normals)

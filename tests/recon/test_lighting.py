@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.lighting import Lighting, corner_colors
+from recon.lighting import Lighting, corner_colors, facing_normals
 
 # Three triangles with the normals +y, -y, +z.
 UP = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
@@ -67,6 +67,17 @@ def test_two_sided_needs_an_eye() -> None:
     for options in ({}, {"eye": torch.zeros(2, 3)}):
         with pytest.raises(ValueError, match=r"eye must have shape \[1, 3\]"):
             shade(Lighting(two_sided=True), **options)
+
+
+def test_one_mesh_may_be_seen_by_many_eyes() -> None:
+    eyes = torch.tensor([[0.2, 5.0, 0.2], [0.2, -5.0, 0.2]])
+    light = Lighting(two_sided=True).intensity(FACES, eyes)
+    torch.testing.assert_close(light, torch.tensor([[1.0, 1.0, 0.5], [0.5, 0.5, 0.5]]))
+    assert Lighting().intensity(FACES, eyes).tolist() == [[1.0, 0.5, 0.5]]
+    normals = facing_normals(FACES, eyes)
+    assert normals[:, :2].tolist() == [[[0, 1, 0]] * 2, [[0, -1, 0]] * 2]
+    with pytest.raises(ValueError, match=r"eye must have shape \[B, 3\] for 2 meshes"):
+        facing_normals(FACES.expand(2, -1, -1, -1), eyes[:1])
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
