@@ -1,0 +1,167 @@
+"""From where objects are rendered: the standard views, or random ones of every object's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from recon.cameras import SHAPENET_DISTANCE, SHAPENET_FOV, SHAPENET_VIEWS, Cameras, shapenet_cameras
+
+# Rows of a camera matrix in pixels: ((fx, 0, cx), (0, fy, cy), (0, 0, 1)).
+Intrinsics = Sequence[Sequence[float]]
+Range = Sequence[float]
+
+
+class Viewpoints(Protocol):
+    """The cameras of every object, which look at its centre.
+
+    Attributes:
+        num_views: cameras per object.
+    """
+
+    num_views: int
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+
+    def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
+        """Return the cameras of one object for pictures of (height, width) pixels."""
+
+
+class StandardViews:
+    """The 24 views of the ShapeNet renderings, the same ones for every object."""
+
+    num_views = SHAPENET_VIEWS
+
+    def __init__(self, intrinsics: Intrinsics | None = None) -> None:
+        """Settings.
+
+        Args:
+            intrinsics: camera matrix K in pixels of the pictures, pixel centres at whole numbers;
+                None for square pixels and a full vertical angle of 30 degrees.
+
+        Raises:
+            ValueError: `intrinsics` is not a camera matrix.
+        """
+        self.intrinsics = _parse_intrinsics(intrinsics)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return {"viewpoints": "standard", "intrinsics": self.intrinsics}
+
+    def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
+        """Return the 24 cameras."""
+        return _with_intrinsics(
+            shapenet_cameras(range(self.num_views)), self.intrinsics, image_size
+        )
+
+
+class RandomViews:
+    """Cameras drawn for every object from its id: azimuth, elevation and distance are uniform."""
+
+    def __init__(
+        self,
+        count: int,
+        azimuth: Range = (0.0, 360.0),
+        elevation: Range = (-20.0, 60.0),
+        distance: Range = (SHAPENET_DISTANCE, SHAPENET_DISTANCE),
+        fov: float = SHAPENET_FOV,
+        seed: int = 0,
+        intrinsics: Intrinsics | None = None,
+    ) -> None:
+        """Settings.
+
+        Args:
+            count: views per object; the first ones are the same for any number.
+            azimuth: lowest and highest, degrees.
+            elevation: lowest and highest, degrees, within [-90, 90].
+            distance: lowest and highest, object units, > 0.
+            fov: full vertical angle of view in degrees, in (0, 180).
+            seed: of the choice, >= 0.
+            intrinsics: camera matrix K in pixels of the pictures, pixel centres at whole numbers,
+                instead of `fov`.
+
+        Raises:
+            ValueError: naming the argument, if one is out of range.
+        """
+        if count < 1:
+            raise ValueError(f"count must be >= 1, got {count}")
+        if seed < 0:
+            raise ValueError(f"seed must be >= 0, got {seed}")
+        if not 0 < fov < 180:
+            raise ValueError(f"fov must lie in (0, 180) degrees, got {fov}")
+        self.num_views, self.seed, self.fov = count, seed, float(fov)
+        self.azimuth = _parse_range("azimuth", azimuth, -math.inf, math.inf)
+        self.elevation = _parse_range("elevation", elevation, -90, 90)
+        self.distance = _parse_range("distance", distance, 0, math.inf)
+        if self.distance[0] == 0:
+            raise ValueError(f"distance must be > 0, got {list(distance)}")
+        self.intrinsics = _parse_intrinsics(intrinsics)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return {
+            "viewpoints": "random",
+            "count": self.num_views,
+            "azimuth": list(self.azimuth),
+            "elevation": list(self.elevation),
+            "distance": list(self.distance),
+            "fov": None if self.intrinsics else self.fov,
+            "seed": self.seed,
+            "intrinsics": self.intrinsics,
+        }
+
+    def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
+        """Return the cameras of one object, a pure function of settings and id."""
+        digest = hashlib.sha256(object_id.encode()).digest()
+        sequence = np.random.SeedSequence([self.seed, int.from_bytes(digest[:16], "big")])
+        drawn = np.random.Generator(np.random.Philox(sequence)).random((self.num_views, 3))
+        ranges = np.array([self.azimuth, self.elevation, self.distance])
+        values = ranges[:, 0] + drawn * (ranges[:, 1] - ranges[:, 0])
+        azimuth, elevation, distance = torch.from_numpy(values.astype(np.float32)).unbind(1)
+        orbit = Cameras.orbit(azimuth, elevation, distance, torch.full_like(azimuth, self.fov))
+        return _with_intrinsics(orbit, self.intrinsics, image_size)
+
+
+def _parse_range(name: str, values: Range, low: float, high: float) -> tuple[float, float]:
+    """Return a pair of finite numbers in order, within bounds."""
+    numbers = [float(value) for value in values]
+    valid = len(numbers) == 2 and all(map(math.isfinite, numbers))
+    if not (valid and low <= numbers[0] <= numbers[1] <= high):
+        bounds = f" within [{low}, {high}]" if math.isfinite(high) else ""
+        raise ValueError(f"{name} must be (lowest, highest){bounds}, got {list(values)}")
+    return numbers[0], numbers[1]
+
+
+def _parse_intrinsics(matrix: Intrinsics | None) -> list[list[float]] | None:
+    if matrix is None:
+        return None
+    rows = [[float(value) for value in row] for row in matrix]
+    if [len(row) for row in rows] != [3, 3, 3]:
+        raise ValueError(f"intrinsics must be 3 rows of 3 numbers, got {rows}")
+    _camera(rows, (1, 1))  # refuses the rest
+    return rows
+
+
+def _camera(matrix: list[list[float]], image_size: tuple[int, int]) -> Cameras:
+    """Return a camera with this camera matrix, somewhere."""
+    return Cameras.from_opencv(
+        torch.tensor([matrix]), torch.eye(3)[None], torch.zeros(1, 3), image_size
+    )
+
+
+def _with_intrinsics(
+    cameras: Cameras, matrix: list[list[float]] | None, image_size: tuple[int, int]
+) -> Cameras:
+    """Return the cameras with the focal lengths and the principal point of a camera matrix."""
+    if matrix is None:
+        return cameras
+    one = _camera(matrix, image_size)
+    many = (len(cameras), 2)
+    return replace(cameras, focal=one.focal.expand(many), center=one.center.expand(many))
