@@ -11,7 +11,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from recon.datasets.sources import SourceUnreachableError
+
 log = logging.getLogger(__name__)
+
+# What apt-get says when it failed for a reason of this machine, not of the archive.
+LOCAL_PROBLEMS = ("No space left", "enough free space", "Permission denied", "Read-only file")
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,10 @@ class PackageCache:
         """Return the folder with the files of `package`, fetching it when it is not there.
 
         Raises:
-            ValueError: naming package and version, if it cannot be fetched, differs from its
-                checksum or cannot be unpacked.
+            SourceUnreachableError: naming package and version, if it cannot be had here: no apt, no
+                network, a package or version which the archive does not have.
+            ValueError: naming it too, if it differs from its checksum or cannot be stored or
+                unpacked.
         """
         deb = self._cached(package) or self._download(package)
         folder = self._files / deb.stem
@@ -113,12 +120,16 @@ def _run(command: list[str], package: Package, folder: str | None = None) -> Non
             errors="replace",
         )
     except FileNotFoundError as error:
-        raise ValueError(
+        raise SourceUnreachableError(
             f"Debian package {package} is needed, but there is no {command[0]} here;"
             " on other systems use source=shapes"
         ) from error
     if result.returncode:
-        raise ValueError(_explanation(command, package, result.stdout + result.stderr))
+        output = result.stdout + result.stderr
+        here = command[0] != "apt-get" or any(words in output for words in LOCAL_PROBLEMS)
+        raise (ValueError if here else SourceUnreachableError)(
+            _explanation(command, package, output)
+        )
 
 
 def _explanation(command: list[str], package: Package, output: str) -> str:

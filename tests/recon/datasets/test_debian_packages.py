@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recon.datasets.debian_packages import Package, PackageCache
+from recon.datasets.sources import SourceUnreachableError
 
 APT_GET = """#!/bin/sh
 # apt-get download -q [-o ...] NAME[=VERSION]: copies from the folder ARCHIVE
@@ -100,13 +101,13 @@ def test_wrong_checksum_is_refused_and_not_kept(
 
 
 def test_unknown_package_advises_an_update(archive: Archive, cache: PackageCache) -> None:
-    with pytest.raises(ValueError, match=r"toys 1 cannot be fetched.*apt-get update"):
+    with pytest.raises(SourceUnreachableError, match=r"toys 1 cannot be fetched.*apt-get update"):
         cache.unpacked(Package("toys", "1", 0, "0"))
 
 
 def test_version_that_is_gone_is_named(archive: Archive, cache: PackageCache) -> None:
     archive.add("toys", "2", {"a": b"v"})
-    with pytest.raises(ValueError, match=r"toys 1 cannot be fetched: the archive no longer has"):
+    with pytest.raises(SourceUnreachableError, match=r"toys 1 cannot be fetched: .* no longer has"):
         cache.unpacked(Package("toys", "1", 0, "0"))
 
 
@@ -122,7 +123,14 @@ def test_other_failures_give_apts_reason(
     archive: Archive, cache: PackageCache, output: str, message: str
 ) -> None:
     archive.script("apt-get", f'#!/bin/sh\necho "{output}" >&2\nexit 100\n')
-    with pytest.raises(ValueError, match=f"toys 1 cannot be fetched.*{message}"):
+    with pytest.raises(SourceUnreachableError, match=f"toys 1 cannot be fetched.*{message}"):
+        cache.unpacked(Package("toys", "1"))
+
+
+def test_a_full_disk_is_not_an_unreachable_archive(archive: Archive, cache: PackageCache) -> None:
+    output = "E: You don't have enough free space in /tmp/."
+    archive.script("apt-get", f'#!/bin/sh\necho "{output}" >&2\nexit 100\n')
+    with pytest.raises(ValueError, match=r"toys 1 cannot be fetched.*free space"):
         cache.unpacked(Package("toys", "1"))
 
 
@@ -138,7 +146,9 @@ def test_missing_commands_are_named(
     else:
         (archive.bin / "apt-get").unlink()
     monkeypatch.setenv("PATH", str(archive.bin))
-    with pytest.raises(ValueError, match=f"toys 1 is needed, but there is no {command}"):
+    with pytest.raises(
+        SourceUnreachableError, match=f"toys 1 is needed, but there is no {command}"
+    ):
         cache.unpacked(package)
 
 
