@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from recon.datasets.categories import find_category
 from recon.datasets.debian_packages import Package, PackageCache
 from recon.datasets.formats import read_surface
-from recon.datasets.sources import MeshObject, fingerprint
+from recon.datasets.sources import Item, fingerprint
 from recon.datasets.stores import Store, open_store
 from recon.datasets.surfaces import Surface, concatenate
-from recon.meshes import Mesh
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +147,7 @@ class DebianSource:
     def _package(self, row: Row) -> Package:
         return self._packages.get(row.package, Package(row.package))
 
-    def objects(self) -> list[MeshObject]:
+    def objects(self) -> list[Item]:
         """Fetch and unpack the packages and list the models.
 
         Raises:
@@ -157,9 +156,9 @@ class DebianSource:
         for row in self._rows.values():
             if row.package not in self._folders:
                 self._folders[row.package] = self._cache.unpacked(self._package(row))
-        return [MeshObject(*self._record(row)) for row in self._rows.values()]
+        return [Item(*self._record(row)) for row in self._rows.values()]
 
-    def load(self, item: MeshObject) -> Mesh:
+    def load(self, item: Item) -> Surface:
         """Read one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
@@ -170,9 +169,7 @@ class DebianSource:
         surface = surface.transformed(np.array(row.orientation), np.zeros(3))
         if not len(surface.faces):
             raise ValueError(f"{row.parts[0].file}: the model has no visible faces")
-        low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
-        scale = 1 / (high - low).max()
-        return surface.transformed(np.eye(3) * scale, -(low + high) / 2 * scale).mesh()
+        return surface.normalized()
 
     def _read_part(self, row: Row, part: Part) -> Surface:
         suffix = posixpath.splitext(part.file)[1].lower()

@@ -110,7 +110,7 @@ def paint_faces(
     rgba = np.clip(np.nan_to_num(table[face_materials], nan=0.7), 0, 1)
     face_texture = np.full(len(rgba), -1, np.int64)
     palette = _Palette(store)
-    usable = (np.abs(uvs) < FARTHEST_UV).all(axis=(1, 2))  # false for NaN
+    usable = np.all(np.abs(uvs) < FARTHEST_UV, axis=(1, 2))  # false for NaN
     uvs = np.where(usable[:, None, None], uvs, np.nan)
     for index in np.unique(face_materials):
         material = materials[index]

@@ -1,85 +1,140 @@
-"""Pictures and voxels of a mesh, as the ShapeNet renderings have them."""
+"""Pictures, maps and voxels of a surface, as the ShapeNet renderings have them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import SHAPENET_VIEWS, Cameras, as_image_size, shapenet_cameras
-from recon.datasets.hdf5 import Sample
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.cameras import Cameras, as_image_size
+from recon.datasets.frames import world_vertices
+from recon.datasets.framing import fit_scale
+from recon.datasets.layout import MAPS, Layout, Sample
+from recon.datasets.sources import Item, MeshSource, fingerprint
+from recon.datasets.supersampling import (
+    MAX_SUPERSAMPLE,
+    PENDING,
+    average_samples,
+    color_samples,
+    pack_colors,
+)
+from recon.datasets.surfaces import Surface
+from recon.datasets.texturing import FAINT, Textures, locate
+from recon.datasets.viewpoints import StandardViews, Viewpoints
+from recon.lighting import Lighting, facing_normals
 from recon.voxels import pack_voxels, voxelize_mesh
+from renderer_cuda import gather_faces, visible_faces
+from renderer_cuda.voxelization import MAX_RESOLUTION, MODES
 
-# Edges this soft (1e-4 in NDC) are hard at every picture size up to thousands of pixels.
-HARD_SIGMA = 1e-8
-# Behind everything; no shaded colour is negative, so it tells which pixels a face covers.
-NOTHING = -1.0
+# Counted up whenever the same settings give other arrays.
+VERSION = 2
+# Samples rendered at once: few enough for the cache, many enough to hide the cost of a call.
+SAMPLES_AT_ONCE = 1 << 18
 # Faces of all views rendered at once: about 150 MB of corners and colours.
 FACES_AT_ONCE = 2_000_000
+# Nearer than this part of the greatest depth, a corner is taken to be at the eye.
+NEAREST = 1e-3
 
 
-def world_vertices(vertices: Tensor) -> Tensor:
-    """Turn the ShapeNetCore v1 frame (front +X) into that of the renderings: (-z, y, -x).
+@dataclass(frozen=True)
+class _Scene:
+    """An object in the world, before cameras.
 
-    The new frame is left-handed, as are its cameras, so nothing looks mirrored; fronts face -Z.
+    Attributes:
+        vertices: [V, 3] float32 world coordinates.
+        faces: [F, 3] int64.
+        corners: [1, F, 3, 3] the faces' corners.
+        colors: [F, 3] sRGB.
+        textures: None if no face has one.
     """
-    x, y, z = vertices.unbind(-1)
-    return torch.stack([-z, y, -x], dim=-1)
+
+    vertices: Tensor
+    faces: Tensor
+    corners: Tensor
+    colors: Tensor
+    textures: Textures | None
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Some views of a scene.
+
+    Attributes:
+        projected: [K, F, 3, 3] corners as NDC x, NDC y and view depth.
+        light: [K, F] light on the faces.
+        eye: [K, 3] world coordinates.
+        near, far: bounds of all depths.
+    """
+
+    projected: Tensor
+    light: Tensor
+    eye: Tensor
+    near: float
+    far: float
 
 
 class ObjectRenderer:
-    """Renders the 24 standard views of a mesh and voxelises it."""
+    """Renders some views of a surface and voxelises it."""
 
     def __init__(
         self,
         image_size: int | Sequence[int] = 64,
         supersample: int = 4,
         lighting: Lighting | None = None,
-        voxel_resolution: int = 32,
+        voxel_resolutions: Sequence[int] = (32,),
         voxel_mode: str = "softras",
+        viewpoints: Viewpoints | None = None,
+        maps: Sequence[str] = (),
+        fit: bool = False,
     ) -> None:
         """Settings.
 
         Args:
             image_size: (height, width) in pixels, an int for square pictures.
-            supersample: each pixel is the mean of this many samples squared.
+            supersample: each pixel is the mean of this many samples squared, 1 to 16.
             lighting: how faces are shaded; None leaves their colours as they are.
-            voxel_resolution: voxels along each side.
+            voxel_resolutions: voxels along each side, one grid for each number.
             voxel_mode: how surfaces are voxelised, see `renderer_cuda.voxelize`.
+            viewpoints: where the cameras are; None for the 24 standard views.
+            maps: what to render besides, among "shading", "depth" and "normals".
+            fit: whether to shrink an object, voxels and all, until every view shows all of it.
 
         Raises:
-            ValueError: if a size is not a positive number.
+            ValueError: if a size is not a positive number, or a name is unknown.
         """
-        if supersample < 1:
-            raise ValueError(f"supersample must be >= 1, got {supersample}")
-        if voxel_resolution < 1:
-            raise ValueError(f"voxel_resolution must be >= 1, got {voxel_resolution}")
+        if not 1 <= supersample <= MAX_SUPERSAMPLE:
+            raise ValueError(f"supersample must be 1 to {MAX_SUPERSAMPLE}, got {supersample}")
+        if not all(1 <= side <= MAX_RESOLUTION for side in voxel_resolutions):
+            raise ValueError(
+                f"voxel_resolutions must be 1 to {MAX_RESOLUTION}, got {list(voxel_resolutions)}"
+            )
+        if voxel_mode not in MODES:
+            raise ValueError(f"voxel_mode must be one of {', '.join(MODES)}, got {voxel_mode!r}")
         self.image_size = as_image_size(image_size)
         self.supersample = supersample
         self.lighting = lighting
-        self.voxel_resolution = voxel_resolution
         self.voxel_mode = voxel_mode
-        self.cameras = shapenet_cameras(range(SHAPENET_VIEWS))
-        self._renderer = SoftRenderer(
-            image_size=[side * supersample for side in self.image_size],
-            sigma=HARD_SIGMA,
-            color="hard",
-            background=(NOTHING, NOTHING, NOTHING),
-            lighting=lighting,
+        self.viewpoints: Viewpoints = StandardViews() if viewpoints is None else viewpoints
+        self.fit = fit
+        self._layout = Layout(
+            self.image_size,
+            self.viewpoints.num_views,
+            tuple(voxel_resolutions),
+            tuple(sorted(maps, key=MAPS.index)) if set(maps) <= set(MAPS) else tuple(maps),
         )
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        return self._layout
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings as plain data."""
         light = self.lighting
         return {
+            "version": VERSION,
             "image_size": list(self.image_size),
             "supersample": self.supersample,
             "lighting": light
@@ -89,56 +144,203 @@ class ObjectRenderer:
                 "direction": [round(value, 6) for value in light.direction.tolist()],
                 "two_sided": light.two_sided,
             },
-            "voxel_resolution": self.voxel_resolution,
+            "voxel_resolutions": list(self._layout.voxel_resolutions),
             "voxel_mode": self.voxel_mode,
+            "viewpoints": self.viewpoints.recipe(),
+            "maps": list(self._layout.maps),
+            "fit": self.fit,
         }
 
     @torch.no_grad()
-    def __call__(self, mesh: Mesh) -> Sample:
-        """Return pictures, cameras and packed voxels of a mesh in the ShapeNetCore v1 frame."""
-        vertices = world_vertices(mesh.vertices)
-        voxels = voxelize_mesh(
-            vertices[None], mesh.faces, self.voxel_resolution, mode=self.voxel_mode
-        )
-        return Sample(
-            images=self._render(vertices, mesh),
-            cameras=self.cameras.rows().numpy(),
-            voxels=pack_voxels(voxels)[0],
-        )
+    def __call__(self, surface: Surface, object_id: str) -> Sample:
+        """Return the arrays of one object.
 
-    def _render(self, vertices: Tensor, mesh: Mesh) -> NDArray[np.uint8]:
-        """Return [24, 4, H, W] sRGB RGBA of world vertices."""
-        at_once = max(1, FACES_AT_ONCE // mesh.num_faces)
-        chunks = [
-            self._render_views(vertices, mesh, self.cameras[start : start + at_once])
-            for start in range(0, len(self.cameras), at_once)
-        ]
-        return torch.cat(chunks).numpy()
+        Args:
+            surface: in the ShapeNetCore v1 frame: front +X, up +Y.
+            object_id: by which viewpoints may differ.
 
-    def _render_views(self, vertices: Tensor, mesh: Mesh, cameras: Cameras) -> Tensor:
-        views = len(cameras)
+        Raises:
+            ValueError: if there are no faces, the object is not in front of a camera, or does not
+                fit although it should.
+        """
+        cameras = self.viewpoints.cameras(object_id, self.image_size)
+        scene = self._scene(surface, cameras)
+        sample: Sample = self._render(scene, cameras)
+        sample["cameras"] = cameras.rows().numpy()
+        for resolution in self._layout.voxel_resolutions:
+            grid = voxelize_mesh(scene.vertices[None], scene.faces, resolution, self.voxel_mode)
+            sample[f"voxels_{resolution}"] = pack_voxels(grid)[0]
+        return sample
+
+    def _scene(self, surface: Surface, cameras: Cameras) -> _Scene:
+        mesh = surface.mesh()
         colors = mesh.face_colors
-        if colors is None:
-            colors = torch.full((mesh.num_faces, 3), 0.7)
-        rendered = self._renderer(
-            vertices.expand(views, -1, -1), mesh.faces, colors.expand(views, -1, -1), cameras
+        assert colors is not None
+        vertices, faces = _used_vertices(world_vertices(mesh.vertices), mesh.faces)
+        if self.fit:
+            vertices = vertices * fit_scale(vertices, cameras, self.image_size)
+        return _Scene(
+            vertices=vertices,
+            faces=faces,
+            corners=gather_faces(vertices[None], faces),
+            colors=colors,
+            textures=Textures(surface) if surface.textured.any() else None,
         )
-        return average_down(rendered[:, :3], self.supersample)
+
+    def _render(self, scene: _Scene, cameras: Cameras) -> Sample:
+        """Return images and maps of all views, made of some views at a time."""
+        height, width = self.image_size
+        samples = height * width * self.supersample**2
+        count = len(scene.faces)
+        at_once = max(1, min(SAMPLES_AT_ONCE // samples, FACES_AT_ONCE // count))
+        whole = cameras.project(scene.vertices.expand(len(cameras), -1, -1), self.image_size)
+        near, far = _depth_bounds(whole)
+        eye = cameras.eye()
+        light = self._light(scene, eye)
+        parts: dict[str, list[Tensor]] = {}
+        for start in range(0, len(cameras), at_once):
+            some = slice(start, start + at_once)
+            views = _Views(
+                gather_faces(whole[some], scene.faces), light[some], eye[some], near, far
+            )
+            for name, value in self._render_views(scene, views).items():
+                parts.setdefault(name, []).append(value)
+        return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+    def _light(self, scene: _Scene, eye: Tensor) -> Tensor:
+        """Return [K, F] how bright the faces are in each view."""
+        if self.lighting is None:
+            return torch.ones(1, 1).expand(len(eye), len(scene.faces))
+        return self.lighting.intensity(scene.corners, eye).expand(len(eye), -1)
+
+    def _render_views(self, scene: _Scene, views: _Views) -> dict[str, Tensor]:
+        height, width = self.image_size
+        seen = _see(scene, views, (height * self.supersample, width * self.supersample))
+        images = average_samples(self._shade(scene, views, seen), self.supersample)
+        rendered = {"images": images}
+        if "shading" in self._layout.maps:
+            white = pack_colors(
+                views.light.clamp(max=1)[..., None].expand(-1, -1, 3), self.supersample
+            )
+            rendered["shading"] = average_samples(color_samples(seen, white), self.supersample)[
+                :, 0
+            ]
+        if {"depth", "normals"} & set(self._layout.maps):
+            rendered |= self._center_maps(scene, views)
+        return rendered
+
+    def _shade(self, scene: _Scene, views: _Views, seen: Tensor) -> Tensor:
+        """Return the packed colour [K, H, W] of every sample."""
+        colors = (scene.colors * views.light[..., None]).clamp_(max=1)
+        table = pack_colors(colors, self.supersample)
+        textures = scene.textures
+        if textures is None:
+            return color_samples(seen, table)
+        samples = color_samples(seen, table.masked_fill_(textures.textured, PENDING))
+        flat = samples.view(-1)
+        pending = (flat == PENDING).nonzero().squeeze(1)
+        hits = locate(views.projected, seen, pending)
+        light = views.light.reshape(-1).index_select(0, hits.rows)
+        texels = textures.look_up(hits)[:, :3] * (light / 255)[:, None]
+        flat[pending] = pack_colors(texels.clamp_(max=1), self.supersample)
+        return samples
+
+    def _center_maps(self, scene: _Scene, views: _Views) -> dict[str, Tensor]:
+        """Return depth and normals at the centres of pixels, as far as they are wanted."""
+        seen = _see(scene, views, self.image_size)
+        covered = (seen.view(-1) >= 0).nonzero().squeeze(1)
+        hits = locate(views.projected, seen, covered)
+        maps: dict[str, Tensor] = {}
+        if "depth" in self._layout.maps:
+            depths = views.projected[..., 2].reshape(-1, 3).index_select(0, hits.rows)
+            depth = torch.zeros(seen.shape)
+            depth.view(-1)[covered] = (depths.t() * hits.weights).sum(0)
+            maps["depth"] = depth
+        if "normals" in self._layout.maps:
+            facing = facing_normals(scene.corners, views.eye).mul(127).round().to(torch.int8)
+            normals = torch.zeros(*seen.shape, 3, dtype=torch.int8)
+            normals.view(-1, 3)[covered] = facing.view(-1, 3).index_select(0, hits.rows)
+            maps["normals"] = normals.permute(0, 3, 1, 2).contiguous()
+        return maps
 
 
-def average_down(samples: Tensor, factor: int) -> Tensor:
-    """Average blocks of factor x factor samples into pixels.
+def _used_vertices(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out the vertices of no face: they need not be in front of any camera."""
+    used = torch.zeros(len(vertices), dtype=torch.bool)
+    used[faces.flatten()] = True
+    rows = used.cumsum(0) - 1
+    return vertices[used], rows[faces]
 
-    Args:
-        samples: [B, 3, H * factor, W * factor] colours in [0, 1]; NOTHING where there is none.
-        factor: samples along each side of a pixel.
 
-    Returns:
-        [B, 4, H, W] uint8: the mean colour of the covered samples (0 where there are none), and
-        the share of them.
+def _depth_bounds(projected: Tensor) -> tuple[float, float]:
+    """Return bounds of the depths in all views; refuse an object that is not in front of an eye."""
+    low, high = projected[..., 2].amin(dim=1), float(projected[..., 2].max())
+    behind = (low <= NEAREST * high).nonzero()
+    if len(behind):
+        view = int(behind[0])
+        raise ValueError(
+            f"the object reaches to the eye of view {view} or behind it: depth {low[view]:g}"
+        )
+    return 0.5 * float(low.min()), 2 * high
+
+
+def _see(scene: _Scene, views: _Views, size: tuple[int, int]) -> Tensor:
+    """Return the face [K, H, W] int32 at every sample, -1 where there is none.
+
+    Through a hole of a texture one sees the faces whose textures have no holes.
     """
-    covered = F.avg_pool2d((samples[:, :1] > NOTHING).to(samples.dtype), factor)
-    color = F.avg_pool2d(samples.clamp(min=0), factor)
-    # A pixel with any covered sample has coverage >= 1 / factor^2; the floor only avoids 0/0.
-    straight = color / covered.clamp(min=0.5 / factor**2)
-    return torch.cat([straight, covered], dim=1).mul(255).round().clamp(0, 255).to(torch.uint8)
+    seen = visible_faces(views.projected, size, near=views.near, far=views.far)
+    textures = scene.textures
+    if textures is None or not bool(textures.holed.any()):
+        return seen
+    flat = seen.view(-1)
+    holed = _look_up_faces(seen, textures.holed, False).view(-1).nonzero().squeeze(1)
+    texels = textures.look_up(locate(views.projected, seen, holed))
+    holes = holed[texels[:, 3] < FAINT]
+    solid = (~textures.holed).nonzero().squeeze(1)
+    behind = visible_faces(views.projected[:, solid], size, near=views.near, far=views.far)
+    flat[holes] = _look_up_faces(behind.view(-1)[holes], solid.int(), -1)
+    return seen
+
+
+def _look_up_faces(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
+    """Return the value [F] of each face seen, or `nothing`."""
+    table = torch.cat([values.new_full((1,), nothing), values])
+    return table.index_select(0, seen.reshape(-1) + 1).view(seen.shape)
+
+
+class RenderedSource:
+    """The pictures which a renderer makes of a source of meshes."""
+
+    def __init__(self, meshes: MeshSource, renderer: ObjectRenderer) -> None:
+        """Pair a source with a renderer."""
+        self.name = meshes.name
+        self._meshes, self._renderer = meshes, renderer
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the recipes of both."""
+        return {"source": self._meshes.recipe(), "rendering": self._renderer.recipe()}
+
+    def objects(self) -> list[Item]:
+        """Return the objects of the source, with fingerprints of object and rendering.
+
+        Raises:
+            ValueError, OSError: as the source of meshes does.
+        """
+        rendering = self._renderer.recipe()
+        return [
+            replace(item, fingerprint=fingerprint([item.fingerprint, rendering]))
+            for item in self._meshes.objects()
+        ]
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        return self._renderer.layout()
+
+    def sample(self, item: Item) -> Sample:
+        """Load an object and render it.
+
+        Raises:
+            ValueError, OSError: if this one object is broken.
+        """
+        return self._renderer(self._meshes.load(item), item.id)

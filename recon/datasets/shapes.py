@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from recon.datasets.categories import CATEGORIES, Category, find_category
 from recon.datasets.shape_models import MODELS
 from recon.datasets.sources import Item, fingerprint
-from recon.meshes import Mesh, normalize_vertices
+from recon.datasets.surfaces import Surface
 
 # Counted up whenever the same seed gives other objects.
 VERSION = 1
@@ -83,14 +82,14 @@ class ShapesSource:
             for index in range(self._count)
         ]
 
-    def load(self, item: Item) -> Mesh:
+    def load(self, item: Item) -> Surface:
         """Make one object: front +X, up +Y, bounding box centred, longest side 1."""
         category, index = self._drawn[item.id]
         return make_shape(category.name, self._seed, index)
 
 
-def make_shape(category: str, seed: int, index: int) -> Mesh:
-    """Return the mesh of one parametric object, a pure function of the arguments.
+def make_shape(category: str, seed: int, index: int) -> Surface:
+    """Return the surface of one parametric object, a pure function of the arguments.
 
     Args:
         category: name or synset.
@@ -100,15 +99,17 @@ def make_shape(category: str, seed: int, index: int) -> Mesh:
     found = find_category(category)
     sequence = np.random.SeedSequence([seed, int(found.synset), index])
     parts = MODELS[found.name](np.random.Generator(np.random.Philox(sequence)))
-    starts = np.cumsum([0] + [len(solid.vertices) for solid, _ in parts])
-    vertices = np.concatenate([solid.vertices for solid, _ in parts])
-    faces = np.concatenate([s.faces + start for (s, _), start in zip(parts, starts, strict=False)])
-    colors = np.concatenate([np.tile(color, (len(solid.faces), 1)) for solid, color in parts])
-    return Mesh(
-        vertices=normalize_vertices(torch.from_numpy(vertices)).float(),
-        faces=torch.from_numpy(faces),
-        face_colors=torch.from_numpy(colors.astype(np.float32)),
-    )
+    solids = [solid for solid, _ in parts]
+    sizes = [len(solid.faces) for solid in solids]
+    starts = np.cumsum([0] + [len(solid.vertices) for solid in solids])
+    colors = np.array([(*color, 1.0) for _, color in parts], np.float32)
+    return Surface(
+        vertices=np.concatenate([solid.vertices for solid in solids]),
+        faces=np.concatenate([s.faces + start for s, start in zip(solids, starts, strict=False)]),
+        face_rgba=colors.repeat(sizes, axis=0),
+        face_objects=np.arange(len(parts)).repeat(sizes),
+        object_names=("",) * len(parts),
+    ).normalized()
 
 
 def split_words(count: int) -> list[str]:
