@@ -8,15 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 from recon.datasets.ac3d import read_ac3d
+from recon.datasets.gltf import read_gltf
 from recon.datasets.md2 import read_md2
 from recon.datasets.md3 import read_md3
 from recon.datasets.obj import read_obj
+from recon.datasets.off import read_off
+from recon.datasets.ply import read_ply
+from recon.datasets.stl import read_stl
 from recon.datasets.stores import Store
 from recon.datasets.surfaces import Surface
 from recon.datasets.threeds import read_3ds
 
 READERS: dict[str, Callable[..., Surface]] = {
     ".obj": read_obj,
+    ".ply": read_ply,
+    ".stl": read_stl,
+    ".off": read_off,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
     ".ac": read_ac3d,
     ".acc": read_ac3d,
     ".md2": read_md2,
