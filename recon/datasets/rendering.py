@@ -22,7 +22,7 @@ from recon.datasets.supersampling import (
     pack_colors,
 )
 from recon.datasets.surfaces import Surface
-from recon.datasets.texturing import FAINT, Textures, locate
+from recon.datasets.texturing import FAINT, Textures, interpolate, locate
 from recon.datasets.viewpoints import StandardViews, Viewpoints
 from recon.lighting import Lighting, facing_normals
 from recon.voxels import pack_voxels, voxelize_mesh
@@ -237,31 +237,42 @@ class ObjectRenderer:
         if textures is None:
             return color_samples(seen, table)
         samples = color_samples(seen, table.masked_fill_(textures.textured, PENDING))
-        flat = samples.view(-1)
-        pending = (flat == PENDING).nonzero().squeeze(1)
-        hits = locate(views.projected, seen, pending)
-        light = views.light.reshape(-1).index_select(0, hits.rows)
-        texels = textures.look_up(hits)[:, :3] * (light / 255)[:, None]
-        flat[pending] = pack_colors(texels.clamp_(max=1), self.supersample)
+        for view, flat in enumerate(samples.flatten(1)):
+            pending = (flat == PENDING).nonzero().squeeze(1)
+            hits = locate(views.projected[view], seen[view], pending)
+            light = views.light[view].index_select(0, hits.faces) / 255
+            texels = textures.look_up(hits)[:, :3] * light[:, None]
+            flat[pending] = pack_colors(texels.clamp_(max=1), self.supersample)
         return samples
 
     def _center_maps(self, scene: _Scene, views: _Views) -> dict[str, Tensor]:
         """Return depth and normals at the centres of pixels, as far as they are wanted."""
         seen = _see(scene, views, self.image_size)
-        covered = (seen.view(-1) >= 0).nonzero().squeeze(1)
-        hits = locate(views.projected, seen, covered)
         maps: dict[str, Tensor] = {}
         if "depth" in self._layout.maps:
-            depths = views.projected[..., 2].reshape(-1, 3).index_select(0, hits.rows)
-            depth = torch.zeros(seen.shape)
-            depth.view(-1)[covered] = (depths.t() * hits.weights).sum(0)
-            maps["depth"] = depth
+            maps["depth"] = torch.stack(
+                [
+                    _depth(corners, faces)
+                    for corners, faces in zip(views.projected, seen, strict=True)
+                ]
+            )
         if "normals" in self._layout.maps:
             facing = facing_normals(scene.corners, views.eye).mul(127).round().to(torch.int8)
-            normals = torch.zeros(*seen.shape, 3, dtype=torch.int8)
-            normals.view(-1, 3)[covered] = facing.view(-1, 3).index_select(0, hits.rows)
-            maps["normals"] = normals.permute(0, 3, 1, 2).contiguous()
+            maps["normals"] = torch.stack(
+                [
+                    _values_seen(faces, normals.t(), 0)
+                    for faces, normals in zip(seen, facing, strict=True)
+                ]
+            )
         return maps
+
+
+def _depth(projected: Tensor, seen: Tensor) -> Tensor:
+    """Return the view depth [H, W] of the faces seen, 0 where there is none."""
+    depth = torch.zeros(seen.shape)
+    covered = (seen.view(-1) >= 0).nonzero().squeeze(1)
+    depth.view(-1)[covered] = interpolate(projected[..., 2].t(), locate(projected, seen, covered))
+    return depth
 
 
 def _used_vertices(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,20 +304,21 @@ def _see(scene: _Scene, views: _Views, size: tuple[int, int]) -> Tensor:
     textures = scene.textures
     if textures is None or not bool(textures.holed.any()):
         return seen
-    flat = seen.view(-1)
-    holed = _look_up_faces(seen, textures.holed, False).view(-1).nonzero().squeeze(1)
-    texels = textures.look_up(locate(views.projected, seen, holed))
-    holes = holed[texels[:, 3] < FAINT]
     solid = (~textures.holed).nonzero().squeeze(1)
     behind = visible_faces(views.projected[:, solid], size, near=views.near, far=views.far)
-    flat[holes] = _look_up_faces(behind.view(-1)[holes], solid.int(), -1)
+    for view, faces in enumerate(seen):
+        holed = _values_seen(faces, textures.holed, False).view(-1).nonzero().squeeze(1)
+        texels = textures.look_up(locate(views.projected[view], faces, holed))
+        holes = holed[texels[:, 3] < FAINT]
+        faces.view(-1)[holes] = _values_seen(behind[view].view(-1)[holes], solid.int(), -1)
     return seen
 
 
-def _look_up_faces(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
-    """Return the value [F] of each face seen, or `nothing`."""
-    table = torch.cat([values.new_full((1,), nothing), values])
-    return table.index_select(0, seen.reshape(-1) + 1).view(seen.shape)
+def _values_seen(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
+    """Return the value [..., F] of each face seen [...], or `nothing` where there is none."""
+    table = torch.cat([values.new_full((*values.shape[:-1], 1), nothing), values], dim=-1)
+    picked = table.index_select(-1, seen.reshape(-1) + 1)
+    return picked.view(*values.shape[:-1], *seen.shape)
 
 
 class RenderedSource:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,47 +16,53 @@ FAINT = round(255 * MIN_ALPHA)
 
 
 class Hits(NamedTuple):
-    """Places on faces which are seen at N samples of pictures.
+    """Places on faces which are seen at N samples of a picture.
 
     Attributes:
-        rows: [N] int64, view * F + face.
-        faces: [N] int64.
-        weights: [3, N] barycentric coordinates on the face in the world, >= 0, summing to 1.
+        faces: [N] int32.
+        weights: [3][N] barycentric coordinates on the face in the world, >= 0, summing to 1.
     """
 
-    rows: Tensor
     faces: Tensor
-    weights: Tensor
+    weights: Sequence[Tensor]
 
 
 def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
-    """Return where on their faces some samples lie.
+    """Return where on their faces some samples of a picture lie.
 
-    In the picture, barycentric coordinates are ratios of areas e; divided by the depths of their
+    In the picture, barycentric coordinates are ratios of areas; divided by the depths of their
     corners they are, up to a factor, those in the world.
 
     Args:
-        projected: [K, F, 3, 3] corners as NDC x, NDC y and view depth.
-        seen: [K, H, W] int32 face seen at each sample.
+        projected: [F, 3, 3] corners as NDC x, NDC y and view depth.
+        seen: [H, W] int32 face seen at each sample.
         samples: [N] int64 positions in the flattened `seen` where there is a face.
     """
-    (_, height, width), count = seen.shape, projected.shape[1]
-    faces = seen.reshape(-1).index_select(0, samples).long()
-    rows = torch.div(samples, height * width, rounding_mode="floor").mul_(count).add_(faces)
-    corners = projected.reshape(-1, 9).index_select(0, rows).t().contiguous().view(3, 3, -1)
-    place = samples.remainder(height * width)
-    line = torch.div(place, width, rounding_mode="floor")
-    column = place.sub_(line * width)
+    faces = seen.reshape(-1).index_select(0, samples)
+    columns = projected.reshape(-1, 9).t().contiguous().index_select(1, faces)
+    x, y = (grid.index_select(0, samples) for grid in _sample_centers(*seen.shape))
+    # Relative to the sample, so that products of small numbers are exact enough.
+    x0, x1, x2 = (columns[k] - x for k in (0, 3, 6))
+    y0, y1, y2 = (columns[k] - y for k in (1, 4, 7))
+    areas = (x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0)
+    sign = (areas[0] + areas[1] + areas[2]).sign_()
+    # Rounding puts a sample on an edge beyond it by a hair: not below 0.
+    weights = [
+        (area * sign).clamp_(min=0) / depth
+        for area, depth in zip(areas, columns[2::3], strict=True)
+    ]
+    # A face without area is seen nowhere; the floor only keeps 0/0 away if one were.
+    total = (weights[0] + weights[1] + weights[2]).clamp_(min=torch.finfo(x.dtype).tiny)
+    return Hits(faces, [weight / total for weight in weights])
+
+
+@functools.lru_cache(maxsize=4)
+def _sample_centers(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return NDC x and NDC y [H * W] of the centres of samples."""
     side = min(height, width)
-    # Relative to the sample, so that the products of small numbers are exact enough.
-    x = corners[:, 0] - (2 * column + (1 - width)).to(corners.dtype) / side
-    y = corners[:, 1] - ((height - 1) - 2 * line).to(corners.dtype) / side
-    area = x.roll(-1, 0) * y.roll(-2, 0) - x.roll(-2, 0) * y.roll(-1, 0)
-    area *= area.sum(0).sign()
-    weights = area.clamp_(min=0) / corners[:, 2]
-    # A face of no area is seen nowhere; the floor only keeps 0/0 away if one were.
-    weights /= weights.sum(0).clamp_(min=torch.finfo(weights.dtype).tiny)
-    return Hits(rows, faces, weights)
+    x = (2 * torch.arange(width) + (1 - width)) / side
+    y = ((height - 1) - 2 * torch.arange(height)) / side
+    return x.repeat(height), y.repeat_interleave(width)
 
 
 class Textures:
@@ -76,8 +84,8 @@ class Textures:
         self.textured = torch.from_numpy(chosen >= 0)
         self.holed = torch.from_numpy((chosen >= 0) & faint[chosen])
         self._uvs = torch.from_numpy(np.ascontiguousarray(surface.uvs.transpose(2, 1, 0)))
-        self._heights = torch.from_numpy(sizes[chosen, 0])
-        self._widths = torch.from_numpy(sizes[chosen, 1])
+        self._heights = torch.from_numpy(sizes[chosen, 0]).int()
+        self._widths = torch.from_numpy(sizes[chosen, 1]).int()
         self._starts = torch.from_numpy(starts[chosen])
         texels = np.concatenate([texture.reshape(-1, 4) for texture in surface.textures])
         self._texels = torch.from_numpy(np.ascontiguousarray(texels)).view(torch.int32).flatten()
@@ -88,15 +96,19 @@ class Textures:
         The nearest texel, not a blend of four: the samples of a pixel are averaged anyway, and
         small textures which are palettes keep their colours apart.
         """
-        u, v = (
-            sum(corner.index_select(0, hits.faces) * weight
-                for corner, weight in zip(corners, hits.weights, strict=True))
-            for corners in self._uvs
-        )  # fmt: skip
+        u, v = (interpolate(corners, hits) for corners in self._uvs)
         widths = self._widths.index_select(0, hits.faces)
         heights = self._heights.index_select(0, hits.faces)
-        columns = ((u - u.floor()) * widths).long()
-        rows = ((1 - (v - v.floor())) * heights).long()
-        places = torch.minimum(rows, heights - 1) * widths + torch.minimum(columns, widths - 1)
-        places += self._starts.index_select(0, hits.faces)
+        columns = torch.minimum(((u - u.floor()) * widths).int(), widths - 1)
+        rows = torch.minimum(((1 - (v - v.floor())) * heights).int(), heights - 1)
+        places = rows * widths + columns + self._starts.index_select(0, hits.faces)
         return self._texels.index_select(0, places).view(torch.uint8).view(-1, 4)
+
+
+def interpolate(corners: Tensor, hits: Hits) -> Tensor:
+    """Return a quantity [N] of which the corners [3, F] of faces are known."""
+    first, second, third = (
+        values.index_select(0, hits.faces) * weight
+        for values, weight in zip(corners, hits.weights, strict=True)
+    )
+    return first + second + third
