@@ -1,47 +1,52 @@
 from __future__ import annotations
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial import ConvexHull
 
 from recon.cameras import shapenet_cameras
-from recon.datasets.rendering import NOTHING, ObjectRenderer, average_down, world_vertices
+from recon.datasets.frames import world_vertices
+from recon.datasets.framing import touches_border
+from recon.datasets.layout import Layout
+from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.shapes import ShapesSource
 from recon.datasets.solids import block
+from recon.datasets.sources import MeshSource, PictureSource
+from recon.datasets.surfaces import Surface, concatenate
+from recon.datasets.viewpoints import RandomViews, StandardViews
 from recon.lighting import Lighting
-from recon.meshes import Mesh
 from recon.voxels import unpack_voxels
 
 SIZE = 32
 
 
-def mesh(size: tuple[float, float, float], center=(0.0, 0.0, 0.0), color=(1.0, 0.0, 0.0)) -> Mesh:
+def mesh(
+    size: tuple[float, float, float], center=(0.0, 0.0, 0.0), color=(1.0, 0.0, 0.0)
+) -> Surface:
     solid = block(center, size)
-    return Mesh(
-        torch.from_numpy(solid.vertices).float(),
-        torch.from_numpy(np.ascontiguousarray(solid.faces)),
-        torch.tensor([color]).expand(len(solid.faces), 3).contiguous(),
-    )
+    count = len(solid.faces)
+    rgba = np.tile(np.array([*color, 1.0], np.float32), (count, 1))
+    return Surface(solid.vertices, solid.faces, rgba, np.zeros(count, np.int64))
 
 
-def joined(*meshes: Mesh) -> Mesh:
-    starts = np.cumsum([0] + [m.num_vertices for m in meshes])
-    return Mesh(
-        torch.cat([m.vertices for m in meshes]),
-        torch.cat([m.faces + int(s) for m, s in zip(meshes, starts, strict=False)]),
-        torch.cat([m.face_colors for m in meshes if m.face_colors is not None]),
-    )
+def joined(*surfaces: Surface) -> Surface:
+    return concatenate(surfaces)
 
 
-def test_world_frame_is_the_one_of_the_renderings() -> None:
-    assert world_vertices(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [[-3.0, 2.0, -1.0]]
+def images(renderer: ObjectRenderer, surface: Surface) -> np.ndarray:
+    return renderer(surface, "a")["images"]
 
 
 @pytest.mark.parametrize("view", [0, 5, 13])
 def test_coverage_of_a_box_is_that_of_its_outline(view: int) -> None:
     box = mesh((0.61, 0.47, 0.83))
-    alpha = ObjectRenderer(SIZE, supersample=4)(box).images[view, 3] / 255
-    corners = shapenet_cameras([view]).project(world_vertices(box.vertices)[None], SIZE)[0, :, :2]
+    alpha = images(ObjectRenderer(SIZE, supersample=4), box)[view, 3] / 255
+    world = world_vertices(torch.from_numpy(box.vertices))
+    corners = shapenet_cameras([view]).project(world[None], SIZE)[0, :, :2]
     hull = ConvexHull(corners.double().numpy())
     places = (2 * np.arange(4 * SIZE) + 1 - 4 * SIZE) / (4 * SIZE)
     x, y = np.meshgrid(places, -places)
@@ -59,7 +64,7 @@ def test_front_is_seen_in_view_0_and_nothing_is_mirrored() -> None:
     body = mesh((0.2, 0.2, 1.0), (-0.3, -0.3, 0.0), (0.5, 0.5, 0.5))
     front = mesh((0.1, 0.1, 0.1), (0.4, -0.3, 0.0), (0.0, 1.0, 0.0))
     right = mesh((0.2, 0.6, 0.1), (-0.3, 0.1, -0.45), (1.0, 0.0, 0.0))
-    image = ObjectRenderer(64)(joined(body, front, right)).images[0].astype(int)
+    image = images(ObjectRenderer(64), joined(body, front, right))[0].astype(int)
     seen = image[3] > 127
     green, red = (image[1] > 200) & seen, (image[0] > 200) & seen
     rows, columns = np.nonzero(red)
@@ -71,8 +76,9 @@ def test_front_is_seen_in_view_0_and_nothing_is_mirrored() -> None:
 
 def test_light_and_background_and_straight_alpha() -> None:
     lighting = Lighting(ambient=0.5, directional=0.5, direction=(0.0, 1.0, 0.0), two_sided=True)
-    images = ObjectRenderer(SIZE, lighting=lighting)(mesh((0.6,) * 3, color=(0.8, 0.4, 0.2))).images
-    alpha, rgb = images[:, 3], images[:, :3].transpose(0, 2, 3, 1)
+    box = mesh((0.6,) * 3, color=(0.8, 0.4, 0.2))
+    rgba = images(ObjectRenderer(SIZE, lighting=lighting), box)
+    alpha, rgb = rgba[:, 3], rgba[:, :3].transpose(0, 2, 3, 1)
     assert (rgb[alpha == 0] == 0).all()
     top, side = np.array([204, 102, 51]), np.array([102, 51, 26])
     colors = rgb[alpha == 255].astype(int)
@@ -85,12 +91,13 @@ def test_light_and_background_and_straight_alpha() -> None:
 
 
 def test_nearer_faces_hide_farther_ones() -> None:
-    image = ObjectRenderer(SIZE)(
+    image = images(
+        ObjectRenderer(SIZE),
         joined(
             mesh((0.05, 0.8, 0.8), (0.3, 0, 0), (0.0, 1.0, 0.0)),
             mesh((0.05, 0.8, 0.8), (-0.3, 0, 0), (1.0, 0.0, 0.0)),
-        )
-    ).images
+        ),
+    )
     middle = SIZE // 2
     assert image[0, :3, middle, middle].tolist() == [0, 255, 0]
     assert image[12, :3, middle, middle].tolist() == [255, 0, 0]
@@ -98,52 +105,287 @@ def test_nearer_faces_hide_farther_ones() -> None:
 
 def test_voxels_are_in_world_axes() -> None:
     # At +X of the v1 frame and up: world (0, up, -).
-    sample = ObjectRenderer(8, voxel_resolution=16)(mesh((0.2, 0.2, 0.2), (0.4, 0.4, 0.0)))
-    voxels = unpack_voxels(sample.voxels, 16)
+    renderer = ObjectRenderer(8, voxel_resolutions=[16, 32])
+    sample = renderer(mesh((0.2, 0.2, 0.2), (0.4, 0.4, 0.0)), "a")
+    voxels = unpack_voxels(sample["voxels_16"], 16)
     x, y, z = voxels.nonzero().double().mean(dim=0).tolist()
     assert 6.5 < x < 8.5
     assert y > 12
     assert z < 3
-    assert sample.voxels.shape == (512,)
+    assert sample["voxels_16"].shape == (512,)
+    fine = unpack_voxels(sample["voxels_32"], 32)
+    assert fine.nonzero().double().mean(dim=0).tolist() == pytest.approx([15.5, 27.9, 3.1], abs=0.6)
 
 
 def test_cameras_and_shapes() -> None:
-    sample = ObjectRenderer((8, 12), supersample=2, voxel_resolution=4)(mesh((1, 1, 1)))
-    assert sample.images.shape == (24, 4, 8, 12)
-    assert sample.cameras[3].tolist() == pytest.approx([-45, 30, 2.732, 30])
-    assert sample.cameras.dtype == np.float32
+    renderer = ObjectRenderer((8, 12), supersample=2, voxel_resolutions=[4])
+    sample = renderer(mesh((1, 1, 1)), "a")
+    renderer.layout().check(sample)
+    assert renderer.layout() == Layout((8, 12), 24, (4,))
+    assert np.array_equal(sample["cameras"], shapenet_cameras(range(24)).rows().numpy())
 
 
 def test_views_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    box = mesh((0.5, 0.9, 0.3))
-    whole = ObjectRenderer(16)(box).images
-    monkeypatch.setattr("recon.datasets.rendering.FACES_AT_ONCE", 5 * box.num_faces)
-    assert np.array_equal(ObjectRenderer(16)(box).images, whole)
+    box = textured_quad(random_texture())
+    renderer = ObjectRenderer(16, maps=["shading", "depth", "normals"], lighting=Lighting())
+    whole = renderer(box, "a")
+    for name, number in (("FACES_AT_ONCE", 5 * box.num_faces), ("SAMPLES_AT_ONCE", 1)):
+        monkeypatch.setattr(f"recon.datasets.rendering.{name}", number)
+        assert same(renderer(box, "a"), whole)
 
 
-def test_average_is_over_covered_samples_only() -> None:
-    samples = torch.full((1, 3, 2, 4), NOTHING)
-    samples[0, :, 0, 0] = torch.tensor([0.2, 0.4, 0.6])
-    samples[0, :, 1, 1] = torch.tensor([0.4, 0.4, 0.0])
-    image = average_down(samples, 2)[0, :, 0]
-    assert image[:, 0].tolist() == [76, 102, 76, 128]
-    assert image[:, 1].tolist() == [0, 0, 0, 0]
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def test_threads_do_not_matter() -> None:
+    shape = ShapesSource(1, ["chair"])
+    surface = concatenate([shape.load(shape.objects()[0]), textured_quad(random_texture())])
+    renderer = ObjectRenderer(24, lighting=Lighting(), maps=["shading", "depth", "normals"])
+    threads = torch.get_num_threads()
+    samples = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        samples.append(renderer(surface, "a"))
+    torch.set_num_threads(threads)
+    assert same(samples[0], samples[1])
+    assert same(samples[0], samples[2])
+
+
+# ---- textures ------------------------------------------------------------------------------------
+
+
+def random_texture(height: int = 5, width: int = 7) -> np.ndarray:
+    texture = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+    texture[..., 3] = 255
+    return texture
+
+
+def textured_quad(texture: np.ndarray, side: float = 0.8, repeat: float = 1.0) -> Surface:
+    """A square across the X axis, seen by view 0 with u to the right and v upwards."""
+    # Seen from before the object, the right hand is at -Z.
+    corners = np.array([[0, -1, 1], [0, -1, -1], [0, 1, -1], [0, 1, 1]]) * side / 2
+    uvs = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * repeat
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    return Surface(
+        corners, faces, np.full((2, 4), 0.5, np.float32), np.zeros(2, np.int64),
+        uvs=uvs[faces], face_texture=np.zeros(2, np.int64), textures=(texture,),
+    )  # fmt: skip
+
+
+def upright(image_size: int = 64, **settings) -> ObjectRenderer:
+    """Views at the height of the object, the first one from before it."""
+    views = RandomViews(1, azimuth=(0, 0), elevation=(0, 0), distance=(2, 2))
+    return ObjectRenderer(image_size, viewpoints=views, **settings)
+
+
+@pytest.mark.parametrize("repeat", [1.0, 2.0])
+def test_a_texture_lies_as_it_was_painted(repeat: float) -> None:
+    texture = random_texture(2, 4)
+    image = images(upright(), textured_quad(texture, repeat=repeat))[0]
+    inside = image[3] == 255
+    rows, columns = np.nonzero(inside)
+    image = image[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    size = np.array(image.shape[1:])
+    assert size.tolist() == [48, 48]  # 0.8 / (2 * 2 tan 15) of 64 pixels is 47.8
+    tile = np.tile(texture, (int(repeat), int(repeat), 1))
+    for row in range(tile.shape[0]):
+        for column in range(tile.shape[1]):
+            middle = ((np.array([row, column]) + 0.5) / tile.shape[:2] * size).astype(int)
+            assert image[:3, middle[0], middle[1]].tolist() == tile[row, column, :3].tolist()
+
+
+def test_textures_are_shaded_and_straight_in_perspective() -> None:
+    # A floor seen from above: far rows of a checkerboard are narrower, as projection says.
+    texture = np.zeros((8, 1, 4), np.uint8)
+    texture[::2, :, :3] = 200
+    texture[..., 3] = 255
+    floor = textured_quad(texture, side=0.9)
+    # Lay it down: what was up points away from the eye of view 0, to -X.
+    floor = floor.transformed(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.zeros(3))
+    lighting = Lighting(ambient=0.2, directional=0.4, direction=(0, 1, 0), two_sided=True)
+    image = images(ObjectRenderer(128, lighting=lighting), floor)[0]
+    line = image[0, :, 64][image[3, :, 64] == 255].astype(int)
+    assert set(np.unique(line[(line == 0) | (line == 120)])) == {0, 120}  # 0.6 * 200
+    edges = np.flatnonzero(np.diff((line > 60).astype(int)))
+    lengths = np.diff(edges)
+    assert len(edges) == 7
+    assert lengths[-1] > lengths[0]
+    # Rows of texels end where the projection of their edges is.
+    z = np.linspace(0.45, -0.45, 9)[1:-1]  # world depth from far to near: z = -x
+    world = torch.tensor(np.stack([0 * z, 0 * z, z], axis=1))
+    y = shapenet_cameras([0]).project(world[None], 128)[0, :, 1].numpy()
+    top = np.flatnonzero(image[3, :, 64] == 255)[0]
+    assert top + edges + 1 == pytest.approx(64 - 64 * y, abs=0.6)
+
+
+def test_through_a_hole_of_a_texture_one_sees_what_is_behind() -> None:
+    texture = np.full((1, 2, 4), 255, np.uint8)
+    texture[0, 0] = (255, 255, 255, 0)  # the left half is not there
+    texture[0, 1, :3] = (0, 0, 255)
+    front = textured_quad(texture).transformed(np.eye(3), np.array([0.3, 0, 0]))
+    wall = mesh((0.05, 0.4, 0.4), (-0.3, 0, 0), (0.0, 1.0, 0.0))
+    renderer = upright(maps=["depth"])
+    sample = renderer(concatenate([front, wall]), "a")
+    image, depth = sample["images"][0], sample["depth"][0]
+    assert image[:, 32, 28].tolist() == [0, 255, 0, 255]
+    assert image[:, 32, 36].tolist() == [0, 0, 255, 255]
+    assert image[3, 32, 10] == 0  # through the hole, beside the wall
+    assert depth[32, [10, 28, 36]] == pytest.approx([0, 2.275, 1.7], abs=1e-3)
+    alone = renderer(front, "a")
+    assert alone["images"][0, 3, 32, [28, 36]].tolist() == [0, 255]
+
+
+# ---- maps ----------------------------------------------------------------------------------------
+
+
+def test_maps_of_a_box() -> None:
+    lighting = Lighting(ambient=0.3, directional=0.6, direction=(0, 1, 0), two_sided=True)
+    renderer = ObjectRenderer(33, lighting=lighting, maps=["normals", "shading", "depth"])
+    box = mesh((0.5, 0.5, 0.5), color=(0.5, 1.0, 0.0))
+    sample = renderer(box, "a")
+    renderer.layout().check(sample)
+    assert renderer.layout().maps == ("shading", "depth", "normals")
+    seen = sample["images"][:, 3] == 255
+    shading, normals = sample["shading"], sample["normals"]
+    assert (shading[sample["images"][:, 3] == 0] == 0).all()
+    # The picture is colour times shading.
+    green = sample["images"][:, 1].astype(int)
+    assert np.array_equal(green, shading)
+    assert np.isin(shading[seen], [round(255 * 0.3), round(255 * 0.9)]).mean() > 0.8
+    # In view 0 the front is below row 14, the top above it.
+    assert normals[0, :, 18, 16].tolist() == [0, 0, -127]
+    assert normals[0, :, 11, 16].tolist() == [0, 127, 0]
+    assert (normals[:, :, 0, 0] == 0).all()
+    # From above, the front's upper edge is nearest.
+    eye = shapenet_cameras([0]).eye()[0].numpy()
+    forward = -eye / np.linalg.norm(eye)
+    nearest = np.array([0, 0.25, -0.25]) @ forward + 2.732
+    depth = sample["depth"][0]
+    assert depth[depth > 0].min() == pytest.approx(nearest, abs=0.02)
+    assert np.array_equal(depth > 0, (normals[0] != 0).any(axis=0))
+
+
+def test_without_light_white_is_white() -> None:
+    sample = ObjectRenderer(16, maps=["shading"])(mesh((0.5, 0.5, 0.5)), "a")
+    assert set(np.unique(sample["shading"])) == {0, 255}
+
+
+def test_too_much_light_is_clipped() -> None:
+    lighting = Lighting(ambient=1.5, directional=0)
+    for surface in (mesh((0.5,) * 3, color=(0.8, 0.5, 0.1)), textured_quad(random_texture())):
+        bright, plain = (
+            images(ObjectRenderer(16, supersample=1, lighting=light), surface)
+            for light in (lighting, None)
+        )
+        expected = np.minimum(1.5 * plain[:, :3], 255)
+        assert np.abs(bright[:, :3] - expected).max() <= 1
+
+
+# ---- viewpoints ----------------------------------------------------------------------------------
+
+
+def test_random_views_are_stored_and_seen() -> None:
+    views = RandomViews(5, elevation=(-40, 70), distance=(1.6, 3), seed=4)
+    renderer = ObjectRenderer((20, 30), viewpoints=views, maps=["depth"])
+    surface = mesh((0.3, 0.3, 0.3))
+    sample, other = renderer(surface, "a"), renderer(surface, "b")
+    renderer.layout().check(sample)
+    assert np.array_equal(sample["cameras"], views.cameras("a", (20, 30)).rows().numpy())
+    assert not np.array_equal(sample["images"], other["images"])
+    assert np.array_equal(sample["voxels_32"], other["voxels_32"])
+    distance = np.linalg.norm(views.cameras("a", (20, 30)).eye().numpy(), axis=1)
+    depth = sample["depth"][:, 10, 15]
+    assert (depth > distance - 0.27).all()
+    assert (depth < distance - 0.14).all()
+
+
+def test_a_camera_matrix_moves_the_picture() -> None:
+    matrix = [[80.0, 0, 10], [0, 80.0, 25], [0, 0, 1]]
+    renderer = ObjectRenderer((40, 30), viewpoints=StandardViews(matrix))
+    alpha = images(renderer, mesh((0.2, 0.2, 0.2)))[:, 3].astype(float)
+    rows, columns = np.mgrid[:40, :30]
+    for weights in alpha:
+        assert (rows * weights).sum() / weights.sum() == pytest.approx(25, abs=0.3)
+        assert (columns * weights).sum() / weights.sum() == pytest.approx(10, abs=0.3)
+
+
+def test_fit_shrinks_pictures_and_voxels_alike() -> None:
+    box = mesh((1, 1, 1))
+    loose, fitted = (ObjectRenderer(32, fit=fit)(box, "a") for fit in (False, True))
+    assert touches_border(loose["images"])
+    assert not touches_border(fitted["images"])
+    assert fitted["images"][:, 3, 1:-1, 1:-1].any(axis=1).sum() > 20 * 24
+    side = [np.unpackbits(s["voxels_32"]).sum() ** (1 / 3) for s in (loose, fitted)]
+    assert side[0] == pytest.approx(32)
+    assert 19 < side[1] < 30
+    small = mesh((0.3, 0.3, 0.3))
+    assert same(*(ObjectRenderer(16, fit=fit)(small, "a") for fit in (False, True)))
+
+
+def test_an_object_around_the_eye_is_refused() -> None:
+    views = RandomViews(3, distance=(0.6, 0.6))
+    with pytest.raises(ValueError, match="reaches to the eye of view 0 or behind it"):
+        ObjectRenderer(8, viewpoints=views)(mesh((1, 1, 1)), "a")
+    ObjectRenderer(8, viewpoints=views, fit=True)(mesh((1, 1, 1)), "a")
+
+
+def test_vertices_of_no_face_do_not_matter() -> None:
+    box = mesh((0.5, 0.5, 0.5))
+    far = Surface(
+        np.concatenate([[[0.0, 0, 50], [50, 0, 0]], box.vertices]),
+        box.faces + 2,
+        box.face_rgba,
+        box.face_objects,
+    )
+    assert same(ObjectRenderer(8, fit=True)(far, "a"), ObjectRenderer(8, fit=True)(box, "a"))
+
+
+def test_nothing_to_see_is_an_error() -> None:
+    empty = mesh((1, 1, 1)).select(np.zeros(12, bool))
+    with pytest.raises(ValueError, match="no visible faces"):
+        ObjectRenderer(8)(empty, "a")
+
+
+# ---- settings ------------------------------------------------------------------------------------
 
 
 def test_recipe_tells_settings_apart() -> None:
-    settings = [{}, {"image_size": 32}, {"supersample": 2}, {"voxel_resolution": 16},
-                {"voxel_mode": "solid"}, {"lighting": Lighting()},
+    settings = [{}, {"image_size": 32}, {"supersample": 2}, {"voxel_resolutions": [16]},
+                {"voxel_resolutions": [32, 64]}, {"voxel_mode": "solid"}, {"maps": ["depth"]},
+                {"fit": True}, {"viewpoints": RandomViews(24)}, {"lighting": Lighting()},
                 {"lighting": Lighting(ambient=0.4)}]  # fmt: skip
     recipes = [str(ObjectRenderer(**setting).recipe()) for setting in settings]
     assert len(set(recipes)) == len(settings)
     assert str(ObjectRenderer().recipe()) == recipes[0]
+    assert json.loads(json.dumps(ObjectRenderer().recipe())) == ObjectRenderer().recipe()
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"supersample": 0}, "supersample"), ({"voxel_resolution": 0}, "voxel_resolution"),
-     ({"image_size": 0}, "image_size")],
+    [({"supersample": 0}, "supersample"), ({"supersample": 17}, "supersample"),
+     ({"voxel_resolutions": [0]}, "voxel_resolutions"), ({"image_size": 0}, "image_size"),
+     ({"voxel_resolutions": [32, 32]}, "voxel_resolutions"),
+     ({"voxel_resolutions": [5000]}, "voxel_resolutions"), ({"voxel_mode": "dense"}, "voxel_mode"),
+     ({"maps": ["depths"]}, "maps must be among")],
 )  # fmt: skip
 def test_bad_settings(setting, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ObjectRenderer(**setting)
+
+
+def test_a_rendered_source_is_a_source_of_pictures() -> None:
+    meshes, renderer = ShapesSource(2, ["lamp"]), ObjectRenderer(8, supersample=1)
+    source = pickle.loads(pickle.dumps(RenderedSource(meshes, renderer)))
+    assert isinstance(source, PictureSource)
+    assert not isinstance(source, MeshSource)
+    assert source.name == "shapes"
+    assert source.recipe() == {"source": meshes.recipe(), "rendering": renderer.recipe()}
+    item = source.objects()[1]
+    sample = source.sample(item)
+    source.layout().check(sample)
+    assert same(sample, renderer(meshes.load(item), item.id))
+    prints = {
+        RenderedSource(meshes, ObjectRenderer(size)).objects()[1].fingerprint for size in (8, 9)
+    }
+    assert len(prints | {meshes.objects()[1].fingerprint}) == 3
