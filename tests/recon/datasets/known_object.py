@@ -1,0 +1,108 @@
+"""An object without any symmetry, drawn by means which share nothing with the renderer."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.spatial import ConvexHull
+
+from recon.cameras import Cameras
+from recon.datasets.frames import world_vertices
+from recon.renderer import SoftRenderer
+
+# Boxes (low, high) in the ShapeNetCore v1 frame: a body, a nose in front, a tower, a wing. Together
+# their bounding box is centred and its longest side is 1.
+BOXES = np.array(
+    [
+        [[-0.5, -0.3, -0.15], [0.2, 0.0, 0.15]],
+        [[0.2, -0.3, -0.05], [0.5, -0.18, 0.15]],
+        [[-0.5, 0.0, -0.25], [-0.3, 0.3, -0.05]],
+        [[-0.1, -0.12, 0.15], [0.1, -0.04, 0.25]],
+    ]
+)
+COLOR = (200, 120, 40)
+SUBSAMPLES = 4
+# Two triangles for each side of a box whose corner (i, j, k) is number 4 i + 2 j + k.
+TRIANGLES = np.array(
+    [
+        [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
+        [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3],
+    ]
+)  # fmt: skip
+
+
+def corners() -> NDArray[np.float64]:
+    """The corners [4, 8, 3] of the boxes."""
+    choices = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    return np.stack([box[choices, np.arange(3)] for box in BOXES])
+
+
+def faces() -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([TRIANGLES + 8 * k for k in range(len(BOXES))]))
+
+
+def inside(points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points [..., 3] lie in the object."""
+    each = [((points > low) & (points < high)).all(-1) for low, high in BOXES]
+    return np.any(each, axis=0)
+
+
+def silhouette(matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw the object as [H, W] coverage of 255, by the convex hulls of its boxes.
+
+    Args:
+        matrix: [3, 4] from positions to (column, row) in pixels with centres at integers.
+        size: (H, W).
+    """
+    height, width = size
+    steps = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
+    x = (np.arange(width)[:, None] + steps).ravel()
+    y = (np.arange(height)[:, None] + steps).ravel()
+    points = np.stack(np.meshgrid(x, y), -1)
+    covered = np.zeros(points.shape[:2], bool)
+    for box in corners():
+        projected = np.concatenate([box, np.ones((8, 1))], 1) @ matrix.T
+        hull = ConvexHull(projected[:, :2] / projected[:, 2:])
+        covered |= (points @ hull.equations[:, :2].T + hull.equations[:, 2] < 0).all(-1)
+    blocks = covered.reshape(height, SUBSAMPLES, width, SUBSAMPLES)
+    return np.rint(255 * blocks.mean((1, 3))).astype(np.uint8)
+
+
+def rgba(matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw the object as [H, W, 4], black where it is not."""
+    alpha = silhouette(matrix, size)
+    color = np.where(alpha[..., None] > 0, np.array(COLOR, np.uint8), np.uint8(0))
+    return np.concatenate([color, alpha[..., None]], -1)
+
+
+def encoded(picture: NDArray[np.uint8], form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def rendered(
+    cameras: Cameras, size: tuple[int, int], vertices: torch.Tensor | None = None
+) -> NDArray[np.bool_]:
+    """Render the silhouettes [K, H, W] of the object in the world of the renderings.
+
+    Args:
+        cameras: of the world.
+        size: (H, W).
+        vertices: [32, 3] in the world, if they are not those of the normalised object.
+    """
+    if vertices is None:
+        vertices = world_vertices(torch.from_numpy(corners().reshape(-1, 3)))
+    renderer = SoftRenderer(size, sigma=1e-8)
+    batch = vertices.float().expand(len(cameras), -1, -1)
+    return renderer.silhouette(batch, faces(), cameras).numpy() > 0.5
+
+
+def worst_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """The least intersection over union of pairs of silhouettes [K, H, W]."""
+    both, any_ = (one & other).sum((1, 2)), (one | other).sum((1, 2))
+    return float((both / any_).min())
