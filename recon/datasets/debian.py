@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recon.datasets.axes import orientation
 from recon.datasets.categories import find_category
 from recon.datasets.debian_packages import Package, PackageCache
 from recon.datasets.formats import read_surface
@@ -255,6 +255,7 @@ def _read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dic
 def _parse_row(words: dict[str, str]) -> Row:
     container, _, parts = words["path_inside"].rpartition("!")
     options = _parse_options(words["opts"])
+    turn = orientation(words["axes"], _rotation(options.get("rot")))
     if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", words["package"]):
         raise ValueError(f"{words['package']!r} is not the name of a Debian package")
     if not re.fullmatch(r"\d+", words["tier"]):
@@ -273,7 +274,7 @@ def _parse_row(words: dict[str, str]) -> Row:
         name=words["name"],
         licence=words["licence"],
         group=words["group"],
-        orientation=_orientation(words["axes"], options.get("rot")),
+        orientation=tuple(map(tuple, turn.tolist())),
         options=options,
         tier=int(words["tier"]),
         split=words["split"].strip(),
@@ -307,24 +308,8 @@ def _parse_options(text: str) -> dict[str, str]:
     return options
 
 
-def _axis(text: str) -> NDArray[np.float64]:
-    if not re.fullmatch(r"[+-][xyz]", text):
-        raise ValueError(f"axes must be two of +x -x +y -y +z -z, got {text!r}")
-    return np.eye(3)["xyz".index(text[1])] * (1 if text[0] == "+" else -1)
-
-
-def _orientation(axes: str, rotation: str | None) -> tuple[tuple[float, ...], ...]:
-    """Return the rotation that brings the front to +X and up to +Y, after `rotation`."""
-    front, _, up = axes.partition(",")
-    rows = np.stack([_axis(front), _axis(up), np.cross(_axis(front), _axis(up))])
-    if not rows[2].any():
-        raise ValueError(f"axes must be two different directions, got {axes!r}")
-    if rotation is not None:
-        numbers = [float(number) for number in rotation.split(",")]
-        if len(numbers) != 9:
-            raise ValueError(f"opts rot needs 9 numbers, got {len(numbers)}")
-        rows = rows @ np.array(numbers).reshape(3, 3)
-    return tuple(tuple(row) for row in rows.tolist())
+def _rotation(words: str | None) -> list[float] | None:
+    return None if words is None else [float(number) for number in words.split(",")]
 
 
 def _warn_of_split_families(path: str | Path, rows: list[Row]) -> None:

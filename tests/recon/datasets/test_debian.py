@@ -142,7 +142,7 @@ def test_source_travels_to_workers(source) -> None:
         ({"axes": "up"}, "line 3: axes must be two of"),
         ({"opts": "size=3"}, "line 3: opts has 'size=3'"),
         ({"opts": "skip=("}, "line 3: opts skip is not a regular expression"),
-        ({"opts": "rot=1,2"}, "line 3: opts rot needs 9 numbers"),
+        ({"opts": "rot=1,2"}, "line 3: a rotation needs 9 numbers, got 2"),
         ({"tier": "one"}, "line 3: tier must be a whole number"),
         ({"split": " "}, "line 3: split must be a word"),
         ({"path_inside": "../../etc/x.obj"}, "line 3: .*leads out of the package"),

@@ -214,7 +214,7 @@ def broken(change) -> bytes:
         (lambda j: j.update(asset={"version": "1.0"}), "only glTF 2 .* '1.0'"),
         (
             lambda j: j.update(extensionsRequired=["KHR_draco_mesh_compression"]),
-            "KHR_draco.*cannot",
+            "KHR_draco",
         ),
         (lambda j: j.update(nodes=5), "a list is required, got '5'"),
     ],
