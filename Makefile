@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-DATA := data/debian.h5
+DATA := data/demo.h5
 DEMO := outputs/demo
 
 # Where `make wheel` puts the wheel, and what goes into it.
@@ -24,9 +24,9 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# Real models in, a table and pictures out.
+# Real models in, a table and pictures out; generated shapes where Debian's packages cannot be had.
 demo: install
-	$(BIN)/python scripts/prepare_data.py source=debian output=$(DATA)
+	$(BIN)/python scripts/prepare_data.py source=debian fallback=shapes output=$(DATA)
 	$(BIN)/python train.py experiment=demo data.path=$(DATA) output_dir=$(DEMO)
 	$(BIN)/python eval.py checkpoint=$(DEMO)/checkpoints/best.pt data.path=$(DATA) output_dir=$(DEMO)/evaluation save_meshes=8
 

@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import logging
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from recon.datasets.prepare import Summary, prepare
+from recon.datasets.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
 from recon.datasets.preview import preview_path
+from recon.datasets.sources import MeshSource, PictureSource, SourceUnreachableError
 from recon.errors import concise_errors
+
+SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"
+
+log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_data")
 def main(cfg: DictConfig) -> None:
     """Prepare the data set that the configuration describes and say what is in it."""
     with concise_errors(raised_as=CompactHydraException):
-        summary = prepare(
-            source=instantiate(cfg.source),
-            renderer=instantiate(cfg.rendering),
-            output=cfg.output,
-            workers=cfg.workers,
-            overwrite=cfg.overwrite,
-            command=shlex.join([sys.executable.rsplit("/", 1)[-1], *sys.argv]),
-        )
+        source = pictures(cfg.source, cfg)
+        substitute = None if cfg.fallback is None else pictures(fallback_source(cfg.fallback), cfg)
+        if substitute is not None and is_made_by(cfg.output, substitute):
+            log.warning("%s was made of source=%s, as before", cfg.output, cfg.fallback)
+            source = substitute
+        try:
+            summary = make(source, cfg)
+        except SourceUnreachableError as error:
+            if substitute is None:
+                raise
+            log.warning("%s\n*** using source=%s instead ***", error, cfg.fallback)
+            summary = make(substitute, cfg)
     report(summary)
+
+
+def pictures(source_settings: DictConfig, cfg: DictConfig) -> PictureSource:
+    """Build a source, with the renderer that makes pictures of its meshes where it has any.
+
+    Raises:
+        ValueError: if rendering was asked for but the source has pictures of its own.
+    """
+    source = instantiate(source_settings)
+    if isinstance(source, MeshSource):
+        return as_pictures(source, instantiate(cfg.rendering))
+    typed = HydraConfig.get().overrides.task
+    unused = [text for text in typed if text.lstrip("+~").startswith("rendering")]
+    if unused:
+        raise ValueError(f"source={source.name} has pictures of its own, so {unused} does nothing")
+    return source
+
+
+def fallback_source(name: str) -> DictConfig:
+    """Return the settings of the source of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = SOURCES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in SOURCES.glob("*.yaml")))
+        raise ValueError(f"fallback must be the name of a source ({known}), got {name!r}")
+    settings = OmegaConf.load(path)
+    assert isinstance(settings, DictConfig)
+    return settings
+
+
+def make(source: PictureSource, cfg: DictConfig) -> Summary:
+    """Prepare the file of one source."""
+    return prepare(
+        source,
+        output=cfg.output,
+        workers=cfg.workers,
+        overwrite=cfg.overwrite,
+        command=typed_command(),
+    )
 
 
 def report(summary: Summary) -> None:

@@ -38,7 +38,7 @@ def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_shapes(path: Path) -> None:
-    header = Header("generated", "tests", {}, "softras", {}, {})
+    header = Header("generated", "tests", {}, {}, {})
     layout = Layout((64, 64), SHAPENET_VIEWS, (32,))
     labels = [
         Labels(f"{split}-{name}-{i}", f"{name} {i}", find_category(name).synset, "", split, "CC0")

@@ -25,7 +25,7 @@ from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of
 SCHEMA = "recon.multiview"
 SCHEMA_VERSION = 2
 TEXT_FIELDS = ("ids", "names", "synsets", "groups", "splits", "licences")
-ATTRIBUTES = ("source", "command", "versions", "voxel_mode")
+ATTRIBUTES = ("source", "command", "versions")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Header:
         source: name of the source.
         command: what made the file.
         versions: of the programs that made it.
-        voxel_mode: how surfaces were voxelised; '' where the source brought the voxels.
         recipe: plain data which determines the content.
         failures: objects left out, as {id: reason}.
     """
@@ -44,7 +43,6 @@ class Header:
     source: str
     command: str
     versions: Mapping[str, str]
-    voxel_mode: str
     recipe: Mapping[str, Any]
     failures: Mapping[str, str]
 
@@ -132,7 +130,6 @@ def _write_header(file: h5py.File, header: Header) -> None:
     file.attrs["source"] = header.source
     file.attrs["command"] = header.command
     file.attrs["versions"] = json.dumps(dict(header.versions), sort_keys=True)
-    file.attrs["voxel_mode"] = header.voxel_mode
     # Attributes are limited to 64 KiB; these two have no limit.
     for name, value in (("recipe", header.recipe), ("failures", header.failures)):
         file[name] = json.dumps(dict(value), sort_keys=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +28,11 @@ from recon.datasets.hdf5 import (
     write_dataset,
 )
 from recon.datasets.layout import Sample
+from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
-from recon.datasets.sources import Item, PictureSource
+from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.sources import Item, MeshSource, PictureSource
 
 FIRST_SPLITS = ("train", "val", "test")
 
@@ -72,13 +76,53 @@ class Summary:
         )
 
 
+def as_pictures(
+    source: MeshSource | PictureSource, renderer: ObjectRenderer | None
+) -> PictureSource:
+    """Return the source itself, or the pictures which a renderer makes of a source of meshes.
+
+    Raises:
+        ValueError: if meshes come without a renderer.
+    """
+    if not isinstance(source, MeshSource):
+        return source
+    if renderer is None:
+        raise ValueError(f"the source {source.name} has meshes, so it needs a renderer, got None")
+    return RenderedSource(source, renderer)
+
+
+def typed_command() -> str:
+    """Return the command line of this process as a person would type it."""
+    return shlex.join(["python", *sys.argv])
+
+
+def prepared_dataset(
+    path: str | Path,
+    source: MeshSource | PictureSource,
+    renderer: ObjectRenderer | None = None,
+    **settings: Any,
+) -> MultiViewDataset:
+    """Open a data set, making its file first where it is not there.
+
+    Args:
+        path: the file.
+        source: where its objects are.
+        renderer: makes pictures of meshes.
+        settings: of `MultiViewDataset`.
+
+    Raises:
+        ValueError, OSError: as `prepare` and `MultiViewDataset`.
+    """
+    prepare(as_pictures(source, renderer), path, command=typed_command())
+    return MultiViewDataset(path, **settings)
+
+
 def prepare(
     source: PictureSource,
     output: str | Path,
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
-    voxel_mode: str = "",
 ) -> Summary:
     """Make the file `output`, or report it when the same recipe has made it before.
 
@@ -91,7 +135,6 @@ def prepare(
         workers: processes; 1 works in this one; None takes as many as is worth while.
         overwrite: whether to make the file again when it is there.
         command: what to record as the command that made the file.
-        voxel_mode: what to record of how surfaces were voxelised.
 
     Raises:
         ValueError: if another recipe has made `output`, or no object is left.
@@ -114,13 +157,22 @@ def prepare(
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:5])
             raise ValueError(f"none of the {len(objects)} objects could be prepared: {reasons}")
         leaving: list[str] = []
-        header = Header(source.name, command, _versions(), voxel_mode, recipe, failures)
+        header = Header(source.name, command, _versions(), recipe, failures)
         labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
         write_dataset(output, header, source.layout(), labels, _samples(made, parts, leaving))
         parts.remove()
     write_preview(output)
     counts = Counter((item.synset, item.split) for item in made)
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
+
+
+def is_made_by(output: str | Path, source: PictureSource) -> bool:
+    """Tell whether a valid file of that name is there and this very source has made it."""
+    try:
+        with open_dataset(output) as file:
+            return read_json(file, "recipe") == source.recipe()
+    except (ValueError, OSError):
+        return False
 
 
 def _existing(output: Path, recipe: Mapping[str, Any]) -> Summary:

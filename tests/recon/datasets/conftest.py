@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from recon.cameras import shapenet_cameras
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Layout, Sample, packed_bytes
 from recon.datasets.stores import FolderStore
+
+sys.path.insert(0, str(Path(__file__).parent))  # helpers are imported by name
 
 VIEWS, SIZE, RESOLUTION = 3, (6, 8), 4
 CATEGORIES = ("03001627", "02958343")
@@ -35,7 +38,6 @@ def header() -> Header:
         source="test",
         command="pytest",
         versions={"recon": "0"},
-        voxel_mode="softras",
         recipe={"a": 1},
         failures={"x": "broken"},
     )

@@ -91,7 +91,7 @@ def _add(name: str, value: object) -> Callable[[h5py.File], None]:
         (_attribute("schema", "other"), "schema must be 'recon.multiview', got 'other'"),
         (_attribute("schema_version", 1), "schema_version must be 2, got .*1; make the file again"),
         (lambda file: file.attrs.__delitem__("schema"), "schema must be .* got None"),
-        (lambda file: file.attrs.__delitem__("voxel_mode"), "voxel_mode is missing"),
+        (lambda file: file.attrs.__delitem__("command"), "command is missing"),
         (_delete("images"), "field images is missing"),
         (_delete("licences"), "field licences is missing"),
         (_replace("cameras", np.zeros((12, 3, 5), np.float32)), r"cameras must have .*\(3, 16\)"),

@@ -1,49 +1,59 @@
 from __future__ import annotations
 
-import errno
-import os
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recon.datasets.hdf5 import Sample
+from recon.datasets.layout import Sample
 from recon.datasets.parts import Parts
-from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.shapes import ShapesSource
+from recon.datasets.sources import Item
 
-ITEM = ShapesSource(1, ["chair"]).objects()[0]
+ITEM = Item("chair-1", "a chair", "03001627", "family", "train", "CC0-1.0", "print")
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return Parts(tmp_path / "x.h5", ObjectRenderer(8))
+    made = Parts(tmp_path / "x.h5")
+    with made.alone():
+        pass
+    return made
 
 
 def test_parts_come_back(parts: Parts, samples: list[Sample]) -> None:
-    assert parts.read(ITEM) is None
-    parts.write(ITEM, samples[0])
+    assert not parts.has(ITEM)
+    sample = {**samples[0], "odd": np.arange(6, dtype=np.float16).reshape(2, 3)[:, ::-1]}
+    parts.write(ITEM, sample)
+    assert parts.has(ITEM)
     found = parts.read(ITEM)
     assert found is not None
-    assert np.array_equal(found.images, samples[0].images)
+    assert list(found) == list(sample)
+    for name, array in sample.items():
+        assert np.array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
     parts.remove()
     assert not parts.folder.exists()
 
 
-def test_parts_of_another_mesh_or_recipe_are_not_used(
-    parts: Parts, samples: list[Sample], tmp_path: Path
-) -> None:
+def test_parts_made_from_something_else_are_not_used(parts: Parts, samples: list[Sample]) -> None:
     parts.write(ITEM, samples[0])
-    assert parts.read(replace(ITEM, fingerprint="other")) is None
-    assert Parts(tmp_path / "x.h5", ObjectRenderer(16)).read(ITEM) is None
-    assert Parts(tmp_path / "x.h5", ObjectRenderer(8)).read(replace(ITEM, split="val")) is not None
+    assert not parts.has(replace(ITEM, fingerprint="other"))
+    assert not parts.has(replace(ITEM, id="chair-2"))
+    assert parts.has(replace(ITEM, split="val"))
 
 
-def test_damaged_part_counts_as_missing(parts: Parts, samples: list[Sample]) -> None:
+@pytest.mark.parametrize("damage", ["short", "flipped", "empty"])
+def test_damaged_part_counts_as_missing(parts: Parts, samples: list[Sample], damage: str) -> None:
     parts.write(ITEM, samples[0])
-    (path,) = parts.folder.iterdir()
-    path.write_bytes(path.read_bytes()[:-100])
+    (path,) = parts.folder.glob("*.npz")
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 255
+    path.write_bytes({"short": content[:-100], "flipped": content, "empty": b""}[damage])
     assert parts.read(ITEM) is None
 
 
@@ -51,15 +61,46 @@ def test_full_disk_is_named_and_leaves_no_part(
     parts: Parts, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(zipfile.ZipFile, "_write_end_record", full)
     with pytest.raises(OSError, match=r"cannot write .*chair.*No space left"):
         parts.write(ITEM, samples[0])
-    assert list(parts.folder.iterdir()) == []
+    assert [path.name for path in parts.folder.iterdir()] == [".lock"]
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot make the folder .*x\.h5\.parts"):
-        Parts(tmp_path / "file" / "x.h5", ObjectRenderer(8))
+    with (
+        pytest.raises(OSError, match=r"cannot make the folder .*x\.h5\.parts"),
+        Parts(tmp_path / "file" / "x.h5").alone(),
+    ):
+        pass
+
+
+# Another process which holds the lock, removes the folder as one that has finished, and ends.
+OTHER = """
+import sys, time
+from pathlib import Path
+from recon.datasets.parts import Parts
+parts = Parts(Path(sys.argv[1]))
+with parts.alone():
+    print("working", flush=True)
+    time.sleep(0.5)
+    parts.remove()
+    (parts.folder.parent / "done").touch()
+"""
+
+
+def test_one_process_waits_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "working\n"
+        with Parts(path).alone():
+            assert (tmp_path / "done").exists()
+            # What is locked is the file of the new folder, not of the one that was removed.
+            assert (tmp_path / "x.h5.parts" / ".lock").exists()
+    assert other.returncode == 0

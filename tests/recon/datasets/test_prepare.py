@@ -1,20 +1,32 @@
 from __future__ import annotations
 
+import dataclasses
+import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
+from recon.cameras import shapenet_cameras
 from recon.datasets.hdf5 import open_dataset, read_json, read_texts
+from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.prepare import Summary, prepare
+from recon.datasets.prepare import (
+    Summary,
+    as_pictures,
+    is_made_by,
+    prepare,
+    prepared_dataset,
+    touches_border,
+)
 from recon.datasets.preview import preview_path
-from recon.datasets.rendering import ObjectRenderer
+from recon.datasets.rendering import ObjectRenderer, RenderedSource
 from recon.datasets.shapes import ShapesSource
-from recon.datasets.sources import MeshObject
-from recon.meshes import Mesh
+from recon.datasets.sources import Item
+from recon.datasets.surfaces import Surface
 
 
 class Flaky(ShapesSource):
@@ -24,7 +36,7 @@ class Flaky(ShapesSource):
         super().__init__(count, ["chair", "car"])
         self.broken, self.stop_at, self.loaded = broken, stop_at, 0
 
-    def load(self, item: MeshObject) -> Mesh:
+    def load(self, item: Item) -> Surface:
         if self.loaded == self.stop_at:
             raise KeyboardInterrupt
         self.loaded += 1
@@ -35,7 +47,7 @@ class Flaky(ShapesSource):
 
 @pytest.fixture
 def renderer() -> ObjectRenderer:
-    return ObjectRenderer(16, supersample=2, voxel_resolution=8)
+    return ObjectRenderer(16, supersample=2, voxel_resolutions=(8,))
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -45,15 +57,16 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 def test_the_file_holds_what_the_source_has(tmp_path: Path, renderer: ObjectRenderer) -> None:
     path = tmp_path / "new folder" / "x.h5"
-    summary = prepare(Flaky(), renderer, path, workers=1, command="typed")
+    summary = prepare(RenderedSource(Flaky(), renderer), path, workers=1, command="typed")
     assert sum(summary.counts.values()) == 6
     assert summary.counts["02958343", "val"] == 1
     assert sorted(p.name for p in path.parent.iterdir()) == ["x.h5", "x.h5.preview.png"]
     data = MultiViewDataset(path, "test")
     assert data.ids == ["chair-0-00002", "car-0-00002"]
-    chair = renderer(ShapesSource(3, ["chair"]).load(ShapesSource(3, ["chair"]).objects()[2]))
-    assert np.array_equal(data.images(0, range(24)).numpy(), chair.images)
-    assert torch.equal(data.cameras(0, [1])[0], torch.tensor([-15.0, 30.0, 2.732, 30.0]))
+    chairs = RenderedSource(ShapesSource(3, ["chair"]), renderer)
+    chair = chairs.sample(chairs.objects()[2])
+    assert np.array_equal(data.images(0, range(24)).numpy(), chair["images"])
+    assert torch.equal(data.cameras(0, [1]), shapenet_cameras([1]).rows())
     with open_dataset(path) as file:
         assert file.attrs["command"] == "typed"
         assert file.attrs["source"] == "shapes"
@@ -62,13 +75,13 @@ def test_the_file_holds_what_the_source_has(tmp_path: Path, renderer: ObjectRend
 def test_an_interrupted_run_goes_on(tmp_path: Path, renderer: ObjectRenderer) -> None:
     path = tmp_path / "x.h5"
     with pytest.raises(KeyboardInterrupt):
-        prepare(Flaky(stop_at=4), renderer, path, workers=1)
+        prepare(RenderedSource(Flaky(stop_at=4), renderer), path, workers=1)
     assert not path.exists()
-    assert len(list((tmp_path / "x.h5.parts").iterdir())) == 4
+    assert len(list((tmp_path / "x.h5.parts").glob("*.npz"))) == 4
     resumed = Flaky()
-    prepare(resumed, renderer, path, workers=1)
+    prepare(RenderedSource(resumed, renderer), path, workers=1)
     assert resumed.loaded == 2
-    prepare(Flaky(), renderer, tmp_path / "whole.h5", workers=1)
+    prepare(RenderedSource(Flaky(), renderer), tmp_path / "whole.h5", workers=1)
     whole = arrays(tmp_path / "whole.h5")
     assert all(np.array_equal(value, whole[name]) for name, value in arrays(path).items())
 
@@ -76,16 +89,20 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, renderer: ObjectRenderer) ->
 def test_parts_of_another_recipe_are_not_mixed_in(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
     with pytest.raises(KeyboardInterrupt):
-        prepare(Flaky(stop_at=4), ObjectRenderer(16, 4, voxel_resolution=8), path, workers=1)
+        prepare(
+            RenderedSource(Flaky(stop_at=4), ObjectRenderer(16, 4, voxel_resolutions=(8,))),
+            path,
+            workers=1,
+        )
     source = Flaky()
-    prepare(source, renderer, path, workers=1)
+    prepare(RenderedSource(source, renderer), path, workers=1)
     assert source.loaded == 6
 
 
 def test_content_does_not_depend_on_workers(tmp_path: Path, renderer: ObjectRenderer) -> None:
     source = ShapesSource(3, ["chair", "lamp"])
-    prepare(source, renderer, tmp_path / "1.h5", workers=1)
-    prepare(source, renderer, tmp_path / "2.h5", workers=2)
+    prepare(RenderedSource(source, renderer), tmp_path / "1.h5", workers=1)
+    prepare(RenderedSource(source, renderer), tmp_path / "2.h5", workers=2)
     one, two = arrays(tmp_path / "1.h5"), arrays(tmp_path / "2.h5")
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)
@@ -94,71 +111,71 @@ def test_content_does_not_depend_on_workers(tmp_path: Path, renderer: ObjectRend
 def test_broken_models_are_left_out_and_named(tmp_path: Path, renderer: ObjectRenderer) -> None:
     path = tmp_path / "x.h5"
     broken = ("car-0-00001", "chair-0-00000")
-    summary = prepare(Flaky(broken=broken), renderer, path, workers=1)
+    summary = prepare(RenderedSource(Flaky(broken=broken), renderer), path, workers=1)
     assert list(summary.failures) == ["chair-0-00000", "car-0-00001"]
     assert "vertex 9 of 3" in summary.failures["car-0-00001"]
     with open_dataset(path) as file:
         assert read_json(file, "failures") == summary.failures
         assert set(read_texts(file, "ids")).isdisjoint(broken)
-    assert prepare(Flaky(), renderer, path).failures == summary.failures
+    assert prepare(RenderedSource(Flaky(), renderer), path).failures == summary.failures
 
 
 def test_nothing_left_is_an_error(tmp_path: Path, renderer: ObjectRenderer) -> None:
     source = Flaky(1, broken=("chair-0-00000", "car-0-00000"))
     with pytest.raises(ValueError, match=r"none of the 2 objects.*vertex 9 of 3"):
-        prepare(source, renderer, tmp_path / "x.h5", workers=1)
+        prepare(RenderedSource(source, renderer), tmp_path / "x.h5", workers=1)
     assert not (tmp_path / "x.h5").exists()
 
 
 def test_a_complete_file_is_left_alone(tmp_path: Path, renderer: ObjectRenderer) -> None:
     path = tmp_path / "x.h5"
-    first = prepare(Flaky(), renderer, path, workers=1)
+    first = prepare(RenderedSource(Flaky(), renderer), path, workers=1)
     before = path.stat().st_mtime_ns
     again = Flaky(stop_at=0)
-    summary = prepare(again, renderer, path, workers=1)
+    summary = prepare(RenderedSource(again, renderer), path, workers=1)
     assert summary.counts == first.counts
     assert summary.seconds == 0
     assert path.stat().st_mtime_ns == before
     remade = Flaky()
-    assert prepare(remade, renderer, path, workers=1, overwrite=True).seconds > 0
+    assert prepare(RenderedSource(remade, renderer), path, workers=1, overwrite=True).seconds > 0
     assert remade.loaded == 6
 
 
 def test_another_recipe_is_refused_with_the_difference(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
-    prepare(Flaky(), renderer, path, workers=1)
+    prepare(RenderedSource(Flaky(), renderer), path, workers=1)
     with pytest.raises(ValueError, match=r"supersample was 2, is now 3.*overwrite=true"):
-        prepare(Flaky(), ObjectRenderer(16, 3, voxel_resolution=8), path)
+        prepare(RenderedSource(Flaky(), ObjectRenderer(16, 3, voxel_resolutions=(8,))), path)
     with pytest.raises(ValueError, match="objects_per_category was 3, is now 4"):
-        prepare(Flaky(4), renderer, path)
+        prepare(RenderedSource(Flaky(4), renderer), path)
 
 
 def test_a_damaged_file_of_that_name_is_not_overwritten_unasked(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
     path.write_bytes(b"precious")
     with pytest.raises(ValueError, match=r"x\.h5 is not an HDF5 file.*overwrite=true"):
-        prepare(Flaky(1), renderer, path)
+        prepare(RenderedSource(Flaky(1), renderer), path)
     assert path.read_bytes() == b"precious"
-    prepare(Flaky(1), renderer, path, workers=1, overwrite=True)
+    prepare(RenderedSource(Flaky(1), renderer), path, workers=1, overwrite=True)
     assert preview_path(path).exists()
 
 
 def test_objects_that_leave_the_picture_are_named(tmp_path: Path, renderer) -> None:
     class Boxes(ShapesSource):
-        def load(self, item: MeshObject) -> Mesh:
-            mesh = super().load(item)
-            low, high = mesh.vertices.amin(dim=0), mesh.vertices.amax(dim=0)
+        def load(self, item: Item) -> Surface:
+            surface = super().load(item)
+            low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
             side = 1.0 if item.id.endswith("0") else 0.3
-            cube = (mesh.vertices - (low + high) / 2) / (high - low) * side
-            return Mesh(cube, mesh.faces, mesh.face_colors)
+            cube = (surface.vertices - (low + high) / 2) / (high - low) * side
+            return dataclasses.replace(surface, vertices=cube)
 
-    summary = prepare(Boxes(2, ["speaker"]), renderer, tmp_path / "x.h5", workers=1)
+    summary = prepare(RenderedSource(Boxes(2, ["speaker"]), renderer), tmp_path / "x.h5", workers=1)
     assert summary.leaving == ["speaker-0-00000"]
 
 
 def test_bad_number_of_workers(tmp_path: Path, renderer: ObjectRenderer) -> None:
     with pytest.raises(ValueError, match="workers must be >= 1, got 0"):
-        prepare(Flaky(), renderer, tmp_path / "x.h5", workers=0)
+        prepare(RenderedSource(Flaky(), renderer), tmp_path / "x.h5", workers=0)
 
 
 def test_summary_table() -> None:
@@ -172,7 +189,111 @@ def test_summary_table() -> None:
 
 
 def test_versions_and_texts_are_stored(tmp_path: Path, renderer: ObjectRenderer) -> None:
-    prepare(Flaky(1), renderer, tmp_path / "x.h5", workers=1)
+    prepare(RenderedSource(Flaky(1), renderer), tmp_path / "x.h5", workers=1)
     with h5py.File(tmp_path / "x.h5") as file:
         assert "torch" in file.attrs["versions"]
         assert read_texts(file, "licences") == ["CC0-1.0", "CC0-1.0"]
+
+
+class Pictures:
+    """A source whose second object has pictures of another size."""
+
+    name = "pictures"
+
+    def recipe(self) -> dict[str, Any]:
+        return {"a": {"b": 1}}
+
+    def objects(self) -> list[Item]:
+        return [Item(f"o{k}", f"{k}", "mug", f"{k}", "train", "mine", "0") for k in range(3)]
+
+    def layout(self) -> Layout:
+        return Layout((6, 8), 2)
+
+    def sample(self, item: Item) -> Sample:
+        side = 7 if item.id == "o1" else 8
+        images = np.full((2, 4, 6, side), int(item.id[1]), np.uint8)
+        return {"images": images, "cameras": shapenet_cameras([0, 5]).rows().numpy()}
+
+
+def test_a_source_with_pictures_of_a_users_own_category(tmp_path: Path) -> None:
+    summary = prepare(Pictures(), tmp_path / "x.h5", workers=1)
+    assert list(summary.failures) == ["o1"]
+    assert "images must be uint8 (2, 4, 6, 8)" in summary.failures["o1"]
+    assert summary.table().splitlines()[1].split() == ["mug", "2", "2"]
+    assert summary.leaving == ["o2"]
+    with open_dataset(tmp_path / "x.h5") as file:
+        assert file["images"][1].tolist() == np.full((2, 4, 6, 8), 2).tolist()
+        assert read_texts(file, "synsets") == ["mug", "mug"]
+
+
+def test_who_made_a_file(tmp_path: Path) -> None:
+    prepare(Pictures(), tmp_path / "x.h5", workers=1)
+    (tmp_path / "y.h5").write_bytes(b"something")
+    other = Pictures()
+    other.recipe = lambda: {"a": {"b": 2}}  # type: ignore[method-assign]
+    assert is_made_by(tmp_path / "x.h5", Pictures())
+    assert not is_made_by(tmp_path / "x.h5", other)
+    assert not is_made_by(tmp_path / "y.h5", Pictures())
+    assert not is_made_by(tmp_path / "z.h5", Pictures())
+    with pytest.raises(ValueError, match=r"a\.b was 1, is now 2"):
+        prepare(other, tmp_path / "x.h5", workers=1)
+
+
+def _prepare_in_a_process(path: Path) -> None:
+    renderer = ObjectRenderer(16, supersample=2, voxel_resolutions=(8,))
+    prepare(RenderedSource(ShapesSource(2, ["chair"]), renderer), path, workers=1)
+
+
+def test_two_at_once_make_one_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    path = tmp_path / "x.h5"
+    both = [context.Process(target=_prepare_in_a_process, args=(path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.h5", "x.h5.preview.png"]
+    assert len(MultiViewDataset(path)) == 2
+
+
+def test_a_damaged_part_is_made_again(tmp_path: Path, renderer: ObjectRenderer) -> None:
+    source = RenderedSource(Flaky(stop_at=4), renderer)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "x.h5", workers=1)
+    part = sorted((tmp_path / "x.h5.parts").glob("*.npz"))[0]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 255
+    part.write_bytes(content)
+    again = Flaky()
+    prepare(RenderedSource(again, renderer), tmp_path / "x.h5", workers=1)
+    assert again.loaded == 3
+
+
+def test_a_data_set_is_prepared_where_it_is_not_there(tmp_path: Path, renderer) -> None:
+    path = tmp_path / "x.h5"
+    source = ShapesSource(3, ["chair"])
+    data = prepared_dataset(path, source, renderer, split="train")
+    assert data.ids == ["chair-0-00000"]
+    before = path.stat().st_mtime_ns
+    assert prepared_dataset(path, source, renderer, split="val").ids == ["chair-0-00001"]
+    assert path.stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="made by another recipe"):
+        prepared_dataset(path, ShapesSource(4, ["chair"]), renderer)
+
+
+def test_meshes_need_a_renderer() -> None:
+    with pytest.raises(ValueError, match="shapes has meshes, so it needs a renderer"):
+        as_pictures(ShapesSource(1), None)
+    pictures = Pictures()
+    assert as_pictures(pictures, None) is pictures
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "touches"),
+    [(0, 3, True), (5, 3, True), (2, 0, True), (2, 7, True), (1, 1, False)],
+)
+def test_border(row: int, column: int, touches: bool) -> None:
+    images = np.zeros((2, 4, 6, 8), np.uint8)
+    images[1, 3, row, column] = 1
+    assert touches_border(images) == touches
