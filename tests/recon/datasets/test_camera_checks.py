@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from picture_folders import Record, write_object
+from PIL import Image, ImageOps
+
+from recon.cameras import Cameras
+from recon.datasets.camera_checks import CameraCheck, best_axis_order, check_cameras, complaints
+from recon.datasets.images import ImagesSource
+from recon.voxels import unpack_voxels
+
+
+def right(record: Record) -> Record:
+    return record
+
+
+def transposed(record: Record) -> Record:
+    return {**record, "R": np.transpose(record["R"]).tolist()}
+
+
+def left_handed(record: Record) -> Record:
+    """A world with z the other way, made a rotation again by turning x of the camera, too."""
+    turn = np.diag([-1, 1, 1])
+    rotation = turn @ np.array(record["R"]) @ np.diag([1, 1, -1])
+    return {**record, "R": rotation.tolist(), "t": (turn @ record["t"]).tolist()}
+
+
+def of_twice_the_size(record: Record) -> Record:
+    return {**record, "K": (np.array(record["K"]) * [[2], [2], [1]]).tolist()}
+
+
+def checked(folder: Path, mistake: Callable[[Record], Record], mesh: bool = True) -> CameraCheck:
+    if not folder.exists():
+        write_object(folder / "chair" / "one", mistake=mistake, mesh=True)
+    source = ImagesSource(folder, voxels="mesh" if mesh else "none")
+    sample = source.sample(source.objects()[0])
+    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    voxels = unpack_voxels(sample["voxels_32"], 32) if mesh else None
+    return check_cameras(sample["images"], cameras, voxels)
+
+
+def test_right_cameras_are_not_complained_of(tmp_path: Path) -> None:
+    check = checked(tmp_path / "data", right)
+    assert check.hull_agreement.min() > 0.98
+    assert check.voxel_agreement is not None
+    assert check.voxel_agreement.min() > 0.98
+    assert check.span > 0.95
+    assert complaints([check]) == []
+    assert complaints([checked(tmp_path / "data", right, mesh=False)]) == []
+
+
+@pytest.mark.parametrize("mistake", [transposed, left_handed, of_twice_the_size])
+@pytest.mark.parametrize("mesh", [False, True])
+def test_mistaken_cameras_are_noticed(
+    tmp_path: Path, mistake: Callable[[Record], Record], mesh: bool
+) -> None:
+    check = checked(tmp_path / "data", mistake, mesh)
+    assert "masks and cameras agree only to" in complaints([check])[0]
+    assert ("voxels and masks agree only to" in complaints([check])[-1]) == mesh
+
+
+def test_pictures_upside_down_are_noticed(tmp_path: Path) -> None:
+    write_object(tmp_path / "data" / "chair" / "one", mesh=True)
+    for path in tmp_path.glob("data/*/*/*.png"):
+        with Image.open(path) as picture:
+            ImageOps.flip(picture).save(path)
+    found = complaints([checked(tmp_path / "data", right)])
+    assert "is y up or down" in found[0]
+    assert len(found) == 2  # of the axes of voxels nothing can be said
+
+
+def test_a_hull_of_nothing_is_reported(tmp_path: Path) -> None:
+    check = checked(tmp_path / "data", right)
+    nothing = replace(check, hull=torch.zeros_like(check.hull))
+    assert nothing.span == 0
+    assert complaints([check, nothing]) == ["no point lies inside all masks of 1 of 2 objects"]
+
+
+def test_objects_of_another_scale_are_reported(tmp_path: Path) -> None:
+    check = checked(tmp_path / "data", right)
+    hull = torch.zeros_like(check.hull)
+    hull[20:36, 30:40, 30:40] = True
+    assert complaints([replace(check, hull=hull)]) == [
+        "objects span only 0.25 of the unit cube: are focal lengths, distances or t in other units?"
+    ]
+
+
+def test_axes_of_voxels_in_another_order_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    check = checked(folder, right)
+    assert best_axis_order([check])[0] == "[x, y, z]"
+    source = ImagesSource(folder, voxels="mesh")
+    sample = source.sample(source.objects()[0])
+    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    assert check.voxels is not None
+    stored = check.voxels.permute(1, 0, 2).flip(2).contiguous()
+    wrong = check_cameras(sample["images"], cameras, stored)
+    assert best_axis_order([wrong])[0] == "[y, x, -z]"
+    found = complaints([wrong])
+    assert "voxels and masks agree only to" in found[0]
+    assert "better when their axes are read as [y, x, -z] instead of [x, y, z]" in found[1]
