@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon.datasets.categories import find_category
+from recon.datasets.categories import category_of
 
 log = logging.getLogger(__name__)
 
@@ -129,11 +129,8 @@ def read_splits(path: str | Path) -> Splits:
 
 def _synset(word: str) -> str:
     """Return the synset of a category's name or synset; a user's own word stays as it is."""
-    padded = word.zfill(8) if word.isdigit() else word  # spreadsheets drop leading zeros
-    try:
-        return find_category(padded).synset
-    except ValueError:
-        return padded
+    # Spreadsheets drop leading zeros.
+    return category_of(word.zfill(8) if word.isdigit() else word).synset
 
 
 def _key(place: str, name: str, synset: str = "") -> tuple[str, str]:

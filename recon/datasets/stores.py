@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import posixpath
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Protocol
+
+# A member that claims more is refused: a few bytes of an archive can unpack to terabytes.
+MAX_MEMBER_BYTES = 1 << 31
 
 
 class Store(Protocol):
@@ -52,7 +56,13 @@ class _NameIndex:
 
 
 class FolderStore:
-    """The files below a folder; a link that leads out of the folder is not a file of it."""
+    """The files below a folder; a link that leads out of the folder is not a file of it.
+
+    Attributes:
+        label: the folder.
+        names: of all files, sorted.
+        refused: names of the links that lead out, to nowhere or to a folder, sorted.
+    """
 
     def __init__(self, root: str | Path) -> None:
         """List the folder.
@@ -67,11 +77,15 @@ class FolderStore:
         if not os.path.isdir(root):
             raise FileNotFoundError(f"folder not found: {root}")
         self._root = os.path.realpath(root)
-        names = []
-        for folder, _, leaves in os.walk(self._root):
+        names: list[str] = []
+        refused: list[str] = []
+        for folder, folders, leaves in os.walk(self._root):
             relative = os.path.relpath(folder, self._root).replace(os.sep, "/")
             prefix = "" if relative == "." else relative + "/"
-            names += [prefix + leaf for leaf in leaves if self._is_inside(folder, leaf)]
+            for leaf in leaves:
+                (names if self._is_inside(folder, leaf) else refused).append(prefix + leaf)
+            refused += [prefix + f for f in folders if os.path.islink(os.path.join(folder, f))]
+        self.names, self.refused = tuple(sorted(names)), tuple(sorted(refused))
         self._index = _NameIndex(names)
 
     def _is_inside(self, folder: str, leaf: str) -> bool:
@@ -96,14 +110,32 @@ class FolderStore:
             FileNotFoundError: if the folder has no such file.
         """
         found = self.find(name)
+        if found is None and name in self.refused:
+            raise FileNotFoundError(f"{self.label}: {name} is a link that leads out of the folder")
         if found is None:
             raise FileNotFoundError(f"{self.label} has no file {name}")
         with open(os.path.join(self._root, found), "rb") as stream:
             return stream.read()
 
+    def state(self, name: str) -> list[int]:
+        """Return numbers that change when the file `name`, one of `names`, may have changed.
+
+        They are its size and time; none if it is gone.
+        """
+        try:
+            status = os.stat(os.path.join(self._root, name))
+        except OSError:
+            return []
+        return [status.st_size, status.st_mtime_ns]
+
 
 class ZipStore:
-    """The members of a zip archive, read in memory; nothing is ever extracted to disk."""
+    """The members of a zip archive, read in memory; nothing is ever extracted to disk.
+
+    Attributes:
+        label: the archive.
+        names: of all members that are files, sorted.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Open the archive and check its names.
@@ -122,11 +154,11 @@ class ZipStore:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{path} is not a readable zip archive: {error}") from error
-        names = [name for name in self._zip.namelist() if not name.endswith("/")]
-        for name in names:
+        self.names = tuple(sorted({n for n in self._zip.namelist() if not n.endswith("/")}))
+        for name in self.names:
             if _escapes(name):
                 raise ValueError(f"{path} is refused: the member {name!r} leads out of the archive")
-        self._index = _NameIndex(names)
+        self._index = _NameIndex(list(self.names))
 
     def find(self, name: str) -> str | None:
         """Return the stored spelling of `name` (exact, else ignoring case), or None."""
@@ -136,22 +168,33 @@ class ZipStore:
         """Return the first stored name, in sorted order, whose last component is `leaf`."""
         return self._index.find_leaf(leaf)
 
+    def state(self, name: str) -> list[int]:
+        """Return numbers that change when the member `name` changes: its size and checksum."""
+        member = self._zip.getinfo(name)
+        return [member.file_size, member.CRC]
+
     def read(self, name: str) -> bytes:
         """Return the bytes of the member `name`.
 
         Raises:
             FileNotFoundError: if the archive has no such member.
-            ValueError: if the member is corrupt or encrypted.
+            ValueError: if the member is corrupt, encrypted or too large.
         """
         found = self.find(name)
         if found is None:
             raise FileNotFoundError(f"{self.label} has no member {name}")
+        size = self._zip.getinfo(found).file_size
+        if size > MAX_MEMBER_BYTES:
+            raise ValueError(
+                f"{self.label}: member {found} is refused: it claims {size} bytes, more than"
+                f" {MAX_MEMBER_BYTES}"
+            )
         try:
             return self._zip.read(found)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{self.label}: member {found} is unreadable: {error}") from error
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path) -> FolderStore | ZipStore:
     """Return the store for a folder or a zip archive."""
     return FolderStore(path) if os.path.isdir(path) else ZipStore(path)

@@ -76,10 +76,42 @@ def test_links_out_of_the_folder_are_not_its_files(tmp_path: Path) -> None:
     (root / "own").write_text("own")
     (root / "out").symlink_to(tmp_path / "secret")
     (root / "in").symlink_to("own")
+    (root / "tree").symlink_to(tmp_path)
+    (root / "lost").symlink_to("nowhere")
     store = FolderStore(root)
+    assert store.names == ("in", "own")
+    assert store.refused == ("lost", "out", "tree")
     assert store.find("out") is None
     assert store.read("in") == b"own"
     assert store.find("../secret") is None
+    with pytest.raises(FileNotFoundError, match="out is a link that leads out of the folder"):
+        store.read("out")
+
+
+def test_state_follows_the_content(store, tmp_path: Path) -> None:
+    assert store.names == tuple(sorted(FILES))
+    before = {name: store.state(name) for name in store.names}
+    assert before["a/Wood.PNG"][0] == 4
+    if (tmp_path / "x").is_dir():
+        (tmp_path / "x/a/Wood.PNG").write_bytes(b"woods")
+        (tmp_path / "x/a/model.obj").unlink()
+        assert store.state("a/Wood.PNG") != before["a/Wood.PNG"]
+        assert store.state("a/model.obj") == []
+    else:
+        with zipfile.ZipFile(tmp_path / "x.jar", "w") as archive:
+            for name in FILES:
+                archive.writestr(name, b"newer")
+        assert open_store(tmp_path / "x.jar").state("z/wood.png") != before["z/wood.png"]
+
+
+def test_huge_members_are_refused_before_they_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recon.datasets.stores.MAX_MEMBER_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", b"0" * 1001)
+    with pytest.raises(ValueError, match="bomb is refused: it claims 1001 bytes, more than 1000"):
+        ZipStore(tmp_path / "x.zip").read("bomb")
 
 
 def test_names_in_files_are_relative_to_them() -> None:
