@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 import torch
@@ -106,3 +107,52 @@ def worst_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """The least intersection over union of pairs of silhouettes [K, H, W]."""
     both, any_ = (one & other).sum((1, 2)), (one | other).sum((1, 2))
     return float((both / any_).min())
+
+
+def voxels(resolution: int) -> NDArray[np.bool_]:
+    """The voxels [x, y, z] in v1 axes whose centres lie in the object, outermost ones at +-0.5."""
+    centres = (np.arange(resolution) + 0.5 - resolution / 2) / (resolution - 1)
+    return inside(np.stack(np.meshgrid(centres, centres, centres, indexing="ij"), -1))
+
+
+# The camera of view 0 as the file cameras.npz of the public NMR_Dataset has it: from v1 positions
+# to x right, y down, z forward. That of view k looks at the object turned by 15 k degrees.
+PUBLIC_WORLD_MAT_0 = np.array(
+    [
+        [0.0, 0.0, -1.0, 0.0],
+        [0.5, -0.86602539, 0.0, 0.0],
+        [-0.86602539, -0.49999997, 0.0, 2.73199987],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+PUBLIC_FOCAL = 3.7320509
+
+
+def public_world_mat(view: int) -> NDArray[np.float64]:
+    angle = np.deg2rad(15 * view)
+    turn = np.eye(4)
+    turn[[0, 0, 2, 2], [0, 2, 0, 2]] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
+    return PUBLIC_WORLD_MAT_0 @ turn
+
+
+def pixel_matrix(ndc: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """From a matrix [3, 4] to [-1, 1] across the picture's borders to one to its pixels."""
+    height, width = size
+    to_pixels = np.array(
+        [[width / 2, 0, width / 2 - 0.5], [0, height / 2, height / 2 - 0.5], [0, 0, 1]]
+    )
+    return to_pixels @ ndc
+
+
+def public_matrix(view: int, size: tuple[int, int]) -> NDArray[np.float64]:
+    """From v1 positions to the pixels of a standard view."""
+    focal = np.diag([PUBLIC_FOCAL, PUBLIC_FOCAL, 1])
+    return pixel_matrix(focal @ public_world_mat(view)[:3], size)
+
+
+@cache
+def public_pictures(size: int) -> NDArray[np.uint8]:
+    """The 24 standard views [24, H, W, 4] as straight RGBA; not to be written to."""
+    drawn = np.stack([rgba(public_matrix(k, (size, size)), (size, size)) for k in range(24)])
+    drawn.flags.writeable = False
+    return drawn
