@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recon.assessment import Assessment
+from recon.datasets.rendering import ObjectRenderer
 from recon.objectives import SilhouetteObjective
 from recon.training import Trainer
 from train import build
@@ -47,18 +49,57 @@ def test_every_experiment_is_built(experiment: str, shapes_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "option"), [(group, option) for group in GROUPS for option in options(group)]
+    ("group", "option"),
+    [
+        (group, option)
+        for group in GROUPS
+        for option in options(group)
+        if option != "shapes"  # makes its own file, see below
+    ],
 )
 def test_every_option_of_every_group_is_built(group: str, option: str, shapes_file: Path) -> None:
     cfg = compose("train", "model=small", f"{group}={option}", f"data.path={shapes_file}")
     assert isinstance(build(cfg), Trainer)
 
 
+def test_generated_shapes_are_prepared_and_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    small = [
+        "source.objects_per_category=3",
+        "source.categories=[chair]",
+        "renderer.image_size=16",
+        "renderer.voxel_resolutions=[8]",
+    ]
+    overrides = [f"data.preparation.{text}" for text in small]
+    trainer = build(compose("train", "model=small", "data=shapes", f"data.path={path}", *overrides))
+    assert trainer.train_set.ids == ["chair-0-00000"]
+    assert trainer.val_set.ids == ["chair-0-00001"]
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("option", options("rendering"))
+def test_every_rendering_is_built(option: str) -> None:
+    assert isinstance(
+        instantiate(compose("prepare_data", f"rendering={option}", "output=x.h5").rendering),
+        ObjectRenderer,
+    )
+
+
+@pytest.mark.parametrize("option", options("source"))
+def test_every_source_is_named_after_its_file(option: str) -> None:
+    source = compose("prepare_data", f"source={option}", "output=x.h5").source
+    target = hydra.utils.get_class(source._target_)
+    assert target.name == option
+    assert source._convert_ == "all"
+    accepted = set(inspect.signature(target).parameters)
+    assert set(source) - {"_target_", "_convert_"} == accepted
+
+
 def test_every_file_is_one_of_these() -> None:
     """A group which no test above knows would be a file nobody checks."""
     known = {*GROUPS, "experiment"}
     folders = {path.parent.name for path in CONFIGS.glob("*/*.yaml")}
-    assert folders - known <= {"source"}  # data preparation has its own tests
+    assert folders - known == {"source", "rendering"}
     roots = {path.stem for path in CONFIGS.glob("*.yaml")}
     assert roots <= {"train", "eval", "prepare_data"}
 

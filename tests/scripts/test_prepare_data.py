@@ -6,14 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from recon.datasets.hdf5 import open_dataset
 from recon.datasets.multiview import MultiViewDataset
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["source=shapes", "image_size=16", "supersample=1", "voxel_resolution=8"]
+RENDERING = [
+    "rendering.image_size=16",
+    "rendering.supersample=1",
+    "rendering.voxel_resolutions=[8]",
+]
+SMALL = ["source=shapes", *RENDERING]
 
 
 def command(*overrides: str) -> list[str]:
@@ -47,7 +54,8 @@ def test_shapes_are_prepared_once_and_reported(tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         ([*SMALL, "source.categories=[spoon]"], "unknown category 'spoon'"),
-        ([*SMALL, "image_size=0"], "image_size"),
+        ([*SMALL, "rendering.image_size=0"], "image_size"),
+        ([*SMALL, "fallback=spoons"], "fallback must be the name of a source (debian"),
         (["source=spoons"], "spoons"),
         (["source=debian", "source.manifest=gone.tsv"], "table not found: gone.tsv"),
     ],
@@ -60,25 +68,51 @@ def test_bad_input_is_one_message(tmp_path: Path, overrides: list[str], message:
     assert not (tmp_path / "x.h5").exists()
 
 
-def test_missing_package_of_a_users_table(tmp_path: Path) -> None:
+@pytest.fixture
+def unreachable(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Ask for a package of a table of one's own, of which apt knows nothing."""
     script = '#!/bin/sh\necho "E: Unable to locate package no-such-toys" >&2\nexit 100\n'
     (tmp_path / "apt-get").write_text(script)
     (tmp_path / "apt-get").chmod(0o755)
     header = (ROOT / "data/debian_models.tsv").read_text(encoding="utf-8").splitlines()[0]
     row = "no-such-toys\ta.obj\t03001627\tx\tCC0-1.0\tx\t+z,+y\t\t1\tholdout"
     (tmp_path / "m.tsv").write_text(f"{header}\n{row}\n")
-    result = run(
-        tmp_path,
-        "source=debian",
-        "source.manifest=m.tsv",
-        f"source.packages={ROOT / 'data/debian_packages.tsv'}",
-        "output=x.h5",
-        PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-    )
+
+    def ask(*overrides: str) -> subprocess.CompletedProcess[str]:
+        return run(
+            tmp_path,
+            "source=debian",
+            "source.manifest=m.tsv",
+            f"source.packages={ROOT / 'data/debian_packages.tsv'}",
+            "output=x.h5",
+            *RENDERING,
+            *overrides,
+            PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        )
+
+    return ask
+
+
+def test_missing_package_of_a_users_table(tmp_path: Path, unreachable) -> None:
+    result = unreachable()
     assert result.returncode != 0
     assert "Debian package no-such-toys (newest) cannot be fetched" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_source_out_of_reach_has_a_substitute(tmp_path: Path, unreachable) -> None:
+    result = unreachable("fallback=shapes", "workers=2")
+    assert result.returncode == 0, result.stderr
+    assert "no-such-toys (newest) cannot be fetched" in result.stdout
+    assert "*** using source=shapes instead ***" in result.stdout
+    with open_dataset(tmp_path / "x.h5") as file:
+        assert file.attrs["source"] == "shapes"
+        assert file.attrs["command"].endswith("fallback=shapes workers=2")
+    again = unreachable("fallback=shapes")
+    assert again.returncode == 0, again.stderr
+    assert "x.h5 was made of source=shapes, as before" in again.stdout
+    assert "nothing to do" in again.stdout
 
 
 def running_in(folder: Path) -> list[str]:
@@ -95,7 +129,10 @@ def running_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, workers: int) -> None:
     wanted = [*SMALL, "source.objects_per_category=2", "output=x.h5", f"workers={workers}"]
-    wanted += ["image_size=64", "supersample=4"]  # slow enough to be caught in the act
+    wanted += [
+        "rendering.image_size=128",
+        "rendering.supersample=8",
+    ]  # slow enough to be caught in the act
     parts = tmp_path / "x.h5.parts"
     with subprocess.Popen(
         command(*wanted), cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL
