@@ -1,34 +1,38 @@
-"""Many views of each object, read lazily from one HDF5 file."""
+"""Many views of each object, read lazily from HDF5 files."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from recon.datasets.categories import find_category
-from recon.datasets.hdf5 import TEXT_FIELDS, open_dataset, read_texts
+from recon.datasets.categories import CATEGORIES, category_of
+from recon.datasets.hdf5 import TEXT_FIELDS
+from recon.datasets.layout import MAPS, PER_VIEW, voxel_resolutions
+from recon.datasets.sampling import StepSampler
+from recon.datasets.shards import Paths, Shard, all_cameras, open_shards
 from recon.voxels import unpack_voxels
 
 
 class MultiViewDataset:
-    """The objects of one split of a prepared file, with K views each.
+    """The objects of one split of prepared files, with K views each.
 
-    The file is opened again in each process that reads (after fork as after spawn), and the data
-    set can be pickled.
+    Each process that reads has its own handles of the files (after fork as after spawn), and the
+    data set can be pickled.
 
     Attributes:
+        paths: of the files.
+        layout: which arrays every object has.
+        fields: the names of these arrays.
         ids, names, synsets, groups, splits, licences: lists with one text per object.
         num_views: K.
         image_size: (height, width) in pixels.
-        voxel_resolution: R.
     """
 
     ids: list[str]
@@ -40,187 +44,275 @@ class MultiViewDataset:
 
     def __init__(
         self,
-        path: str | Path,
+        path: Paths,
         split: str | None = None,
         categories: Sequence[str] | None = None,
         cache: bool = False,
+        sampling: str = "balanced",
     ) -> None:
-        """Check the file and read everything but images and voxels.
+        """Check the files and read everything but their large arrays.
 
         Args:
-            path: a file made by scripts/prepare_data.py.
-            split: 'train', 'val', 'test' or another word of the file; None for all objects.
-            categories: names or synsets to keep; None for all.
+            path: a file made by scripts/prepare_data.py, a list of such files, or a pattern such as
+                'data/nmr_*.h5'; several are one data set when their layouts are the same.
+            split: 'train', 'val', 'test' or another word of the files; None for all objects.
+            categories: names, synsets or own words to keep; None for all.
             cache: whether each process keeps the images in memory once it has read one.
+            sampling: what batches are drawn evenly from: 'balanced' means categories, 'uniform'
+                objects.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is not valid, or has no object of the split and categories.
+            ValueError: if a file is not valid, the files do not fit together or have no object of
+                the split and categories, or the sampling is unknown.
         """
-        self.path = Path(path)
         self.cache = cache
-        with open_dataset(path) as file:
-            splits = read_texts(file, "splits")
-            wanted = _wanted_synsets(categories)
-            kept = [
-                index
-                for index, synset in enumerate(read_texts(file, "synsets"))
-                if split in (None, splits[index]) and (wanted is None or synset in wanted)
-            ]
-            if not kept:
-                raise ValueError(
-                    f"{path} has no object of split {split!r} and categories"
-                    f" {'all' if categories is None else list(categories)};"
-                    f" its splits are {sorted(set(splits))}"
-                )
-            self._rows = np.array(kept)
-            for field in TEXT_FIELDS:
-                texts = read_texts(file, field)
-                setattr(self, field, [texts[row] for row in kept])
-            self._cameras = torch.from_numpy(file["cameras"][:][self._rows])
-            self.num_views = int(file["images"].shape[1])
-            self.image_size = (int(file["images"].shape[3]), int(file["images"].shape[4]))
-            self.voxel_resolution = int(file.attrs["voxel_resolution"])
-        present = sorted(set(self.synsets))
-        self._members = [
-            np.array([k for k, synset in enumerate(self.synsets) if synset == one])
-            for one in present
-        ]
-        self._forget_handle()
-
-    def _forget_handle(self) -> None:
-        self._pid = -1
-        self._file: h5py.File | None = None
-        self._images: _ImageReader | None = None
+        shards = open_shards(path)
+        self.paths = [shard.path for shard in shards]
+        self.layout = shards[0].layout
+        self.fields = tuple(self.layout.fields())
+        self.num_views, self.image_size = self.layout.num_views, self.layout.image_size
+        self._readers = [shard.reader for shard in shards]
+        self._cameras = torch.from_numpy(all_cameras(shards))
+        self._keep(shards, split, categories)
+        self._sampler = StepSampler(self.synsets, self.num_views, sampling)
         self._cached: NDArray[np.uint8] | None = None
 
+    def _keep(
+        self, shards: Sequence[Shard], split: str | None, categories: Sequence[str] | None
+    ) -> None:
+        """Note the objects of the split and categories: their files, rows, texts and cameras."""
+        texts = {field: [t for s in shards for t in s.texts[field]] for field in TEXT_FIELDS}
+        wanted = self._wanted_synsets(categories, set(texts["synsets"]))
+        kept = [
+            index
+            for index, synset in enumerate(texts["synsets"])
+            if split in (None, texts["splits"][index]) and (wanted is None or synset in wanted)
+        ]
+        if not kept:
+            raise ValueError(
+                f"{self._named()} has no object of split {split!r} and categories"
+                f" {'all' if categories is None else list(categories)};"
+                f" its splits are {sorted(set(texts['splits']))}"
+            )
+        for field in TEXT_FIELDS:
+            setattr(self, field, [texts[field][index] for index in kept])
+        self._shards = np.concatenate([np.full(len(s), k) for k, s in enumerate(shards)])[kept]
+        self._rows = np.concatenate([np.arange(len(shard)) for shard in shards])[kept]
+        # Cameras that all objects share are stored once; expanding takes no memory.
+        shared = len(self._cameras) == 1
+        self._cameras = (
+            self._cameras.expand(len(kept), -1, -1) if shared else self._cameras[torch.tensor(kept)]
+        )
+
+    def _wanted_synsets(
+        self, categories: Sequence[str] | None, present: Collection[str]
+    ) -> set[str] | None:
+        if categories is None:
+            return None
+        if isinstance(categories, str):
+            raise ValueError(f"categories must be a list of names, got the text {categories!r}")
+        wanted = {category_of(category) for category in categories}
+        for category in wanted.difference(CATEGORIES):
+            if category.synset not in present:
+                there = ", ".join(sorted(category_of(synset).name for synset in present))
+                raise ValueError(f"unknown category {category.name!r}; {self._named()} has {there}")
+        return {category.synset for category in wanted}
+
+    def _named(self) -> str:
+        """Return what to call the files in a message."""
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{self.paths[0]}{more}"
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the handle and the cache behind: another process opens its own."""
-        state = dict(self.__dict__)
-        return {**state, "_pid": -1, "_file": None, "_images": None, "_cached": None}
+        """Leave the cache behind, as the readers do with their handles."""
+        return {**self.__dict__, "_cached": None}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _open(self) -> h5py.File:
-        """Return this process's own handle."""
-        if self._file is None or self._pid != os.getpid():
-            self._file = open_dataset(self.path)
-            self._images = _ImageReader(self._file["images"])
-            self._pid = os.getpid()
-        return self._file
+    @property
+    def voxel_resolution(self) -> int:
+        """The lowest resolution R there are voxels of.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self.layout.voxel_resolutions:
+            raise self._missing("voxels_32")
+        return min(self.layout.voxel_resolutions)
 
     def images(self, object_index: int, views: Sequence[int]) -> Tensor:
         """Return [n, 4, H, W] uint8 sRGB RGBA (not premultiplied) of some views of an object."""
-        out = np.empty((len(views), 4, *self.image_size), np.uint8)
-        self._read_images(out, [(object_index, view) for view in views])
-        return torch.from_numpy(out)
+        return self.field(object_index, "images", views)
 
-    def _read_images(self, out: NDArray[np.uint8], wanted: list[tuple[int, int]]) -> None:
-        """Fill `out` [n, 4, H, W] with the images at (object, view)."""
-        if self.cache:
-            images = self._cache()
-            for place, (index, view) in enumerate(wanted):
-                out[place] = images[index, view]
+    def cameras(self, object_index: int, views: Sequence[int]) -> Tensor:
+        """Return the camera rows [n, 16] float32 of some views, for `Cameras.from_rows`."""
+        return self.field(object_index, "cameras", views)
+
+    def voxels(self, object_index: int, resolution: int | None = None) -> Tensor:
+        """Return the occupancy of an object, bool [R, R, R] in world axes [x, y, z].
+
+        Args:
+            object_index: which object.
+            resolution: R; None means the lowest there is.
+
+        Raises:
+            ValueError: there are no voxels of that resolution.
+        """
+        chosen = self.voxel_resolution if resolution is None else resolution
+        return self.field(object_index, f"voxels_{chosen}")
+
+    def field(self, object_index: int, name: str, views: Sequence[int] | None = None) -> Tensor:
+        """Return an array of an object, in the shape and type of `recon.datasets.layout`.
+
+        Packed bits come unpacked: voxels_R as bool [R, R, R], occupancies as bool [P].
+
+        Args:
+            object_index: which object.
+            name: one of `fields`.
+            views: which views, for a field with an entry per view; None means all.
+
+        Raises:
+            IndexError: there is no such view.
+            ValueError: there is no such field, or it has no views.
+            OSError: naming the file, if it cannot be read.
+        """
+        if name not in self.fields:
+            raise self._missing(name)
+        if name not in PER_VIEW:
+            if views is not None:
+                raise ValueError(f"field {name} has no views, got views {list(views)}")
+            return self._whole(object_index, name)
+        chosen = list(range(self.num_views) if views is None else views)
+        for view in chosen:
+            if not 0 <= view < self.num_views:
+                raise IndexError(f"view must be in 0..{self.num_views - 1}, got {view}")
+        if name == "cameras":
+            return self._cameras[object_index, chosen]
+        objects = np.full(len(chosen), object_index)
+        return self._pictures(name, objects, np.array(chosen, np.int64))
+
+    def _whole(self, object_index: int, name: str) -> Tensor:
+        """Return the array of an object that has no views."""
+        shape, dtype = self.layout.fields()[name]
+        out = np.empty((1, *shape), dtype)
+        reader = self._readers[self._shards[object_index]]
+        reader.read(name, out, self._rows[[object_index]])
+        if name == "occupancies":
+            return torch.from_numpy(np.unpackbits(out[0], count=self.layout.num_points) > 0)
+        for resolution in voxel_resolutions([name]):
+            return unpack_voxels(out[0], resolution)
+        return torch.from_numpy(out[0])
+
+    def _pictures(self, name: str, objects: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
+        """Return the pictures [n, ...] of a field at (objects [n], views [n])."""
+        shape, dtype = self.layout.fields()[name]
+        if self.cache and name == "images":
+            return torch.from_numpy(self._cache()[objects, views])
+        out = _empty((len(objects), *shape[1:]), dtype)
+        self._read(name, out.numpy(), objects, views)
+        return out
+
+    def _read(
+        self,
+        name: str,
+        out: NDArray[Any],
+        objects: NDArray[np.int64],
+        views: NDArray[np.int64],
+    ) -> None:
+        """Fill `out` [n, ...] with the pictures of a field at (objects [n], views [n])."""
+        pieces = self._rows[objects] * self.num_views + views
+        if len(self._readers) == 1:
+            self._readers[0].read(name, out, pieces)
             return
-        self._open()
-        assert self._images is not None
-        for place, (index, view) in enumerate(wanted):
-            self._images.read(out[place], int(self._rows[index]), _checked(view, self.num_views))
+        shards = self._shards[objects]
+        for shard in np.unique(shards):
+            slots = np.flatnonzero(shards == shard)
+            self._readers[shard].read(name, out, pieces[slots], slots.tolist())
 
     def _cache(self) -> NDArray[np.uint8]:
+        """Return the images [N, K, 4, H, W] of all objects, kept in this process."""
         if self._cached is None:
-            images = self._open()["images"]
-            cached = np.empty((len(self), *images.shape[1:]), np.uint8)
-            for index, row in enumerate(self._rows):
-                images.read_direct(cached, np.s_[row], np.s_[index])
+            cached = np.empty((len(self), self.num_views, 4, *self.image_size), np.uint8)
+            views = np.arange(self.num_views)
+            for index in range(len(self)):
+                self._read("images", cached[index], np.full(self.num_views, index), views)
             self._cached = cached
         return self._cached
 
-    def voxels(self, object_index: int) -> Tensor:
-        """Return the occupancy of an object, bool [R, R, R] in world axes [x, y, z]."""
-        packed = self._open()["voxels"][self._rows[object_index]]
-        return unpack_voxels(packed, self.voxel_resolution)
-
-    def cameras(self, object_index: int, views: Sequence[int]) -> Tensor:
-        """Return [n, 4] float32 rows (azimuth, elevation, distance, fov)."""
-        return self._cameras[object_index][list(views)]
-
     def sample_batch(
-        self, seed: int, step: int, batch_size: int, views_per_object: int = 2
+        self,
+        seed: int,
+        step: int,
+        batch_size: int,
+        views_per_object: int = 2,
+        rank: int = 0,
+        world_size: int = 1,
+        maps: Iterable[str] = (),
     ) -> dict[str, Tensor]:
-        """Draw the batch of a step, a pure function of the arguments.
+        """Draw one process's share of the batch of a step, a pure function of the arguments.
 
-        A category is drawn uniformly from those present, then one of its objects, then the views,
-        which may coincide.
+        The whole batch depends on seed and step alone, whatever the number of processes W; see
+        `recon.datasets.sampling.StepSampler.draw`.
 
         Args:
             seed: of the whole run, >= 0.
             step: of the optimiser, >= 0.
-            batch_size: number of objects N.
-            views_per_object: number of views n of each.
+            batch_size: number of objects N in the whole batch, a multiple of W.
+            views_per_object: number of views n of each, >= 1; they may coincide.
+            rank: of this process, in 0..W - 1.
+            world_size: number of processes W.
+            maps: which maps to add, of 'shading', 'depth' and 'normals'.
 
         Returns:
-            images: [N, n, 4, H, W] uint8, cameras: [N, n, 4] float32.
+            images: [N / W, n, 4, H, W] uint8; cameras: [N / W, n, 16] float32; each map likewise.
 
         Raises:
-            ValueError: if an argument is out of range.
+            ValueError: if an argument is out of range, or there is no such map.
+            OSError: naming the file, if it cannot be read.
         """
-        objects, views = self._draw(seed, step, batch_size, views_per_object)
-        images = np.empty((batch_size * views_per_object, 4, *self.image_size), np.uint8)
-        pairs = zip(objects.repeat(views_per_object).tolist(), views.ravel().tolist(), strict=True)
-        self._read_images(images, list(pairs))
-        return {
-            "images": torch.from_numpy(images).unflatten(0, (batch_size, views_per_object)),
-            "cameras": self._cameras[torch.from_numpy(objects)[:, None], torch.from_numpy(views)],
-        }
+        wanted = ("images", *maps)
+        for name in wanted[1:]:
+            if name not in MAPS:
+                raise ValueError(f"maps must be among {MAPS}, got {name!r}")
+            if name not in self.fields:
+                raise self._missing(name)
+        objects, views = self._sampler.draw(
+            seed, step, batch_size, views_per_object, rank, world_size
+        )
+        places = objects.repeat(views_per_object), views.ravel()
+        batch = {name: self._pictures(name, *places).unflatten(0, views.shape) for name in wanted}
+        index = torch.from_numpy(objects)[:, None], torch.from_numpy(views)
+        return {**batch, "cameras": self._cameras[index]}
 
-    def _draw(
-        self, seed: int, step: int, batch_size: int, views_per_object: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the objects [N] and views [N, n] of a batch."""
-        if seed < 0 or step < 0:
-            raise ValueError(f"seed and step must be >= 0, got {seed} and {step}")
-        if batch_size < 1 or views_per_object < 1:
-            raise ValueError(
-                "batch_size and views_per_object must be >= 1,"
-                f" got {batch_size} and {views_per_object}"
-            )
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
-        categories = rng.integers(len(self._members), size=batch_size)
-        places = rng.random(batch_size)
-        views = rng.integers(self.num_views, size=(batch_size, views_per_object))
-        chosen = [self._members[c] for c in categories]
-        objects = np.array([m[int(u * len(m))] for m, u in zip(chosen, places, strict=True)])
-        return objects, views
+    def _missing(self, name: str) -> ValueError:
+        """Return the error of a field that is not there, with how to make it."""
+        return ValueError(
+            f"{self._named()} has no field {name}, only {', '.join(self.fields)};"
+            f" {_how_to_make(name)}"
+        )
 
 
-class _ImageReader:
-    """Reads single images; stored unfiltered, a chunk is the image's bytes as they are."""
-
-    def __init__(self, images: h5py.Dataset) -> None:
-        self._images = images
-        shape = images.shape
-        one_view = images.chunks == (1, 1, *shape[2:])
-        self._plain = one_view and images.id.get_create_plist().get_nfilters() == 0
-
-    def read(self, out: NDArray[np.uint8], row: int, view: int) -> None:
-        if self._plain:
-            _, data = self._images.id.read_direct_chunk((row, view, 0, 0, 0))
-            out[...] = np.frombuffer(data, np.uint8).reshape(out.shape)
-        else:
-            self._images.read_direct(out, np.s_[row, view])
+def _how_to_make(name: str) -> str:
+    """Return with which settings scripts/prepare_data.py makes an optional field."""
+    for resolution in voxel_resolutions([name]):
+        return f"prepare it with rendering.voxel_resolutions=[{resolution}]"
+    if name in MAPS:
+        return f"prepare it with rendering.maps=[{name}]"
+    if name in ("points", "occupancies", "pointcloud", "pointcloud_normals"):
+        return "prepare it with source=occupancy_networks"
+    return "that name is unknown"
 
 
-def _checked(view: int, num_views: int) -> int:
-    if not 0 <= view < num_views:
-        raise IndexError(f"view must be in 0..{num_views - 1}, got {view}")
-    return view
+def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
+    """Return an uninitialised tensor, in a worker of a loader in memory shared with its parent.
 
-
-def _wanted_synsets(categories: Sequence[str] | None) -> set[str] | None:
-    if categories is None:
-        return None
-    if isinstance(categories, str):
-        raise ValueError(f"categories must be a list of names, got the text {categories!r}")
-    return {find_category(category).synset for category in categories}
+    So the parent gets what was read without another copy.
+    """
+    if get_worker_info() is None:
+        return torch.from_numpy(np.empty(shape, dtype))
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    storage = torch.UntypedStorage._new_shared(nbytes)  # as torch's own collating does
+    kind = torch.from_numpy(np.empty(0, dtype)).dtype
+    return torch.empty(0, dtype=kind).set_(storage).view(shape)

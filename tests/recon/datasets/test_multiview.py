@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,18 +13,34 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from recon.datasets.hdf5 import Labels, write_dataset
+from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
+
+VIEWS, SIZE = 3, (6, 8)
 
 
 class Steps(Dataset[dict[str, Tensor]]):
-    def __init__(self, data: MultiViewDataset) -> None:
+    def __init__(self, data: MultiViewDataset, **settings: object) -> None:
         self.data = data
+        self.settings = settings
 
     def __len__(self) -> int:
         return 6
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        return self.data.sample_batch(7, step, 4)
+        return self.data.sample_batch(7, step, 4, **self.settings)
+
+
+@pytest.fixture
+def write(tmp_path: Path, header, layout, labels, samples) -> Callable[..., Path]:
+    """Write some of the objects, all by default, under a name and return the path."""
+
+    def written(name: str, rows: slice = slice(None), like: Layout = layout) -> Path:
+        write_dataset(tmp_path / name, header, like, labels[rows], samples[rows])
+        return tmp_path / name
+
+    return written
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -30,11 +49,12 @@ def test_objects_of_a_split_are_read_as_written(data_file: Path, samples, labels
     assert data.ids == ["object-0", "object-3", "object-6", "object-9"]
     assert data.names[1] == "näme 3"
     assert (len(data), data.num_views, data.image_size, data.voxel_resolution) == (4, 3, (6, 8), 4)
-    assert np.array_equal(data.images(1, [2, 0]).numpy(), samples[3].images[[2, 0]])
-    assert np.array_equal(data.cameras(1, [2, 0]).numpy(), samples[3].cameras[[2, 0]])
-    bits = np.unpackbits(samples[3].voxels).astype(bool).reshape(4, 4, 4)
+    assert data.fields == ("images", "cameras", "voxels_4")
+    assert np.array_equal(data.images(1, [2, 0]).numpy(), samples[3]["images"][[2, 0]])
+    assert np.array_equal(data.cameras(1, [2, 0]).numpy(), samples[3]["cameras"][[2, 0]])
+    bits = np.unpackbits(samples[3]["voxels_4"]).astype(bool).reshape(4, 4, 4)
     assert np.array_equal(data.voxels(1).numpy(), bits)
-    assert data.voxels(1).dtype == torch.bool
+    assert data.voxels(1, 4).dtype == torch.bool
 
 
 def test_none_is_every_split_and_categories_are_names_or_synsets(data_file: Path) -> None:
@@ -43,12 +63,21 @@ def test_none_is_every_split_and_categories_are_names_or_synsets(data_file: Path
     assert len(MultiViewDataset(data_file, "train", ["02958343", "chair"])) == 8
 
 
+def test_own_words_are_categories(tmp_path: Path, header, layout, labels, samples) -> None:
+    own = [replace(label, synset="teapot") for label in labels[:4]] + labels[4:]
+    write_dataset(tmp_path / "x.h5", header, layout, own, samples)
+    data = MultiViewDataset(tmp_path / "x.h5", None, ["teapot", "car"])
+    assert data.synsets == ["teapot"] * 4 + ["02958343"] * 3
+    with pytest.raises(ValueError, match=r"unknown category 'cup'; .*x\.h5 has car, chair, teapot"):
+        MultiViewDataset(tmp_path / "x.h5", None, ["teapot", "cup"])
+
+
 @pytest.mark.parametrize(
     ("split", "categories", "message"),
     [
         ("val", None, r"no object of split 'val'.*\['test', 'train'\]"),
         ("train", ["rifle"], "rifle"),
-        ("train", ["spoon"], "unknown category 'spoon'"),
+        ("train", ["spoon"], "unknown category 'spoon'.*has car, chair"),
         ("train", "chair", "must be a list"),
         ("train", [], "no object"),
     ],
@@ -58,17 +87,160 @@ def test_nothing_to_read_is_an_error(data_file: Path, split, categories, message
         MultiViewDataset(data_file, split, categories)
 
 
-def test_view_out_of_range(data_file: Path) -> None:
-    with pytest.raises(IndexError, match=r"0\.\.2, got 3"):
-        MultiViewDataset(data_file).images(0, [3])
+@pytest.mark.parametrize("view", [3, -1])
+def test_view_out_of_range(data_file: Path, view: int) -> None:
+    with pytest.raises(IndexError, match=rf"0\.\.2, got {view}"):
+        MultiViewDataset(data_file).images(0, [view])
 
 
-def test_filtered_and_unchunked_files_are_read_too(data_file: Path, samples) -> None:
-    with h5py.File(data_file, "r+") as file:
-        images = file["images"][:]
-        del file["images"]
-        file.create_dataset("images", data=images, compression="lzf", chunks=(2, 3, 4, 6, 8))
-    assert np.array_equal(MultiViewDataset(data_file).images(5, [1])[0], samples[5].images[1])
+def test_no_views_are_no_images(data_file: Path) -> None:
+    assert MultiViewDataset(data_file).images(0, []).shape == (0, 4, 6, 8)
+
+
+# ---- optional fields -----------------------------------------------------------------------------
+
+FULL = Layout(SIZE, VIEWS, (4, 6), ("shading", "depth", "normals"), 13, 5)
+
+
+@pytest.fixture
+def full_samples() -> list[Sample]:
+    rng = np.random.default_rng(1)
+    return [
+        {
+            name: rng.integers(0, 100, shape).astype(dtype)
+            for name, (shape, dtype) in FULL.fields().items()
+        }
+        for _ in range(12)
+    ]
+
+
+@pytest.fixture
+def full_file(tmp_path: Path, header, labels, full_samples) -> Path:
+    write_dataset(tmp_path / "full.h5", header, FULL, labels, full_samples)
+    return tmp_path / "full.h5"
+
+
+def test_every_field_comes_back(full_file: Path, full_samples: list[Sample]) -> None:
+    data = MultiViewDataset(full_file)
+    assert set(data.fields) == set(full_samples[0])
+    for name in ("images", "cameras", "shading", "depth", "normals"):
+        stored = full_samples[5][name]
+        found = data.field(5, name)
+        assert found.numpy().dtype == stored.dtype
+        assert np.array_equal(found.numpy(), stored)
+        assert np.array_equal(data.field(5, name, [2, 2, 0]).numpy(), stored[[2, 2, 0]])
+    for name in ("points", "pointcloud", "pointcloud_normals"):
+        assert np.array_equal(data.field(5, name).numpy(), full_samples[5][name])
+    bits = np.unpackbits(full_samples[5]["occupancies"], count=13).astype(bool)
+    assert np.array_equal(data.field(5, "occupancies").numpy(), bits)
+    assert (data.voxel_resolution, data.voxels(5).shape) == (4, (4, 4, 4))
+    bits = np.unpackbits(full_samples[5]["voxels_6"]).astype(bool).reshape(6, 6, 6)
+    assert np.array_equal(data.voxels(5, 6).numpy(), bits)
+
+
+def test_maps_of_a_batch_belong_to_its_images(full_file: Path, full_samples: list[Sample]) -> None:
+    batch = MultiViewDataset(full_file).sample_batch(0, 3, 10, 3, maps=("shading", "normals"))
+    assert set(batch) == {"images", "cameras", "shading", "normals"}
+    assert batch["normals"].shape == (10, 3, 3, 6, 8)
+    by_image = {
+        sample["images"][view].tobytes(): (sample, view)
+        for sample in full_samples
+        for view in range(VIEWS)
+    }
+    for index in np.ndindex(10, 3):
+        sample, view = by_image[batch["images"][index].numpy().tobytes()]
+        for name in ("cameras", "shading", "normals"):
+            assert np.array_equal(batch[name][index].numpy(), sample[name][view])
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda data: data.voxels(0, 64), r"no field voxels_64.*voxel_resolutions=\[64\]"),
+        (lambda data: data.field(0, "depth"), r"no field depth, only .*rendering\.maps=\[depth\]"),
+        (lambda data: data.field(0, "points"), "no field points.*source=occupancy_networks"),
+        (lambda data: data.field(0, "colour"), "no field colour.*that name is unknown"),
+        (lambda data: data.field(0, "voxels_4", [0]), "voxels_4 has no views"),
+        (lambda data: data.sample_batch(0, 0, 4, maps=["depth"]), "no field depth"),
+        (lambda data: data.sample_batch(0, 0, 4, maps=["images"]), "maps must be among"),
+    ],
+)
+def test_what_is_not_there_is_named_with_how_to_make_it(data_file, read, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(MultiViewDataset(data_file))
+
+
+def test_images_alone_are_enough(tmp_path: Path, header, labels, samples) -> None:
+    bare = [{name: sample[name] for name in ("images", "cameras")} for sample in samples]
+    write_dataset(tmp_path / "x.h5", header, Layout(SIZE, VIEWS), labels, bare)
+    data = MultiViewDataset(tmp_path / "x.h5")
+    assert data.sample_batch(0, 0, 4)["images"].shape == (4, 2, 4, 6, 8)
+    with pytest.raises(ValueError, match="no field voxels_32"):
+        _ = data.voxel_resolution
+
+
+# ---- several files -------------------------------------------------------------------------------
+
+
+def test_shards_are_one_data_set(tmp_path: Path, data_file: Path, write) -> None:
+    one = MultiViewDataset(data_file)
+    parts = [write("part_0.h5", slice(0, 5)), write("part_1.h5", slice(5, 12))]
+    for given in (parts, [str(part) for part in parts], str(tmp_path / "part_*.h5")):
+        data = MultiViewDataset(given)
+        assert data.ids == one.ids
+        assert data.paths == parts
+        for index in (4, 5, 11):
+            assert torch.equal(data.images(index, [1]), one.images(index, [1]))
+            assert torch.equal(data.cameras(index, [1]), one.cameras(index, [1]))
+            assert torch.equal(data.voxels(index), one.voxels(index))
+        found, wanted = data.sample_batch(0, 1, 20), one.sample_batch(0, 1, 20)
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_layouts_of_shards_must_agree(tmp_path: Path, header, labels, full_samples, write) -> None:
+    first = write("a.h5", slice(0, 5))
+    few = Layout(SIZE, VIEWS, (6,))
+    chosen = [{name: s[name] for name in few.fields()} for s in full_samples[5:]]
+    write_dataset(tmp_path / "b.h5", header, few, labels[5:], chosen)
+    message = r"voxel_resolutions is \(4,\) in .*a\.h5 and \(6,\) in .*b\.h5"
+    with pytest.raises(ValueError, match=message):
+        MultiViewDataset([first, tmp_path / "b.h5"])
+
+
+def test_an_object_is_in_one_shard_only(write) -> None:
+    paths = [write("a.h5", slice(0, 5)), write("b.h5", slice(4, 12))]
+    with pytest.raises(ValueError, match=r"object 'object-4' is in .*a\.h5 and again in .*b\.h5"):
+        MultiViewDataset(paths)
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*part_\*\.h5"):
+        MultiViewDataset(tmp_path / "part_*.h5")
+    with pytest.raises(FileNotFoundError, match=r"x\.h5"):
+        MultiViewDataset([tmp_path / "x.h5"])
+    with pytest.raises(ValueError, match="at least one file"):
+        MultiViewDataset([])
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_a_name(write) -> None:
+    assert len(MultiViewDataset(write("data[1].h5"))) == 12
+
+
+def test_cameras_that_all_objects_share_are_kept_once(
+    tmp_path: Path, header, layout, labels, samples, write
+) -> None:
+    same = [{**sample, "cameras": samples[0]["cameras"]} for sample in samples]
+    write_dataset(tmp_path / "same.h5", header, layout, labels[:6], same[:6])
+    shared = MultiViewDataset(tmp_path / "same.h5")
+    assert shared._cameras.untyped_storage().nbytes() == 3 * 16 * 4
+    assert np.array_equal(shared.cameras(5, [2])[0].numpy(), samples[0]["cameras"][2])
+    assert shared.sample_batch(0, 0, 4)["cameras"].shape == (4, 2, 16)
+    both = MultiViewDataset([tmp_path / "same.h5", write("rest.h5", slice(6, 12))])
+    assert np.array_equal(both.cameras(5, [2])[0].numpy(), samples[0]["cameras"][2])
+    assert np.array_equal(both.cameras(7, [2])[0].numpy(), samples[7]["cameras"][2])
+
+
+# ---- batches -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -80,56 +252,88 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(data_file: Path, cache: boo
     first, again = data.sample_batch(3, 14, 16), other.sample_batch(3, 14, 16)
     assert first["images"].shape == (16, 2, 4, 6, 8)
     assert first["images"].dtype == torch.uint8
-    assert first["cameras"].shape == (16, 2, 4)
+    assert first["cameras"].shape == (16, 2, 16)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["images"], data.sample_batch(3, 15, 16)["images"])
     assert not torch.equal(first["images"], data.sample_batch(4, 14, 16)["images"])
 
 
-def test_images_and_cameras_of_a_batch_belong_together(data_file: Path, samples) -> None:
-    batch = MultiViewDataset(data_file).sample_batch(0, 0, 20, views_per_object=3)
-    by_camera = {
-        sample.cameras[view].tobytes(): (index, sample.images[view])
-        for index, sample in enumerate(samples)
-        for view in range(3)
-    }
-    for images, cameras in zip(batch["images"], batch["cameras"], strict=True):
-        found = [by_camera[camera.numpy().tobytes()] for camera in cameras]
-        assert len({index for index, _ in found}) == 1
-        for image, (_, stored) in zip(images, found, strict=True):
-            assert np.array_equal(image, stored)
+def test_a_batch_holds_the_images_it_always_held(data_file: Path, samples) -> None:
+    """The draw is compared with stored values in test_sampling.py; this is what it leads to."""
+    batch = MultiViewDataset(data_file).sample_batch(3, 14, 6)
+    expected = [(11, 2, 2), (0, 2, 2), (5, 1, 0), (5, 0, 1), (4, 2, 2), (5, 2, 0)]
+    for place, (row, *views) in enumerate(expected):
+        assert np.array_equal(batch["images"][place].numpy(), samples[row]["images"][views])
+        assert np.array_equal(batch["cameras"][place].numpy(), samples[row]["cameras"][views])
 
 
-def test_categories_are_drawn_evenly_whatever_their_size(data_file: Path) -> None:
+def test_uniform_sampling_is_a_setting(data_file: Path) -> None:
+    balanced, uniform = (MultiViewDataset(data_file, sampling=s) for s in ("balanced", "uniform"))
+    first, second = balanced.sample_batch(0, 0, 64), uniform.sample_batch(0, 0, 64)
+    assert not torch.equal(first["images"], second["images"])
+    with pytest.raises(ValueError, match="sampling must be one of"):
+        MultiViewDataset(data_file, sampling="fair")
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_ranks_share_the_batch_of_one_process(data_file: Path, world_size: int) -> None:
     data = MultiViewDataset(data_file)
-    drawn = np.concatenate([data._draw(0, step, 100, 2)[0] for step in range(40)])
-    views = np.concatenate([data._draw(0, step, 100, 2)[1].ravel() for step in range(40)])
-    share = np.bincount(drawn, minlength=12) / len(drawn)
-    # Nine chairs share one half, three cars the other; the spread of a share is under 0.006.
-    assert share[:9] == pytest.approx(np.full(9, 1 / 18), abs=0.03)
-    assert share[9:] == pytest.approx(np.full(3, 1 / 6), abs=0.03)
-    assert np.bincount(views) / len(views) == pytest.approx(np.full(3, 1 / 3), abs=0.03)
-    pairs = data._draw(0, 0, 1000, 2)[1]
-    assert 0.25 < (pairs[:, 0] == pairs[:, 1]).mean() < 0.42  # views may coincide
+    whole = data.sample_batch(0, 9, 8, 3)
+    parts = [data.sample_batch(0, 9, 8, 3, rank, world_size) for rank in range(world_size)]
+    for name in whole:
+        assert torch.equal(torch.cat([part[name] for part in parts]), whole[name])
 
 
 @pytest.mark.parametrize(
-    "arguments", [(-1, 0, 4), (0, -1, 4), (0, 0, 0), (0, 0, 4, 0)]
-)  # fmt: skip
+    "arguments", [(-1, 0, 4), (0, -1, 4), (0, 0, 0), (0, 0, 4, 0), (0, 0, 4, 2, 0, 0)]
+)
 def test_bad_arguments_of_a_batch(data_file: Path, arguments) -> None:
     with pytest.raises(ValueError, match="must be >="):
         MultiViewDataset(data_file).sample_batch(*arguments)
 
 
+# ---- processes -----------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(("method", "cache"), [("fork", False), ("fork", True), ("spawn", False)])
-def test_workers_open_the_file_themselves(data_file: Path, method: str, cache: bool) -> None:
-    data = MultiViewDataset(data_file, cache=cache)
-    expected = [data.sample_batch(7, step, 4) for step in range(6)]  # the handle is open now
-    loader = DataLoader(Steps(data), batch_size=None, num_workers=2, multiprocessing_context=method)
-    for batch, wanted in zip(loader, expected, strict=True):
+def test_workers_read_the_same(write, method: str, cache: bool) -> None:
+    paths = [write("plain.h5", slice(0, 6)), write("compressed.h5", slice(6, 12))]
+    with h5py.File(paths[1], "r+") as file:
+        images = file["images"][:]
+        del file["images"]
+        file.create_dataset("images", data=images, compression="lzf", chunks=(1, 1, 4, 6, 8))
+    data = MultiViewDataset(paths, cache=cache)
+    expected = [data.sample_batch(7, step, 4) for step in range(6)]  # the handles are open now
+    workers = 1 if method == "spawn" else 2  # starting one takes seconds
+    loader = DataLoader(
+        Steps(data), batch_size=None, num_workers=workers, multiprocessing_context=method
+    )
+    for batch, wanted in zip(list(loader), expected, strict=True):
+        assert batch["images"].is_shared()
         assert torch.equal(batch["images"], wanted["images"])
         assert torch.equal(batch["cameras"], wanted["cameras"])
     assert torch.equal(data.sample_batch(7, 0, 4)["images"], expected[0]["images"])
+
+
+def test_forked_workers_go_on_when_the_name_means_another_file(data_file: Path, write) -> None:
+    data = MultiViewDataset(data_file)
+    wanted = data.sample_batch(7, 0, 4)["images"]
+    os.replace(write("new.h5", slice(6, 12)), data_file)
+    loader = DataLoader(Steps(data), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    assert torch.equal(next(iter(loader))["images"], wanted)
+    assert len(MultiViewDataset(data_file)) == 6
+
+
+def test_spawned_workers_refuse_another_file(data_file: Path, write) -> None:
+    data = MultiViewDataset(data_file)
+    os.replace(write("new.h5", slice(6, 12)), data_file)
+    copy = pickle.loads(pickle.dumps(data))
+    with pytest.raises(ValueError, match=r"data\.h5 has changed since the data set was opened"):
+        copy.sample_batch(0, 0, 4)
+    data_file.unlink()
+    copy = pickle.loads(pickle.dumps(data))
+    with pytest.raises(OSError, match=r"cannot open .*data\.h5 again: No such file"):
+        copy.sample_batch(0, 0, 4)
 
 
 def test_pickle_leaves_handle_and_cache_behind(data_file: Path) -> None:
@@ -139,3 +343,10 @@ def test_pickle_leaves_handle_and_cache_behind(data_file: Path) -> None:
     assert len(pickle.dumps(data)) == size
     copy = pickle.loads(pickle.dumps(data))
     assert torch.equal(copy.sample_batch(0, 0, 8)["images"], wanted["images"])
+
+
+def test_labels_are_those_of_the_kept_objects(data_file: Path, labels: list[Labels]) -> None:
+    data = MultiViewDataset(data_file, "train", ["car"])
+    kept = [label for label in labels if label.split == "train" and label.synset == "02958343"]
+    assert (data.groups, data.splits) == ([k.group for k in kept], ["train"] * 2)
+    assert data.licences == [label.licence for label in kept]

@@ -1,0 +1,227 @@
+"""Reads single pieces of a file's fields: one picture, or one object's array.
+
+What is stored unfiltered lies in the file as it is in memory. Where each piece begins is looked up
+once, and then the operating system copies it to where it belongs: no lock of the HDF5 library, no
+cache and no buffer on the way. Filtered (compressed) fields are read through HDF5.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.datasets.hdf5 import open_dataset, read_layout
+from recon.datasets.layout import PER_VIEW
+from recon.datasets.pieces import Pieces, find_pieces
+
+# Asks for what is in memory only; 0 where the system has no such flag.
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
+
+
+class FileReader:
+    """Reads pieces of the fields of one prepared file.
+
+    The file is held open, so unfiltered fields go on to be read with the same content when its name
+    is given to another file or taken away, here and in processes forked from this one. A process
+    that this object is pickled to opens the file again and refuses another content.
+
+    Attributes:
+        path: of the file.
+        fields: the pieces of each field, by name.
+    """
+
+    def __init__(self, path: str | Path, file: h5py.File) -> None:
+        """Look up where the pieces are.
+
+        Args:
+            path: of the file.
+            file: the same, opened by `recon.datasets.hdf5.open_dataset`; not kept.
+
+        Raises:
+            ValueError: naming the file, if it is damaged.
+        """
+        self.path = Path(path).absolute()
+        # The very file that HDF5 has opened, whatever the name means by now.
+        self._descriptor: int | None = os.dup(file.id.get_vfd_handle())
+        self._identity = _identity(self._descriptor)
+        self._flags = _NOWAIT
+        self._forget_hdf5()
+        try:
+            self.fields = {
+                name: self._checked_pieces(file[name], name) for name in read_layout(file).fields()
+            }
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+    def _checked_pieces(self, field: h5py.Dataset, name: str) -> Pieces:
+        """Return where the pieces are, believing no address that leads to other bytes."""
+        pieces = find_pieces(field, axes=2 if name in PER_VIEW else 1)
+        if pieces.addresses is None or len(pieces) == 0:
+            return pieces
+        ends = np.array([0, len(pieces) - 1])
+        found, expected = np.empty((2, 2, *pieces.shape), pieces.dtype)
+        source = _Hdf5Field(field, pieces)
+        for slot, piece in enumerate(ends.tolist()):
+            source.read(expected[slot], piece)
+        try:
+            self._read_bytes(found, [0, 1], pieces.addresses_of(ends))
+        except OSError:  # beyond the end of the file
+            return replace(pieces, addresses=None)
+        same = found.tobytes() == expected.tobytes()
+        return pieces if same else replace(pieces, addresses=None)
+
+    def _forget_hdf5(self) -> None:
+        self._pid = -1
+        self._file: h5py.File | None = None
+        self._opened: dict[str, _Hdf5Field] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the handles behind: another process opens its own."""
+        return {**self.__dict__, "_descriptor": None, "_pid": -1, "_file": None, "_opened": {}}
+
+    def __del__(self) -> None:
+        descriptor = self.__dict__.get("_descriptor")
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def read(
+        self,
+        name: str,
+        out: NDArray[Any],
+        pieces: NDArray[np.int64],
+        slots: Sequence[int] | None = None,
+    ) -> None:
+        """Read some pieces of a field into an array.
+
+        Args:
+            name: of the field.
+            out: [n, *shape], of the field's type and contiguous.
+            pieces: [m], which ones.
+            slots: [m], where in `out` each goes; None means in order.
+
+        Raises:
+            OSError: naming the file, if it cannot be read or is truncated.
+            ValueError: another process has opened it before, and its content has changed since.
+        """
+        field = self.fields[name]
+        places = range(len(pieces)) if slots is None else slots
+        if len(pieces) == 0:
+            return
+        if field.addresses is not None:
+            self._read_bytes(out, places, field.addresses_of(pieces))
+            return
+        source = self._hdf5(name)
+        try:
+            for slot, piece in zip(places, pieces.tolist(), strict=True):
+                source.read(out[slot], piece)
+        except (OSError, RuntimeError) as error:
+            raise OSError(f"cannot read {name} of {self.path}: {error}") from error
+
+    def _read_bytes(
+        self, out: NDArray[Any], slots: Sequence[int], addresses: Sequence[int]
+    ) -> None:
+        """Fill the slots of `out` from their addresses.
+
+        What is in memory is copied at once. The rest is asked for all together before any of it is
+        waited for, so that the disk works on many requests at a time.
+        """
+        file = self._opened_descriptor()
+        buffer, nbytes, flags = out.reshape(-1).view(np.uint8).data, out[0].nbytes, self._flags
+        late = []
+        for slot, address in zip(slots, addresses, strict=True):
+            target = buffer[slot * nbytes : (slot + 1) * nbytes]
+            try:
+                if flags and os.preadv(file, (target,), address, flags) == nbytes:
+                    continue
+            except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:  # by this file system
+                    flags = self._flags = 0
+            _will_need(file, address, nbytes)
+            late.append((target, address))
+        for target, address in late:
+            self._read_whole(file, target, address)
+
+    def _read_whole(self, file: int, target: memoryview, address: int) -> None:
+        """Fill a buffer, waiting for the disk."""
+        done = 0
+        while done < len(target):
+            try:
+                count = os.preadv(file, (target[done:],), address + done)
+            except OSError as error:
+                raise OSError(error.errno, f"cannot read {self.path}: {error.strerror}") from error
+            if count == 0:
+                raise OSError(
+                    f"{self.path} is truncated: {os.fstat(file).st_size} bytes"
+                    f" of the {self._identity[0]} it had when it was opened"
+                )
+            done += count
+
+    def _opened_descriptor(self) -> int:
+        """Return this process's descriptor of the file, which is the one looked at first."""
+        if self._descriptor is None:
+            try:
+                self._descriptor = os.open(self.path, os.O_RDONLY)
+            except OSError as error:
+                raise OSError(
+                    error.errno, f"cannot open {self.path} again: {error.strerror}"
+                ) from error
+        self._require_unchanged(self._descriptor)
+        return self._descriptor
+
+    def _require_unchanged(self, descriptor: int) -> None:
+        found = _identity(descriptor)
+        if found != self._identity:
+            raise ValueError(
+                f"{self.path} has changed since the data set was opened"
+                f" (from {self._identity[0]} bytes to {found[0]}); start again"
+            )
+
+    def _hdf5(self, name: str) -> _Hdf5Field:
+        """Return a field as HDF5 opens it, in this process."""
+        if self._file is None or self._pid != os.getpid():
+            self._forget_hdf5()
+            file = open_dataset(self.path)
+            self._require_unchanged(file.id.get_vfd_handle())
+            self._file, self._pid = file, os.getpid()
+        if name not in self._opened:
+            self._opened[name] = _Hdf5Field(self._file[name], self.fields[name])
+        return self._opened[name]
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    """Return what tells a content from another one: size and time of the last change."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns
+
+
+def _will_need(descriptor: int, address: int, count: int) -> None:
+    """Let the system begin to read from the disk."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, address, count, os.POSIX_FADV_WILLNEED)
+
+
+class _Hdf5Field:
+    """A field opened in this process, with everything made beforehand that a read needs."""
+
+    def __init__(self, field: h5py.Dataset, pieces: Pieces) -> None:
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        if field.chunks == pieces.single:
+            access.set_chunk_cache(1, 0, 1.0)  # whole chunks go straight to where they belong
+        self._field = h5py.h5d.open(h5py.h5i.get_file_id(field.id), field.name.encode(), access)
+        self._pieces = pieces
+        self._source = self._field.get_space()
+        self._target = h5py.h5s.create_simple(pieces.shape)
+        self._type = h5py.h5t.py_create(pieces.dtype)
+
+    def read(self, out: NDArray[Any], piece: int) -> None:
+        """Read a piece into `out`."""
+        self._source.select_hyperslab(self._pieces.offset(piece), self._pieces.single)
+        self._field.read(self._target, self._source, out, self._type)

@@ -1,0 +1,127 @@
+"""One data set out of several files."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.datasets.hdf5 import TEXT_FIELDS, open_dataset, read_layout, read_texts
+from recon.datasets.layout import Layout
+from recon.datasets.reading import FileReader
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One prepared file, with everything in memory but its large arrays.
+
+    Attributes:
+        path: as it was given.
+        layout: which arrays its objects have.
+        texts: for each text field one text per object.
+        cameras: [N, K, 16], or [1, K, 16] where all objects have the same.
+        reader: of the other arrays.
+    """
+
+    path: Path
+    layout: Layout
+    texts: dict[str, list[str]]
+    cameras: NDArray[np.float32]
+    reader: FileReader
+
+    def __len__(self) -> int:
+        return len(self.texts["ids"])
+
+
+def open_shards(paths: Paths) -> list[Shard]:
+    """Open all files of a data set.
+
+    Args:
+        paths: one file, several, or a pattern such as 'data/nmr_*.h5'.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: naming the file, if it is not valid; naming two, if their layouts differ or they
+            have an object in common.
+    """
+    shards = [_open_shard(path) for path in find_files(paths)]
+    _require_same_layout(shards)
+    _require_distinct_ids(shards)
+    return shards
+
+
+def find_files(paths: Paths) -> list[Path]:
+    """Return the files that are meant, those of a pattern in the order of their names.
+
+    Raises:
+        FileNotFoundError: if no file matches a pattern.
+        ValueError: if no file is named.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise ValueError("a data set needs at least one file, got none")
+    return [found for path in given for found in _matches(path)]
+
+
+def _matches(path: str | Path) -> list[Path]:
+    if Path(path).exists() or not glob.has_magic(str(path)):
+        return [Path(path)]
+    found = sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise FileNotFoundError(f"no file matches {path}")
+    return [Path(match) for match in found]
+
+
+def _open_shard(path: Path) -> Shard:
+    with open_dataset(path) as file:
+        return Shard(
+            path,
+            read_layout(file),
+            {field: read_texts(file, field) for field in TEXT_FIELDS},
+            _read_cameras(file),
+            FileReader(path, file),
+        )
+
+
+def _read_cameras(file: h5py.File) -> NDArray[np.float32]:
+    """Return the camera rows, those of one object where all have the same (standard views)."""
+    rows: NDArray[np.float32] = file["cameras"][:]
+    return rows[:1].copy() if len(rows) and (rows == rows[:1]).all() else rows
+
+
+def all_cameras(shards: Sequence[Shard]) -> NDArray[np.float32]:
+    """Return the cameras [N, K, 16] of all objects, or [1, K, 16] where they are the same."""
+    first = shards[0].cameras
+    if all(len(s.cameras) == 1 and np.array_equal(s.cameras, first) for s in shards):
+        return first
+    rows = [np.broadcast_to(s.cameras, (len(s), *s.cameras.shape[1:])) for s in shards]
+    return np.concatenate(rows)
+
+
+def _require_same_layout(shards: Sequence[Shard]) -> None:
+    first = shards[0]
+    for shard in shards[1:]:
+        for field in dataclasses.fields(Layout):
+            wanted, found = getattr(first.layout, field.name), getattr(shard.layout, field.name)
+            if found != wanted:
+                raise ValueError(
+                    f"files of one data set must have the same layout: {field.name} is {wanted}"
+                    f" in {first.path} and {found} in {shard.path}"
+                )
+
+
+def _require_distinct_ids(shards: Sequence[Shard]) -> None:
+    seen: dict[str, Path] = {}
+    for shard in shards:
+        for id_ in shard.texts["ids"]:
+            if id_ in seen:
+                raise ValueError(f"object {id_!r} is in {seen[id_]} and again in {shard.path}")
+            seen[id_] = shard.path
