@@ -84,7 +84,8 @@ class Container:
         if not count:
             return np.zeros((0, columns))
         table = np.ndarray((count, columns), dtype, data, start, (stride, dtype.itemsize))
-        values = table.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+            values = table.astype(np.float64)
         if item.get("normalized") and dtype.kind != "f":
             values = np.maximum(values / np.iinfo(dtype).max, -1)
         return values

@@ -76,6 +76,8 @@ class _Lines:
 def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Surface:
     """Read an OBJ file.
 
+    Faces before any `usemtl` have the mean colour of their corners, if `v` lines give colours.
+
     Args:
         store: where the file, its material libraries and their textures are.
         name: the file.
@@ -102,10 +104,15 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
         materials = _file_materials(store, name, lines)
         face_materials = np.array(lines.face_materials, np.int64)[polygons]
     uvs = _texture_coordinates(texture_vertices, texture_corners[triangles])
+    paint = paint_faces(store, materials, face_materials, uvs)
+    colors = None if tiles else _vertex_colors(lines.vertices)
+    if colors is not None:
+        plain = face_materials == 0  # the material without a name
+        paint["face_rgba"][plain, :3] = colors[corners[triangles[plain]]].mean(axis=1)
     return Surface(
         vertices=vertices,
         faces=corners[triangles],
-        **paint_faces(store, materials, face_materials, uvs),
+        **paint,
         face_objects=face_objects,
         object_names=tuple(lines.object_names),
     )
@@ -158,6 +165,16 @@ def _numbers(lines: list[str], width: int) -> NDArray[np.float64]:
     if short is not None:
         raise ValueError(f"a vertex line needs {width} numbers: {short!r}")
     return np.array(rows, np.float64)
+
+
+def _vertex_colors(lines: list[str]) -> NDArray[np.float64] | None:
+    """Return [V, 3] sRGB of lines `x y z red green blue`, None unless all lines are such."""
+    if not lines or len(lines[0].split("#", 1)[0].split()) < 6:
+        return None
+    rows = [line.split("#", 1)[0].split()[3:6] for line in lines]
+    if any(len(row) < 3 for row in rows):
+        return None
+    return np.clip(np.nan_to_num(np.array(rows, np.float64)), 0, 1)
 
 
 def _indices(

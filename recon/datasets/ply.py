@@ -199,7 +199,8 @@ def _read_rows(data: bytes, start: int, element: _Element, formats: Formats) -> 
         if all((table[f"n{index}"] == lengths[index]).all() for index in lists):
             arrays: Arrays = []
             for index, (_, count) in enumerate(formats):
-                values = table[f"v{index}"].astype(np.float64).reshape(-1)
+                with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+                    values = table[f"v{index}"].astype(np.float64).reshape(-1)
                 counts = np.full(element.size, lengths[index], np.int64)
                 arrays.append((values, None if count is None else counts))
             return arrays, end

@@ -51,7 +51,8 @@ def _binary_vertices(data: bytes) -> NDArray[np.float64]:
     if _claimed(data) > there:
         raise ValueError(f"the file claims {_claimed(data)} triangles, its size allows {there}")
     table = np.frombuffer(data, TRIANGLE, _claimed(data), HEADER_BYTES)
-    return table["corners"].reshape(-1, 3).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        return table["corners"].reshape(-1, 3).astype(np.float64)
 
 
 def _text_vertices(data: bytes) -> NDArray[np.float64]:

@@ -46,6 +46,17 @@ def test_lines_with_comments_colours_and_continuations(folder) -> None:
     assert read_obj(folder({"m.obj": text}), "m.obj").vertices.tolist()[2] == [1, 1, 0]
 
 
+def test_colours_of_vertices_serve_faces_without_a_material(folder) -> None:
+    rows = ["0 0 0 1 0 0", "1 0 0 1 0 0", "1 1 0 1 0 0 # red", "0 1 0 0 0 2.5"]
+    text = "".join(f"v {row}\n" for row in rows) + "f 1 2 3 4\nusemtl green\nf 1 2 3\n"
+    rgba = read_obj(folder({"m.obj": text}), "m.obj").face_rgba
+    wanted = [[1, 0, 0, 1], [2 / 3, 0, 1 / 3, 1], [0.1, 0.6, 0.1, 1]]
+    assert rgba.ravel().tolist() == pytest.approx(np.ravel(wanted).tolist())
+    short = text.replace("0 1 0 0 0 2.5", "0 1 0")
+    rgba = read_obj(folder({"m.obj": short}), "m.obj").face_rgba
+    assert rgba[0].tolist() == pytest.approx([0.7, 0.7, 0.7, 1])
+
+
 def test_material_colours_opacity_and_textures(folder) -> None:
     mtl = (
         "newmtl red paint\nKd 0.9 0.1 0.1\nd 0.5\n"
