@@ -11,6 +11,7 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from recon.datasets.camera_sheet import camera_sheet_path
 from recon.datasets.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
 from recon.datasets.preview import preview_path
 from recon.datasets.sources import MeshSource, PictureSource, SourceUnreachableError
@@ -93,7 +94,8 @@ def report(summary: Summary) -> None:
         print(f"made {summary.output} in {summary.seconds:.0f} s")
     else:
         print(f"{summary.output} is there already, made by the same recipe; nothing to do")
-    print(f"pictures to look at: {preview_path(summary.output)}")
+    sheets = [preview_path(summary.output), camera_sheet_path(summary.output)]
+    print("pictures to look at:", *(sheet for sheet in sheets if sheet.exists()))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.atomic_files import replacing
+from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
-from recon.datasets.camera_checks import CameraCheck, check_object, complaints, mean_agreement
+from recon.datasets.camera_checks import (
+    LEAST_AGREEMENT,
+    CameraCheck,
+    check_object,
+    complaints,
+    mean_agreement,
+)
 from recon.datasets.carving import outlines, silhouettes
 from recon.datasets.categories import category_of
 from recon.datasets.hdf5 import open_dataset, read_texts
@@ -24,7 +31,18 @@ log = logging.getLogger(__name__)
 OBJECTS, VIEWS = 6, 8
 TILE = 128  # pixels which the shorter side of a picture has at least
 CAPTION = 16  # pixels of height for one line of text
+GAP = 2
 OUTLINE = (255, 0, 200)  # a colour which few objects have
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the sheet shows of one object: n views [n, H, W, 3] and their agreement."""
+
+    title: str
+    tiles: NDArray[np.uint8]
+    views: list[int]
+    agreement: list[float]
 
 
 def camera_sheet_path(path: str | Path) -> Path:
@@ -52,17 +70,16 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
         for row in spread(len(ids), OBJECTS):
             check = check_object(file, row)
             views = spread(len(check.hull_agreement), VIEWS)
-            cameras = Cameras.from_rows(torch.from_numpy(file["cameras"][row]))
+            cameras = Cameras.from_rows(torch.from_numpy(file["cameras"][row]))[views]
             images = np.stack([file["images"][row, view] for view in views])
-            title = f"{category_of(synsets[row]).name}: {ids[row]}   {_summary(check)}"
-            rows.append((title, _tiles(images, cameras[views], check), _captions(check, views)))
+            title = f"{category_of(synsets[row]).name}: {ids[row]}, {_summary(check)}"
+            shown = check.voxel_agreement
+            values = check.hull_agreement[views] if shown is None else shown[views]
+            rows.append(_Row(title, _tiles(images, cameras, check), views, values.tolist()))
             checks.append(check)
     sheet = camera_sheet_path(path) if output is None else Path(output)
-    try:
-        with replacing(sheet) as temporary:
-            _paste(rows).save(temporary, format="PNG")
-    except OSError as error:
-        raise OSError(f"cannot write {sheet}: {error}") from error
+    with atomic_file(sheet) as stream:
+        _paste(rows).save(stream, format="PNG")
     for complaint in complaints(checks):
         log.warning("%s: %s; look at %s", path, complaint, sheet)
     return sheet
@@ -75,16 +92,12 @@ def spread(count: int, wanted: int) -> list[int]:
 
 
 def _summary(check: CameraCheck) -> str:
-    """Return what the outline is and its mean agreements."""
-    hull = f"visual hull {mean_agreement([check], 'hull_agreement'):.2f}"
+    """Return what the outline is and the mean agreements."""
+    hull = f"{mean_agreement([check], 'hull_agreement'):.2f}"
     if check.voxel_agreement is None:
-        return f"outline: {hull}"
-    return f"outline: voxels {mean_agreement([check], 'voxel_agreement'):.2f} ({hull})"
-
-
-def _captions(check: CameraCheck, views: Sequence[int]) -> list[str]:
-    shown = check.hull_agreement if check.voxel_agreement is None else check.voxel_agreement
-    return [f"view {view}: {shown[view]:.2f}" for view in views]
+        return f"outline: visual hull of the masks, agreement {hull}"
+    voxels = f"{mean_agreement([check], 'voxel_agreement'):.2f}"
+    return f"outline: voxels, agreement {voxels}; that of the masks' visual hull {hull}"
 
 
 def _tiles(images: NDArray[np.uint8], cameras: Cameras, check: CameraCheck) -> NDArray[np.uint8]:
@@ -99,17 +112,19 @@ def _tiles(images: NDArray[np.uint8], cameras: Cameras, check: CameraCheck) -> N
     return tiles
 
 
-def _paste(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]]) -> Image.Image:
+def _paste(rows: Sequence[_Row]) -> Image.Image:
     """Lay out a title, tiles side by side and their captions for every object."""
-    count, height, width = max(len(tiles) for _, tiles, _ in rows), *rows[0][1].shape[1:3]
-    step = height + 2 * CAPTION
-    sheet = Image.new("RGB", (max(count * (width + 2), 480), len(rows) * step), "white")
+    height, width = rows[0].tiles.shape[1:3]
+    step, columns = height + 2 * CAPTION, max(len(row.tiles) for row in rows)
+    sheet = Image.new("RGB", (max(columns * (width + GAP), 600), len(rows) * step), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for index, (title, tiles, captions) in enumerate(rows):
+    for index, row in enumerate(rows):
         top = index * step
-        draw.text((2, top + 1), title, "black", font)
-        for column, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-            left = column * (width + 2)
+        draw.text((2, top + 1), row.title, "black", font)
+        for column, tile in enumerate(row.tiles):
+            left, value = column * (width + GAP), row.agreement[column]
             sheet.paste(Image.fromarray(tile), (left, top + CAPTION))
-            draw.text((left + 2, top + CAPTION + height + 1), caption, "black", font)
+            color = "black" if value >= LEAST_AGREEMENT else "red"
+            text = f"view {row.views[column]}: {value:.2f}"
+            draw.text((left + 2, top + CAPTION + height + 1), text, color, font)
     return sheet

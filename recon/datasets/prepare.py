@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.datasets.categories import category_of, present_categories
+from recon.datasets.camera_sheet import write_camera_sheet
+from recon.datasets.counts import counts_table
 from recon.datasets.hdf5 import (
     Header,
     Labels,
@@ -33,8 +34,6 @@ from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
 from recon.datasets.sources import Item, MeshSource, PictureSource
-
-FIRST_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,7 @@ class Summary:
 
     def table(self) -> str:
         """Return the number of objects per category and split, with totals, as text."""
-        words = {split for _, split in self.counts}
-        splits = [s for s in FIRST_SPLITS if s in words] + sorted(words - set(FIRST_SPLITS))
-        synsets = [category.synset for category in present_categories(s for s, _ in self.counts)]
-        rows = [["category", *splits, "all"]]
-        for synset in [*synsets, None]:
-            cells = [
-                sum(n for (s, w), n in self.counts.items() if synset in (None, s) and w == split)
-                for split in splits
-            ]
-            name = "all" if synset is None else category_of(synset).name
-            rows.append([name, *map(str, cells), str(sum(cells))])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        widths[0] *= -1  # names to the left, numbers to the right
-        return "\n".join(
-            "  ".join(f"{cell:{'<' if width < 0 else '>'}{abs(width)}}" for cell, width in pairs)
-            for pairs in (zip(row, widths, strict=True) for row in rows)
-        )
+        return counts_table(self.counts)
 
 
 def as_pictures(
@@ -162,6 +145,8 @@ def prepare(
         write_dataset(output, header, source.layout(), labels, _samples(made, parts, leaving))
         parts.remove()
     write_preview(output)
+    if not isinstance(source, RenderedSource):
+        write_camera_sheet(output)  # cameras that a source brings may be of another convention
     counts = Counter((item.synset, item.split) for item in made)
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from recon.atomic_files import replacing
-from recon.datasets.categories import CATEGORIES
+from recon.atomic_files import atomic_file
+from recon.datasets.categories import present_categories
 from recon.datasets.hdf5 import open_dataset, read_texts
 
-VIEWS = (0, 3, 12, 18)  # front, one side of the front, back and side
+VIEWS = (0, 3, 12, 18)  # of the standard ones: front, one side of the front, back and side
 OBJECTS_PER_CATEGORY = 4
+LARGEST = 128  # pixels along a side of a picture on the sheet
 BACKGROUND = 255
 MARGIN = 80  # pixels to the left of each row, for the category's name
 
@@ -23,37 +24,41 @@ def preview_path(path: str | Path) -> Path:
     return Path(f"{path}.preview.png")
 
 
-def write_preview(path: str | Path) -> Path:
-    """Write the contact sheet of a file beside it: a row per category, some objects and views.
+def write_preview(path: str | Path, output: str | Path | None = None) -> Path:
+    """Write a contact sheet of a file: a row per category, some objects and views.
+
+    Args:
+        path: the file.
+        output: the sheet; None writes `PATH.preview.png`.
 
     Returns:
         The sheet's path.
 
     Raises:
+        FileNotFoundError, ValueError: if `path` is not a valid file.
         OSError: naming the sheet, if it cannot be written.
     """
     rows: list[tuple[str, NDArray[np.uint8]]] = []
     with open_dataset(path) as file:
         synsets = np.array(read_texts(file, "synsets"))
         views = [view for view in VIEWS if view < file["images"].shape[1]]
-        for category in CATEGORIES:
+        for category in present_categories(synsets.tolist()):
             members = np.flatnonzero(synsets == category.synset)
-            picked = members[np.linspace(0, len(members) - 1, OBJECTS_PER_CATEGORY).astype(int)] \
-                if len(members) else members  # fmt: skip
-            tiles = [file["images"][index, view] for index in np.unique(picked) for view in views]
-            if tiles:
-                rows.append((category.name, _over_background(np.stack(tiles))))
-    sheet = preview_path(path)
-    try:
-        with replacing(sheet) as temporary:
-            _paste(rows).save(temporary, format="PNG")
-    except OSError as error:
-        raise OSError(f"cannot write {sheet}: {error}") from error
+            picked = np.linspace(0, len(members) - 1, OBJECTS_PER_CATEGORY).astype(int)
+            indices = members[np.unique(picked)]
+            tiles = [file["images"][index, view] for index in indices for view in views]
+            rows.append((category.name, _over_background(np.stack(tiles))))
+    sheet = preview_path(path) if output is None else Path(output)
+    with atomic_file(sheet) as stream:
+        _paste(rows).save(stream, format="PNG")
     return sheet
 
 
 def _over_background(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay [n, 4, H, W] pictures over the background, side by side: [H, n * W, 3]."""
+    """Lay [n, 4, H, W] pictures over the background, side by side: [h, n * w, 3]."""
+    # Every so-many-th pixel of a large picture is enough to look at.
+    step = -(-max(images.shape[2:]) // LARGEST)
+    images = images[:, :, ::step, ::step]
     alpha = images[:, 3:].astype(np.float32) / 255
     flat = images[:, :3] * alpha + BACKGROUND * (1 - alpha)
     return np.concatenate(flat.transpose(0, 2, 3, 1), axis=1).round().astype(np.uint8)
@@ -66,6 +71,6 @@ def _paste(rows: list[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
     draw, top = ImageDraw.Draw(sheet), 0
     for name, strip in rows:
         sheet.paste(Image.fromarray(strip), (MARGIN, top))
-        draw.text((4, top + strip.shape[0] // 2 - 5), name, fill=(0, 0, 0))
+        draw.text((4, top + strip.shape[0] // 2 - 5), name[:12], fill=(0, 0, 0))
         top += strip.shape[0]
     return sheet

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image
 
+from recon.cameras import shapenet_cameras
+from recon.datasets.hdf5 import Header, Labels, write_dataset
+from recon.datasets.layout import Layout, Sample
 from recon.datasets.preview import MARGIN, OBJECTS_PER_CATEGORY, preview_path, write_preview
 
 
@@ -14,3 +20,34 @@ def test_a_row_per_category(data_file: Path) -> None:
         # Three views in the file, of which two are shown: 0 and none of 3, 12, 18.
         assert image.size == (MARGIN + 8 * OBJECTS_PER_CATEGORY, 2 * 6)
     assert sorted(data_file.parent.iterdir()) == sorted([data_file, sheet])
+
+
+@pytest.fixture
+def one_view(tmp_path: Path, header: Header) -> Callable[[int, list[str]], Path]:
+    """Make a file of red square pictures, one per synset."""
+
+    def make(size: int, synsets: list[str]) -> Path:
+        picture = np.zeros((1, 4, size, size), np.uint8)
+        picture[0, [0, 3], :, size // 2 :] = 255
+        sample: Sample = {"images": picture, "cameras": shapenet_cameras([0]).rows().numpy()}
+        labels = [Labels(f"o{k}", "", s, "", "train", "") for k, s in enumerate(synsets)]
+        path = tmp_path / "one.h5"
+        write_dataset(path, header, Layout((size, size), 1), labels, [sample] * len(labels))
+        return path
+
+    return make
+
+
+def test_words_of_a_users_own_come_last_and_large_pictures_are_shrunk(
+    one_view: Callable[[int, list[str]], Path],
+) -> None:
+    with Image.open(write_preview(one_view(300, ["mug", "03001627"]))) as image:
+        assert image.size == (MARGIN + 100, 200)
+        assert image.getpixel((MARGIN + 10, 50)) == (255, 255, 255)
+        assert image.getpixel((MARGIN + 90, 50)) == (255, 0, 0)
+
+
+def test_a_sheet_of_any_name(data_file: Path, tmp_path: Path) -> None:
+    assert write_preview(data_file, tmp_path / "sheet.png") == tmp_path / "sheet.png"
+    with pytest.raises(OSError, match=r"could not write .*gone"):
+        write_preview(data_file, tmp_path / "gone" / "sheet.png")

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_folders import write_object
+from PIL import Image
+from test_camera_checks import transposed
+
+from recon.datasets.camera_sheet import (
+    CAPTION,
+    GAP,
+    OUTLINE,
+    TILE,
+    camera_sheet_path,
+    spread,
+    write_camera_sheet,
+)
+from recon.datasets.images import ImagesSource
+from recon.datasets.prepare import prepare
+
+
+def prepared(tmp_path: Path, **settings: object) -> Path:
+    path = tmp_path / "x.h5"
+    prepare(ImagesSource(tmp_path / "data", **settings), path, workers=1)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize("mesh", [False, True])
+def test_outlines_follow_the_pictures(
+    tmp_path: Path, mesh: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_object(tmp_path / "data" / "chair" / "one", views=3, mesh=mesh)
+    sheet = camera_sheet_path(prepared(tmp_path, image_size=32))
+    assert sheet.name == "x.h5.cameras.png"
+    assert "agree only" not in caplog.text
+    with Image.open(sheet) as image:
+        pixels = np.asarray(image)
+    drawn = (pixels == OUTLINE).all(axis=2)
+    assert drawn.sum() > 3 * TILE
+    # Between the outline and the object there is a voxel or a pixel of the stored picture, no more.
+    object_ = (pixels < 240).all(axis=2) & ~drawn
+    tile = slice(16, 16 + TILE), slice(0, TILE)
+    rows, columns = np.nonzero(object_[tile])
+    outline_rows, outline_columns = np.nonzero(drawn[tile])
+    for inner, outer in ((rows, outline_rows), (columns, outline_columns)):
+        assert abs(inner.min() - outer.min()) <= 6
+        assert abs(inner.max() - outer.max()) <= 6
+
+
+def test_mistaken_cameras_are_warned_of_when_a_file_is_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_object(tmp_path / "data" / "chair" / "one", mistake=transposed)
+    with caplog.at_level(logging.WARNING):
+        path = prepared(tmp_path)
+    assert f"{path}: masks and cameras agree only to 0." in caplog.text
+    assert "look at" in caplog.text
+
+
+def test_a_sheet_of_any_file_and_name(shapes_file: Path, tmp_path: Path) -> None:
+    sheet = write_camera_sheet(shapes_file, tmp_path / "sheet.png")
+    with Image.open(sheet) as image:
+        assert image.size == (8 * (TILE + GAP), 6 * (TILE + 2 * CAPTION))
+    with pytest.raises(OSError, match=r"could not write .*gone"):
+        write_camera_sheet(shapes_file, tmp_path / "gone" / "sheet.png")
+
+
+def test_spread() -> None:
+    assert spread(3, 6) == [0, 1, 2]
+    assert spread(24, 8) == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert spread(10, 4) == [0, 2, 5, 7]
+    assert spread(0, 4) == []
