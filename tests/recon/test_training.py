@@ -226,9 +226,9 @@ def test_mesh_i_is_rendered_in_camera_j() -> None:
     generator = torch.Generator().manual_seed(0)
     offsets = 0.1 * torch.randn(3, 2, decoder.num_vertices, 3, generator=generator)
     vertices = 0.5 * decoder.template + offsets
-    angles = 360 * torch.rand(3, 2, generator=generator)
-    others = torch.tensor([30.0, 2.732, 30.0]).expand(3, 2, 3)
-    cameras = torch.cat([angles[..., None], others], dim=2)
+    azimuth = 360 * torch.rand(6, generator=generator)
+    orbit = Cameras.orbit(azimuth, *(torch.full((6,), x) for x in (30.0, 2.732, 30.0)))
+    cameras = orbit.rows().unflatten(0, (3, 2))
     alpha = cross_silhouettes(renderer, vertices, decoder.faces, cameras, sigma=1e-5)
     assert alpha.shape == (3, 2, 2, 16, 16)
     for i in range(2):
