@@ -12,15 +12,17 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from recon.atomic_files import replacing
-from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of
+from recon.datasets.compression import require_known, require_readable, storage_options
+from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
 
 SCHEMA = "recon.multiview"
 SCHEMA_VERSION = 2
@@ -65,6 +67,7 @@ def write_dataset(
     layout: Layout,
     labels: Sequence[Labels],
     samples: Iterable[Sample],
+    compression: str = "none",
 ) -> None:
     """Write a file, which appears under its name only when it is complete.
 
@@ -74,23 +77,25 @@ def write_dataset(
         layout: which arrays every object has.
         labels: one per object.
         samples: one per object, in the same order; read one at a time.
+        compression: of pictures and voxels, one of `recon.datasets.compression.COMPRESSIONS`.
 
     Raises:
-        ValueError: if the number of samples or the shape or type of an array is wrong, or two
-            objects have the same id.
+        ValueError: if the number of samples or the shape or type of an array is wrong, two objects
+            have the same id, or the compression is not there.
         OSError: naming the file, if it cannot be written (a full disk, say).
     """
     path = Path(path)
     _require_distinct([label.id for label in labels])
+    require_known(compression)
     try:
-        _require_space(path, layout, len(labels))
+        _require_space(path, _known_size(layout, len(labels), compression))
         with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
             _write_header(file, header)
             _write_labels(file, labels)
-            _create_arrays(file, layout, len(labels))
+            _create_arrays(file, layout, len(labels), compression)
             file.flush()
             _reserve(temporary)
-            _write_samples(file, layout, len(labels), samples)
+            _write_samples(file, layout, len(labels), _spaced(path, layout, samples, compression))
             file.flush()  # closing alone would not tell of a failed write
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise OSError(f"cannot write {path}: {error}") from error
@@ -104,15 +109,40 @@ def _require_distinct(ids: Sequence[str]) -> None:
         seen.add(id_)
 
 
-def _require_space(path: Path, layout: Layout, count: int) -> None:
-    """Refuse to begin a file that cannot be finished."""
-    arrays = count * sum(field.nbytes for field in layout.fields().values())
-    needed = arrays + arrays // 50 + (1 << 19)  # with texts and the index of the chunks
+def _known_size(layout: Layout, count: int, compression: str) -> int:
+    """Return the bytes that a file will have for certain: compressed arrays may be of any size."""
+    fields = layout.fields().items()
+    arrays = count * sum(f.nbytes for name, f in fields if not _is_packed(name, compression))
+    return arrays + arrays // 50 + (1 << 19)  # with texts and the index of the chunks
+
+
+def _is_packed(name: str, compression: str) -> bool:
+    """Tell whether a field is to be compressed: pictures and voxels are, if anything is."""
+    return compression != "none" and (_is_picture(name) or bool(voxel_resolutions([name])))
+
+
+def _is_picture(name: str) -> bool:
+    return name in PER_VIEW and name != "cameras"
+
+
+def _require_space(path: Path, needed: int) -> None:
+    """Refuse to begin what cannot be finished."""
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(
             errno.ENOSPC, f"{needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free on the disk"
         )
+
+
+def _spaced(
+    path: Path, layout: Layout, samples: Iterable[Sample], compression: str
+) -> Iterator[Sample]:
+    """Pass samples on, where space is not reserved only while there is enough for the next."""
+    one = sum(field.nbytes for field in layout.fields().values())
+    for sample in samples:
+        if compression != "none":
+            _require_space(path, 2 * one + (1 << 20))  # what HDF5 has not written yet comes on top
+        yield sample
 
 
 def _reserve(path: Path) -> None:
@@ -141,14 +171,17 @@ def _write_labels(file: h5py.File, labels: Sequence[Labels]) -> None:
         file.create_dataset(field, data=texts, shape=(len(labels),), dtype=h5py.string_dtype())
 
 
-def _create_arrays(file: h5py.File, layout: Layout, count: int) -> None:
+def _create_arrays(file: h5py.File, layout: Layout, count: int, compression: str) -> None:
     for name, (shape, dtype) in layout.fields().items():
+        packed = _is_packed(name, compression)
         options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        options.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         options.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        if not packed:
+            options.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         # One picture is one chunk, so two random views of an object are two reads.
-        chunks = (1, 1, *shape[1:]) if name in PER_VIEW and name != "cameras" else None
-        file.create_dataset(name, (count, *shape), dtype, chunks=chunks, dcpl=options)
+        chunks = (1, 1, *shape[1:]) if _is_picture(name) else (1, *shape) if packed else None
+        filters = storage_options(compression, np.dtype(dtype).itemsize) if packed else {}
+        file.create_dataset(name, (count, *shape), dtype, chunks=chunks, dcpl=options, **filters)
 
 
 def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterable[Sample]) -> None:
@@ -222,6 +255,7 @@ def _validate(file: h5py.File) -> None:
             raise ValueError(
                 f"field {name} must be {dtype} {(count, *shape)}, got {field.dtype} {field.shape}"
             )
+        require_readable(field)
     for name in TEXT_FIELDS:
         if file[name].shape != (count,) or h5py.check_string_dtype(file[name].dtype) is None:
             raise ValueError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from recon.datasets.compression import compression_of
 from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts, write_dataset
 from recon.datasets.layout import Layout
 
@@ -144,6 +146,39 @@ def test_an_id_that_comes_twice_is_named(tmp_path: Path, header, layout, labels,
     labels[3] = dataclasses.replace(labels[3], id=labels[1].id)
     with pytest.raises(ValueError, match="ids must differ, got 'object-1' twice"):
         write_dataset(tmp_path / "x.h5", header, layout, labels, samples)
+
+
+def test_a_compressed_file_has_the_same_content(
+    tmp_path: Path, data_file: Path, header, layout, labels, samples
+) -> None:
+    flat = [{**sample, "images": sample["images"] // 250} for sample in samples]
+    for name in ("none", "lzf"):
+        write_dataset(tmp_path / name, header, layout, labels, flat, compression=name)
+    with open_dataset(tmp_path / "none") as plain, open_dataset(tmp_path / "lzf") as packed:
+        for name in layout.fields():
+            assert np.array_equal(plain[name][:], packed[name][:])
+        assert packed["images"].chunks == plain["images"].chunks == (1, 1, 4, 6, 8)
+        assert compression_of(packed["images"]) == compression_of(packed["voxels_4"]) == "lzf"
+        assert compression_of(plain["images"]) == compression_of(packed["cameras"]) == "none"
+        size = packed["images"].id.get_storage_size()
+        assert size < 0.6 * plain["images"].id.get_storage_size()
+
+
+def test_unknown_compression_begins_no_file(tmp_path: Path, header, layout, labels) -> None:
+    with pytest.raises(ValueError, match="compression must be one of"):
+        write_dataset(tmp_path / "x.h5", header, layout, labels, [], compression="zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_under_a_compressed_file_is_named(
+    tmp_path: Path, header, layout, labels, samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([10**9, 10**9, 10**3])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=next(free)))
+    with pytest.raises(OSError, match=r"cannot write .*x\.h5: .*MB needed, 0\.0 MB free"):
+        write_dataset(tmp_path / "x.h5", header, layout, labels, samples, compression="lzf")
+    assert list(tmp_path.iterdir()) == []
 
 
 def _full(*args: object) -> None:
