@@ -60,8 +60,10 @@ def test_shapes_are_prepared_once_and_reported(tmp_path: Path) -> None:
         (["source=debian", "source.manifest=gone.tsv"], "table not found: gone.tsv"),
     ],
 )
-def test_bad_input_is_one_message(tmp_path: Path, overrides: list[str], message: str) -> None:
-    result = run(tmp_path, "output=x.h5", *overrides)
+def test_bad_input_is_one_message(
+    tmp_path: Path, run_script_here, overrides: list[str], message: str
+) -> None:
+    result = run_script_here("scripts/prepare_data.py", f"output={tmp_path}/x.h5", *overrides)
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
