@@ -166,13 +166,15 @@ def tinted(texture: NDArray[np.float32], tint: NDArray[np.float32]) -> NDArray[n
 
     Texels without any opacity, whose colour means nothing, get the mean colour of the others.
     """
-    opacity = texture[..., 3:]
-    rgb = texture[..., :3] * tint
+    pixels = texture * np.append(tint, np.float32(1))
+    opacity = texture[..., 3]
     total = opacity.sum()
-    if total > 0 and not opacity.all():
-        rgb = np.where(opacity > 0, rgb, (rgb * opacity).sum(axis=(0, 1)) / total)
-    pixels = np.concatenate([rgb, opacity], axis=2)
-    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    clear = opacity == 0
+    if total > 0 and clear.any():
+        pixels[clear, :3] = np.einsum("hwc,hw->c", pixels[..., :3], opacity) / total
+    pixels *= 255
+    pixels += 0.5  # rounds, as the conversion cuts off
+    return pixels.astype(np.uint8)
 
 
 def sample_faces(texture: NDArray[np.float32], uvs: NDArray[np.float64]) -> NDArray[np.float32]:

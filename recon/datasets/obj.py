@@ -196,17 +196,25 @@ def _split_corners(words: list[str]) -> NDArray[np.int64]:
     """Parse corners written v, v/t, v//n or v/t/n to [N, 2] raw numbers, 0 for no texture."""
     if not words:
         return np.zeros((0, 2), np.int64)
+    slashes = np.array([word.count("/") for word in words])
+    kinds = np.unique(slashes).tolist()
+    if len(kinds) == 1:
+        return _split_equal(words, kinds[0])
+    table = np.zeros((len(words), 2), np.int64)
+    for kind in kinds:
+        members = np.flatnonzero(slashes == kind)
+        table[members] = _split_equal([words[k] for k in members.tolist()], kind)
+    return table
+
+
+def _split_equal(words: list[str], slashes: int) -> NDArray[np.int64]:
+    """Parse corners which all have the same number of slashes."""
     joined = " ".join(words)
-    slashes = joined.count("/")
-    if slashes % len(words) == 0 and all(w.count("/") == slashes // len(words) for w in words):
-        columns = slashes // len(words) + 1
-        filled = joined.replace("//", "/0/").replace("/ ", "/0 ")
-        filled = (filled + "0" if filled.endswith("/") else filled).replace("/", " ")
-        table = np.array(filled.split(), np.int64).reshape(-1, columns)
-    else:
-        rows = [[part or "0" for part in word.split("/")][:2] for word in words]
-        table = np.array([row if len(row) == 2 else [*row, "0"] for row in rows], np.int64)
-    return table[:, :2] if table.shape[1] > 1 else np.pad(table, ((0, 0), (0, 1)))
+    if slashes:
+        joined = joined.replace("//", "/0/").replace("/ ", "/0 ")
+        joined = (joined + "0" if joined.endswith("/") else joined).replace("/", " ")
+    table = np.array(joined.split(), np.int64).reshape(-1, slashes + 1)
+    return table[:, :2] if slashes else np.pad(table, ((0, 0), (0, 1)))
 
 
 def _texture_coordinates(

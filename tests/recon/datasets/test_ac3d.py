@@ -82,7 +82,11 @@ def test_textures_repeat_offset_and_folders(folder) -> None:
             "t.ac": world(poly("x", 'texture "a/base.png" base\ntexture "a/skin.png" skids\n')),
         }
     )
-    assert read_ac3d(store, "a/m.ac").face_rgba[0].tolist() == [0, 0, 0, 1]  # red times green
+    surface = read_ac3d(store, "a/m.ac")
+    assert surface.face_rgba[0].tolist() == [0, 0, 0, 1]  # red times green
+    assert surface.textures[0][0, 0].tolist() == [0, 0, 0, 255]
+    assert surface.uvs is not None
+    assert surface.uvs[0].tolist() == [[0.5, 0.0], [2.5, 0.0], [0.5, 2.0]]
     kept = read_ac3d(store, "a/m.ac", texture_folder="../b").face_rgba[0]
     assert kept.tolist() == [1, 0, 0, 1]
     assert read_ac3d(store, "t.ac").face_rgba[0].tolist() == [1, 0, 0, 1]

@@ -49,7 +49,9 @@ def test_frame_is_scaled_and_shifted_and_turned_outward(folder) -> None:
 )
 def test_skins_are_found_where_the_games_look(folder, skin: str, place: str) -> None:
     store = folder({"a/m.md2": md2(skin=skin), place: png((0, 0, 255))})
-    assert read_md2(store, "a/m.md2").face_rgba[0] == pytest.approx([0, 0, 1, 1], abs=0.02)
+    surface = read_md2(store, "a/m.md2")
+    assert surface.textured.all()
+    assert surface.face_rgba[0] == pytest.approx([0, 0, 1, 1], abs=0.02)
 
 
 @pytest.mark.parametrize("size", [0, 10, 68, 130, 150, 170, 190])

@@ -71,7 +71,12 @@ def test_material_colours_opacity_and_textures(folder) -> None:
     store = folder(
         {"m.obj": obj, "sub/my materials.mtl": mtl, "sub/tex/Wood.png": png((0, 51, 102))}
     )
-    rgba = read_obj(store, "m.obj").face_rgba
+    surface = read_obj(store, "m.obj")
+    assert surface.textured.tolist() == [False, False, True, False, False]
+    assert surface.uvs is not None
+    assert surface.uvs[2].tolist() == [[0, 0], [1, 0], [0, 1]]
+    assert surface.textures[0][0, 0].tolist() == [0, 51, 102, 255]
+    rgba = surface.face_rgba
     assert rgba[0] == pytest.approx([0.9, 0.1, 0.1, 0.5])
     assert rgba[1] == pytest.approx([0.2, 0.2, 0.2, 0.25])
     assert rgba[2] == pytest.approx([0, 0.2, 0.4, 1])

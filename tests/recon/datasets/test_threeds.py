@@ -53,7 +53,9 @@ def test_texture_in_a_sister_folder(folder) -> None:
     store = folder(
         {"models/m.3ds": file(texture, part("a", "skin")), "textures/skin.png": stream.getvalue()}
     )
-    assert read_3ds(store, "models/m.3ds").face_rgba[0].tolist() == [0, 1, 0, 1]
+    surface = read_3ds(store, "models/m.3ds")
+    assert surface.textured.all()
+    assert surface.face_rgba[0].tolist() == [0, 1, 0, 1]
 
 
 GOOD = file(RED, part("a", "red"))
