@@ -80,6 +80,7 @@ def make(source: PictureSource, cfg: DictConfig) -> Summary:
         workers=cfg.workers,
         overwrite=cfg.overwrite,
         command=typed_command(),
+        compression=cfg.compression,
     )
 
 

@@ -24,7 +24,8 @@ def storage_options(compression: str, itemsize: int) -> dict[str, Any]:
     Raises:
         ValueError: the compression is unknown, or a package it needs is not installed.
     """
-    require_known(compression)
+    if compression not in COMPRESSIONS:
+        raise ValueError(f"compression must be one of {COMPRESSIONS}, got {compression!r}")
     # Bytes of equal weight side by side compress better; single bytes have nothing to shuffle.
     shuffle = itemsize > 1
     if compression == "lzf":
@@ -40,14 +41,13 @@ def storage_options(compression: str, itemsize: int) -> dict[str, Any]:
     return {}
 
 
-def require_known(compression: str) -> None:
-    """Refuse a word that is none of `COMPRESSIONS`.
+def require_available(compression: str) -> None:
+    """Refuse a compression that cannot be written here.
 
     Raises:
-        ValueError: so.
+        ValueError: it is unknown, or a package it needs is not installed.
     """
-    if compression not in COMPRESSIONS:
-        raise ValueError(f"compression must be one of {COMPRESSIONS}, got {compression!r}")
+    storage_options(compression, 1)
 
 
 def compression_of(field: h5py.Dataset) -> str:

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from recon.atomic_files import replacing
-from recon.datasets.compression import require_known, require_readable, storage_options
+from recon.datasets.compression import require_available, require_readable, storage_options
 from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
 
 SCHEMA = "recon.multiview"
@@ -86,7 +86,7 @@ def write_dataset(
     """
     path = Path(path)
     _require_distinct([label.id for label in labels])
-    require_known(compression)
+    require_available(compression)
     try:
         _require_space(path, _known_size(layout, len(labels), compression))
         with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon.datasets.camera_sheet import write_camera_sheet
+from recon.datasets.compression import compression_of, require_available
 from recon.datasets.counts import counts_table
 from recon.datasets.hdf5 import (
     Header,
@@ -106,6 +107,7 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
+    compression: str | None = None,
 ) -> Summary:
     """Make the file `output`, or report it when the same recipe has made it before.
 
@@ -118,22 +120,25 @@ def prepare(
         workers: processes; 1 works in this one; None takes as many as is worth while.
         overwrite: whether to make the file again when it is there.
         command: what to record as the command that made the file.
+        compression: how to store it, one of `recon.datasets.compression.COMPRESSIONS`; None means
+            'none', or as it is where it is there.
 
     Raises:
-        ValueError: if another recipe has made `output`, or no object is left.
+        ValueError: if another recipe or compression has made `output`, or no object is left.
         OSError: if something cannot be written, naming it.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
+    require_available(compression or "none")
     output, started = Path(output), time.monotonic()
     recipe = source.recipe()
     if output.exists() and not overwrite:
-        return _existing(output, recipe)
+        return _existing(output, recipe, compression)
     objects = source.objects()
     parts = Parts(output)
     with parts.alone():
         if output.exists() and not overwrite:  # another process has made it meanwhile
-            return _existing(output, recipe)
+            return _existing(output, recipe, compression)
         failures = make_parts(source, objects, parts, workers)
         made = [item for item in objects if item.id not in failures]
         if not made:
@@ -142,7 +147,8 @@ def prepare(
         leaving: list[str] = []
         header = Header(source.name, command, _versions(), recipe, failures)
         labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
-        write_dataset(output, header, source.layout(), labels, _samples(made, parts, leaving))
+        samples = _samples(made, parts, leaving)
+        write_dataset(output, header, source.layout(), labels, samples, compression or "none")
         parts.remove()
     write_preview(output)
     if not isinstance(source, RenderedSource):
@@ -160,8 +166,8 @@ def is_made_by(output: str | Path, source: PictureSource) -> bool:
         return False
 
 
-def _existing(output: Path, recipe: Mapping[str, Any]) -> Summary:
-    """Return what is in a file that the same recipe has made."""
+def _existing(output: Path, recipe: Mapping[str, Any], compression: str | None) -> Summary:
+    """Return what is in a file that the same recipe has made, stored in the same way."""
     try:
         file = open_dataset(output)
     except ValueError as error:
@@ -172,6 +178,12 @@ def _existing(output: Path, recipe: Mapping[str, Any]) -> Summary:
             raise ValueError(
                 f"{output} is there already, made by another recipe"
                 f" ({_difference(found, recipe)}); choose another output or pass overwrite=true"
+            )
+        stored = compression_of(file["images"])
+        if compression not in (None, stored):
+            raise ValueError(
+                f"{output} is there already, its compression was {stored!r}, is now"
+                f" {compression!r}; choose another output or pass overwrite=true"
             )
         counts = Counter(zip(read_texts(file, "synsets"), read_texts(file, "splits"), strict=True))
         return Summary(output, counts, read_json(file, "failures"))

@@ -150,6 +150,16 @@ def test_another_recipe_is_refused_with_the_difference(tmp_path: Path, renderer)
         prepare(RenderedSource(Flaky(4), renderer), path)
 
 
+def test_another_compression_is_refused(tmp_path: Path, renderer: ObjectRenderer) -> None:
+    path, source = tmp_path / "x.h5", RenderedSource(Flaky(1), renderer)
+    prepare(source, path, workers=1, compression="lzf")
+    assert prepare(source, path).seconds == prepare(source, path, compression="lzf").seconds == 0
+    with pytest.raises(ValueError, match=r"compression was 'lzf', is now 'none'.*overwrite=true"):
+        prepare(source, path, compression="none")
+    with pytest.raises(ValueError, match=r"compression must be one of .* got 'zip'"):
+        prepare(source, tmp_path / "y.h5", compression="zip")
+
+
 def test_a_damaged_file_of_that_name_is_not_overwritten_unasked(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
     path.write_bytes(b"precious")
