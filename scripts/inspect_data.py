@@ -1,0 +1,73 @@
+"""Tell what is in prepared data sets and draw pictures of it.
+
+    python scripts/inspect_data.py FILE [FILE ...] [--sample N] [--output PICTURE] [--cameras]
+
+Beside every file a contact sheet FILE.preview.png shows some objects of every category; with
+--cameras, FILE.cameras.png shows outlines of voxels (or of visual hulls) through the cameras.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from recon.datasets.camera_sheet import write_camera_sheet
+from recon.datasets.inspection import describe, inspect_file, joint_table
+from recon.datasets.preview import write_preview
+from recon.datasets.shards import find_files, open_shards
+from recon.errors import concise_errors
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="or a pattern in quotes")
+    parser.add_argument(
+        "--sample", type=int, default=20, metavar="N",
+        help="objects per file whose pictures and voxels are looked at; 0 for all (20)",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, help="the contact sheet (FILE.preview.png)")
+    parser.add_argument("--cameras", action="store_true", help="draw FILE.cameras.png, too")
+    options = parser.parse_args(arguments)
+    if options.sample < 0:
+        parser.error(f"--sample must be >= 0, got {options.sample}")
+    return options
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves the lines of the description as they are."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Inspect the files of the command line."""
+    options = parse(arguments)
+    # Complaints about cameras stand in the text already.
+    logging.basicConfig(level=logging.ERROR)
+    with concise_errors(raised_as=SystemExit):
+        files = find_files(options.files)
+        if options.output is not None and len(files) > 1:
+            raise ValueError(f"--output names one picture, but there are {len(files)} files")
+        facts = []
+        for path in files:
+            facts.append(inspect_file(path, options.sample))
+            print(f"{describe(facts[-1])}\n", flush=True)
+            print(f"  pictures: {write_preview(path, options.output)}")
+            if options.cameras:
+                print(f"  outlines: {write_camera_sheet(path)}")
+        print(f"\nobjects per category and split\n{joint_table(facts)}")
+        if len(files) > 1:
+            report_shards(files)
+
+
+def report_shards(files: Sequence[Path]) -> None:
+    """Say whether the files make one data set."""
+    try:
+        open_shards(files)
+    except ValueError as error:
+        print(f"\nthese files are not one data set: {error}")
+
+
+if __name__ == "__main__":
+    main()
