@@ -1,8 +1,8 @@
 """Averaging many samples per pixel, quickly and the same on every machine: in whole numbers.
 
-A sample is one 64-bit integer of four 16-bit lanes: red, green, blue, and whether it is covered.
-Samples are looked up in a table of the colours of faces and added; no lane can overflow into the
-next, and no order of adding matters.
+A sample is four 16-bit lanes, red, green, blue, and whether it is covered, moved and added as one
+64-bit integer. Samples are looked up in a table of the colours of faces; in their sums no lane can
+overflow into the next, and no order of adding matters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_LANE_BITS = 16
+_LANE_MASK = 0xFFFF
 # The lanes of colours hold a pixel's sum; a value of 8 bits must remain exact in them.
 MAX_SUPERSAMPLE = 16
 # In the place of a colour: to be filled in. No packed colour is negative.
@@ -19,14 +19,29 @@ PENDING = -1
 
 def _unit(supersample: int) -> int:
     """Return what stands for 1: a multiple of 255 whose sum over a pixel fits a lane."""
-    return 255 * (((1 << _LANE_BITS) - 1) // (255 * supersample**2))
+    return 255 * (_LANE_MASK // (255 * supersample**2))
 
 
 def pack_colors(colors: Tensor, supersample: int) -> Tensor:
     """Return the samples [...] int64 of covered places with colours [..., 3] in [0, 1]."""
-    lanes = (colors * _unit(supersample)).round_().long()
-    red, green, blue = lanes.unbind(-1)
-    return red | (green << _LANE_BITS) | (blue << 2 * _LANE_BITS) | (1 << 3 * _LANE_BITS)
+    lanes = torch.empty(*colors.shape[:-1], 4)
+    torch.mul(colors, _unit(supersample), out=lanes[..., :3])
+    return _pack(lanes)
+
+
+def pack_texels(texels: Tensor, light: Tensor, supersample: int) -> Tensor:
+    """Return the samples [N] int64 of places with texels [N, 4] uint8 in light [N]; 1 is white."""
+    unit = _unit(supersample)
+    lanes = texels.float().mul_((light * (unit / 255))[:, None])
+    return _pack(lanes.clamp_(max=unit))
+
+
+def _pack(lanes: Tensor) -> Tensor:
+    """Round [..., 4] floats to lanes and set the last one."""
+    # By way of 32 bits: 16 with a sign do not hold 65,535.
+    whole = lanes.round_().to(torch.int32).to(torch.int16)
+    whole[..., 3] = 1
+    return whole.view(torch.int64).squeeze(-1)
 
 
 def color_samples(seen: Tensor, table: Tensor) -> Tensor:
@@ -61,8 +76,8 @@ def average_samples(samples: Tensor, supersample: int) -> Tensor:
     rows = samples.view(views, height // supersample, supersample, width)
     columns = _sum(rows, 2).view(views, rows.shape[1], width // supersample, supersample)
     total = _sum(columns, 3)
-    shifts = _LANE_BITS * torch.arange(4)[:, None, None]
-    lanes = (total[:, None] >> shifts).bitwise_and_((1 << _LANE_BITS) - 1).float()
+    lanes = total.view(torch.int16).view(*total.shape, 4).to(torch.int32) & _LANE_MASK
+    lanes = lanes.permute(0, 3, 1, 2).float().contiguous()
     covered = lanes[:, 3:]
     # A pixel with any covered sample has at least 1; the floor only avoids 0/0.
     straight = lanes[:, :3] / covered.clamp(min=1) * (255 / _unit(supersample))

@@ -9,6 +9,7 @@ from recon.datasets.supersampling import (
     average_samples,
     color_samples,
     pack_colors,
+    pack_texels,
 )
 
 
@@ -46,6 +47,21 @@ def test_averages_are_exact_for_eight_bit_colours(supersample: int) -> None:
     assert (image[:, :3].permute(0, 2, 3, 1) - mean).abs().max() <= 0.5 + 1e-4
     alpha = covered[..., 0].double().mean(3) * 255
     assert (image[:, 3] - alpha).abs().max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("supersample", [1, 4, MAX_SUPERSAMPLE])
+def test_lit_texels_are_colours(supersample: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    texels = torch.randint(0, 256, (500, 4), generator=generator, dtype=torch.uint8)
+    light = torch.rand(500, generator=generator) * 1.2
+    samples = pack_texels(texels, light, supersample)[:, None, None]
+    samples = samples.expand(-1, supersample, supersample).contiguous()
+    pixels = average_samples(samples, supersample)[:, :, 0, 0]
+    expected = (texels[:, :3] * light[:, None]).clamp(max=255)
+    # Rounded in the sample, and then in the pixel.
+    tolerance = 0.5 + {1: 0.5 / 257, 4: 0.5 / 16, MAX_SUPERSAMPLE: 0.5}[supersample]
+    assert (pixels[:, :3] - expected).abs().max() <= tolerance + 1e-4
+    assert (pixels[:, 3] == 255).all()
 
 
 def test_pending_is_no_colour() -> None:
