@@ -246,6 +246,8 @@ class ImagesSource:
 
     def _choose_voxels(self, places: list[_Place]) -> str:
         """Return where voxels come from, "auto" being decided."""
+        if self._voxels == "hull":
+            log.info("voxels are visual hulls of the masks: upper bounds of objects, not the truth")
         if self._voxels != "auto":
             return self._voxels
         without = [place for place in places if not _mesh_names(FolderStore(place.folder))]

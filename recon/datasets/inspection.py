@@ -23,6 +23,7 @@ from recon.datasets.camera_checks import (
     mean_agreement,
 )
 from recon.datasets.camera_sheet import spread
+from recon.datasets.compression import compression_of
 from recon.datasets.counts import counts_table, text_table
 from recon.datasets.framing import touches_border
 from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts
@@ -58,7 +59,7 @@ class FileFacts:
     Attributes:
         path: the file.
         size: bytes on disk.
-        header: texts by name: schema, source, command, versions.
+        header: texts by name: schema, source, command, versions, recipe.
         counts: objects by (synset, split).
         licences: objects by licence.
         failures: objects left out, as {id: reason}.
@@ -123,6 +124,7 @@ def _header(file: h5py.File) -> dict[str, str]:
         "source": str(file.attrs["source"]),
         "command": str(file.attrs["command"]),
         "versions": ", ".join(f"{name} {value}" for name, value in sorted(versions.items())),
+        "recipe": json.dumps(read_json(file, "recipe")),
     }
 
 
@@ -133,7 +135,7 @@ def _field_facts(name: str, field: h5py.Dataset) -> list[str]:
         "x".join(map(str, field.shape)) or "scalar",
         "text" if text else str(field.dtype),
         "x".join(map(str, field.chunks or ())) or "-",
-        field.compression or "-",
+        compression_of(field),
         f"{field.id.get_storage_size() / 1e6:.2f} MB",
     ]
 

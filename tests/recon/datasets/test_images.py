@@ -167,7 +167,10 @@ def test_where_voxels_come_from(chair: Path, caplog: pytest.LogCaptureFixture) -
     mesh = unpack_voxels(images.sample(one)["voxels_16"], 16)
     with pytest.raises(ValueError, match=r"chair/two must have one mesh.*but has none"):
         images.sample(two)
-    images = source(chair, voxels="hull", voxel_resolution=16)
+    with caplog.at_level(logging.INFO):
+        images = source(chair, voxels="hull", voxel_resolution=16)
+        assert images.layout().voxel_resolutions == (16,)
+    assert "upper bounds of objects, not the truth" in caplog.text
     hull = unpack_voxels(images.sample(images.objects()[1])["voxels_16"], 16)
     assert float((mesh & hull).sum() / mesh.sum()) > 0.9
     assert hull.sum() > mesh.sum()
@@ -237,7 +240,7 @@ def spoil_units(chair: Path) -> None:
         (spoil_opaque, "neither a mask nor transparency"),
         (spoil_mask, "it must be 64 pixels wide and 48 high, got 64 and 47"),
         (spoil_empty, "its mask is empty"),
-        (spoil_link, "has no file 001.png"),
+        (spoil_link, "001.png is a link that leads out of the folder"),
         (spoil_units, "key K has the focal length 1.1"),
     ],
 )

@@ -50,7 +50,7 @@ def ellipsoids(tmp_path: Path) -> Callable[..., Path]:
             for k in range(3)
         ]
         samples = [ellipsoid((0.5, 0.3, s), voxel_axes) for s in (0.1, 0.15, 0.2)]
-        header = Header("made", "a command", {"recon": "1.2"}, {}, {"x": "why", "y": "too"})
+        header = Header("made", "a command", {"recon": "1.2"}, {"a": [1]}, {"x": "why", "y": "too"})
         path = tmp_path / f"{prefix}.h5"
         write_dataset(path, header, Layout((32, 32), len(VIEWS), (32,)), labels, samples)
         return path
@@ -67,8 +67,8 @@ def test_facts_of_a_file(ellipsoids: Callable[..., Path]) -> None:
     assert facts.counts == Counter({("03001627", "train"): 2, ("mug", "train"): 1})
     assert facts.licences == Counter({"CC0-1.0": 2, "": 1})
     assert facts.failures == {"x": "why", "y": "too"}
-    assert ["cameras", "3x5x16", "float32", "-", "-", "0.00 MB"] in facts.fields
-    assert ["images", "3x5x4x32x32", "uint8", "1x1x4x32x32", "-", "0.06 MB"] in facts.fields
+    assert ["cameras", "3x5x16", "float32", "-", "none", "0.00 MB"] in facts.fields
+    assert ["images", "3x5x4x32x32", "uint8", "1x1x4x32x32", "none", "0.06 MB"] in facts.fields
     assert facts.cameras["azimuth"] == pytest.approx((-120, 165), abs=1e-3)
     assert facts.cameras["distance"] == pytest.approx((2.732, 2.732), abs=1e-4)
     with h5py.File(path) as file:
@@ -84,6 +84,7 @@ def test_text_for_a_person(ellipsoids: Callable[..., Path]) -> None:
     for part in (
         "objects   3, 2 left out",
         "source    made",
+        'recipe    {"a": [1]}',
         "elevation 30, distance 2.732, fov 30",
         "sample    2 objects",
         "0 of 2 objects touch the border",
