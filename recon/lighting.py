@@ -91,12 +91,11 @@ class Lighting(nn.Module):
         Raises:
             ValueError: shapes disagree, or `eye` is missing.
         """
+        normals = face_normals(face_vertices)
+        cosine = (normals * self.direction.to(normals.dtype)).sum(-1)
         if self.two_sided:
-            normals = facing_normals(face_vertices, eye)
-        else:
-            normals = face_normals(face_vertices)
-        cosine = (normals * self.direction.to(normals.dtype)).sum(-1).clamp(min=0)
-        return self.ambient + self.directional * cosine
+            cosine = torch.where(_turn_away(normals, face_vertices, eye), -cosine, cosine)
+        return self.ambient + self.directional * cosine.clamp(min=0)
 
 
 def corner_colors(face_textures: Tensor) -> Tensor:
@@ -122,14 +121,19 @@ def facing_normals(face_vertices: Tensor, eye: Tensor | None) -> Tensor:
     Raises:
         ValueError: shapes disagree, or `eye` is missing.
     """
+    normals = face_normals(face_vertices)
+    away = _turn_away(normals, face_vertices, eye)[..., None]
+    return torch.where(away, -normals, normals)
+
+
+def _turn_away(normals: Tensor, face_vertices: Tensor, eye: Tensor | None) -> Tensor:
+    """Tells which normals [B, F] point away from the eye."""
     batch = len(face_vertices)
     if eye is None or eye.dim() != 2 or eye.shape[1] != 3 or batch not in (1, len(eye)):
         actual = None if eye is None else tuple(eye.shape)
         raise ValueError(f"eye must have shape [B, 3] for {batch} meshes, got {actual}")
-    normals = face_normals(face_vertices)
     sight = face_vertices[:, :, 0] - eye.to(normals.dtype)[:, None]
-    away = (normals * sight).sum(-1, keepdim=True) > 0
-    return torch.where(away, -normals, normals)
+    return (normals * sight).sum(-1) > 0
 
 
 def _require_faces(face_vertices: Tensor, face_textures: Tensor) -> None:
