@@ -25,6 +25,7 @@ from recon.datasets.camera_checks import (
 from recon.datasets.carving import outlines, silhouettes
 from recon.datasets.categories import category_of
 from recon.datasets.hdf5 import open_dataset, read_texts
+from recon.datasets.preview import spread
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +84,6 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
     for complaint in complaints(checks):
         log.warning("%s: %s; look at %s", path, complaint, sheet)
     return sheet
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Return up to `wanted` of the numbers 0..count - 1, evenly spread, the first one included."""
-    step = max(1.0, count / wanted)
-    return [int(index * step) for index in range(min(count, wanted))]
 
 
 def _summary(check: CameraCheck) -> str:

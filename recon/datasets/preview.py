@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from recon.atomic_files import atomic_file
+from recon.cameras import SHAPENET_VIEWS
 from recon.datasets.categories import present_categories
 from recon.datasets.hdf5 import open_dataset, read_texts
 
-VIEWS = (0, 3, 12, 18)  # of the standard ones: front, one side of the front, back and side
+# Of the standard views: front, one side of the front, back and side.
+STANDARD_VIEWS = (0, 3, 12, 18)
 OBJECTS_PER_CATEGORY = 4
 LARGEST = 128  # pixels along a side of a picture on the sheet
 BACKGROUND = 255
@@ -41,7 +43,8 @@ def write_preview(path: str | Path, output: str | Path | None = None) -> Path:
     rows: list[tuple[str, NDArray[np.uint8]]] = []
     with open_dataset(path) as file:
         synsets = np.array(read_texts(file, "synsets"))
-        views = [view for view in VIEWS if view < file["images"].shape[1]]
+        count = file["images"].shape[1]
+        views = STANDARD_VIEWS if count == SHAPENET_VIEWS else spread(count, len(STANDARD_VIEWS))
         for category in present_categories(synsets.tolist()):
             members = np.flatnonzero(synsets == category.synset)
             picked = np.linspace(0, len(members) - 1, OBJECTS_PER_CATEGORY).astype(int)
@@ -52,6 +55,12 @@ def write_preview(path: str | Path, output: str | Path | None = None) -> Path:
     with atomic_file(sheet) as stream:
         _paste(rows).save(stream, format="PNG")
     return sheet
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return up to `wanted` of the numbers 0..count - 1, evenly spread, the first one included."""
+    step = max(1.0, count / wanted)
+    return [int(index * step) for index in range(min(count, wanted))]
 
 
 def _over_background(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

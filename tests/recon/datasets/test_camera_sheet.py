@@ -15,7 +15,6 @@ from recon.datasets.camera_sheet import (
     OUTLINE,
     TILE,
     camera_sheet_path,
-    spread,
     write_camera_sheet,
 )
 from recon.datasets.images import ImagesSource
@@ -66,10 +65,3 @@ def test_a_sheet_of_any_file_and_name(shapes_file: Path, tmp_path: Path) -> None
         assert image.size == (8 * (TILE + GAP), 6 * (TILE + 2 * CAPTION))
     with pytest.raises(OSError, match=r"could not write .*gone"):
         write_camera_sheet(shapes_file, tmp_path / "gone" / "sheet.png")
-
-
-def test_spread() -> None:
-    assert spread(3, 6) == [0, 1, 2]
-    assert spread(24, 8) == [0, 3, 6, 9, 12, 15, 18, 21]
-    assert spread(10, 4) == [0, 2, 5, 7]
-    assert spread(0, 4) == []

@@ -10,15 +10,15 @@ from PIL import Image
 from recon.cameras import shapenet_cameras
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Layout, Sample
-from recon.datasets.preview import MARGIN, OBJECTS_PER_CATEGORY, preview_path, write_preview
+from recon.datasets.preview import MARGIN, OBJECTS_PER_CATEGORY, preview_path, spread, write_preview
 
 
 def test_a_row_per_category(data_file: Path) -> None:
     sheet = write_preview(data_file)
     assert sheet == preview_path(data_file) == data_file.with_name("data.h5.preview.png")
     with Image.open(sheet) as image:
-        # Three views in the file, of which two are shown: 0 and none of 3, 12, 18.
-        assert image.size == (MARGIN + 8 * OBJECTS_PER_CATEGORY, 2 * 6)
+        # All three views of 8 x 6 pixels of four objects in two categories.
+        assert image.size == (MARGIN + 3 * 8 * OBJECTS_PER_CATEGORY, 2 * 6)
     assert sorted(data_file.parent.iterdir()) == sorted([data_file, sheet])
 
 
@@ -51,3 +51,15 @@ def test_a_sheet_of_any_name(data_file: Path, tmp_path: Path) -> None:
     assert write_preview(data_file, tmp_path / "sheet.png") == tmp_path / "sheet.png"
     with pytest.raises(OSError, match=r"could not write .*gone"):
         write_preview(data_file, tmp_path / "gone" / "sheet.png")
+
+
+def test_of_the_standard_views_four_are_shown(shapes_file: Path, tmp_path: Path) -> None:
+    with Image.open(write_preview(shapes_file, tmp_path / "sheet.png")) as image:
+        assert image.size == (MARGIN + 4 * 64 * OBJECTS_PER_CATEGORY, 3 * 64)
+
+
+def test_spread() -> None:
+    assert spread(3, 6) == [0, 1, 2]
+    assert spread(24, 8) == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert spread(10, 4) == [0, 2, 5, 7]
+    assert spread(0, 4) == []
