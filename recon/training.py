@@ -72,6 +72,28 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return self.data.sample_batch(self.seed, step, self.batch_size, self.views_per_object)
 
 
+def load_steps(
+    batches: Dataset[dict[str, Tensor]], steps: range, num_workers: int, pin_memory: bool
+) -> DataLoader[dict[str, Tensor]]:
+    """Load the batches of some steps in their order.
+
+    Args:
+        batches: indexed by the step.
+        steps: which ones.
+        num_workers: processes which read ahead; 0 reads in this one.
+        pin_memory: whether batches come in memory that a CUDA device copies from directly.
+    """
+    return DataLoader(
+        batches,
+        sampler=steps,
+        batch_size=None,  # an item is a whole batch
+        num_workers=num_workers,
+        worker_init_fn=ignore_stopping_signals,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # else the loader draws from the global one
+    )
+
+
 def cross_silhouettes(
     renderer: SoftRenderer, vertices: Tensor, faces: Tensor, cameras: Tensor, sigma: float
 ) -> Tensor:
@@ -241,15 +263,8 @@ class Trainer:
     def _batches(self) -> Iterable[Mapping[str, Tensor]]:
         """The batches of the steps still to do, with a progress bar."""
         data = StepBatches(self.train_set, self.seed, self.batch_size, self.views_per_object)
-        loader = DataLoader(
-            data,
-            sampler=range(self.progress.step, self.max_steps),
-            batch_size=None,  # an item is a whole batch
-            num_workers=self.num_workers,
-            worker_init_fn=ignore_stopping_signals,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # else the loader draws from the global one
-        )
+        steps = range(self.progress.step, self.max_steps)
+        loader = load_steps(data, steps, self.num_workers, self.device.type == "cuda")
         hidden = None if self.show_progress is None else not self.show_progress
         first = self.progress.step
         with tqdm(total=self.max_steps, initial=first, unit="step", disable=hidden) as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from recon.datasets.categories import CATEGORIES, category_of
 from recon.datasets.hdf5 import TEXT_FIELDS
@@ -210,9 +208,9 @@ class MultiViewDataset:
         shape, dtype = self.layout.fields()[name]
         if self.cache and name == "images":
             return torch.from_numpy(self._cache()[objects, views])
-        out = _empty((len(objects), *shape[1:]), dtype)
-        self._read(name, out.numpy(), objects, views)
-        return out
+        out = np.empty((len(objects), *shape[1:]), dtype)
+        self._read(name, out, objects, views)
+        return torch.from_numpy(out)
 
     def _read(
         self,
@@ -303,16 +301,3 @@ def _how_to_make(name: str) -> str:
     if name in ("points", "occupancies", "pointcloud", "pointcloud_normals"):
         return "prepare it with source=occupancy_networks"
     return "that name is unknown"
-
-
-def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
-    """Return an uninitialised tensor, in a worker of a loader in memory shared with its parent.
-
-    So the parent gets what was read without another copy.
-    """
-    if get_worker_info() is None:
-        return torch.from_numpy(np.empty(shape, dtype))
-    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
-    storage = torch.UntypedStorage._new_shared(nbytes)  # as torch's own collating does
-    kind = torch.from_numpy(np.empty(0, dtype)).dtype
-    return torch.empty(0, dtype=kind).set_(storage).view(shape)

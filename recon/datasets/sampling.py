@@ -25,7 +25,9 @@ class StepSampler:
         ValueError: the sampling is unknown.
     """
 
-    def __init__(self, categories: Sequence[str], num_views: int, sampling: str) -> None:
+    def __init__(
+        self, categories: Sequence[str], num_views: int, sampling: str = "balanced"
+    ) -> None:
         if sampling not in SAMPLINGS:
             raise ValueError(f"sampling must be one of {SAMPLINGS}, got {sampling!r}")
         # Uniform is balanced over a single category.
