@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,43 @@ class Model:
         except ValueError as error:
             log.warning("%s/%s: left out: %s", self.synset, self.id, error)
             return None
+
+
+class Catalogue:
+    """The objects of a source, and where each of them is.
+
+    Attributes:
+        items: what the source offers.
+    """
+
+    def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
+        """Look at the files of every object.
+
+        Args:
+            models: the objects; those whose names are unusable as ids are left out.
+            state: plain data which changes whenever what is read of (synset, model) may change.
+
+        Raises:
+            ValueError: if two objects have the same id.
+        """
+        self._keys: dict[str, tuple[str, str]] = {}
+        self.items: list[Item] = []
+        for model in models:
+            item = model.item(state(model.synset, model.id))
+            if item is None:
+                continue
+            key = (model.synset, model.id)
+            if self._keys.setdefault(item.id, key) != key:
+                raise ValueError(f"{'/'.join(key)} and {'/'.join(self._keys[item.id])} are alike")
+            self.items.append(item)
+
+    def key(self, item: Item) -> tuple[str, str]:
+        """Return synset and model of an item."""
+        return self._keys[item.id]
+
+    def digest(self) -> str:
+        """Return a hash that differs whenever the objects differ."""
+        return fingerprint([[i.id, i.synset, i.split, i.fingerprint] for i in self.items])
 
 
 def find_models(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from recon.cameras import Cameras
 from recon.datasets.stores import Store
 
 # What is read; PIL knows formats which run other programs.
@@ -58,6 +59,30 @@ class PixelMap:
         (scale_x, scale_y), (offset_x, offset_y) = self.scale, self.offset
         matrix = [[scale_x, 0, offset_x], [0, scale_y, offset_y], [0, 0, 1]]
         return np.asarray(np.array(matrix) @ K, np.float64)
+
+    def cameras(
+        self, cameras: Cameras, old_size: tuple[int, int], new_size: tuple[int, int]
+    ) -> Cameras:
+        """Return the cameras of the new pictures.
+
+        Args:
+            cameras: of the old pictures.
+            old_size: (height, width) of these.
+            new_size: (height, width) of the new ones.
+        """
+        (old_height, old_width), (height, width) = old_size, new_size
+        like = cameras.center
+        scale, offset = like.new_tensor(self.scale), like.new_tensor(self.offset)
+        down = like.new_tensor([1.0, -1.0])  # rows are counted downwards, y upwards
+        middle = like.new_tensor([old_width - 1, old_height - 1]) / 2
+        new_middle = like.new_tensor([width - 1, height - 1]) / 2
+        pixels = scale * (cameras.center * down * old_height / 2 + middle) + offset
+        return Cameras(
+            rotation=cameras.rotation,
+            translation=cameras.translation,
+            focal=cameras.focal * scale * old_height / height,
+            center=(pixels - new_middle) * down * 2 / height,
+        )
 
 
 def read_rgba(store: Store, name: str, size: tuple[int, int] | None = None) -> Picture:
@@ -174,6 +199,25 @@ def fit_picture(
     # Centres at integers are half a pixel right of and below the border of their pixel.
     offsets = tuple((0.5 - start) * scale - 0.5 for start in (left, top))
     return resized, PixelMap((scale, scale), (offsets[0], offsets[1]))
+
+
+def fit_views(
+    pictures: NDArray[np.uint8], cameras: Cameras, image_size: tuple[int, int], aspect: str = "pad"
+) -> tuple[NDArray[np.uint8], Cameras]:
+    """Bring pictures of one size to another, with their cameras.
+
+    Args:
+        pictures: [K, 4, H, W].
+        cameras: K.
+        image_size, aspect: as for `fit_picture`.
+
+    Returns:
+        The pictures [K, 4, height, width] and their cameras.
+    """
+    fitted = [fit_picture(picture, image_size, aspect) for picture in pictures]
+    old_size = (pictures.shape[2], pictures.shape[3])
+    moved = fitted[0][1].cameras(cameras, old_size, image_size)
+    return np.stack([picture for picture, _ in fitted]), moved
 
 
 def resize_rgba(rgba: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:

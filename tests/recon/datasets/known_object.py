@@ -156,3 +156,32 @@ def public_pictures(size: int) -> NDArray[np.uint8]:
     drawn = np.stack([rgba(public_matrix(k, (size, size)), (size, size)) for k in range(24)])
     drawn.flags.writeable = False
     return drawn
+
+
+def binvox_grid(resolution: int = 32) -> NDArray[np.bool_]:
+    """The voxels [x, y, z] of a cube around the object as long as its longest side."""
+    centres = (np.arange(resolution) + 0.5) / resolution - 0.5
+    return inside(np.stack(np.meshgrid(centres, centres, centres, indexing="ij"), -1))
+
+
+def binvox_header(side: float, resolution: int = 32) -> bytes:
+    """As in ShapeNetVox32: `translate` is the least corner of the bounding box."""
+    x, y, z = side * corners().reshape(-1, 3).min(0)
+    lines = (
+        f"dim {resolution} {resolution} {resolution}",
+        f"translate {x} {y} {z}",
+        f"scale {side}",
+    )
+    return "\n".join(["#binvox 1", *lines, "data", ""]).encode()
+
+
+def runs(grid: NDArray[np.bool_]) -> bytes:
+    """The runs of a grid [x, y, z], whose y is to run fastest, then z."""
+    flat = grid.transpose(0, 2, 1).ravel().astype(np.uint8)
+    data = bytearray()
+    start = 0
+    for k in range(1, len(flat) + 1):
+        if k == len(flat) or flat[k] != flat[start] or k - start == 255:
+            data += bytes([flat[start], k - start])
+            start = k
+    return bytes(data)

@@ -4,20 +4,9 @@ import numpy as np
 import pytest
 
 from recon.datasets.binvox import read_binvox
+from tests.recon.datasets.known_object import runs
 
 HEADER = "#binvox 1\ndim {0} {0} {0}\ntranslate -0.5 0.25 -1\nscale 2.5\ndata\n"
-
-
-def runs(grid: np.ndarray) -> bytes:
-    """The runs of a grid [x, y, z], whose y is to run fastest, then z."""
-    flat = grid.transpose(0, 2, 1).ravel().astype(np.uint8)
-    data = bytearray()
-    start = 0
-    for k in range(1, len(flat) + 1):
-        if k == len(flat) or flat[k] != flat[start] or k - start == 255:
-            data += bytes([flat[start], k - start])
-            start = k
-    return bytes(data)
 
 
 def test_grid_and_cube_are_those_of_the_file(folder) -> None:
