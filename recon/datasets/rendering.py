@@ -13,7 +13,7 @@ from recon.cameras import Cameras, as_image_size
 from recon.datasets.frames import world_vertices
 from recon.datasets.framing import fit_scale
 from recon.datasets.layout import MAPS, Layout, Sample
-from recon.datasets.sources import Item, MeshSource, fingerprint
+from recon.datasets.sources import Item, MeshSource, TruthSource, fingerprint
 from recon.datasets.supersampling import (
     MAX_SUPERSAMPLE,
     PENDING,
@@ -322,12 +322,19 @@ def _values_seen(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
 
 
 class RenderedSource:
-    """The pictures which a renderer makes of a source of meshes."""
+    """The pictures which a renderer makes of a source of meshes, with its points if it has any."""
 
     def __init__(self, meshes: MeshSource, renderer: ObjectRenderer) -> None:
-        """Pair a source with a renderer."""
+        """Pair a source with a renderer.
+
+        Raises:
+            ValueError: if objects are to be shrunk which have points: these would not fit.
+        """
         self.name = meshes.name
         self._meshes, self._renderer = meshes, renderer
+        self._truth = meshes if isinstance(meshes, TruthSource) else None
+        if renderer.fit and self._truth is not None and any(self._truth.truth_sizes()):
+            raise ValueError(f"fit=true would shrink the objects of {self.name}, not their points")
 
     def recipe(self) -> dict[str, Any]:
         """Return the recipes of both."""
@@ -347,7 +354,8 @@ class RenderedSource:
 
     def layout(self) -> Layout:
         """Return which arrays every sample has."""
-        return self._renderer.layout()
+        points, surface = (0, 0) if self._truth is None else self._truth.truth_sizes()
+        return replace(self._renderer.layout(), num_points=points, num_surface_points=surface)
 
     def sample(self, item: Item) -> Sample:
         """Load an object and render it.
@@ -355,4 +363,5 @@ class RenderedSource:
         Raises:
             ValueError, OSError: if this one object is broken.
         """
-        return self._renderer(self._meshes.load(item), item.id)
+        sample = self._renderer(self._meshes.load(item), item.id)
+        return sample if self._truth is None else sample | self._truth.truth(item)

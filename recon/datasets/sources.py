@@ -81,6 +81,23 @@ class MeshSource(Protocol):
 
 
 @runtime_checkable
+class TruthSource(Protocol):
+    """What a source of meshes offers besides if it has points as evaluation truth."""
+
+    def truth_sizes(self) -> tuple[int, int]:
+        """Return P and M of the layout: points with occupancies and points of the surface."""
+
+    def truth(self, item: Item) -> Sample:
+        """Return the fields of points of one object, those of a size 0 left out.
+
+        Positions are in the world of the object which `MeshSource.load` gives.
+
+        Raises:
+            ValueError, OSError: if they are missing or broken.
+        """
+
+
+@runtime_checkable
 class PictureSource(Protocol):
     """A picklable collection of objects which come with pictures and cameras.
 
