@@ -31,7 +31,7 @@ from benchmark_rasterizer import Columns, Row, best_seconds, describe, print_tab
 from torch import Tensor
 
 from recon.cameras import Cameras
-from recon.datasets import rendering
+from recon.datasets import deferred, rendering
 from recon.datasets.parts import Parts
 from recon.datasets.rendering import ObjectRenderer
 from recon.datasets.sources import Item
@@ -43,10 +43,10 @@ from recon.lighting import Lighting
 STAGES: dict[str, list[tuple[Any, str]]] = {
     "project": [(Cameras, "project"), (rendering, "gather_faces")],
     "light": [(Lighting, "intensity")],
-    "see": [(rendering, "visible_faces")],
-    "colour": [(rendering, "pack_colors"), (rendering, "color_samples")],
-    "texture": [(rendering, "locate"), (Textures, "look_up")],
-    "average": [(rendering, "average_samples")],
+    "see": [(deferred, "visible_faces")],
+    "colour": [(deferred, "pack_colors"), (deferred, "color_samples")],
+    "texture": [(deferred, "locate"), (Textures, "look_up"), (deferred, "pack_texels")],
+    "average": [(deferred, "average_samples")],
     "voxels": [(rendering, "voxelize_mesh"), (rendering, "pack_voxels")],
 }
 STAGE_COLUMNS: Columns = {

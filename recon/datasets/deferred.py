@@ -1,0 +1,153 @@
+"""Deferred rendering: which face is seen at each sample first, colours afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.datasets.supersampling import (
+    PENDING,
+    average_samples,
+    color_samples,
+    pack_colors,
+    pack_texels,
+)
+from recon.datasets.texturing import FAINT, Textures, interpolate, locate
+from recon.lighting import facing_normals
+from renderer_cuda import visible_faces
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An object in the world, before cameras.
+
+    Attributes:
+        vertices: [V, 3] float32 world coordinates, all of them corners of faces.
+        faces: [F, 3] int64.
+        corners: [1, F, 3, 3] the faces' corners.
+        colors: [F, 3] sRGB in [0, 1].
+        textures: None if no face has one.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    corners: Tensor
+    colors: Tensor
+    textures: Textures | None
+
+
+@dataclass(frozen=True)
+class Views:
+    """Some views of a scene.
+
+    Attributes:
+        projected: [K, F, 3, 3] corners as NDC x, NDC y and view depth.
+        light: [K, F] light on the faces.
+        eye: [K, 3] world coordinates.
+        near, far: bounds of all depths.
+    """
+
+    projected: Tensor
+    light: Tensor
+    eye: Tensor
+    near: float
+    far: float
+
+
+def render_views(
+    scene: Scene,
+    views: Views,
+    image_size: tuple[int, int],
+    supersample: int,
+    maps: Sequence[str],
+) -> dict[str, Tensor]:
+    """Render pictures and maps.
+
+    Args:
+        scene: what is seen.
+        views: from where.
+        image_size: (height, width) in pixels.
+        supersample: samples along each side of a pixel.
+        maps: among "shading", "depth" and "normals".
+
+    Returns:
+        "images" and the maps, with the shapes and types of the layout.
+    """
+    height, width = image_size
+    seen = see(scene, views, (height * supersample, width * supersample))
+    rendered = {"images": average_samples(_shade(scene, views, seen, supersample), supersample)}
+    if "shading" in maps:
+        white = views.light.clamp(max=1)[..., None].expand(-1, -1, 3)
+        samples = color_samples(seen, pack_colors(white, supersample))
+        rendered["shading"] = average_samples(samples, supersample)[:, 0]
+    if "depth" in maps or "normals" in maps:
+        seen = see(scene, views, image_size)
+    if "depth" in maps:
+        pairs = zip(views.projected, seen, strict=True)
+        rendered["depth"] = torch.stack([_depth(corners, faces) for corners, faces in pairs])
+    if "normals" in maps:
+        facing = facing_normals(scene.corners, views.eye).mul(127).round().to(torch.int8)
+        rendered["normals"] = torch.stack(
+            [_values_seen(faces, n.t(), 0) for faces, n in zip(seen, facing, strict=True)]
+        )
+    return rendered
+
+
+def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
+    """Return the face [K, H, W] int32 seen at every sample, -1 where there is none.
+
+    Through a hole of a texture one sees the faces whose textures have no holes.
+    """
+    seen = visible_faces(views.projected, size, near=views.near, far=views.far)
+    textures = scene.textures
+    if textures is None or not bool(textures.holed.any()):
+        return seen
+    solid = _places(~textures.holed)
+    behind = visible_faces(views.projected[:, solid], size, near=views.near, far=views.far)
+    for view, faces in enumerate(seen):
+        holed = _places(_values_seen(faces, textures.holed, False))
+        texels = textures.look_up(locate(views.projected[view], faces, holed))
+        holes = holed[texels[:, 3] < FAINT]
+        faces.view(-1)[holes] = _values_seen(behind[view].view(-1)[holes], solid.int(), -1)
+    return seen
+
+
+def _shade(scene: Scene, views: Views, seen: Tensor, supersample: int) -> Tensor:
+    """Return the packed colour [K, H, W] of every sample."""
+    colors = (scene.colors * views.light[..., None]).clamp_(max=1)
+    table = pack_colors(colors, supersample)
+    textures = scene.textures
+    if textures is None:
+        return color_samples(seen, table)
+    samples = color_samples(seen, table.masked_fill_(textures.textured, PENDING))
+    # View by view, whose faces stay in the processor's cache.
+    for view, flat in enumerate(samples.flatten(1)):
+        pending = _places(flat == PENDING)
+        hits = locate(views.projected[view], seen[view], pending)
+        light = views.light[view].index_select(0, hits.faces)
+        flat.index_copy_(0, pending, pack_texels(textures.look_up(hits), light, supersample))
+    return samples
+
+
+def _depth(projected: Tensor, seen: Tensor) -> Tensor:
+    """Return the view depth [H, W] of the faces seen, 0 where there is none."""
+    depth = torch.zeros(seen.shape)
+    covered = _places(seen >= 0)
+    depth.view(-1)[covered] = interpolate(projected[..., 2].t(), locate(projected, seen, covered))
+    return depth
+
+
+def _values_seen(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
+    """Return the value [..., F] of each face seen [...], or `nothing` where there is none."""
+    table = torch.cat([values.new_full((*values.shape[:-1], 1), nothing), values], dim=-1)
+    picked = table.index_select(-1, seen.reshape(-1) + 1)
+    return picked.view(*values.shape[:-1], *seen.shape)
+
+
+def _places(chosen: Tensor) -> Tensor:
+    """Return the positions [N] int64 in the flattened tensor where it is true."""
+    return torch.from_numpy(np.flatnonzero(chosen.numpy()))  # twice as fast as torch's
