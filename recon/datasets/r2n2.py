@@ -162,10 +162,7 @@ class R2N2Source:
         own = orbit_cameras(read_metadata(store, METADATA))
         pictures = np.stack([_picture(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
         cameras = frame.cameras(own)
-        try:
-            require_agreement(voxels, cameras, pictures[:, 3])
-        except ValueError as error:
-            raise ValueError(f"{store.label}: {error}") from error
+        require_agreement(store.label, voxels, cameras, pictures[:, 3])
         images, cameras = fit_views(pictures, cameras, self._image_size, self._aspect)
         sample: Sample = {
             "images": images,

@@ -76,11 +76,12 @@ def world_voxels(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def require_agreement(
-    voxels: NDArray[np.bool_], cameras: Cameras, alpha: NDArray[np.uint8]
+    label: str, voxels: NDArray[np.bool_], cameras: Cameras, alpha: NDArray[np.uint8]
 ) -> None:
     """Refuse voxels which do not lie on the object in its pictures.
 
     Args:
+        label: of the object, for the error.
         voxels: [R, R, R] in the world.
         cameras: K of the world.
         alpha: [K, H, W].
@@ -108,8 +109,8 @@ def require_agreement(
     share = float(on_object.mean())
     if share < LEAST_ON_OBJECT:
         raise ValueError(
-            f"voxels and pictures disagree: {share:.0%} of the occupied voxels lie on the object"
-            f" in the pictures, at least {LEAST_ON_OBJECT:.0%} must"
+            f"{label}: voxels and pictures disagree: {share:.0%} of the occupied voxels lie on"
+            f" the object in the pictures, at least {LEAST_ON_OBJECT:.0%} must"
         )
 
 

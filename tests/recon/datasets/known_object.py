@@ -60,16 +60,18 @@ def silhouette(matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np
         size: (H, W).
     """
     height, width = size
-    steps = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
-    x = (np.arange(width)[:, None] + steps).ravel()
-    y = (np.arange(height)[:, None] + steps).ravel()
-    points = np.stack(np.meshgrid(x, y), -1)
-    covered = np.zeros(points.shape[:2], bool)
+    fine = np.zeros((height * SUBSAMPLES, width * SUBSAMPLES), bool)
     for box in corners():
         projected = np.concatenate([box, np.ones((8, 1))], 1) @ matrix.T
-        hull = ConvexHull(projected[:, :2] / projected[:, 2:])
-        covered |= (points @ hull.equations[:, :2].T + hull.equations[:, 2] < 0).all(-1)
-    blocks = covered.reshape(height, SUBSAMPLES, width, SUBSAMPLES)
+        # In samples, of which a pixel has SUBSAMPLES each way, centres at integers.
+        outline = (projected[:, :2] / projected[:, 2:] + 0.5) * SUBSAMPLES - 0.5
+        low = np.floor(outline.min(0)).astype(int).clip(0)
+        high = np.ceil(outline.max(0)).astype(int) + 1
+        y, x = np.mgrid[low[1] : min(high[1], len(fine)), low[0] : min(high[0], fine.shape[1])]
+        hull = ConvexHull(outline).equations
+        points = np.stack([x, y], -1)
+        fine[y, x] |= (points @ hull[:, :2].T + hull[:, 2] < 0).all(-1)
+    blocks = fine.reshape(height, SUBSAMPLES, width, SUBSAMPLES)
     return np.rint(255 * blocks.mean((1, 3))).astype(np.uint8)
 
 

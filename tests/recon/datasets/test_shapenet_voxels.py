@@ -57,14 +57,16 @@ def test_voxels_are_turned_into_the_world() -> None:
 def test_voxels_elsewhere_than_in_the_pictures_are_noticed() -> None:
     cameras, alpha = shapenet_cameras(range(24)), public_pictures(64)[..., 3]
     world = world_voxels(voxels(32))
-    require_agreement(world, cameras, alpha)
+    require_agreement("chair", world, cameras, alpha)
     for wrong in (world[:, ::-1], world.transpose(0, 2, 1), world.transpose(2, 1, 0)):
-        with pytest.raises(ValueError, match=r"disagree: \d+% of the occupied voxels .* 90% must"):
-            require_agreement(wrong, cameras, alpha)
+        with pytest.raises(
+            ValueError, match=r"chair: .* disagree: \d+% of the occupied voxels .* 90% must"
+        ):
+            require_agreement("chair", wrong, cameras, alpha)
     with pytest.raises(ValueError, match="disagree"):
-        require_agreement(world, cameras, np.roll(alpha, 12, 2))
+        require_agreement("chair", world, cameras, np.roll(alpha, 12, 2))
     with pytest.raises(ValueError, match="disagree: 0%"):
-        require_agreement(world, cameras, np.zeros_like(alpha))
+        require_agreement("chair", world, cameras, np.zeros_like(alpha))
 
 
 def test_unusable_grids_are_named(folder) -> None:
