@@ -40,6 +40,8 @@ SHARED_KEYS = ("K", "fov", "distance", "elevation")
 SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "R": (3, 3), "t": (3,)}
 # Calibrations are written with few digits; `Cameras` allows as much.
 ROTATION_TOLERANCE = 1e-3
+# Beyond, float32 and squares would overflow; no calibration has such numbers.
+LARGEST = 1e9
 # A wider picture than this is no photo; its K is in other units than pixels, say.
 MAX_FOV = 170.0
 
@@ -77,7 +79,7 @@ class Frame:
         for name, focal, side in zip(
             ("width", "height"), matrix.diagonal()[:2], (width, height), strict=True
         ):
-            angle = 2 * math.degrees(math.atan(side / 2 / focal))
+            angle = 2 * math.degrees(math.atan2(side / 2, focal))
             if angle > MAX_FOV:
                 raise ValueError(
                     f"key K has the focal length {focal:g}, with which the picture's {name} of"
@@ -247,8 +249,8 @@ def _numbers(document: Mapping[str, Any], key: str) -> NDArray[np.float64]:
         numbers = np.array(value, np.float64)
     except OverflowError:
         numbers = np.array(math.inf)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"key {key} must be finite, got {_shortened(value)}")
+    if not (np.abs(numbers) <= LARGEST).all():  # also refuses NaN
+        raise ValueError(f"key {key} must be finite (to {LARGEST:g}), got {_shortened(value)}")
     return numbers
 
 
@@ -268,7 +270,7 @@ def _file_name(frame: Mapping[str, Any], key: str) -> str:
     if not isinstance(name, str) or not name:
         raise ValueError(f"key {key} must be the name of a file, got {_shortened(name)}")
     parts = name.replace("\\", "/").split("/")
-    if name[0] in "/\\" or ".." in parts or ":" in parts[0] or "\0" in name:
+    if name[0] in "/\\" or ".." in parts or ":" in parts[0] or not name.isprintable():
         raise ValueError(f"key {key} must be a name inside the object's folder, got {name!r}")
     return posixpath.normpath("/".join(parts))
 

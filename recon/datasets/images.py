@@ -52,7 +52,7 @@ class _Place:
     cameras: Path | None
 
     def __str__(self) -> str:
-        return f"{self.category}/{self.name}"
+        return _text(f"{self.category}/{self.name}")
 
 
 class ImagesSource:
@@ -290,11 +290,11 @@ class ImagesSource:
             raise ValueError(f"{place} has no {CAMERAS_FILE}, nor has its category or {root}")
         for path in (place.folder, place.cameras):
             if not os.path.realpath(path).startswith(root + os.sep):
-                raise ValueError(f"{path} is a link which leads out of {self._folder}")
+                raise ValueError(f"{_text(str(path))} is a link which leads out of {self._folder}")
         try:
             return parse_cameras(place.cameras.read_bytes())
         except ValueError as error:
-            raise ValueError(f"{place.cameras}: {error}") from error
+            raise ValueError(f"{_text(str(place.cameras))}: {error}") from error
 
     def _view(self, store: FolderStore, frame: Frame) -> tuple[NDArray[np.uint8], Cameras]:
         """Return the picture [4, H, W] of a frame at the stored size, and its camera."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from numpy.testing import assert_allclose
+from omegaconf import OmegaConf
 from picture_folders import frame_records, look_at, matrix, write_cameras, write_mesh, write_object
 from PIL import Image
 
@@ -21,6 +24,8 @@ from recon.datasets.images import ImagesSource, unique_ids
 from recon.datasets.layout import Layout
 from recon.datasets.sources import PictureSource
 from recon.voxels import unpack_voxels
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -325,3 +330,11 @@ def test_the_front_is_in_the_picture_of_azimuth_0(chair: Path) -> None:
     rotation, shift = look_at(0, 0)
     front = rotation @ [0.5, 0, 0] + shift
     assert front[2] == pytest.approx(1.5)  # nearer than the origin
+
+
+def test_the_configuration_has_every_setting_at_its_default(chair: Path) -> None:
+    settings = OmegaConf.load(ROOT / "configs/source/images.yaml")
+    settings.folder = str(chair.parents[1])
+    assert instantiate(settings).recipe() == source(chair).recipe()
+    wanted = set(inspect.signature(ImagesSource).parameters)
+    assert {str(key) for key in settings} - {"_target_", "_convert_"} == wanted
