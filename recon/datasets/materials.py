@@ -77,7 +77,10 @@ def load_texture(store: Store, name: str) -> NDArray[np.float32] | None:
             has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
             converted = image.convert("RGBA" if has_alpha else "RGB")
         converted.thumbnail((TEXTURE_SIZE, TEXTURE_SIZE))
-        return (np.asarray(converted.convert("RGBA")) / np.float32(255)).astype(np.float32)
+        pixels = np.asarray(converted.convert("RGBA")) / np.float32(255)
+        if not pixels[..., 3].any():
+            pixels[..., 3] = 1  # a channel which its program did not use, not an invisible texture
+        return pixels
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         warnings.warn(f"{store.label}: texture {name} is unreadable: {error}", stacklevel=2)
         return None

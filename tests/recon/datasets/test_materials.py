@@ -110,11 +110,14 @@ def test_textures_are_shrunk_and_keep_alpha(folder) -> None:
         {
             "big.png": png(np.zeros((1, 2000, 3)).tolist()),
             "clear.png": png([[[1, 2, 3, 51]]], "RGBA"),
+            "unused.png": png([[[1, 2, 3, 0], [3, 2, 1, 0]]], "RGBA"),
         }
     )
-    big, clear = load_texture(store, "big.png"), load_texture(store, "clear.png")
+    big, clear, unused = (load_texture(store, f"{n}.png") for n in ("big", "clear", "unused"))
     assert big is not None
     assert clear is not None
+    assert unused is not None
+    assert unused[..., 3].tolist() == [[1, 1]]
     assert big.shape == (1, 512, 4)
     assert clear[0, 0, 3] == pytest.approx(0.2)
 
