@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.cameras import Cameras, as_image_size
-from recon.datasets.camera_files import Frame, parse_cameras
+from recon.datasets.camera_files import Frame
 from recon.datasets.carving import carve
 from recon.datasets.categories import category_of
 from recon.datasets.formats import READERS, read_surface
 from recon.datasets.frames import world_vertices
 from recon.datasets.layout import Layout, Sample
+from recon.datasets.object_folders import Place, find_places, readable, unique_ids
 from recon.datasets.pictures import ASPECTS, fit_picture, read_mask, read_rgba
 from recon.datasets.sources import Item, fingerprint
 from recon.datasets.splits import assign_splits
@@ -35,24 +34,10 @@ log = logging.getLogger(__name__)
 
 # Counted up whenever the same files give other samples.
 VERSION = 1
-CAMERAS_FILE = "cameras.json"
 VOXELS = ("auto", "mesh", "hull", "none")
 OPAQUE = 128  # alpha from which on a pixel is inside a mask
 # What is thinner than a voxel stays in a hull, as it does in the voxels of a surface.
 HULL_REACH = 0.5
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the files of one object are: FOLDER/category/name."""
-
-    category: str
-    name: str
-    folder: Path
-    cameras: Path | None
-
-    def __str__(self) -> str:
-        return _text(f"{self.category}/{self.name}")
 
 
 class ImagesSource:
@@ -125,7 +110,7 @@ class ImagesSource:
         self._split_file = split_file
         self._licence = licence
         self._items: list[Item] | None = None
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings and a hash of all objects."""
@@ -157,7 +142,7 @@ class ImagesSource:
             ValueError: if there are none, or none has a usable file of cameras.
         """
         if self._items is None:
-            places = self._find_places()
+            places = find_places(self._folder, self._categories)
             self._num_views = self._choose_num_views(places)
             self._voxels = self._choose_voxels(places)
             ids = unique_ids([(place.category, place.name) for place in places])
@@ -179,7 +164,7 @@ class ImagesSource:
         """
         self.objects()
         place = self._places[item.id]
-        frames = self._frames(place)
+        frames = place.frames()
         if len(frames) < self._num_views:
             raise ValueError(f"{place} has {len(frames)} frames, {self._num_views} are needed")
         store = FolderStore(place.folder)
@@ -197,37 +182,13 @@ class ImagesSource:
             sample[f"voxels_{self._resolution}"] = pack_voxels(voxels)
         return sample
 
-    def _find_places(self) -> list[_Place]:
-        """Return the objects' folders of the wanted categories."""
-        categories = _subfolders(self._folder)
-        if self._categories is not None:
-            wanted = {category_of(category).synset for category in self._categories}
-            there = {category_of(category.name).synset for category in categories}
-            if wanted - there:
-                raise ValueError(
-                    f"{self._folder} has no category {', '.join(sorted(wanted - there))};"
-                    f" it has {', '.join(sorted(there)) or 'none'}"
-                )
-            categories = [c for c in categories if category_of(c.name).synset in wanted]
-        places = [
-            _Place(category.name, folder.name, folder, _find_cameras(self._folder, folder))
-            for category in categories
-            for folder in _subfolders(category)
-        ]
-        if not places:
-            raise ValueError(
-                f"{self._folder} has no objects; pictures belong into"
-                f" {self._folder}/CATEGORY/OBJECT/ beside {CAMERAS_FILE}"
-            )
-        return places
-
-    def _choose_num_views(self, places: list[_Place]) -> int:
+    def _choose_num_views(self, places: list[Place]) -> int:
         """Return the number of views, and say which objects have more or fewer."""
         counts: list[int] = []
         reasons: list[str] = []
         for place in places:
             try:
-                counts.append(len(self._frames(place)))
+                counts.append(len(place.frames()))
             except (ValueError, OSError) as error:
                 reasons.append(str(error))
         if not counts:
@@ -244,7 +205,7 @@ class ImagesSource:
             log.warning("%d objects have fewer than %d views: left out", fewer, chosen)
         return chosen
 
-    def _choose_voxels(self, places: list[_Place]) -> str:
+    def _choose_voxels(self, places: list[Place]) -> str:
         """Return where voxels come from, "auto" being decided."""
         if self._voxels == "hull":
             log.info("voxels are visual hulls of the masks: upper bounds of objects, not the truth")
@@ -272,29 +233,16 @@ class ImagesSource:
         return [
             Item(
                 id=id_,
-                name=_text(place.name),
-                synset=_text(category_of(place.category).synset),
+                name=readable(place.name),
+                synset=readable(category_of(place.category).synset),
                 group=id_,
                 split=split,
                 licence=self._licence,
-                fingerprint=fingerprint([settings, _files_state(place)]),
+                fingerprint=fingerprint([settings, place.files_state()]),
             )
             for (id_, place), split in zip(self._places.items(), splits, strict=True)
             if split is not None
         ]
-
-    def _frames(self, place: _Place) -> list[Frame]:
-        """Read the cameras of an object."""
-        root = os.path.realpath(self._folder)
-        if place.cameras is None:
-            raise ValueError(f"{place} has no {CAMERAS_FILE}, nor has its category or {root}")
-        for path in (place.folder, place.cameras):
-            if not os.path.realpath(path).startswith(root + os.sep):
-                raise ValueError(f"{_text(str(path))} is a link which leads out of {self._folder}")
-        try:
-            return parse_cameras(place.cameras.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{_text(str(place.cameras))}: {error}") from error
 
     def _view(self, store: FolderStore, frame: Frame) -> tuple[NDArray[np.uint8], Cameras]:
         """Return the picture [4, H, W] of a frame at the stored size, and its camera."""
@@ -316,7 +264,7 @@ class ImagesSource:
         return fitted, frame.camera(matrix, self._image_size)
 
     def _voxelize(
-        self, place: _Place, store: FolderStore, images: NDArray[np.uint8], cameras: Cameras
+        self, place: Place, store: FolderStore, images: NDArray[np.uint8], cameras: Cameras
     ) -> Tensor:
         """Return the voxels [R, R, R] of an object."""
         if self._voxels == "mesh":
@@ -328,46 +276,6 @@ class ImagesSource:
                 f"{place}: no voxel is inside all masks; pictures and cameras disagree"
             )
         return hull
-
-
-def unique_ids(names: Sequence[tuple[str, str]]) -> list[str]:
-    """Return an id, usable as a file name, for each pair (category, object); they all differ."""
-    plain = [f"{category}-{name}" for category, name in names]
-    counts = Counter(plain)
-    ids = []
-    for pair, text in zip(names, plain, strict=True):
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip(".")[:100]
-        ids.append(text if safe == text and counts[text] == 1 else f"{safe}-{fingerprint(pair)}")
-    return ids
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _find_cameras(root: Path, folder: Path) -> Path | None:
-    """Return the nearest file of cameras: of the object, of its category or of all."""
-    candidates = [place / CAMERAS_FILE for place in (folder, folder.parent, root)]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _files_state(place: _Place) -> list[Any]:
-    """Return names, sizes and times of change of an object's files."""
-    state = []
-    for folder, _, names in os.walk(place.folder):
-        for name in names:
-            path = os.path.join(folder, name)
-            state.append([os.path.relpath(path, place.folder), *_size_and_time(path)])
-    cameras = [] if place.cameras is None else _size_and_time(place.cameras)
-    return [sorted(state), cameras]
-
-
-def _size_and_time(path: str | Path) -> list[int]:
-    try:
-        status = os.stat(path)
-    except OSError:  # a link to nowhere
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _mask_name(store: FolderStore, frame: Frame) -> str | None:
@@ -387,7 +295,7 @@ def _mesh_names(store: FolderStore) -> list[str]:
     return [name for suffix in READERS if (name := store.find(f"mesh{suffix}")) is not None]
 
 
-def _mesh_voxels(place: _Place, store: FolderStore, resolution: int, mode: str) -> Tensor:
+def _mesh_voxels(place: Place, store: FolderStore, resolution: int, mode: str) -> Tensor:
     names = _mesh_names(store)
     if len(names) != 1:
         found = " and ".join(names) or "none"
@@ -401,8 +309,3 @@ def _mesh_voxels(place: _Place, store: FolderStore, resolution: int, mode: str) 
         )
     vertices = world_vertices(mesh.vertices)
     return voxelize_mesh(vertices[None], mesh.faces, resolution, mode)[0]
-
-
-def _text(name: str) -> str:
-    """Return the name of a file as text that can be stored, whatever its bytes are."""
-    return name.encode("utf-8", "replace").decode()

@@ -20,7 +20,7 @@ from PIL import Image
 
 from recon.cameras import Cameras
 from recon.datasets.carving import agreement
-from recon.datasets.images import ImagesSource, unique_ids
+from recon.datasets.images import ImagesSource
 from recon.datasets.layout import Layout
 from recon.datasets.sources import PictureSource
 from recon.voxels import unpack_voxels
@@ -255,19 +255,6 @@ def test_broken_frames_are_named(chair: Path, spoil: Callable[[Path], None], mes
     assert message in reason(chair)
 
 
-def test_links_out_of_the_folder_are_refused(chair: Path, tmp_path: Path) -> None:
-    shutil.move(chair, tmp_path / "elsewhere")
-    write_object(chair, views=4)
-    (chair.parent / "two").symlink_to(tmp_path / "elsewhere")
-    images = source(chair)
-    with pytest.raises(ValueError, match=r"two is a link which leads out of"):
-        images.sample(images.objects()[1])
-    (chair / "cameras.json").unlink()
-    (chair / "cameras.json").symlink_to(tmp_path / "elsewhere" / "cameras.json")
-    with pytest.raises(ValueError, match=r"none of the 2 objects .*cameras.json is a link"):
-        source(chair).objects()
-
-
 def test_sources_that_are_not_usable(tmp_path: Path, chair: Path) -> None:
     root = chair.parents[1]
     with pytest.raises(FileNotFoundError, match=r"folder not found: .*gone"):
@@ -285,7 +272,7 @@ def test_sources_that_are_not_usable(tmp_path: Path, chair: Path) -> None:
     with pytest.raises(ValueError, match="voxel_resolution must be >= 1"):
         ImagesSource(root, voxel_resolution=0)
     (chair / "cameras.json").unlink()
-    with pytest.raises(ValueError, match=r"none of the 1 objects .*chair/one has no cameras.json"):
+    with pytest.raises(ValueError, match=r"none of the 1 objects .*one has no cameras.json"):
         ImagesSource(root).objects()
 
 
@@ -302,13 +289,6 @@ def test_categories_splits_and_licence(chair: Path, tmp_path: Path) -> None:
     (tmp_path / "splits.json").write_text(json.dumps({"chair": {"mine": ["two"]}}))
     (item,) = source(chair, split_file=tmp_path / "splits.json").objects()
     assert (item.name, item.split) == ("two", "mine")
-
-
-def test_ids_differ_and_are_names_of_files() -> None:
-    ids = unique_ids([("a", "b"), ("a-b", "c"), ("a", "b-c"), ("..", "/"), ("ä", "1"), ("ö", "1")])
-    assert ids[0] == "a-b"
-    assert len(set(ids)) == 6
-    assert all(id_.isascii() and "/" not in id_ and not id_.startswith(".") for id_ in ids)
 
 
 def test_recipe_and_fingerprints_tell_changes_but_not_the_place(chair: Path) -> None:
