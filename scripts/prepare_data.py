@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Prepare the data set that the configuration describes and say what is in it."""
     with concise_errors(raised_as=CompactHydraException):
+        require_given(cfg)
         source = pictures(cfg.source, cfg)
         substitute = None if cfg.fallback is None else pictures(fallback_source(cfg.fallback), cfg)
         if substitute is not None and is_made_by(cfg.output, substitute):
@@ -39,6 +40,17 @@ def main(cfg: DictConfig) -> None:
             log.warning("%s\n*** using source=%s instead ***", error, cfg.fallback)
             summary = make(substitute, cfg)
     report(summary)
+
+
+def require_given(cfg: DictConfig) -> None:
+    """Refuse a configuration of which something without a default was not given.
+
+    Raises:
+        ValueError: naming the keys.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
 
 
 def pictures(source_settings: DictConfig, cfg: DictConfig) -> PictureSource:

@@ -16,11 +16,11 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from recon.datasets.camera_sheet import write_camera_sheet
 from recon.datasets.compression import compression_of, require_available
 from recon.datasets.counts import counts_table
+from recon.datasets.framing import touches_border
 from recon.datasets.hdf5 import (
     Header,
     Labels,
@@ -138,6 +138,7 @@ def prepare(
     parts = Parts(output)
     with parts.alone():
         if output.exists() and not overwrite:  # another process has made it meanwhile
+            parts.remove()
             return _existing(output, recipe, compression)
         failures = make_parts(source, objects, parts, workers)
         made = [item for item in objects if item.id not in failures]
@@ -232,9 +233,3 @@ def _samples(items: list[Item], parts: Parts, leaving: list[str]) -> Iterator[Sa
         if touches_border(sample["images"]):
             leaving.append(item.id)
         yield sample
-
-
-def touches_border(images: NDArray[np.uint8]) -> bool:
-    """Tell whether an object touches the border of one of its pictures [K, 4, H, W]."""
-    alpha = images[:, 3]
-    return bool(alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any())

@@ -57,6 +57,8 @@ def test_shapes_are_prepared_once_and_reported(tmp_path: Path) -> None:
         ([*SMALL, "rendering.image_size=0"], "image_size"),
         ([*SMALL, "fallback=spoons"], "fallback must be the name of a source (debian"),
         (["source=spoons"], "spoons"),
+        (["source=images"], "give source.folder=VALUE"),
+        (["source=nmr", "source.folder=gone", "rendering.fit=true"], "folder not found: gone"),
         (["source=debian", "source.manifest=gone.tsv"], "table not found: gone.tsv"),
     ],
 )
@@ -104,13 +106,13 @@ def test_missing_package_of_a_users_table(tmp_path: Path, unreachable) -> None:
 
 
 def test_a_source_out_of_reach_has_a_substitute(tmp_path: Path, unreachable) -> None:
-    result = unreachable("fallback=shapes", "workers=2")
+    result = unreachable("fallback=shapes", "workers=1")
     assert result.returncode == 0, result.stderr
     assert "no-such-toys (newest) cannot be fetched" in result.stdout
     assert "*** using source=shapes instead ***" in result.stdout
     with open_dataset(tmp_path / "x.h5") as file:
         assert file.attrs["source"] == "shapes"
-        assert file.attrs["command"].endswith("fallback=shapes workers=2")
+        assert file.attrs["command"].endswith("fallback=shapes workers=1")
     again = unreachable("fallback=shapes")
     assert again.returncode == 0, again.stderr
     assert "x.h5 was made of source=shapes, as before" in again.stdout

@@ -20,7 +20,6 @@ from recon.datasets.prepare import (
     is_made_by,
     prepare,
     prepared_dataset,
-    touches_border,
 )
 from recon.datasets.preview import preview_path
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
@@ -297,13 +296,3 @@ def test_meshes_need_a_renderer() -> None:
         as_pictures(ShapesSource(1), None)
     pictures = Pictures()
     assert as_pictures(pictures, None) is pictures
-
-
-@pytest.mark.parametrize(
-    ("row", "column", "touches"),
-    [(0, 3, True), (5, 3, True), (2, 0, True), (2, 7, True), (1, 1, False)],
-)
-def test_border(row: int, column: int, touches: bool) -> None:
-    images = np.zeros((2, 4, 6, 8), np.uint8)
-    images[1, 3, row, column] = 1
-    assert touches_border(images) == touches
