@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -149,28 +149,34 @@ class ObjectRenderer:
 
     def _render(self, scene: Scene, cameras: Cameras) -> Sample:
         """Return images and maps of all views, made of some views at a time."""
-        height, width = self.image_size
-        samples = height * width * self.supersample**2
-        at_once = max(1, min(SAMPLES_AT_ONCE // samples, FACES_AT_ONCE // len(scene.faces)))
-        projected = cameras.project(scene.vertices.expand(len(cameras), -1, -1), self.image_size)
-        near, far = _depth_bounds(projected)
-        eye = cameras.eye()
         parts: dict[str, list[Tensor]] = {}
-        for start in range(0, len(cameras), at_once):
-            some = slice(start, start + at_once)
-            views = Views(
-                projected=gather_faces(projected[some], scene.faces),
-                light=self._light(scene, eye[some]),
-                eye=eye[some],
-                near=near,
-                far=far,
-            )
+        for views in self._views(scene, cameras):
             rendered = render_views(
                 scene, views, self.image_size, self.supersample, self._layout.maps
             )
             for name, value in rendered.items():
                 parts.setdefault(name, []).append(value)
         return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+    def _views(self, scene: Scene, cameras: Cameras) -> Iterator[Views]:
+        """Yield the views of a scene, some at a time."""
+        count, (height, width) = len(cameras), self.image_size
+        projected = cameras.project(scene.vertices.expand(count, -1, -1), self.image_size)
+        near, far = _depth_bounds(projected)
+        eye = cameras.eye()
+        many = max(1, FACES_AT_ONCE // len(scene.faces))
+        few = max(1, SAMPLES_AT_ONCE // (height * width * self.supersample**2))
+        for start in range(0, count, many):
+            light = self._light(scene, eye[start : start + many])
+            for first in range(0, len(light), few):
+                some = slice(start + first, min(start + first + few, start + len(light)))
+                yield Views(
+                    projected=gather_faces(projected[some], scene.faces),
+                    light=light[first : first + few],
+                    eye=eye[some],
+                    near=near,
+                    far=far,
+                )
 
     def _light(self, scene: Scene, eye: Tensor) -> Tensor:
         """Return [K, F] how bright the faces are for each eye."""

@@ -20,7 +20,8 @@ class Hits(NamedTuple):
 
     Attributes:
         faces: [N] int32.
-        weights: [3][N] barycentric coordinates on the face in the world, >= 0, summing to 1.
+        weights: [3][N] barycentric coordinates on the face in the world, >= 0, summing to 1; NaN on
+            a face whose area underflows.
     """
 
     faces: Tensor
@@ -44,16 +45,17 @@ def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
     # Relative to the sample, so that products of small numbers are exact enough.
     x0, x1, x2 = (columns[k] - x for k in (0, 3, 6))
     y0, y1, y2 = (columns[k] - y for k in (1, 4, 7))
-    areas = (x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0)
-    sign = (areas[0] + areas[1] + areas[2]).sign_()
-    # Rounding puts a sample on an edge beyond it by a hair: not below 0.
-    weights = [
-        (area * sign).clamp_(min=0) / depth
-        for area, depth in zip(areas, columns[2::3], strict=True)
+    parts = [
+        (a * d).addcmul_(b, c, value=-1).div_(depth)
+        for a, d, b, c, depth in (
+            (x1, y2, x2, y1, columns[2]),
+            (x2, y0, x0, y2, columns[5]),
+            (x0, y1, x1, y0, columns[8]),
+        )
     ]
-    # A face without area is seen nowhere; the floor only keeps 0/0 away if one were.
-    total = (weights[0] + weights[1] + weights[2]).clamp_(min=torch.finfo(x.dtype).tiny)
-    return Hits(faces, [weight / total for weight in weights])
+    total = parts[0] + parts[1] + parts[2]
+    # Rounding may put a sample on an edge beyond it by a hair.
+    return Hits(faces, [part.div_(total).clamp_(min=0) for part in parts])
 
 
 @functools.lru_cache(maxsize=4)
@@ -99,16 +101,17 @@ class Textures:
         u, v = (interpolate(corners, hits) for corners in self._uvs)
         widths = self._widths.index_select(0, hits.faces)
         heights = self._heights.index_select(0, hits.faces)
-        columns = torch.minimum(((u - u.floor()) * widths).int(), widths - 1)
-        rows = torch.minimum(((1 - (v - v.floor())) * heights).int(), heights - 1)
-        places = rows * widths + columns + self._starts.index_select(0, hits.faces)
+        columns = ((u - u.floor()) * widths).int()
+        rows = ((1 - (v - v.floor())) * heights).int()
+        # Also inside where rounding, or a NaN, leads out of the texture.
+        columns = torch.minimum(columns.clamp_(min=0), widths - 1)
+        rows = torch.minimum(rows.clamp_(min=0), heights - 1)
+        places = rows.mul_(widths).add_(columns) + self._starts.index_select(0, hits.faces)
         return self._texels.index_select(0, places).view(torch.uint8).view(-1, 4)
 
 
 def interpolate(corners: Tensor, hits: Hits) -> Tensor:
     """Return a quantity [N] of which the corners [3, F] of faces are known."""
-    first, second, third = (
-        values.index_select(0, hits.faces) * weight
-        for values, weight in zip(corners, hits.weights, strict=True)
-    )
-    return first + second + third
+    first, second, third = (values.index_select(0, hits.faces) for values in corners)
+    total = first.mul_(hits.weights[0])
+    return total.addcmul_(second, hits.weights[1]).addcmul_(third, hits.weights[2])
