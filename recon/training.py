@@ -87,11 +87,17 @@ def load_steps(
         batches,
         sampler=steps,
         batch_size=None,  # an item is a whole batch
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # of single items, not of lists
         num_workers=num_workers,
         worker_init_fn=ignore_stopping_signals,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # else the loader draws from the global one
     )
+
+
+def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a batch, which has tensors already."""
+    return batch
 
 
 def cross_silhouettes(

@@ -68,10 +68,11 @@ class MultiViewDataset:
         shards = open_shards(path)
         self.paths = [shard.path for shard in shards]
         self.layout = shards[0].layout
-        self.fields = tuple(self.layout.fields())
+        self._layout_fields = self.layout.fields()
+        self.fields = tuple(self._layout_fields)
         self.num_views, self.image_size = self.layout.num_views, self.layout.image_size
         self._readers = [shard.reader for shard in shards]
-        self._cameras = torch.from_numpy(all_cameras(shards))
+        self._cameras = all_cameras(shards)
         self._keep(shards, split, categories)
         self._sampler = StepSampler(self.synsets, self.num_views, sampling)
         self._cached: NDArray[np.uint8] | None = None
@@ -97,11 +98,9 @@ class MultiViewDataset:
             setattr(self, field, [texts[field][index] for index in kept])
         self._shards = np.concatenate([np.full(len(s), k) for k, s in enumerate(shards)])[kept]
         self._rows = np.concatenate([np.arange(len(shard)) for shard in shards])[kept]
-        # Cameras that all objects share are stored once; expanding takes no memory.
+        # Cameras that all objects share are stored once.
         shared = len(self._cameras) == 1
-        self._cameras = (
-            self._cameras.expand(len(kept), -1, -1) if shared else self._cameras[torch.tensor(kept)]
-        )
+        self._camera_rows = np.zeros(len(kept), np.int64) if shared else np.array(kept)
 
     def _wanted_synsets(
         self, categories: Sequence[str] | None, present: Collection[str]
@@ -187,13 +186,12 @@ class MultiViewDataset:
             if not 0 <= view < self.num_views:
                 raise IndexError(f"view must be in 0..{self.num_views - 1}, got {view}")
         if name == "cameras":
-            return self._cameras[object_index, chosen]
-        objects = np.full(len(chosen), object_index)
-        return self._pictures(name, objects, np.array(chosen, np.int64))
+            return torch.from_numpy(self._cameras[self._camera_rows[object_index], chosen])
+        return self._pictures(name, np.array(object_index), np.array(chosen, np.int64))
 
     def _whole(self, object_index: int, name: str) -> Tensor:
         """Return the array of an object that has no views."""
-        shape, dtype = self.layout.fields()[name]
+        shape, dtype = self._layout_fields[name]
         out = np.empty((1, *shape), dtype)
         reader = self._readers[self._shards[object_index]]
         reader.read(name, out, self._rows[[object_index]])
@@ -204,39 +202,28 @@ class MultiViewDataset:
         return torch.from_numpy(out[0])
 
     def _pictures(self, name: str, objects: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
-        """Return the pictures [n, ...] of a field at (objects [n], views [n])."""
-        shape, dtype = self.layout.fields()[name]
+        """Return the pictures [..., H, W] of a field at objects and views, which are broadcast."""
         if self.cache and name == "images":
             return torch.from_numpy(self._cache()[objects, views])
-        out = np.empty((len(objects), *shape[1:]), dtype)
-        self._read(name, out, objects, views)
-        return torch.from_numpy(out)
-
-    def _read(
-        self,
-        name: str,
-        out: NDArray[Any],
-        objects: NDArray[np.int64],
-        views: NDArray[np.int64],
-    ) -> None:
-        """Fill `out` [n, ...] with the pictures of a field at (objects [n], views [n])."""
+        shape, dtype = self._layout_fields[name]
         pieces = self._rows[objects] * self.num_views + views
+        out = np.empty((*pieces.shape, *shape[1:]), dtype)
         if len(self._readers) == 1:
             self._readers[0].read(name, out, pieces)
-            return
-        shards = self._shards[objects]
+            return torch.from_numpy(out)
+        shards = np.broadcast_to(self._shards[objects], pieces.shape)
         for shard in np.unique(shards):
             slots = np.flatnonzero(shards == shard)
-            self._readers[shard].read(name, out, pieces[slots], slots.tolist())
+            self._readers[shard].read(name, out, pieces.ravel()[slots], slots.tolist())
+        return torch.from_numpy(out)
 
     def _cache(self) -> NDArray[np.uint8]:
         """Return the images [N, K, 4, H, W] of all objects, kept in this process."""
         if self._cached is None:
-            cached = np.empty((len(self), self.num_views, 4, *self.image_size), np.uint8)
-            views = np.arange(self.num_views)
-            for index in range(len(self)):
-                self._read("images", cached[index], np.full(self.num_views, index), views)
-            self._cached = cached
+            self._cached = np.empty((len(self), self.num_views, 4, *self.image_size), np.uint8)
+            for index, shard in enumerate(self._shards):
+                pieces = self._rows[index] * self.num_views + np.arange(self.num_views)
+                self._readers[shard].read("images", self._cached[index], pieces)
         return self._cached
 
     def sample_batch(
@@ -279,10 +266,10 @@ class MultiViewDataset:
         objects, views = self._sampler.draw(
             seed, step, batch_size, views_per_object, rank, world_size
         )
-        places = objects.repeat(views_per_object), views.ravel()
-        batch = {name: self._pictures(name, *places).unflatten(0, views.shape) for name in wanted}
-        index = torch.from_numpy(objects)[:, None], torch.from_numpy(views)
-        return {**batch, "cameras": self._cameras[index]}
+        objects = objects[:, None]
+        cameras = torch.from_numpy(self._cameras[self._camera_rows[objects], views])
+        pictures = {name: self._pictures(name, objects, views) for name in wanted}
+        return {**pictures, "cameras": cameras}
 
     def _missing(self, name: str) -> ValueError:
         """Return the error of a field that is not there, with how to make it."""

@@ -72,7 +72,7 @@ class FileReader:
         for slot, piece in enumerate(ends.tolist()):
             source.read(expected[slot], piece)
         try:
-            self._read_bytes(found, [0, 1], pieces.addresses_of(ends))
+            self._read_bytes(found, pieces.nbytes, [0, 1], pieces.addresses_of(ends))
         except OSError:  # beyond the end of the file
             return replace(pieces, addresses=None)
         same = found.tobytes() == expected.tobytes()
@@ -103,43 +103,49 @@ class FileReader:
 
         Args:
             name: of the field.
-            out: [n, *shape], of the field's type and contiguous.
-            pieces: [m], which ones.
-            slots: [m], where in `out` each goes; None means in order.
+            out: [..., *shape], of the field's type and contiguous.
+            pieces: [...] of m numbers, which ones.
+            slots: [m], at which place of `out`, counted in order, each goes; None means one after
+                the other.
 
         Raises:
             OSError: naming the file, if it cannot be read or is truncated.
-            ValueError: another process has opened it before, and its content has changed since.
+            ValueError: another process has opened it before, and its content has changed since; or
+                `out` is not contiguous.
         """
+        if not out.flags.c_contiguous:
+            raise ValueError(f"out must be contiguous, got strides {out.strides}")
         field = self.fields[name]
-        places = range(len(pieces)) if slots is None else slots
-        if len(pieces) == 0:
+        places = range(pieces.size) if slots is None else slots
+        if pieces.size == 0:
             return
         if field.addresses is not None:
-            self._read_bytes(out, places, field.addresses_of(pieces))
+            self._read_bytes(out, field.nbytes, places, field.addresses_of(pieces.ravel()))
             return
         source = self._hdf5(name)
         try:
-            for slot, piece in zip(places, pieces.tolist(), strict=True):
-                source.read(out[slot], piece)
+            single = out.reshape(-1, *field.shape)
+            for slot, piece in zip(places, pieces.ravel().tolist(), strict=True):
+                source.read(single[slot], piece)
         except (OSError, RuntimeError) as error:
             raise OSError(f"cannot read {name} of {self.path}: {error}") from error
 
     def _read_bytes(
-        self, out: NDArray[Any], slots: Sequence[int], addresses: Sequence[int]
+        self, out: NDArray[Any], nbytes: int, slots: Sequence[int], addresses: Sequence[int]
     ) -> None:
-        """Fill the slots of `out` from their addresses.
+        """Fill the slots of `out`, of so many bytes each, from their addresses.
 
         What is in memory is copied at once. The rest is asked for all together before any of it is
         waited for, so that the disk works on many requests at a time.
         """
-        file = self._opened_descriptor()
-        buffer, nbytes, flags = out.reshape(-1).view(np.uint8).data, out[0].nbytes, self._flags
+        file, flags, preadv = self._opened_descriptor(), self._flags, os.preadv
+        buffer = out.reshape(-1).view(np.uint8).data
         late = []
         for slot, address in zip(slots, addresses, strict=True):
-            target = buffer[slot * nbytes : (slot + 1) * nbytes]
+            begin = slot * nbytes
+            target = buffer[begin : begin + nbytes]
             try:
-                if flags and os.preadv(file, (target,), address, flags) == nbytes:
+                if flags and preadv(file, (target,), address, flags) == nbytes:
                     continue
             except OSError as error:
                 if error.errno == errno.EOPNOTSUPP:  # by this file system
