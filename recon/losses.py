@@ -35,6 +35,36 @@ def silhouette_iou_loss(alpha: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ or are not [B, H, W] with B >= 1.
     """
+    alpha, mask = _silhouettes(alpha, mask)
+    intersection = (alpha * mask).sum(dim=(1, 2))
+    union = (alpha + mask).sum(dim=(1, 2)) - intersection
+    return (1 - intersection / (union + _IOU_EPS)).mean()
+
+
+def silhouette_squared_loss(alpha: Tensor, mask: Tensor) -> Tensor:
+    """Returns the mean over images of the squared difference, relative to the area of the mask.
+
+    sum((a - m)^2) / max(sum(m), 1), summed over the pixels of one image. Unlike the IoU it is least
+    where both are equal also when pixels at the outline are covered in part, so it places outlines
+    to a fraction of a pixel; far from the solution the IoU leads more surely.
+
+    Args:
+        alpha: [B, H, W] soft silhouettes in [0, 1].
+        mask: [B, H, W] truth in [0, 1]; bool or floating point.
+
+    Returns:
+        A scalar >= 0.
+
+    Raises:
+        ValueError: shapes differ or are not [B, H, W] with B >= 1.
+    """
+    alpha, mask = _silhouettes(alpha, mask)
+    area = mask.sum(dim=(1, 2)).clamp(min=1)  # of an empty mask: one pixel
+    return ((alpha - mask).square().sum(dim=(1, 2)) / area).mean()
+
+
+def _silhouettes(alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Checks both shapes and returns both in at least float32."""
     if alpha.dim() != 3 or alpha.shape != mask.shape or len(alpha) == 0:
         raise ValueError(
             f"alpha and mask must have one shape [B, H, W], got {tuple(alpha.shape)} "
@@ -42,10 +72,7 @@ def silhouette_iou_loss(alpha: Tensor, mask: Tensor) -> Tensor:
         )
     if alpha.dtype in (torch.float16, torch.bfloat16):
         alpha = alpha.float()
-    mask = mask.to(alpha.dtype)
-    intersection = (alpha * mask).sum(dim=(1, 2))
-    union = (alpha + mask).sum(dim=(1, 2)) - intersection
-    return (1 - intersection / (union + _IOU_EPS)).mean()
+    return alpha, mask.to(alpha.dtype)
 
 
 class LaplacianLoss(nn.Module):

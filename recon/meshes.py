@@ -16,6 +16,7 @@ from torch import Tensor
 from recon.atomic_files import replacing
 
 MESH_FORMATS = (".obj", ".ply", ".stl", ".glb", ".off")
+COLORED_FORMATS = (".obj", ".ply", ".glb")
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +265,7 @@ def icosphere(subdivisions: int = 3) -> Mesh:
         raise ValueError(f"subdivisions must lie in [0, 7], got {subdivisions}")
     vertices, faces = _icosahedron()
     for _ in range(subdivisions):
-        vertices, faces = _split_faces(vertices, faces)
+        vertices, faces = subdivide(vertices, faces)
         vertices = vertices / vertices.norm(dim=1, keepdim=True)
     return Mesh(vertices.float(), faces)
 
@@ -292,8 +293,17 @@ def _icosahedron() -> tuple[Tensor, Tensor]:
     return vertices / vertices.norm(dim=1, keepdim=True), faces
 
 
-def _split_faces(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Puts one vertex on the middle of every edge and replaces each face by four."""
+def subdivide(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts one vertex on the middle of every edge and replaces each face by four of its winding.
+
+    Args:
+        vertices: [V, C], positions or other values of the vertices, such as colours.
+        faces: [F, 3] int64.
+
+    Returns:
+        vertices: [V + E, C], the old ones first, then the means of the two ends of each edge.
+        faces: [4 F, 3] int64, those of face f in the rows 4 f to 4 f + 3.
+    """
     unique, inverse = torch.unique(_half_edges(faces), dim=0, return_inverse=True)
     middles = vertices[unique].mean(dim=1)
     a, b, c = faces.unbind(1)
@@ -327,17 +337,18 @@ def normalize_vertices(vertices: Tensor) -> Tensor:
 # --- Files ----------------------------------------------------------------------------------------
 
 
-def save_mesh(path: str | Path, mesh: Mesh) -> None:
+def save_mesh(path: str | Path, mesh: Mesh, vertex_colors: Tensor | None = None) -> None:
     """Writes a mesh as OBJ, PLY, STL, GLB or OFF, chosen by the suffix of the name.
 
-    The file appears under its name only when it is complete. Colours are not written.
+    The file appears under its name only when it is complete. Colours of faces are not written.
 
     Args:
         path: file to write; its folder must exist.
         mesh: the mesh.
+        vertex_colors: [V, 3] sRGB in [0, 1], for OBJ, PLY and GLB; GLB stores them linear.
 
     Raises:
-        ValueError: another suffix.
+        ValueError: another suffix, or one without colours, or not one colour per vertex.
         FileNotFoundError: the folder does not exist.
     """
     import trimesh
@@ -348,11 +359,27 @@ def save_mesh(path: str | Path, mesh: Mesh) -> None:
     solid = trimesh.Trimesh(
         vertices=mesh.vertices.detach().cpu().double().numpy(),
         faces=mesh.faces.detach().cpu().numpy(),
+        vertex_colors=None if vertex_colors is None else _stored_colors(path, mesh, vertex_colors),
         process=False,  # welding and reordering would break the correspondence with `mesh`
     )
     options: dict[str, Any] = {"digits": 9} if path.suffix.lower() == ".obj" else {}
     with replacing(path) as temporary:
         solid.export(str(temporary), file_type=path.suffix[1:].lower(), **options)
+
+
+def _stored_colors(path: Path, mesh: Mesh, colors: Tensor) -> np.ndarray:
+    """Returns [V, 4] uint8 in the colour space of the format."""
+    if path.suffix.lower() not in COLORED_FORMATS:
+        raise ValueError(f"{path.name}: only {', '.join(COLORED_FORMATS)} hold colours of vertices")
+    if colors.shape != mesh.vertices.shape:
+        raise ValueError(
+            f"vertex_colors must be {list(mesh.vertices.shape)}, got {list(colors.shape)}"
+        )
+    colors = colors.detach().cpu().float().clamp(0, 1)
+    if path.suffix.lower() == ".glb":  # glTF 2.0, COLOR_0
+        colors = torch.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055).pow(2.4))
+    rgba = torch.cat((colors, torch.ones_like(colors[:, :1])), dim=1)
+    return (rgba * 255).round().to(torch.uint8).numpy()
 
 
 def load_mesh(path: str | Path) -> Mesh:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import pytest
@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recon.losses import FlattenLoss, LaplacianLoss, silhouette_iou_loss
+from recon.losses import (
+    FlattenLoss,
+    LaplacianLoss,
+    silhouette_iou_loss,
+    silhouette_squared_loss,
+)
 from recon.meshes import icosphere
 
 CUBE_VERTICES = torch.tensor(
@@ -54,6 +59,33 @@ def test_iou_loss_of_hand_made_images() -> None:
     assert silhouette_iou_loss(1 - mask, mask).item() == 1
     # soft: sum(a m) = 8 * 0.5, sum(a + m - a m) = 8
     assert silhouette_iou_loss(0.5 * mask, mask).item() == pytest.approx(0.5)
+
+
+def test_squared_loss_of_hand_made_images() -> None:
+    mask = torch.zeros(2, 4, 4)
+    mask[0, :2] = 1
+    alpha = mask.clone()
+    alpha[0, 0, 0], alpha[1, 0, 0] = 0.5, 0.5
+    # 0.25 of an area of 8, and of an empty mask, which counts as one pixel
+    expected = (0.25 / 8 + 0.25) / 2
+    assert silhouette_squared_loss(alpha, mask).item() == pytest.approx(expected)
+    assert silhouette_squared_loss(mask, mask.bool()).item() == 0
+    with pytest.raises(ValueError, match="one shape"):
+        silhouette_squared_loss(alpha, mask[:1])
+
+
+def test_squared_loss_is_least_at_partly_covered_pixels_and_iou_is_not() -> None:
+    mask = torch.tensor([[[0.0, 0.4, 1.0, 0.3]]])
+
+    def at(share: float, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
+        alpha = mask.clone()
+        alpha[0, 0, 1] = share
+        return loss(alpha, mask).item()
+
+    assert at(0.4, silhouette_squared_loss) < min(
+        at(s, silhouette_squared_loss) for s in (0.3, 0.5)
+    )
+    assert at(0.4, silhouette_iou_loss) > at(1.0, silhouette_iou_loss)
 
 
 def test_iou_loss_is_a_mean_over_images_and_not_over_pooled_pixels() -> None:

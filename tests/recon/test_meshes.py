@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -21,6 +22,7 @@ from recon.meshes import (
     normalize_vertices,
     save_mesh,
     scatter_rows,
+    subdivide,
 )
 
 TETRAHEDRON = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
@@ -180,6 +182,18 @@ def test_icosphere_is_a_closed_outward_sphere_of_the_stated_size(subdivisions: i
     assert len(torch.unique(mesh.vertices, dim=0)) == mesh.num_vertices
 
 
+def test_subdivision_keeps_surface_winding_and_old_vertices() -> None:
+    mesh = icosphere(1)
+    vertices, faces = subdivide(mesh.vertices, mesh.faces)
+    assert torch.equal(vertices[: mesh.num_vertices], mesh.vertices)
+    assert len(vertices) == mesh.num_vertices + len(edges(mesh.faces))
+    assert faces.shape == (4 * mesh.num_faces, 3)
+    old, new = face_normals(mesh.vertices[mesh.faces]), face_normals(vertices[faces])
+    assert torch.allclose(new, old.repeat_interleave(4, dim=0), atol=1e-5)
+    scalars, _ = subdivide(mesh.vertices[:, :1], mesh.faces)
+    assert torch.equal(scalars, vertices[:, :1])
+
+
 def test_icosphere_is_deterministic_symmetric_and_nearly_uniform() -> None:
     mesh = icosphere(3)
     again = icosphere(3)
@@ -233,6 +247,29 @@ def test_files_round_trip_exactly(tmp_path: Path, suffix: str) -> None:
     if suffix != ".stl":
         assert torch.equal(loaded.faces, mesh.faces)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+def test_colours_of_vertices_are_written(tmp_path: Path, suffix: str) -> None:
+    mesh = icosphere(0)
+    colors = torch.linspace(0, 1, 36).reshape(12, 3)
+    path = tmp_path / f"mesh{suffix}"
+    save_mesh(path, mesh, colors)
+    read = trimesh.load(path, force="mesh", process=False).visual.vertex_colors[:, :3]
+    stored = torch.from_numpy(read / 255.0).float()
+    if suffix == ".glb":  # linear
+        middle = (colors - 0.5).abs().argmin()
+        assert stored.flatten()[middle] == pytest.approx(0.22, abs=0.02)
+    else:
+        assert (stored - colors).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_colours_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
+    mesh = icosphere(0)
+    with pytest.raises(ValueError, match="hold colours"):
+        save_mesh(tmp_path / "mesh.stl", mesh, torch.zeros(12, 3))
+    with pytest.raises(ValueError, match=r"must be \[12, 3\]"):
+        save_mesh(tmp_path / "mesh.ply", mesh, torch.zeros(20, 3))
 
 
 def test_load_triangulates_polygons_and_joins_parts(tmp_path: Path) -> None:

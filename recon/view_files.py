@@ -1,0 +1,296 @@
+"""Pictures of one object with their cameras, read from a user's files."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recon.cameras import CAMERA_ROW, Cameras
+from recon.datasets.camera_files import Frame, parse_cameras
+from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.pictures import read_mask, read_rgba
+from recon.datasets.stores import FolderStore
+
+PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+# The columns of cameras on an orbit, in the order of the SoftRas demonstrations.
+ORBIT_COLUMNS = ("distance", "elevation", "azimuth")
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """N pictures of one object with their cameras.
+
+    Args:
+        images: [N, 4, H, W] float32 sRGB and alpha in [0, 1], not premultiplied, row 0 on top.
+        cameras: N cameras.
+
+    Raises:
+        ValueError: the numbers differ, a shape or type is another, or a value is out of range.
+    """
+
+    images: Tensor
+    cameras: Cameras
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.dim() != 4 or images.shape[1] != 4 or images.dtype != torch.float32:
+            raise ValueError(
+                f"images must be [N, 4, H, W] float32, got {list(images.shape)} {images.dtype}"
+            )
+        if len(images) != len(self.cameras) or not images.numel():
+            raise ValueError(f"there are {len(images)} images but {len(self.cameras)} cameras")
+        if not bool(((images >= 0) & (images <= 1)).all()):  # also refuses NaN
+            raise ValueError("images must lie in [0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Sequence[int] | Tensor) -> Views:
+        """Returns the views at some indices."""
+        chosen = torch.as_tensor(index, device=self.images.device)
+        return Views(self.images[chosen], self.cameras[chosen])
+
+    @property
+    def masks(self) -> Tensor:
+        """The silhouettes [N, H, W] in [0, 1]."""
+        return self.images[:, 3]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def to(self, device: torch.device | str) -> Views:
+        """Returns the same views on another device."""
+        return Views(self.images.to(device), self.cameras.to(device))
+
+
+def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Views:
+    """Reads pictures and their cameras.
+
+    Args:
+        images: a folder of pictures with alpha, in the order of their names; or an array in a file
+            .npy or .npz (there named `images`, or the only one): [N, 4, H, W], [N, H, W, 4] or, of
+            silhouettes alone, [N, H, W], as uint8, bool or floating point in [0, 1].
+        cameras: a table in a file .csv, .npy or .npz (there named `cameras`, or the only one) with
+            a row per picture, the columns distance, elevation and azimuth, or the 16 of
+            `Cameras.rows`; or a file .json as `recon.datasets.camera_files` describes, whose
+            frames name the pictures of the folder.
+        fov: full vertical angle of view in degrees of cameras that are given by three columns.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: naming the file, if it cannot be read as described, or the numbers differ.
+    """
+    images, cameras = Path(images), Path(cameras)
+    _require_file(cameras, "cameras", (".json", ".csv", ".npy", ".npz"))
+    if cameras.suffix.lower() == ".json":
+        frames = _frames(cameras)
+        pictures = _read_images(images, frames)
+        _require_equal(images, len(pictures), cameras, len(frames))
+        return Views(pictures, _frame_cameras(cameras, frames, pictures))
+    pictures = _read_images(images, None)
+    table = _read_table(cameras)
+    _require_equal(images, len(pictures), cameras, len(table))
+    return Views(pictures, _table_cameras(cameras, table, fov))
+
+
+def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
+    """Returns all views of an object of prepared files.
+
+    Raises:
+        ValueError: there is no object of that id.
+    """
+    if object_id not in data.ids:
+        some = ", ".join(data.ids[:5])
+        raise ValueError(f"{data.paths[0]} has no object {object_id!r}; its ids are like {some}")
+    index, views = data.ids.index(object_id), range(data.num_views)
+    return Views(
+        data.images(index, views).float() / 255, Cameras.from_rows(data.cameras(index, views))
+    )
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def _read_images(path: Path, frames: Sequence[Frame] | None) -> Tensor:
+    if path.is_dir():
+        return _read_folder(path, frames)
+    _require_file(path, "images", (".npy", ".npz"))
+    return _as_images(path, _load_array(path, "images"))
+
+
+def _read_folder(path: Path, frames: Sequence[Frame] | None) -> Tensor:
+    """Reads the pictures which frames name, or else all of the folder itself."""
+    store = FolderStore(path)
+    if frames is None:
+        names = [n for n in store.names if "/" not in n and Path(n).suffix.lower() in PICTURES]
+        pairs: list[tuple[str, str | None]] = [(name, None) for name in names]
+    else:
+        pairs = [(frame.file, frame.mask) for frame in frames]
+    if not pairs:
+        raise ValueError(f"{path} has no pictures ({', '.join(PICTURES)})")
+    pictures = [_read_picture(store, *pair) for pair in pairs]
+    for (name, _), picture in zip(pairs, pictures, strict=True):
+        if picture.shape != pictures[0].shape:
+            raise ValueError(
+                f"{path}: {name} has {_size(picture)} pixels, but {pairs[0][0]}"
+                f" {_size(pictures[0])}; all must have one size"
+            )
+    return torch.from_numpy(np.stack(pictures)).float() / 255
+
+
+def _read_picture(store: FolderStore, name: str, mask: str | None) -> NDArray[np.uint8]:
+    """Returns [4, H, W] with a mask, if there is one, as alpha."""
+    picture = read_rgba(store, name)
+    if mask is not None:
+        alpha = read_mask(store, mask, picture.rgba.shape[1:])
+        return np.concatenate((picture.rgba[:3], alpha[None]))
+    if not picture.has_alpha:
+        raise ValueError(f"{store.label}: {name} has no alpha channel, which is the silhouette")
+    return picture.rgba
+
+
+def _size(picture: NDArray[np.uint8]) -> str:
+    return f"{picture.shape[2]} x {picture.shape[1]}"
+
+
+def _as_images(path: Path, array: NDArray[Any]) -> Tensor:
+    """Brings an array of a file into the shape and range of `Views`."""
+    if array.dtype.kind not in "buf":
+        raise ValueError(f"{path} must hold uint8, bool or floating point, got {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype != np.uint8:
+        raise ValueError(f"{path} must hold 8 bits per channel, got {array.dtype}")
+    values = torch.from_numpy(np.array(array, np.float32))
+    if array.dtype == np.uint8:
+        values = values / 255
+    if values.dim() == 3:
+        white = values.new_ones(len(values), 3, *values.shape[1:])
+        values = torch.cat((white, values[:, None]), dim=1)
+    if values.dim() == 4 and values.shape[1] != 4 and values.shape[3] == 4:
+        values = values.permute(0, 3, 1, 2).contiguous()
+    if values.dim() != 4 or values.shape[1] != 4 or not values.numel():
+        raise ValueError(
+            f"{path} must hold pictures with alpha, [N, 4, H, W] or [N, H, W, 4], or silhouettes"
+            f" [N, H, W]; got {list(array.shape)}"
+        )
+    if not bool(((values >= 0) & (values <= 1)).all()):
+        raise ValueError(f"{path} must hold values in [0, 1] (or uint8), not NaN or others")
+    return values
+
+
+# --- Cameras --------------------------------------------------------------------------------------
+
+
+def _frames(path: Path) -> list[Frame]:
+    try:
+        return parse_cameras(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _frame_cameras(path: Path, frames: Sequence[Frame], pictures: Tensor) -> Cameras:
+    size = pictures.shape[2], pictures.shape[3]
+    rows = []
+    for frame in frames:
+        try:
+            rows.append(frame.camera(frame.matrix(size), size).rows())
+        except ValueError as error:
+            raise ValueError(f"{path}: {frame.file}: {error}") from error
+    return Cameras.from_rows(torch.cat(rows))
+
+
+def _read_table(path: Path) -> NDArray[np.float32]:
+    """Reads [N, 3] or [N, 16] finite numbers."""
+    table = _read_csv(path) if path.suffix.lower() == ".csv" else _load_array(path, "cameras")
+    if table.ndim != 2 or table.shape[1] not in (3, CAMERA_ROW) or table.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path} must hold a row per picture with {len(ORBIT_COLUMNS)} numbers"
+            f" ({', '.join(ORBIT_COLUMNS)}) or {CAMERA_ROW}, got {table.dtype} {list(table.shape)}"
+        )
+    bad = np.flatnonzero(~np.isfinite(table).all(1))
+    if len(bad):
+        raise ValueError(f"{path}: row {bad[0]} is not finite: {table[bad[0]].tolist()}")
+    return np.array(table, np.float32)
+
+
+def _table_cameras(path: Path, table: NDArray[np.float32], fov: float) -> Cameras:
+    rows = torch.from_numpy(table)
+    try:
+        if rows.shape[1] == CAMERA_ROW:
+            return Cameras.from_rows(rows)
+        distance, elevation, azimuth = rows.unbind(1)
+        return Cameras.orbit(azimuth, elevation, distance, torch.full_like(distance, fov))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_csv(path: Path) -> NDArray[np.float64]:
+    """Reads the three columns by their names in the first line, or by their order without one."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines()) if any(line)]
+    if not lines:
+        raise ValueError(f"{path} is empty")
+    names = [cell.lower() for cell in lines[0]]
+    order = list(range(len(names)))
+    if not _is_number(names[0]):
+        missing = [name for name in ORBIT_COLUMNS if name not in names]
+        if missing:
+            raise ValueError(f"{path} has no column {missing[0]}; it has {', '.join(names)}")
+        order = [names.index(name) for name in ORBIT_COLUMNS]
+        lines = lines[1:]
+    try:
+        return np.array([[float(line[column]) for column in order] for line in lines], ndmin=2)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path} must have {len(names)} numbers in every line: {error}") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+def _load_array(path: Path, key: str) -> NDArray[Any]:
+    """Reads the array of a file .npy, or the one named `key`, or the only one, of a file .npz."""
+    try:
+        # A memory map is checked against the size of the file before anything is allocated.
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            if key not in names and len(names) != 1:
+                raise ValueError(f"it must have an array {key}, there are {', '.join(names)}")
+            return np.asarray(loaded[key if key in names else names[0]])
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+
+
+def _require_file(path: Path, what: str, suffixes: Sequence[str]) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} {path}")
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
+
+
+def _require_equal(images: Path, pictures: int, cameras: Path, rows: int) -> None:
+    if pictures != rows:
+        raise ValueError(f"{images} has {pictures} pictures, but {cameras} has {rows} cameras")
