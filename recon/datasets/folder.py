@@ -62,7 +62,7 @@ class FolderSource:
         self,
         folder: str | Path,
         categories: Sequence[str] | None = None,
-        axes: str = "+x,+y",
+        axes: str | Sequence[str] = ("+x", "+y"),
         split_file: str | Path | None = None,
         licence: str = "unknown",
     ) -> None:
@@ -73,7 +73,7 @@ class FolderSource:
                 category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
                 by name or synset, or any other word.
             categories: which to take; None for all.
-            axes: front and up in the files' frame, such as '-z,+y'.
+            axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
             split_file: as `recon.datasets.splits.read_splits` takes it, naming models
                 category/name; None splits them 70/10/20 by a hash of the name.
             licence: of the meshes, kept with every object.
@@ -86,8 +86,9 @@ class FolderSource:
             raise FileNotFoundError(f"folder or zip archive not found: {folder}")
         self._folder = str(folder)
         self._store: FolderStore | ZipStore | None = open_store(folder)
-        self._turn = orientation(axes)
-        self._axes, self._split_file, self._licence = axes, split_file, licence
+        self._axes = axes if isinstance(axes, str) else ",".join(axes)
+        self._turn = orientation(self._axes)
+        self._split_file, self._licence = split_file, licence
         self._categories = None if categories is None else [str(word) for word in categories]
         self._models: dict[str, _Model] = {}
         self._items: list[Item] | None = None
