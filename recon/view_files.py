@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.cameras import CAMERA_ROW, Cameras
-from recon.datasets.camera_files import Frame, parse_cameras
+from recon.datasets.formats.pictures import read_mask, read_rgba
+from recon.datasets.formats.stores import FolderStore
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.pictures import read_mask, read_rgba
-from recon.datasets.stores import FolderStore
+from recon.datasets.sources.camera_files import Frame, parse_cameras
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 # The columns of cameras on an orbit, in the order of the SoftRas demonstrations.
@@ -83,7 +83,7 @@ def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Vi
             silhouettes alone, [N, H, W], as uint8, bool or floating point in [0, 1].
         cameras: a table in a file .csv, .npy or .npz (there named `cameras`, or the only one) with
             a row per picture, the columns distance, elevation and azimuth, or the 16 of
-            `Cameras.rows`; or a file .json as `recon.datasets.camera_files` describes, whose
+            `Cameras.rows`; or a file .json as `sources.camera_files` describes, whose
             frames name the pictures of the folder.
         fov: full vertical angle of view in degrees of cameras that are given by three columns.
 

@@ -37,7 +37,7 @@ from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
 from recon.datasets.sampling import StepSampler
-from recon.datasets.shapes import ShapesSource
+from recon.datasets.sources.shapes import ShapesSource
 from recon.training import StepBatches, load_steps
 
 COLUMNS: Columns = {

@@ -32,10 +32,10 @@ from torch import Tensor
 
 from recon.cameras import Cameras
 from recon.datasets import deferred, rendering
+from recon.datasets.formats.surfaces import Surface
 from recon.datasets.parts import Parts
 from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.sources import Item
-from recon.datasets.surfaces import Surface
+from recon.datasets.sources.interface import Item
 from recon.datasets.texturing import Textures
 from recon.lighting import Lighting
 

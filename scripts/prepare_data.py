@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from recon.datasets.camera_sheet import camera_sheet_path
 from recon.datasets.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
 from recon.datasets.preview import preview_path
-from recon.datasets.sources import MeshSource, PictureSource, SourceUnreachableError
+from recon.datasets.sources.interface import MeshSource, PictureSource, SourceUnreachableError
 from recon.errors import concise_errors
 
 SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"

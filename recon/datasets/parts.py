@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from recon.atomic_files import replacing
 from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources import Item, PictureSource
+from recon.datasets.sources.interface import Item, PictureSource
 
 log = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
-from recon.datasets.sources import Item, MeshSource, PictureSource
+from recon.datasets.sources.interface import Item, MeshSource, PictureSource
 
 
 @dataclass(frozen=True)

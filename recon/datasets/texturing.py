@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.datasets.surfaces import MIN_ALPHA, Surface
+from recon.datasets.formats.surfaces import MIN_ALPHA, Surface
 
 FAINT = round(255 * MIN_ALPHA)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from recon.cameras import shapenet_cameras
+from recon.datasets.formats.stores import FolderStore
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Layout, Sample, packed_bytes
-from recon.datasets.stores import FolderStore
 
 sys.path.insert(0, str(Path(__file__).parent))  # helpers are imported by name
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.datasets.formats.surfaces import Surface, concatenate
 from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.solids import block
-from recon.datasets.surfaces import Surface, concatenate
+from recon.datasets.sources.solids import block
 
 
 def mesh(

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from recon.cameras import Cameras
 from recon.datasets.camera_checks import CameraCheck, best_axis_order, check_cameras, complaints
-from recon.datasets.images import ImagesSource
+from recon.datasets.sources.images import ImagesSource
 from recon.voxels import unpack_voxels
 
 

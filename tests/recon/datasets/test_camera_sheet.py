@@ -17,8 +17,8 @@ from recon.datasets.camera_sheet import (
     camera_sheet_path,
     write_camera_sheet,
 )
-from recon.datasets.images import ImagesSource
 from recon.datasets.prepare import prepare
+from recon.datasets.sources.images import ImagesSource
 
 
 def prepared(tmp_path: Path, **settings: object) -> Path:

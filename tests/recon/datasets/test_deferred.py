@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from recon.cameras import shapenet_cameras
+from recon.datasets.formats.surfaces import concatenate
 from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.surfaces import concatenate
 from recon.datasets.viewpoints import RandomViews
 from recon.lighting import Lighting
 from tests.recon.datasets.known_surfaces import (

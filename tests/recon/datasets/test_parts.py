@@ -11,7 +11,7 @@ import pytest
 
 from recon.datasets.layout import Sample
 from recon.datasets.parts import Parts
-from recon.datasets.sources import Item
+from recon.datasets.sources.interface import Item
 
 ITEM = Item("chair-1", "a chair", "03001627", "family", "train", "CC0-1.0", "print")
 

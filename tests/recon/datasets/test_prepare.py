@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recon.cameras import shapenet_cameras
+from recon.datasets.formats.surfaces import Surface
 from recon.datasets.hdf5 import open_dataset, read_json, read_texts
 from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
@@ -23,9 +24,8 @@ from recon.datasets.prepare import (
 )
 from recon.datasets.preview import preview_path
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
-from recon.datasets.shapes import ShapesSource
-from recon.datasets.sources import Item
-from recon.datasets.surfaces import Surface
+from recon.datasets.sources.interface import Item
+from recon.datasets.sources.shapes import ShapesSource
 
 
 class Flaky(ShapesSource):

@@ -9,13 +9,13 @@ import torch
 from scipy.spatial import ConvexHull
 
 from recon.cameras import shapenet_cameras
+from recon.datasets.formats.surfaces import Surface, concatenate
 from recon.datasets.frames import world_vertices
 from recon.datasets.framing import touches_border
 from recon.datasets.layout import Layout
 from recon.datasets.rendering import ObjectRenderer, RenderedSource
-from recon.datasets.shapes import ShapesSource
-from recon.datasets.sources import MeshSource, PictureSource
-from recon.datasets.surfaces import Surface, concatenate
+from recon.datasets.sources.interface import MeshSource, PictureSource
+from recon.datasets.sources.shapes import ShapesSource
 from recon.datasets.viewpoints import RandomViews, StandardViews
 from recon.lighting import Lighting
 from recon.voxels import unpack_voxels

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon.cameras import Cameras
+from recon.datasets.formats.surfaces import Surface
 from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.shapes import make_shape
-from recon.datasets.solids import block
-from recon.datasets.surfaces import Surface
+from recon.datasets.sources.shapes import make_shape
+from recon.datasets.sources.solids import block
 from recon.datasets.viewpoints import RandomViews, StandardViews
 from recon.lighting import Lighting
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.datasets.surfaces import Surface
+from recon.datasets.formats.surfaces import Surface
 from recon.datasets.texturing import Hits, Textures, interpolate, locate
 from renderer_cuda import visible_faces
 

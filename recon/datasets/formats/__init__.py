@@ -1,0 +1,1 @@
+"""Readers of files: meshes, pictures, voxel grids and arrays, believing no header."""

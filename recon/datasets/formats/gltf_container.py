@@ -1,0 +1,186 @@
+"""The outer layers of glTF 2.0 files: chunks of a .glb, buffers, accessors and images."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.datasets.formats.stores import Store, join_name
+
+COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+COMPRESSIONS = (
+    "KHR_draco_mesh_compression",
+    "EXT_meshopt_compression",
+    "KHR_meshopt_compression",
+)
+
+
+class Container:
+    """A glTF document with its binary data."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        """Read a .glb or .gltf file.
+
+        Args:
+            store: where the file, its buffers and its textures are.
+            name: the file.
+
+        Raises:
+            ValueError: if it is truncated, not glTF 2 or compressed.
+        """
+        self._store, self._name = store, name
+        data = store.read(name)
+        text, self._binary = _chunks(data) if data[:4] == b"glTF" else (data, b"")
+        try:
+            self.json = as_object(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not a glTF file: {error}") from error
+        version = str(as_object(self.json.get("asset", {})).get("version", ""))
+        if not version.startswith("2"):
+            raise ValueError(f"only glTF 2 can be read, the file is of version {version!r}")
+        for extension in as_list(self.json.get("extensionsRequired", [])):
+            if extension in COMPRESSIONS:
+                raise ValueError(f"{extension} cannot be read; save the file without compression")
+        self._buffers: dict[int, bytes] = {}
+
+    def items(self, key: str) -> list[Any]:
+        """Return one of the document's lists, empty when it has none."""
+        return as_list(self.json.get(key, []))
+
+    def accessor(self, index: Any, width: int | None = None) -> NDArray[np.float64]:
+        """Return the rows [count, width] of an accessor; normalised integers become shares of 1.
+
+        Args:
+            index: of the accessor.
+            width: required number of columns, None for any.
+
+        Raises:
+            ValueError: if it does not lie within its buffer or cannot be read.
+        """
+        item = as_object(pick(self.items("accessors"), index, "accessor"))
+        kind, columns = COMPONENTS.get(item["componentType"]), WIDTHS.get(item["type"])
+        if kind is None or columns is None or (width is not None and columns != width):
+            raise ValueError(f"accessor {index} has {item['type']} of {item['componentType']}")
+        if "sparse" in item or "bufferView" not in item:
+            raise ValueError(f"accessor {index} is sparse or compressed, which cannot be read")
+        data, stride = self._view(item["bufferView"])
+        dtype = np.dtype(kind)
+        stride = stride or dtype.itemsize * columns
+        count, start = _size(item["count"]), _size(item.get("byteOffset", 0))
+        # Checked before anything is allocated: a count may claim what the file does not hold.
+        if count and start + (count - 1) * stride + dtype.itemsize * columns > len(data):
+            raise ValueError(
+                f"accessor {index} claims {count} rows every {stride} bytes from byte {start},"
+                f" its buffer view has {len(data)} bytes"
+            )
+        if not count:
+            return np.zeros((0, columns))
+        table = np.ndarray((count, columns), dtype, data, start, (stride, dtype.itemsize))
+        with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+            values = table.astype(np.float64)
+        if item.get("normalized") and dtype.kind != "f":
+            values = np.maximum(values / np.iinfo(dtype).max, -1)
+        return values
+
+    def image(self, index: Any) -> bytes:
+        """Return the encoded bytes of an image.
+
+        Raises:
+            ValueError, OSError: if they are not to be found.
+        """
+        item = as_object(pick(self.items("images"), index, "image"))
+        if "bufferView" in item:
+            return bytes(self._view(item["bufferView"])[0])
+        return self._read(item["uri"])
+
+    def _view(self, index: Any) -> tuple[memoryview, int]:
+        """Return the bytes of a buffer view and its stride, 0 where it has none."""
+        item = as_object(pick(self.items("bufferViews"), index, "buffer view"))
+        data = self._buffer(item["buffer"])
+        start, length = _size(item.get("byteOffset", 0)), _size(item["byteLength"])
+        if start + length > len(data):
+            raise ValueError(
+                f"buffer view {index} claims bytes {start} to {start + length} of {len(data)}"
+            )
+        return memoryview(data)[start : start + length], _size(item.get("byteStride", 0))
+
+    def _buffer(self, index: Any) -> bytes:
+        item = as_object(pick(self.items("buffers"), index, "buffer"))
+        if index not in self._buffers:
+            self._buffers[index] = self._read(item["uri"]) if "uri" in item else self._binary
+        return self._buffers[index]
+
+    def _read(self, uri: Any) -> bytes:
+        """Return what a URI names: data in itself, or a file of the store."""
+        if str(uri).startswith("data:"):
+            try:
+                return base64.b64decode(str(uri).partition(",")[2], validate=True)
+            except binascii.Error as error:
+                raise ValueError(f"a data URI is not base64: {error}") from error
+        return self._store.read(join_name(self._name, unquote(str(uri))))
+
+
+def _chunks(data: bytes) -> tuple[bytes, bytes]:
+    """Return the JSON and the binary chunk of a .glb file."""
+    total = int.from_bytes(data[8:12], "little")
+    if total > len(data) or len(data) < 20:
+        raise ValueError(f"the file is truncated: it claims {total} bytes and has {len(data)}")
+    chunks: dict[bytes, bytes] = {}
+    start = 12
+    while start + 8 <= total:
+        length, kind = (
+            int.from_bytes(data[start : start + 4], "little"),
+            data[start + 4 : start + 8],
+        )
+        if start + 8 + length > total:
+            raise ValueError(f"a chunk claims {length} bytes at byte {start}, the file has {total}")
+        chunks.setdefault(kind, data[start + 8 : start + 8 + length])
+        start += 8 + length
+    return chunks.get(b"JSON", b""), chunks.get(b"BIN\0", b"")
+
+
+def pick(items: Sequence[Any], index: Any, what: str) -> Any:
+    """Return an item of a list of the document, which an index of it names.
+
+    Raises:
+        ValueError: if there is no such item.
+    """
+    if type(index) is not int or not 0 <= index < len(items):
+        raise ValueError(f"{what} {index!r} does not exist, there are {len(items)}")
+    return items[index]
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object as it is.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"an object is required, got {str(value)[:40]!r}")
+    return value
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a JSON list as it is.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if not isinstance(value, list):
+        raise ValueError(f"a list is required, got {str(value)[:40]!r}")
+    return value
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"a count of rows or bytes must be a whole number >= 0, got {value!r}")
+    return value

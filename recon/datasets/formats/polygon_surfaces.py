@@ -1,0 +1,108 @@
+"""A surface of polygons whose corners or faces have colours, as several formats store them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.datasets.formats.materials import DEFAULT_COLOR, Material, Paint, paint_faces
+from recon.datasets.formats.polygons import triangulate
+from recon.datasets.formats.stores import Store
+from recon.datasets.formats.surfaces import Surface
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonTextures:
+    """Textures of polygons.
+
+    Attributes:
+        store: where the images are.
+        names: the images.
+        chosen: [P] rows of `names`; other numbers mean no texture.
+        uvs: [N, 2] texture coordinates of the corners, v upwards.
+    """
+
+    store: Store
+    names: Sequence[str]
+    chosen: NDArray[np.int64]
+    uvs: NDArray[np.float64]
+
+
+def polygon_surface(
+    vertices: NDArray[np.float64],
+    corners: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    vertex_rgba: NDArray[np.float64] | None = None,
+    polygon_rgba: NDArray[np.float64] | None = None,
+    textures: PolygonTextures | None = None,
+) -> Surface:
+    """Return the triangles of polygons with one colour or a texture each.
+
+    Args:
+        vertices: [V, 3] positions.
+        corners: [N] rows of `vertices`, one polygon after another.
+        counts: [P] number of corners of each polygon; fewer than 3 make nothing.
+        vertex_rgba: [V, 4] sRGB and opacity in [0, 1]; a face has the mean of its corners.
+        polygon_rgba: [P, 4] likewise, taken instead.
+        textures: taken instead where a face has one that is readable.
+
+    Raises:
+        ValueError: if a corner is not a vertex or not a finite position.
+    """
+    if len(corners) and (corners.min() < 0 or corners.max() >= len(vertices)):
+        bad = corners.max() if corners.max() >= len(vertices) else corners.min()
+        raise ValueError(f"a face names vertex {bad} (counted from 0) of {len(vertices)} vertices")
+    points = vertices[corners]
+    if not np.isfinite(points).all():
+        raise ValueError("a vertex of a face is not a finite number")
+    triangles, polygons = triangulate(points, counts)
+    faces = corners[triangles]
+    rgba = _colors(faces, polygons, vertex_rgba, polygon_rgba)
+    paint = Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=())
+    if textures is not None:
+        paint = _textured(textures, rgba, polygons, triangles)
+    return Surface(
+        vertices=vertices,
+        faces=faces,
+        face_objects=np.zeros(len(faces), np.int64),
+        **paint,
+    )
+
+
+def _colors(
+    faces: NDArray[np.int64],
+    polygons: NDArray[np.int64],
+    vertex_rgba: NDArray[np.float64] | None,
+    polygon_rgba: NDArray[np.float64] | None,
+) -> NDArray[np.float32]:
+    """Return the colour [T, 4] of each triangle."""
+    if polygon_rgba is not None:
+        rgba = polygon_rgba[polygons]
+    elif vertex_rgba is not None:
+        rgba = vertex_rgba[faces].mean(axis=1)
+    else:
+        rgba = np.tile([*DEFAULT_COLOR, 1], (len(faces), 1))
+    return np.clip(np.nan_to_num(rgba, nan=DEFAULT_COLOR[0]), 0, 1).astype(np.float32)
+
+
+def _textured(
+    textures: PolygonTextures,
+    rgba: NDArray[np.float32],
+    polygons: NDArray[np.int64],
+    triangles: NDArray[np.int64],
+) -> Paint:
+    """Paint the triangles that have a readable texture; the others keep their colour `rgba`."""
+    materials = [Material(name, (1, 1, 1), texture=name) for name in textures.names]
+    known = (textures.chosen >= 0) & (textures.chosen < len(materials))
+    chosen = np.where(known, textures.chosen, len(materials))[polygons]
+    uvs = textures.uvs[triangles]
+    paint = paint_faces(textures.store, [*materials, Material()], chosen, uvs)
+    if paint["face_texture"] is None:
+        paint["face_rgba"] = rgba
+    else:
+        plain = paint["face_texture"] < 0
+        paint["face_rgba"] = np.where(plain[:, None], rgba, paint["face_rgba"])
+    return paint

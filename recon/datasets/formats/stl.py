@@ -1,0 +1,63 @@
+"""STL files, binary or as text: triangles without colours."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.datasets.formats.polygon_surfaces import polygon_surface
+from recon.datasets.formats.stores import Store
+from recon.datasets.formats.surfaces import Surface
+
+TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+HEADER_BYTES = 84  # any 80 bytes and the number of triangles
+VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
+
+
+def read_stl(store: Store, name: str) -> Surface:
+    """Read an STL file; its triangles are grey, and attributes some writers use are passed over.
+
+    Args:
+        store: where the file is.
+        name: the file.
+
+    Raises:
+        ValueError: if the file is malformed or truncated.
+    """
+    data = store.read(name)
+    vertices = _text_vertices(data) if _is_text(data) else _binary_vertices(data)
+    count = len(vertices) // 3
+    return polygon_surface(vertices, np.arange(3 * count), np.full(count, 3))
+
+
+def _is_text(data: bytes) -> bool:
+    """Tell text from binary files, whose header may also begin with 'solid'."""
+    if not data[:512].lstrip().lower().startswith(b"solid"):
+        return False
+    fits = len(data) >= HEADER_BYTES and len(data) == HEADER_BYTES + _claimed(data) * 50
+    return not fits
+
+
+def _claimed(data: bytes) -> int:
+    return int.from_bytes(data[80:HEADER_BYTES], "little")
+
+
+def _binary_vertices(data: bytes) -> NDArray[np.float64]:
+    if len(data) < HEADER_BYTES:
+        raise ValueError(f"an STL file has at least {HEADER_BYTES} bytes, got {len(data)}")
+    there = (len(data) - HEADER_BYTES) // TRIANGLE.itemsize
+    if _claimed(data) > there:
+        raise ValueError(f"the file claims {_claimed(data)} triangles, its size allows {there}")
+    table = np.frombuffer(data, TRIANGLE, _claimed(data), HEADER_BYTES)
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        return table["corners"].reshape(-1, 3).astype(np.float64)
+
+
+def _text_vertices(data: bytes) -> NDArray[np.float64]:
+    found = VERTEX.findall(data)
+    facets = len(re.findall(rb"\bendfacet\b", data, re.IGNORECASE))
+    if len(found) != 3 * facets:
+        raise ValueError(f"{len(found)} vertices do not make {facets} complete triangles")
+    return np.array(found, np.float64).reshape(-1, 3)

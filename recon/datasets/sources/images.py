@@ -1,0 +1,311 @@
+"""A user's own pictures of objects, with cameras in JSON files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recon.cameras import Cameras, as_image_size
+from recon.datasets.carving import carve
+from recon.datasets.categories import category_of
+from recon.datasets.formats.meshes import READERS, read_surface
+from recon.datasets.formats.pictures import ASPECTS, fit_picture, read_mask, read_rgba
+from recon.datasets.formats.stores import FolderStore
+from recon.datasets.frames import world_vertices
+from recon.datasets.layout import Layout, Sample
+from recon.datasets.sources.camera_files import Frame
+from recon.datasets.sources.interface import Item, fingerprint
+from recon.datasets.sources.object_folders import Place, find_places, readable, unique_ids
+from recon.datasets.sources.splits import assign_splits
+from recon.voxels import pack_voxels, voxelize_mesh
+from renderer_cuda.voxelization import MODES
+
+log = logging.getLogger(__name__)
+
+# Counted up whenever the same files give other samples.
+VERSION = 1
+VOXELS = ("auto", "mesh", "hull", "none")
+OPAQUE = 128  # alpha from which on a pixel is inside a mask
+# What is thinner than a voxel stays in a hull, as it does in the voxels of a surface.
+HULL_REACH = 0.5
+
+
+class ImagesSource:
+    """Pictures in FOLDER/category/object/, each with its camera in a file `cameras.json`.
+
+    `sources.camera_files` describes that file; it lies in the object's folder or, for all
+    objects there, in the category's or in FOLDER. The object stands within [-0.5, 0.5]^3 of the
+    frame of models, and so does its mesh, `mesh.obj` and so on, which is taken as it is. Masks are
+    what a frame names, else `mask/NAME.png` or `NAME_mask.png` beside the picture, else its alpha.
+    """
+
+    name = "images"
+
+    def __init__(
+        self,
+        folder: str | Path,
+        image_size: int | Sequence[int] = 64,
+        aspect: str = "pad",
+        num_views: int | None = None,
+        voxels: str = "auto",
+        voxel_resolution: int = 32,
+        voxel_mode: str = "softras",
+        categories: Sequence[str] | None = None,
+        split_file: str | Path | None = None,
+        licence: str = "unknown",
+    ) -> None:
+        """Settings.
+
+        Args:
+            folder: with a folder per category, with a folder per object.
+            image_size: (height, width) of the stored pictures, an int for square ones.
+            aspect: what is done with pictures of another aspect: "pad" or "crop".
+            num_views: K, the first frames of every object; None takes the number that most objects
+                have (the smallest such number). Objects with fewer are left out.
+            voxels: "mesh", of the mesh of every object; "hull", the visual hull of the masks, which
+                is an upper bound of the object and not its truth; "none"; "auto", which is "mesh"
+                if every object has one and "none" otherwise.
+            voxel_resolution: voxels along each side.
+            voxel_mode: how meshes are voxelised, see `renderer_cuda.voxelize`.
+            categories: names, synsets or own words to keep; None for all.
+            split_file: see `sources.splits.read_splits`, with objects by the names of their
+                folders; None splits 70/10/20 by a hash of the id.
+            licence: of all objects.
+
+        Raises:
+            FileNotFoundError: if `folder` is not a folder.
+            ValueError: if a setting is out of range.
+        """
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"folder not found: {folder}")
+        if num_views is not None and num_views < 1:
+            raise ValueError(f"num_views must be >= 1 or null, got {num_views}")
+        for name, word, words in (
+            ("voxels", voxels, VOXELS),
+            ("aspect", aspect, ASPECTS),
+            ("voxel_mode", voxel_mode, MODES),
+        ):
+            if word not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, got {word!r}")
+        if voxel_resolution < 1:
+            raise ValueError(f"voxel_resolution must be >= 1, got {voxel_resolution}")
+        self._folder = Path(folder)
+        self._image_size = as_image_size(image_size)
+        self._aspect = aspect
+        self._num_views = num_views or 0  # 0: not yet known
+        self._voxels = voxels
+        self._resolution = voxel_resolution
+        self._voxel_mode = voxel_mode
+        self._categories = categories
+        self._split_file = split_file
+        self._licence = licence
+        self._items: list[Item] | None = None
+        self._places: dict[str, Place] = {}
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings and a hash of all objects."""
+        items = self.objects()
+        labels = [[i.id, i.name, i.synset, i.group, i.split, i.fingerprint] for i in items]
+        return {
+            "source": self.name,
+            **self._settings(),
+            "licence": self._licence,
+            "objects": fingerprint(labels),
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what determines a sample besides the files."""
+        return {
+            "version": VERSION,
+            "image_size": list(self._image_size),
+            "aspect": self._aspect,
+            "num_views": self._num_views,
+            "voxels": self._voxels,
+            "voxel_resolution": self._resolution,
+            "voxel_mode": self._voxel_mode,
+        }
+
+    def objects(self) -> list[Item]:
+        """Return the objects, by category and name.
+
+        Raises:
+            ValueError: if there are none, or none has a usable file of cameras.
+        """
+        if self._items is None:
+            places = find_places(self._folder, self._categories)
+            self._num_views = self._choose_num_views(places)
+            self._voxels = self._choose_voxels(places)
+            ids = unique_ids([(place.category, place.name) for place in places])
+            self._places = dict(zip(ids, places, strict=True))
+            self._items = self._make_items()
+        return list(self._items)
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        self.objects()
+        resolutions = () if self._voxels == "none" else (self._resolution,)
+        return Layout(self._image_size, self._num_views, resolutions)
+
+    def sample(self, item: Item) -> Sample:
+        """Read the pictures of an object and bring them to size, with their cameras.
+
+        Raises:
+            ValueError, OSError: naming the object, frame and key, if something is wrong.
+        """
+        self.objects()
+        place = self._places[item.id]
+        frames = place.frames()
+        if len(frames) < self._num_views:
+            raise ValueError(f"{place} has {len(frames)} frames, {self._num_views} are needed")
+        store = FolderStore(place.folder)
+        views = []
+        for index, frame in enumerate(frames[: self._num_views]):
+            try:
+                views.append(self._view(store, frame))
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{place}: frame {index} ({frame.file}): {error}") from error
+        images = np.stack([picture for picture, _ in views])
+        rows = torch.cat([camera.rows() for _, camera in views])
+        sample: Sample = {"images": images, "cameras": rows.numpy()}
+        if self._voxels != "none":
+            voxels = self._voxelize(place, store, images, Cameras.from_rows(rows))
+            sample[f"voxels_{self._resolution}"] = pack_voxels(voxels)
+        return sample
+
+    def _choose_num_views(self, places: list[Place]) -> int:
+        """Return the number of views, and say which objects have more or fewer."""
+        counts: list[int] = []
+        reasons: list[str] = []
+        for place in places:
+            try:
+                counts.append(len(place.frames()))
+            except (ValueError, OSError) as error:
+                reasons.append(str(error))
+        if not counts:
+            raise ValueError(
+                f"none of the {len(places)} objects has usable cameras, for example: {reasons[0]}"
+            )
+        numbers = Counter(counts)
+        chosen = self._num_views or min(numbers, key=lambda number: (-numbers[number], number))
+        more = sum(count > chosen for count in counts)
+        fewer = sum(count < chosen for count in counts)
+        if more:
+            log.info("%d objects have more than %d views: the first ones are taken", more, chosen)
+        if fewer:
+            log.warning("%d objects have fewer than %d views: left out", fewer, chosen)
+        return chosen
+
+    def _choose_voxels(self, places: list[Place]) -> str:
+        """Return where voxels come from, "auto" being decided."""
+        if self._voxels == "hull":
+            log.info("voxels are visual hulls of the masks: upper bounds of objects, not the truth")
+        if self._voxels != "auto":
+            return self._voxels
+        without = [place for place in places if not _mesh_names(FolderStore(place.folder))]
+        if not without:
+            return "mesh"
+        log.info(
+            "no voxels: %d of %d objects have no mesh, such as %s (voxels=mesh leaves them out,"
+            " voxels=hull carves voxels from the masks)",
+            len(without),
+            len(places),
+            without[0],
+        )
+        return "none"
+
+    def _make_items(self) -> list[Item]:
+        settings = self._settings()
+        keys = [
+            (category_of(place.category).synset, id_, place.name)
+            for id_, place in self._places.items()
+        ]
+        splits = assign_splits(keys, self._split_file)
+        return [
+            Item(
+                id=id_,
+                name=readable(place.name),
+                synset=readable(category_of(place.category).synset),
+                group=id_,
+                split=split,
+                licence=self._licence,
+                fingerprint=fingerprint([settings, place.files_state()]),
+            )
+            for (id_, place), split in zip(self._places.items(), splits, strict=True)
+            if split is not None
+        ]
+
+    def _view(self, store: FolderStore, frame: Frame) -> tuple[NDArray[np.uint8], Cameras]:
+        """Return the picture [4, H, W] of a frame at the stored size, and its camera."""
+        picture = read_rgba(store, frame.file)
+        size = picture.rgba.shape[1:]
+        name = _mask_name(store, frame)
+        if name is not None:
+            picture.rgba[3] = read_mask(store, name, size)
+        elif picture.rgba[3].min() == 255:
+            stem = posixpath.splitext(posixpath.basename(frame.file))[0]
+            raise ValueError(
+                f"there is neither a mask nor transparency in the picture; add mask/{stem}.png"
+                f" beside it (white where the object is) or name the file by the key mask"
+            )
+        if picture.rgba[3].max() < OPAQUE:
+            raise ValueError("its mask is empty, so the object is not in the picture")
+        fitted, pixels = fit_picture(picture.rgba, self._image_size, self._aspect)
+        matrix = pixels.intrinsics(frame.matrix((size[0], size[1])))
+        return fitted, frame.camera(matrix, self._image_size)
+
+    def _voxelize(
+        self, place: Place, store: FolderStore, images: NDArray[np.uint8], cameras: Cameras
+    ) -> Tensor:
+        """Return the voxels [R, R, R] of an object."""
+        if self._voxels == "mesh":
+            return _mesh_voxels(place, store, self._resolution, self._voxel_mode)
+        masks = torch.from_numpy(images[:, 3] >= OPAQUE)
+        hull = carve(masks, cameras, self._resolution, HULL_REACH)
+        if not hull.any():
+            raise ValueError(
+                f"{place}: no voxel is inside all masks; pictures and cameras disagree"
+            )
+        return hull
+
+
+def _mask_name(store: FolderStore, frame: Frame) -> str | None:
+    """Return the name of the frame's mask, or None if it has none."""
+    if frame.mask is not None:
+        return frame.mask
+    folder, leaf = posixpath.split(frame.file)
+    stem = posixpath.splitext(leaf)[0]
+    names = (
+        posixpath.join(folder, "mask", f"{stem}.png"),
+        f"{posixpath.join(folder, stem)}_mask.png",
+    )
+    return next((name for name in names if store.find(name) is not None), None)
+
+
+def _mesh_names(store: FolderStore) -> list[str]:
+    return [name for suffix in READERS if (name := store.find(f"mesh{suffix}")) is not None]
+
+
+def _mesh_voxels(place: Place, store: FolderStore, resolution: int, mode: str) -> Tensor:
+    names = _mesh_names(store)
+    if len(names) != 1:
+        found = " and ".join(names) or "none"
+        raise ValueError(f"{place} must have one mesh, mesh{'|'.join(READERS)}, but has {found}")
+    mesh = read_surface(store, names[0]).cleaned().mesh()
+    reach, limit = float(mesh.vertices.abs().max()), 0.5 + 0.5 / resolution
+    if reach > limit:
+        raise ValueError(
+            f"{place}: {names[0]} must lie within [-0.5, 0.5]^3, the frame of the cameras, but"
+            f" reaches {reach:.3g}"
+        )
+    vertices = world_vertices(mesh.vertices)
+    return voxelize_mesh(vertices[None], mesh.faces, resolution, mode)[0]

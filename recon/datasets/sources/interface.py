@@ -1,0 +1,135 @@
+"""What a source offers to the preparation of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from recon.datasets.formats.surfaces import Surface
+from recon.datasets.layout import Layout, Sample
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+class SourceUnreachableError(OSError):
+    """A source cannot be reached from here: no network, no such service, no longer there."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of a source, before it is read.
+
+    Attributes:
+        id: unique within the source, usable as a file name.
+        name: what a person calls it.
+        synset: its category's identifier, or a word of the user's own.
+        group: its family; a family lies in one split.
+        split: 'train', 'val', 'test' or any other word.
+        licence: of the object.
+        fingerprint: changes whenever what is read may change.
+
+    Raises:
+        ValueError: the id is not usable as a file name, or a label is empty.
+    """
+
+    id: str
+    name: str
+    synset: str
+    group: str
+    split: str
+    licence: str
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id) or self.id.startswith("."):
+            raise ValueError(f"id must match {_ID.pattern} without a first dot, got {self.id!r}")
+        for label in ("synset", "split"):
+            if not getattr(self, label):
+                raise ValueError(f"{label} of {self.id} must be a word, got nothing")
+
+
+@runtime_checkable
+class MeshSource(Protocol):
+    """A picklable collection of meshes, of which pictures are to be made.
+
+    Attributes:
+        name: of the source, stored in the file.
+    """
+
+    name: str
+
+    def recipe(self) -> dict[str, Any]:
+        """Return plain data that differs whenever the source's objects differ."""
+
+    def objects(self) -> list[Item]:
+        """Return the objects in a fixed order, downloading what they need.
+
+        Raises:
+            SourceUnreachableError: if it cannot be reached from here.
+            ValueError, OSError: if the source as a whole is not usable.
+        """
+
+    def load(self, item: Item) -> Surface:
+        """Return one object: front +X, up +Y, bounding box centred, longest side 1.
+
+        Raises:
+            ValueError, OSError: if this one object is broken.
+        """
+
+
+@runtime_checkable
+class TruthSource(Protocol):
+    """What a source of meshes offers besides if it has points as evaluation truth."""
+
+    def truth_sizes(self) -> tuple[int, int]:
+        """Return P and M of the layout: points with occupancies and points of the surface."""
+
+    def truth(self, item: Item) -> Sample:
+        """Return the fields of points of one object, those of a size 0 left out.
+
+        Positions are in the world of the object which `MeshSource.load` gives.
+
+        Raises:
+            ValueError, OSError: if they are missing or broken.
+        """
+
+
+@runtime_checkable
+class PictureSource(Protocol):
+    """A picklable collection of objects which come with pictures and cameras.
+
+    Attributes:
+        name: of the source, stored in the file.
+    """
+
+    name: str
+
+    def recipe(self) -> dict[str, Any]:
+        """Return plain data that differs whenever the source's samples differ."""
+
+    def objects(self) -> list[Item]:
+        """Return the objects in a fixed order.
+
+        Raises:
+            SourceUnreachableError: if it cannot be reached from here.
+            ValueError, OSError: if the source as a whole is not usable.
+        """
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has; called after `objects`."""
+
+    def sample(self, item: Item) -> Sample:
+        """Return the arrays of one object.
+
+        Raises:
+            ValueError, OSError: if this one object is broken.
+        """
+
+
+def fingerprint(value: Any) -> str:
+    """Return a short hash of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,184 @@
+"""Folders of the public ShapeNet data sets: FOLDER/synset/model/."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon.datasets.categories import category_of
+from recon.datasets.formats.stores import FolderStore
+from recon.datasets.sources.interface import Item, fingerprint
+from recon.datasets.sources.splits import LIST_PREFIXES, LISTS, assign_splits, read_splits
+
+log = logging.getLogger(__name__)
+
+LICENCE = "ShapeNet terms of use"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One object: FOLDER/synset/id."""
+
+    synset: str
+    id: str
+    split: str
+
+    def item(self, state: Any) -> Item | None:
+        """Return what a source offers of the object; None, with a warning, if its name is unusable.
+
+        Args:
+            state: plain data which changes whenever what is read may change.
+        """
+        try:
+            return Item(
+                id=f"{self.synset}-{self.id}",
+                name=f"{category_of(self.synset).name} {self.id}",
+                synset=self.synset,
+                # A model that stands in two categories is one family.
+                group=self.id,
+                split=self.split,
+                licence=LICENCE,
+                fingerprint=fingerprint(state),
+            )
+        except ValueError as error:
+            log.warning("%s/%s: left out: %s", self.synset, self.id, error)
+            return None
+
+
+class Catalogue:
+    """The objects of a source, and where each of them is.
+
+    Attributes:
+        items: what the source offers.
+    """
+
+    def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
+        """Look at the files of every object.
+
+        Args:
+            models: the objects; those whose names are unusable as ids are left out.
+            state: plain data which changes whenever what is read of (synset, model) may change.
+
+        Raises:
+            ValueError: if two objects have the same id.
+        """
+        self._keys: dict[str, tuple[str, str]] = {}
+        self.items: list[Item] = []
+        for model in models:
+            item = model.item(state(model.synset, model.id))
+            if item is None:
+                continue
+            key = (model.synset, model.id)
+            if self._keys.setdefault(item.id, key) != key:
+                raise ValueError(f"{'/'.join(key)} and {'/'.join(self._keys[item.id])} are alike")
+            self.items.append(item)
+
+    def key(self, item: Item) -> tuple[str, str]:
+        """Return synset and model of an item."""
+        return self._keys[item.id]
+
+    def digest(self) -> str:
+        """Return a hash that differs whenever the objects differ."""
+        return fingerprint([[i.id, i.synset, i.split, i.fingerprint] for i in self.items])
+
+
+def find_models(
+    folder: str | Path, categories: Sequence[str] | None, split_file: str | Path | None
+) -> list[Model]:
+    """Return the objects by synset and id.
+
+    Args:
+        folder: with a folder per synset, with a folder per model.
+        categories: names, synsets or own words to keep; None for all that are there.
+        split_file: as `sources.splits.read_splits` takes it. None takes the lists in the
+            folders of the synsets where there are any, and then these alone tell which models
+            there are; otherwise it splits all folders 70/10/20 by a hash of their names.
+
+    Raises:
+        ValueError, OSError: if a category is not there, a list is malformed or there are no models.
+    """
+    synsets = _wanted_synsets(str(folder), categories)
+    listed = [synset for synset in synsets if _has_lists(Path(folder, synset))]
+    if split_file is None and listed:
+        if len(listed) < len(synsets):
+            missing = sorted(set(synsets) - set(listed))
+            log.warning("%s: no lists in %s: left out", folder, ", ".join(missing))
+        words = sorted(read_splits(folder).words.items())
+        return [Model(*key, split) for key, split in words if key[0] in listed]
+    keys = [(synset, model) for synset in synsets for model in _subfolders(Path(folder, synset))]
+    if not keys:
+        raise ValueError(f"{folder} has no models; they belong into {folder}/SYNSET/MODEL/")
+    splits = assign_splits(keys, split_file)
+    return [
+        Model(synset, model, split)
+        for (synset, model), split in zip(keys, splits, strict=True)
+        if split is not None
+    ]
+
+
+def open_model(folder: str | Path, synset: str, model: str) -> FolderStore:
+    """Return the files of one model.
+
+    Raises:
+        FileNotFoundError: if it has no folder.
+        ValueError: if its folder lies outside of `folder`.
+    """
+    path = os.path.join(folder, synset, model)
+    root = os.path.realpath(folder)
+    if not os.path.realpath(path).startswith(root + os.sep) or {synset, model} & {".", ".."}:
+        raise ValueError(f"{path} leads out of {folder}")
+    return FolderStore(path)
+
+
+def files_state(folder: str | Path, synset: str, model: str, names: Sequence[str]) -> Any:
+    """Return sizes and times of some files of a model, as plain data.
+
+    Args:
+        folder, synset, model: as for `open_model`.
+        names: of files, or of folders whose files are meant.
+    """
+    state: list[Any] = []
+    for name in names:
+        path = os.path.join(folder, synset, model, name)
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                found = sorted((entry.name, _stat(entry.path)) for entry in entries)
+            state.append([name, found])
+        else:
+            state.append([name, _stat(path)])
+    return state
+
+
+def _stat(path: str) -> list[int]:
+    """Return size and time of a file; nothing for what is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _wanted_synsets(folder: str, categories: Sequence[str] | None) -> list[str]:
+    there = _subfolders(Path(folder))
+    if categories is None:
+        return there
+    wanted = {category_of(str(category)).synset for category in categories}
+    if not wanted or wanted - set(there):
+        raise ValueError(
+            f"{folder} has no category {', '.join(sorted(wanted - set(there))) or 'of none'};"
+            f" it has {', '.join(there) or 'none'}"
+        )
+    return sorted(wanted)
+
+
+def _has_lists(synset: Path) -> bool:
+    return any((synset / f"{p}{word}.lst").is_file() for p in LIST_PREFIXES for word in LISTS)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))

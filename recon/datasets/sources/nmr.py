@@ -1,0 +1,276 @@
+"""The renderings of ShapeNet by Kato et al. as npz files, with which SoftRas is trained.
+
+FOLDER/ has for each category and split
+
+    {synset}_{train|val|test}_images.npz   uint8 [N, 24, 4, 64, 64]
+    {synset}_{train|val|test}_voxels.npz   bool [N, 32, 32, 32], stored [y, x, -z]
+
+whose first array counts, whatever its name. There are no ids. Pictures are the 24 standard views of
+`recon.cameras`, and the axes of the voxels those of its world.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
+from recon.datasets.categories import category_of, present_categories
+from recon.datasets.formats.npz import ArrayRows
+from recon.datasets.layout import Layout, Sample
+from recon.datasets.sources.backgrounds import COLORS, detect_colors, straighten
+from recon.datasets.sources.interface import Item, fingerprint
+from recon.datasets.sources.model_folders import LICENCE
+from recon.voxels import pack_voxels
+
+log = logging.getLogger(__name__)
+
+# Counted up whenever the same files give other samples.
+VERSION = 1
+RESOLUTION = 32
+# The pictures of one object are 25 MB at this size; the public ones are 64 wide.
+MAX_SIDE = 512
+# Objects looked at to tell how colours are stored.
+LOOKED_AT = 4
+SPLITS = ("train", "val", "test")
+_NAME = re.compile(r"(\w+)_(train|val|test)_(images|voxels)\.npz")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The two files of one category and split."""
+
+    synset: str
+    split: str
+    images: Path
+    voxels: Path
+    count: int = 0
+    side: int = 0
+    colors: str = "straight"
+
+
+class NmrSource:
+    """Objects read one by one out of compressed files, in one pass where they come in order.
+
+    Each process keeps one pair of files open, where the last object was; memory holds one object.
+    """
+
+    name = "nmr"
+
+    def __init__(
+        self,
+        folder: str | Path,
+        categories: Sequence[str] | None = None,
+        colors: str = "auto",
+    ) -> None:
+        """Settings.
+
+        Args:
+            folder: with the files.
+            categories: names or synsets to keep; None for all that are there.
+            colors: how the files store colours: "straight"; "white", laid over white; "inverted",
+                laid over white and then subtracted from 255, as Kato's script does; "auto" looks
+                at the first objects of each file, see `sources.backgrounds`. Samples have
+                straight colours, 0 where alpha is 0.
+
+        Raises:
+            FileNotFoundError: if `folder` is not a folder.
+            ValueError: if `colors` is another word.
+        """
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"folder not found: {folder}")
+        if colors not in ("auto", *COLORS):
+            raise ValueError(f"colors must be auto or one of {COLORS}, got {colors!r}")
+        self._folder = Path(folder)
+        self._categories = categories
+        self._colors = colors
+        self._pairs: list[_Pair] | None = None
+        self._places: dict[str, tuple[int, int]] = {}  # of an id: pair and row
+        self._open: tuple[int, ArrayRows, ArrayRows] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open files stay in their process.
+        return {**self.__dict__, "_open": None}
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings and a hash of all objects."""
+        items = self.objects()
+        return {
+            "source": self.name,
+            "version": VERSION,
+            "colors": self._colors,
+            "objects": fingerprint([[i.id, i.fingerprint] for i in items]),
+        }
+
+    def objects(self) -> list[Item]:
+        """Return the objects by category, split and row, after a look into every file.
+
+        Raises:
+            ValueError, OSError: naming the file, if one is missing, damaged or not as described.
+        """
+        if self._pairs is None:
+            self._pairs = [self._inspect(pair) for pair in self._find_pairs()]
+            self._require_one_size(self._pairs)
+        items = []
+        for number, pair in enumerate(self._pairs):
+            files = [_state(pair.images), _state(pair.voxels)]
+            for row in range(pair.count):
+                items.append(_item(pair, row, [VERSION, self._colors, files, row]))
+                self._places[items[-1].id] = (number, row)
+        return items
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        pairs = self._known_pairs()
+        return Layout((pairs[0].side,) * 2, SHAPENET_VIEWS, (RESOLUTION,))
+
+    def sample(self, item: Item) -> Sample:
+        """Read one object.
+
+        Raises:
+            ValueError, OSError: naming the file, if it is damaged.
+        """
+        self._known_pairs()
+        number, row = self._places[item.id]
+        images, voxels = self._rows(number)
+        colors = self._known_pairs()[number].colors
+        return {
+            "images": straighten(images.read(row), colors),
+            "cameras": shapenet_cameras(range(SHAPENET_VIEWS)).rows().numpy(),
+            f"voxels_{RESOLUTION}": pack_voxels(world_voxels(voxels.read(row) != 0)),
+        }
+
+    def _known_pairs(self) -> list[_Pair]:
+        if self._pairs is None:
+            self.objects()
+        assert self._pairs is not None
+        return self._pairs
+
+    def _rows(self, number: int) -> tuple[ArrayRows, ArrayRows]:
+        """Return the open files of a pair, closing those of another."""
+        if self._open is not None and self._open[0] != number:
+            for rows in self._open[1:]:
+                rows.close()
+            self._open = None
+        if self._open is None:
+            pair = self._known_pairs()[number]
+            self._open = (number, ArrayRows(pair.images), ArrayRows(pair.voxels))
+        return self._open[1:]
+
+    def _find_pairs(self) -> list[_Pair]:
+        """Return the pairs of files by category and split."""
+        found = sorted(filter(None, map(_NAME.fullmatch, os.listdir(self._folder))), key=str)
+        parts = {(m[1], m[2], m[3]) for m in found}
+        synsets = self._wanted({synset for synset, _, _ in parts})
+        pairs = [
+            _Pair(
+                synset,
+                split,
+                self._path(synset, split, "images"),
+                self._path(synset, split, "voxels"),
+            )
+            for synset in synsets
+            for split in SPLITS
+            if {(synset, split, "images"), (synset, split, "voxels")} & parts
+        ]
+        if not pairs:
+            raise ValueError(f"{self._folder} has no files SYNSET_SPLIT_images.npz")
+        return pairs
+
+    def _wanted(self, there: set[str]) -> list[str]:
+        ordered = [category.synset for category in present_categories(there)]
+        if self._categories is None:
+            return ordered
+        wanted = {category_of(str(category)).synset for category in self._categories}
+        if not wanted or wanted - there:
+            raise ValueError(
+                f"{self._folder} has no files of {', '.join(sorted(wanted - there)) or 'none'};"
+                f" it has those of {', '.join(ordered) or 'none'}"
+            )
+        return [synset for synset in ordered if synset in wanted]
+
+    def _path(self, synset: str, split: str, kind: str) -> Path:
+        path = self._folder / f"{synset}_{split}_{kind}.npz"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; its partner is there")
+        if not os.path.realpath(path).startswith(os.path.realpath(self._folder) + os.sep):
+            raise ValueError(f"{path} is a link which leads out of {self._folder}")
+        return path
+
+    def _inspect(self, pair: _Pair) -> _Pair:
+        """Return the pair with what its files say, which is checked."""
+        images, voxels = ArrayRows(pair.images), ArrayRows(pair.voxels)
+        try:
+            count, side = _require_shapes(images, voxels)
+            colors = self._colors
+            if colors == "auto":
+                looked_at = [images.read(row) for row in range(min(count, LOOKED_AT))]
+                colors = (detect_colors(np.stack(looked_at)) if looked_at else None) or "straight"
+                log.info("%s: colours are taken as %s", pair.images.name, colors)
+            return replace(pair, count=count, side=side, colors=colors)
+        finally:
+            images.close()
+            voxels.close()
+
+    def _require_one_size(self, pairs: list[_Pair]) -> None:
+        first = pairs[0]
+        for pair in pairs:
+            if pair.side != first.side:
+                raise ValueError(
+                    f"{pair.images} has pictures {pair.side} wide, {first.images} {first.side}"
+                )
+        if not any(pair.count for pair in pairs):
+            raise ValueError(f"the files in {self._folder} have no objects")
+
+
+def _state(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _item(pair: _Pair, row: int, state: Any) -> Item:
+    id_ = f"{pair.synset}_{pair.split}_{row:05d}"
+    return Item(
+        id=id_,
+        name=f"{category_of(pair.synset).name} {row} of {pair.split}",
+        synset=pair.synset,
+        group=id_,
+        split=pair.split,
+        licence=LICENCE,
+        fingerprint=fingerprint(state),
+    )
+
+
+def _require_shapes(images: ArrayRows, voxels: ArrayRows) -> tuple[int, int]:
+    """Return number and side of the pictures of two files that agree."""
+    count, side = images.shape[0], images.shape[-1]
+    if images.shape[1:] != (SHAPENET_VIEWS, 4, side, side) or not 1 <= side <= MAX_SIDE:
+        raise ValueError(
+            f"{images.path}: pictures must be [N, {SHAPENET_VIEWS}, 4, S, S] with S up to"
+            f" {MAX_SIDE}, got {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        raise ValueError(f"{images.path}: pictures must be uint8, got {images.dtype}")
+    if voxels.shape[1:] != (RESOLUTION,) * 3 or voxels.dtype not in (np.bool_, np.uint8):
+        raise ValueError(
+            f"{voxels.path}: voxels must be bool [N, {RESOLUTION}, {RESOLUTION}, {RESOLUTION}],"
+            f" got {voxels.dtype} {voxels.shape}"
+        )
+    if voxels.shape[0] != count:
+        raise ValueError(
+            f"{images.path} has {count} objects, but {voxels.path.name} has {voxels.shape[0]}"
+        )
+    return count, side
+
+
+def world_voxels(stored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Turn voxels [R, R, R] stored [y, x, -z] into [x, y, z]."""
+    return np.ascontiguousarray(stored[:, :, ::-1].transpose(1, 0, 2))

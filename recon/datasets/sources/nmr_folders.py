@@ -1,0 +1,189 @@
+"""The renderings of Kato et al. as folders, as DVR distributes them ("NMR_Dataset").
+
+FOLDER/{synset}/ has softras_{train,val,test}.lst, and for each model
+
+    {model}/image/0000.png .. 0023.png   64 x 64, on white
+    {model}/mask/0000.png .. 0023.png    brighter where the object is
+    {model}/cameras.npz                  world_mat_i, camera_mat_i
+
+`sources.camera_matrices` describes the cameras; here the picture's borders are at -1 and 1.
+Their world is the ShapeNetCore v1 frame with the model's bounding box centred and its longest side
+1. In public files world_mat_0 has the rows (0, 0, -1, 0), (0.5, -0.866, 0, 0) and
+(-0.866, -0.5, 0, 2.732): an eye in front (+X) and above, with -Z on the right. So these are the
+standard cameras of `recon.cameras`; but they are read and not assumed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.cameras import as_image_size
+from recon.datasets.formats.pictures import ASPECTS, fit_views, read_mask, read_rgba
+from recon.datasets.formats.stores import FolderStore
+from recon.datasets.layout import Layout, Sample
+from recon.datasets.sources.backgrounds import detect_colors, straighten
+from recon.datasets.sources.camera_matrices import read_cameras
+from recon.datasets.sources.interface import Item
+from recon.datasets.sources.model_folders import Catalogue, files_state, find_models, open_model
+from recon.datasets.sources.model_frame import NORMALISED, ModelFrame
+from recon.datasets.sources.point_truth import open_points
+from recon.datasets.sources.shapenet_voxels import read_voxels, require_agreement
+from recon.voxels import pack_voxels
+
+# Counted up whenever the same files give other samples.
+VERSION = 1
+VIEWS = 24
+RESOLUTION = 32
+CAMERAS, GRID = "cameras.npz", "model.binvox"
+BORDERS = (-1.0, 1.0)
+
+
+class NmrFoldersSource:
+    """Objects in FOLDER/synset/model/."""
+
+    name = "nmr_folders"
+
+    def __init__(
+        self,
+        folder: str | Path,
+        categories: Sequence[str] | None = None,
+        split_file: str | Path | None = None,
+        image_size: int | Sequence[int] = 64,
+        aspect: str = "pad",
+        voxels: bool = False,
+        points_folder: str | Path | None = None,
+        num_points: int = 0,
+        num_surface_points: int = 0,
+    ) -> None:
+        """Settings.
+
+        Args:
+            folder: with a folder per synset.
+            categories: names or synsets to keep; None for all that are there.
+            split_file: see `recon.datasets.sources.splits.read_splits`; None takes the lists of the
+                synsets' folders, and without them splits 70/10/20 by a hash of the id.
+            image_size: (height, width) to which pictures are brought, an int for square ones.
+            aspect: what is done where the aspect is another: "pad" or "crop".
+            voxels: whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is
+                then scaled by 32/31, so that the voxels lie in it as the evaluation places them.
+            points_folder: of Occupancy Networks' data, for points of the same objects; it may be
+                `folder` itself, whose models have a pointcloud.npz.
+            num_points: points with occupancies per object, out of that folder.
+            num_surface_points: points of the surface per object, out of that folder.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+            ValueError: if a setting is out of range.
+        """
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"folder not found: {folder}")
+        if aspect not in ASPECTS:
+            raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
+        self._folder = str(folder)
+        self._categories = categories
+        self._split_file = split_file
+        self._image_size = as_image_size(image_size)
+        self._aspect = aspect
+        self._with_voxels = voxels
+        self._points = open_points(points_folder, num_points, num_surface_points)
+        self._catalogue: Catalogue | None = None
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings and a hash of all objects."""
+        return {**self._settings(), "objects": self._found().digest()}
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "source": self.name,
+            "version": VERSION,
+            "image_size": list(self._image_size),
+            "aspect": self._aspect,
+            "voxels": self._with_voxels,
+            "points": self._points and self._points.recipe(),
+        }
+
+    def objects(self) -> list[Item]:
+        """Return the objects by category and id, also those which are listed but not there.
+
+        Raises:
+            ValueError, OSError: if a category is not there, a list is malformed, or there are none.
+        """
+        return list(self._found().items)
+
+    def _found(self) -> Catalogue:
+        if self._catalogue is None:
+            models = find_models(self._folder, self._categories, self._split_file)
+            self._catalogue = Catalogue(models, self._state)
+        return self._catalogue
+
+    def _state(self, synset: str, model: str) -> Any:
+        """Return plain data which changes when the object's files may have changed."""
+        grid = [GRID] if self._with_voxels else []
+        return [
+            self._settings(),
+            files_state(self._folder, synset, model, ["image", "mask", CAMERAS, *grid]),
+            self._points and self._points.state(synset, model),
+        ]
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        points = self._points
+        return Layout(
+            self._image_size,
+            VIEWS,
+            (RESOLUTION,) if self._with_voxels else (),
+            num_points=points.num_points if points else 0,
+            num_surface_points=points.num_surface_points if points else 0,
+        )
+
+    def sample(self, item: Item) -> Sample:
+        """Read the pictures, cameras, and what else was asked for of an object.
+
+        Raises:
+            ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
+                voxels and pictures disagree.
+        """
+        synset, model = self._found().key(item)
+        store = open_model(self._folder, synset, model)
+        pictures = read_masked_pictures(store, VIEWS)
+        size = (pictures.shape[2], pictures.shape[3])
+        frame = NORMALISED
+        sample: Sample = {}
+        own = read_cameras(store, CAMERAS, VIEWS, BORDERS, size)
+        if self._with_voxels:
+            _, voxels = read_voxels(store, GRID, RESOLUTION)
+            frame = ModelFrame((0.0, 0.0, 0.0), (RESOLUTION - 1) / RESOLUTION)
+            require_agreement(store.label, voxels, frame.cameras(own), pictures[:, 3])
+            sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
+        images, cameras = fit_views(pictures, frame.cameras(own), self._image_size, self._aspect)
+        sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
+        if self._points is not None:
+            file = self._points.frame(synset, model)
+            cube = ModelFrame(file.center, file.scale * frame.scale)
+            sample |= self._points.sample(synset, model, cube)
+        return sample
+
+
+def read_masked_pictures(store: FolderStore, views: int) -> NDArray[np.uint8]:
+    """Read pictures with their masks as straight RGBA [K, 4, H, W], all of one square size.
+
+    Raises:
+        FileNotFoundError: naming a picture or mask that is missing.
+        ValueError: naming one that is damaged or of another size.
+    """
+    first = read_rgba(store, f"image/{0:04d}.png").rgba
+    height, width = first.shape[1:]
+    if height != width:
+        raise ValueError(f"{store.label}: pictures must be square, got {width} x {height} pixels")
+    pictures = np.empty((views, 4, height, width), np.uint8)
+    for view in range(views):
+        name = f"{view:04d}.png"
+        pictures[view] = read_rgba(store, f"image/{name}", (height, width)).rgba
+        pictures[view, 3] = read_mask(store, f"mask/{name}", (height, width))
+    return straighten(pictures, detect_colors(pictures) or "straight")

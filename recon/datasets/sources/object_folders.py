@@ -1,0 +1,137 @@
+"""The folders of a user's own objects: FOLDER/category/object/."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon.datasets.categories import category_of
+from recon.datasets.sources.camera_files import Frame, parse_cameras
+from recon.datasets.sources.interface import fingerprint
+
+CAMERAS_FILE = "cameras.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of one object are: FOLDER/category/name.
+
+    Attributes:
+        root: FOLDER.
+        category, name: the names of the folders.
+        cameras: the object's file of cameras, or that of its category or of FOLDER; None if there
+            is none.
+    """
+
+    root: Path
+    category: str
+    name: str
+    cameras: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """The object's folder."""
+        return self.root / self.category / self.name
+
+    def __str__(self) -> str:
+        return readable(f"{self.category}/{self.name}")
+
+    def frames(self) -> list[Frame]:
+        """Read the cameras of the object.
+
+        Raises:
+            ValueError: naming the file, if there is none, it leads out of FOLDER or is malformed.
+            OSError: if it cannot be read.
+        """
+        if self.cameras is None:
+            raise ValueError(f"{self} has no {CAMERAS_FILE}, nor has its category or {self.root}")
+        root = os.path.realpath(self.root)
+        for path in (self.folder, self.cameras):
+            if not os.path.realpath(path).startswith(root + os.sep):
+                raise ValueError(f"{readable(str(path))} is a link which leads out of {self.root}")
+        try:
+            return parse_cameras(self.cameras.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{readable(str(self.cameras))}: {error}") from error
+
+    def files_state(self) -> list[Any]:
+        """Return names, sizes and times of change of the object's files, as plain data."""
+        state = []
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                path = os.path.join(folder, name)
+                state.append([os.path.relpath(path, self.folder), *_size_and_time(path)])
+        cameras = [] if self.cameras is None else _size_and_time(self.cameras)
+        return [sorted(state), cameras]
+
+
+def find_places(root: Path, categories_wanted: Sequence[str] | None) -> list[Place]:
+    """Return the objects by category and name.
+
+    Args:
+        root: FOLDER.
+        categories_wanted: names, synsets or own words to keep; None for all.
+
+    Raises:
+        ValueError: if there are no objects, or none of a wanted category.
+    """
+    categories = _subfolders(root)
+    if categories_wanted is not None:
+        wanted = {category_of(category).synset for category in categories_wanted}
+        there = {category_of(category).synset for category in categories}
+        if wanted - there:
+            raise ValueError(
+                f"{root} has no category {', '.join(sorted(wanted - there))};"
+                f" it has {', '.join(sorted(there)) or 'none'}"
+            )
+        categories = [c for c in categories if category_of(c).synset in wanted]
+    places = [
+        Place(root, category, name, _find_cameras(root, category, name))
+        for category in categories
+        for name in _subfolders(root / category)
+    ]
+    if not places:
+        raise ValueError(
+            f"{root} has no objects; pictures belong into {root}/CATEGORY/OBJECT/ beside"
+            f" {CAMERAS_FILE}"
+        )
+    return places
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _find_cameras(root: Path, category: str, name: str) -> Path | None:
+    """Return the nearest file of cameras: of the object, of its category or of all."""
+    folders = (root / category / name, root / category, root)
+    return next((f / CAMERAS_FILE for f in folders if (f / CAMERAS_FILE).is_file()), None)
+
+
+def _size_and_time(path: str | Path) -> list[int]:
+    try:
+        status = os.stat(path)
+    except OSError:  # a link to nowhere
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def unique_ids(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Return an id, usable as a file name, for each pair (category, object); they all differ."""
+    plain = [f"{category}-{name}" for category, name in names]
+    counts = Counter(plain)
+    ids = []
+    for pair, text in zip(names, plain, strict=True):
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip(".")[:100]
+        ids.append(text if safe == text and counts[text] == 1 else f"{safe}-{fingerprint(pair)}")
+    return ids
+
+
+def readable(name: str) -> str:
+    """Return the name of a file as text that can be stored, whatever its bytes are."""
+    return name.encode("utf-8", "replace").decode()

@@ -1,0 +1,242 @@
+"""The renderings and voxels of 3D-R2N2 (Choy et al., arXiv 1604.00449).
+
+FOLDER/ has
+
+    ShapeNetRendering/{synset}/{model}/rendering/00.png .. 23.png   137 x 137 RGBA
+    ShapeNetRendering/{synset}/{model}/rendering/rendering_metadata.txt
+    ShapeNetVox32/{synset}/{model}/model.binvox                     32^3, solid
+
+Each line of the metadata has azimuth, elevation and in-plane rotation in degrees, the distance over
+1.75 units of the model, and an angle of view which is not that of the pictures: these are made with
+35 mm on a sensor of 32 mm, 149.84 pixels. The camera orbits the origin of the model's file
+(ShapeNetCore v1), not the middle of a normalised model, and at its scale; so the cameras are moved
+into the cube of the voxels (`sources.shapenet_voxels`), which leaves all projections as they
+are. Pictures, cameras and voxels then agree in the world. The longest side of an object is 32/31
+there, since the public grids have no margin where the evaluation's placement leaves half a voxel.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recon.cameras import Cameras, as_image_size
+from recon.datasets.formats.pictures import ASPECTS, fit_views, read_rgba
+from recon.datasets.formats.stores import FolderStore
+from recon.datasets.frames import world_vertices
+from recon.datasets.layout import Layout, Sample
+from recon.datasets.sources.backgrounds import straighten
+from recon.datasets.sources.interface import Item
+from recon.datasets.sources.model_folders import Catalogue, files_state, find_models, open_model
+from recon.datasets.sources.model_frame import ModelFrame
+from recon.datasets.sources.point_truth import open_points
+from recon.datasets.sources.shapenet_voxels import read_voxels, require_agreement
+from recon.voxels import pack_voxels
+
+# Counted up whenever the same files give other samples.
+VERSION = 1
+VIEWS = 24
+SIDE = 137  # pixels
+RESOLUTION = 32
+RENDERINGS, VOXELS = "ShapeNetRendering", "ShapeNetVox32"
+METADATA, GRID = "rendering/rendering_metadata.txt", "model.binvox"
+MAX_DISTANCE = 1.75  # of which the metadata has the ratio
+# In half picture heights: 35 mm over half of a sensor of 32 mm, that is 149.84 pixels of 137.
+FOCAL = 35.0 / 16.0
+FOV = 2 * math.degrees(math.atan(1 / FOCAL))
+
+
+class R2N2Source:
+    """Objects in FOLDER/ShapeNetRendering and FOLDER/ShapeNetVox32."""
+
+    name = "r2n2"
+
+    def __init__(
+        self,
+        folder: str | Path,
+        categories: Sequence[str] | None = None,
+        split_file: str | Path | None = None,
+        image_size: int | Sequence[int] | None = None,
+        aspect: str = "pad",
+        points_folder: str | Path | None = None,
+        num_points: int = 0,
+        num_surface_points: int = 0,
+    ) -> None:
+        """Settings.
+
+        Args:
+            folder: with the folders ShapeNetRendering and ShapeNetVox32.
+            categories: names or synsets to keep; None for all that are there.
+            split_file: see `sources.splits.read_splits`; None splits 70/10/20 by a hash of
+                the id.
+            image_size: (height, width) to which pictures are brought, an int for square ones; None
+                keeps 137.
+            aspect: what is done where the aspect is another: "pad" or "crop".
+            points_folder: of Occupancy Networks' data, for points of the same objects.
+            num_points: points with occupancies per object, out of that folder.
+            num_surface_points: points of the surface per object, out of that folder.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+            ValueError: if a setting is out of range.
+        """
+        for part in (RENDERINGS, VOXELS):
+            if not os.path.isdir(os.path.join(folder, part)):
+                raise FileNotFoundError(f"folder not found: {os.path.join(folder, part)}")
+        if aspect not in ASPECTS:
+            raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
+        self._folder = str(folder)
+        self._categories = categories
+        self._split_file = split_file
+        self._image_size = as_image_size(SIDE if image_size is None else image_size)
+        self._aspect = aspect
+        self._points = open_points(points_folder, num_points, num_surface_points)
+        self._catalogue: Catalogue | None = None
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings and a hash of all objects."""
+        return {**self._settings(), "objects": self._found().digest()}
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "source": self.name,
+            "version": VERSION,
+            "image_size": list(self._image_size),
+            "aspect": self._aspect,
+            "points": self._points and self._points.recipe(),
+        }
+
+    def objects(self) -> list[Item]:
+        """Return the objects by category and id.
+
+        Raises:
+            ValueError, OSError: if a category or the split file is not there, or there are none.
+        """
+        return list(self._found().items)
+
+    def _found(self) -> Catalogue:
+        if self._catalogue is None:
+            models = find_models(
+                os.path.join(self._folder, RENDERINGS), self._categories, self._split_file
+            )
+            self._catalogue = Catalogue(models, self._state)
+        return self._catalogue
+
+    def _state(self, synset: str, model: str) -> Any:
+        """Return plain data which changes when the object's files may have changed."""
+        return [
+            self._settings(),
+            files_state(os.path.join(self._folder, RENDERINGS), synset, model, ["rendering"]),
+            files_state(os.path.join(self._folder, VOXELS), synset, model, [GRID]),
+            self._points and self._points.state(synset, model),
+        ]
+
+    def layout(self) -> Layout:
+        """Return which arrays every sample has."""
+        points = self._points
+        return Layout(
+            self._image_size,
+            VIEWS,
+            (RESOLUTION,),
+            num_points=points.num_points if points else 0,
+            num_surface_points=points.num_surface_points if points else 0,
+        )
+
+    def sample(self, item: Item) -> Sample:
+        """Read the pictures, cameras, voxels and points of an object.
+
+        Raises:
+            ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
+                voxels and pictures disagree.
+        """
+        synset, model = self._found().key(item)
+        frame, voxels = self._voxels(synset, model)
+        store = open_model(os.path.join(self._folder, RENDERINGS), synset, model)
+        own = orbit_cameras(read_metadata(store, METADATA))
+        pictures = np.stack([_picture(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
+        cameras = frame.cameras(own)
+        require_agreement(store.label, voxels, cameras, pictures[:, 3])
+        images, cameras = fit_views(pictures, cameras, self._image_size, self._aspect)
+        sample: Sample = {
+            "images": images,
+            "cameras": cameras.rows().float().numpy(),
+            f"voxels_{RESOLUTION}": pack_voxels(voxels),
+        }
+        if self._points is not None:
+            sample |= self._points.sample(synset, model, frame)
+        return sample
+
+    def _voxels(self, synset: str, model: str) -> tuple[ModelFrame, NDArray[np.bool_]]:
+        """Return the world's cube and the voxels in the world."""
+        store = open_model(os.path.join(self._folder, VOXELS), synset, model)
+        return read_voxels(store, GRID, RESOLUTION)
+
+
+def _picture(store: FolderStore, name: str) -> NDArray[np.uint8]:
+    picture = read_rgba(store, name, (SIDE, SIDE))
+    if not picture.has_alpha:
+        raise ValueError(f"{store.label}: picture {name} has no alpha channel")
+    return straighten(picture.rgba, "straight")
+
+
+def read_metadata(store: FolderStore, name: str) -> NDArray[np.float64]:
+    """Read the metadata of the 24 views as [24, 4]: azimuth, elevation, rotation, distance ratio.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file and line, if it is not as the module describes.
+    """
+    label = f"{store.label}: {name}"
+    lines = store.read(name).decode("ascii", "replace").split("\n")
+    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if len(rows) != VIEWS:
+        raise ValueError(f"{label} must have {VIEWS} lines, one per view, got {len(rows)}")
+    table = np.array([_numbers(f"{label}, line {number}", words) for number, words in rows])
+    wrong = np.flatnonzero(~((table[:, 3] > 0) & (np.abs(table[:, 1]) <= 90)))
+    if len(wrong):
+        raise ValueError(
+            f"{label}, line {rows[wrong[0]][0]}: the elevation must lie in [-90, 90] and the"
+            f" distance be > 0, got {table[wrong[0], 1]:g} and {table[wrong[0], 3]:g}"
+        )
+    return table[:, :4]
+
+
+def _numbers(place: str, words: list[str]) -> list[float]:
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 5 or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{place}: azimuth, elevation, in-plane rotation, distance ratio and angle of view"
+            f" must be 5 finite numbers, got {' '.join(words)!r}"
+        )
+    return numbers
+
+
+def orbit_cameras(metadata: NDArray[np.float64]) -> Cameras:
+    """Return the cameras of a table as `read_metadata` gives it, around the model's own origin.
+
+    The renderer turned an empty object by Euler angles (-rotation, -elevation, -azimuth) about x, y
+    and z, with the camera on its x axis, up z, and the model's (x, y, z) at its (x, -z, y): so the
+    eye goes round the other way than that of `Cameras.orbit`, and the picture is turned clockwise
+    by the in-plane rotation, the object in it counterclockwise.
+
+    Returns:
+        Float64 cameras of the model's own axes.
+    """
+    azimuth, elevation, rotation, ratio = torch.from_numpy(metadata).unbind(1)
+    orbit = Cameras.orbit(-azimuth, elevation, ratio * MAX_DISTANCE, torch.full_like(ratio, FOV))
+    cos, sin = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+    roll = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], 1).reshape(-1, 3, 3)
+    rows = roll @ orbit.rotation
+    # The orbit is around the world's axes; the turn between the two frames is its own inverse.
+    return Cameras(world_vertices(rows), orbit.translation, orbit.focal, orbit.center)

@@ -1,0 +1,74 @@
+"""Deform a template to pictures: fit_shape.py images=DIR cameras=FILE output_dir=DIR [key=value]."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.devices import choose_device
+from recon.errors import concise_errors
+from recon.interruption import Interruption
+from recon.shape_fitting import Stage, read_template
+from recon.shape_run import ShapeRun
+from recon.view_files import Views, read_views, views_of_object
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_shape")
+def main(cfg: DictConfig) -> float | None:
+    """Fit, write everything and print the scores; returns the IoU in the views held out."""
+    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+        torch.manual_seed(cfg.seed)
+        data = None if cfg.data is None else MultiViewDataset(cfg.data)
+        views = read(cfg, data)
+        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        run = ShapeRun(
+            folder=Path(HydraConfig.get().runtime.output_dir),
+            views=views.to(choose_device(cfg.device)),
+            cube=instantiate(cfg.cube),
+            holdout=cfg.holdout,
+            settings=settings,
+        )
+        stages = [Stage(**stage) for stage in settings["stages"]]
+        template = read_template(cfg.template, run.cube, cfg.subdivisions, cfg.radius)
+        fitted = run.fit(
+            template, stages, cfg.colors, cfg.seed, cfg.frames, interruption, cfg.progress
+        )
+        result = run.write(fitted, data, cfg.object)
+    print(run.table(result))
+    if fitted.interrupted:
+        log.warning("interrupted: these are the results so far")
+        raise SystemExit(interruption.exit_status)
+    return result["held_out"]["iou"] if "held_out" in result else None
+
+
+def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
+    """Read the views which the command line names.
+
+    Raises:
+        ValueError: it names none, or two kinds of them.
+    """
+    if data is not None:
+        if cfg.images is not None or cfg.cameras is not None:
+            raise ValueError("data=FILE has its own pictures; images and cameras must go")
+        if cfg.object is None:
+            raise ValueError(f"object=ID is missing; ids of {cfg.data} are {data.ids[:5]} ...")
+        return views_of_object(data, str(cfg.object))
+    missing = [name for name in ("images", "cameras") if cfg[name] is None]
+    if missing:
+        raise ValueError(f"{missing[0]}= is missing; images= and cameras=, or data= and object=")
+    return read_views(cfg.images, cfg.cameras, cfg.fov)
+
+
+if __name__ == "__main__":
+    main()
