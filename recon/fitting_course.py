@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from recon.atomic_files import atomic_file
+from recon.fitting import TOTAL, Fit
 from recon.plots import line_plot
 from recon.report import csv_text, write_text
+
+GIF_COLORS = 64
 
 
 def on_white(rgba: Tensor) -> NDArray[np.uint8]:
@@ -64,21 +67,35 @@ class Animation:
             return
         each = max(20, round(1000 * seconds / len(self.frames)))  # viewers slow shorter ones down
         durations = [each] * (len(self.frames) - 1) + [round(1000 * rest)]
-        data = iio.imwrite(
-            "<bytes>", np.stack(self.frames), extension=".gif", duration=durations, loop=0
-        )
+        # One palette for all and no dithering: what does not move stays the same, and takes no
+        # bytes.
+        middle = self.frames[len(self.frames) // 2]
+        some = np.concatenate((self.frames[0], middle, self.frames[-1]))
+        palette = Image.fromarray(some).quantize(GIF_COLORS)
+        frames = [
+            Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+            for frame in self.frames
+        ]
         with atomic_file(path) as file:
-            file.write(data)
+            frames[0].save(
+                file,
+                format="GIF",
+                save_all=True,
+                append_images=frames[1:],
+                duration=durations,
+                loop=0,
+            )
 
 
 def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "history") -> None:
     """Writes the losses of a fit as `NAME.csv`, and as curves over the step in `NAME.png`.
 
-    Of many problems at once these are the means over the problems.
+    Of many problems at once these are the means over the problems. NaN interrupts a curve.
 
     Args:
         folder: an existing one.
         history: by term, [T] or [T, N], see `recon.fitting.Fit`.
+        name: of the files.
 
     Raises:
         OSError: a file could not be written.
@@ -95,3 +112,15 @@ def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "hist
     if any(value > 0 for values in columns for value in values):
         with atomic_file(folder / f"{name}.png") as file:
             line_plot(curves, "losses", "step", log_y=True).save(file, format="PNG")
+
+
+def joined_history(fits: Sequence[Fit]) -> dict[str, Tensor]:
+    """Returns the losses of several fits after each other, NaN where a fit has no such term."""
+    names = list(dict.fromkeys(name for one in fits for name in one.history))
+    missing = [torch.full_like(one.history[TOTAL], float("nan")) for one in fits]
+    return {
+        name: torch.cat(
+            [one.history.get(name, nan) for one, nan in zip(fits, missing, strict=True)]
+        )
+        for name in names
+    }

@@ -1,4 +1,4 @@
-"""Deform a template to pictures: fit_shape.py images=DIR cameras=FILE output_dir=DIR [key=value]."""
+"""Deform a template to pictures: fit_shape.py images=DIR cameras=FILE output_dir=DIR [k=value]."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.fitting_course import Animation, on_white, write_history
+from recon.fitting import fit
+from recon.fitting_course import Animation, joined_history, on_white, write_history
 
 
 def test_history_is_written_as_numbers_and_curves(tmp_path: Path) -> None:
@@ -38,6 +39,16 @@ def test_an_animation_is_a_gif_which_repeats(tmp_path: Path) -> None:
     assert np.abs(frames.astype(int)[:, 0, 0, 0] - [0, 120, 240]).max() <= 4
     with Image.open(tmp_path / "x.gif") as image:
         assert image.info["loop"] == 0
+
+
+def test_histories_of_stages_are_joined() -> None:
+    x = torch.zeros(1)
+    first = fit({"x": x}, lambda step: {"a": x.sum() + step}, 1)
+    second = fit({"x": x}, lambda step: {"a": x.sum(), "b": x.sum() * 0 + 7}, 2)
+    joined = joined_history([first, second])
+    assert list(joined) == ["a", "total", "b"]
+    assert joined["b"].isnan().tolist() == [True, True, False, False, False]
+    assert torch.equal(joined["total"][:2], first.history["a"])
 
 
 def test_transparent_is_white() -> None:
