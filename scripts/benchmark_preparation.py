@@ -5,7 +5,8 @@
 An object is a bumpy sphere seen in the 24 standard views, plain or textured. Times are of the
 fastest of several runs on one thread, in milliseconds per object. The floor of a stage is the time
 this machine takes to copy as many bytes as the stage reads and writes. Objects per second are those
-of processes with one thread each which also keep their samples on disk, as prepare_data.py does.
+of processes with one thread each which also keep their samples on disk, as prepare_data.py does;
+the processor time of an object beside them tells whether the machine was busy with something else.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ RATE_COLUMNS: Columns = {
     "processes": ("processes", 9, "d"),
     "rate": ("objects/s", 9, ".1f"),
     "images": ("images/s", 8, ".0f"),
+    "cpu_ms": ("cpu ms", 7, ".1f"),
 }
 SURFACES = ("plain", "textured")
 SIDE = 256  # texels along each side of the texture
@@ -187,19 +189,26 @@ def stage_rows(
 # ---- objects per second --------------------------------------------------------------------------
 
 
-def make_objects(faces: int, kind: str, image_size: int, seconds: float, folder: str) -> float:
-    """Make samples and write them for some seconds on one thread; return objects per second."""
+def make_objects(
+    faces: int, kind: str, image_size: int, seconds: float, folder: str
+) -> tuple[float, float]:
+    """Make samples and write them for some seconds on one thread.
+
+    Returns:
+        objects per second, and seconds of the processor per object.
+    """
     torch.set_num_threads(1)
     surface, renderer = make_surface(faces, kind), make_renderer(image_size)
     parts = Parts(Path(folder) / "objects.h5")
     parts.folder.mkdir(exist_ok=True)
     item = Item(str(os.getpid()), "", "shape", "", "train", "", "")
     renderer(surface, "warm")
-    count, start = 0, time.perf_counter()
+    count, start, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < start + seconds:
         parts.write(item, renderer(surface, "object"))
         count += 1
-    return count / (time.perf_counter() - start)
+    used = time.process_time() - used
+    return count / (time.perf_counter() - start), used / max(1, count)
 
 
 def rate_rows(
@@ -215,14 +224,15 @@ def rate_rows(
             # The first round starts the processes, so that the second begins in all at once.
             for last in (0.0, seconds):
                 arguments = (faces, kind, image_size, last, folder)
-                rates = [pool.submit(make_objects, *arguments) for _ in range(count)]
-                rate = sum(future.result() for future in rates)
+                futures = [pool.submit(make_objects, *arguments) for _ in range(count)]
+                rates, times = zip(*(future.result() for future in futures), strict=True)
         yield {
             "faces": faces,
             "surface": kind,
             "processes": count,
-            "rate": rate,
-            "images": rate * make_renderer(image_size).viewpoints.num_views,
+            "rate": sum(rates),
+            "cpu_ms": 1e3 * sum(times) / count,
+            "images": sum(rates) * make_renderer(image_size).viewpoints.num_views,
         }
 
 
