@@ -30,7 +30,7 @@ from recon.datasets.sources.interface import Item, PictureSource
 log = logging.getLogger(__name__)
 
 # Starting a worker (importing torch) takes as long as this many objects.
-OBJECTS_PER_WORKER = 25
+OBJECTS_PER_WORKER = 100
 
 
 class Parts:
