@@ -94,7 +94,9 @@ def chair(rng: Random) -> Parts:
     seat = box((-depth / 2, top, -width / 2), (depth / 2, top + thickness * 1.5, width / 2))
     parts: Parts = [(seat, cover)]
     back_color = cover if _chance(rng, 0.4) else frame
-    parts += _back(rng, -depth / 2, top, high, width, thickness, back_color)
+    # Parts touch and do not overlap: coinciding sides of two colours would be seen in patches.
+    seat_top = top + thickness * 1.5
+    parts += _back(rng, -depth / 2, seat_top, high, width, thickness, back_color)
     if _chance(rng, 0.25):
         parts.append((rod((0, 0.06, 0), (0, top, 0), 0.03), frame))
         for angle in np.arange(5) * 72:
@@ -105,8 +107,8 @@ def chair(rng: Random) -> Parts:
     if _chance(rng, 0.4):
         arm_y = top + rng.uniform(0.15, 0.24)
         z0, z1 = width / 2 - thickness, width / 2
-        rest = box((-depth / 2, arm_y, z0), (depth * 0.4, arm_y + thickness, z1))
-        post = box((depth * 0.4 - thickness, top, z0), (depth * 0.4, arm_y, z1))
+        rest = box((-depth / 2 + thickness, arm_y, z0), (depth * 0.4, arm_y + thickness, z1))
+        post = box((depth * 0.4 - thickness, seat_top, z0), (depth * 0.4, arm_y, z1))
         parts += _both(rest, frame) + _both(post, frame)
     return parts
 
