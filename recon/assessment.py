@@ -13,6 +13,7 @@ from torch import nn
 
 from recon.baselines import Retrieval, category_mean_shape, mean_shape, template_shape
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.shards import Paths
 from recon.devices import choose_device
 from recon.evaluation import MeshPredictor, Predictor, evaluate
 from recon.gallery import make_examples, pick_objects, save_examples
@@ -64,13 +65,14 @@ class Assessment:
         self.device = choose_device(device)
 
     def run(
-        self, model: nn.Module, data_path: str | Path, folder: Path, about: Mapping[str, Any]
+        self, model: nn.Module, data_path: Paths, folder: Path, about: Mapping[str, Any]
     ) -> ScoreTable:
         """Score a model, write the report into a folder and print the table.
 
         Args:
             model: with its trained weights.
-            data_path: the file of the objects; the baselines learn from its training split.
+            data_path: the file or files of the objects; the baselines learn from their training
+                split.
             folder: where the report goes; made when it is not there.
             about: plain data for `result.json`: which checkpoint this is.
 
@@ -97,7 +99,7 @@ class Assessment:
         return table
 
     def _baselines(
-        self, model: nn.Module, data_path: str | Path, resolution: int
+        self, model: nn.Module, data_path: Paths, resolution: int
     ) -> dict[str, Predictor]:
         train_set = MultiViewDataset(data_path, "train")
         return {
@@ -107,7 +109,7 @@ class Assessment:
             "retrieval": Retrieval(train_set, self.device, progress=self.progress),
         }
 
-    def _facts(self, data_path: str | Path) -> dict[str, Any]:
+    def _facts(self, data_path: Paths) -> dict[str, Any]:
         return {
             "data": str(data_path),
             "split": self.split,
