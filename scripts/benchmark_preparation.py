@@ -32,23 +32,23 @@ from benchmark_rasterizer import Columns, Row, best_seconds, describe, print_tab
 from torch import Tensor
 
 from recon.cameras import Cameras
-from recon.datasets import deferred, rendering
 from recon.datasets.formats.surfaces import Surface
 from recon.datasets.parts import Parts
-from recon.datasets.rendering import ObjectRenderer
+from recon.datasets.rendering import deferred
+from recon.datasets.rendering.objects import ObjectRenderer
+from recon.datasets.rendering.texturing import Textures
 from recon.datasets.sources.interface import Item
-from recon.datasets.texturing import Textures
 from recon.lighting import Lighting
 
 # Stage -> what is called in it, as (owner, name).
 STAGES: dict[str, list[tuple[Any, str]]] = {
-    "project": [(Cameras, "project"), (rendering, "gather_faces")],
+    "project": [(Cameras, "project"), (objects, "gather_faces")],
     "light": [(Lighting, "intensity")],
     "see": [(deferred, "visible_faces")],
     "colour": [(deferred, "pack_colors"), (deferred, "color_samples")],
     "texture": [(deferred, "locate"), (Textures, "look_up"), (deferred, "pack_texels")],
     "average": [(deferred, "average_samples")],
-    "voxels": [(rendering, "voxelize_mesh"), (rendering, "pack_voxels")],
+    "voxels": [(objects, "voxelize_mesh"), (objects, "pack_voxels")],
 }
 STAGE_COLUMNS: Columns = {
     "faces": ("faces", 6, "d"),

@@ -24,9 +24,9 @@ from recon.datasets.camera_checks import (
 )
 from recon.datasets.compression import compression_of
 from recon.datasets.counts import counts_table, text_table
-from recon.datasets.framing import touches_border
 from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts
 from recon.datasets.preview import spread
+from recon.datasets.rendering.framing import touches_border
 from recon.voxels import unpack_voxels
 
 CAMERA_PARAMETERS = ("azimuth", "elevation", "distance", "fov")

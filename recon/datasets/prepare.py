@@ -20,7 +20,6 @@ import torch
 from recon.datasets.camera_sheet import write_camera_sheet
 from recon.datasets.compression import compression_of, require_available
 from recon.datasets.counts import counts_table
-from recon.datasets.framing import touches_border
 from recon.datasets.hdf5 import (
     Header,
     Labels,
@@ -33,7 +32,8 @@ from recon.datasets.layout import Sample
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.parts import Parts, make_parts
 from recon.datasets.preview import write_preview
-from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.framing import touches_border
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sources.interface import Item, MeshSource, PictureSource
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recon.datasets.formats.surfaces import Surface, concatenate
-from recon.datasets.rendering import ObjectRenderer
+from recon.datasets.rendering.objects import ObjectRenderer
 from recon.datasets.sources.solids import block
 
 

@@ -23,7 +23,7 @@ from recon.datasets.prepare import (
     prepared_dataset,
 )
 from recon.datasets.preview import preview_path
-from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sources.interface import Item
 from recon.datasets.sources.shapes import ShapesSource
 

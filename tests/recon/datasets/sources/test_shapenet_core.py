@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sources.interface import MeshSource, TruthSource
 from recon.datasets.sources.shapenet_core import ShapeNetCoreSource
 from recon.datasets.sources.splits import split_of_id

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from recon.cameras import Cameras
 from recon.datasets.formats.surfaces import Surface
-from recon.datasets.rendering import ObjectRenderer
+from recon.datasets.rendering.objects import ObjectRenderer
+from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
 from recon.datasets.sources.shapes import make_shape
 from recon.datasets.sources.solids import block
-from recon.datasets.viewpoints import RandomViews, StandardViews
 from recon.lighting import Lighting
 
 embree = pytest.importorskip("trimesh.ray.ray_pyembree", reason="embreex is not installed")

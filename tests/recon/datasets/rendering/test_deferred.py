@@ -6,8 +6,8 @@ import torch
 
 from recon.cameras import shapenet_cameras
 from recon.datasets.formats.surfaces import concatenate
-from recon.datasets.rendering import ObjectRenderer
-from recon.datasets.viewpoints import RandomViews
+from recon.datasets.rendering.objects import ObjectRenderer
+from recon.datasets.rendering.viewpoints import RandomViews
 from recon.lighting import Lighting
 from tests.recon.datasets.known_surfaces import (
     images,

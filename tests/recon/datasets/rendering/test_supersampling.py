@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.datasets.supersampling import (
+from recon.datasets.rendering.supersampling import (
     MAX_SUPERSAMPLE,
     PENDING,
     average_samples,

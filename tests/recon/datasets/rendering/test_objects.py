@@ -11,12 +11,12 @@ from scipy.spatial import ConvexHull
 from recon.cameras import shapenet_cameras
 from recon.datasets.formats.surfaces import Surface, concatenate
 from recon.datasets.frames import world_vertices
-from recon.datasets.framing import touches_border
 from recon.datasets.layout import Layout
-from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.framing import touches_border
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
 from recon.datasets.sources.interface import MeshSource, PictureSource
 from recon.datasets.sources.shapes import ShapesSource
-from recon.datasets.viewpoints import RandomViews, StandardViews
 from recon.lighting import Lighting
 from recon.voxels import unpack_voxels
 from tests.recon.datasets.known_surfaces import (
@@ -120,7 +120,7 @@ def test_views_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = ObjectRenderer(16, maps=["shading", "depth", "normals"], lighting=Lighting())
     whole = renderer(box, "a")
     for name, number in (("FACES_AT_ONCE", 5 * box.num_faces), ("SAMPLES_AT_ONCE", 1)):
-        monkeypatch.setattr(f"recon.datasets.rendering.{name}", number)
+        monkeypatch.setattr(f"recon.datasets.rendering.objects.{name}", number)
         assert same(renderer(box, "a"), whole)
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from recon.cameras import Cameras, as_image_size
-from recon.datasets.deferred import Scene, Views, render_views
 from recon.datasets.formats.surfaces import Surface
 from recon.datasets.frames import world_vertices
-from recon.datasets.framing import fit_scale
 from recon.datasets.layout import MAPS, Layout, Sample
+from recon.datasets.rendering.deferred import Scene, Views, render_views
+from recon.datasets.rendering.framing import fit_scale
+from recon.datasets.rendering.supersampling import MAX_SUPERSAMPLE
+from recon.datasets.rendering.texturing import Textures
+from recon.datasets.rendering.viewpoints import StandardViews, Viewpoints
 from recon.datasets.sources.interface import Item, MeshSource, TruthSource, fingerprint
-from recon.datasets.supersampling import MAX_SUPERSAMPLE
-from recon.datasets.texturing import Textures
-from recon.datasets.viewpoints import StandardViews, Viewpoints
 from recon.lighting import Lighting
 from recon.voxels import pack_voxels, voxelize_mesh
 from renderer_cuda import gather_faces

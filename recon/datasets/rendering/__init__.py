@@ -1,0 +1,1 @@
+"""From a surface to pictures, maps and voxels."""
