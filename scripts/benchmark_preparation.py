@@ -34,7 +34,7 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.datasets.formats.surfaces import Surface
 from recon.datasets.parts import Parts
-from recon.datasets.rendering import deferred
+from recon.datasets.rendering import deferred, objects
 from recon.datasets.rendering.objects import ObjectRenderer
 from recon.datasets.rendering.texturing import Textures
 from recon.datasets.sources.interface import Item
