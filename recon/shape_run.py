@@ -19,6 +19,7 @@ from recon.shape_scores import (
     color_error,
     comparison,
     course_frame,
+    hull_iou_to_truth,
     score_silhouettes,
     voxel_iou_to_truth,
 )
@@ -125,6 +126,7 @@ class ShapeRun:
         }
         if data is not None and data.layout.voxel_resolutions:
             result["voxel_iou"] = voxel_iou_to_truth(shape, data, object_id)
+            result["hull_voxel_iou"] = hull_iou_to_truth(self.seen, data, object_id)
         return {
             **result,
             "vertices": len(shape.vertices),
@@ -148,7 +150,10 @@ class ShapeRun:
                     f" {'-' if error is None else f'{error:.4f}':>13}"
                 )
         if "voxel_iou" in result:
-            lines.append(f"voxel IoU to the truth: {100 * result['voxel_iou']:.2f} %")
+            lines.append(
+                f"voxel IoU to the truth: {100 * result['voxel_iou']:.2f} %; of the visual hull of"
+                f" the fitted views: {100 * result['hull_voxel_iou']:.2f} %"
+            )
         seconds = sum(result["seconds"])
         lines.append(
             f"{result['vertices']} vertices, {result['faces']} faces, {seconds:.0f} s on"

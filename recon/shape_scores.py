@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from recon.cameras import Cameras
+from recon.datasets.carving import carve
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting_course import on_white
 from recon.gallery import GREY
@@ -27,6 +28,7 @@ SUPERSAMPLING = 8
 MAX_SAMPLES = 1024
 # Softness far below a sample: each is inside or not.
 HARD_SIGMA = 1e-9
+HULL_REACHES = (0.0, 0.5)  # in voxel sides
 CELL = 112  # pixels along the longer side of a picture of a sheet
 RENDER_TIMES = 2  # small pictures are shown larger than they are
 GAP = 4
@@ -101,6 +103,17 @@ def voxel_iou_to_truth(shape: Shape, data: MultiViewDataset, object_id: str) -> 
     truth = data.voxels(data.ids.index(object_id))
     voxels = voxelize_mesh(shape.vertices[None].cpu(), shape.faces.cpu(), len(truth))
     return float(voxel_iou(voxels, truth[None]))
+
+
+def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> float:
+    """Returns that IoU of the visual hull, the largest shape with the outlines of the views.
+
+    The better one of two: voxels whose centre is inside all outlines, and those which touch them.
+    """
+    truth = data.voxels(data.ids.index(object_id))
+    masks, cameras = (views.masks >= 0.5).cpu(), views.cameras.to("cpu")
+    hulls = [carve(masks, cameras, len(truth), reach) for reach in HULL_REACHES]
+    return max(float(voxel_iou(hull[None], truth[None])) for hull in hulls)
 
 
 # --- Pictures -------------------------------------------------------------------------------------

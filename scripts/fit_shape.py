@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> float | None:
     """Fit, write everything and print the scores; returns the IoU in the views held out."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
         torch.manual_seed(cfg.seed)
-        data = None if cfg.data is None else MultiViewDataset(cfg.data)
+        data = None if cfg.data.path is None else MultiViewDataset(cfg.data.path)
         views = read(cfg, data)
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         run = ShapeRun(
@@ -60,13 +60,15 @@ def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
     """
     if data is not None:
         if cfg.images is not None or cfg.cameras is not None:
-            raise ValueError("data=FILE has its own pictures; images and cameras must go")
+            raise ValueError("data.path has its own pictures; images and cameras must go")
         if cfg.object is None:
-            raise ValueError(f"object=ID is missing; ids of {cfg.data} are {data.ids[:5]} ...")
+            raise ValueError(f"object=ID is missing; ids of {cfg.data.path} are {data.ids[:5]} ...")
         return views_of_object(data, str(cfg.object))
     missing = [name for name in ("images", "cameras") if cfg[name] is None]
     if missing:
-        raise ValueError(f"{missing[0]}= is missing; images= and cameras=, or data= and object=")
+        raise ValueError(
+            f"{missing[0]}= is missing; images= and cameras=, or data.path= and object="
+        )
     return read_views(cfg.images, cfg.cameras, cfg.fov)
 
 
