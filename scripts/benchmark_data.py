@@ -35,7 +35,7 @@ from recon.datasets.compression import COMPRESSIONS, compression_of
 from recon.datasets.hdf5 import Header, Labels, open_dataset, write_dataset
 from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.rendering import ObjectRenderer, RenderedSource
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sampling import StepSampler
 from recon.datasets.sources.shapes import ShapesSource
 from recon.training import StepBatches, load_steps
