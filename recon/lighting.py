@@ -53,21 +53,26 @@ class Lighting(nn.Module):
         self.register_buffer("direction", unit, persistent=False)  # a setting, not a weight
 
     def forward(
-        self, face_vertices: Tensor, face_textures: Tensor, eye: Tensor | None = None
+        self,
+        face_vertices: Tensor,
+        face_textures: Tensor,
+        eye: Tensor | None = None,
+        direction: Tensor | None = None,
     ) -> Tensor:
-        """Shades colours; differentiable in vertices and colours.
+        """Shades colours; differentiable in vertices, colours and the direction of a call.
 
         Args:
             face_vertices: [B, F, 3, 3] corners in world coordinates.
             face_textures: [B, F, K, 3] colours on every face (K = 3 corners, or texels), or
                 [B, F, 3], one colour per face; sRGB in [0, 1].
             eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
+            direction: see `intensity`.
 
         Returns:
             [B, F, K, 3] shaded colours, with K = 3 corners for one colour per face.
 
         Raises:
-            ValueError: shapes disagree, or `eye` is missing.
+            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
         """
         _require_faces(face_vertices, face_textures)
         if self.two_sided and (eye is None or eye.shape != (len(face_vertices), 3)):
@@ -75,27 +80,48 @@ class Lighting(nn.Module):
             raise ValueError(
                 f"eye must have shape [{len(face_vertices)}, 3] when two_sided, got {actual}"
             )
-        light = self.intensity(face_vertices, eye)
+        light = self.intensity(face_vertices, eye, direction)
         return corner_colors(face_textures) * light[:, :, None, None]
 
-    def intensity(self, face_vertices: Tensor, eye: Tensor | None = None) -> Tensor:
+    def intensity(
+        self,
+        face_vertices: Tensor,
+        eye: Tensor | None = None,
+        direction: Tensor | None = None,
+    ) -> Tensor:
         """Computes the light on flat faces, by which `forward` multiplies their colours.
 
         Args:
             face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
             eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
+            direction: world vectors [B, 3], or one (3) for all, towards the light and of any
+                length > 0; used instead of the setting, and there is a gradient to it. Where a face
+                turns its back to the light that gradient is 0.
 
         Returns:
             [B, F] intensities; B is 1 when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: shapes disagree, or `eye` is missing.
+            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
         """
         normals = face_normals(face_vertices)
-        cosine = (normals * self.direction.to(normals.dtype)).sum(-1)
+        towards = self.direction if direction is None else _unit(direction, len(normals))
+        cosine = (normals * towards.to(normals.dtype)).sum(-1)
         if self.two_sided:
             cosine = torch.where(_turn_away(normals, face_vertices, eye), -cosine, cosine)
         return self.ambient + self.directional * cosine.clamp(min=0)
+
+
+def _unit(direction: Tensor, batch: int) -> Tensor:
+    """Returns unit vectors [N, 1, 3], or one [3] for all; N is `batch`, or any if that is 1."""
+    shape = direction.shape
+    if shape != (3,) and not (len(shape) == 2 and shape[1] == 3 and batch in (1, shape[0])):
+        raise ValueError(f"direction must be [3] or [{batch}, 3], got {list(shape)}")
+    length = direction.norm(dim=-1, keepdim=True)
+    if not bool((torch.isfinite(length) & (length > 0)).all()):
+        raise ValueError(f"direction must be finite and > 0, got {direction.tolist()}")
+    unit = direction / length
+    return unit[:, None] if unit.dim() == 2 else unit
 
 
 def corner_colors(face_textures: Tensor) -> Tensor:

@@ -81,6 +81,7 @@ class SoftRenderer(nn.Module):
         sigma: float | None = None,
         gamma: float | None = None,
         background: Sequence[float] | Tensor | None = None,
+        light_direction: Tensor | None = None,
     ) -> Tensor:
         """Renders colour and soft alpha.
 
@@ -94,18 +95,22 @@ class SoftRenderer(nn.Module):
             gamma: likewise.
             background: likewise; a colour (3), or pictures [B, 3, H, W] of `image_size`, to whose
                 tensors there is a gradient. Anti-aliasing repeats their pixels.
+            light_direction: [B, 3] or (3), used instead of that of `lighting`; there is a gradient.
 
         Returns:
             rgba [B, 4, H, W], row 0 on top.
 
         Raises:
-            ValueError: shapes disagree.
+            ValueError: shapes disagree, or a light's direction is bad or without `lighting`.
         """
         vertices = _at_least_float32(vertices)
         projected = self._project(vertices, faces, cameras)
         textures = self._spread(face_textures.to(vertices.dtype))
         if self.lighting is not None:
-            textures = self.lighting(gather_faces(vertices, faces), textures, cameras.eye())
+            corners = gather_faces(vertices, faces)
+            textures = self.lighting(corners, textures, cameras.eye(), light_direction)
+        elif light_direction is not None:
+            raise ValueError("light_direction needs a renderer with lighting")
         rgba = soft_rasterize(
             projected,
             textures,

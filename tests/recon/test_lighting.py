@@ -94,6 +94,48 @@ def test_gradients_reach_vertices_and_colors(two_sided: bool) -> None:
     assert torch.autograd.gradcheck(function, (vertices, colors))
 
 
+def test_the_direction_of_a_call_replaces_the_setting() -> None:
+    from_side = Lighting(direction=(0, 0, 1))
+    direction = torch.tensor([0.0, 0.0, 3.0])
+    assert shade(Lighting(), direction=direction) == shade(from_side)
+    assert shade(Lighting(), direction=direction[None]) == shade(from_side)
+    many = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+    light = Lighting().intensity(FACES, direction=many)
+    assert light.tolist() == [[1.0, 0.5, 0.5], [0.5, 0.5, 1.0]]
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_gradients_reach_the_direction(two_sided: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    direction = torch.randn(2, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    eye = torch.tensor([[3.0, 4.0, 5.0]] * 2, dtype=torch.float64)
+    lighting = Lighting(two_sided=two_sided)
+
+    def function(direction: Tensor) -> Tensor:
+        return lighting.intensity(faces, eye, direction)
+
+    assert torch.autograd.gradcheck(function, (direction,))
+    (gradient,) = torch.autograd.grad(function(direction).sum(), direction)
+    # The length of the direction does not matter.
+    assert (gradient * direction).sum(1).abs().max() < 1e-12
+    assert gradient.norm(dim=1).min() > 0
+
+
+@pytest.mark.parametrize(
+    "direction",
+    [torch.zeros(3), torch.tensor([0.0, math.nan, 1.0]), torch.ones(2), torch.ones(2, 4)],
+)
+def test_bad_directions_of_a_call_are_refused(direction: Tensor) -> None:
+    with pytest.raises(ValueError, match="direction must be"):
+        shade(Lighting(), direction=direction)
+
+
+def test_directions_must_fit_the_meshes() -> None:
+    with pytest.raises(ValueError, match=r"direction must be \[3\] or \[2, 3\], got \[3, 3\]"):
+        Lighting().intensity(FACES.expand(2, -1, -1, -1), direction=torch.ones(3, 3))
+
+
 def test_faces_without_area_get_ambient_light_and_no_gradient() -> None:
     vertices = torch.ones(1, 3, 3, 3, requires_grad=True)
     shaded = Lighting()(vertices, torch.ones(1, 3, 3))

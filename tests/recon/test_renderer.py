@@ -200,6 +200,22 @@ def test_lighting_is_applied_in_world_space() -> None:
     assert back_light == pytest.approx(0.25, abs=1e-3)
 
 
+def test_the_light_of_a_call_replaces_that_of_the_renderer_and_has_a_gradient() -> None:
+    cameras = orbit(torch.tensor([[0.0, 0.0, 2.732, 30.0]]))
+    white = torch.ones(1, len(FACES), 3)
+    vertices = make_vertices()[:1]
+    front = SoftRenderer(17, lighting=Lighting(0.25, 0.5, direction=(0, 0, -1)))
+    above = SoftRenderer(17, lighting=Lighting(0.25, 0.5))
+    direction = torch.tensor([0.0, 0.0, -2.0], requires_grad=True)
+    rgba = above(vertices, FACES, white, cameras, light_direction=direction)
+    assert torch.equal(rgba, front(vertices, FACES, white, cameras))
+    moved = above(vertices, FACES, white, cameras, light_direction=torch.tensor([0.5, 0.2, -2.0]))
+    (gradient,) = torch.autograd.grad((rgba - moved)[:, :3].square().sum(), direction)
+    assert gradient[0] < 0
+    with pytest.raises(ValueError, match="light_direction needs"):
+        SoftRenderer(17)(vertices, FACES, white, cameras, light_direction=direction)
+
+
 def test_two_sided_lighting_gets_the_eyes_of_the_cameras() -> None:
     lighting = Lighting(two_sided=True, direction=(0, 0, -1))
     white = torch.ones(1, len(FACES), 3)
