@@ -282,9 +282,9 @@ class MultiViewDataset:
 def _how_to_make(name: str) -> str:
     """Return with which settings scripts/prepare_data.py makes an optional field."""
     for resolution in voxel_resolutions([name]):
-        return f"prepare it with rendering.voxel_resolutions=[{resolution}]"
+        return f"sources of meshes make it with rendering.voxel_resolutions=[{resolution}]"
     if name in MAPS:
-        return f"prepare it with rendering.maps=[{name}]"
+        return f"sources of meshes make it with rendering.maps=[{name}]"
     if name in ("points", "occupancies", "pointcloud", "pointcloud_normals"):
-        return "prepare it with source=occupancy_networks"
+        return "it comes from source=occupancy_networks, or from source.points_folder of others"
     return "that name is unknown"
