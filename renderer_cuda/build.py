@@ -50,6 +50,12 @@ COMMON_FLAGS = (
 EXACT_FLAGS = ("-ffp-contract=off",)
 EXACT_CUDA_FLAGS = ("-fmad=false",)
 
+VECTOR_KERNELS = (
+    "rasterize_cpu_forward.cpp",
+    "rasterize_cpu_backward.cpp",
+    "visibility_cpu_kernels.cpp",
+)
+
 # One compilation of the vector kernels for each instruction set; the best is chosen at run time.
 X86_INSTRUCTION_SETS = {
     "baseline": (),
@@ -117,14 +123,15 @@ def _is_x86() -> bool:
 def _cpu_units() -> list[_Unit]:
     sets = X86_INSTRUCTION_SETS if _is_x86() else {"baseline": ()}
     kernels = [
-        _Unit(f"rasterize_cpu_{direction}.cpp", (f"-DINSTRUCTION_SET={name}", *flags))
+        _Unit(source, (f"-DINSTRUCTION_SET={name}", *flags))
         for name, flags in sets.items()
-        for direction in ("forward", "backward")
+        for source in VECTOR_KERNELS
     ]
     macro = ("-DRENDERER_X86_KERNELS",) if _is_x86() else ()
     return [
         *kernels,
         _Unit("rasterize_cpu.cpp", macro),
+        _Unit("visibility_cpu.cpp", macro),
         _Unit("voxelize_cpu.cpp", EXACT_FLAGS),
         _Unit("gather_cpu.cpp"),
     ]

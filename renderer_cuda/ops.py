@@ -28,6 +28,7 @@ from renderer_cuda.validation import (
     check_modes,
     check_scalars,
     count_images,
+    pack_faces,
     parse_background,
     parse_image_size,
 )
@@ -61,18 +62,6 @@ def _refuse_double_backward(ctx: Any, *grads: Tensor) -> None:
     raise NotImplementedError(
         "the soft rasterizer has no second derivative: call backward without create_graph"
     )
-
-
-def _pack(faces: Tensor) -> Tensor:
-    """Lay the faces of equal meshes, [B, F, ...], one after the other as the ops want them."""
-    return faces.flatten(0, 1)
-
-
-def _offsets(face_vertices: Tensor, first_face: Tensor | None) -> Tensor:
-    """Return first_face on the host, where the ops read it; empty for equal meshes."""
-    if first_face is None:
-        return torch.empty(0, dtype=torch.int64)
-    return first_face.cpu().contiguous()
 
 
 def _numbers(**chosen: str) -> tuple[int, ...]:
@@ -149,8 +138,7 @@ def soft_silhouette(
         )
     rendered: Tensor
     rendered, _ = _ops.soft_silhouette(
-        face_vertices if first_face is not None else _pack(face_vertices),
-        _offsets(face_vertices, first_face),
+        *pack_faces(face_vertices, first_face),
         count_images(face_vertices, first_face),
         *(height, width, sigma, dist_eps),
         *_numbers(distance=distance, alpha=alpha),
@@ -314,12 +302,12 @@ def soft_rasterize(
             background=behind,
             double_sided=double_sided,
         )
-    packed = first_face is not None
+    faces, offsets = pack_faces(face_vertices, first_face)
     rgba: Tensor = _ops.soft_rasterize(
-        face_vertices if packed else _pack(face_vertices),
-        face_textures if packed else _pack(face_textures),
+        faces,
+        face_textures if first_face is not None else face_textures.flatten(0, 1),
         behind,
-        _offsets(face_vertices, first_face),
+        offsets,
         *(images, height, width),
         *(sigma, dist_eps, gamma, eps, near, far),
         *_numbers(distance=distance, alpha=alpha, color=color, texture=texture),

@@ -103,6 +103,13 @@ def count_images(face_vertices: Tensor, first_face: Tensor | None) -> int:
     return len(face_vertices) if first_face is None else len(first_face) - 1
 
 
+def pack_faces(face_vertices: Tensor, first_face: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return faces [N, 3, 3] and first_face as ops read it: on the host, empty for equal meshes."""
+    if first_face is None:
+        return face_vertices.flatten(0, 1), torch.empty(0, dtype=torch.int64)
+    return face_vertices, first_face.cpu().contiguous()
+
+
 def check_face_textures(
     face_textures: Tensor, face_vertices: Tensor, texture: str = "vertex"
 ) -> None:

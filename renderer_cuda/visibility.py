@@ -15,6 +15,7 @@ from renderer_cuda.validation import (
     check_face_vertices,
     check_scalars,
     count_images,
+    pack_faces,
     parse_image_size,
 )
 
@@ -60,10 +61,10 @@ def visible_faces(
     Raises:
         ValueError: An argument has the wrong shape, dtype or range.
     """
-    height, width = _check(face_vertices, image_size, first_face, near, far)
+    height, width = _check(face_vertices, image_size, first_face, near, far, double_sided)
     build.available(face_vertices.device.type)
     seen: Tensor = torch.ops.renderer_cuda.visible_faces(
-        *_pack(face_vertices.detach(), first_face),
+        *pack_faces(face_vertices.detach(), first_face),
         count_images(face_vertices, first_face),
         *(height, width, near, far, double_sided),
     )
@@ -80,8 +81,8 @@ def visible_faces_reference(
     double_sided: bool = True,
 ) -> Tensor:
     """Compute what `visible_faces` computes by the oracle of the renders; same arguments."""
-    size = _check(face_vertices, image_size, first_face, near, far)
-    faces, offsets = _pack(face_vertices.detach(), first_face)
+    size = _check(face_vertices, image_size, first_face, near, far, double_sided)
+    faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)
     settings = (near, far, double_sided)
     return _read_colors(soft_rasterize_reference, faces, offsets, images, size, *settings)
@@ -93,18 +94,14 @@ def _check(
     first_face: Tensor | None,
     near: float,
     far: float,
+    double_sided: bool,
 ) -> tuple[int, int]:
     """Return (height, width) of checked arguments."""
     check_face_vertices(face_vertices, first_face)
     check_scalars(near=near, far=far)
+    if not isinstance(double_sided, bool):
+        raise ValueError(f"double_sided must be a bool, got {double_sided!r}")
     return parse_image_size(image_size)
-
-
-def _pack(face_vertices: Tensor, first_face: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Faces [N, 3, 3], and first_face on the host where the op reads it; empty for equal meshes."""
-    if first_face is None:
-        return face_vertices.flatten(0, 1), torch.empty(0, dtype=torch.int64)
-    return face_vertices, first_face.cpu().contiguous()
 
 
 @torch.library.register_fake("renderer_cuda::visible_faces", lib=_library)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import build
-from renderer_cuda.validation import check_face_vertices, count_images
+from renderer_cuda.validation import check_face_vertices, count_images, pack_faces
 
 MODES = ("softras", "solid")
 MAX_RESOLUTION = 1024  # 1 GiB per image as bool; more is a mistake rather than a wish
@@ -74,7 +74,7 @@ def voxelize(
     """
     _check(face_vertices, resolution, first_face, mode)
     build.available(face_vertices.device.type)
-    faces, offsets = _pack(face_vertices.detach(), first_face)
+    faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)
     occupied: Tensor = torch.ops.renderer_cuda.voxelize(
         faces, offsets, images, resolution, MODES.index(mode)
@@ -91,7 +91,7 @@ def voxelize_reference(
 ) -> Tensor:
     """The same as :func:`voxelize` in plain torch: every line against every face."""
     _check(face_vertices, resolution, first_face, mode)
-    faces, offsets = _pack(face_vertices.detach(), first_face)
+    faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)
     return _voxelize_in_torch(faces, offsets, images, resolution, MODES.index(mode))
 
@@ -122,13 +122,6 @@ def _check(face_vertices: Tensor, resolution: int, first_face: Tensor | None, mo
         raise ValueError(f"resolution must be from 1 to {MAX_RESOLUTION}, got {resolution}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-
-
-def _pack(face_vertices: Tensor, first_face: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Faces [N, 3, 3], and first_face on the host where the op reads it; empty for equal meshes."""
-    if first_face is None:
-        return face_vertices.flatten(0, 1), torch.empty(0, dtype=torch.int64)
-    return face_vertices, first_face.cpu().contiguous()
 
 
 def _image_of_each(faces: Tensor, first_face: Tensor, images: int) -> Tensor:

@@ -28,8 +28,9 @@ class Case:
     """A batch of jittered spheres in the 24 ShapeNet views, and how they are rendered.
 
     Args:
-        kind: "silhouette", "rgb" (softmax over depth) or "hard" (colour of the nearest face,
-            forward only, as pictures for data sets are made).
+        kind: "silhouette", "rgb" (softmax over depth), "hard" (colour of the nearest face) or
+            "visible" (index of the nearest face, as pictures for data sets are made); the last two
+            forward only.
         images: B.
         image_size: pixels along each side.
         faces: F, faces of each mesh: 20 * 4^k, or a key of `UV_SPHERES`.
@@ -76,12 +77,14 @@ CASES = (
         for faces in ICOSPHERES
     ),
     Case("hard", 24, 256, 5120, 1e-8),
+    Case("visible", 24, 256, 5120, 1e-8),
 )
 QUICK_CASES = (
     Case("silhouette", 2, 16, 80, 1e-3),
     Case("silhouette", 2, 16, 320, 1e-3),
     Case("rgb", 1, 16, 80, 1e-3),
     Case("hard", 1, 16, 80, 1e-8),
+    Case("visible", 1, 16, 80, 1e-8),
 )
 MEMORY_CASES = tuple(
     Case(kind, images, size, faces)
@@ -294,6 +297,8 @@ class Work:
 #                colour 15; accumulate 19                                           90
 #                / share_of 6, logit's gradient 18, color_vjp 36, surface_vjp 77         / 208
 #   hard         surface_at 20, visible_at 2, within 6, nearer 2                    30
+#   visible      weights 6 (the rest is shared by a row or a column), within 6,
+#                hidden 1, surface_of 14, near 1, nearer 2, select 1                31
 # A face: prepare 125 (corners 48, area 11, rectangle 66), once each way. A pixel: alpha 1, colours
 # over the background 16 (hard: 3) / gradient of the opacity 1, mean and division 6.
 # Bytes, float32: corners 36 and colours 36 a face, in and (backward) their gradients out; a pixel's
@@ -304,4 +309,5 @@ WORK = {
     ("rgb", "forward"): Work(194, 125, 17, 72, 28),
     ("rgb", "backward"): Work(340, 125, 7, 144, 44),
     ("hard", "forward"): Work(134, 125, 4, 72, 24),
+    ("visible", "forward"): Work(31, 125, 0, 36, 4),
 }

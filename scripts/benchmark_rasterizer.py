@@ -44,7 +44,7 @@ from benchmark_cases import (
 )
 from torch import Tensor
 
-from renderer_cuda import soft_rasterize, soft_silhouette
+from renderer_cuda import soft_rasterize, soft_silhouette, visible_faces
 
 Row = dict[str, Any]
 
@@ -156,11 +156,13 @@ def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
         size, sigma = case.image_size, case.sigma
         if case.kind == "silhouette":
             return soft_silhouette(vertices, size, sigma=sigma, dist_eps=DIST_EPS)
+        if case.kind == "visible":
+            return visible_faces(vertices, size)
         color = "hard" if case.kind == "hard" else "softmax"
         return soft_rasterize(vertices, colors, size, sigma=sigma, dist_eps=DIST_EPS, color=color)
 
     forward = functools.partial(render, faces, textures)
-    if case.kind == "hard":
+    if case.kind in ("hard", "visible"):
         return {"forward": forward}
     leaves = [faces.clone().requires_grad_()]
     colors = textures

@@ -29,13 +29,20 @@ struct Coverage {
 template <typename Real>
 HOST_DEVICE Real most_exponent() { return Real(typename Traits<Real>::Scalar(1e30)); }
 
+// The barycentric coordinate opposite to an edge (x, y) of a pixel, from its offset from a point of the edge:
+// the cross product of both, over twice the area of the face.
+template <typename Real>
+HOST_DEVICE Real weight_of(Real edge_x_offset_y, Real edge_y_offset_x, Real inverse_area) {
+  return product(edge_x_offset_y - edge_y_offset_x, inverse_area);
+}
+
 // Whether barycentric coordinates are those of a point of the face, outline included.
 template <typename Real>
 HOST_DEVICE typename Traits<Real>::Mask within(const Real weight[3]) {
   const Real zero(typename Traits<Real>::Scalar(0)), one(typename Traits<Real>::Scalar(1));
-  auto all = (weight[0] >= zero) & (weight[0] <= one);
-  for (int k = 1; k < 3; ++k) all = all & (weight[k] >= zero) & (weight[k] <= one);
-  return all;
+  const Real least = minimum(weight[0], minimum(weight[1], weight[2]));
+  const Real greatest = maximum(weight[0], maximum(weight[1], weight[2]));
+  return (least >= zero) & (greatest <= one);
 }
 
 // Whether a pixel lies in the bounding box of a face grown by the support radius.
@@ -77,7 +84,8 @@ HOST_DEVICE Coverage<Real> cover(const Outline<R>& face, const Parameters<T>& p,
     const int next = k == 2 ? 0 : k + 1, opposite = k == 0 ? 2 : k - 1;
     const Real edge_x(face.edge_x[k]), edge_y(face.edge_y[k]);
     const Real offset_x = pixel_x - Real(face.x[k]), offset_y = pixel_y - Real(face.y[k]);
-    c.weight[opposite] = (edge_x * offset_y - edge_y * offset_x) * Real(face.inverse_area);
+    c.weight[opposite] =
+        weight_of(product(edge_x, offset_y), product(edge_y, offset_x), Real(face.inverse_area));
     const Real along = (offset_x * edge_x + offset_y * edge_y) * Real(face.inverse_length[k]);
     const Real t = minimum(maximum(along, zero), one);
     const Real away_x = offset_x - t * edge_x, away_y = offset_y - t * edge_y;

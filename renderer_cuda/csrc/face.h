@@ -71,10 +71,10 @@ HOST_DEVICE void bound(Prepared<Real>& f, typename Traits<Real>::Mask drawable, 
   const Real right = maximum(x[0], maximum(x[1], x[2])) + radius;
   const Real bottom = minimum(y[0], minimum(y[1], y[2])) - radius;
   const Real top = maximum(y[0], maximum(y[1], y[2])) + radius;
-  f.first_column = select(drawable, first_pixel(left * half + column_origin, p.width), zero);
-  f.end_column = select(drawable, end_pixel(right * half + column_origin, p.width), zero);
-  f.first_row = select(drawable, first_pixel(row_origin - top * half, p.height), zero);
-  f.end_row = select(drawable, end_pixel(row_origin - bottom * half, p.height), zero);
+  f.first_column = select(drawable, first_pixel(product(left, half) + column_origin, p.width), zero);
+  f.end_column = select(drawable, end_pixel(product(right, half) + column_origin, p.width), zero);
+  f.first_row = select(drawable, first_pixel(row_origin - product(top, half), p.height), zero);
+  f.end_row = select(drawable, end_pixel(row_origin - product(bottom, half), p.height), zero);
 }
 
 // Prepare faces from their nine numbers each. A face that cannot be drawn gets an empty rectangle: one
@@ -96,7 +96,7 @@ HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p
     const Real depth = corners[3 * k + 2];
     o.edge_x[k] = corners[3 * next] - o.x[k];
     o.edge_y[k] = corners[3 * next + 1] - o.y[k];
-    const Real square = o.edge_x[k] * o.edge_x[k] + o.edge_y[k] * o.edge_y[k];
+    const Real square = product(o.edge_x[k], o.edge_x[k]) + product(o.edge_y[k], o.edge_y[k]);
     drawable = drawable & is_finite(o.x[k]) & is_finite(o.y[k]) & is_finite(depth) & (depth >= smallest) &
                (square >= smallest);
     o.inverse_depth[k] = one / depth;
@@ -104,7 +104,7 @@ HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p
     longest = maximum(square, longest);
   }
   // Twice the area from the two edges that leave corner 0 (edge 2 arrives there).
-  const Real area = o.edge_y[0] * o.edge_x[2] - o.edge_x[0] * o.edge_y[2];
+  const Real area = product(o.edge_y[0], o.edge_x[2]) - product(o.edge_x[0], o.edge_y[2]);
   o.inverse_area = one / area;
   const Real noise = maximum(Real(T(2) * Limits<T>::epsilon) * longest, Real(T(4)) * smallest);
   drawable = drawable & is_finite(longest * longest) & (absolute(area) > noise);
@@ -130,10 +130,10 @@ HOST_DEVICE Face<T> setup_face(const T* corners, const Parameters<T>& p) {
 // The position of a pixel centre in NDC: (2 column + 1 - W) / min(H, W) and likewise up the rows. The
 // numerators are whole and exact.
 template <typename T> HOST_DEVICE T center_x(const Parameters<T>& p, int column) {
-  return T(2 * column + 1 - p.width) * p.inverse_shorter;
+  return product(T(2 * column + 1 - p.width), p.inverse_shorter);
 }
 template <typename T> HOST_DEVICE T center_y(const Parameters<T>& p, int row) {
-  return T(p.height - 1 - 2 * row) * p.inverse_shorter;
+  return product(T(p.height - 1 - 2 * row), p.inverse_shorter);
 }
 
 }  // namespace renderer

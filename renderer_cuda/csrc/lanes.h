@@ -100,18 +100,31 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   }
 }
 
+// The nine numbers of each of several faces, a pack for each number.
+template <typename T>
+HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&corners)[9]) {
+  constexpr int width = lanes<T>;
+  static_assert(8 % width == 0);
+  for (int first = 0; first < 8; first += width) {
+    Real<T> rows[width];
+    for (int i = 0; i < width; ++i) rows[i] = Real<T>::load(faces[i] + first);
+    transpose(rows);
+    for (int i = 0; i < width; ++i) corners[first + i] = rows[i];
+  }
+  for (int i = 0; i < width; ++i) corners[8].v[i] = faces[i][8];
+}
+
 // Prepare `count` faces.
 template <typename T>
 HOST_DEVICE void setup_faces(const T* face_vertices, int64_t count, const Parameters<T>& p, Face<T>* out) {
   constexpr int width = lanes<T>;
+  const T zeros[9] = {};  // not drawable
   for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width) {
     const int some = count - f < width ? int(count - f) : width;
+    const T* each[width];
+    for (int i = 0; i < width; ++i) each[i] = i < some ? face_vertices + 9 * i : zeros;
     Real<T> corners[9];
-    for (int i = 0; i < 9; ++i) {
-      for (int lane = 0; lane < width; ++lane) {
-        corners[i].v[lane] = lane < some ? face_vertices[9 * lane + i] : T(0);  // zeros: not drawable
-      }
-    }
+    load_positions(each, corners);
     store_faces(prepare<Real<T>>(corners, p), some, out);
   }
 }
@@ -169,7 +182,7 @@ HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Para
                              Coverage<Real<T>> (&c)[steps], Int<T> (&at)[steps][lanes<T>]) {
   const Real<T> scale(p.inverse_shorter);
   for (int i = 0; i < steps; ++i) {
-    c[i] = cover<general>(faces, p, walk.x * scale, walk.y * scale);
+    c[i] = cover<general>(faces, p, product(walk.x, scale), product(walk.y, scale));
     c[i].support = c[i].support & walk.active();
     store_lanes<T>(walk.index(), at[i]);
     walk.next();
@@ -181,7 +194,13 @@ HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Para
 template <typename T>
 HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) {
   const Real<T> first(T(2 * column + 1 - p.width)), offsets = lane_numbers<T>() * Real<T>(T(2));
-  return (first + offsets) * Real<T>(p.inverse_shorter);
+  return product(first + offsets, Real<T>(p.inverse_shorter));
+}
+
+// Which of the pixels at the NDC positions x lie before a column.
+template <typename T>
+HOST_DEVICE Mask<T> before(const Parameters<T>& p, int end_column, Real<T> x) {
+  return x < Real<T>(center_x(p, end_column));
 }
 
 // ---- colours ---------------------------------------------------------------------------------------

@@ -24,6 +24,16 @@ HOST_DEVICE int64_t mesh_faces(const Meshes& m, int64_t image) {
   return m.first_face ? m.first_face[image + 1] - m.first_face[image] : m.faces_per_image;
 }
 
+// The number of faces of the largest mesh.
+inline int64_t most_faces(const Meshes& m) {
+  int64_t most = 0;
+  for (int64_t image = 0; image < m.images; ++image) {
+    const int64_t faces = mesh_faces(m, image);
+    most = faces > most ? faces : most;
+  }
+  return most;
+}
+
 // The image a face belongs to.
 HOST_DEVICE int64_t image_of(const Meshes& m, int64_t face) {
   if (!m.first_face) {  // 32 bits are enough but for the largest batches, and divide three times faster

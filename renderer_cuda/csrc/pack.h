@@ -180,6 +180,8 @@ template <typename T, int N> HOST_DEVICE Pack<T, N> minimum(Pack<T, N> a, Pack<T
 template <typename T, int N> HOST_DEVICE Pack<T, N> maximum(Pack<T, N> a, Pack<T, N> b) { return a.v > b.v ? a.v : b.v; }
 #endif
 template <typename T, int N>
+HOST_DEVICE Pack<T, N> product(Pack<T, N> a, Pack<T, N> b) { return RENDERER_ROUNDED(a.v * b.v); }
+template <typename T, int N>
 HOST_DEVICE Pack<T, N> absolute(Pack<T, N> a) {
   return maximum(a, -a);
 }
@@ -201,6 +203,18 @@ HOST_DEVICE bool any(PackMask<T, N> mask) {
   const Words words = (Words)mask.v;
   return ((words[0] | words[1]) | (words[2] | words[3])) != 0;
 #endif
+}
+
+// A bit for each lane.
+template <typename T, int N>
+HOST_DEVICE unsigned lane_bits(PackMask<T, N> mask) {
+#if defined(__AVX__)
+  if constexpr (N == 8) return unsigned(_mm256_movemask_ps((__m256)mask.v));
+  if constexpr (sizeof(T) == 8) return unsigned(_mm256_movemask_pd((__m256d)mask.v));
+#endif
+  unsigned bits = 0;
+  for (int i = 0; i < N; ++i) bits |= unsigned(mask.v[i] != 0) << i;
+  return bits;
 }
 
 // The sum of the lanes: first the two halves, then one after the other, always in the same order.

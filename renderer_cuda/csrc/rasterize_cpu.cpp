@@ -1,4 +1,4 @@
-// The CPU back end: which instruction set, which images, tiles and faces at once.
+// The CPU back end: which images, tiles and faces at once.
 #include "rasterize_cpu.h"
 
 #include <torch/csrc/stable/library.h>
@@ -6,11 +6,10 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <vector>
+
+#include "processor.h"
+#include "threads.h"
 
 namespace renderer {
 namespace {
@@ -19,115 +18,20 @@ using torch::stable::Tensor;
 
 // ---- the kernels of this processor -----------------------------------------------------------------
 
-enum class InstructionSet { baseline, avx2, avx512 };
-
-// The best the processor has; the environment can ask for less, which the tests do.
-InstructionSet instruction_set() {
-#if defined(RENDERER_X86_KERNELS)
-  const char* wish = std::getenv("RENDERER_CUDA_INSTRUCTION_SET");
-  const auto allows = [wish](const char* name) { return !wish || !*wish || !std::strcmp(wish, name); };
-  if (allows("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-    return InstructionSet::avx512;
-  }
-  if (allows("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return InstructionSet::avx2;
-  }
-#endif
-  return InstructionSet::baseline;
-}
-
-const char* name_of(InstructionSet set) {
-  return set == InstructionSet::avx512 ? "avx512" : set == InstructionSet::avx2 ? "avx2" : "baseline";
-}
-
 template <typename T>
 struct Kernels {
   const ForwardKernels<T>& forward;
   const BackwardKernels<T>& backward;
 };
 
-template <typename T> Kernels<T> kernels_of(InstructionSet);
-#define RENDERER_KERNELS(T, NAME) {T##_forward_##NAME(), T##_backward_##NAME()}
-#if defined(RENDERER_X86_KERNELS)
-#define RENDERER_CHOOSE_KERNELS(T)                                          \
-  template <> Kernels<T> kernels_of<T>(InstructionSet set) {                \
-    switch (set) {                                                          \
-      case InstructionSet::avx512: return RENDERER_KERNELS(T, avx512);      \
-      case InstructionSet::avx2: return RENDERER_KERNELS(T, avx2);          \
-      default: return RENDERER_KERNELS(T, baseline);                        \
-    }                                                                       \
+template <typename T> const Kernels<T>& kernels();
+#define RENDERER_CHOOSE_KERNELS(T)                                                                            \
+  template <> const Kernels<T>& kernels() {                                                                   \
+    static const Kernels<T> chosen = {RENDERER_CALL_BEST(T##_forward), RENDERER_CALL_BEST(T##_backward)};     \
+    return chosen;                                                                                            \
   }
-#else
-#define RENDERER_CHOOSE_KERNELS(T) \
-  template <> Kernels<T> kernels_of<T>(InstructionSet) { return RENDERER_KERNELS(T, baseline); }
-#endif
 RENDERER_CHOOSE_KERNELS(float)
 RENDERER_CHOOSE_KERNELS(double)
-
-template <typename T>
-const Kernels<T>& kernels() {
-  static const Kernels<T> chosen = kernels_of<T>(instruction_set());
-  return chosen;
-}
-
-// ---- memory and threads ----------------------------------------------------------------------------
-
-// Memory that is not cleared: every user writes before it reads. It goes back to a stock of the thread,
-// as asking the system for memory and touching it first costs as much as a small render.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) {
-    for (Buffer& kept : stock) {
-      if (kept.memory && kept.bytes >= bytes) {
-        std::swap(buffer_, kept);
-        return;
-      }
-    }
-    buffer_ = {std::unique_ptr<char[]>(new char[bytes]), bytes};
-  }
-  // Keep the larger ones, but none that a usual render does not need.
-  ~Scratch() {
-    constexpr size_t most = size_t(32) << 20;
-    Buffer* least = &stock[0];
-    for (Buffer& kept : stock) least = kept.bytes < least->bytes ? &kept : least;
-    if (buffer_.bytes <= most && buffer_.bytes > least->bytes) std::swap(buffer_, *least);
-  }
-  template <typename T> T* get() const { return reinterpret_cast<T*>(buffer_.memory.get()); }
-
- private:
-  struct Buffer {
-    std::unique_ptr<char[]> memory;
-    size_t bytes = 0;
-  };
-  static thread_local Buffer stock[3];
-  Buffer buffer_;
-};
-thread_local Scratch::Buffer Scratch::stock[3];
-
-// Call work(item, scratch) for items [0, count), each thread taking the next free item; the results
-// do not depend on who takes which. In parallel over torch's threads, or in this one.
-template <typename T, typename Work>
-void for_each(int64_t count, bool parallel, int64_t scratch_size, const Work& work) {
-  if (!parallel || count <= 1) {
-    const Scratch scratch(sizeof(T) * size_t(scratch_size));
-    for (int64_t item = 0; item < count; ++item) work(item, scratch.get<T>());
-    return;
-  }
-  std::atomic<int64_t> next{0};
-  const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
-  torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t thread = begin; thread < end; ++thread) {
-      const Scratch scratch(sizeof(T) * size_t(scratch_size));
-      for (int64_t item; (item = next.fetch_add(1)) < count;) work(item, scratch.get<T>());
-    }
-  });
-}
-
-// Whether to give whole images to threads; else the threads share each image.
-bool images_fill_threads(int64_t images) {
-  return images >= 2 * int64_t(torch::stable::get_num_threads());
-}
 
 // ---- forward ---------------------------------------------------------------------------------------
 
@@ -243,9 +147,7 @@ template <typename T>
 void forward_cpu(const Forward<T>& f) {
   const Parameters<T>& p = f.parameters;
   const bool whole_images = images_fill_threads(p.images);
-  int64_t most = 0;
-  for (int64_t image = 0; image < p.images; ++image) most = std::max(most, mesh_faces(p, image));
-  for_each<Face<T>>(p.images, whole_images, most, [&](int64_t image, Face<T>* faces) {
+  for_each<Face<T>>(p.images, whole_images, most_faces(p), [&](int64_t image, Face<T>* faces) {
     forward_image(f, image, !whole_images, faces);
   });
 }

@@ -174,7 +174,9 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
   for (int y = tile.first_row; y < tile.end_row; ++y) {
     const Real<T> center(center_y(p, y));
     for (int x = tile.first_column; x < tile.end_column; x += lanes<T>) {
-      auto c = cover<general>(face, p, centers_x(p, x), center);
+      const Real<T> centers = centers_x(p, x);
+      auto c = cover<general>(face, p, centers, center);
+      c.support = c.support & before(p, tile.end_column, centers);
       if (!any(c.support)) continue;
       attenuate(c);
       const Int<T> first = Int<T>(y) * stride_of(p) + x;

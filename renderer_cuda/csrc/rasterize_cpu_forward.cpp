@@ -199,7 +199,9 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
   for (int y = part.first_row; y < part.end_row; ++y) {
     const Real<T> center(center_y(p, y));
     for (int x = part.first_column; x < part.end_column; x += lanes<T>) {
-      auto c = cover<general>(face, p, centers_x(p, x), center);
+      const Real<T> centers = centers_x(p, x);
+      auto c = cover<general>(face, p, centers, center);
+      c.support = c.support & before(p, part.end_column, centers);
       if (!any(c.support)) continue;
       attenuate(c);
       const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);

@@ -142,15 +142,6 @@ __global__ void __launch_bounds__(scan_threads) scan_kernel(int64_t* cells, int6
 constexpr int finest_shift = 4;
 constexpr int64_t few_faces = 512;  // of a mesh: looking at all costs less than sorting them
 
-int64_t most_faces(const Meshes& m) {
-  int64_t most = 0;
-  for (int64_t image = 0; image < m.images; ++image) {
-    const int64_t faces = mesh_faces(m, image);
-    most = faces > most ? faces : most;
-  }
-  return most;
-}
-
 }  // namespace
 
 // Bins are so wide that there are no more cells than faces and pixels.

@@ -48,6 +48,30 @@ template <> struct Limits<double> {
                           largest = 1.7976931348623157e308;
 };
 
+// a b, rounded: it is not fused with what is added to it. On which side of an edge a pixel lies, and which
+// of two faces is nearer, must not depend on how a compiler joined the operations of one kernel or another;
+// and where two products are equal their difference is zero.
+#if defined(__CUDA_ARCH__)
+HOST_DEVICE float product(float a, float b) { return __fmul_rn(a, b); }
+HOST_DEVICE double product(double a, double b) { return __dmul_rn(a, b); }
+#else
+#if defined(__clang__) || defined(__CUDACC__) || (defined(__x86_64__) && !defined(__FMA__))
+#define RENDERER_ROUNDED(value) (value)  // nothing is fused, or by Clang, within an expression only
+#elif defined(__x86_64__)
+// Fast, where __builtin_assoc_barrier has vectors taken apart.
+template <typename V>
+HOST_DEVICE V rounded(V value) {
+  __asm__("" : "+x"(value));
+  return value;
+}
+#define RENDERER_ROUNDED(value) rounded(value)
+#else
+#define RENDERER_ROUNDED(value) __builtin_assoc_barrier(value)  // since GCC 12
+#endif
+HOST_DEVICE float product(float a, float b) { return RENDERER_ROUNDED(a * b); }
+HOST_DEVICE double product(double a, double b) { return RENDERER_ROUNDED(a * b); }
+#endif
+
 template <typename Real>
 HOST_DEVICE typename Traits<Real>::Mask is_finite(Real value) {
   return absolute(value) <= Real(Limits<typename Traits<Real>::Scalar>::largest);  // false for NaN

@@ -14,21 +14,30 @@ struct Surface {
   Real depth;       // view depth, interpolated in 1/z
 };
 
+// From barycentric coordinates in [0, 1].
 template <typename Real, typename R>
-HOST_DEVICE Surface<Real> surface_at(const Outline<R>& face, const Coverage<Real>& c) {
+HOST_DEVICE Surface<Real> surface_of(const Outline<R>& face, const Real cut[3]) {
   using T = typename Traits<Real>::Scalar;
   Surface<Real> s;
-  const Real zero(T(0)), one(T(1));
-  for (int k = 0; k < 3; ++k) s.clipped[k] = minimum(maximum(c.weight[k], zero), one);
+  const Real one(T(1));
   // The weights sum to one, so one of them is at least a third: the division is safe.
-  s.inverse_sum = one / (s.clipped[0] + s.clipped[1] + s.clipped[2]);
+  s.inverse_sum = one / (cut[0] + cut[1] + cut[2]);
   Real inverse_depth(T(0));
   for (int k = 0; k < 3; ++k) {
-    s.clipped[k] *= s.inverse_sum;
-    inverse_depth += s.clipped[k] * Real(face.inverse_depth[k]);
+    s.clipped[k] = cut[k] * s.inverse_sum;
+    inverse_depth += product(s.clipped[k], Real(face.inverse_depth[k]));
   }
   s.depth = minimum(one / inverse_depth, Real(Limits<T>::largest));  // 1 / denormal is infinite
   return s;
+}
+
+template <typename Real, typename R>
+HOST_DEVICE Surface<Real> surface_at(const Outline<R>& face, const Coverage<Real>& c) {
+  using T = typename Traits<Real>::Scalar;
+  const Real zero(T(0)), one(T(1));
+  Real cut[3];
+  for (int k = 0; k < 3; ++k) cut[k] = minimum(maximum(c.weight[k], zero), one);
+  return surface_of(face, cut);
 }
 
 // The texel [0, R * R) of a point of the face, from its clipped weights.
@@ -156,10 +165,11 @@ HOST_DEVICE Real share_of(Scaled<Real> weight, Real exponent, Real inverse_parti
 // ---- the nearest face ------------------------------------------------------------------------------
 
 // Whether the face seen so far at a pixel gives way to another that covers the pixel centre: to a
-// nearer one, and of equals to the first.
-template <typename T>
-HOST_DEVICE bool yields_to(T depth, int32_t face, T other_depth, int32_t other_face) {
-  return (other_depth < depth) | ((other_depth == depth) & (other_face < face));
+// nearer one, and of equals to the first. Faces are numbers, or a number in each lane.
+template <typename Real, typename Faces>
+HOST_DEVICE typename Traits<Real>::Mask yields_to(Real depth, Faces face, Real other_depth, Faces other_face) {
+  using Mask = typename Traits<Real>::Mask;
+  return (other_depth < depth) | ((other_depth == depth) & Mask{other_face < face});
 }
 
 }  // namespace renderer

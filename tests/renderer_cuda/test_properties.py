@@ -592,9 +592,10 @@ def test_hard_colors_are_a_painters_without_a_hole(
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="one instruction set only")
 @pytest.mark.parametrize("name", ["baseline", "avx2"])
 def test_kernels_for_older_processors_pass_tests_of_ops(name: str) -> None:
-    selection = "(oracle and packed) or gradient_is_exact"
+    files = ("test_ops.py", "test_visibility.py")
+    selection = "(oracle and packed) or gradient_is_exact or sphere or all_sizes or hole or huge"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "test_ops.py", "-q", "-k", selection],
+        [sys.executable, "-m", "pytest", *files, "-q", "-k", selection],
         cwd=Path(__file__).parent,
         env=os.environ | {"RENDERER_CUDA_INSTRUCTION_SET": name, "PYTEST_ADDOPTS": ""},
         capture_output=True,

@@ -1,0 +1,71 @@
+// CPU back end of renderer_cuda::visible_faces: threads take whole images.
+//
+// The schema is defined and the arguments validated in renderer_cuda/visibility.py; whoever calls the op itself
+// gets an error, not a crash.
+#include "visibility_cpu.h"
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include "processor.h"
+#include "tensors.h"
+#include "threads.h"
+
+namespace renderer {
+namespace {
+
+using torch::stable::Tensor;
+
+constexpr int64_t most_side = 1 << 15;  // as validated: pixels of an image are numbered in 32 bits
+
+template <typename T> const VisibilityKernels<T>& kernels();
+#define RENDERER_CHOOSE_KERNELS(T)                                                  \
+  template <> const VisibilityKernels<T>& kernels() {                               \
+    static const VisibilityKernels<T>& chosen = RENDERER_CALL_BEST(T##_visibility); \
+    return chosen;                                                                  \
+  }
+RENDERER_CHOOSE_KERNELS(float)
+RENDERER_CHOOSE_KERNELS(double)
+
+template <typename T>
+void see_images(const Forward<T>& f) {
+  const Parameters<T>& p = f.parameters;
+  const VisibilityKernels<T>& k = kernels<T>();
+  for_each<T>(p.images, true, k.scratch_size(p, most_faces(p)), [&](int64_t image, T* scratch) {
+    k.see(f, image, scratch);
+  });
+}
+
+Tensor visible_faces(Tensor face_vertices, Tensor first_face, int64_t images, int64_t height, int64_t width,
+                     double near, double far, bool double_sided) {
+  STD_TORCH_CHECK(height >= 1 && height <= most_side && width >= 1 && width <= most_side,
+                  "height and width must be in 1..", most_side, ", got ", height, " and ", width);
+  const Tensor vertices = torch::stable::contiguous(face_vertices);
+  const Meshes meshes = meshes_of(vertices, first_face, images);
+  Settings settings;
+  settings.near = near;
+  settings.far = far;
+  settings.double_sided = double_sided;
+  settings.distance = Distance::hard;
+  settings.color = Color::hard;
+  const Tensor seen =
+      torch::stable::new_empty(vertices, {images, height, width}, torch::headeronly::ScalarType::Int);
+  in_dtype_of(vertices, [&](auto zero) {
+    using T = decltype(zero);
+    Forward<T> f = {};
+    f.parameters = make_parameters<T>(settings, int(height), int(width));
+    static_cast<Meshes&>(f.parameters) = meshes;
+    f.face_vertices = data<T>(vertices);
+    f.nearest_face = data<int32_t>(seen);
+    see_images(f);
+  });
+  return seen;
+}
+
+}  // namespace
+}  // namespace renderer
+
+STABLE_TORCH_LIBRARY_IMPL(renderer_cuda, CPU, visibility) {
+  visibility.impl("visible_faces", TORCH_BOX(&renderer::visible_faces));
+}

@@ -1,0 +1,23 @@
+// The CPU kernels of visible_faces, one table of functions for each instruction set.
+#pragma once
+
+#include "rasterize_cpu.h"
+
+namespace renderer {
+
+template <typename T>
+struct VisibilityKernels {
+  // Write nearest_face of one image, of a mesh of at most `faces`; scratch holds scratch_size(...) numbers.
+  void (*see)(const Forward<T>&, int64_t image, T* scratch);
+  int64_t (*scratch_size)(const Parameters<T>&, int64_t faces);
+};
+
+// Each is defined by visibility_cpu_kernels.cpp, compiled once for each instruction set.
+#define RENDERER_DECLARE_VISIBILITY(NAME)                    \
+  const VisibilityKernels<float>& float_visibility_##NAME(); \
+  const VisibilityKernels<double>& double_visibility_##NAME();
+RENDERER_DECLARE_VISIBILITY(baseline)
+RENDERER_DECLARE_VISIBILITY(avx2)
+RENDERER_DECLARE_VISIBILITY(avx512)
+
+}  // namespace renderer
