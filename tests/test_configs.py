@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recon.assessment import Assessment
-from recon.datasets.rendering import ObjectRenderer
+from recon.datasets.rendering.objects import ObjectRenderer
 from recon.objectives import SilhouetteObjective
 from recon.training import Trainer
 from train import build
