@@ -14,30 +14,32 @@ from torch import Tensor
 _ITERATIONS = 50
 
 
-def make_palette(colors: Tensor, weights: Tensor, count: int) -> Tensor:
+def make_palette(colors: Tensor, weights: Tensor, count: int, separation: float = 0.0) -> Tensor:
     """Chooses a palette by k-means from the heaviest colour and those farthest from it.
 
     Args:
         colors: [F, 3] sRGB in [0, 1].
         weights: [F] what each colour weighs, for instance the area of its face; >= 0.
         count: colours at most.
+        separation: no colour which is closer than this to one of the palette, in RGB, is added.
 
     Returns:
-        [K, 3] with K = `count`, or the number of different colours where that is smaller.
+        [K, 3], K at most `count`.
 
     Raises:
         ValueError: shapes disagree, a value is out of range, or nothing has a weight.
     """
-    _require_colors(colors, weights, count)
+    _require_colors(colors, weights, count, separation)
     different, index = torch.unique(colors, dim=0, return_inverse=True)
     mass = colors.new_zeros(len(different)).index_add(0, index, weights.to(colors.dtype))
     chosen = different[mass.argmax()][None]
     while len(chosen) < min(count, len(different)):
+        gaps = torch.cdist(different, chosen).amin(1)
         # Mass counts too, so that a speck of an odd colour does not take a place.
-        gaps = torch.cdist(different, chosen).amin(1).square() * mass
-        if not bool(gaps.max() > 0):
+        gains = torch.where(gaps > separation, gaps.square() * mass, 0.0)
+        if not bool(gains.max() > 0):
             break
-        chosen = torch.cat((chosen, different[gaps.argmax()][None]))
+        chosen = torch.cat((chosen, different[gains.argmax()][None]))
     for _ in range(_ITERATIONS):
         nearest = torch.cdist(different, chosen).argmin(1)
         total = mass.new_zeros(len(chosen)).index_add(0, nearest, mass)
@@ -87,14 +89,14 @@ def memberships(
     return torch.softmax(-distance / softness**2, dim=-1)
 
 
-def _require_colors(colors: Tensor, weights: Tensor, count: int) -> None:
+def _require_colors(colors: Tensor, weights: Tensor, count: int, separation: float) -> None:
     if colors.dim() != 2 or colors.shape[1] != 3 or weights.shape != colors.shape[:1]:
         raise ValueError(
             "colors must have shape [F, 3] and weights [F],"
             f" got {list(colors.shape)} and {list(weights.shape)}"
         )
-    if count < 1:
-        raise ValueError(f"count must be >= 1, got {count}")
+    if count < 1 or not separation >= 0:
+        raise ValueError(f"count must be >= 1 and separation >= 0, got {count} and {separation}")
     if not bool(((colors >= 0) & (colors <= 1)).all()):  # also refuses NaN
         raise ValueError("colors must lie in [0, 1]")
     if not bool((weights >= 0).all()) or not bool(weights.sum() > 0):

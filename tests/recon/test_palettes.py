@@ -24,6 +24,12 @@ def test_similar_colours_share_a_place_by_weight() -> None:
     torch.testing.assert_close(palette, torch.tensor([[0.975, 0, 0], [0, 0, 1.0]]))
 
 
+def test_what_is_close_to_the_palette_adds_nothing() -> None:
+    colors = torch.tensor([[0.9, 0, 0], [1.0, 0, 0], [0, 0, 1.0]])
+    palette = make_palette(colors, torch.tensor([1.0, 3.0, 2.0]), 3, separation=0.2)
+    torch.testing.assert_close(palette, torch.tensor([[0.975, 0, 0], [0, 0, 1.0]]))
+
+
 def test_black_alone_is_a_palette() -> None:
     palette = make_palette(torch.zeros(4, 3), torch.ones(4), 3)
     assert palette.tolist() == [[0, 0, 0]]
@@ -45,7 +51,7 @@ def test_memberships_name_the_colour_in_any_allowed_light() -> None:
     [
         (torch.zeros(3), torch.zeros(3), 2, r"colors must have shape \[F, 3\]"),
         (torch.zeros(2, 3), torch.ones(3), 2, r"weights \[F\], got \[2, 3\] and \[3\]"),
-        (torch.zeros(2, 3), torch.ones(2), 0, "count must be >= 1, got 0"),
+        (torch.zeros(2, 3), torch.ones(2), 0, "count must be >= 1 and separation >= 0, got 0"),
         (torch.full((2, 3), torch.nan), torch.ones(2), 2, r"colors must lie in \[0, 1\]"),
         (torch.zeros(2, 3), torch.zeros(2), 2, "weights must be >= 0, and one of them > 0"),
     ],
