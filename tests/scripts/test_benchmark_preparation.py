@@ -60,7 +60,9 @@ class Here:
     def __exit__(self, *_: object) -> None: ...
 
     def submit(self, function, *arguments):  # type: ignore[no-untyped-def]
+        threads = torch.get_num_threads()
         value = function(*arguments)
+        torch.set_num_threads(threads)  # a process of its own would have kept its setting to itself
 
         class Done:
             def result(self):  # type: ignore[no-untyped-def]
