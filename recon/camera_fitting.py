@@ -1,0 +1,492 @@
+"""Viewpoint and light of a known mesh, found from one shaded picture."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.fitting import Fit
+from recon.interruption import Interruption
+from recon.lighting import Lighting
+from recon.meshes import Mesh
+from recon.renderer import SoftRenderer
+from recon.soft_stages import SoftStage
+
+# What colours weigh beside silhouettes: little while the light is wrong, which is all they tell.
+_COARSE_COLOR, _FINE_COLOR = 0.3, 3.0
+# Pixels at the outline, which are covered in part, hardly count when colours are compared.
+_INSIDE_POWER = 4
+# Samples along a side of a pixel in the fine stage.
+_FINE_SAMPLES = 2
+# Directions of light tried before each fine stage: faces in the shade of a wrong one do not tell
+# where it should be. Two rounds, as the first ones are tried in a viewpoint that is a bit wrong.
+_LIGHTS = 96
+_FINE_ROUNDS = 2
+# At the end of a search the best lights of all sides are refined: of a symmetric object seen along
+# its axis, faint faces alone tell a light from its mirror image.
+_LIGHTS_REFINED, _NEAR_LIGHTS = 8, 40.0  # number; degrees
+# What learning rates are multiplied by: angles are in degrees.
+_RATES = {
+    "azimuth": math.degrees(1.0),
+    "elevation": math.degrees(1.0),
+    "log_distance": 1.0,
+    "light": 2.0,
+}
+# In a start the light stands above the eye by this share of its distance: it falls on most of what
+# is seen, and only faces that it falls on have a gradient to it.
+_LIGHT_ABOVE = 0.5
+
+COARSE = SoftStage(80, 32, (3e-3, 3e-4), (0.1, 0.02), (0.08, 0.02))
+FINE = SoftStage(120, None, (3e-4, 3e-6), (0.02, 0.002), (0.02, 5e-4))
+
+
+@dataclass(frozen=True, eq=False)
+class Viewing:
+    """N viewpoints on an orbit around the origin, each with a light.
+
+    Args:
+        azimuth: [N] degrees.
+        elevation: [N] degrees.
+        distance: [N] object units, > 0.
+        light: [N, 3] world vectors towards the light, of any length > 0.
+
+    Raises:
+        ValueError: shapes disagree.
+    """
+
+    azimuth: Tensor
+    elevation: Tensor
+    distance: Tensor
+    light: Tensor
+
+    def __post_init__(self) -> None:
+        count = len(self.azimuth)
+        for name in ("azimuth", "elevation", "distance"):
+            if getattr(self, name).shape != (count,):
+                raise ValueError(f"{name} must be [{count}], got {list(getattr(self, name).shape)}")
+        if self.light.shape != (count, 3):
+            raise ValueError(f"light must be [{count}, 3], got {list(self.light.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.azimuth)
+
+    def __getitem__(self, index: Tensor | slice) -> Viewing:
+        """Returns some of them."""
+        return Viewing(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def cameras(self, fov: float) -> Cameras:
+        """Returns the cameras, with a full vertical angle of view in degrees."""
+        angle = torch.full_like(self.distance, fov)
+        return Cameras.orbit(self.azimuth, self.elevation, self.distance, angle)
+
+    def eyes(self) -> Tensor:
+        """Returns the positions [N, 3] of the eyes in world coordinates."""
+        return self.cameras(60.0).eye()  # whatever the angle
+
+    @classmethod
+    def with_light_above(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Viewing:
+        """Returns viewpoints with the light above the eye, from where a fit may start."""
+        here = cls(azimuth, elevation, distance, distance.new_zeros(len(distance), 3))
+        up = distance.new_tensor([0.0, _LIGHT_ABOVE, 0.0])
+        return cls(azimuth, elevation, distance, F.normalize(here.eyes() + up * distance[:, None]))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far viewings are from the truth, per viewing.
+
+    Args:
+        view: [N] degrees between the directions of the eyes.
+        distance: [N] relative to the true one.
+        light: [N] degrees between the directions of the lights.
+    """
+
+    view: Tensor
+    distance: Tensor
+    light: Tensor
+
+    @classmethod
+    def between(cls, found: Viewing, truth: Viewing) -> Errors:
+        """Compares as many viewings as there are truths."""
+        return cls(
+            view=_angle(found.eyes(), truth.eyes()),
+            distance=(found.distance / truth.distance - 1).abs(),
+            light=_angle(found.light, truth.light),
+        )
+
+
+def _angle(left: Tensor, right: Tensor) -> Tensor:
+    """Returns the angles [N] between vectors, degrees; exact for small ones too."""
+    across = torch.linalg.cross(left, right, dim=-1).norm(dim=-1)
+    return torch.rad2deg(torch.atan2(across, (left * right).sum(-1)))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedViewing:
+    """What a fit of viewings found.
+
+    Args:
+        viewing: N viewings; the lights have length 1.
+        loss: [N] at the end.
+        fits: of the stages.
+        course: viewings on the way.
+    """
+
+    viewing: Viewing
+    loss: Tensor
+    fits: list[Fit]
+    course: list[Viewing]
+
+
+class Scene:
+    """A known mesh with known surface, and how it looks in a viewing.
+
+    Args:
+        mesh: with colours of faces, in world coordinates around the origin.
+        fov: full vertical angle of view in degrees.
+        ambient: intensity of the light from everywhere.
+        directional: intensity of the light from one direction.
+
+    Raises:
+        ValueError: the mesh has no colours of faces, or an intensity is bad.
+    """
+
+    def __init__(
+        self, mesh: Mesh, fov: float = 30.0, ambient: float = 0.4, directional: float = 0.6
+    ) -> None:
+        if mesh.face_colors is None:
+            raise ValueError("the mesh must have colours of faces")
+        if not directional > 0:
+            raise ValueError(f"directional must be > 0, or no light is seen, got {directional}")
+        self.mesh, self.colors, self.fov = mesh, mesh.face_colors, fov
+        self.lighting = Lighting(ambient, directional, two_sided=True)
+        self.radius = float(mesh.vertices.norm(dim=1).max())
+
+    def render(
+        self,
+        viewing: Viewing,
+        image_size: tuple[int, int],
+        sigma: float,
+        gamma: float,
+        anti_aliasing: int = 1,
+    ) -> Tensor:
+        """Renders the mesh in each viewing.
+
+        Args:
+            viewing: N viewings; there is a gradient to all of it.
+            image_size: (height, width) in pixels.
+            sigma: softness of edges, squared NDC units.
+            gamma: softness of depth, in radii of the mesh.
+            anti_aliasing: samples along a side of a pixel.
+
+        Returns:
+            [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
+        """
+        distances = viewing.distance.detach()
+        far = float(distances.max()) + self.radius
+        near = max(float(distances.min()) - self.radius, 1e-2 * far)
+        renderer = SoftRenderer(
+            image_size,
+            sigma=sigma,
+            gamma=gamma * self.radius / (far - near),
+            near=near,
+            far=far,
+            anti_aliasing=anti_aliasing,
+            lighting=self.lighting,
+        )
+        count = len(viewing)
+        return renderer(
+            self.mesh.vertices.expand(count, -1, -1),
+            self.mesh.faces,
+            self.colors.expand(count, -1, -1),
+            viewing.cameras(self.fov),
+            light_direction=viewing.light,
+        )
+
+    def picture(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
+        """Renders sharp pictures [N, 4, H, W], not premultiplied, as cameras take them."""
+        with torch.no_grad():
+            rgba = self.render(viewing, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
+        # Samples beside the object are black, so the mean over a pixel is premultiplied.
+        colors = rgba[:, :3] / rgba[:, 3:].clamp(min=1e-6)  # where alpha is 0, black
+        return torch.cat((colors.clamp(0, 1), rgba[:, 3:]), dim=1)
+
+
+class ViewingFitter:
+    """Finds viewpoints and lights in a coarse stage and a fine one.
+
+    Args:
+        scene: what the pictures show.
+        coarse: the first stage.
+        fine: the second one.
+    """
+
+    def __init__(self, scene: Scene, coarse: SoftStage = COARSE, fine: SoftStage = FINE) -> None:
+        self.scene, self.coarse, self.fine = scene, coarse, fine
+
+    def fit(
+        self,
+        images: Tensor,
+        start: Viewing,
+        interruption: Interruption | None = None,
+        progress: bool | None = False,
+    ) -> FittedViewing:
+        """Finds N viewings at once, each from its picture and its start alone.
+
+        Args:
+            images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
+            start: N viewings.
+            interruption: an entered context, whose signal ends the fit.
+            progress: as of `recon.fitting.fit`.
+
+        Raises:
+            ValueError: numbers or shapes disagree, or a picture shows nothing.
+            FloatingPointError: a loss is not finite.
+        """
+        target = _checked(images, start)
+        course = [start]
+        found, coarse = self._stage(self.coarse, target, start, course, interruption, progress)
+        return self._refined(target, found, [coarse], course, interruption, progress)
+
+    def search(
+        self,
+        image: Tensor,
+        starts: Viewing,
+        keep: int = 4,
+        interruption: Interruption | None = None,
+        progress: bool | None = False,
+    ) -> FittedViewing:
+        """Finds the viewing of one picture from many starts.
+
+        All go through the coarse stage and the `keep` best of them through the fine one.
+
+        Args:
+            image: [4, H, W].
+            starts: S viewings.
+            keep: how many are refined.
+            interruption: as of `fit`.
+            progress: likewise.
+
+        Returns:
+            One viewing.
+
+        Raises:
+            ValueError: as of `fit`.
+            FloatingPointError: likewise.
+        """
+        target = _checked(image.expand(len(starts), -1, -1, -1), starts)
+        course = [starts]
+        found, coarse = self._stage(self.coarse, target, starts, course, interruption, progress)
+        kept = coarse.best_loss.argsort(stable=True)[: max(1, keep)]
+        course = [one[kept] for one in course]
+        fitted = self._refined(target[kept], found[kept], [coarse], course, interruption, progress)
+        losses = fitted.loss if len(fitted.fits) > 1 else fitted.loss[kept]
+        best = losses.argmin()[None]
+        viewing, loss, fits = fitted.viewing[best], losses[best], fitted.fits
+        course = [one[best] for one in fitted.course]
+        if fits[-1].stopped != "signal":
+            lights = self._other_lights(target[:1], viewing)
+            other, last = self._stage(
+                self.fine,
+                target[:1].expand(len(lights), -1, -1, -1),
+                lights,
+                [],
+                interruption,
+                progress,
+            )
+            fits = [*fits, last]
+            least = last.best_loss.argmin()[None]
+            if bool(last.best_loss[least] < loss):
+                viewing, loss = other[least], last.best_loss[least]
+        return FittedViewing(viewing, loss, fits, [*course, viewing])
+
+    def _refined(
+        self,
+        target: Tensor,
+        found: Viewing,
+        fits: list[Fit],
+        course: list[Viewing],
+        interruption: Interruption | None,
+        progress: bool | None,
+    ) -> FittedViewing:
+        """Goes through the fine stage twice, each time from the best light."""
+        for _ in range(_FINE_ROUNDS):
+            if fits[-1].stopped == "signal":
+                break
+            found = self._best_lights(target, found)
+            found, one = self._stage(self.fine, target, found, course, interruption, progress)
+            fits.append(one)
+        return FittedViewing(found, fits[-1].best_loss, fits, [*course, found])
+
+    def _best_lights(self, target: Tensor, found: Viewing) -> Viewing:
+        """Returns the viewings with the light from many around which suits their pictures best."""
+        lights = torch.cat((found.light[None], _around(found.light)))
+        best = self._light_losses(target, found, lights).argmin(0)
+        return replace(found, light=lights[best, torch.arange(len(found), device=best.device)])
+
+    def _other_lights(self, target: Tensor, found: Viewing) -> Viewing:
+        """Returns one viewing several times, with every light which no other near it surpasses."""
+        lights = _around(found.light)
+        losses = self._light_losses(target, found, lights)[:, 0]
+        unit = lights[:, 0]
+        near = (unit[:, None] * unit[None]).sum(-1) > math.cos(math.radians(_NEAR_LIGHTS))
+        least = losses[None].expand(len(losses), -1).masked_fill(~near, math.inf).amin(1)
+        peaks = (losses <= least).nonzero()[:, 0]
+        chosen = unit[peaks[losses[peaks].argsort(stable=True)[:_LIGHTS_REFINED]]]
+        again = found[torch.zeros(len(chosen), dtype=torch.int64, device=chosen.device)]
+        return replace(again, light=chosen)
+
+    def _light_losses(self, target: Tensor, found: Viewing, lights: Tensor) -> Tensor:
+        """Returns [L, N], how the colours of N viewings differ from the pictures under lights."""
+        size = self.fine.raster_size(target)
+        truth = _resized(target, size)
+        sigma, gamma = self.fine.sigma[1], self.fine.gamma[1]
+        with torch.no_grad():
+            return torch.stack(
+                [
+                    viewing_losses(
+                        self.scene.render(replace(found, light=light), size, sigma, gamma), truth
+                    )["color"]
+                    for light in lights
+                ]
+            )
+
+    def _stage(
+        self,
+        stage: SoftStage,
+        target: Tensor,
+        start: Viewing,
+        course: list[Viewing],
+        interruption: Interruption | None,
+        progress: bool | None,
+    ) -> tuple[Viewing, Fit]:
+        size = stage.raster_size(target)
+        truth = _resized(target, size)
+        samples, weight = (_FINE_SAMPLES, _FINE_COLOR) if stage is self.fine else (1, _COARSE_COLOR)
+        unknowns = {
+            "azimuth": start.azimuth.detach().clone(),
+            "elevation": start.elevation.detach().clone(),
+            "log_distance": start.distance.detach().log(),
+            "light": F.normalize(start.light.detach()),
+        }
+        viewing = functools.partial(_viewing, unknowns)
+
+        def loss(step: int) -> dict[str, Tensor]:
+            sigma, gamma = stage.at("sigma", step), stage.at("gamma", step)
+            rendered = self.scene.render(viewing(), size, sigma, gamma, samples)
+            return viewing_losses(rendered, truth, weight, stage is self.fine)
+
+        def note(step: int) -> None:
+            course.append(viewing(detached=True))
+
+        found = stage.optimise(
+            unknowns,
+            loss,
+            _RATES,
+            compare=True,
+            on_step=note,
+            interruption=interruption,
+            progress=progress,
+        )
+        return viewing(detached=True), found
+
+
+def _viewing(unknowns: dict[str, Tensor], detached: bool = False) -> Viewing:
+    values = {name: value.detach() if detached else value for name, value in unknowns.items()}
+    light = values["light"]
+    return Viewing(
+        values["azimuth"].clone(),
+        values["elevation"].clone(),
+        values["log_distance"].exp(),
+        F.normalize(light) if detached else light,
+    )
+
+
+def viewing_losses(
+    rendered: Tensor, truth: Tensor, color_weight: float = 1.0, exact: bool = False
+) -> dict[str, Tensor]:
+    """Compares silhouettes and colours, picture by picture.
+
+    Args:
+        rendered: [N, 4, H, W], as the rasterizer gives it.
+        truth: [N, 4, H, W], not premultiplied.
+        color_weight: what `color` is multiplied by.
+        exact: compare silhouettes by squared differences relative to the area, which are least at
+            the truth; otherwise by 1 - IoU, which leads from far.
+
+    Returns:
+        Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
+    """
+    alpha, mask = rendered[:, 3], truth[:, 3]
+    # Neither an empty mask nor two empty pictures divide by less than one pixel.
+    if exact:
+        differing = (alpha - mask).square().sum((1, 2))
+        silhouette = differing / mask.sum((1, 2)).clamp(min=1)
+    else:
+        shared = (alpha * mask).sum((1, 2))
+        silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
+    # Outside of the outline soft pictures have colours, too, and there is nothing to compare.
+    inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
+    difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
+    color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)
+    return {"silhouette": silhouette, "color": color}
+
+
+def _around(light: Tensor) -> Tensor:
+    """Returns lights [L, N, 3] from all around, the same for each of the N of `light`."""
+    around = directions(_LIGHTS).to(light)
+    return around[:, None].expand(-1, len(light), -1)
+
+
+def directions(count: int) -> Tensor:
+    """Returns unit vectors [count, 3] spread evenly over the sphere, on a spiral."""
+    index = torch.arange(count, dtype=torch.float64) + 0.5
+    y, turn = 1 - 2 * index / count, index * math.pi * (3 - 5**0.5)
+    radius = (1 - y.square()).sqrt()
+    return torch.stack((radius * turn.cos(), y, radius * turn.sin()), dim=1).float()
+
+
+def grid_of_starts(
+    azimuths: int, elevations: Sequence[float], distance: float, device: str = "cpu"
+) -> Viewing:
+    """Returns viewpoints all around, with the light above the eye.
+
+    Args:
+        azimuths: how many, evenly spread over 360 degrees.
+        elevations: degrees.
+        distance: object units.
+        device: of the tensors.
+
+    Raises:
+        ValueError: there is no start.
+    """
+    if azimuths < 1 or not elevations:
+        raise ValueError(f"there must be starts, got {azimuths} azimuths and {list(elevations)}")
+    around = torch.arange(azimuths, device=device) * (360.0 / azimuths)
+    heights = torch.tensor(list(elevations), dtype=torch.float32, device=device)
+    azimuth, elevation = (grid.flatten() for grid in torch.meshgrid(around, heights, indexing="ij"))
+    return Viewing.with_light_above(azimuth, elevation, torch.full_like(azimuth, distance))
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Makes pictures [N, 4, H, W] smaller; colours count as far as they are opaque."""
+    if size == images.shape[2:]:
+        return images
+    premultiplied = torch.cat((images[:, :3] * images[:, 3:], images[:, 3:]), dim=1)
+    small = F.interpolate(premultiplied, size, mode="area")
+    return torch.cat((small[:, :3] / small[:, 3:].clamp(min=1e-6), small[:, 3:]), dim=1)
+
+
+def _checked(images: Tensor, start: Viewing) -> Tensor:
+    if images.dim() != 4 or images.shape[1] != 4 or len(images) != len(start):
+        raise ValueError(f"images must be [{len(start)}, 4, H, W], got {list(images.shape)}")
+    if not bool((images[:, 3] > 0.5).flatten(1).any(1).all()):
+        raise ValueError("a picture shows nothing: its alpha is 0 everywhere")
+    return images

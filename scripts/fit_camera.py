@@ -1,0 +1,77 @@
+"""Find viewpoint and light of a known mesh: fit_camera.py image=FILE mesh=FILE output_dir=DIR."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recon.camera_benchmark import Benchmark, table
+from recon.camera_fitting import Scene, Viewing, ViewingFitter, grid_of_starts
+from recon.camera_run import known_mesh, read_picture, write_benchmark, write_fit
+from recon.errors import concise_errors
+from recon.interruption import Interruption
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_camera")
+def main(cfg: DictConfig) -> None:
+    """Find the viewing of a picture, or measure how well that works."""
+    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        mesh = known_mesh(cfg.mesh, settings["color"])
+        scene = Scene(mesh, cfg.fov, cfg.ambient, cfg.directional)
+        fitter = ViewingFitter(scene, instantiate(cfg.coarse), instantiate(cfg.fine))
+        starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
+        if cfg.image is not None:
+            image = read_picture(cfg.image)
+            fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
+            print(sentence(write_fit(folder, scene, image, fitted, settings)))
+        else:
+            print(table(measure(cfg, fitter, starts, folder, settings, interruption)))
+    print(f"written to {folder}")
+    if interruption.signum is not None:
+        log.warning("interrupted: these are the results so far")
+        raise SystemExit(interruption.exit_status)
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """Return what was found in words."""
+    light = ", ".join(f"{value:.3f}" for value in result["light"])
+    return (
+        f"azimuth {result['azimuth']:.2f}, elevation {result['elevation']:.2f} degrees,"
+        f" distance {result['distance']:.3f}, light from ({light})"
+    )
+
+
+def measure(
+    cfg: DictConfig,
+    fitter: ViewingFitter,
+    starts: Viewing,
+    folder: Path,
+    settings: dict[str, Any],
+    interruption: Interruption,
+) -> dict[str, dict[str, Any]]:
+    """Measure on pictures of random viewings, and return the errors before and after."""
+    if cfg.truths < 1:
+        raise ValueError(f"truths must be >= 1, got {cfg.truths}")
+    benchmark = Benchmark(fitter.scene, cfg.truths, (cfg.image_size, cfg.image_size), cfg.seed)
+    found = {"start beside": benchmark.starts()}
+    found["found from beside"] = benchmark.from_beside(fitter, interruption, cfg.progress)
+    if cfg.around and interruption.signum is None:
+        found["found from around"] = benchmark.from_around(
+            fitter, starts, cfg.keep, interruption, cfg.progress
+        )
+    return write_benchmark(folder, benchmark, found, settings)
+
+
+if __name__ == "__main__":
+    main()
