@@ -25,8 +25,10 @@ from recon.fitting_course import Animation, joined_history, on_white, write_hist
 from recon.gallery import GREY
 from recon.meshes import Mesh, load_mesh
 from recon.runs import write_json
+from recon.shape_scores import Part
 
 CELL = 160  # pixels along a side of a picture of a sheet
+GAP = 16
 SHOWN = 8  # pictures of a benchmark's sheet
 FRAMES = 60  # of an animation, about
 
@@ -87,7 +89,8 @@ def write_fit(
         if animation.wants(step) or step == len(fitted.course) - 1:
             animation.add(_row([image, scene.picture(viewing, size)[0]]))
     animation.save(folder / "course.gif")
-    _save(folder / "comparison.png", [_compared(scene, image, fitted.viewing)])
+    found = scene.picture(fitted.viewing, size)[0]
+    _save(folder / "comparison.png", [_cropped_row([image, found])])
     write_history(folder, _joined(fitted))
     result = {**described(fitted.viewing), "loss": float(fitted.loss), "settings": settings}
     write_json(folder / "result.json", result)
@@ -132,40 +135,37 @@ def write_benchmark(
     ]
     _save(
         folder / "comparison.png",
-        [_row(list(column)) for column in zip(*columns, strict=False)],
-        across=4,
+        [_cropped_row(pictures) for pictures in zip(*columns, strict=False)],
+        across=2,
     )
     return rows
 
 
-def _compared(scene: Scene, image: Tensor, viewing: Viewing) -> NDArray[np.uint8]:
-    size = (image.shape[1], image.shape[2])
-    return _row([image, scene.picture(viewing, size)[0]])
-
-
 def _row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Puts pictures [4, H, W] beside each other, the shorter side of each one cell long."""
-    cells = []
-    for image in images:
-        height, width = image.shape[1:]
-        scale = CELL / min(height, width)
-        size = round(width * scale), round(height * scale)
-        cells.append(
-            np.asarray(Image.fromarray(on_white(image)).resize(size, Image.Resampling.BICUBIC))
-        )
+    """Puts whole pictures [4, H, W] beside each other, the shorter side of each one cell long."""
+    height, width = images[0].shape[1:]
+    scale = CELL / min(height, width)
+    size = round(width * scale), round(height * scale)
+    cells = [
+        np.asarray(Image.fromarray(on_white(image)).resize(size, Image.Resampling.BICUBIC))
+        for image in images
+    ]
+    return np.concatenate(cells, axis=1)
+
+
+def _cropped_row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Puts the part of pictures which has the object in one of them beside each other."""
+    part = Part.of_object(torch.stack([image[3] for image in images]))
+    cells = [np.pad(part.cell(image), ((0, 0), (4, 4), (0, 0)), mode="edge") for image in images]
     return np.concatenate(cells, axis=1)
 
 
 def _save(path: Path, rows: Sequence[NDArray[np.uint8]], across: int = 1) -> None:
     """Writes rows of pictures below each other, in some columns."""
-    gap = np.full((rows[0].shape[0], 12, 3), 255, np.uint8)
-    lines = []
-    for first in range(0, len(rows), across):
-        parts = [part for row in rows[first : first + across] for part in (row, gap)]
-        lines.append(np.concatenate(parts, axis=1))
-    width = max(line.shape[1] for line in lines)
-    padded = [
-        np.pad(x, ((0, 6), (0, width - x.shape[1]), (0, 0)), constant_values=255) for x in lines
-    ]
+    height, width = (max(row.shape[axis] for row in rows) + GAP for axis in (0, 1))
+    lines = -(-len(rows) // across)
+    sheet = Image.new("RGB", (min(across, len(rows)) * width, lines * height), "white")
+    for index, row in enumerate(rows):
+        sheet.paste(Image.fromarray(row), (index % across * width, index // across * height))
     with atomic_file(path) as file:
-        Image.fromarray(np.concatenate(padded)).save(file, format="PNG", optimize=True)
+        sheet.save(file, format="PNG", optimize=True)
