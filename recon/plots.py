@@ -20,6 +20,7 @@ def line_plot(
     x_label: str = "",
     log_y: bool = False,
     size: tuple[int, int] = (640, 360),
+    y_range: tuple[float, float] | None = None,
 ) -> Image.Image:
     """Draws curves over common axes, with a legend.
 
@@ -31,6 +32,8 @@ def line_plot(
         x_label: the line below it.
         log_y: whether the vertical axis is logarithmic.
         size: (width, height) in pixels.
+        y_range: least and greatest value of the vertical axis (their logarithms where it is
+            logarithmic); None is that of the curves.
 
     Raises:
         ValueError: x and y of a curve differ in length, or no point can be drawn.
@@ -39,7 +42,8 @@ def line_plot(
     flat = [point for curve in points.values() for point in curve if point is not None]
     if not flat:
         raise ValueError("there is no point to draw")
-    axes = _Axes(_range([x for x, _ in flat]), _range([y for _, y in flat]), size, log_y)
+    vertical = _range([y for _, y in flat]) if y_range is None else y_range
+    axes = _Axes(_range([x for x, _ in flat]), vertical, size, log_y)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     axes.draw(draw, title, x_label)
