@@ -1,38 +1,84 @@
-"""Ambient and directional light on coloured faces."""
+"""Ambient light and directional lights on coloured faces, flat or smooth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recon.meshes import face_normals
 
+NORMALS = ("face", "vertex")
+WHITE = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class DirectionalLight:
+    """Light which comes from one direction, as that of the sun.
+
+    Args:
+        intensity: how bright it is on a face square to it, >= 0.
+        direction: world vector (3) towards the light, of any length > 0.
+        color: factor (3) on the intensity of red, green and blue, each >= 0.
+
+    Raises:
+        ValueError: a negative or non-finite number, or a direction without length.
+    """
+
+    intensity: float = 0.5
+    direction: Sequence[float] = (0.0, 1.0, 0.0)
+    color: Sequence[float] = WHITE
+
+    def __post_init__(self) -> None:
+        _require_intensity("intensity", self.intensity)
+        _require_color("color", self.color)
+        length = math.hypot(*self.direction)
+        if len(self.direction) != 3 or not (math.isfinite(length) and length > 0):
+            raise ValueError(
+                f"direction must be a finite vector (3) > 0, got {tuple(self.direction)}"
+            )
+
+    @property
+    def unit(self) -> tuple[float, ...]:
+        """The direction with length 1."""
+        length = math.hypot(*self.direction)
+        return tuple(value / length for value in self.direction)
+
 
 class Lighting(nn.Module):
-    """Multiplies colours by ambient light plus one directional light on flat faces (Lambert).
+    """Multiplies colours by ambient light plus directional lights on faces (Lambert).
 
-    shaded = color * (ambient + directional * max(0, normal . direction))
+    shaded = color * (ambient + sum over lights of intensity * max(0, normal . direction))
 
     The product is taken on sRGB values as they are, not in linear light, as SoftRas and NMR do; it
-    is physically wrong and is what their images and ours look like. Nothing is clamped: with
-    ambient + directional <= 1 the result stays in [0, 1].
+    is physically wrong and is what their images and ours look like. Nothing is clamped: while all
+    intensities sum to at most 1 the result stays in [0, 1].
 
     Args:
         ambient: intensity of the light from everywhere, >= 0.
-        directional: intensity of the light from `direction`, >= 0.
-        direction: world vector (3) towards the light, of any length > 0.
+        directional: intensity of the main light, which comes from `direction`, >= 0.
+        direction: world vector (3) towards the main light, of any length > 0.
         two_sided: use the normal on the side which the eye sees, so that the winding of a face does
             not matter; needs `eye` in the call. Otherwise the normal given by the winding is used,
             as in SoftRas.
+        color: factor (3) on the main light, see `DirectionalLight`.
+        ambient_color: factor (3) on the light from everywhere, likewise.
+        further: more lights beside the main one.
+        normals: "face", flat faces of one brightness; or "vertex", normals which the caller
+            interpolates between the vertices, so that the surface looks smooth.
 
     Raises:
-        ValueError: a negative or non-finite intensity, or a bad direction.
+        ValueError: a negative or non-finite intensity, a bad direction or colour, or another name
+            of `normals`.
     """
 
-    direction: Tensor
+    directions: Tensor
+    ambient_light: Tensor
+    strengths: Tensor
 
     def __init__(
         self,
@@ -40,17 +86,69 @@ class Lighting(nn.Module):
         directional: float = 0.5,
         direction: Sequence[float] = (0.0, 1.0, 0.0),
         two_sided: bool = False,
+        *,
+        color: Sequence[float] = WHITE,
+        ambient_color: Sequence[float] = WHITE,
+        further: Sequence[DirectionalLight] = (),
+        normals: str = "face",
     ) -> None:
         super().__init__()
-        for name, value in (("ambient", ambient), ("directional", directional)):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and >= 0, got {value}")
-        length = math.hypot(*direction)
-        if len(direction) != 3 or not (math.isfinite(length) and length > 0):
-            raise ValueError(f"direction must be a finite vector (3) > 0, got {tuple(direction)}")
-        self.ambient, self.directional, self.two_sided = ambient, directional, two_sided
-        unit = torch.tensor([value / length for value in direction])
-        self.register_buffer("direction", unit, persistent=False)  # a setting, not a weight
+        _require_intensity("ambient", ambient)
+        _require_intensity("directional", directional)
+        _require_color("ambient_color", ambient_color)
+        if normals not in NORMALS:
+            raise ValueError(f"normals must be one of {', '.join(NORMALS)}, got {normals!r}")
+        self.ambient, self.ambient_color = ambient, tuple(ambient_color)
+        self.lights = (DirectionalLight(directional, direction, color), *further)
+        self.two_sided, self.normals = two_sided, normals
+        colors = [self.ambient_color, *(light.color for light in self.lights)]
+        self.white = all(tuple(color) == WHITE for color in colors)
+        # White light has one channel instead of three equal ones.
+        channels = torch.tensor(colors, dtype=torch.float64)[:, : 1 if self.white else 3]
+        strengths = torch.tensor([light.intensity for light in self.lights], dtype=torch.float64)
+        # Settings, not weights. In double, so that double inputs get them unrounded.
+        self.register_buffer("ambient_light", ambient * channels[0], persistent=False)
+        self.register_buffer("strengths", strengths[:, None] * channels[1:], persistent=False)
+        units = torch.tensor([light.unit for light in self.lights], dtype=torch.float64)
+        self.register_buffer("directions", units, persistent=False)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns plain data that describes the light, without those options nobody changed."""
+        main, *further = self.lights
+        plain = {
+            "ambient": self.ambient,
+            "directional": main.intensity,
+            "direction": [round(value, 6) for value in main.unit],
+            "two_sided": self.two_sided,
+        }
+        more = {
+            "color": [*main.color],
+            "ambient_color": [*self.ambient_color],
+            "further": [
+                {
+                    "intensity": light.intensity,
+                    "direction": [round(value, 6) for value in light.unit],
+                    "color": [*light.color],
+                }
+                for light in further
+            ],
+            "normals": self.normals,
+        }
+        usual = {"color": [*WHITE], "ambient_color": [*WHITE], "further": [], "normals": "face"}
+        return plain | {name: value for name, value in more.items() if value != usual[name]}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Lighting:
+        """Makes the light which `settings` described, such as that of prepared data.
+
+        Raises:
+            ValueError: a setting is unknown or bad.
+        """
+        further = [DirectionalLight(**light) for light in settings.get("further", [])]
+        try:
+            return cls(**{**settings, "further": further})
+        except TypeError as error:
+            raise ValueError(f"not the settings of a light: {dict(settings)}") from error
 
     def forward(
         self,
@@ -58,21 +156,24 @@ class Lighting(nn.Module):
         face_textures: Tensor,
         eye: Tensor | None = None,
         direction: Tensor | None = None,
+        normals: Tensor | None = None,
     ) -> Tensor:
-        """Shades colours; differentiable in vertices, colours and the direction of a call.
+        """Shades colours; differentiable in vertices, colours, normals and directions of a call.
 
         Args:
             face_vertices: [B, F, 3, 3] corners in world coordinates.
             face_textures: [B, F, K, 3] colours on every face (K = 3 corners, or texels), or
                 [B, F, 3], one colour per face; sRGB in [0, 1].
             eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: see `intensity`.
+            direction: see `light`.
+            normals: [B, F, K, 3] unit normals where the colours are; read when the setting
+                `normals` is "vertex".
 
         Returns:
             [B, F, K, 3] shaded colours, with K = 3 corners for one colour per face.
 
         Raises:
-            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
+            ValueError: shapes disagree, a direction is bad, or `eye` or `normals` is missing.
         """
         _require_faces(face_vertices, face_textures)
         if self.two_sided and (eye is None or eye.shape != (len(face_vertices), 3)):
@@ -80,8 +181,51 @@ class Lighting(nn.Module):
             raise ValueError(
                 f"eye must have shape [{len(face_vertices)}, 3] when two_sided, got {actual}"
             )
-        light = self.intensity(face_vertices, eye, direction)
-        return corner_colors(face_textures) * light[:, :, None, None]
+        colors = corner_colors(face_textures)
+        if self.normals == "vertex" and (normals is None or normals.shape != colors.shape):
+            actual = None if normals is None else tuple(normals.shape)
+            raise ValueError(
+                f'normals must have shape {list(colors.shape)} for normals="vertex", got {actual}'
+            )
+        return colors * self.light(face_vertices, eye, direction, normals)
+
+    def light(
+        self,
+        face_vertices: Tensor,
+        eye: Tensor | None = None,
+        direction: Tensor | None = None,
+        normals: Tensor | None = None,
+    ) -> Tensor:
+        """Computes the light on faces, by which `forward` multiplies their colours.
+
+        Args:
+            face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
+            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
+            direction: world vectors towards the lights, of any length > 0; used instead of the
+                settings, and there is a gradient to them. [B, 3], or one (3) for all, for the main
+                light; [B, L, 3] for all L lights. Where a face turns its back to a light that
+                gradient is 0.
+            normals: see `forward`.
+
+        Returns:
+            [B, F, K, C] intensities. K is 1 on flat faces; C is 1 for white light, else 3; B is 1
+            when there is one mesh and the eyes do not matter.
+
+        Raises:
+            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
+        """
+        flat = face_normals(face_vertices)
+        towards = self._towards(direction, len(flat))
+        surface = flat[:, :, None] if self.normals == "face" or normals is None else normals
+        ambient, strengths = self.ambient_light.to(flat.dtype), self.strengths.to(flat.dtype)
+        away = _turn_away(flat, face_vertices, eye)[..., None] if self.two_sided else None
+        total = ambient
+        for unit, strength in zip(towards, strengths, strict=True):
+            cosine = (surface * unit.to(flat.dtype)).sum(-1)
+            if away is not None:
+                cosine = torch.where(away, -cosine, cosine)
+            total = total + strength * cosine.clamp(min=0)[..., None]
+        return total
 
     def intensity(
         self,
@@ -89,31 +233,37 @@ class Lighting(nn.Module):
         eye: Tensor | None = None,
         direction: Tensor | None = None,
     ) -> Tensor:
-        """Computes the light on flat faces, by which `forward` multiplies their colours.
+        """Computes how bright white lights are on flat faces, one number for each.
 
         Args:
-            face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
-            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: world vectors [B, 3], or one (3) for all, towards the light and of any
-                length > 0; used instead of the setting, and there is a gradient to it. Where a face
-                turns its back to the light that gradient is 0.
+            face_vertices, eye, direction: see `light`.
 
         Returns:
             [B, F] intensities; B is 1 when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
+            ValueError: as `light`, or a light has a colour, or normals are those of vertices.
         """
-        normals = face_normals(face_vertices)
-        towards = self.direction if direction is None else _unit(direction, len(normals))
-        cosine = (normals * towards.to(normals.dtype)).sum(-1)
-        if self.two_sided:
-            cosine = torch.where(_turn_away(normals, face_vertices, eye), -cosine, cosine)
-        return self.ambient + self.directional * cosine.clamp(min=0)
+        if not self.white or self.normals != "face":
+            raise ValueError('one number per face needs white light and normals="face"')
+        return self.light(face_vertices, eye, direction)[:, :, 0, 0]
+
+    def _towards(self, direction: Tensor | None, batch: int) -> list[Tensor]:
+        """Returns for each light its unit vectors, which go with normals [B, F, K, 3]."""
+        settings = list(self.directions)
+        if direction is None:
+            return settings
+        if direction.dim() == 3:
+            if direction.shape[1] != len(settings):
+                raise ValueError(
+                    f"direction must be [B, {len(settings)}, 3], got {list(direction.shape)}"
+                )
+            return [_unit(one, batch) for one in direction.unbind(1)]
+        return [_unit(direction, batch), *settings[1:]]
 
 
 def _unit(direction: Tensor, batch: int) -> Tensor:
-    """Returns unit vectors [N, 1, 3], or one [3] for all; N is `batch`, or any if that is 1."""
+    """Returns unit vectors [N, 1, 1, 3], or one [3] for all; N is `batch`, or any if that is 1."""
     shape = direction.shape
     if shape != (3,) and not (len(shape) == 2 and shape[1] == 3 and batch in (1, shape[0])):
         raise ValueError(f"direction must be [3] or [{batch}, 3], got {list(shape)}")
@@ -121,7 +271,17 @@ def _unit(direction: Tensor, batch: int) -> Tensor:
     if not bool((torch.isfinite(length) & (length > 0)).all()):
         raise ValueError(f"direction must be finite and > 0, got {direction.tolist()}")
     unit = direction / length
-    return unit[:, None] if unit.dim() == 2 else unit
+    return unit[:, None, None] if unit.dim() == 2 else unit
+
+
+def _require_intensity(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+
+def _require_color(name: str, value: Sequence[float]) -> None:
+    if len(value) != 3 or not all(math.isfinite(part) and part >= 0 for part in value):
+        raise ValueError(f"{name} must be 3 finite numbers >= 0, got {tuple(value)}")
 
 
 def corner_colors(face_textures: Tensor) -> Tensor:

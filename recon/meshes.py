@@ -186,13 +186,40 @@ def face_normals(face_vertices: Tensor) -> Tensor:
     Returns:
         [..., 3], unit length; zero, with a zero gradient, for a triangle without area.
     """
+    return _unit_or_zero(_cross(face_vertices))
+
+
+def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Computes the unit normal of every vertex: the mean of those of its faces, by their area.
+
+    Args:
+        vertices: [B, V, 3].
+        faces: [F, 3] int64.
+
+    Returns:
+        [B, V, 3], unit length; zero, with a zero gradient, where a vertex has no face or the
+        normals of its faces cancel each other.
+    """
+    batch, count = vertices.shape[:2]
+    rows = vertices.transpose(0, 1).reshape(count, batch * 3)
+    corners = gather_rows(rows, faces).unflatten(2, (batch, 3))  # [F, 3, B, 3]
+    normals = _cross(corners.transpose(1, 2)).flatten(1)  # their length is twice the area
+    sums = scatter_rows(normals.repeat_interleave(3, 0), faces.reshape(-1), count)
+    return _unit_or_zero(sums.unflatten(1, (batch, 3)).transpose(0, 1))
+
+
+def _cross(face_vertices: Tensor) -> Tensor:
+    """Returns [..., 3] normals of triangles [..., 3, 3], as long as twice their area."""
     a, b, c = face_vertices.unbind(-2)
-    normal = torch.linalg.cross(b - a, c - a, dim=-1)
-    squared = normal.square().sum(-1, keepdim=True)
+    return torch.linalg.cross(b - a, c - a, dim=-1)
+
+
+def _unit_or_zero(vectors: Tensor) -> Tensor:
+    squared = vectors.square().sum(-1, keepdim=True)
     # Not an epsilon in the root, which would shorten the normals of small faces: only where the
     # square underflows is there no direction left.
-    has_area = squared > torch.finfo(squared.dtype).tiny
-    return torch.where(has_area, normal * torch.where(has_area, squared, 1.0).rsqrt(), 0.0)
+    has_length = squared > torch.finfo(squared.dtype).tiny
+    return torch.where(has_length, vectors * torch.where(has_length, squared, 1.0).rsqrt(), 0.0)
 
 
 # --- Topology -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from recon.cameras import Cameras, as_image_size
 from recon.lighting import Lighting, corner_colors
+from recon.meshes import vertex_normals
+from recon.texels import texel_centers, texture_side
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 
@@ -95,7 +97,8 @@ class SoftRenderer(nn.Module):
             gamma: likewise.
             background: likewise; a colour (3), or pictures [B, 3, H, W] of `image_size`, to whose
                 tensors there is a gradient. Anti-aliasing repeats their pixels.
-            light_direction: [B, 3] or (3), used instead of that of `lighting`; there is a gradient.
+            light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
+                [B, L, 3] instead of those of all its lights; there is a gradient.
 
         Returns:
             rgba [B, 4, H, W], row 0 on top.
@@ -108,7 +111,9 @@ class SoftRenderer(nn.Module):
         textures = self._spread(face_textures.to(vertices.dtype))
         if self.lighting is not None:
             corners = gather_faces(vertices, faces)
-            textures = self.lighting(corners, textures, cameras.eye(), light_direction)
+            normals = self._smooth_normals(vertices, faces, textures.shape[2])
+            eye = cameras.eye()
+            textures = self.lighting(corners, textures, eye, light_direction, normals)
         elif light_direction is not None:
             raise ValueError("light_direction needs a renderer with lighting")
         rgba = soft_rasterize(
@@ -171,6 +176,16 @@ class SoftRenderer(nn.Module):
         if self.texture == "vertex":
             return corner_colors(face_textures)
         return face_textures[:, :, None] if face_textures.dim() == 3 else face_textures
+
+    def _smooth_normals(self, vertices: Tensor, faces: Tensor, samples: int) -> Tensor | None:
+        """Returns the normals [B, F, K, 3] of a smooth surface at its colours, if lights ask."""
+        if self.lighting is None or self.lighting.normals == "face":
+            return None
+        corners = gather_faces(vertex_normals(vertices, faces), faces)
+        if self.texture == "vertex":
+            return corners
+        weights = texel_centers(texture_side(samples)).to(corners)
+        return F.normalize(torch.einsum("tk,bfkc->bftc", weights, corners), dim=-1)
 
     def _behind(
         self, background: Sequence[float] | Tensor | None, vertices: Tensor

@@ -21,7 +21,7 @@ ROWS = (
         "interruption",
         "devices",
     ),  # know of nothing else
-    ("cameras", "meshes", "lighting"),
+    ("cameras", "meshes", "lighting", "texels"),
     ("renderer", "voxels"),
     ("models", "losses", "metrics", "datasets", "checkpoints"),
 )

@@ -23,6 +23,7 @@ from recon.meshes import (
     save_mesh,
     scatter_rows,
     subdivide,
+    vertex_normals,
 )
 
 TETRAHEDRON = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
@@ -210,6 +211,26 @@ def test_icosphere_is_deterministic_symmetric_and_nearly_uniform() -> None:
 def test_icosphere_refuses_bad_subdivisions(subdivisions: int) -> None:
     with pytest.raises(ValueError, match="subdivisions must lie in"):
         icosphere(subdivisions)
+
+
+def test_normals_of_vertices_are_means_by_area() -> None:
+    sphere = icosphere(2)
+    vertices = torch.stack((sphere.vertices, 3 * sphere.vertices.flip(1)))
+    normals = vertex_normals(vertices, sphere.faces)
+    torch.testing.assert_close(normals[0], sphere.vertices, atol=0.03, rtol=0)
+    torch.testing.assert_close(normals[1], -sphere.vertices.flip(1), atol=0.03, rtol=0)
+    # Two faces at a fold, one twice as large as the other; vertex 4 has none.
+    fold = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 2], [9, 9, 9]]])
+    normals = vertex_normals(fold, torch.tensor([[0, 1, 2], [0, 3, 1]]))[0]
+    torch.testing.assert_close(normals[0], torch.tensor([0.0, 2, 1]) / 5**0.5)
+    assert normals[2].tolist() == [0, 0, 1]
+    assert normals[4].tolist() == [0, 0, 0]
+
+
+def test_normals_of_vertices_have_gradients() -> None:
+    vertices = random(2, 6, 3, seed=1).requires_grad_()
+    faces = torch.tensor([[0, 1, 2], [2, 1, 3], [3, 4, 0]])
+    assert torch.autograd.gradcheck(lambda v: vertex_normals(v, faces), (vertices,))
 
 
 # --- Normalisation --------------------------------------------------------------------------------

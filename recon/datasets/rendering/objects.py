@@ -53,7 +53,8 @@ class ObjectRenderer:
         Args:
             image_size: (height, width) in pixels, an int for square pictures.
             supersample: each pixel is the mean of this many samples squared, 1 to 16.
-            lighting: how faces are shaded; None leaves their colours as they are.
+            lighting: how faces are shaded, by white lights and flat; None leaves their colours as
+                they are.
             voxel_resolutions: voxels along each side, one grid for each number.
             voxel_mode: how surfaces are voxelised, see `renderer_cuda.voxelize`.
             viewpoints: where the cameras are; None for the 24 standard views.
@@ -61,7 +62,8 @@ class ObjectRenderer:
             fit: whether to shrink an object, voxels and all, until every view shows all of it.
 
         Raises:
-            ValueError: if a size is not a positive number, or a name is unknown.
+            ValueError: if a size is not a positive number, a name is unknown, or lights are
+                coloured or smooth.
         """
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample must be 1 to {MAX_SUPERSAMPLE}, got {supersample}")
@@ -73,6 +75,8 @@ class ObjectRenderer:
             raise ValueError(f"voxel_mode must be one of {', '.join(MODES)}, got {voxel_mode!r}")
         if not set(maps) <= set(MAPS):
             raise ValueError(f"maps must be among {', '.join(MAPS)}, got {list(maps)}")
+        if lighting is not None and not (lighting.white and lighting.normals == "face"):
+            raise ValueError('lighting must be white and have normals="face"')
         self.image_size = as_image_size(image_size)
         self.supersample = supersample
         self.lighting = lighting
@@ -92,18 +96,11 @@ class ObjectRenderer:
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings as plain data."""
-        light = self.lighting
         return {
             "version": VERSION,
             "image_size": list(self.image_size),
             "supersample": self.supersample,
-            "lighting": light
-            and {
-                "ambient": light.ambient,
-                "directional": light.directional,
-                "direction": [round(value, 6) for value in light.direction.tolist()],
-                "two_sided": light.two_sided,
-            },
+            "lighting": self.lighting and self.lighting.settings(),
             "voxel_resolutions": list(self._layout.voxel_resolutions),
             "voxel_mode": self.voxel_mode,
             "viewpoints": self.viewpoints.recipe(),

@@ -1,0 +1,66 @@
+"""Where the R * R texels of a face lie on it: the layout of the rasterizer's surface textures.
+
+Each of the first two barycentric weights cuts a face into R strips, so into cells which are squares
+in (w_0, w_1), and the diagonal of a cell into a lower and an upper triangle. Every triangle that
+lies on the face is one texel. Texel j R + i is the lower one of cell (i, j) where i + j < R, and
+the upper one of cell (R - 1 - i, R - 1 - j) else.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def texture_side(texels: int) -> int:
+    """Returns R for R * R texels.
+
+    Raises:
+        ValueError: the number is no square >= 1.
+    """
+    side = math.isqrt(max(0, texels))
+    if side < 1 or side * side != texels:
+        raise ValueError(f"texels of a face must be R * R with R >= 1, got {texels}")
+    return side
+
+
+def texel_centers(side: int) -> Tensor:
+    """Returns the barycentric weights of the centre of every texel.
+
+    Args:
+        side: R >= 1.
+
+    Returns:
+        [R * R, 3] float64; rows sum to 1.
+    """
+    j, i = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    lower = i + j < side
+    first = torch.where(lower, i + 1 / 3, side - 1 - i + 2 / 3)
+    second = torch.where(lower, j + 1 / 3, side - 1 - j + 2 / 3)
+    weights = torch.stack((first, second), dim=-1).reshape(-1, 2).double() / side
+    return torch.cat((weights, 1 - weights.sum(1, keepdim=True)), dim=1)
+
+
+def texel_at(weights: Tensor, side: int) -> Tensor:
+    """Returns the texel at points of a face, those on a diagonal being in the lower one.
+
+    Args:
+        weights: [..., 2] the first two barycentric weights, in [0, 1] with a sum of at most 1.
+        side: R >= 1.
+
+    Returns:
+        [...] int64 in [0, R * R).
+    """
+    scaled = weights.double() * side
+    cell = scaled.floor().clamp(max=side - 1)
+    # 1e-9 of a cell: which side of a diagonal a point on it is on must not depend on rounding.
+    lower = (scaled - cell).sum(-1) <= 1 + 1e-9
+    i, j = cell.long().unbind(-1)
+    # A corner or an edge of the face may name a cell beyond the diagonal of the face.
+    excess = (i + j - side + 1).clamp(min=0)
+    i = (i - excess).clamp(min=0)
+    last = side - 1
+    lower = lower | (excess > 0) | (i + j == last)
+    return torch.where(lower, j * side + i, (last - j) * side + (last - i))
