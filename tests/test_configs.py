@@ -63,6 +63,18 @@ def test_every_option_of_every_group_is_built(group: str, option: str, shapes_fi
     assert isinstance(build(cfg), Trainer)
 
 
+@pytest.mark.parametrize("size", options("model"))
+@pytest.mark.parametrize("head", options("model/color_head"))
+def test_every_color_head_fits_every_model(head: str, size: str) -> None:
+    cfg = compose("train", f"model={size}", f"model/color_head={head}", "data.path=x.h5")
+    model = instantiate(cfg.model)
+    image = torch.rand(2, 4, 64, 64)
+    with torch.no_grad():
+        colors = model.eval().predict(image).colors
+    assert colors.shape == (2, len(model.template_vertices), 3)
+    assert compose("train", f"model={size}", "data.path=x.h5").model.get("color_head") is None
+
+
 def test_generated_shapes_are_prepared_and_trained_on(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     small = [

@@ -1,7 +1,16 @@
 """Networks which turn one image into a mesh."""
 
+from recon.models.colors import PaletteHead, VertexColorHead
 from recon.models.decoder import MeshDecoder
 from recon.models.encoder import SoftRasEncoder
+from recon.models.prediction import Prediction
 from recon.models.reconstructor import Reconstructor
 
-__all__ = ["MeshDecoder", "Reconstructor", "SoftRasEncoder"]
+__all__ = [
+    "MeshDecoder",
+    "PaletteHead",
+    "Prediction",
+    "Reconstructor",
+    "SoftRasEncoder",
+    "VertexColorHead",
+]

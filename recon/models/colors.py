@@ -1,0 +1,200 @@
+"""Colour heads: the colours of a mesh from the image and its latent vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recon.models.encoder import linear_layers
+
+
+class ColoredSurface:
+    """Which points of an icosphere have colours: its vertices, or R * R texels on each face.
+
+    Args:
+        subdivisions: of the icosphere, as of the decoder.
+        texels: R >= 1, or 0 for colours of vertices.
+
+    Raises:
+        ValueError: a number is negative.
+    """
+
+    def __init__(self, subdivisions: int, texels: int) -> None:
+        if subdivisions < 0 or texels < 0:
+            raise ValueError(
+                f"subdivisions and texels must be >= 0, got {subdivisions} and {texels}"
+            )
+        self.num_vertices, self.num_faces = 10 * 4**subdivisions + 2, 20 * 4**subdivisions
+        self.texels = texels
+
+    @property
+    def samples(self) -> int:
+        """S, the number of points."""
+        return self.num_faces * self.texels**2 if self.texels else self.num_vertices
+
+    def arrange(self, colors: Tensor) -> Tensor:
+        """Returns colours [B, S, 3] as [B, V, 3], or as [B, F, R * R, 3] texels."""
+        return colors.unflatten(1, (self.num_faces, -1)) if self.texels else colors
+
+
+class PaletteHead(nn.Module):
+    """Mixes every colour of the surface from a few colours which it picks from the image.
+
+    A sampling network gives each pixel a weight for each of N palette colours, by a softmax over
+    the pixels in which a pixel counts as much as it is opaque; a palette colour is the weighted
+    mean of the pixels. A selection network gives each surface sample weights of the palette
+    colours, by a softmax over these; its colour is their mean. So all colours lie in the convex
+    hull of those which the image shows, and the background is never picked.
+
+    Source: Liu et al., Soft Rasterizer (arXiv 1904.01786), section 5.1.2, which was never released
+    as code; 10 to 20 palette colours are its author's word (SoftRas, issue 44). Our choice: both
+    networks are products of two small factors instead of full layers (which would be 512 x 64 x 64
+    x N weights): the weight of a pixel is the product of what the latent vector asks for and what
+    the pixel and its neighbours are; the selection is mixed from `modes` learned fields.
+
+    Args:
+        latent: length of the latent vector.
+        subdivisions: of the icosphere, as of the decoder.
+        texels: R for R * R texels on each face, 0 for colours of vertices.
+        palette: N, the number of palette colours.
+        width: channels by which pixels are described.
+        modes: fields over the surface from which selections are mixed.
+        hidden: widths of the layers between the latent vector and both networks.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        latent: int = 512,
+        subdivisions: int = 3,
+        texels: int = 0,
+        palette: int = 20,
+        width: int = 16,
+        modes: int = 128,
+        hidden: Sequence[int] = (512,),
+    ) -> None:
+        super().__init__()
+        if min(latent, palette, width, modes, *hidden) < 1:
+            raise ValueError(
+                "latent, palette, width, modes and hidden must be >= 1, got "
+                f"{latent}, {palette}, {width}, {modes} and {list(hidden)}"
+            )
+        self.latent, self.palette_size, self.modes = latent, palette, modes
+        self.surface = ColoredSurface(subdivisions, texels)
+        self.trunk = linear_layers([latent, *hidden])
+        last = [latent, *hidden][-1]
+        self.keys = nn.Sequential(
+            nn.Conv2d(6, width, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, kernel_size=1),
+        )
+        self.queries = nn.Linear(last, palette * width)
+        self.mixture = nn.Linear(last, palette * modes)
+        self.fields = nn.Parameter(torch.randn(self.surface.samples, modes) / modes**0.5)
+
+    def forward(self, latent: Tensor, image: Tensor) -> Tensor:
+        """Colours the meshes.
+
+        Args:
+            latent: [B, latent].
+            image: [B, 4, H, W] RGBA in [0, 1], colours not multiplied by alpha; any size.
+
+        Returns:
+            [B, V, 3], or [B, F, R * R, 3] texels; sRGB in [0, 1], float32 under autocast too.
+
+        Raises:
+            ValueError: wrong shapes.
+        """
+        _require_inputs(latent, image, self.latent)
+        features = self.trunk(latent)
+        palette = self.palette(features, image)
+        mixture = self.mixture(features).unflatten(1, (self.modes, self.palette_size))
+        with torch.autocast(latent.device.type, enabled=False):
+            # One matrix [S, modes] times [modes, B * N] is faster than B small products.
+            logits = self.fields @ _full(mixture).transpose(0, 1).flatten(1)
+            weights = torch.softmax(logits.unflatten(1, (-1, self.palette_size)), dim=-1)
+            colors = torch.bmm(weights.transpose(0, 1), palette)
+        return self.surface.arrange(colors.clamp(0, 1))  # rounding may pass 1 by a little
+
+    def palette(self, features: Tensor, image: Tensor) -> Tensor:
+        """Picks palettes [B, N, 3] from images for the features [B, hidden] of their latents."""
+        keys = self.keys(_with_coordinates(image)).flatten(2)
+        queries = self.queries(features).unflatten(1, (self.palette_size, -1))
+        with torch.autocast(image.device.type, enabled=False):
+            logits = torch.bmm(_full(queries), _full(keys))
+            weights = torch.softmax(logits + _log_opacity(_full(image))[:, None], dim=-1)
+            return torch.bmm(weights, _full(image[:, :3]).flatten(2).transpose(1, 2))
+
+
+class VertexColorHead(nn.Module):
+    """Regresses every colour of the surface from the latent vector alone, through a sigmoid.
+
+    Args:
+        latent: length of the latent vector.
+        subdivisions: of the icosphere, as of the decoder.
+        texels: R for R * R texels on each face, 0 for colours of vertices.
+        hidden: widths of the linear layers.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        latent: int = 512,
+        subdivisions: int = 3,
+        texels: int = 0,
+        hidden: Sequence[int] = (1024,),
+    ) -> None:
+        super().__init__()
+        if min(latent, *hidden, 1) < 1:
+            raise ValueError(f"latent and hidden must be >= 1, got {latent} and {list(hidden)}")
+        self.latent = latent
+        self.surface = ColoredSurface(subdivisions, texels)
+        self.trunk = linear_layers([latent, *hidden])
+        self.colors = nn.Linear([latent, *hidden][-1], self.surface.samples * 3)
+
+    def forward(self, latent: Tensor, image: Tensor) -> Tensor:
+        """Colours the meshes; arguments and result as of `PaletteHead`.
+
+        Raises:
+            ValueError: wrong shapes.
+        """
+        _require_inputs(latent, image, self.latent)
+        values = _full(self.colors(self.trunk(latent))).unflatten(1, (-1, 3))
+        return self.surface.arrange(torch.sigmoid(values))
+
+
+def _with_coordinates(image: Tensor) -> Tensor:
+    """Returns [B, 6, H, W]: colours times alpha, alpha, and x and y in [-1, 1]."""
+    height, width = image.shape[2:]
+    y = torch.linspace(-1, 1, height, dtype=image.dtype, device=image.device)
+    x = torch.linspace(-1, 1, width, dtype=image.dtype, device=image.device)
+    grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
+    # What a transparent pixel is painted with must not matter.
+    colors = image[:, :3] * image[:, 3:]
+    return torch.cat((colors, image[:, 3:], grid.expand(len(image), -1, -1, -1)), dim=1)
+
+
+def _log_opacity(image: Tensor) -> Tensor:
+    """Returns [B, H * W], log alpha and so -inf in the background; 0 where all is background."""
+    alpha = image[:, 3].flatten(1)
+    seen = alpha > 0
+    logarithm = torch.where(seen, torch.where(seen, alpha, 1.0).log(), -torch.inf)
+    return torch.where(seen.any(1, keepdim=True), logarithm, 0.0)
+
+
+def _full(values: Tensor) -> Tensor:
+    """Returns half-precision values as float32, others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _require_inputs(latent: Tensor, image: Tensor, length: int) -> None:
+    if latent.dim() != 2 or latent.shape[1] != length:
+        raise ValueError(f"latent must be [B, {length}], got {list(latent.shape)}")
+    if image.dim() != 4 or image.shape[:2] != (len(latent), 4):
+        raise ValueError(f"image must be [{len(latent)}, 4, H, W], got {list(image.shape)}")
