@@ -75,13 +75,64 @@ def _silhouettes(alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return alpha, mask.to(alpha.dtype)
 
 
+class UniformLaplacian(nn.Module):
+    """Computes how much values on a graph differ from the mean of their neighbours.
+
+    O(edges) time and memory, no matrix.
+
+    Args:
+        pairs: [E, 2] int64, the two ends of every edge; each edge once.
+        count: N, the number of nodes.
+
+    Raises:
+        ValueError: `pairs` is not [E, 2] int64 with indices in [0, N).
+    """
+
+    sources: Tensor
+    targets: Tensor
+    degrees: Tensor
+
+    def __init__(self, pairs: Tensor, count: int) -> None:
+        super().__init__()
+        if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64:
+            raise ValueError(f"pairs must be [E, 2] int64, got {list(pairs.shape)} {pairs.dtype}")
+        if pairs.numel() and not 0 <= int(pairs.min()) <= int(pairs.max()) < count:
+            raise ValueError(f"pairs must name nodes in [0, {count}), got {int(pairs.max())}")
+        both = torch.cat((pairs, pairs.flip(1)))
+        self.count = count
+        # Not in checkpoints: they follow from the constructor's arguments.
+        self.register_buffer("targets", both[:, 0].contiguous(), persistent=False)
+        self.register_buffer("sources", both[:, 1].contiguous(), persistent=False)
+        degrees = torch.bincount(self.targets, minlength=count)[:, None]
+        self.register_buffer("degrees", degrees, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Returns [B, N, 3], values minus the means of their neighbours; 0 without neighbours.
+
+        Args:
+            values: [B, N, 3].
+
+        Raises:
+            ValueError: another shape.
+        """
+        if values.shape[1:] != (self.count, 3) or len(values) == 0:
+            raise ValueError(
+                f"vertices must have shape [B, {self.count}, 3], got {tuple(values.shape)}"
+            )
+        rows = _batch_last(values).flatten(1)
+        sums = scatter_rows(gather_rows(rows, self.sources), self.targets, self.count)
+        difference = rows - sums / self.degrees.clamp(min=1)
+        difference = torch.where(self.degrees > 0, difference, 0.0)
+        return difference.unflatten(1, (3, len(values))).permute(2, 0, 1)
+
+
 class LaplacianLoss(nn.Module):
     """Penalises vertices away from the mean of their neighbours (uniform Laplacian, squared).
 
     loss = mean over the batch of  sum_i |v_i - mean_{j in N(i)} v_j|^2
 
     The sum over vertices and coordinates makes its size, and so its weight, depend on the template.
-    A vertex without neighbours adds nothing. O(edges) time and memory, no matrix.
+    A vertex without neighbours adds nothing.
 
     Args:
         faces: [F, 3] int64.
@@ -91,23 +142,12 @@ class LaplacianLoss(nn.Module):
         ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices in [0, `num_vertices`).
     """
 
-    sources: Tensor
-    targets: Tensor
-    degrees: Tensor
-
     def __init__(self, faces: Tensor, num_vertices: int) -> None:
         super().__init__()
         _require_faces(faces)
         if int(faces.max()) >= num_vertices:
             raise ValueError(f"faces must index {num_vertices} vertices, got {int(faces.max())}")
-        pairs = edges(faces)
-        both = torch.cat((pairs, pairs.flip(1)))
-        self.num_vertices = num_vertices
-        # Not in checkpoints: they follow from the constructor's arguments.
-        self.register_buffer("targets", both[:, 0].contiguous(), persistent=False)
-        self.register_buffer("sources", both[:, 1].contiguous(), persistent=False)
-        degrees = torch.bincount(self.targets, minlength=num_vertices)[:, None]
-        self.register_buffer("degrees", degrees, persistent=False)
+        self.laplacian = UniformLaplacian(edges(faces), num_vertices)
 
     def forward(self, vertices: Tensor) -> Tensor:
         """Computes the loss.
@@ -122,18 +162,6 @@ class LaplacianLoss(nn.Module):
             ValueError: `vertices` is not [B, V, 3].
         """
         return self.laplacian(vertices).square().sum(dim=(1, 2)).mean()
-
-    def laplacian(self, vertices: Tensor) -> Tensor:
-        """Returns [B, V, 3], every vertex minus the mean of its neighbours."""
-        if vertices.shape[1:] != (self.num_vertices, 3) or len(vertices) == 0:
-            raise ValueError(
-                f"vertices must have shape [B, {self.num_vertices}, 3], got {tuple(vertices.shape)}"
-            )
-        rows = _batch_last(vertices).flatten(1)
-        sums = scatter_rows(gather_rows(rows, self.sources), self.targets, self.num_vertices)
-        difference = rows - sums / self.degrees.clamp(min=1)
-        difference = torch.where(self.degrees > 0, difference, 0.0)
-        return difference.unflatten(1, (3, len(vertices))).permute(2, 0, 1)
 
 
 class FlattenLoss(nn.Module):

@@ -64,3 +64,31 @@ def texel_at(weights: Tensor, side: int) -> Tensor:
     last = side - 1
     lower = lower | (excess > 0) | (i + j == last)
     return torch.where(lower, j * side + i, (last - j) * side + (last - i))
+
+
+def texel_faces(faces: Tensor, side: int) -> Tensor:
+    """Splits every face of a mesh into its texels, as triangles of a finer mesh.
+
+    Points on a shared edge are shared, so that the topology of the finer mesh tells which texels
+    touch each other, in one face or in two.
+
+    Args:
+        faces: [F, 3] int64.
+        side: R >= 1.
+
+    Returns:
+        [F * R * R, 3] int64, where row f R * R + t is texel t of face f, wound as f.
+    """
+    j, i = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    lower = (i + j < side).reshape(-1, 1, 1)
+    cell = torch.stack((i, j), dim=-1).reshape(-1, 1, 2)
+    turned = side - 1 - cell
+    below, above = torch.tensor([[1, 0], [0, 1], [0, 0]]), torch.tensor([[0, 1], [1, 0], [1, 1]])
+    first_two = torch.where(lower, cell + below, turned + above)  # weights of corners times R
+    third = side - first_two.sum(-1, keepdim=True)
+    steps = torch.cat((first_two, third), dim=-1).to(faces.device)  # [R * R, 3, 3]
+    # A point is named by its vertices and their weights; those of weight 0 do not matter.
+    names = faces[:, None, None] * (side + 1) + steps
+    names = torch.where(steps > 0, names, -1).sort(dim=-1).values
+    points = torch.unique(names.reshape(-1, 3), dim=0, return_inverse=True)[1]
+    return points.reshape(-1, 3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.texels import texel_at, texel_centers, texture_side
+from recon.meshes import edges, icosphere
+from recon.texels import texel_at, texel_centers, texel_faces, texture_side
 from renderer_cuda import soft_rasterize
 
 
@@ -55,3 +56,34 @@ def test_texels_must_be_a_square() -> None:
     for number in (0, 2, 8, -4):
         with pytest.raises(ValueError, match="must be R"):
             texture_side(number)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_texels_are_triangles_of_a_closed_finer_mesh(side: int) -> None:
+    faces = icosphere(0).faces
+    finer = texel_faces(faces, side)
+    assert finer.shape == (20 * side**2, 3)
+    # Euler: every edge of a closed mesh has two faces, and V - E + F = 2.
+    pairs = edges(finer)
+    assert len(pairs) == 30 * side**2
+    assert int(finer.max()) + 1 - len(pairs) + len(finer) == 2
+    # Each directed edge occurs once, so all triangles are wound alike.
+    directed = torch.cat([finer[:, [0, 1]], finer[:, [1, 2]], finer[:, [2, 0]]])
+    assert len(torch.unique(directed, dim=0)) == len(directed)
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_corners_of_texels_surround_their_centers(side: int) -> None:
+    """On one face the points of the finer mesh are found from the centres alone."""
+    finer = texel_faces(torch.tensor([[0, 1, 2]]), side)
+    centers = texel_centers(side)
+    # Least squares: which weights of the points have the centres as means of three?
+    incidence = torch.zeros(len(finer), int(finer.max()) + 1, dtype=torch.float64)
+    incidence.scatter_(1, finer, 1 / 3)
+    lattice = torch.tensor(
+        [[a, b, side - a - b] for a in range(side + 1) for b in range(side + 1 - a)]
+    ).double()
+    assert incidence.shape[1] == len(lattice)
+    # Points are numbered in the order of their names, so match them by what they touch.
+    fitted = torch.linalg.lstsq(incidence, centers * side, driver="gelsd").solution
+    torch.testing.assert_close(incidence @ fitted, centers * side)

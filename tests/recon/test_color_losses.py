@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from recon.cameras import shapenet_cameras
+from recon.color_losses import (
+    ColorSmoothnessLoss,
+    PerceptualLoss,
+    color_l1_loss,
+    over_black,
+    shading_l1_loss,
+)
+from recon.meshes import icosphere
+from recon.renderer import SoftRenderer
+from recon.texels import texel_centers
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+# --- Pixels ---------------------------------------------------------------------------------------
+
+
+def test_color_loss_of_a_known_pair() -> None:
+    images = torch.zeros(1, 4, 1, 4)
+    images[0, :, 0, 0] = torch.tensor([1.0, 0.5, 0.0, 1.0])  # seen in both
+    images[0, :, 0, 1] = torch.tensor([0.6, 0.6, 0.6, 1.0])  # missed by the rendering
+    images[0, :, 0, 3] = torch.tensor([1.0, 1.0, 1.0, 0.0])  # paint without opacity
+    rgba = torch.zeros(1, 4, 1, 4)
+    rgba[0, :, 0, 0] = torch.tensor([0.7, 0.5, 0.3, 1.0])
+    rgba[0, :, 0, 2] = torch.tensor([0.3, 0.0, 0.0, 1.0])  # too much
+    # Differences 0.2, 0.6 and 0.1 over three pixels; the fourth is in neither outline.
+    assert float(color_l1_loss(rgba, images)) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_color_loss_is_zero_at_the_truth_and_bounded() -> None:
+    images = random(3, 4, 5, 6)
+    truth = torch.cat((over_black(images), images[:, 3:]), dim=1)
+    assert float(color_l1_loss(truth, images)) == 0
+    assert 0 < float(color_l1_loss(random(3, 4, 5, 6, seed=1), images)) <= 1
+
+
+def test_color_loss_does_not_count_images_by_size() -> None:
+    small, large = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
+    small[:, :, :2, :2] = large[:, :, :6, :6] = torch.tensor([0.5, 0.5, 0.5, 1])[:, None, None]
+    for images in (small, large):
+        black = images * torch.tensor([0, 0, 0, 1])[:, None, None]
+        assert float(color_l1_loss(black, images)) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_empty_images_give_zero_and_finite_gradients() -> None:
+    rgba = torch.zeros(2, 4, 3, 3, requires_grad=True)
+    loss = color_l1_loss(rgba, torch.zeros(2, 4, 3, 3))
+    assert loss.item() == 0
+    assert bool(torch.isfinite(torch.autograd.grad(loss, rgba)[0]).all())
+
+
+def test_color_loss_leaves_the_outline_alone() -> None:
+    rgba, images = random(2, 4, 4, 5).requires_grad_(), random(2, 4, 4, 5, seed=1)
+    (gradient,) = torch.autograd.grad(color_l1_loss(rgba, images), rgba)
+    assert not gradient[:, 3].any()
+    assert gradient[:, :3].all()
+
+    def of_colors(colors: Tensor) -> Tensor:
+        return color_l1_loss(torch.cat((colors, rgba[:, 3:].detach()), dim=1), images)
+
+    assert torch.autograd.gradcheck(of_colors, (rgba[:, :3].detach().requires_grad_(),))
+
+
+def test_shading_loss_is_the_color_loss_of_grey_pictures() -> None:
+    rgba, shading, masks = random(2, 4, 4, 5), random(2, 4, 5, seed=1), random(2, 4, 5, seed=2)
+    images = torch.stack((shading, shading, shading, masks), dim=1)
+    assert float(shading_l1_loss(rgba, shading, masks)) == float(color_l1_loss(rgba, images))
+
+
+def test_half_precision_is_compared_in_float32() -> None:
+    rgba, images = random(1, 4, 4, 4), random(1, 4, 4, 4, seed=1)
+    assert color_l1_loss(rgba.bfloat16(), images.bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 4, 4, 4), (2, 4, 4, 5), (4, 4, 4)])
+def test_shapes_which_disagree_are_refused(shape: tuple[int, ...]) -> None:
+    for loss in (color_l1_loss, PerceptualLoss(layers=(0,))):
+        with pytest.raises(ValueError, match="rgba and images must have one shape"):
+            loss(torch.zeros(shape), torch.zeros(2, 4, 4, 4))
+    with pytest.raises(ValueError, match="shading and masks"):
+        shading_l1_loss(torch.zeros(2, 4, 4, 4), torch.zeros(2, 4, 4), torch.zeros(1, 4, 4))
+
+
+# --- Smoothness -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("texels", [0, 1, 3])
+def test_one_color_is_smooth_and_noise_is_not(texels: int) -> None:
+    sphere = icosphere(1)
+    loss = ColorSmoothnessLoss(sphere.faces, texels)
+    shape = (2, 80, texels**2, 3) if texels else (2, 42, 3)
+    assert float(loss(torch.full(shape, 0.3))) == pytest.approx(0, abs=1e-12)
+    noise = random(*shape)
+    assert 0.1 < float(loss(noise)) < 1
+    assert torch.autograd.gradcheck(loss, (noise.requires_grad_(),), fast_mode=True)
+
+
+def test_smoothness_of_texels_reaches_over_edges_of_faces() -> None:
+    """A ramp over the whole surface is smoother than the same ramp begun anew on every face."""
+    sphere = icosphere(1)
+    corners = sphere.vertices[sphere.faces].double()
+    weights = texel_centers(3)
+    ramp = torch.einsum("tk,fkc->ftc", weights, corners)[None] * 0.5 + 0.5
+    patchy = weights.expand(1, 80, -1, -1)
+    loss = ColorSmoothnessLoss(sphere.faces, 3)
+    assert float(loss(ramp)) < 0.1 * float(loss(patchy))
+
+
+def test_smoothness_of_two_faces_by_hand() -> None:
+    faces = torch.tensor([[0, 1, 2], [2, 1, 3]])
+    colors = torch.tensor([[[[1.0, 0, 0]], [[0, 0, 0.5]]]])
+    assert float(ColorSmoothnessLoss(faces, 1)(colors)) == pytest.approx(1.25)
+    with pytest.raises(ValueError, match="colors must have 2 samples of 3"):
+        ColorSmoothnessLoss(faces, 1)(colors.expand(1, 2, 4, 3))
+    with pytest.raises(ValueError, match="texels must be >= 0"):
+        ColorSmoothnessLoss(faces, -1)
+
+
+# --- Perception -----------------------------------------------------------------------------------
+
+
+def test_perceptual_loss_tells_pictures_apart() -> None:
+    loss = PerceptualLoss(layers=(1, 3, 6))
+    images = random(2, 4, 16, 16).float()
+    truth = torch.cat((over_black(images), images[:, 3:]), dim=1).requires_grad_()
+    assert loss(truth, images).item() == pytest.approx(0, abs=1e-10)
+    near, far = truth + 0.02 * torch.randn(2, 4, 16, 16), random(2, 4, 16, 16, seed=3).float()
+    assert 0 < loss(near, images).item() < 0.5 * loss(far, images).item()
+    (gradient,) = torch.autograd.grad(loss(truth + 0.1, images), truth)
+    assert bool(torch.isfinite(gradient).all())
+    assert gradient.abs().max() > 0
+    assert not [weight for weight in loss.parameters() if weight.requires_grad]
+
+
+def test_perceptual_loss_has_exact_gradients() -> None:
+    loss = PerceptualLoss(layers=(1, 3)).double()
+    images = random(1, 4, 6, 6)
+    rgba = random(1, 4, 6, 6, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda r: loss(r, images), (rgba,), fast_mode=True)
+
+
+def test_random_weights_depend_on_the_seed_alone() -> None:
+    before = torch.get_rng_state()
+    first, second = PerceptualLoss(layers=(0,)), PerceptualLoss(layers=(0,), seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.features[0].weight, PerceptualLoss(layers=(0,)).features[0].weight)
+    assert not torch.equal(first.features[0].weight, second.features[0].weight)
+
+
+@pytest.mark.parametrize("prefix", ["features.", ""])
+def test_weights_come_from_a_file(tmp_path: Path, prefix: str) -> None:
+    from recon.color_losses import _vgg16_features
+
+    state = {prefix + name: value for name, value in _vgg16_features(7).state_dict().items()}
+    if prefix:
+        state["classifier.0.bias"] = torch.zeros(3)
+    path = tmp_path / "vgg16.pth"
+    torch.save(state, path)
+    loss = PerceptualLoss(path, layers=(3,))
+    assert torch.equal(loss.features[2].weight, state[f"{prefix}2.weight"])
+
+
+def test_bad_weights_and_layers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        PerceptualLoss(tmp_path / "absent.pth")
+    path = tmp_path / "other.pth"
+    torch.save({"linear.weight": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=r"other\.pth does not hold the weights"):
+        PerceptualLoss(path)
+    for layers in ((), (3, 1), (-1,), (40,)):
+        with pytest.raises(ValueError, match="layers must be"):
+            PerceptualLoss(layers=layers)
+
+
+# --- Together with the renderer -------------------------------------------------------------------
+
+
+def test_colors_of_a_mesh_are_found_from_pictures() -> None:
+    sphere = icosphere(1)
+    cameras = shapenet_cameras([0, 6, 12, 18])
+    renderer = SoftRenderer(24, sigma=1e-4, gamma=1e-3)
+    truth = sphere.vertices * 0.5 + 0.5
+
+    def render(colors: Tensor) -> Tensor:
+        meshes = 0.4 * sphere.vertices.expand(4, -1, -1)
+        return renderer(meshes, sphere.faces, colors[sphere.faces].expand(4, -1, -1, -1), cameras)
+
+    rgba = render(truth)
+    images = torch.cat((rgba[:, :3] / rgba[:, 3:].clamp(min=1e-6), rgba[:, 3:]), dim=1)
+    colors = torch.full_like(truth, 0.5, requires_grad=True)
+    optimizer = torch.optim.Adam([colors], lr=0.05)
+    start = color_l1_loss(render(colors), images).item()
+    for _ in range(30):
+        loss = color_l1_loss(render(colors), images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.15 * start
