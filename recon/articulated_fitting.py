@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +85,9 @@ class ArticulationFitter:
         blend: likewise.
         prior: what the squares of angles (from the middle of their limits) and of coefficients
             cost; it decides about what the picture does not show.
+
+    Raises:
+        ValueError: `prior` is not a finite number >= 0.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class ArticulationFitter:
         blend: str = "softmax",
         prior: float = 1e-3,
     ) -> None:
+        if not (math.isfinite(prior) and prior >= 0):
+            raise ValueError(f"prior must be finite and >= 0, got {prior}")
         self.coarse, self.fine, self.prior = coarse, fine, prior
         self.colors, self.darkest, self.softness, self.blend = colors, darkest, softness, blend
 

@@ -16,6 +16,7 @@ from recon.meshes import Mesh, edges
 
 # The figure is cut out of a lattice of cells, this many high.
 HEIGHT = 20
+SHAPE_NAMES = ("stout", "long arms")  # blend shapes
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 # What is filled, from and to along x, y and z; the limbs of the left are mirrored to the right.
 _TRUNK: tuple[Box, ...] = (
@@ -55,7 +56,7 @@ _SMOOTHING, _SHRINK, _GROW = 6, 0.5, -0.53
 
 
 def make_figure() -> ArticulatedMesh:
-    """Builds the figure, with the blend shapes "stout" and "long arms".
+    """Builds the figure, with the blend shapes `SHAPE_NAMES`.
 
     Returns:
         11 joints, 2 blend shapes; colours of faces tell the parts.

@@ -136,5 +136,7 @@ def test_bad_input_is_named() -> None:
         QUICK.fit(body, LIMITS.flip(-1), image, camera())
     with pytest.raises(ValueError, match="1 images, 1 cameras, 2 starts"):
         QUICK.fit(body, LIMITS, image, camera(), middle_stance(body, LIMITS, 2))
+    with pytest.raises(ValueError, match="prior must be finite"):
+        ArticulationFitter(prior=float("nan"))
     with pytest.raises(ValueError, match="shows nothing"):
         QUICK.fit(body, LIMITS, torch.zeros_like(image), camera())

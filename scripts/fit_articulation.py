@@ -1,0 +1,84 @@
+"""Find the joints of the figure in one picture: fit_articulation.py image=FILE output_dir=DIR."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recon.articulation_run import ArticulationRun
+from recon.articulation_scores import HIDDEN, random_cases
+from recon.camera_run import read_picture
+from recon.cameras import Cameras
+from recon.errors import concise_errors
+from recon.figures import SHAPE_NAMES, figure_limits, make_figure
+from recon.interruption import Interruption
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_articulation")
+def main(cfg: DictConfig) -> float:
+    """Fit, write everything and print the angles; returns the IoU of the silhouettes."""
+    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+        fitter = instantiate(cfg.fitter)
+        run = prepare(cfg, Path(HydraConfig.get().runtime.output_dir))
+        fitted = run.fit(fitter, cfg.move, cfg.reshape, interruption, cfg.progress)
+        result = run.write(fitted)
+    print(report(result))
+    print(f"written to {run.folder}")
+    if result["interrupted"]:
+        log.warning("interrupted: this is the stance so far")
+        raise SystemExit(interruption.exit_status)
+    return float(result["silhouette_iou"])
+
+
+def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
+    """Read the picture, or make one.
+
+    Raises:
+        ValueError: a file or a setting cannot be used.
+        FileNotFoundError: there is no such picture.
+    """
+    body, truth = make_figure(), None
+    if cfg.image is None:
+        if cfg.image_size < 1:
+            raise ValueError(f"image_size must be >= 1, got {cfg.image_size}")
+        truth = random_cases(body, 1, cfg.image_size, cfg.seed, cfg.reshape)
+        image, cameras = truth.images[0], truth.cameras
+    else:
+        image = read_picture(cfg.image)
+        values = (cfg.azimuth, cfg.elevation, cfg.distance, cfg.fov)
+        cameras = Cameras.orbit(*(torch.tensor([float(value)]) for value in values))
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+    return ArticulationRun(
+        folder, body, figure_limits(), SHAPE_NAMES, image, cameras, settings, cfg.frames, truth
+    )
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return angles, and errors where the truth is known, as text for a terminal."""
+    errors = result["truth"]["errors"] if "truth" in result else {}
+    lines = [f"{'joint':15} {'angles, degrees':>24}" + "   error before  after" * bool(errors)]
+    for name, angles in result["joints"].items():
+        line = f"{name:15} " + " ".join(f"{angle:7.1f}" for angle in angles) + " "
+        if errors:
+            row = errors[name]
+            line += f"{row['degrees_before']:15.1f} {row['degrees_after']:6.1f}"
+            line += "  hidden" * (row["shown"] < HIDDEN)
+        lines.append(line)
+    lines.append("translation " + " ".join(f"{value:.4f}" for value in result["translation"]))
+    lines += [f"{name}: {value:.3f}" for name, value in result["shapes"].items()]
+    lines.append(f"silhouette IoU {100 * result['silhouette_iou']:.2f} %")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
