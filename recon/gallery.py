@@ -18,7 +18,8 @@ from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
 from recon.lighting import Lighting
-from recon.meshes import Mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh
 from recon.metrics import voxel_iou
 from recon.renderer import SoftRenderer
 

@@ -12,7 +12,7 @@ from recon.atomic_files import atomic_file
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting_course import Animation, joined_history, write_history
 from recon.interruption import Interruption
-from recon.meshes import save_mesh
+from recon.mesh_files import save_mesh
 from recon.runs import write_json
 from recon.shape_fitting import Cube, FittedShape, Shape, Stage, fit_shape
 from recon.shape_scores import (
