@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -16,36 +15,31 @@ from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
 from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.lighting import Lighting
+from recon.evaluation import MeshPredictor, evaluating
 from recon.mesh_files import save_mesh
 from recon.meshes import Mesh
 from recon.metrics import voxel_iou
-from recon.renderer import SoftRenderer
+from recon.models import Prediction, Reconstructor
+from recon.pictures import draw_mesh, to_pixels
+from recon.turntable import draw_turntable, save_animation
 
 CELL = 128  # pixels along a side of one picture of the sheet
 GAP = 6
 CAPTION = 18  # pixels of height for one line of text
-COLUMNS = (
-    "input",
-    "prediction, same view",
-    "prediction, 90° on",
-    "truth, same view",
-    "truth, 90° on",
-)
-GREY = (0.62, 0.66, 0.72)
+VIEWS = 4  # from which prediction and truth are shown, evenly spread over those of the data
 
 
 @dataclass(frozen=True)
 class Example:
-    """One object, what a model makes of one of its views, and how it looks from another.
+    """One object, what a model makes of one of its views, and how it looks from others.
 
     Args:
         caption: category, name and IoU of this prediction.
         stem: name for its files.
-        truth: [2, 4, H, W] uint8, the object in the input view and in the other one.
+        truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
         mesh: the prediction from the input view.
-        cameras: of the two views.
+        cameras: of the n views.
+        colors: of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it in grey.
     """
 
     caption: str
@@ -53,6 +47,7 @@ class Example:
     truth: Tensor
     mesh: Mesh
     cameras: Cameras
+    colors: Tensor | None = None
 
 
 def pick_objects(data: MultiViewDataset, count: int) -> list[int]:
@@ -76,10 +71,9 @@ def make_examples(
         data: the objects.
         objects: their indices.
         view: the input; 3 of the 24 ShapeNet views looks at front and side (azimuth -45). The other
-            view is a quarter turn on.
+            views follow at even steps all around.
     """
-    first = view % data.num_views
-    views = [first, (first + data.num_views // 4) % data.num_views]
+    views = [(view + data.num_views * turn // VIEWS) % data.num_views for turn in range(VIEWS)]
     return [_example(predictor, data, index, views) for index in objects]
 
 
@@ -87,24 +81,51 @@ def _example(
     predictor: MeshPredictor, data: MultiViewDataset, index: int, views: list[int]
 ) -> Example:
     truth = data.images(index, views)
-    vertices = predictor.vertices(truth[:1])
-    iou = float(voxel_iou(predictor.voxelize(vertices).cpu(), data.voxels(index)[None]))
+    prediction = _predict(predictor, truth[:1])
+    voxels = predictor.voxelize(prediction.vertices).cpu()
+    iou = float(voxel_iou(voxels, data.voxels(index)[None]))
     category = category_of(data.synsets[index]).name
     faces: Tensor = predictor.model.faces  # type: ignore[assignment]
+    colors = prediction.colors
     return Example(
         caption=f"{category}: {data.names[index]}   IoU {100 * iou:.1f} %",
         stem=f"{category}_{re.sub(r'[^A-Za-z0-9._-]+', '-', data.ids[index])}",
         truth=truth,
-        mesh=Mesh(vertices[0].float().cpu(), faces.cpu()),
+        mesh=Mesh(prediction.vertices[0].float().cpu(), faces.cpu()),
         cameras=Cameras.from_rows(data.cameras(index, views)),
+        colors=None if colors is None else colors[0].float().cpu(),
     )
 
 
-def save_examples(folder: Path, examples: Sequence[Example]) -> list[Path]:
+def _predict(predictor: MeshPredictor, images: Tensor) -> Prediction:
+    """Predict from images [1, 4, H, W] uint8; only networks of ours have colours."""
+    model = predictor.model
+    if not isinstance(model, Reconstructor):
+        return Prediction(predictor.vertices(images))
+    with torch.inference_mode(), evaluating(model):
+        return model.predict(images.to(model.faces.device).float() / 255)
+
+
+def save_examples(
+    folder: Path,
+    examples: Sequence[Example],
+    suffix: str = ".obj",
+    turntable: str | None = None,
+) -> list[Path]:
     """Write the predicted meshes as `meshes/STEM.obj` and all pictures as `contact_sheet.png`.
 
+    Args:
+        folder: an existing one, or to be made.
+        examples: what to write.
+        suffix: of the format of meshes: .obj, .ply, .glb, and without colours .stl or .off.
+        turntable: suffix of animations `meshes/STEM.gif` (or .mp4); None writes none.
+
     Returns:
-        The paths written, the sheet first.
+        The paths of the sheet and of the meshes, the sheet first.
+
+    Raises:
+        ValueError: the format is unknown or cannot hold the colours.
+        OSError: a file could not be written.
     """
     meshes = folder / "meshes"
     meshes.mkdir(parents=True, exist_ok=True)
@@ -112,17 +133,21 @@ def save_examples(folder: Path, examples: Sequence[Example]) -> list[Path]:
     with atomic_file(paths[0]) as file:
         contact_sheet(examples).save(file, format="PNG")
     for example in examples:
-        paths.append(meshes / f"{example.stem}.obj")
-        save_mesh(paths[-1], example.mesh)
+        paths.append(meshes / f"{example.stem}{suffix}")
+        save_mesh(paths[-1], example.mesh, example.colors)
+        if turntable is not None:
+            frames = draw_turntable(example.mesh, example.colors)
+            save_animation(meshes / f"{example.stem}{turntable}", frames)
     return paths
 
 
 def contact_sheet(examples: Sequence[Example]) -> Image.Image:
-    """Draw a row of `COLUMNS` for each example, on white."""
+    """Draw for each example a row of the input, the prediction in all views, and the truth."""
+    titles = _titles(max((len(example.truth) for example in examples), default=VIEWS))
     height = CAPTION + len(examples) * (CELL + CAPTION + GAP)
-    sheet = Image.new("RGB", (len(COLUMNS) * (CELL + GAP) + GAP, height), "white")
+    sheet = Image.new("RGB", (len(titles) * (CELL + GAP) + GAP, height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, title in enumerate(COLUMNS):
+    for column, title in enumerate(titles):
         draw.text((GAP + column * (CELL + GAP), 2), title, "black", font)
     for row, example in enumerate(examples):
         top = CAPTION + row * (CELL + CAPTION + GAP)
@@ -132,36 +157,24 @@ def contact_sheet(examples: Sequence[Example]) -> Image.Image:
     return sheet
 
 
+def _titles(views: int) -> list[str]:
+    places = ["same view", *(f"{360 * turn // views}° on" for turn in range(1, views))]
+    return ["input", *(f"{what}, {place}" for what in ("prediction", "truth") for place in places)]
+
+
 def _pictures(example: Example) -> list[Image.Image]:
     """One picture per column."""
-    truth = [_on_white(image.float() / 255) for image in example.truth]
-    prediction = [_on_white(image) for image in shaded(example.mesh, example.cameras, CELL)]
-    return [truth[0], *prediction, *truth]
+    truth = [_square(_on_white(image.float() / 255)) for image in example.truth]
+    drawn = draw_mesh(example.mesh, example.cameras, CELL, example.colors)
+    return [truth[0], *(_square(picture) for picture in drawn), *truth]
 
 
-def shaded(mesh: Mesh, cameras: Cameras, image_size: int) -> Tensor:
-    """Render a mesh in one colour under the light of the prepared data.
-
-    Args:
-        mesh: in the world of the data.
-        cameras: n viewpoints.
-        image_size: pixels along a side.
-
-    Returns:
-        [n, 4, image_size, image_size] in [0, 1].
-    """
-    light = Lighting(ambient=0.45, directional=0.55, direction=(0.4, 1.0, -0.6), two_sided=True)
-    renderer = SoftRenderer(image_size, sigma=1e-6, anti_aliasing=2, lighting=light)
-    count = len(cameras)
-    colors = torch.tensor(GREY).expand(count, mesh.num_faces, 3)
-    with torch.no_grad():
-        vertices = mesh.vertices.expand(count, -1, -1)
-        return renderer(vertices, mesh.faces, colors, cameras).clamp(0, 1)
+def _on_white(rgba: Tensor) -> Tensor:
+    """An RGBA image [4, H, W] over white, [3, H, W]."""
+    return rgba[:3] * rgba[3:] + (1 - rgba[3:])
 
 
-def _on_white(rgba: Tensor) -> Image.Image:
-    """A square picture of an RGBA image [4, H, W] in [0, 1]."""
-    opaque = rgba[:3] * rgba[3:] + (1 - rgba[3:])
-    pixels = (opaque.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
+def _square(rgb: Tensor) -> Image.Image:
+    """A picture of the size of a cell."""
+    picture = Image.fromarray(to_pixels(rgb))
     return picture.resize((CELL, CELL), Image.Resampling.BICUBIC)

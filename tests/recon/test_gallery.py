@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
-from recon.gallery import CAPTION, CELL, GAP, make_examples, pick_objects, save_examples, shaded
+from recon.gallery import CAPTION, CELL, GAP, make_examples, pick_objects, save_examples
 from recon.meshes import icosphere, load_mesh
+from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 
 
 class Ellipsoid(nn.Module):
@@ -55,8 +56,8 @@ def test_the_sheet_shows_the_same_object_from_the_same_side(
     examples = make_examples(MeshPredictor(Ellipsoid()), data, [0, 1])
     paths = save_examples(tmp_path, examples)
     sheet = np.asarray(Image.open(paths[0])).astype(float)
-    shown = [cell(sheet, 0, column).min(axis=2) < 240 for column in range(5)]
-    for prediction, truth in ((1, 0), (1, 3), (2, 4)):
+    shown = [cell(sheet, 0, column).min(axis=2) < 240 for column in range(9)]
+    for prediction, truth in ((1, 0), (1, 5), (2, 6), (3, 7), (4, 8)):
         both = (shown[prediction] & shown[truth]).sum()
         assert both / (shown[prediction] | shown[truth]).sum() > 0.75
     different = (shown[1] & shown[2]).sum() / (shown[1] | shown[2]).sum()
@@ -73,10 +74,23 @@ def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> Non
     assert examples[0].caption.startswith("airplane: airplane 0   IoU ")
 
 
-def test_a_shaded_mesh_is_solid_and_has_light_and_dark_sides(data: MultiViewDataset) -> None:
-    example = make_examples(MeshPredictor(Ellipsoid()), data, [0])[0]
-    (rgba, _) = shaded(example.mesh, example.cameras, 64)
-    inside = rgba[3] > 0.99
-    assert int(inside.sum()) > 100
-    brightness = rgba[0][inside]
-    assert float(brightness.max() - brightness.min()) > 0.1
+def test_colored_predictions_are_shown_and_written_in_color(
+    data: MultiViewDataset, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    encoder = SoftRasEncoder(channels=(2, 2, 2), hidden=(4,), latent=5)
+    decoder, head = MeshDecoder(5, (4,), 1), PaletteHead(5, 1, 2, palette=2, modes=4, hidden=(4,))
+    model = Reconstructor(encoder, decoder, head)
+    (example,) = make_examples(MeshPredictor(model), data, [1])
+    assert model.training
+    assert example.colors is not None
+    assert example.colors.shape == (80, 4, 3)
+    paths = save_examples(tmp_path, [example], ".glb", turntable=".gif")
+    assert [path.name for path in paths[1:]] == [f"{example.stem}.glb"]
+    files = {path.name for path in (tmp_path / "meshes").iterdir()}
+    assert files == {f"{example.stem}.glb", f"{example.stem}.gif"}
+    # The objects of the data have one colour each, and a palette can take no other.
+    sheet = np.asarray(Image.open(paths[0])).astype(float)
+    truth, prediction = cell(sheet, 0, 0), cell(sheet, 0, 1)
+    middle = CELL // 2
+    np.testing.assert_allclose(prediction[middle, middle], truth[middle, middle], atol=3)
