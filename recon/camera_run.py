@@ -22,8 +22,8 @@ from recon.datasets.formats.stores import FolderStore
 from recon.datasets.frames import world_vertices
 from recon.datasets.sources.shapes import make_shape
 from recon.fitting_course import Animation, joined_history, on_white, write_history
-from recon.gallery import GREY
 from recon.meshes import Mesh, load_mesh
+from recon.pictures import GREY
 from recon.runs import write_json
 from recon.shape_scores import Part
 

@@ -14,10 +14,10 @@ from recon.cameras import Cameras
 from recon.datasets.carving import carve
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting_course import on_white
-from recon.gallery import GREY
 from recon.lighting import Lighting
 from recon.meshes import gather_rows
 from recon.metrics import voxel_iou
+from recon.pictures import GREY
 from recon.renderer import SoftRenderer
 from recon.shape_fitting import Cube, Shape, depth_range
 from recon.view_files import Views

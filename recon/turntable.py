@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -118,7 +119,7 @@ def _write_gif(path: Path, frames: NDArray[np.uint8], seconds: float) -> None:
 
 def _write_mp4(path: Path, frames: NDArray[np.uint8], seconds: float) -> None:
     try:
-        import imageio_ffmpeg  # noqa: F401  # imageio tells of its absence less clearly
+        import_module("imageio_ffmpeg")  # imageio tells of its absence less clearly
     except ImportError as error:
         raise ImportError("an .mp4 needs the package imageio-ffmpeg; .gif needs none") from error
     if frames.shape[1] % 2 or frames.shape[2] % 2:

@@ -65,7 +65,7 @@ def write_glb(path: Path, mesh: Arrays) -> None:
         "materials": [material],
     }
     with atomic_file(path) as file:
-        file.write(document.bytes())
+        file.write(document.content())
 
 
 class _Document:
@@ -112,7 +112,7 @@ class _Document:
             "textures": [{"source": 0, "sampler": 0}],
         }
 
-    def bytes(self) -> bytes:
+    def content(self) -> bytes:
         """Returns the whole file."""
         self.json["buffers"] = [{"byteLength": len(self._buffer)}]
         text = json.dumps(self.json, separators=(",", ":")).encode()

@@ -10,8 +10,8 @@ import torch
 from recon.camera_fitting import Viewing
 from recon.camera_run import described, known_mesh
 from recon.datasets.frames import world_vertices
-from recon.gallery import GREY
 from recon.meshes import face_normals, icosphere, save_mesh
+from recon.pictures import GREY
 
 
 def test_generated_shapes_are_known_meshes() -> None:
