@@ -8,14 +8,15 @@ A checkpoint is a dict with at least
 | `model`, `optimizer` | state dicts |
 | `step` | optimiser steps done |
 | `config` | the resolved configuration which made it, plain dicts, lists and scalars |
-| `random` | random states, see `random_states` |
-| `best_iou`, `best_step` | the best validation so far, None before the first |
+| `random` | a list of random states, of each process; see `random_states` |
+| `best_iou`, `best_step`, `best_figures` | the best validation so far, None before the first |
+| `batch`, `terms` | only in dumps of a step that was skipped: what it saw, and its losses |
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from recon.atomic_files import atomic_file
 
 FORMAT = "recon.checkpoint"
-VERSION = 1
+VERSION = 2
 REQUIRED = ("model", "optimizer", "step", "config")
 
 # A module path is importable code, so a file from elsewhere must not name any other than these.
@@ -125,13 +126,26 @@ def model_settings(
     settings = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
     if not isinstance(settings, dict) or "_target_" not in settings:
         raise ValueError("the checkpoint's config has no model._target_ to build")
+    require_targets(settings, allowed_targets)
+    return settings
+
+
+def require_targets(settings: object, allowed_targets: Sequence[str]) -> None:
+    """Refuses settings out of a file which would call what is not allowed.
+
+    Args:
+        settings: nested dicts and lists.
+        allowed_targets: prefixes which every `_target_` in it must have one of.
+
+    Raises:
+        ValueError: one has none of them.
+    """
     for target in _targets(settings):
         if not str(target).startswith(tuple(allowed_targets)):
             raise ValueError(
                 f"the checkpoint's config would call {target!r}; allowed are names starting with "
                 f"{', '.join(allowed_targets)}"
             )
-    return settings
 
 
 def _targets(node: object) -> Iterator[object]:

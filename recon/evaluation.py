@@ -17,6 +17,7 @@ from tqdm import tqdm
 from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.metrics import voxel_iou
+from recon.processes import Processes
 from recon.voxels import voxelize_mesh
 
 # (images [n, 4, H, W] uint8 RGBA, synset of each) -> voxels [n, R, R, R] bool in world axes.
@@ -94,6 +95,7 @@ def evaluate(
     views: Sequence[int] | None = None,
     batch_size: int = 128,
     progress: bool | None = False,
+    objects: Sequence[int] | None = None,
 ) -> dict[str, list[ObjectScore]]:
     """Score predictors on every object of a data set, from each of some views alone.
 
@@ -103,9 +105,10 @@ def evaluate(
         views: which views; None means all, as the SoftRas protocol does.
         batch_size: images per call of a predictor, at least.
         progress: whether to draw a progress bar; None draws it on a terminal only.
+        objects: indices in the data; None means all.
 
     Returns:
-        For each predictor one score per object, in the order of the data.
+        For each predictor one score per object, in the order of `objects`.
 
     Raises:
         ValueError: a view is not in the data, or the data has no object.
@@ -118,19 +121,20 @@ def evaluate(
     scores: dict[str, list[ObjectScore]] = {name: [] for name in predictors}
     per_batch = max(1, batch_size // len(shown))
     hidden = None if progress is None else not progress
-    with tqdm(total=len(data), unit="object", desc="evaluation", disable=hidden) as bar:
-        for start in range(0, len(data), per_batch):
-            objects = range(start, min(start + per_batch, len(data)))
-            for name, rows in _score_batch(predictors, data, objects, shown).items():
+    chosen = range(len(data)) if objects is None else objects
+    with tqdm(total=len(chosen), unit="object", desc="evaluation", disable=hidden) as bar:
+        for start in range(0, len(chosen), per_batch):
+            part = chosen[start : start + per_batch]
+            for name, rows in _score_batch(predictors, data, part, shown).items():
                 scores[name] += rows
-            bar.update(len(objects))
+            bar.update(len(part))
     return scores
 
 
 def _score_batch(
     predictors: Mapping[str, Predictor],
     data: MultiViewDataset,
-    objects: range,
+    objects: Sequence[int],
     views: list[int],
 ) -> dict[str, list[ObjectScore]]:
     images = torch.cat([data.images(index, views) for index in objects])
@@ -194,9 +198,20 @@ class VoxelValidation:
         self.views = views
         self.batch_size = batch_size
 
-    def __call__(self, model: nn.Module, data: MultiViewDataset) -> dict[str, float]:
-        """The macro mean IoU as `iou`, and `iou_NAME` of each category."""
+    def __call__(
+        self, model: nn.Module, data: MultiViewDataset, processes: Processes | None = None
+    ) -> dict[str, float]:
+        """Returns the macro mean IoU as `iou`, and `iou_NAME` of each category.
+
+        Args:
+            model: as `MeshPredictor`.
+            data: the objects.
+            processes: which share the objects; the figures are those of all.
+        """
+        processes = processes or Processes()
         predictors = {"model": MeshPredictor(model, data.voxel_resolution)}
-        scores = evaluate(predictors, data, self.views, self.batch_size)["model"]
+        share = processes.share(len(data))
+        own = evaluate(predictors, data, self.views, self.batch_size, objects=share)["model"]
+        scores = processes.collect(own)
         means = {f"iou_{name}": mean for name, mean in category_means(scores).items()}
         return {"iou": macro_mean(scores), **means}

@@ -1,19 +1,27 @@
 """A run directory: where one training run keeps its settings, checkpoints and result.
 
     OUTPUT_DIR/
-      settings.json        the resolved configuration of the last start
-      checkpoints/last.pt  where a broken run continues
-      checkpoints/best.pt  the best validation so far
-      tensorboard/         scalars and images
-      result.json          written when the run is finished
+      settings.json            the resolved configuration of the last start
+      checkpoints/last.pt      where a broken run continues
+      checkpoints/previous.pt  the one before, should `last.pt` be damaged
+      checkpoints/best.pt      the best validation so far
+      dumps/step_N.pt          steps whose loss or gradient was not finite, for replay
+      validation.csv           all validations
+      tensorboard/             scalars and images
+      result.json              written when the run is finished
+      failure.json             the error which ended the last start, if one did
 
 Typing the command of a run again continues it when it broke, and repeats its result when it is
 finished. Another configuration in the same directory is refused.
+
+Nothing here needs torch, so that the result of a finished run is there in an instant.
 """
 
 from __future__ import annotations
 
+import csv
 import fcntl
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,12 +29,13 @@ from pathlib import Path
 from typing import Any
 
 from recon.atomic_files import SUFFIX, atomic_file
-from recon.checkpoints import load_checkpoint, save_checkpoint
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
-# of these changes which numbers a step computes (other than by the rounding of another device).
+# of these changes which numbers a step computes (other than by the rounding of another device, or
+# of sums over another number of processes).
 FREE_SETTINGS = (
     "output_dir",
+    "profile",
     "data.cache",
     "data.train.cache",
     "trainer.max_steps",
@@ -34,10 +43,17 @@ FREE_SETTINGS = (
     "trainer.image_every",
     "trainer.checkpoint_every",
     "trainer.validate_every",
+    "trainer.max_skipped_steps",
     "trainer.num_workers",
     "trainer.device",
     "trainer.progress",
 )
+# A family of settings which says only when to stop.
+_FREE_PREFIX = "trainer.stopping"
+
+
+class RunRefusedError(ValueError):
+    """A start which may not touch the directory: it is in use, or holds another run."""
 
 
 class RunDirectory:
@@ -48,38 +64,34 @@ class RunDirectory:
         settings: the resolved configuration of this start, plain dicts, lists and scalars.
 
     Raises:
-        ValueError: the folder holds a run of other settings which has a checkpoint or a result.
+        RunRefusedError: the folder holds a run of other settings with a checkpoint or a result.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self.settings = dict(settings)
         self.checkpoints = self.path / "checkpoints"
+        self.dumps = self.path / "dumps"
         self.tensorboard = self.path / "tensorboard"
+        self.validations = self.path / "validation.csv"
         self._settings_path = self.path / "settings.json"
         self._result_path = self.path / "result.json"
-        if self._settings_path.exists() and (self.last.exists() or self._result_path.exists()):
+        self._failure_path = self.path / "failure.json"
+        if self._settings_path.exists() and (self._has_checkpoint() or self._result_path.exists()):
             refuse_other_settings(read_json(self._settings_path), self.settings, self.path)
 
-    @property
-    def last(self) -> Path:
-        """Where the newest checkpoint lies."""
-        return self.checkpoints / "last.pt"
-
-    @property
-    def best(self) -> Path:
-        """Where the checkpoint of the best validation lies."""
-        return self.checkpoints / "best.pt"
+    def _has_checkpoint(self) -> bool:
+        return any(self.checkpoints.glob("*.pt"))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folders and record the settings; keep other writers out during the block.
+        """Makes the folders and records the settings; keeps other writers out during the block.
 
         Entered when training can start, so that a start which failed before (no data, a bad value)
         leaves nothing which would refuse the mended command.
 
         Raises:
-            ValueError: another process is writing here.
+            RunRefusedError: another process is writing here.
             OSError: the folder is not writable.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -88,64 +100,110 @@ class RunDirectory:
                 # Record locks end with the process and are not inherited by its data workers.
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise ValueError(f"{self.path}: another process is training here") from error
+                raise RunRefusedError(f"{self.path}: another process is training here") from error
             for unfinished in self.checkpoints.glob(f".*{SUFFIX}"):  # of a process which was killed
                 unfinished.unlink()
+            self._failure_path.unlink(missing_ok=True)
             write_json(self._settings_path, self.settings)
             yield
 
+    @contextmanager
+    def recording_failure(self, active: bool = True) -> Iterator[None]:
+        """Writes an error which ends the block as `failure.json`, for those who look at a sweep.
+
+        A refused start is not recorded: the directory belongs to another.
+
+        Args:
+            active: whether this process writes at all.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, RunRefusedError) or not active:
+                raise
+            self.path.mkdir(parents=True, exist_ok=True)
+            content = {"error": type(error).__name__, "message": str(error)}
+            write_json(self._failure_path, {**content, "step": getattr(error, "step", None)})
+            raise
+
     def result(self, max_steps: int) -> dict[str, Any] | None:
-        """The stored result when the run is finished, that is, has done `max_steps` or more."""
+        """Returns the stored result when the run is finished: stopped early, or at `max_steps`."""
         if not self._result_path.exists():
             return None
         result = read_json(self._result_path)
-        return result if result.get("step", -1) >= max_steps else None
+        done = result.get("stopped") is not None or result.get("step", -1) >= max_steps
+        return result if done else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Store the result of a finished run."""
+        """Stores the result of a finished run."""
         write_json(self._result_path, result)
 
-    def resume(self) -> dict[str, Any] | None:
-        """The newest checkpoint, or None when there is none yet.
+    def add_validation(self, step: int, figures: Mapping[str, float]) -> None:
+        """Writes a row of `validation.csv`; rows of this step and later, of a broken start, go.
 
         Raises:
-            ValueError: it is not readable or was made with other settings.
+            ValueError: the file is not one of ours.
+            OSError: it could not be written; it is then as it was.
         """
-        if not self.last.exists():
-            return None
-        checkpoint = load_checkpoint(self.last)
-        refuse_other_settings(checkpoint["config"], self.settings, self.last)
-        return checkpoint
+        rows = [row for row in read_validations(self.validations) if row["step"] < step]
+        rows.append({"step": step, **figures})
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_file(self.validations) as file:
+            file.write(text.getvalue().encode())
 
-    def save(self, content: Mapping[str, Any], *, best: bool = False) -> None:
-        """Write `last.pt`, or `best.pt`, with this run's settings as its `config`."""
-        save_checkpoint(self.best if best else self.last, {**content, "config": self.settings})
+
+def read_validations(path: Path) -> list[dict[str, float]]:
+    """Reads a `validation.csv`: a row of figures by name for each validation, "step" among them.
+
+    Returns:
+        No rows when there is no such file.
+
+    Raises:
+        ValueError: it is no table of numbers with a column `step`; the message names it.
+    """
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: not a table of validations ({error!r})") from error
 
 
 def refuse_other_settings(
     stored: Mapping[str, Any], current: Mapping[str, Any], where: Path
 ) -> None:
-    """Raise when two configurations differ in more than `FREE_SETTINGS`.
+    """Raises when two configurations differ in more than `FREE_SETTINGS`.
 
     Raises:
-        ValueError: they differ; the message names each key with both values.
+        RunRefusedError: they differ; the message names each key with both values.
     """
     before, after = flatten_settings(stored), flatten_settings(current)
     absent = "(absent)"
     changed = [
         f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
         for key in sorted(before.keys() | after.keys())
-        if key not in FREE_SETTINGS and before.get(key, absent) != after.get(key, absent)
+        if key not in FREE_SETTINGS
+        and not key.startswith(_FREE_PREFIX)
+        and before.get(key, absent) != after.get(key, absent)
     ]
     if changed:
-        raise ValueError(
+        raise RunRefusedError(
             f"{where} holds a run with other settings; choose another output_dir, or remove it. "
             f"Changed: {'; '.join(changed)}"
         )
 
 
 def flatten_settings(node: object, prefix: str = "") -> dict[str, object]:
-    """Nested settings as one dict of dotted names, lists by index."""
+    """Returns nested settings as one dict of dotted names, lists by index."""
     if isinstance(node, Mapping):
         children = [(str(key), value) for key, value in node.items()]
     elif isinstance(node, list | tuple):
@@ -159,7 +217,7 @@ def flatten_settings(node: object, prefix: str = "") -> dict[str, object]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Reads a JSON object.
 
     Raises:
         ValueError: the file is not a JSON object; the message names it.
@@ -174,6 +232,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically, keys in the order given."""
+    """Writes JSON atomically, keys in the order given."""
     with atomic_file(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class StepTimer:
@@ -27,10 +27,15 @@ class StepTimer:
         self.active = active
         self._seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
+        self._begun: float | None = None
+
+    def begin_step(self) -> None:
+        """Starts the clock of a whole step."""
+        self._begun = self._now() if self.active else None
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Add the time of the block to `name`."""
+        """Adds the time of the block to `name`."""
         if not self.active:
             yield
             return
@@ -39,7 +44,7 @@ class StepTimer:
         self._seconds[name] += self._now() - start
 
     def backward_between(self, name: str, begin: Tensor, end: Tensor) -> None:
-        """Add to `name` the time of the backward pass from tensor `begin` back to tensor `end`.
+        """Adds to `name` the time of the backward pass from tensor `begin` back to tensor `end`.
 
         The hooks fire when the gradients of the two tensors are there. What lies between them in
         time is the part of the graph between them, because autograd runs the nodes made last first.
@@ -57,19 +62,35 @@ class StepTimer:
         begin.register_hook(started)
         end.register_hook(ended)
 
+    def modules(self, parent: nn.Module) -> None:
+        """Adds the time that each child of a module takes forward to the name of the child."""
+        for name, child in parent.named_children():
+            marks = [0.0]
+
+            def entered(*_: object, marks: list[float] = marks) -> None:
+                if self.active:
+                    marks[0] = self._now()
+
+            def left(*_: object, marks: list[float] = marks, name: str = name) -> None:
+                if self.active:
+                    self._seconds[name] += self._now() - marks[0]
+
+            child.register_forward_pre_hook(entered)
+            child.register_forward_hook(left)
+
     def end_step(self) -> None:
-        """Count a step, when it was measured."""
-        self._steps += self.active
+        """Stops the clock of the step."""
+        if self.active and self._begun is not None:
+            self._seconds["step"] += self._now() - self._begun
+            self._steps += 1
 
     def flush(self) -> dict[str, float]:
-        """The mean seconds per measured step of each part, and of the whole `step`; starts anew.
+        """Returns the mean seconds per measured step of each part, and of the `step`; starts anew.
 
-        The whole is the sum of the parts, but for the `..._backward` parts, which lie inside
-        `backward`.
+        The step is more than the sum of its parts; `..._backward` parts lie inside `backward`.
         """
         steps = max(1, self._steps)
-        means = {name: seconds / steps for name, seconds in self._seconds.items()}
-        means["step"] = sum(v for name, v in means.items() if not name.endswith("_backward"))
+        means = {"step": 0.0} | {name: value / steps for name, value in self._seconds.items()}
         self._seconds.clear()
         self._steps = 0
         return means

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from recon.batch_norm import with_global_batch_norm
 from recon.cameras import Cameras
 from recon.checkpoints import (
     load_model_state,
@@ -23,17 +26,24 @@ from recon.checkpoints import (
 )
 from recon.datasets.multiview import MultiViewDataset
 from recon.devices import choose_device
-from recon.interruption import Interruption, ignore_stopping_signals
+from recon.interruption import Interruption
 from recon.objectives import SilhouetteObjective
+from recon.precision import choose_precision, computing_in
+from recon.processes import Processes
 from recon.renderer import SoftRenderer
+from recon.run_checkpoints import RunCheckpoints
 from recon.runs import RunDirectory
 from recon.schedules import Schedule
+from recon.step_batches import READING, StepBatches, load_steps
+from recon.step_guard import StepGuard
 from recon.timing import StepTimer
 from recon.training_log import TrainingLog
 
 log = logging.getLogger(__name__)
 
-Validation = Callable[[nn.Module, MultiViewDataset], Mapping[str, float]]
+Validation = Callable[[nn.Module, MultiViewDataset, Processes], Mapping[str, float]]
+# Called after each validation with the step and its figures; a returned reason ends the run.
+Stopping = Callable[[int, Mapping[str, float]], str | None]
 
 
 @dataclass
@@ -41,63 +51,24 @@ class Progress:
     """Where a run stands.
 
     Args:
-        step: optimiser steps done.
+        step: optimiser steps done, or skipped.
         best_iou: the best validation IoU so far, None before the first validation.
         best_step: the step of that validation.
+        best_figures: all that it measured, by name.
         last_iou: the newest validation IoU.
+        skipped: steps without an update, because a loss or a gradient was not finite.
+        seconds: that the run took, over all its starts.
+        stopped: why it ended before its last step; None if it did not.
     """
 
     step: int = 0
     best_iou: float | None = None
     best_step: int | None = None
+    best_figures: dict[str, float] | None = None
     last_iou: float | None = None
-
-
-class StepBatches(Dataset[dict[str, Tensor]]):
-    """A data set indexed by the step: item `step` is the batch of that step.
-
-    A batch depends on (seed, step) alone, whichever process draws it, so a run which continues at a
-    step sees the batches it would have seen.
-    """
-
-    def __init__(
-        self, data: MultiViewDataset, seed: int, batch_size: int, views_per_object: int
-    ) -> None:
-        self.data = data
-        self.seed = seed
-        self.batch_size = batch_size
-        self.views_per_object = views_per_object
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        return self.data.sample_batch(self.seed, step, self.batch_size, self.views_per_object)
-
-
-def load_steps(
-    batches: Dataset[dict[str, Tensor]], steps: range, num_workers: int, pin_memory: bool
-) -> DataLoader[dict[str, Tensor]]:
-    """Load the batches of some steps in their order.
-
-    Args:
-        batches: indexed by the step.
-        steps: which ones.
-        num_workers: processes which read ahead; 0 reads in this one.
-        pin_memory: whether batches come in memory that a CUDA device copies from directly.
-    """
-    return DataLoader(
-        batches,
-        sampler=steps,
-        batch_size=None,  # an item is a whole batch
-        collate_fn=_as_it_is,  # type: ignore[arg-type]  # of single items, not of lists
-        num_workers=num_workers,
-        worker_init_fn=ignore_stopping_signals,
-        pin_memory=pin_memory,
-        generator=torch.Generator(),  # else the loader draws from the global one
-    )
-
-
-def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a batch, which has tensors already."""
-    return batch
+    skipped: int = 0
+    seconds: float = 0.0
+    stopped: str | None = None
 
 
 def cross_silhouettes(
@@ -122,6 +93,25 @@ def cross_silhouettes(
     return alpha.unflatten(0, (objects, views, views))
 
 
+@dataclass(frozen=True, eq=False)
+class StepTaken:
+    """What a training step saw and computed.
+
+    Args:
+        figures: the losses and the norm of the gradient; nothing when the step was skipped.
+        images: [N, n, 4, H, W] in [0, 1].
+        alpha: [N, n, n, H, W], see `cross_silhouettes`.
+        sigma: that it rendered with.
+        signum: of the signal which asks to stop after it, or 0.
+    """
+
+    figures: dict[str, float]
+    images: Tensor
+    alpha: Tensor
+    sigma: float
+    signum: int
+
+
 class Trainer:
     """Trains a model to explain the silhouettes of other views, without any 3D truth.
 
@@ -134,24 +124,33 @@ class Trainer:
         schedule: `lr` and `sigma`, factors by the step.
         train_set: where batches come from.
         val_set: what `validation` sees; None only when there is no validation.
-        validation: (model, val_set) -> figures, of which `iou` decides which checkpoint is best.
+        validation: (model, val_set, processes) -> figures, of which `iou` decides which checkpoint
+            is best.
         seed: with the step, decides the batches.
         max_steps: optimiser steps of the whole run.
-        batch_size: objects per step.
+        batch_size: objects per step, over all processes.
         views_per_object: views per object and step.
         log_every: steps between scalars; losses are means over them.
         image_every: steps between pictures.
         checkpoint_every: steps between writings of `last.pt`.
         validate_every: steps between validations; 0 means never.
-        num_workers: processes which read batches; 0 reads in this one.
+        max_skipped_steps: how many steps of a run may have a loss or gradient that is not finite.
+        num_workers: processes which read batches for each that trains; 0 reads in that one.
         device: 'auto' (CUDA when there is one), 'cpu', 'cuda', 'cuda:1', ...
+        precision: what the network computes in: 'float32', 'bfloat16', or 'auto', which is bfloat16
+            where the device multiplies it natively. The rendering stays in float32.
         channels_last: whether images and filters lie in memory with their channels side by side:
             the same numbers up to rounding, in less time.
+        compile: whether `torch.compile` translates the network, which takes a minute.
+        deterministic: whether CUDA kernels whose sums depend on timing are avoided; on the CPU
+            there are none.
         progress: whether to draw a progress bar; None draws it on a terminal only.
+        stopping: called after each validation; see `Stopping`.
+        processes: which share the work; None is this one alone.
 
     Raises:
-        ValueError: a number of steps, objects or workers is out of range, there is no such device,
-            or nothing to validate on.
+        ValueError: a number of steps, objects or workers is out of range, there is no such device
+            or precision, or nothing to validate on.
     """
 
     def __init__(
@@ -173,20 +172,33 @@ class Trainer:
         image_every: int = 1000,
         checkpoint_every: int = 1000,
         validate_every: int = 1000,
+        max_skipped_steps: int = 10,
         num_workers: int = 0,
         device: str = "auto",
+        precision: str = "auto",
         channels_last: bool = True,
+        compile: bool = False,
+        deterministic: bool = False,
         progress: bool | None = None,
+        stopping: Stopping | None = None,
+        processes: Processes | None = None,
     ) -> None:
         _require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
         _require_at_least(1, image_every=image_every, checkpoint_every=checkpoint_every)
         _require_at_least(1, views_per_object=views_per_object)
         _require_at_least(0, validate_every=validate_every, num_workers=num_workers, seed=seed)
+        _require_at_least(0, max_skipped_steps=max_skipped_steps)
         if validate_every > 0 and val_set is None:
             raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
-        self.device = choose_device(device)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.model, self.layout = model.to(self.device).to(memory_format=layout), layout
+        if deterministic:
+            torch.use_deterministic_algorithms(True)
+        self.processes = processes or Processes()
+        self.device = choose_device(self.processes.device(device))
+        self.precision = choose_precision(precision, self.device)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.timer = StepTimer(self.device)
+        self.model = model.to(self.device).to(memory_format=self.layout)
+        self.network = self._distributed(self.model, compile)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
@@ -196,95 +208,223 @@ class Trainer:
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
         self.seed, self.max_steps, self.num_workers = seed, max_steps, num_workers
         self.batch_size, self.views_per_object = batch_size, views_per_object
+        self.batches = StepBatches(
+            train_set,
+            seed,
+            batch_size,
+            views_per_object,
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
+        )
         self.log_every, self.image_every = log_every, image_every
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
-        self.show_progress = progress
+        self.show_progress, self.stopping = progress, stopping
         self.progress = Progress()
-        self.timer = StepTimer(self.device)
+        self.guard = StepGuard(self.model, max_skipped_steps)
+        self._reading: list[float] = []  # seconds of the batches since the last line of the log
+        self._started = time.monotonic()
+
+    def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
+        """Returns what computes: the model itself, or with its gradients averaged."""
+        if compile:
+            model.compile()
+        else:  # its parts can be told from each other
+            self.timer.modules(model)
+        if self.processes.world_size == 1:
+            return model
+        with_global_batch_norm(model)
+        # Buffers are equal without being sent, as batch norm is over all processes.
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def run(self, run: RunDirectory) -> dict[str, Any]:
-        """Train to `max_steps`, from the last checkpoint of the run directory if it has one.
+        """Trains to `max_steps`, from the last checkpoint of the run directory if it has one.
 
         Args:
             run: where checkpoints, logs and the result go.
 
         Returns:
-            The result, which is also stored: `step`, `best_iou`, `best_step`, `last_iou`.
+            The result, which is also stored: the fields of `Progress` and `figures`.
 
         Raises:
-            FloatingPointError: a loss or a parameter is not finite.
+            FloatingPointError: too many losses or gradients were not finite, or a parameter is not.
             SystemExit: SIGINT or SIGTERM came; `last.pt` is saved, the status is 128 + the signal.
-            ValueError: the last checkpoint is not readable or of other settings, or another process
-                is training in the directory.
+            ValueError: the last checkpoints are not readable or of other settings, or another
+                process is training in the directory.
             OSError: a file could not be written.
         """
-        self._resume(run)
-        with (
-            run.writing(),
-            Interruption() as interruption,
-            TrainingLog(run.tensorboard, self.progress.step) as training_log,
-            logging_redirect_tqdm(),
-        ):
-            training_log.settings(json.dumps(run.settings, indent=2))
-            for batch in self._batches():
-                self._train_step(batch, training_log)
-                self._validate_if_due(run, training_log)
-                if self._is_due(self.checkpoint_every) or interruption.signum is not None:
-                    self._save(run, training_log)
-                if interruption.signum is not None:
-                    log.warning("stopped by a signal at step %d; saved", self.progress.step)
-                    raise SystemExit(interruption.exit_status)
-            run.finish(vars(self.progress))
-        return dict(vars(self.progress))
+        first = self.processes.is_first
+        self._started = time.monotonic()
+        with ExitStack() as stack:
+            if first:
+                stack.enter_context(run.writing())
+            checkpoints = RunCheckpoints(run)
+            self._resume(checkpoints)
+            interruption = stack.enter_context(Interruption())
+            stack.enter_context(logging_redirect_tqdm())
+            training_log = None
+            if first:
+                training_log = TrainingLog(run.tensorboard, self.progress.step)
+                stack.enter_context(training_log)
+                training_log.settings(json.dumps(run.settings, indent=2))
+            self._loop(run, checkpoints, training_log, interruption)
+            result = self._result()
+            if first:
+                run.finish(result)
+        return result
 
-    def _train_step(self, batch: Mapping[str, Tensor], training_log: TrainingLog) -> None:
-        """One optimiser step, and what of it is logged."""
+    def _loop(
+        self,
+        run: RunDirectory,
+        checkpoints: RunCheckpoints,
+        training_log: TrainingLog | None,
+        interruption: Interruption,
+    ) -> None:
+        """Takes the steps that are left."""
+        if self.progress.stopped:  # and broke before it wrote its result
+            return
+        for batch in self._batches():
+            taken = self.take_step(batch, interruption, checkpoints)
+            if training_log is not None:
+                self._log(training_log, batch, taken)
+            self._validate_if_due(run, checkpoints, training_log)
+            if self._is_due(self.checkpoint_every) or taken.signum or self.progress.stopped:
+                self._save(checkpoints)
+            if taken.signum:
+                log.warning("stopped by a signal at step %d; saved", self.progress.step)
+                raise SystemExit(128 + taken.signum)
+            if self.progress.stopped:
+                log.info("stopped at step %d: %s", self.progress.step, self.progress.stopped)
+                return
+
+    def take_step(
+        self,
+        batch: Mapping[str, Tensor],
+        interruption: Interruption | None = None,
+        checkpoints: RunCheckpoints | None = None,
+    ) -> StepTaken:
+        """Takes one optimiser step, or skips it when its numbers are not finite.
+
+        Args:
+            batch: of the step, this process's share.
+            interruption: an entered context, which knows the signals this process got.
+            checkpoints: where a skipped step is dumped.
+
+        Raises:
+            FloatingPointError: that was one skipped step too many, or a parameter is not finite.
+        """
         step = self.progress.step
         sigma = self.renderer.sigma * self.schedule["sigma"](step)
         self._set_learning_rate(step)
-        images, cameras = self._to_device(batch)
+        self.guard.begin_step()
+        terms, images, alpha = self.losses(batch, sigma)
+        with self.timer.part("backward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            terms["total"].backward()
+        with self.timer.part("guard"):
+            figures = self.guard.read(terms)
+            signum = (interruption.signum if interruption else None) or 0
+            broken, signum = self.processes.most(not self.guard.all_finite(figures), signum)
+        if broken:
+            self._skip(batch, figures, checkpoints)
+        else:
+            with self.timer.part("optimizer"):
+                self.optimizer.step()
+        self.timer.end_step()
+        self.progress.step += 1
+        return StepTaken({} if broken else figures, images, alpha, sigma, signum)
 
-        with self.timer.part("model"):
-            pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
-            vertices = self.model(pictures)
+    def losses(
+        self, batch: Mapping[str, Tensor], sigma: float
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Computes the losses of a batch, ready for the backward pass.
+
+        Args:
+            batch: as `MultiViewDataset.sample_batch`.
+            sigma: of this step.
+
+        Returns:
+            terms: a scalar of each, and their weighted sum as `total`.
+            images: [N, n, 4, H, W] in [0, 1].
+            alpha: [N, n, n, H, W], see `cross_silhouettes`.
+        """
+        images, cameras = self._to_device(batch)
+        pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
+        with computing_in(self.precision, self.device):
+            vertices = self.network(pictures)
         with self.timer.part("render"):
             meshes = vertices.unflatten(0, images.shape[:2])
             alpha = cross_silhouettes(self.renderer, meshes, self.faces, cameras, sigma)
         with self.timer.part("losses"):
             terms = self.objective(alpha, images[:, :, 3], vertices)
-            loss = self.objective.total(terms)
-
+            total = self.objective.total(terms)
         self.timer.backward_between("render_backward", begin=alpha, end=meshes)
-        with self.timer.part("backward"):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        with self.timer.part("optimizer"):
-            self.optimizer.step()
-        self.timer.end_step()
+        return {"total": total, **terms}, images, alpha
 
-        self.progress.step += 1
-        training_log.window.append(self.progress.step, {"total": loss, **terms})
-        self._log(training_log, images, alpha, sigma)
+    def _skip(
+        self,
+        batch: Mapping[str, Tensor],
+        figures: Mapping[str, float],
+        checkpoints: RunCheckpoints | None,
+    ) -> None:
+        """Leaves the state as it was before the step, and dumps that and the whole batch.
 
-    def _batches(self) -> Iterable[Mapping[str, Tensor]]:
-        """The batches of the steps still to do, with a progress bar."""
-        data = StepBatches(self.train_set, self.seed, self.batch_size, self.views_per_object)
+        Raises:
+            FloatingPointError: that was one skipped step too many, or a parameter is not finite.
+        """
+        random = self.guard.undo()
+        parts = self.processes.gather(dict(batch))
+        state = self._state(random)
+        dump = None
+        if self.processes.is_first and checkpoints is not None:
+            names = [name for name in batch if name != READING]
+            whole = {name: torch.cat([part[name] for part in parts]) for name in names}
+            dump = checkpoints.save_dump({**state, "batch": whole, "terms": dict(figures)})
+        self.progress.skipped += 1
+        self.guard.complain(self.progress.step + 1, figures, self.progress.skipped, dump)
+
+    def replay(self, dump: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+        """Computes the step of a dump again, without an update.
+
+        Args:
+            dump: what `load_checkpoint` returned for it.
+
+        Returns:
+            figures: the losses and the norm of the gradient.
+            broken: the parameters whose gradient is not finite.
+
+        Raises:
+            ValueError: it is a checkpoint without a batch, or of another model.
+        """
+        if "batch" not in dump:
+            raise ValueError("this is no dump of a step: it has no batch")
+        self._take_up(dump)
+        step = self.progress.step
+        terms, _, _ = self.losses(dump["batch"], self.renderer.sigma * self.schedule["sigma"](step))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        return self.guard.read(terms), self.guard.broken_gradients()
+
+    def _batches(self) -> Iterator[Mapping[str, Tensor]]:
+        """Yields the batches of the steps still to do, with a progress bar."""
         steps = range(self.progress.step, self.max_steps)
-        loader = load_steps(data, steps, self.num_workers, self.device.type == "cuda")
+        loader = load_steps(self.batches, steps, self.num_workers, self.device.type == "cuda")
         hidden = None if self.show_progress is None else not self.show_progress
+        if not self.processes.is_first:
+            hidden = True
         first = self.progress.step
         with tqdm(total=self.max_steps, initial=first, unit="step", disable=hidden) as bar:
             batches = iter(loader)
             for _ in range(first, self.max_steps):
                 # The clock of CUDA stops the device, so there only the logged step is measured.
                 self.timer.active = self.device.type == "cpu" or self._is_due(self.log_every, 1)
+                self.timer.begin_step()
                 with self.timer.part("data"):
                     batch = next(batches)
                 yield batch
                 bar.update()
 
     def _to_device(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Images as floats in [0, 1] and cameras; pictures travel to the device as bytes."""
+        """Returns images as floats in [0, 1], which travel to the device as bytes, and cameras."""
         images = batch["images"].to(self.device, non_blocking=True).float() / 255
         return images, batch["cameras"].to(self.device, non_blocking=True)
 
@@ -293,67 +433,104 @@ class Trainer:
             group["lr"] = self.optimizer.defaults["lr"] * self.schedule["lr"](step)
 
     def _is_due(self, every: int, ahead: int = 0) -> bool:
-        """Whether something done every so many steps is due after this step (or `ahead` later)."""
+        """Tells whether what is done every so many steps is due now, or in `ahead` steps."""
         step = self.progress.step + ahead
         return every > 0 and (step % every == 0 or step == self.max_steps)
 
-    def _log(self, training_log: TrainingLog, images: Tensor, alpha: Tensor, sigma: float) -> None:
+    def _log(
+        self, training_log: TrainingLog, batch: Mapping[str, Tensor], taken: StepTaken
+    ) -> None:
         step = self.progress.step
-        if self.device.type == "cpu":  # reading a number costs nothing here
-            training_log.window.check()
+        self._reading.append(float(batch[READING]))
+        if taken.figures:
+            training_log.window.append(taken.figures)
         if self._is_due(self.log_every):
             training_log.scalars("loss", training_log.window.flush(), step)
-            rates = {"lr": self.optimizer.param_groups[0]["lr"], "sigma": sigma}
+            rates = {"lr": self.optimizer.param_groups[0]["lr"], "sigma": taken.sigma}
             training_log.scalars("schedule", rates, step)
-            training_log.timing(self.timer, step)
+            pictures = self.batch_size * self.views_per_object
+            # Each process reads its share with its own workers.
+            seconds = sum(self._reading) / len(self._reading) / max(1, self.num_workers)
+            training_log.timing(self.timer, pictures, pictures / max(seconds, 1e-9), step)
+            self._reading.clear()
         if self._is_due(self.image_every):
-            training_log.silhouettes(images, alpha, step)
+            training_log.silhouettes(taken.images, taken.alpha, step)
 
-    def _validate_if_due(self, run: RunDirectory, training_log: TrainingLog) -> None:
-        """Measure, and keep the checkpoint when it is the best; random states stay as they are."""
+    def _validate_if_due(
+        self, run: RunDirectory, checkpoints: RunCheckpoints, training_log: TrainingLog | None
+    ) -> None:
+        """Measures, and keeps the best checkpoint; random states stay as they are."""
         if self.val_set is None or not self._is_due(self.validate_every):
             return
-        training_log.window.check()
+        self.guard.require_finite_parameters(self.progress.step)
         self.model.eval()
         with preserved_random_states():
-            figures = self.validation(self.model, self.val_set)
+            figures = dict(self.validation(self.model, self.val_set, self.processes))
         self.model.train()
         step, iou = self.progress.step, float(figures["iou"])
-        training_log.scalars("validation", figures, step)
-        log.info("step %d: validation IoU %.4f; %s", step, iou, training_log.pace)
         self.progress.last_iou = iou
-        if self.progress.best_iou is None or iou > self.progress.best_iou:
+        best = self.progress.best_iou is None or iou > self.progress.best_iou
+        if best:
             self.progress.best_iou, self.progress.best_step = iou, step
-            run.save(self._state(), best=True)
+            self.progress.best_figures = {name: float(value) for name, value in figures.items()}
+        reason = None
+        state = self._state() if best else {}
+        if training_log is not None:
+            training_log.scalars("validation", figures, step)
+            log.info("step %d: validation IoU %.4f; %s", step, iou, training_log.pace)
+            run.add_validation(step, figures)
+            if best:
+                checkpoints.save_best(state)
+            reason = self.stopping(step, figures) if self.stopping is not None else None
+        self.progress.stopped = self.processes.from_first(reason)
 
-    def _save(self, run: RunDirectory, training_log: TrainingLog) -> None:
-        """Write `last.pt`, unless a loss or a parameter is not finite."""
-        training_log.window.check()
-        step = self.progress.step
-        for name, parameter in self.model.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise FloatingPointError(f"parameter {name} is not finite after step {step}")
-        run.save(self._state())
+    def _save(self, checkpoints: RunCheckpoints) -> None:
+        """Writes `last.pt`, unless a parameter is not finite."""
+        self.guard.require_finite_parameters(self.progress.step)
+        state = self._state()
+        if self.processes.is_first:
+            checkpoints.save_last(state)
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, random: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Returns all that a run continues from; all processes must ask for it together.
+
+        Args:
+            random: states of this process, instead of the present ones.
+        """
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             **vars(self.progress),
-            "random": random_states(),
+            "seconds": self._seconds(),
+            "random": self.processes.gather(random or random_states()),
         }
 
-    def _resume(self, run: RunDirectory) -> None:
-        """Take up the state of the last checkpoint, if there is one."""
+    def _result(self) -> dict[str, Any]:
+        result = {**vars(self.progress), "seconds": self._seconds()}
+        figures = result.pop("best_figures")
+        return {**result, "figures": figures}
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.monotonic() - self._started
+
+    def _resume(self, checkpoints: RunCheckpoints) -> None:
+        """Takes up the state of the last checkpoint, if there is one."""
         self.model.train()
-        checkpoint = run.resume()
+        # One process reads, so that all continue from the same and machines need not share a disk.
+        own = checkpoints.resume() if self.processes.is_first else None
+        checkpoint = self.processes.from_first(own)
         if checkpoint is None:
             return
+        self._take_up(checkpoint)
+        log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
+
+    def _take_up(self, checkpoint: Mapping[str, Any]) -> None:
         load_model_state(self.model, checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
-        restore_random_states(checkpoint["random"])
-        log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
+        # Should there be more processes now than there were, the others repeat their numbers.
+        states = checkpoint["random"]
+        restore_random_states(states[self.processes.rank % len(states)])
 
 
 def _require_at_least(least: int, **values: int) -> None:

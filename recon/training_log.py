@@ -1,8 +1,7 @@
-"""What a training run writes for its user: TensorBoard scalars and images, and the finite check."""
+"""What a training run writes for its user: TensorBoard scalars and images, and its pace."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,49 +14,20 @@ from recon.timing import StepTimer
 
 
 class LossWindow:
-    """The loss terms of the steps since the last flush, kept on their device.
-
-    Reading a number from a GPU waits for it, so the terms are read together, once per window.
-    """
+    """The sums of figures of the steps since the last flush."""
 
     def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._terms: list[Tensor] = []
-        self._names: tuple[str, ...] = ()
         self._sums: dict[str, float] = {}
         self._count = 0
 
-    def append(self, step: int, terms: Mapping[str, Tensor]) -> None:
-        """Keep the terms of a step, each a scalar; all steps have the same names."""
-        self._names = tuple(terms)
-        self._steps.append(step)
-        self._terms.append(torch.stack([term.detach() for term in terms.values()]))
-
-    def check(self) -> None:
-        """Read the kept terms.
-
-        Raises:
-            FloatingPointError: one is not finite; the message names the first such step and its
-                terms.
-        """
-        if not self._terms:
-            return
-        for step, row in zip(self._steps, torch.stack(self._terms).tolist(), strict=True):
-            if not all(math.isfinite(value) for value in row):
-                values = dict(zip(self._names, row, strict=True))
-                raise FloatingPointError(f"the loss is not finite at step {step}: {values}")
-            for name, value in zip(self._names, row, strict=True):
-                self._sums[name] = self._sums.get(name, 0.0) + value
-            self._count += 1
-        self._steps, self._terms = [], []
+    def append(self, figures: Mapping[str, float]) -> None:
+        """Adds the figures of a step; all steps have the same names."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
 
     def flush(self) -> dict[str, float]:
-        """The mean of each term over the window; the next window starts empty.
-
-        Raises:
-            FloatingPointError: as `check`.
-        """
-        self.check()
+        """Returns the mean of each figure over the window; the next window starts empty."""
         means = {name: total / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
@@ -88,26 +58,38 @@ class TrainingLog:
         self._writer.close()
 
     def settings(self, text: str) -> None:
-        """Show the configuration as text."""
+        """Shows the configuration as text."""
         self._writer.add_text("settings", f"```json\n{text}\n```", 0)
 
     def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
-        """Write scalars as `group/name`."""
+        """Writes scalars as `group/name`."""
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def timing(self, timer: StepTimer, step: int) -> None:
-        """Write the seconds per step and its parts, and the share of rendering; start anew."""
+    def timing(self, timer: StepTimer, images: int, reading: float, step: int) -> None:
+        """Writes the seconds per step and its parts, the pace, and the share of rendering.
+
+        Args:
+            timer: what measured them; it starts anew.
+            images: pictures of a step, of all processes.
+            reading: pictures per second that can be read.
+            step: the step of the event.
+        """
         values = timer.flush()
         self.scalars("seconds", values, step)
-        if values["step"] > 0:
-            render = values.get("render", 0.0) + values.get("render_backward", 0.0)
-            share = render / values["step"]
-            self.scalars("share", {"render": share}, step)
-            self.pace = f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering"
+        if values["step"] <= 0:
+            return
+        share = (values.get("render", 0.0) + values.get("render_backward", 0.0)) / values["step"]
+        pace = images / values["step"]
+        self.scalars("share", {"render": share}, step)
+        self.scalars("images_per_second", {"training": pace, "reading": reading}, step)
+        self.pace = (
+            f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering;"
+            f" {pace:.0f} images/s, and {reading:.0f} could be read"
+        )
 
     def silhouettes(self, images: Tensor, alpha: Tensor, step: int, count: int = 8) -> None:
-        """Show inputs, their rendered silhouettes and the true ones, one row each.
+        """Shows inputs, their rendered silhouettes and the true ones, one row each.
 
         Args:
             images: [N, n, 4, H, W] in [0, 1].

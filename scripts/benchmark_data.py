@@ -38,7 +38,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sampling import StepSampler
 from recon.datasets.sources.shapes import ShapesSource
-from recon.training import StepBatches, load_steps
+from recon.step_batches import StepBatches, load_steps
 
 COLUMNS: Columns = {
     "state": ("state", 5, "s"),

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from recon.runs import RunDirectory, flatten_settings, read_json, write_json
+from recon.runs import (
+    RunDirectory,
+    RunRefusedError,
+    flatten_settings,
+    read_json,
+    read_validations,
+    write_json,
+)
 
 SETTINGS: dict[str, Any] = {
     "seed": 0,
@@ -19,7 +25,6 @@ SETTINGS: dict[str, Any] = {
     "optimizer": {"lr": 1e-4, "betas": [0.9, 0.999]},
     "trainer": {"max_steps": 6, "batch_size": 4},
 }
-STATE = {"model": {"w": torch.ones(2)}, "optimizer": {}, "step": 3}
 
 
 def changed(**parts: Any) -> dict[str, Any]:
@@ -29,23 +34,12 @@ def changed(**parts: Any) -> dict[str, Any]:
 def begun(path: Path) -> RunDirectory:
     run = RunDirectory(path, SETTINGS)
     with run.writing():
-        run.save(STATE)
+        (run.checkpoints / "last.pt").write_bytes(b"a checkpoint")
     return run
 
 
-def test_a_fresh_directory_has_nothing_to_resume_or_repeat(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "new", SETTINGS)
-    assert run.resume() is None
-    assert run.result(6) is None
-
-
-def test_a_saved_state_is_resumed_with_its_settings(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    checkpoint = run.resume()
-    assert checkpoint is not None
-    assert checkpoint["step"] == 3
-    assert checkpoint["config"] == SETTINGS
-    assert run.last == tmp_path / "checkpoints" / "last.pt"
+def test_a_fresh_directory_has_nothing_to_repeat(tmp_path: Path) -> None:
+    assert RunDirectory(tmp_path / "new", SETTINGS).result(6) is None
 
 
 def test_a_result_counts_only_for_as_many_steps(tmp_path: Path) -> None:
@@ -54,6 +48,8 @@ def test_a_result_counts_only_for_as_many_steps(tmp_path: Path) -> None:
     assert run.result(6) == {"step": 6, "best_iou": 0.5}
     assert run.result(5) is not None
     assert run.result(7) is None
+    run.finish({"step": 6, "best_iou": 0.5, "stopped": "pruned"})
+    assert run.result(7) is not None
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
@@ -67,17 +63,8 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_how_long_and_where_may_change(tmp_path: Path) -> None:
     begun(tmp_path)
-    longer = changed(output_dir="there", trainer={"max_steps": 9, "batch_size": 4, "log_every": 2})
-    assert RunDirectory(tmp_path, longer).resume() is not None
-
-
-def test_a_checkpoint_moved_from_another_run_is_refused(tmp_path: Path) -> None:
-    source = begun(tmp_path / "a")
-    target = RunDirectory(tmp_path / "b", changed(seed=1))
-    target.checkpoints.mkdir(parents=True)
-    target.last.write_bytes(source.last.read_bytes())
-    with pytest.raises(ValueError, match="seed: 0 -> 1"):
-        target.resume()
+    longer = {"max_steps": 9, "batch_size": 4, "log_every": 2, "stopping": {"trial": 3}}
+    RunDirectory(tmp_path, changed(output_dir="there", trainer=longer))
 
 
 def test_a_start_which_failed_early_does_not_refuse_the_mended_command(tmp_path: Path) -> None:
@@ -132,3 +119,51 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
     write_json(path, [1])
     with pytest.raises(ValueError, match="holds no JSON object"):
         read_json(path)
+
+
+def test_an_error_is_recorded_until_the_next_start(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run", SETTINGS)
+    failure = tmp_path / "run" / "failure.json"
+    error = FloatingPointError("not finite")
+    error.step = 7  # type: ignore[attr-defined]
+    for raised, step in ((error, 7), (ValueError("bad"), None)):
+        with pytest.raises(type(raised)), run.recording_failure():
+            raise raised
+        recorded = read_json(failure)
+        expected = {"error": type(raised).__name__, "message": str(raised), "step": step}
+        assert recorded == expected
+    with run.writing():
+        assert not failure.exists()
+
+
+@pytest.mark.parametrize("error", [RunRefusedError("in use"), SystemExit(143)])
+def test_a_refused_or_stopped_start_is_no_failure(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), RunDirectory(tmp_path, SETTINGS).recording_failure():
+        raise error
+    with (
+        pytest.raises(ValueError, match="x"),
+        RunDirectory(tmp_path, SETTINGS).recording_failure(active=False),
+    ):
+        raise ValueError("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validations_are_a_table_whose_later_rows_are_replaced(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, SETTINGS)
+    assert read_validations(run.validations) == []
+    for step, iou in ((2, 0.1), (4, 0.2), (6, 0.3)):
+        run.add_validation(step, {"iou": iou})
+    run.add_validation(4, {"iou": 1 / 3, "iou_chair": 0.5})
+    assert read_validations(run.validations) == [
+        {"step": 2, "iou": 0.1},
+        {"step": 4, "iou": 1 / 3, "iou_chair": 0.5},
+    ]
+    assert type(read_validations(run.validations)[0]["step"]) is int
+
+
+@pytest.mark.parametrize("text", ["iou\n0.5\n", "step,iou\n1,much\n", "step,iou\n1,2,3\n"])
+def test_a_damaged_table_of_validations_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "validation.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"validation\.csv: not a table of validations"):
+        read_validations(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,8 +21,9 @@ from recon.evaluation import VoxelValidation
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 from recon.objectives import SilhouetteObjective
 from recon.renderer import SoftRenderer
-from recon.runs import RunDirectory
+from recon.runs import RunDirectory, read_validations
 from recon.schedules import Constant, StepDecay
+from recon.step_guard import SkippedStepsError
 from recon.training import Trainer, cross_silhouettes
 
 WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
@@ -74,7 +76,10 @@ def assert_same(a: object, b: object) -> None:
 
 
 def last(folder: Path) -> dict[str, Any]:
-    return load_checkpoint(folder / "checkpoints" / "last.pt")
+    """The last checkpoint, without the time it took."""
+    checkpoint = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert checkpoint.pop("seconds") > 0
+    return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def test_a_worker_process_changes_nothing(
 def test_validation_leaves_no_trace(
     straight: dict[str, Any], shapes_file: Path, tmp_path: Path
 ) -> None:
-    def noisy(model: nn.Module, data: MultiViewDataset) -> dict[str, float]:
+    def noisy(model: nn.Module, data: MultiViewDataset, _: object) -> dict[str, float]:
         with torch.no_grad():
             model(torch.rand(5, 4, 64, 64))
         return {"iou": 0.5}
@@ -159,28 +164,64 @@ class BreaksAt(SilhouetteObjective):
         )
 
 
-def test_a_loss_which_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
-    shapes_file: Path, tmp_path: Path
+def test_a_loss_which_is_not_finite_is_skipped_and_dumped(
+    shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     objective = partial(BreaksAt, weights=WEIGHTS, call=4)
-    trainer = make_trainer(shapes_file, 6, objective=objective, checkpoint_every=3)
-    with pytest.raises(FloatingPointError, match=r"step 4: .*'silhouette': nan, 'laplacian': 0\."):
-        trainer.run(run_in(tmp_path))
-    saved = last(tmp_path)
-    assert saved["step"] == 3
-    assert all(bool(torch.isfinite(value).all()) for value in saved["model"].values())
+    trainer = make_trainer(shapes_file, 6, objective=objective)
+    before: dict[str, Tensor] = {}
+
+    def note(module: nn.Module, *_: object) -> None:
+        if trainer.progress.step == 3 and not before:
+            before.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
+
+    trainer.model.register_forward_pre_hook(note)
+    assert trainer.run(run_in(tmp_path))["skipped"] == 1
+    dump = load_checkpoint(tmp_path / "dumps" / "step_4.pt")
+    assert_same(dump["model"], before)  # the statistics of batch norm too
+    assert dump["terms"]["silhouette"] != dump["terms"]["silhouette"]
+    assert_same(dump["batch"]["images"], trainer.batches[3]["images"])
+    assert re.search(r"not finite at step 4: .*'silhouette': nan.*step_4\.pt", caplog.text)
+    assert last(tmp_path)["skipped"] == 1
+    assert all(bool(torch.isfinite(value).all()) for value in last(tmp_path)["model"].values())
+
+    # Replayed, the step computes what it did without the fault.
+    figures, broken = make_trainer(shapes_file, 6).replay(dump)
+    assert broken == []
+    assert figures["laplacian"] == dump["terms"]["laplacian"]
 
 
-def test_a_parameter_which_is_not_finite_is_never_saved(shapes_file: Path, tmp_path: Path) -> None:
-    trainer = make_trainer(shapes_file, 2)
+def test_a_run_ends_after_too_many_skipped_steps_and_keeps_its_checkpoint(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(shapes_file, 6, checkpoint_every=2, max_skipped_steps=1)
 
     def poison(gradient: Tensor) -> Tensor:
-        return gradient * float("nan") if trainer.progress.step == 1 else gradient
+        return gradient * float("nan") if trainer.progress.step >= 2 else gradient
 
     trainer.model.decoder.bias.weight.register_hook(poison)
-    with pytest.raises(FloatingPointError, match=r"decoder\.bias\.weight .* after step 2"):
+    with pytest.raises(
+        SkippedStepsError, match=r"skipped step 2 of.*max_skipped_steps is 1"
+    ) as end:
+        trainer.run(run_in(tmp_path))
+    assert end.value.step == 4
+    assert sorted(path.name for path in (tmp_path / "dumps").iterdir()) == [
+        "step_3.pt",
+        "step_4.pt",
+    ]
+    assert last(tmp_path)["step"] == 2
+
+
+def test_a_parameter_which_is_not_finite_ends_the_run(shapes_file: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(shapes_file, 6, optimizer=partial(torch.optim.SGD, lr=float("inf")))
+    with pytest.raises(FloatingPointError, match=r"parameter .* is not finite"):
         trainer.run(run_in(tmp_path))
     assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_a_dump_is_needed_to_replay(straight: dict[str, Any], shapes_file: Path) -> None:
+    with pytest.raises(ValueError, match="no batch"):
+        make_trainer(shapes_file, 6).replay(straight)
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation(
@@ -191,9 +232,55 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(
         shapes_file, 6, validate_every=2, validation=lambda *_: {"iou": next(ious)}
     )
     result = trainer.run(run_in(tmp_path))
-    assert result == {"step": 6, "best_iou": 0.4, "best_step": 4, "last_iou": 0.3}
-    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["step"] == 4
     assert run_in(tmp_path).result(6) == result
+    assert result.pop("seconds") > 0
+    assert result == {
+        "step": 6,
+        "best_iou": 0.4,
+        "best_step": 4,
+        "last_iou": 0.3,
+        "figures": {"iou": 0.4},
+        "skipped": 0,
+        "stopped": None,
+    }
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["step"] == 4
+    rows = read_validations(run_in(tmp_path).validations)
+    assert [(row["step"], row["iou"]) for row in rows] == [(2, 0.2), (4, 0.4), (6, 0.3)]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer(shapes_file, 4, validate_every=1).run(run_in(tmp_path))
+    newest = tmp_path / "checkpoints" / "last.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    make_trainer(shapes_file, 6).run(run_in(tmp_path))
+    assert "truncated" in caplog.text
+    for part in ("model", "optimizer", "random"):
+        assert_same(last(tmp_path)[part], straight[part])
+    # Validations of the start which broke are replaced from the resumed step on.
+    assert [row["step"] for row in read_validations(run_in(tmp_path).validations)] == [1, 2, 3, 6]
+
+
+def test_a_validation_may_end_the_run(shapes_file: Path, tmp_path: Path) -> None:
+    def stopping(step: int, figures: Mapping[str, float]) -> str | None:
+        return f"hopeless at {step}" if step >= 4 else None
+
+    trainer = make_trainer(shapes_file, 6, validate_every=2, stopping=stopping)
+    result = trainer.run(run_in(tmp_path))
+    assert (result["step"], result["stopped"]) == (4, "hopeless at 4")
+    assert run_in(tmp_path).result(6) == result
+    assert last(tmp_path)["step"] == 4
+
+
+def test_bfloat16_is_near_float32(shapes_file: Path) -> None:
+    batch = make_trainer(shapes_file, 1).batches[0]
+    losses = {
+        precision: make_trainer(shapes_file, 1, precision=precision).take_step(batch).figures
+        for precision in ("float32", "bfloat16")
+    }
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert losses["bfloat16"] != losses["float32"]
 
 
 def test_without_validation_there_is_a_result_but_no_best(
@@ -253,7 +340,15 @@ def test_it_learns(shapes_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"batch_size": 0}, {"num_workers": -1}, {"device": "tpu:0"}, {"log_every": 0}]
+    "bad",
+    [
+        {"batch_size": 0},
+        {"num_workers": -1},
+        {"device": "tpu:0"},
+        {"log_every": 0},
+        {"max_skipped_steps": -1},
+        {"precision": "float8"},
+    ],
 )
 def test_bad_numbers_are_refused_by_name(shapes_file: Path, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -1,4 +1,4 @@
-"""The finite check, and curves which continue after a break."""
+"""Means, the pace, and curves which continue after a break."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from recon.timing import StepTimer
 from recon.training_log import LossWindow, TrainingLog
-
-
-def terms(total: float, silhouette: float) -> dict[str, torch.Tensor]:
-    return {"total": torch.tensor(total), "silhouette": torch.tensor(silhouette)}
 
 
 def test_a_window_gives_means_and_starts_anew() -> None:
     window = LossWindow()
-    window.append(1, terms(1.0, 0.5))
-    window.check()
-    window.append(2, terms(3.0, 0.1))
+    window.append({"total": 1.0, "silhouette": 0.5})
+    window.append({"total": 3.0, "silhouette": 0.1})
     assert window.flush() == pytest.approx({"total": 2.0, "silhouette": 0.3})
-    window.append(3, terms(5.0, 5.0))
-    assert window.flush()["total"] == 5.0
+    window.append({"total": 5.0})
+    assert window.flush() == {"total": 5.0}
+    assert window.flush() == {}  # every step was skipped
 
 
-def test_the_first_step_which_is_not_finite_is_named_with_its_terms() -> None:
-    window = LossWindow()
-    window.append(7, terms(1.0, 0.5))
-    window.append(8, terms(float("nan"), 0.25))
-    window.append(9, terms(float("nan"), float("nan")))
-    with pytest.raises(FloatingPointError, match=r"step 8: {'total': nan, 'silhouette': 0.25}"):
-        window.check()
+def test_the_pace_is_told_in_words_and_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timer = StepTimer(torch.device("cpu"))
+    monkeypatch.setattr(timer, "flush", lambda: {"step": 2.0, "render": 0.4, "data": 0.1})
+    with TrainingLog(tmp_path, step=0) as log:
+        log.timing(timer, images=100, reading=1234.5, step=3)
+    assert log.pace == (
+        "2.000 s per step, 20 % of it rendering; 50 images/s, and 1234 could be read"
+    )
+    curves = {
+        name: read(tmp_path).Scalars(name)[0].value for name in read(tmp_path).Tags()["scalars"]
+    }
+    assert curves["images_per_second/training"] == 50
+    assert curves["images_per_second/reading"] == 1234.5
+    assert curves["share/render"] == pytest.approx(0.2)
 
 
 def read(folder: Path) -> EventAccumulator:

@@ -1,0 +1,119 @@
+"""The processes that train together: who they are, and what they tell each other.
+
+`torchrun` starts them and describes them in environment variables; without it there is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among those of a job.
+
+    Args:
+        rank: its number, 0 to `world_size` - 1; number 0 alone writes files.
+        world_size: how many there are.
+        local_rank: its number on its machine, and the number of its CUDA device there.
+        messages: the group for small messages, which lie on the CPU whatever the network runs on;
+            None for a single process.
+
+    Raises:
+        ValueError: the numbers do not fit each other.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    messages: dist.ProcessGroup | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.local_rank <= self.rank < self.world_size:
+            raise ValueError(
+                f"rank must lie in 0..{self.world_size - 1} and local_rank in 0..rank,"
+                f" got {self.rank} and {self.local_rank}"
+            )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process which writes files and talks to the user."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """Returns the device of this process: with 'auto' and 'cuda' each has its own GPU."""
+        shared = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+        return f"cuda:{self.local_rank}" if shared and self.world_size > 1 else name
+
+    def share(self, number: int) -> range:
+        """Returns the indices of this process among `number` things, dealt out in turn."""
+        return range(self.rank, number, self.world_size)
+
+    def collect(self, own: list[Thing]) -> list[Thing]:
+        """Puts what each process has of its `share` together again, in all of them."""
+        parts = self.gather(own)
+        longest = max(map(len, parts))
+        return [part[k] for k in range(longest) for part in parts if k < len(part)]
+
+    def gather(self, thing: Thing) -> list[Thing]:
+        """Returns the things of all processes, by rank, in all of them; they are pickled."""
+        if self.world_size == 1:
+            return [thing]
+        things: list[Thing] = [thing] * self.world_size
+        dist.all_gather_object(things, thing, group=self.messages)
+        return things
+
+    def from_first(self, thing: Thing) -> Thing:
+        """Returns the thing of process 0 in all of them; it is pickled."""
+        if self.world_size == 1:
+            return thing
+        things = [thing]
+        dist.broadcast_object_list(things, src=0, group=self.messages)
+        return things[0]
+
+    def most(self, *numbers: int) -> tuple[int, ...]:
+        """Returns the greatest of each number over all processes: one small message."""
+        if self.world_size == 1:
+            return numbers
+        values = torch.tensor(numbers)
+        dist.all_reduce(values, dist.ReduceOp.MAX, group=self.messages)
+        return tuple(values.tolist())
+
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Joins the processes that `torchrun` started, for the length of the block.
+
+    Networks exchange gradients by NCCL where there is a GPU for each process, else by Gloo.
+
+    Raises:
+        ValueError: the environment describes the processes wrongly.
+    """
+    try:
+        rank, world, local = (
+            int(os.environ.get(name, default))
+            for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        )
+    except ValueError as error:
+        raise ValueError(f"RANK, WORLD_SIZE and LOCAL_RANK must be numbers: {error}") from error
+    alone = Processes(rank, world, local)
+    if world == 1:
+        yield alone
+        return
+    on_gpus = torch.cuda.is_available() and torch.cuda.device_count() > local
+    if on_gpus:
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if on_gpus else "gloo", rank=rank, world_size=world)
+    try:
+        yield replace(alone, messages=dist.new_group(backend="gloo"))  # type: ignore[arg-type]
+    finally:
+        dist.destroy_process_group()

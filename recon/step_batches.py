@@ -1,0 +1,96 @@
+"""Batches by the step: what they are depends on seed and step alone, whoever reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.interruption import ignore_stopping_signals
+
+# Where a batch carries how long it took to read, in seconds.
+READING = "reading_seconds"
+
+
+class StepBatches(Dataset[dict[str, Tensor]]):
+    """A data set indexed by the step: item `step` is this process's share of its batch.
+
+    A batch depends on (seed, step) alone, whichever worker draws it and however many processes
+    share it, so a run which continues at a step sees the batches it would have seen.
+
+    Args:
+        data: where objects and views come from.
+        seed: of the run.
+        batch_size: objects of a step over all processes.
+        views_per_object: of each.
+        maps: fields beside the images.
+        rank: of this process.
+        world_size: how many processes share the batch.
+
+    Raises:
+        ValueError: the batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self,
+        data: MultiViewDataset,
+        seed: int,
+        batch_size: int,
+        views_per_object: int,
+        maps: Iterable[str] = (),
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(
+                f"trainer.batch_size must be a multiple of the {world_size} processes,"
+                f" got {batch_size}"
+            )
+        self.data, self.seed, self.maps = data, seed, tuple(maps)
+        self.rank, self.world_size = rank, world_size
+        self.batch_size, self.views_per_object = batch_size, views_per_object
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        start = time.perf_counter()
+        batch = self.data.sample_batch(
+            self.seed,
+            step,
+            self.batch_size,
+            self.views_per_object,
+            self.rank,
+            self.world_size,
+            self.maps,
+        )
+        return {**batch, READING: torch.tensor(time.perf_counter() - start)}
+
+
+def load_steps(
+    batches: Dataset[dict[str, Tensor]], steps: range, num_workers: int, pin_memory: bool
+) -> DataLoader[dict[str, Tensor]]:
+    """Loads the batches of some steps in their order.
+
+    Args:
+        batches: indexed by the step.
+        steps: which ones.
+        num_workers: processes which read ahead; 0 reads in this one.
+        pin_memory: whether batches come in memory that a CUDA device copies from directly.
+    """
+    return DataLoader(
+        batches,
+        sampler=steps,
+        batch_size=None,  # an item is a whole batch
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # of single items, not of lists
+        num_workers=num_workers,
+        worker_init_fn=ignore_stopping_signals,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # else the loader draws from the global one
+    )
+
+
+def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a batch, which has tensors already."""
+    return batch

@@ -1,0 +1,58 @@
+"""Repeat a step that was skipped: python scripts/replay_step.py outputs/run/dumps/step_N.pt"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from recon.checkpoints import load_checkpoint, require_targets
+from recon.errors import concise_errors
+from recon.training import Trainer
+
+# What a dump may name; a file from elsewhere could else run any code.
+ALLOWED = ("recon.", "torch.optim.")
+
+
+def main() -> None:
+    """Compute the losses and gradients of a dump again, and tell which are not finite."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dump", type=Path)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--precision", help="instead of that of the run: float32, bfloat16")
+    arguments = parser.parse_args()
+    with concise_errors(raised_as=SystemExit):
+        replay(arguments.dump, arguments.device, arguments.precision)
+
+
+def replay(path: Path, device: str, precision: str | None) -> None:
+    """Print what the step computed then and now."""
+    dump = load_checkpoint(path)
+    if "batch" not in dump:
+        raise ValueError(f"{path} is no dump of a step: it has no batch")
+    require_targets({k: v for k, v in dump["config"].items() if k != "data"}, ALLOWED)
+    trainer = build(dump["config"], device, precision)
+    figures, broken = trainer.replay(dump)
+    print(f"step {dump['step'] + 1}")
+    print(f"{'':<16}{'then':>14}{'now':>14}")
+    for name, value in figures.items():
+        print(f"{name:<16}{dump['terms'].get(name, float('nan')):>14.6g}{value:>14.6g}")
+    print(f"gradients which are not finite: {', '.join(broken) if broken else 'none'}")
+
+
+def build(settings: dict[str, Any], device: str, precision: str | None) -> Trainer:
+    """Build the trainer of a run without its data."""
+    cfg = OmegaConf.create(settings)
+    cfg.trainer.update(device=device, validate_every=0, compile=False, stopping=None)
+    if precision is not None:
+        cfg.trainer.precision = precision
+    parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
+    data = {"train_set": None, "val_set": None, "objective": cfg.loss}
+    return instantiate(cfg.trainer, **parts, **data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Precision by name, and where bfloat16 pays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from recon.precision import choose_precision, computing_in, multiplies_bfloat16
+
+CPU = torch.device("cpu")
+
+
+def test_names() -> None:
+    assert choose_precision("float32", CPU) is torch.float32
+    assert choose_precision("bfloat16", CPU) is torch.bfloat16
+    with pytest.raises(ValueError, match="'auto', float32, bfloat16; got 'half'"):
+        choose_precision("half", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "native"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+)
+def test_automatic_is_bfloat16_where_it_is_native(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert multiplies_bfloat16(CPU) == native
+    expected = torch.bfloat16 if native else torch.float32
+    assert choose_precision("auto", CPU) is expected
+
+
+def test_an_old_torch_and_other_devices_compute_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not multiplies_bfloat16(CPU)
+    assert not multiplies_bfloat16(torch.device("meta"))
+
+
+def test_networks_compute_in_it_and_keep_their_weights() -> None:
+    layer = nn.Linear(4, 4)
+    for precision in (torch.float32, torch.bfloat16):
+        with computing_in(precision, CPU):
+            assert layer(torch.ones(1, 4)).dtype is precision
+    assert layer.weight.dtype is torch.float32
