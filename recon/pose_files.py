@@ -1,0 +1,201 @@
+"""Files of pose estimation: a picture of an object with its mask, and a coloured mesh of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.datasets.formats.meshes import read_surface
+from recon.datasets.formats.pictures import fit_picture, read_mask, read_rgba
+from recon.datasets.formats.stores import FolderStore, ZipStore
+from recon.meshes import Mesh
+
+# Between the name of an archive and that of a file in it.
+INSIDE = "!"
+OPAQUE = 128  # alpha from which on a pixel is inside a mask
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture of one object, cut out around it, and where it was in the whole.
+
+    Args:
+        image: [4, S, S] float32 sRGB and alpha in [0, 1], not premultiplied.
+        intrinsics: [3, 3] float64 matrix from camera coordinates (x right, y down, z forward) to
+            pixels of `image`, whose centres are at integers.
+        whole: [4, H, W] uint8, the picture as it was read.
+        whole_intrinsics: [3, 3] likewise of that.
+    """
+
+    image: Tensor
+    intrinsics: NDArray[np.float64]
+    whole: NDArray[np.uint8]
+    whole_intrinsics: NDArray[np.float64]
+
+    def cameras(self, number: int) -> Cameras:
+        """Returns copies of the camera of `image`; camera coordinates are its world."""
+        size = self.image.shape[1:]
+        one = Cameras.from_opencv(
+            torch.from_numpy(self.intrinsics).float()[None],
+            torch.eye(3)[None],
+            torch.zeros(1, 3),
+            tuple(size),
+        )
+        return one[[0] * number]
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledMesh:
+    """A mesh of side 1 around the origin, and what it was in its file.
+
+    Args:
+        mesh: vertices (file - centre) / side, with colours of faces.
+        center: [3] of the box in the units of the file.
+        side: longest one of the box.
+    """
+
+    mesh: Mesh
+    center: Tensor
+    side: float
+
+    def file_pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Turns a pose of `mesh` into one of the mesh as it is in the file.
+
+        Args:
+            rotation: [3, 3].
+            translation: [3] in sides of the box.
+
+        Returns:
+            The rotation, and the translation in units of the file.
+        """
+        return rotation, self.side * translation - rotation @ self.center
+
+
+def read_photo(
+    image: str | Path,
+    mask: str | Path | None,
+    fov: float,
+    intrinsics: list[float] | None = None,
+    size: int = 128,
+    margin: float = 1.5,
+) -> Photo:
+    """Reads a picture and cuts out a square around its object.
+
+    Args:
+        image: PNG, JPEG or WebP.
+        mask: likewise, of the same size; None takes the alpha of the picture.
+        fov: full vertical angle of view in degrees.
+        intrinsics: focal lengths x, y and principal point x, y in pixels, instead of `fov`.
+        size: pixels along a side of what is cut out.
+        margin: its side in longest sides of the object.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file cannot be read, has no mask, or shows nothing; or a setting is out of
+            range.
+    """
+    if not (size >= 1 and margin >= 1 and math.isfinite(margin)):
+        raise ValueError(f"size and margin must be >= 1, got {size} and {margin}")
+    picture = read_rgba(_OneFile(image), str(image))
+    rgba = picture.rgba
+    if mask is not None:
+        alpha = read_mask(_OneFile(mask), str(mask), rgba.shape[1:])
+        rgba = np.concatenate((rgba[:3], alpha[None]))
+    elif not picture.has_alpha:
+        raise ValueError(f"{image} has no alpha channel, so that mask= must name a mask")
+    rows, columns = (np.flatnonzero((rgba[3] >= OPAQUE).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError(f"{mask or image} shows nothing: no pixel is inside the mask")
+    whole = _intrinsics(rgba.shape[1], rgba.shape[2], fov, intrinsics)
+    side = math.ceil(margin * max(np.ptp(rows), np.ptp(columns)) + 1)
+    top, left = (round((span[0] + span[-1] + 1 - side) / 2) for span in (rows, columns))
+    cut, scaled = fit_picture(_window(rgba, top, left, side), (size, size))
+    shift = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+    return Photo(
+        image=torch.from_numpy(cut.copy()).float() / 255,
+        intrinsics=scaled.intrinsics(shift @ whole),
+        whole=rgba,
+        whole_intrinsics=whole,
+    )
+
+
+def read_colored_mesh(path: str | Path) -> ScaledMesh:
+    """Reads a mesh with colours of faces; textures count by their mean colour on each face.
+
+    Args:
+        path: a file of any format of `recon.datasets.formats.meshes`; ARCHIVE!FILE in a zip.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read as a mesh.
+    """
+    archive, inside, name = str(path).partition(INSIDE)
+    if inside:
+        if not Path(archive).is_file():
+            raise FileNotFoundError(f"no archive {archive}")
+        surface = read_surface(ZipStore(archive), name)
+    else:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no mesh file {path}")
+        surface = read_surface(FolderStore(Path(path).parent), Path(path).name)
+    try:
+        mesh = surface.cleaned().mesh()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    center, side = (low + high) / 2, float((high - low).max())
+    return ScaledMesh(replace(mesh, vertices=(mesh.vertices - center) / side), center, side)
+
+
+class _OneFile:
+    """A store of one file: a folder's would list all that lies around a picture."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.label = "file"
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no file {path}")
+
+    def read(self, name: str) -> bytes:
+        return Path(name).read_bytes()
+
+    def find(self, name: str) -> str | None:
+        return name
+
+    def find_leaf(self, leaf: str) -> str | None:
+        return None
+
+
+def _intrinsics(
+    height: int, width: int, fov: float, given: list[float] | None
+) -> NDArray[np.float64]:
+    """Returns the matrix K of a picture."""
+    if given is None:
+        if not 0 < fov < 180:
+            raise ValueError(f"fov must lie in (0, 180) degrees, got {fov}")
+        focal = height / 2 / math.tan(math.radians(fov) / 2)
+        given = [focal, focal, (width - 1) / 2, (height - 1) / 2]
+    if len(given) != 4 or not all(map(math.isfinite, given)) or min(given[:2]) <= 0:
+        raise ValueError(
+            "intrinsics must be focal lengths x, y > 0 and principal point x, y in pixels,"
+            f" got {list(given)}"
+        )
+    return np.array([[given[0], 0, given[2]], [0, given[1], given[3]], [0, 0, 1]], np.float64)
+
+
+def _window(rgba: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    """Returns a square of a picture, transparent where it reaches out of it."""
+    height, width = rgba.shape[1:]
+    window = np.zeros((4, side, side), np.uint8)
+    rows = slice(max(top, 0), min(top + side, height))
+    columns = slice(max(left, 0), min(left + side, width))
+    window[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = (
+        rgba[:, rows, columns]
+    )
+    return window

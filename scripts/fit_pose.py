@@ -1,0 +1,67 @@
+"""Find the pose of a mesh in a picture: fit_pose.py image=PNG mesh=FILE [key=value ...]."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from recon.errors import concise_errors
+from recon.interruption import Interruption
+from recon.pose_files import read_colored_mesh, read_photo
+from recon.pose_run import PoseRun
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_pose")
+def main(cfg: DictConfig) -> float:
+    """Fit, write everything and print the pose; returns the IoU of the silhouettes."""
+    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+        for name in ("image", "mesh"):
+            if cfg[name] is None:
+                raise ValueError(f"{name}= is missing; image= and mesh= name files")
+        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        run = PoseRun(
+            folder=Path(HydraConfig.get().runtime.output_dir),
+            photo=read_photo(
+                cfg.image, cfg.mask, cfg.fov, settings["intrinsics"], cfg.size, cfg.margin
+            ),
+            model=read_colored_mesh(cfg.mesh),
+            search=instantiate(cfg.search),
+            fitter=instantiate(cfg.fitter),
+            settings=settings,
+        )
+        colors = run.model.mesh.face_colors
+        if colors is None or len(colors.unique(dim=0)) == 1:
+            log.warning("%s has one colour: outlines alone are compared", cfg.mesh)
+        start = torch.tensor(settings["start"], dtype=torch.float32)
+        fitted = run.fit(start, cfg.starts, cfg.keep, cfg.seed, interruption, cfg.progress)
+        result = run.write(fitted)
+    report(result, run.folder)
+    if result["interrupted"]:
+        log.warning("interrupted: this is the pose so far")
+        raise SystemExit(interruption.exit_status)
+    return float(result["silhouette_iou"])
+
+
+def report(result: dict[str, Any], folder: Path) -> None:
+    """Print the pose."""
+    for row, shift in zip(result["rotation"], result["translation"], strict=True):
+        print("  ".join(f"{value:9.5f}" for value in row), f"  | {shift:10.5g}")
+    print(result["convention"])
+    losses = sorted(result["losses"])
+    rest = f", the next best {losses[1]:.3g}" if len(losses) > 1 else ""
+    print(f"silhouette IoU {100 * result['silhouette_iou']:.2f} %, loss {losses[0]:.3g}{rest}")
+    print(f"written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

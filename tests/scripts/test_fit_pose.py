@@ -1,0 +1,163 @@
+"""The command line fit_pose.py, run as its user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recon.cameras import Cameras
+from recon.meshes import Mesh, save_mesh
+from recon.pose_run import FACING, PoseRun, render_sharply
+from recon.poses import Poses
+from recon.rotations import random_turns, rotation_distance
+from recon.runs import read_json
+
+Run = Callable[..., CompletedProcess[str]]
+SCRIPT = "scripts/fit_pose.py"
+SMALL = (
+    "starts=6",
+    "keep=2",
+    "size=40",
+    "search.coarse.steps=30",
+    "search.coarse.learning_rate=[0.1,0.1]",
+    "search.coarse.image_size=20",
+    "search.fine.steps=12",
+    "search.fine.image_size=20",
+    "fitter.fine.steps=20",
+    "progress=false",
+)
+SIZE, FOCAL = 56, 80.0
+TRUTH = Poses(
+    torch.tensor(FACING) @ random_turns(1, 35.0, torch.Generator().manual_seed(6)),
+    torch.tensor([[0.1, -0.15, 3.0]]),
+)
+
+
+def box() -> Mesh:
+    """A box with sides of all lengths and colours."""
+    signs = (-0.5, 0.5)
+    corners = torch.tensor([[x, y, z] for x in signs for y in signs for z in signs])
+    quads = torch.tensor(
+        [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    )
+    faces = torch.stack((quads[:, :3], quads[:, [0, 2, 3]]), dim=1).flatten(0, 1)
+    colors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]])
+    return Mesh(torch.tensor([0.6, 1.0, 0.8]) * corners, faces, colors.repeat_interleave(2, 0))
+
+
+def save_colored(path: Path, mesh: Mesh) -> None:
+    """Write a mesh with colours of vertices, of which each face has its own."""
+    assert mesh.face_colors is not None
+    faces = torch.arange(3 * mesh.num_faces).reshape(-1, 3)
+    corners = mesh.vertices[mesh.faces].flatten(0, 1)
+    save_mesh(path, Mesh(corners, faces), mesh.face_colors.repeat_interleave(3, 0))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[str]:
+    """A mesh file and a picture of it."""
+    mesh, middle = box(), (SIZE - 1) / 2
+    intrinsics = torch.tensor([[[FOCAL, 0, middle], [0, FOCAL, middle], [0, 0, 1]]])
+    cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
+    rgba = render_sharply(mesh, TRUTH.apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
+    pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(tmp_path / "photo.png")
+    save_colored(tmp_path / "box.ply", mesh)
+    return [
+        f"image={tmp_path / 'photo.png'}",
+        f"mesh={tmp_path / 'box.ply'}",
+        f"intrinsics=[{FOCAL},{FOCAL},{middle},{middle}]",
+        f"output_dir={tmp_path / 'run'}",
+        *SMALL,
+    ]
+
+
+def test_a_pose_is_found_and_again_in_the_same_folder(
+    run_script_here: Run, inputs: list[str], tmp_path: Path
+) -> None:
+    done = run_script_here(SCRIPT, *inputs)
+    assert done.returncode == 0, done.stderr
+    assert "x_camera = rotation @ x_mesh + translation" in done.stdout
+    result = read_json(tmp_path / "run" / "pose.json")
+    assert float(rotation_distance(torch.tensor(result["rotation"]), TRUTH.rotation[0])) < 8
+    assert torch.tensor(result["translation"]).sub(TRUTH.translation[0]).norm() < 0.3
+    assert result["settings"]["starts"] == 6
+    for name in ("overlay.png", "course.gif", "history.csv", "history.png"):
+        assert (tmp_path / "run" / name).is_file()
+    again = run_script_here(SCRIPT, *inputs)
+    assert again.returncode == 0, again.stderr
+    assert read_json(tmp_path / "run" / "pose.json") == result
+
+
+def test_an_interrupted_run_writes_the_pose_so_far(
+    run_script_here: Run, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = PoseRun._place
+
+    def interrupt(self: PoseRun) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        return place(self)
+
+    monkeypatch.setattr(PoseRun, "_place", interrupt)
+    done = run_script_here(SCRIPT, *inputs)
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert read_json(tmp_path / "run" / "pose.json")["interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["image=null"], "image= is missing"),
+        (["mesh=null"], "mesh= is missing"),
+        (["image=absent.png"], "no file absent.png"),
+        (["mask=absent.png"], "no file absent.png"),
+        (["mesh=absent.obj"], "no mesh file absent.obj"),
+        (["intrinsics=null", "fov=190"], "fov must lie in"),
+        (["intrinsics=[1,2]"], "intrinsics must be"),
+        (["starts=0"], "starts and keep must be >= 1"),
+        (["start=[0,1]"], "start three finite angles"),
+        (["size=0"], "size and margin must be >= 1"),
+        (["search.darkest=2"], "darkest must lie in"),
+        (["search.colors=0"], "count must be >= 1"),
+        (["fitter.fine.sigma=[1e-3]"], "sigma must be two"),
+    ],
+)
+def test_bad_input_is_one_line(
+    run_script_here: Run, inputs: list[str], tmp_path: Path, changes: list[str], expected: str
+) -> None:
+    done = run_script_here(SCRIPT, *inputs, *changes)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "pose.json").exists()
+
+
+def test_bad_files_are_one_line(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
+    (tmp_path / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    done = run_script_here(SCRIPT, *inputs, f"mesh={tmp_path / 'nan.obj'}")
+    assert "nan.obj: a vertex of a face is not a finite number" in done.stderr
+    Image.new("RGBA", (8, 8)).save(tmp_path / "empty.png")
+    done = run_script_here(SCRIPT, *inputs, f"image={tmp_path / 'empty.png'}")
+    assert "empty.png shows nothing" in done.stderr
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    done = run_script_here(SCRIPT, *inputs, f"image={tmp_path / 'plain.png'}")
+    assert "plain.png has no alpha channel" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mesh_without_colours_is_told(
+    run_script_here: Run, inputs: list[str], tmp_path: Path
+) -> None:
+    save_mesh(tmp_path / "grey.ply", box())
+    changes = [f"mesh={tmp_path / 'grey.ply'}", "search.coarse.steps=5", "search.fine.steps=5"]
+    done = run_script_here(SCRIPT, *inputs, *changes, "fitter.fine.steps=5")
+    assert done.returncode == 0, done.stderr
+    assert "grey.ply has one colour: outlines alone are compared" in done.stdout
