@@ -1,0 +1,167 @@
+"""The joint objective: what is crossed with what, which terms it makes and where gradients go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from recon.cameras import Cameras, shapenet_cameras
+from recon.color_losses import PerceptualLoss, color_l1_loss
+from recon.color_objective import TERMS, ColorObjective, recorded_lighting
+from recon.lighting import DirectionalLight, Lighting
+from recon.meshes import icosphere
+from recon.models import Prediction
+from recon.renderer import SoftRenderer
+
+BALL = icosphere(1)
+LIGHT = Lighting(0.3, 0.7, (0.4, 1.0, -0.6), two_sided=True)
+ALL = dict.fromkeys(TERMS, 1.0)
+SIZE = 12
+
+
+def objective(texels: int = 0, weights: dict[str, float] | None = None, **options: Any) -> Any:
+    settings = {"lighting": LIGHT, "perceptual": PerceptualLoss(layers=(1,))} | options
+    return ColorObjective(BALL.faces, 42, weights or ALL, texels, **settings)
+
+
+def renderer(texels: int = 0, **options: Any) -> SoftRenderer:
+    texture = "surface" if texels else "vertex"
+    return SoftRenderer(SIZE, sigma=1e-3, gamma=1e-3, texture=texture, **options)
+
+
+def prediction(texels: int = 0, objects: int = 2, views: int = 2) -> Prediction:
+    generator = torch.Generator().manual_seed(0)
+    count = objects * views
+    noise = 0.05 * torch.randn(count, 42, 3, generator=generator)
+    shape = (count, 80, texels**2, 3) if texels else (count, 42, 3)
+    colors = torch.rand(*shape, generator=generator)
+    return Prediction((0.4 * BALL.vertices + noise).requires_grad_(), colors.requires_grad_())
+
+
+def batch(objects: int = 2, views: int = 2) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    rows = shapenet_cameras(range(objects * views)).rows().unflatten(0, (objects, views))
+    return {
+        "images": torch.rand(objects, views, 4, SIZE, SIZE, generator=generator),
+        "shading": torch.rand(objects, views, SIZE, SIZE, generator=generator),
+        "cameras": rows,
+    }
+
+
+@pytest.mark.parametrize("texels", [0, 2])
+def test_every_term_is_a_scalar_with_gradients_to_what_it_is_about(texels: int) -> None:
+    guess = prediction(texels)
+    terms = objective(texels)(renderer(texels), guess, batch())
+    assert tuple(sorted(terms)) == tuple(sorted(TERMS))
+    inputs = (guess.vertices, guess.colors)
+    of_both, of_shape = ("color", "perceptual"), ("silhouette", "shading", "laplacian", "flatten")
+    for name, term in terms.items():
+        assert term.shape == ()
+        assert bool(torch.isfinite(term))
+        assert term.item() > 0
+        vertices, colors = torch.autograd.grad(term, inputs, retain_graph=True, allow_unused=True)
+        moved = [g is not None and bool(g.abs().max() > 0) for g in (vertices, colors)]
+        assert moved == [name in (*of_both, *of_shape), name in (*of_both, "color_smoothness")]
+
+
+def test_mesh_i_is_drawn_in_camera_j_and_compared_with_view_j() -> None:
+    guess, given = prediction(), batch()
+    soft, judge = renderer(), objective(weights={"color": 1.0})
+    found = judge.render(soft, guess, given["cameras"])
+    assert found.alpha.shape == (2, 2, 2, SIZE, SIZE)
+    single = []
+    for n in range(2):
+        for i in range(2):
+            for j in range(2):
+                mesh, colors = guess.vertices[2 * n + i], guess.colors[2 * n + i]
+                camera = Cameras.from_rows(given["cameras"][n, j][None])
+                rgba = soft(mesh[None], BALL.faces, colors[BALL.faces][None], camera)
+                torch.testing.assert_close(found.rgba[n, i, j], rgba[0])
+                single.append(color_l1_loss(rgba, given["images"][n, j][None]))
+    terms = judge.compare(found, guess, given)
+    torch.testing.assert_close(terms["color"], torch.stack(single).mean())
+
+
+def test_shading_is_that_of_a_lit_white_mesh() -> None:
+    guess, given = prediction(), batch()
+    found = objective(weights={"shading": 1.0}).render(renderer(), guess, given["cameras"])
+    camera = Cameras.from_rows(given["cameras"][1, 0][None])
+    white = torch.ones(1, 80, 3)
+    lit = renderer(lighting=LIGHT)(guess.vertices[3:], BALL.faces, white, camera)
+    torch.testing.assert_close(found.shading[1, 1, 0], lit[0])
+    assert found.rgba is None
+
+
+@pytest.mark.parametrize(
+    "weights", [{"silhouette": 1.0}, {"color": 1.0, "silhouette": 1.0}, {"shading": 1.0}]
+)
+def test_alpha_is_the_silhouette_whichever_rendering_it_is_taken_from(
+    weights: dict[str, float],
+) -> None:
+    guess, given, soft = prediction(), batch(), renderer()
+    found = objective(weights=weights).render(soft, guess, given["cameras"])
+    camera = Cameras.from_rows(given["cameras"][0, 1][None])
+    alpha = soft.silhouette(guess.vertices[:1], BALL.faces, camera)[0]
+    torch.testing.assert_close(found.alpha[0, 0, 1], alpha)
+
+
+def test_colors_may_leave_the_shape_alone() -> None:
+    guess, given = prediction(), batch()
+    judge = objective(weights={"color": 1.0, "silhouette": 1.0}, shape_from_color=False)
+    terms = judge(renderer(), guess, given)
+    (moved,) = torch.autograd.grad(
+        terms["color"], guess.vertices, retain_graph=True, allow_unused=True
+    )
+    assert moved is None
+    (pulled,) = torch.autograd.grad(terms["silhouette"], guess.vertices)
+    assert float(pulled.abs().max()) > 0
+
+
+def test_terms_of_no_weight_cost_nothing() -> None:
+    judge = objective(weights={"silhouette": 1.0, "laplacian": 0.5}, lighting=None)
+    plain = Prediction(prediction().vertices)
+    given = {name: batch()[name] for name in ("images", "cameras")}
+    terms = judge(renderer(), plain, given)
+    assert list(terms) == ["silhouette", "laplacian"]
+    expected = terms["silhouette"] + 0.5 * terms["laplacian"]
+    torch.testing.assert_close(judge.total(terms), expected)
+    assert judge.maps == ()
+    assert objective().maps == ("shading",)
+
+
+def test_sigma_and_gamma_of_a_step_are_used() -> None:
+    guess, given, judge = prediction(), batch(), objective(weights={"color": 1.0})
+    soft = renderer()
+    plain = judge.render(soft, guess, given["cameras"])
+    for change in ({"sigma": 1e-2}, {"gamma": 1e-1}):
+        other = judge.render(soft, guess, given["cameras"], **change)
+        assert (other.rgba - plain.rgba).abs().max().item() > 1e-3
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    for weights in ({}, {"color": 0.0}, {"color": -1.0}, {"colour": 1.0}):
+        with pytest.raises(ValueError, match=r"loss\.weights takes"):
+            ColorObjective(BALL.faces, 42, weights)
+    with pytest.raises(ValueError, match="needs the lighting of the data"):
+        objective(lighting=None)
+    with pytest.raises(ValueError, match="lighting must be white"):
+        objective(lighting=Lighting(further=[DirectionalLight(color=(1, 0, 0))]))
+    given = batch()
+    with pytest.raises(ValueError, match=r"renderer\.texture must be 'surface' for texels=2"):
+        objective(2)(renderer(), prediction(2), given)
+    for wrong in (renderer(lighting=LIGHT), renderer(background=(1.0, 1.0, 1.0))):
+        with pytest.raises(ValueError, match="no lighting and a black background"):
+            objective()(wrong, prediction(), given)
+    with pytest.raises(ValueError, match="need a model with a color_head"):
+        objective()(renderer(), Prediction(prediction().vertices), given)
+
+
+def test_the_light_of_prepared_data_is_found() -> None:
+    recipe = {"source": {}, "rendering": {"lighting": LIGHT.settings()}}
+    assert recorded_lighting(recipe).settings() == LIGHT.settings()
+    for other in ({}, {"rendering": {"lighting": None}}):
+        with pytest.raises(ValueError, match="tell of no light"):
+            recorded_lighting(other)
