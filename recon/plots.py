@@ -1,4 +1,4 @@
-"""Curves as a picture, drawn with Pillow alone."""
+"""Curves and points as a picture, drawn with Pillow alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 COLORS = ("#1f5fa8", "#d1495b", "#2e8b57", "#8e6c1e", "#7d4fa3", "#444444", "#d98200", "#2aa9a9")
 MARGIN = (64, 30, 16, 40)  # pixels: left, top, right, bottom
 FONT_SIZE = 12
+DOT = 4  # pixels, radius
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -21,8 +22,10 @@ def line_plot(
     log_y: bool = False,
     size: tuple[int, int] = (640, 360),
     y_range: tuple[float, float] | None = None,
+    colors: Mapping[str, str] | None = None,
+    legend_below: bool = False,
 ) -> Image.Image:
-    """Draws curves over common axes, with a legend.
+    """Draws curves over common axes, with a legend of those whose name does not begin with `_`.
 
     Values which are not finite, or not > 0 on a logarithmic axis, interrupt their curve.
 
@@ -34,24 +37,67 @@ def line_plot(
         size: (width, height) in pixels.
         y_range: least and greatest value of the vertical axis (their logarithms where it is
             logarithmic); None is that of the curves.
+        colors: by name; the others take turns.
+        legend_below: whether the legend stands in the lower right corner, for rising curves.
 
     Raises:
         ValueError: x and y of a curve differ in length, or no point can be drawn.
     """
-    points = {name: _drawable(name, *curve, log_y) for name, curve in curves.items()}
+    points = {name: _drawable(name, *curve, log_y=log_y) for name, curve in curves.items()}
     flat = [point for curve in points.values() for point in curve if point is not None]
     if not flat:
         raise ValueError("there is no point to draw")
     vertical = _range([y for _, y in flat]) if y_range is None else y_range
-    axes = _Axes(_range([x for x, _ in flat]), vertical, size, log_y)
+    axes = _Axes(_range([x for x, _ in flat]), vertical, size, log_y=log_y)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     axes.draw(draw, title, x_label)
-    for index, (name, curve) in enumerate(points.items()):
-        color = COLORS[index % len(COLORS)]
-        _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in curve], color)
-        right, top = size[0] - MARGIN[2], MARGIN[1] + 4 + index * (FONT_SIZE + 3)
-        draw.text((right - 6, top), name, color, _font(), anchor="ra")
+    chosen = {name: COLORS[index % len(COLORS)] for index, name in enumerate(points)}
+    chosen.update(colors or {})
+    for name, curve in points.items():
+        _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in curve], chosen[name])
+    _draw_legend(draw, axes.box, [n for n in points if not n.startswith("_")], chosen, legend_below)
+    return picture
+
+
+def scatter_plot(
+    points: Curve,
+    line: Curve,
+    title: str = "",
+    x_label: str = "",
+    log_x: bool = False,
+    x_names: Sequence[str] | None = None,
+    size: tuple[int, int] = (640, 360),
+) -> Image.Image:
+    """Draws points, and a line through others such as their means.
+
+    Args:
+        points: x and y.
+        line: x and y.
+        title: the line above the picture.
+        x_label: the line below it.
+        log_x: whether the horizontal axis is logarithmic.
+        x_names: what stands below x = 0, 1, ... instead of numbers.
+        size: (width, height) in pixels.
+
+    Raises:
+        ValueError: x and y differ in length, or no point can be drawn.
+    """
+    dots = _drawable("points", *points, log_x=log_x)
+    through = _drawable("line", *line, log_x=log_x)
+    flat = [point for point in (*dots, *through) if point is not None]
+    if not flat:
+        raise ValueError("there is no point to draw")
+    horizontal = _wider(*_range([x for x, _ in flat]))
+    vertical = _wider(*_range([y for _, y in flat]))
+    axes = _Axes(horizontal, vertical, size, log_x=log_x, x_names=x_names)
+    picture = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(picture)
+    axes.draw(draw, title, x_label)
+    _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in through], COLORS[0])
+    for point in dots:
+        if point is not None:
+            draw.circle(axes.pixel(*point), DOT, fill=COLORS[1], outline="white")
     return picture
 
 
@@ -63,9 +109,12 @@ class _Axes:
         x: tuple[float, float],
         y: tuple[float, float],
         size: tuple[int, int],
-        log_y: bool,
+        log_y: bool = False,
+        log_x: bool = False,
+        x_names: Sequence[str] | None = None,
     ) -> None:
         self.x, self.y, self.log_y = x, y, log_y
+        self.log_x, self.x_names = log_x, x_names
         left, top, right, bottom = MARGIN
         self.box = (left, top, size[0] - right, size[1] - bottom)
 
@@ -80,10 +129,10 @@ class _Axes:
         middle = (left + right) / 2
         draw.text((middle, top - 8), title, "black", _font(), anchor="ms")
         draw.text((middle, bottom + 36), x_label, "black", _font(), anchor="ms")
-        for value in _ticks(*self.x):
+        for value, text in self._x_ticks():
             x, _ = self.pixel(value, self.y[0])
             draw.line((x, top, x, bottom), "#e4e4e4")
-            draw.text((x, bottom + 6), f"{value:g}", "black", _font(), anchor="ma")
+            draw.text((x, bottom + 6), text, "black", _font(), anchor="ma")
         for value in _ticks(*self.y):
             _, y = self.pixel(self.x[0], value)
             draw.line((left, y, right, y), "#e4e4e4")
@@ -91,17 +140,26 @@ class _Axes:
             draw.text((left - 6, y), text, "black", _font(), anchor="rm")
         draw.rectangle(self.box, outline="black")
 
+    def _x_ticks(self) -> list[tuple[float, str]]:
+        if self.x_names is not None:
+            return [(float(index), name) for index, name in enumerate(self.x_names)]
+        return [(v, f"{10**v:.2g}" if self.log_x else f"{v:g}") for v in _ticks(*self.x)]
+
 
 def _drawable(
-    name: str, x: Sequence[float], y: Sequence[float], log_y: bool
+    name: str, x: Sequence[float], y: Sequence[float], log_y: bool = False, log_x: bool = False
 ) -> list[tuple[float, float] | None]:
     """Returns the points in the units of the axes, None where a curve is interrupted."""
     if len(x) != len(y):
         raise ValueError(f"curve {name} has {len(x)} x and {len(y)} y")
     points: list[tuple[float, float] | None] = []
     for here, value in zip(x, y, strict=True):
-        fits = math.isfinite(here) and math.isfinite(value) and (value > 0 or not log_y)
-        points.append((here, math.log10(value) if log_y else value) if fits else None)
+        fits = math.isfinite(here) and math.isfinite(value)
+        if not fits or (log_y and value <= 0) or (log_x and here <= 0):
+            points.append(None)
+            continue
+        across = math.log10(here) if log_x else here
+        points.append((across, math.log10(value) if log_y else value))
     return points
 
 
@@ -115,6 +173,26 @@ def _draw_curve(
         elif here is not None:
             draw.point(here, color)
         before = here
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw,
+    box: tuple[int, int, int, int],
+    names: Sequence[str],
+    colors: Mapping[str, str],
+    below: bool,
+) -> None:
+    line = FONT_SIZE + 3
+    top = box[3] - 6 - len(names) * line if below else box[1] + 4
+    for index, name in enumerate(names):
+        place = (box[2] - 6, top + index * line)
+        draw.text(place, name, colors[name], _font(), anchor="ra")
+
+
+def _wider(low: float, high: float) -> tuple[float, float]:
+    """Returns a range with room for dots at its ends."""
+    room = 0.06 * (high - low)
+    return low - room, high + room
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -43,7 +43,8 @@ def _interval(sweep: IntervalSweep) -> BaseDistribution:
     if unknown:
         raise ValueError(f"the only tag of an interval is log, got {', '.join(sorted(unknown))}")
     low, high = sweep.start, sweep.end
-    assert low is not None and high is not None
+    assert low is not None
+    assert high is not None
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log="log" in sweep.tags)
     return FloatDistribution(low, high, log="log" in sweep.tags)
@@ -58,7 +59,8 @@ def _is_rising(sweep: object) -> bool:
 
 
 def _range(sweep: RangeSweep) -> BaseDistribution:
-    assert sweep.start is not None and sweep.stop is not None
+    assert sweep.start is not None
+    assert sweep.stop is not None
     steps = math.ceil((sweep.stop - sweep.start) / sweep.step)
     if steps < 1:
         raise ValueError(f"range({sweep.start},{sweep.stop},{sweep.step}) is empty")

@@ -1,0 +1,191 @@
+"""The runs of a sweep as they lie on disk: what they tried, how far they are, what they reached."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+
+from recon.runs import flatten_settings, read_json, read_validations
+
+# Where a job lies and what may end it are not what it tries.
+NOT_TRIED = ("output_dir", "trainer.stopping")
+FINISHED = ("finished", "stopped")
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """One run of a sweep.
+
+    Args:
+        name: of its folder.
+        overrides: by key, the words of its command line.
+        settings: the resolved settings by dotted name; empty before it could start.
+        status: `finished`, `stopped` (early, by a rule), `pruned` (by a search), `running`,
+            `failed`, or `interrupted`.
+        message: why it failed, stopped or was pruned, or how far it is.
+        figures: of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
+        seconds: spent in training, over all starts; None before it ended.
+        validations: its validations in order, `step` among the figures.
+    """
+
+    name: str
+    overrides: Mapping[str, str]
+    settings: Mapping[str, object]
+    status: str
+    message: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    validations: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its figures are those of a run which ended as it should."""
+        return self.status in FINISHED
+
+    def value(self, key: str) -> str | float | None:
+        """Return what it tried for a key, or had by default; None when that is not known."""
+        setting = self.settings.get(key)
+        if isinstance(setting, bool):
+            return str(setting).lower()
+        text = self.overrides.get(key) if setting is None else str(setting)
+        return None if text is None else _number_or_text(text)
+
+
+def read_sweep(folder: Path) -> tuple[list[SweptRun], dict[str, str]]:
+    """Read all runs directly below a folder.
+
+    Args:
+        folder: of the sweep.
+
+    Returns:
+        The runs by their names, and for every other folder why it is none.
+
+    Raises:
+        ValueError: there is no such folder, or no run in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    runs: list[SweptRun] = []
+    bad: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        try:
+            runs.append(read_run(path))
+        except (ValueError, OSError) as error:
+            bad[path.name] = str(error)
+    if not runs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in bad.items())
+        raise ValueError(f"{folder} holds no run of a sweep{': ' if reasons else ''}{reasons}")
+    return runs, bad
+
+
+def read_run(path: Path) -> SweptRun:
+    """Read one run directory.
+
+    Raises:
+        ValueError: it is none, or one of its files is not readable.
+        OSError: a file could not be read.
+    """
+    files = {name: _json_if_there(path / f"{name}.json") for name in _FILES}
+    settings, result, failure = (files[name] for name in _FILES)
+    overrides = _read_overrides(path)
+    if overrides is None and settings is None:
+        raise ValueError("no run: neither settings.json nor .hydra/overrides.yaml is there")
+    validations = tuple(read_validations(path / "validation.csv"))
+    flat = flatten_settings(settings or {})
+    if overrides is None:
+        overrides = {key: str(value) for key, value in flat.items() if key not in NOT_TRIED}
+    status, message = _status(path, result, failure, validations, flat)
+    return SweptRun(
+        name=path.name,
+        overrides=overrides,
+        settings=flat,
+        status=status,
+        message=message,
+        figures=_best_figures(result, validations),
+        seconds=_number(result, "seconds"),
+        validations=validations,
+    )
+
+
+_FILES = ("settings", "result", "failure")
+
+
+def _json_if_there(path: Path) -> dict[str, object] | None:
+    return read_json(path) if path.exists() else None
+
+
+def _read_overrides(path: Path) -> dict[str, str] | None:
+    """Read the overrides that Hydra records, without `+`; None when there are none recorded."""
+    file = path / ".hydra" / "overrides.yaml"
+    if not file.exists():
+        return None
+    try:
+        lines = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not readable as YAML ({error})") from error
+    if not isinstance(lines, list):
+        raise ValueError(f"{file}: holds no list of overrides")
+    pairs = (str(line).lstrip("+").partition("=") for line in lines)
+    return {key: value for key, _, value in pairs if key not in NOT_TRIED}
+
+
+def _status(
+    path: Path,
+    result: Mapping[str, object] | None,
+    failure: Mapping[str, object] | None,
+    validations: tuple[Mapping[str, float], ...],
+    settings: Mapping[str, object],
+) -> tuple[str, str]:
+    step = f"validated at step {validations[-1]['step']:.0f}" if validations else "not validated"
+    far = f"{step} of {settings.get('trainer.max_steps', '?')}"
+    if is_locked(path / ".lock"):
+        return "running", far
+    if failure is not None:
+        where = "" if failure.get("step") is None else f" (step {failure['step']})"
+        return "failed", f"{failure.get('error')}: {failure.get('message')}{where}"
+    if result is None:
+        return "interrupted", far
+    stopped = result.get("stopped")
+    if stopped is None:
+        return "finished", ""
+    return "pruned" if str(stopped).startswith("pruned") else "stopped", str(stopped)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of a run directory."""
+    if not path.exists():
+        return False
+    with open(path, "r+") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _best_figures(
+    result: Mapping[str, object] | None, validations: Iterable[Mapping[str, float]]
+) -> dict[str, float]:
+    figures = None if result is None else result.get("figures")
+    if not isinstance(figures, Mapping):
+        rows = [row for row in validations if "iou" in row]
+        figures = max(rows, key=lambda row: row["iou"], default={})
+    return {str(name): float(value) for name, value in figures.items() if name != "step"}
+
+
+def _number(result: Mapping[str, object] | None, name: str) -> float | None:
+    value = None if result is None else result.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _number_or_text(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text

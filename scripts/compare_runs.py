@@ -1,0 +1,45 @@
+"""Compare the runs of a sweep: which settings are best, and which runs are not done.
+
+    python scripts/compare_runs.py SWEEP_DIR [--metric iou_chair] [--output DIR]
+
+Prints a table, best run first, and writes it beside the runs as comparison.txt and comparison.csv,
+with the figure against each swept parameter (comparison_parameters.png) and the validation curves
+(comparison_curves.png). Runs that differ in nothing but `seed` are also shown as mean and standard
+deviation. A run is finished, stopped, pruned, running, failed or interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from recon.errors import concise_errors
+from recon.sweep_report import SweepReport
+from recon.sweep_runs import read_sweep
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="SWEEP_DIR", help="the sweep's output_dir")
+    parser.add_argument("--metric", default="iou", help="iou or iou_CATEGORY (iou)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (SWEEP_DIR)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare what the command line names."""
+    options = parse(arguments)
+    with concise_errors(raised_as=SystemExit):
+        runs, bad = read_sweep(options.folder)
+        report = SweepReport(runs, options.metric)
+        files = report.write(options.output or options.folder, bad)
+    print(report.text(bad))
+    print("written:", *files, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
