@@ -21,7 +21,8 @@ from recon.cameras import Cameras
 from recon.datasets.frames import world_vertices
 from recon.fitting_course import Animation, joined_history, on_white, write_history
 from recon.interruption import Interruption
-from recon.meshes import Mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh
 from recon.renderer import SoftRenderer
 from recon.runs import write_json
 from recon.shape_scores import difference_images

@@ -10,7 +10,8 @@ import torch
 from recon.camera_fitting import Viewing
 from recon.camera_run import described, known_mesh
 from recon.datasets.frames import world_vertices
-from recon.meshes import face_normals, icosphere, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import face_normals, icosphere
 from recon.pictures import GREY
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from recon.cameras import Cameras
 from recon.datasets.frames import world_vertices
 from recon.interruption import Interruption
-from recon.meshes import Mesh, gather_rows, icosphere, load_mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh, gather_rows, icosphere, load_mesh
 from recon.renderer import SoftRenderer
 from recon.shape_fitting import (
     Cube,

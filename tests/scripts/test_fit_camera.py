@@ -17,7 +17,8 @@ from recon.camera_benchmark import Benchmark
 from recon.camera_fitting import Scene, Viewing
 from recon.camera_run import known_mesh
 from recon.datasets.frames import world_vertices
-from recon.meshes import Mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh
 from recon.runs import read_json
 
 Run = Callable[..., CompletedProcess[str]]
