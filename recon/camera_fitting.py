@@ -26,12 +26,14 @@ _INSIDE_POWER = 4
 # Samples along a side of a pixel in the fine stage.
 _FINE_SAMPLES = 2
 # Directions of light tried before each fine stage: faces in the shade of a wrong one do not tell
-# where it should be. Two rounds, as the first ones are tried in a viewpoint that is a bit wrong.
+# where it should be.
 _LIGHTS = 96
-_FINE_ROUNDS = 2
 # At the end of a search the best lights of all sides are refined: of a symmetric object seen along
 # its axis, faint faces alone tell a light from its mirror image.
 _LIGHTS_REFINED, _NEAR_LIGHTS = 8, 40.0  # number; degrees
+# Ends of the coarse stage with viewpoints so close, in degrees, are one place: without this, the
+# kept ones may all be the same mirror image of the truth.
+_SAME_VIEW = 5.0
 # What learning rates are multiplied by: angles are in degrees.
 _RATES = {
     "azimuth": math.degrees(1.0),
@@ -43,7 +45,7 @@ _RATES = {
 # is seen, and only faces that it falls on have a gradient to it.
 _LIGHT_ABOVE = 0.5
 
-COARSE = SoftStage(80, 32, (3e-3, 3e-4), (0.1, 0.02), (0.08, 0.02))
+COARSE = SoftStage(120, None, (1e-3, 1e-4), (0.1, 0.02), (0.05, 0.01))
 FINE = SoftStage(120, None, (3e-4, 3e-6), (0.02, 0.002), (0.02, 5e-4))
 
 
@@ -259,18 +261,19 @@ class ViewingFitter:
         self,
         image: Tensor,
         starts: Viewing,
-        keep: int = 4,
+        keep: int = 6,
         interruption: Interruption | None = None,
         progress: bool | None = False,
     ) -> FittedViewing:
         """Finds the viewing of one picture from many starts.
 
-        All go through the coarse stage and the `keep` best of them through the fine one.
+        All go through the coarse stage, and the `keep` best of where they end, which is not always
+        another place, through the fine one.
 
         Args:
             image: [4, H, W].
             starts: S viewings.
-            keep: how many are refined.
+            keep: how many are refined, at most.
             interruption: as of `fit`.
             progress: likewise.
 
@@ -284,7 +287,7 @@ class ViewingFitter:
         target = _checked(image.expand(len(starts), -1, -1, -1), starts)
         course = [starts]
         found, coarse = self._stage(self.coarse, target, starts, course, interruption, progress)
-        kept = coarse.best_loss.argsort(stable=True)[: max(1, keep)]
+        kept = _best_different(found, coarse.best_loss, max(1, keep))
         course = [one[kept] for one in course]
         fitted = self._refined(target[kept], found[kept], [coarse], course, interruption, progress)
         losses = fitted.loss if len(fitted.fits) > 1 else fitted.loss[kept]
@@ -316,12 +319,14 @@ class ViewingFitter:
         interruption: Interruption | None,
         progress: bool | None,
     ) -> FittedViewing:
-        """Goes through the fine stage twice, each time from the best light."""
-        for _ in range(_FINE_ROUNDS):
+        """Goes through the fine stage twice, from the best light; the first time it moves alone."""
+        for moved in (("light",), tuple(_RATES)):
             if fits[-1].stopped == "signal":
                 break
             found = self._best_lights(target, found)
-            found, one = self._stage(self.fine, target, found, course, interruption, progress)
+            found, one = self._stage(
+                self.fine, target, found, course, interruption, progress, moved
+            )
             fits.append(one)
         return FittedViewing(found, fits[-1].best_loss, fits, [*course, found])
 
@@ -366,7 +371,13 @@ class ViewingFitter:
         course: list[Viewing],
         interruption: Interruption | None,
         progress: bool | None,
+        moved: Sequence[str] = tuple(_RATES),
     ) -> tuple[Viewing, Fit]:
+        """Goes through a stage, in which the unknowns named `moved` move.
+
+        Returns the viewings, and the fit, whose loss is theirs; of the fine stage the better of its
+        start and its end.
+        """
         size = stage.raster_size(target)
         truth = _resized(target, size)
         samples, weight = (_FINE_SAMPLES, _FINE_COLOR) if stage is self.fine else (1, _COARSE_COLOR)
@@ -386,8 +397,10 @@ class ViewingFitter:
         def note(step: int) -> None:
             course.append(viewing(detached=True))
 
+        with torch.no_grad():
+            before = sum(loss(stage.steps).values())
         found = stage.optimise(
-            unknowns,
+            {name: unknowns[name] for name in moved},
             loss,
             _RATES,
             compare=True,
@@ -395,7 +408,33 @@ class ViewingFitter:
             interruption=interruption,
             progress=progress,
         )
-        return viewing(detached=True), found
+        if stage is not self.fine:
+            return viewing(detached=True), found
+        worse = before < found.best_loss
+        found = replace(found, best_loss=torch.where(worse, before, found.best_loss))
+        return _either(worse, start, viewing(detached=True)), found
+
+
+def _either(first: Tensor, one: Viewing, other: Viewing) -> Viewing:
+    """Returns of two viewings that of the first where a condition [N] holds, else of the second."""
+    return Viewing(
+        torch.where(first, one.azimuth, other.azimuth),
+        torch.where(first, one.elevation, other.elevation),
+        torch.where(first, one.distance, other.distance),
+        torch.where(first[:, None], F.normalize(one.light), other.light),
+    )
+
+
+def _best_different(found: Viewing, losses: Tensor, keep: int) -> Tensor:
+    """Returns the indices of the best viewings, at most `keep`, of which no two are the same."""
+    eyes, least = F.normalize(found.eyes()), math.cos(math.radians(_SAME_VIEW))
+    chosen: list[int] = []
+    for index in losses.argsort(stable=True).tolist():
+        if bool((eyes[chosen] @ eyes[index] < least).all()):
+            chosen.append(index)
+        if len(chosen) == keep:
+            break
+    return torch.tensor(chosen, device=losses.device)
 
 
 def _viewing(unknowns: dict[str, Tensor], detached: bool = False) -> Viewing:

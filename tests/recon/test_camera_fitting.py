@@ -77,6 +77,28 @@ def test_from_all_around_a_viewing_is_found_without_a_guess() -> None:
     assert all(len(one) == 1 for one in fitted.course)
 
 
+def test_a_fine_stage_does_not_leave_the_truth_for_something_worse() -> None:
+    scene = Scene(lump())
+    wild = SoftStage(8, None, (1e-1, 1e-5), (0.5, 0.005), (0.3, 0.3))
+    still = SoftStage(0, None, (1e-3, 1e-3), (0.1, 0.1), (0.1, 0.1))
+    fitted = ViewingFitter(scene, still, wild).fit(scene.picture(TRUTH, (32, 32)), TRUTH)
+    error = Errors.between(fitted.viewing, TRUTH)
+    # It comes far away on its course, and takes nothing of that.
+    assert Errors.between(fitted.course[-2], TRUTH).view.min() > 5
+    assert torch.allclose(error.view, torch.zeros(2), atol=1e-3)
+    assert torch.allclose(error.distance, torch.zeros(2), atol=1e-5)
+    assert (fitted.loss <= fitted.fits[-1].history["total"][-1]).all()
+
+
+def test_starts_which_end_in_one_place_are_refined_once() -> None:
+    scene, quick = Scene(lump()), SoftStage(3, None, (1e-3, 1e-3), (0.1, 0.1), (0.01, 0.01))
+    starts = grid_of_starts(4, [5.0], 2.6)
+    twice = starts[torch.tensor([0, 0, 1, 1, 1, 2])]
+    picture = scene.picture(TRUTH[1:], (24, 24))[0]
+    fitted = ViewingFitter(scene, quick, quick).search(picture, twice, keep=6)
+    assert [one.history["total"].shape[1] for one in fitted.fits[:3]] == [6, 3, 3]
+
+
 def test_pictures_have_gradients_to_every_unknown() -> None:
     scene = Scene(lump())
     unknowns = [TRUTH.azimuth, TRUTH.elevation, TRUTH.distance, TRUTH.light]
