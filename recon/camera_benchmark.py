@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -102,8 +102,8 @@ class Benchmark:
 
 def summarise(errors: Errors) -> dict[str, Any]:
     """Returns median, mean and greatest errors, and the share of those that are good."""
-    percent = Errors(errors.view, 100 * errors.distance, errors.light)
-    columns = {"view": percent.view, "distance": percent.distance, "light": percent.light}
+    columns = {field.name: getattr(errors, field.name) for field in fields(errors)}
+    columns["distance"] = 100 * columns["distance"]  # percent
     return {
         name: {
             "median": float(values.median()),
@@ -117,7 +117,13 @@ def summarise(errors: Errors) -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Returns the summaries as text for a terminal, a line for each kind of error and each row."""
-    units = {"view": "viewpoint, degrees", "distance": "distance, %", "light": "light, degrees"}
+    units = {
+        "view": "viewpoint, degrees",
+        "azimuth": "azimuth, degrees",
+        "elevation": "elevation, degrees",
+        "distance": "distance, %",
+        "light": "light, degrees",
+    }
     lines = [f"{'':20} {'':20}  median     mean greatest  within 5"]
     for kind, title in units.items():
         for name, row in rows.items():

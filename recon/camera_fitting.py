@@ -106,11 +106,15 @@ class Errors:
 
     Args:
         view: [N] degrees between the directions of the eyes.
+        azimuth: [N] degrees.
+        elevation: [N] degrees.
         distance: [N] relative to the true one.
         light: [N] degrees between the directions of the lights.
     """
 
     view: Tensor
+    azimuth: Tensor
+    elevation: Tensor
     distance: Tensor
     light: Tensor
 
@@ -119,6 +123,8 @@ class Errors:
         """Compares as many viewings as there are truths."""
         return cls(
             view=_angle(found.eyes(), truth.eyes()),
+            azimuth=((found.azimuth - truth.azimuth + 180) % 360 - 180).abs(),
+            elevation=(found.elevation - truth.elevation).abs(),
             distance=(found.distance / truth.distance - 1).abs(),
             light=_angle(found.light, truth.light),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,8 @@ def write_benchmark(
     errors = {name: Errors.between(one, truth[: len(one)]) for name, one in found.items()}
     rows = {name: summarise(one) for name, one in errors.items()}
     each = {
-        name: {"view": e.view.tolist(), "distance": e.distance.tolist(), "light": e.light.tolist()}
-        for name, e in errors.items()
+        name: {field.name: getattr(one, field.name).tolist() for field in fields(one)}
+        for name, one in errors.items()
     }
     write_json(folder / "result.json", {"summary": rows, "errors": each, "settings": settings})
     pictures = benchmark.pictures()[:SHOWN]

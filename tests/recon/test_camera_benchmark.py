@@ -54,7 +54,8 @@ def test_pictures_show_the_object() -> None:
 
 
 def test_summaries() -> None:
-    errors = Errors(torch.tensor([1.0, 2.0, 30.0]), torch.tensor([0.0, 0.04, 0.06]), torch.zeros(3))
+    zero, view = torch.zeros(3), torch.tensor([1.0, 2.0, 30.0])
+    errors = Errors(view, view / 2, zero, torch.tensor([0.0, 0.04, 0.06]), zero)
     summary = summarise(errors)
     assert summary["view"] == {
         "median": 2.0,
@@ -64,6 +65,7 @@ def test_summaries() -> None:
     }
     assert summary["distance"]["greatest"] == pytest.approx(6)
     assert summary["distance"]["within_5"] == pytest.approx(2 / 3)
+    assert summary["azimuth"]["greatest"] == 15
     text = table({"before": summary, "after": summary})
-    assert len(text.splitlines()) == 7
+    assert len(text.splitlines()) == 11
     assert "67 %" in text

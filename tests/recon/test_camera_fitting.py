@@ -139,10 +139,15 @@ def test_losses_are_least_at_the_truth() -> None:
 def test_errors_are_angles_and_ratios() -> None:
     one = viewing((0.0, 0.0, 2.0, (0.0, 1.0, 0.0)))
     other = viewing((30.0, 0.0, 2.2, (0.0, 3.0, 3.0)))
+    over = viewing((-355.0, -7.0, 2.0, (0.0, 1.0, 0.0)))
     error = Errors.between(other, one)
     assert error.view.item() == pytest.approx(30, abs=1e-3)
     assert error.distance.item() == pytest.approx(0.1, abs=1e-6)
     assert error.light.item() == pytest.approx(45, abs=1e-3)
+    assert error.azimuth.item() == pytest.approx(30)
+    assert Errors.between(over, one).azimuth.item() == pytest.approx(5)
+    assert Errors.between(one, over).azimuth.item() == pytest.approx(5)
+    assert Errors.between(over, one).elevation.item() == pytest.approx(7)
     assert Errors.between(one, one).light.item() == 0
 
 
