@@ -122,6 +122,8 @@ def test_an_interrupted_run_writes_the_pose_so_far(
         (["mesh=absent.obj"], "no mesh file absent.obj"),
         (["intrinsics=null", "fov=190"], "fov must lie in"),
         (["intrinsics=[1,2]"], "intrinsics must be"),
+        (["starts=some"], "starts must be a whole number, got 'some'"),
+        (["fov=null"], "fov must be a number, got None"),
         (["starts=0"], "starts and keep must be >= 1"),
         (["start=[0,1]"], "start three finite angles"),
         (["size=0"], "size and margin must be >= 1"),
