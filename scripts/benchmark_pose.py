@@ -226,7 +226,8 @@ def table(rows: Sequence[Row]) -> str:
         "| object | method | " + " | ".join(f"{d:g}°" for d in degrees) + " | seconds |",
         "|---|---|" + "---|" * (len(degrees) + 1),
     ]
-    for name, solved in PUBLISHED.items():
+    cubes = any(row["object"] == "cube" for row in rows)
+    for name, solved in PUBLISHED.items() if cubes else ():
         cells = [str(solved.get(round(d), "")) for d in degrees]
         lines.append(f"| cube | {name} | " + " | ".join(cells) + " | |")
     for key in dict.fromkeys((row["object"], row["method"], row["starts"]) for row in rows):
