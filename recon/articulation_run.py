@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,7 @@ class ArticulationRun:
         result = {
             **self.described(stance),
             "convention": CONVENTION,
+            "camera": orbit_of(self.cameras),
             "silhouette_iou": float((alpha & mask).sum() / (alpha | mask).sum().clamp(min=1)),
             "loss": float(fitted.loss),
             "interrupted": fitted.fits[-1].stopped == "signal",
@@ -186,6 +188,16 @@ class ArticulationRun:
             picture = colored_picture(self.body, self.truth.truth, side, _enlarged(self._size))
             titles, cells = [*titles, "truth, side"], [*cells, on_white(picture[0])]
         return sheet(titles, [cells])
+
+
+def orbit_of(cameras: Cameras) -> dict[str, float]:
+    """Returns from where one camera sees the origin: azimuth, elevation in degrees, distance."""
+    x, y, z = cameras.eye()[0].tolist()
+    return {
+        "azimuth": math.degrees(math.atan2(x, -z)),
+        "elevation": math.degrees(math.atan2(y, math.hypot(x, z))),
+        "distance": math.hypot(x, y, z),
+    }
 
 
 def face_colors(body: ArticulatedMesh) -> Tensor:

@@ -40,7 +40,7 @@ class ShapeRun:
         settings: plain data for `result.json`.
 
     Raises:
-        ValueError: no view is left to fit.
+        ValueError: no view is left to fit, or those to fit show nothing.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class ShapeRun:
         held, seen = split_views(len(views), holdout)
         self.folder, self.cube, self.settings = folder, cube, dict(settings)
         self.seen, self.held = views[seen], views[held] if held else None
+        if not bool((self.seen.masks > 0).any()):
+            raise ValueError("the pictures to fit show nothing: their alpha is 0 everywhere")
         self.device = views.images.device
         self.animation = Animation()
         folder.mkdir(parents=True, exist_ok=True)

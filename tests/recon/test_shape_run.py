@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from recon.shape_run import split_views
+import pytest
+import torch
+
+from recon.cameras import shapenet_cameras
+from recon.shape_fitting import Cube
+from recon.shape_run import ShapeRun, split_views
+from recon.view_files import Views
 
 
 def test_views_held_out_are_spread_evenly() -> None:
@@ -20,3 +26,13 @@ def test_views_held_out_are_spread_evenly() -> None:
 def test_some_views_must_be_left(holdout: int) -> None:
     with pytest.raises(ValueError, match="leave some of the 5 views"):
         split_views(5, holdout)
+
+
+def test_pictures_without_an_object_are_refused(tmp_path: Path) -> None:
+    images = torch.zeros(4, 4, 8, 8)
+    images[2, 3] = 1  # held out
+    views = Views(images, shapenet_cameras(range(4)))
+    with pytest.raises(ValueError, match="to fit show nothing"):
+        ShapeRun(tmp_path / "run", views, Cube(), 1, {})
+    assert not (tmp_path / "run").exists()
+    ShapeRun(tmp_path / "run", views, Cube(), 0, {})
