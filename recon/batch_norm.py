@@ -60,13 +60,11 @@ class _AllSum(torch.autograd.Function):
         return gradient
 
 
-def with_global_batch_norm(model: nn.Module) -> nn.Module:
-    """Replaces every `BatchNorm2d` of a model by one over all processes; weights are kept."""
-    if next(model.parameters()).device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    for name, child in model.named_children():
-        if type(child) is nn.BatchNorm2d:
-            child.__class__ = GlobalBatchNorm2d
-        else:
-            setattr(model, name, with_global_batch_norm(child))
-    return model
+def use_global_batch_norm(model: nn.Module) -> None:
+    """Makes every `BatchNorm2d` inside a model one over all processes; weights are kept."""
+    if any(parameter.is_cuda for parameter in model.parameters()):
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the children in their place
+        return
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = GlobalBatchNorm2d

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from recon.batch_norm import with_global_batch_norm
+from recon.batch_norm import use_global_batch_norm
 from recon.cameras import Cameras
 from recon.checkpoints import (
     load_model_state,
@@ -232,9 +232,8 @@ class Trainer:
             self.timer.modules(model)
         if self.processes.world_size == 1:
             return model
-        with_global_batch_norm(model)
-        # Buffers are equal without being sent, as batch norm is over all processes.
-        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        use_global_batch_norm(model)
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def run(self, run: RunDirectory) -> dict[str, Any]:
         """Trains to `max_steps`, from the last checkpoint of the run directory if it has one.
@@ -290,7 +289,8 @@ class Trainer:
             if self._is_due(self.checkpoint_every) or taken.signum or self.progress.stopped:
                 self._save(checkpoints)
             if taken.signum:
-                log.warning("stopped by a signal at step %d; saved", self.progress.step)
+                if training_log is not None:
+                    log.warning("stopped by a signal at step %d; saved", self.progress.step)
                 raise SystemExit(128 + taken.signum)
             if self.progress.stopped:
                 log.info("stopped at step %d: %s", self.progress.step, self.progress.stopped)
@@ -522,7 +522,8 @@ class Trainer:
         if checkpoint is None:
             return
         self._take_up(checkpoint)
-        log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
+        if self.processes.is_first:
+            log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
 
     def _take_up(self, checkpoint: Mapping[str, Any]) -> None:
         load_model_state(self.model, checkpoint["model"])

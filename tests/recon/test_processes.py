@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from recon.batch_norm import GlobalBatchNorm2d, with_global_batch_norm
+from recon.batch_norm import GlobalBatchNorm2d, use_global_batch_norm
 from recon.processes import Processes, joined_processes
 
 
@@ -100,7 +100,7 @@ def normalised(samples: range) -> list[torch.Tensor]:
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1.0, 2.0, -1.0]))
     norm = nn.Sequential(norm)
-    with_global_batch_norm(norm)
+    use_global_batch_norm(norm)
     assert type(norm[0]) is GlobalBatchNorm2d
     part = x[list(samples)].requires_grad_()
     out = norm(part)
