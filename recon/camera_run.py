@@ -75,7 +75,7 @@ def read_picture(path: str | Path) -> Tensor:
     picture = read_rgba(FolderStore(path.parent), path.name)
     if not picture.has_alpha:
         raise ValueError(f"{path} has no alpha channel, which is the silhouette")
-    return torch.from_numpy(picture.rgba).float() / 255
+    return torch.from_numpy(picture.rgba.copy()).float() / 255
 
 
 def write_fit(

@@ -112,8 +112,21 @@ def joined_processes() -> Iterator[Processes]:
     on_gpus = torch.cuda.is_available() and torch.cuda.device_count() > local
     if on_gpus:
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if on_gpus else "gloo", rank=rank, world_size=world)
+    dist.init_process_group(
+        "nccl" if on_gpus else "gloo", store=_store(), rank=rank, world_size=world
+    )
     try:
         yield replace(alone, messages=dist.new_group(backend="gloo"))  # type: ignore[arg-type]
     finally:
         dist.destroy_process_group()
+
+
+def _store() -> dist.Store:
+    """Returns where the processes find each other's addresses."""
+    store, _, world = next(dist.rendezvous("env://"))
+    if os.environ.get("LOCAL_WORLD_SIZE") != str(world):
+        return store
+    # On one machine torchrun keeps its store when it starts workers again, and a fast one would find
+    # the address of a dead one there. Machines count restarts differently: not between them.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return dist.PrefixStore(f"attempt_{attempt}", store)

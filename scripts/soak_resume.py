@@ -25,7 +25,9 @@ from recon.runs import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 # Small enough for seconds between checkpoints, long enough to be killed at any stage.
-DEFAULTS = ("experiment=smoke", "trainer.max_steps=400", "trainer.checkpoint_every=7")
+DEFAULTS = ("experiment=smoke", "trainer.max_steps=600", "trainer.checkpoint_every=7")
+# A start lives at most this share of the time of a whole run after its first new checkpoint.
+MOST = 0.05
 # What may differ between two runs of the same numbers.
 TIMES = ("seconds",)
 
@@ -59,9 +61,9 @@ def soak(folder: Path, kills: int, seed: int, overrides: Sequence[str]) -> None:
     print(f"left alone: {duration:.1f} s")
     moments = random.Random(seed)
     for kill in tqdm(range(kills), unit="kill", disable=None):
-        # The first seconds are imports; a restart has the rest of the run before it.
-        wait = moments.uniform(0.2, 0.9) * duration if kill else 0.5 * duration
-        print(kill_after(start(command, killed), wait, killed, kill + 1))
+        process = start(command, killed)
+        wait_for_progress(process, killed)
+        print(kill_after(process, moments.uniform(0, MOST) * duration, killed, kill + 1))
     if (status := start(command, killed).wait()) != 0:
         raise ValueError(f"the killed run ended with status {status}; see {killed}")
     differences = list(compare(alone, killed))
@@ -83,6 +85,14 @@ def start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def wait_for_progress(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until a start has written a checkpoint, or has ended."""
+    last = folder / "checkpoints" / "last.pt"
+    before = last.stat().st_mtime_ns if last.exists() else 0
+    while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
+        time.sleep(0.001)
+
+
 def kill_after(process: subprocess.Popen[bytes], seconds: float, folder: Path, number: int) -> str:
     """Kill a run with all its workers after some seconds; returns a line about it."""
     try:
@@ -93,7 +103,7 @@ def kill_after(process: subprocess.Popen[bytes], seconds: float, folder: Path, n
         process.wait()
     last = folder / "checkpoints" / "last.pt"
     step = load_checkpoint(last)["step"] if last.exists() else None
-    return f"kill {number}: after {seconds:.1f} s; the last checkpoint is of step {step}"
+    return f"kill {number}: {seconds:.2f} s after a checkpoint; the last one is of step {step}"
 
 
 def compare(one: Path, other: Path) -> Iterator[str]:

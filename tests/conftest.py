@@ -112,6 +112,8 @@ def run_script_here(
             status = 0
         except SystemExit as exit_:
             status = exit_.code if isinstance(exit_.code, int) else 1
+            if isinstance(exit_.code, str):  # as Python does
+                print(exit_.code, file=sys.stderr)
         finally:
             GlobalHydra.instance().clear()
             root.handlers, root.level = handlers, level

@@ -1,0 +1,65 @@
+"""A step that was skipped is repeated out of its dump, by a run of the command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import torch
+
+from recon.checkpoints import load_checkpoint, save_checkpoint
+from recon.runs import read_json
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def broken_run(
+    run_script: Run, shapes_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run whose weights explode: from the second step on nothing is finite."""
+    folder = tmp_path_factory.mktemp("broken")
+    ended = run_script(
+        "train.py",
+        "experiment=smoke",
+        "optimizer.lr=1e30",
+        "optimizer.fused=false",
+        "trainer.max_skipped_steps=1",
+        f"data.path={shapes_file}",
+        f"output_dir={folder}",
+    )
+    assert ended.returncode != 0
+    assert "trainer.max_skipped_steps is 1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    return folder
+
+
+def test_the_failure_is_on_record(broken_run: Path) -> None:
+    failure = read_json(broken_run / "failure.json")
+    assert (failure["error"], failure["step"]) == ("SkippedStepsError", 3)
+
+
+def test_the_step_is_repeated(run_script_here: Run, broken_run: Path) -> None:
+    replayed = run_script_here("scripts/replay_step.py", str(broken_run / "dumps" / "step_2.pt"))
+    assert replayed.returncode == 0, replayed.stderr
+    lines = replayed.stdout.splitlines()
+    assert lines[0] == "step 2"
+    then, now = next(line for line in lines if line.startswith("gradient_norm")).split()[1:]
+    assert then == now == "nan"
+    assert lines[-1].startswith("gradients which are not finite: encoder.")
+
+
+def test_what_is_no_dump_is_refused(run_script_here: Run, broken_run: Path, tmp_path: Path) -> None:
+    dump = load_checkpoint(broken_run / "dumps" / "step_2.pt")
+    foreign = {**dump, "config": {**dump["config"], "loss": {"_target_": "os.system"}}}
+    plain = {key: value for key, value in dump.items() if key != "batch"}
+    for content, message in ((foreign, "would call 'os.system'"), (plain, "it has no batch")):
+        save_checkpoint(tmp_path / "x.pt", content)
+        refused = run_script_here("scripts/replay_step.py", str(tmp_path / "x.pt"))
+        assert refused.returncode != 0
+        assert message in refused.stderr
+    torch.save({"a": 1}, tmp_path / "x.pt")
+    refused = run_script_here("scripts/replay_step.py", str(tmp_path / "x.pt"))
+    assert "not written by this library" in refused.stderr
