@@ -55,8 +55,10 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, Any]:
         trainer = build(cfg, processes=processes)
         if not cfg.profile:
             return trainer.run(run)
-        print(profile_training(trainer, run.path / "profile"))
-        return {}
+        table = profile_training(trainer, run.path / "profile")
+    if processes.is_first:
+        print(table)
+    return {}
 
 
 def build(cfg: DictConfig, **more: Any) -> Any:

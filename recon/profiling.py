@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -20,31 +21,33 @@ def profile_training(trainer: Trainer, folder: Path) -> str:
 
     Args:
         trainer: with its start weights; they change.
-        folder: made when it is not there; `trace.json` is for chrome://tracing or Perfetto.
+        folder: of the first process, made when it is not there; `trace.json` is for chrome://tracing or Perfetto.
 
     Returns:
         The table: milliseconds per step of each part, and its share. Parts named `..._backward`
-        lie inside `backward`, and what no part accounts for is the rest.
+        lie inside `backward`; the rest is what no part accounts for, and medians do not add up.
 
     Raises:
         OSError: a file could not be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    steps = tqdm(range(WARM_UP + MEASURED), desc="profile", unit="step", disable=None)
-    for number in steps:
+    rows = []
+    for number in tqdm(range(WARM_UP + MEASURED), desc="profile", unit="step", disable=None):
         _step(trainer, number)
-        if number == WARM_UP - 1:
-            trainer.timer.flush()
-    seconds = trainer.timer.flush()
+        rows.append(trainer.timer.flush())
+    # Medians: another program may take the processor for a while.
+    seconds = {name: median(row[name] for row in rows[WARM_UP:]) for name in rows[-1]}
     activities = [ProfilerActivity.CPU]
     if trainer.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as trace:
         for number in range(TRACED):
             _step(trainer, WARM_UP + MEASURED + number)
+    table = _table(seconds, trainer)
+    if not trainer.processes.is_first:
+        return table
+    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "trace.json") as temporary:
         trace.export_chrome_trace(str(temporary))
-    table = _table(seconds, trainer)
     with atomic_file(folder / "profile.txt") as file:
         file.write(f"{table}\n".encode())
     return table
@@ -67,7 +70,7 @@ def _table(seconds: dict[str, float], trainer: Trainer) -> str:
         f"{trainer.batch_size} objects x {trainer.views_per_object} views per step,"
         f" {trainer.processes.world_size} process(es), {torch.get_num_threads()} threads,"
         f" {trainer.device}, {str(trainer.precision).removeprefix('torch.')};"
-        f" mean of {MEASURED} steps",
+        f" median of {MEASURED} steps",
         f"{'part':<18}{'ms':>9}{'share':>9}",
         *(_row(name, value, whole) for name, value in {**parts, "rest": whole - inside}.items()),
         _row("step", whole, whole),

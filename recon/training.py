@@ -425,7 +425,7 @@ class Trainer:
 
     def _to_device(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns images as floats in [0, 1], which travel to the device as bytes, and cameras."""
-        images = batch["images"].to(self.device, non_blocking=True).float() / 255
+        images = batch["images"].to(self.device, non_blocking=True).float().div_(255)
         return images, batch["cameras"].to(self.device, non_blocking=True)
 
     def _set_learning_rate(self, step: int) -> None:

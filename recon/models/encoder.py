@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 
@@ -77,7 +78,16 @@ class SoftRasEncoder(nn.Module):
             raise ValueError(f"image must have shape [B, {shape}], got {tuple(image.shape)}")
         if not image.is_floating_point():
             raise ValueError(f"image must be floating point in [0, 1], got {image.dtype}")
-        return self.linears(self.convolutions(image).flatten(1))
+        features = self.convolutions(image)
+        if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):
+            # Flattening hands back gradients in another layout than that of what they belong to,
+            # which makes the backward pass of the last block slower.
+            features.register_hook(_channels_last)
+        return self.linears(features.flatten(1))
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def _conv_block(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
@@ -48,6 +49,6 @@ def test_every_part_of_a_step_is_in_the_table(shapes_file: Path, tmp_path: Path)
     assert all(milliseconds[name] > 0 for name in parts)
     assert milliseconds["render_backward"] < milliseconds["backward"]
     whole = sum(milliseconds[name] for name in parts) + milliseconds["rest"]
-    assert abs(whole - milliseconds["step"]) < 0.1  # rounding
+    assert whole == pytest.approx(milliseconds["step"], abs=0.1)  # rounding
     trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
     assert any("convolution" in event.get("name", "") for event in trace["traceEvents"])
