@@ -143,26 +143,24 @@ class ColorObjective(nn.Module):
             ValueError: the renderer does not fit, or the model has no colours but a term needs it.
         """
         self._require_renderer(renderer)
-        colored, shaded = self._wants(*COLOR_TERMS), self._wants("shading")
         views = cameras.shape[:2]
         rows = cameras[:, None].expand(-1, views[1], -1, -1).flatten(0, 2)
         crossed = Cameras.from_rows(rows)
         vertices = _crossed(prediction.vertices, views)
-        shape = {"faces": self.faces, "cameras": crossed, "sigma": sigma}
         rgba = shading = None
-        if colored:
+        if self._wants(*COLOR_TERMS):
             still = vertices if self.shape_from_color else vertices.detach()
             textures = _crossed(self._textures(prediction), views)
-            rgba = renderer(still, face_textures=textures, gamma=gamma, **shape)
-        if shaded:
+            rgba = renderer(still, self.faces, textures, crossed, sigma, gamma)
+        if self._wants("shading"):
             textures = self._shades(vertices, crossed)
-            shading = renderer(vertices, face_textures=textures, gamma=gamma, **shape)
+            shading = renderer(vertices, self.faces, textures, crossed, sigma, gamma)
         if shading is not None:
             alpha = shading[:, 3]
         elif rgba is not None and self.shape_from_color:
             alpha = rgba[:, 3]
         else:
-            alpha = renderer.silhouette(vertices, **shape)
+            alpha = renderer.silhouette(vertices, self.faces, crossed, sigma)
         sizes = (views[0], views[1], views[1])
         return Renderings(
             alpha.unflatten(0, sizes),

@@ -1,4 +1,4 @@
-"""Triangle meshes: the value type, topology tables, deterministic gathers, the icosphere and files.
+"""Triangle meshes: the value type, topology tables, deterministic gathers, the icosphere, reading.
 
 A face (a, b, c) faces outward when cross(v_b - v_a, v_c - v_a) points away from the inside.
 """
@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.atomic_files import replacing
-
 MESH_FORMATS = (".obj", ".ply", ".stl", ".glb", ".off")
-COLORED_FORMATS = (".obj", ".ply", ".glb")
 
 
 @dataclass(frozen=True, eq=False)
@@ -361,52 +358,7 @@ def normalize_vertices(vertices: Tensor) -> Tensor:
     return (vertices - (low + high) / 2) / side
 
 
-# --- Files ----------------------------------------------------------------------------------------
-
-
-def save_mesh(path: str | Path, mesh: Mesh, vertex_colors: Tensor | None = None) -> None:
-    """Writes a mesh as OBJ, PLY, STL, GLB or OFF, chosen by the suffix of the name.
-
-    The file appears under its name only when it is complete. Colours of faces are not written.
-
-    Args:
-        path: file to write; its folder must exist.
-        mesh: the mesh.
-        vertex_colors: [V, 3] sRGB in [0, 1], for OBJ, PLY and GLB; GLB stores them linear.
-
-    Raises:
-        ValueError: another suffix, or one without colours, or not one colour per vertex.
-        FileNotFoundError: the folder does not exist.
-    """
-    import trimesh
-
-    path = _require_format(Path(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
-    solid = trimesh.Trimesh(
-        vertices=mesh.vertices.detach().cpu().double().numpy(),
-        faces=mesh.faces.detach().cpu().numpy(),
-        vertex_colors=None if vertex_colors is None else _stored_colors(path, mesh, vertex_colors),
-        process=False,  # welding and reordering would break the correspondence with `mesh`
-    )
-    options: dict[str, Any] = {"digits": 9} if path.suffix.lower() == ".obj" else {}
-    with replacing(path) as temporary:
-        solid.export(str(temporary), file_type=path.suffix[1:].lower(), **options)
-
-
-def _stored_colors(path: Path, mesh: Mesh, colors: Tensor) -> np.ndarray:
-    """Returns [V, 4] uint8 in the colour space of the format."""
-    if path.suffix.lower() not in COLORED_FORMATS:
-        raise ValueError(f"{path.name}: only {', '.join(COLORED_FORMATS)} hold colours of vertices")
-    if colors.shape != mesh.vertices.shape:
-        raise ValueError(
-            f"vertex_colors must be {list(mesh.vertices.shape)}, got {list(colors.shape)}"
-        )
-    colors = colors.detach().cpu().float().clamp(0, 1)
-    if path.suffix.lower() == ".glb":  # glTF 2.0, COLOR_0
-        colors = torch.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055).pow(2.4))
-    rgba = torch.cat((colors, torch.ones_like(colors[:, :1])), dim=1)
-    return (rgba * 255).round().to(torch.uint8).numpy()
+# --- Reading files --------------------------------------------------------------------------------
 
 
 def load_mesh(path: str | Path) -> Mesh:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -20,7 +19,6 @@ from recon.meshes import (
     icosphere,
     load_mesh,
     normalize_vertices,
-    save_mesh,
     scatter_rows,
     subdivide,
     vertex_normals,
@@ -256,43 +254,6 @@ def test_normalization_refuses_a_point_and_infinity() -> None:
 # --- Files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", MESH_FORMATS)
-def test_files_round_trip_exactly(tmp_path: Path, suffix: str) -> None:
-    mesh = icosphere(1)
-    mesh = Mesh(mesh.vertices * 0.0123 + 0.3, mesh.faces)
-    path = tmp_path / f"mesh{suffix}"
-    save_mesh(path, mesh)
-    loaded = load_mesh(path)
-    # STL stores no shared vertices, so compare the corners of the triangles.
-    assert torch.equal(loaded.vertices[loaded.faces], mesh.vertices[mesh.faces])
-    if suffix != ".stl":
-        assert torch.equal(loaded.faces, mesh.faces)
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
-def test_colours_of_vertices_are_written(tmp_path: Path, suffix: str) -> None:
-    mesh = icosphere(0)
-    colors = torch.linspace(0, 1, 36).reshape(12, 3)
-    path = tmp_path / f"mesh{suffix}"
-    save_mesh(path, mesh, colors)
-    read = trimesh.load(path, force="mesh", process=False).visual.vertex_colors[:, :3]
-    stored = torch.from_numpy(read / 255.0).float()
-    if suffix == ".glb":  # linear
-        middle = (colors - 0.5).abs().argmin()
-        assert stored.flatten()[middle] == pytest.approx(0.22, abs=0.02)
-    else:
-        assert (stored - colors).abs().max() <= 0.5 / 255 + 1e-6
-
-
-def test_colours_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
-    mesh = icosphere(0)
-    with pytest.raises(ValueError, match="hold colours"):
-        save_mesh(tmp_path / "mesh.stl", mesh, torch.zeros(12, 3))
-    with pytest.raises(ValueError, match=r"must be \[12, 3\]"):
-        save_mesh(tmp_path / "mesh.ply", mesh, torch.zeros(20, 3))
-
-
 def test_load_triangulates_polygons_and_joins_parts(tmp_path: Path) -> None:
     path = tmp_path / "quads.obj"
     path.write_text(
@@ -311,10 +272,6 @@ def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
         load_mesh(tmp_path / "missing.obj")
     with pytest.raises(ValueError, match=r"must end in .*got mesh.xyz"):
         load_mesh(tmp_path / "mesh.xyz")
-    with pytest.raises(ValueError, match=r"must end in .*got mesh.txt"):
-        save_mesh(tmp_path / "mesh.txt", icosphere(0))
-    with pytest.raises(FileNotFoundError, match=r"folder .*absent does not exist"):
-        save_mesh(tmp_path / "absent" / "mesh.obj", icosphere(0))
 
 
 @pytest.mark.parametrize("suffix", MESH_FORMATS)
@@ -324,16 +281,3 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, suffix: str, content:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"cannot read .*damaged{suffix} as a mesh"):
         load_mesh(path)
-
-
-def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import trimesh
-
-    def full_disk(self: object, file_obj: str, **options: object) -> None:
-        Path(file_obj).write_text("half a mesh")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(trimesh.Trimesh, "export", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        save_mesh(tmp_path / "mesh.obj", icosphere(0))
-    assert list(tmp_path.iterdir()) == []

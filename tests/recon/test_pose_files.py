@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.meshes import Mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh
 from recon.pose_files import read_colored_mesh, read_photo
 
 

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from recon.cameras import Cameras
-from recon.meshes import Mesh, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh
 from recon.pose_run import FACING, PoseRun, render_sharply
 from recon.poses import Poses
 from recon.rotations import random_turns, rotation_distance

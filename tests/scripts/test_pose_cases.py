@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from recon.interruption import Interruption
-from recon.meshes import Mesh, face_normals, save_mesh
+from recon.mesh_files import save_mesh
+from recon.meshes import Mesh, face_normals
 from recon.rotations import rotation_distance
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
