@@ -23,7 +23,7 @@ def line_plot(
     size: tuple[int, int] = (640, 360),
     y_range: tuple[float, float] | None = None,
     colors: Mapping[str, str] | None = None,
-    legend_below: bool = False,
+    legend_left: bool = False,
 ) -> Image.Image:
     """Draws curves over common axes, with a legend of those whose name does not begin with `_`.
 
@@ -38,7 +38,7 @@ def line_plot(
         y_range: least and greatest value of the vertical axis (their logarithms where it is
             logarithmic); None is that of the curves.
         colors: by name; the others take turns.
-        legend_below: whether the legend stands in the lower right corner, for rising curves.
+        legend_left: whether the legend stands on the left, for rising curves.
 
     Raises:
         ValueError: x and y of a curve differ in length, or no point can be drawn.
@@ -56,7 +56,7 @@ def line_plot(
     chosen.update(colors or {})
     for name, curve in points.items():
         _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in curve], chosen[name])
-    _draw_legend(draw, axes.box, [n for n in points if not n.startswith("_")], chosen, legend_below)
+    _draw_legend(draw, axes.box, [n for n in points if not n.startswith("_")], chosen, legend_left)
     return picture
 
 
@@ -180,13 +180,12 @@ def _draw_legend(
     box: tuple[int, int, int, int],
     names: Sequence[str],
     colors: Mapping[str, str],
-    below: bool,
+    left: bool,
 ) -> None:
-    line = FONT_SIZE + 3
-    top = box[3] - 6 - len(names) * line if below else box[1] + 4
+    across, anchor = (box[0] + 6, "la") if left else (box[2] - 6, "ra")
     for index, name in enumerate(names):
-        place = (box[2] - 6, top + index * line)
-        draw.text(place, name, colors[name], _font(), anchor="ra")
+        place = (across, box[1] + 4 + index * (FONT_SIZE + 3))
+        draw.text(place, name, colors[name], _font(), anchor=anchor)
 
 
 def _wider(low: float, high: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ SIZE = (720, 360)
 CURVES_SIZE = (900, 520)
 GREY = "#cccccc"
 # From this ratio of the largest to the smallest value on, an axis is logarithmic.
-LOG_RATIO = 10.0
+LOG_RATIO = 5.0
 
 
 def parameters_plot(
@@ -79,7 +79,7 @@ def curves_plot(
     """
     curves: dict[str, Curve] = {}
     colors: dict[str, str] = {}
-    for index, (label, runs) in reversed(list(enumerate(groups))):  # the best on top
+    for index, (label, runs) in reversed(list(enumerate(groups))):
         drawn = [run for run in runs if any(metric in row for row in run.validations)]
         for member, run in enumerate(drawn):
             shown = index < len(COLORS)
@@ -88,13 +88,15 @@ def curves_plot(
             colors[name] = COLORS[index] if shown else GREY
     if not curves:
         return None
+    drawn_last = {name: curves[name] for name in reversed(curves) if not name.startswith("_")}
+    hidden = {name: curve for name, curve in curves.items() if name.startswith("_")}
     return line_plot(
-        curves,
+        {**hidden, **drawn_last},  # the legend names the best first
         title=f"validation {metric}",
         x_label="step",
         size=CURVES_SIZE,
         colors=colors,
-        legend_below=True,
+        legend_left=True,
     )
 
 

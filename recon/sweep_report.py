@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.report import csv_text, write_text
 from recon.sweep_plots import curves_plot, parameters_plot
 from recon.sweep_runs import SweptRun
+from recon.tables import aligned, csv_text, write_text
 
 SEED = "seed"
 Value = str | float | None
@@ -75,15 +75,15 @@ class SweepReport:
 
     def group_rows(self) -> list[list[str]]:
         """Return a row per group below a header: parameters, mean and deviation in percent."""
-        header = ["", *self.parameters, f"{self.metric} mean", "std", "runs", "seconds"]
+        header = ["", *self.parameters, f"{self.metric} mean", "std", "seconds", "finished"]
         rows = [header]
         for index, group in enumerate(self.groups):
             mark = "*" if index == 0 and group.mean is not None else ""
             seconds = [run.seconds for run in group.runs if run.seconds is not None]
             spent = f"{statistics.fmean(seconds):.0f}" if seconds else "-"
-            counted = f"{len(group.finished)}/{len(group.runs)}"
+            counted = f"{len(group.finished)} of {len(group.runs)}"
             spread = [_percent(group.mean), _percent(group.std)]
-            rows.append([mark, *map(show, group.values), *spread, counted, spent])
+            rows.append([mark, *map(show, group.values), *spread, spent, counted])
         return rows
 
     def run_rows(self) -> list[list[str]]:
@@ -162,16 +162,6 @@ def show(value: Value) -> str:
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else value
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text in columns, the last column to the left, a rule below the first row."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([*cells[:-1], row[-1]]).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 def _percent(value: float | None) -> str:

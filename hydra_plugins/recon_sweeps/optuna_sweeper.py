@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
@@ -165,8 +165,8 @@ class OptunaSweeper(Sweeper):
 
     def _report(self, search: Search) -> None:
         """Write `trials.csv` and `search.json`, and tell the best so far."""
-        from recon.report import csv_text, write_text
         from recon.runs import write_json
+        from recon.tables import csv_text, write_text
 
         rows = search.rows()
         write_text(self.folder / "trials.csv", csv_text(rows))
@@ -231,7 +231,7 @@ def literal(value: object) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(literal, value)) + "]"
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return QuotedString(value, Quote.single).with_quotes()
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     raise ValueError(f"cannot stand on a command line: {value!r}")
