@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.atomic_files import atomic_file
 from recon.fitting import TOTAL, Fit
 from recon.plots import line_plot
-from recon.report import csv_text, write_text
+from recon.tables import csv_text, write_text
 
 GIF_COLORS = 64
 
