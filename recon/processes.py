@@ -126,7 +126,7 @@ def _store() -> dist.Store:
     store, _, world = next(dist.rendezvous("env://"))
     if os.environ.get("LOCAL_WORLD_SIZE") != str(world):
         return store
-    # On one machine torchrun keeps its store when it starts workers again, and a fast one would find
-    # the address of a dead one there. Machines count restarts differently: not between them.
+    # On one machine torchrun keeps its store when it starts workers again, where a fast one would
+    # find the address of a dead one. Machines count restarts differently: not between them.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return dist.PrefixStore(f"attempt_{attempt}", store)

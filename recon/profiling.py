@@ -21,7 +21,8 @@ def profile_training(trainer: Trainer, folder: Path) -> str:
 
     Args:
         trainer: with its start weights; they change.
-        folder: of the first process, made when it is not there; `trace.json` is for chrome://tracing or Perfetto.
+        folder: of the first process, made when it is not there; `trace.json` is for
+            chrome://tracing or Perfetto.
 
     Returns:
         The table: milliseconds per step of each part, and its share. Parts named `..._backward`
