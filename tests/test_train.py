@@ -158,6 +158,7 @@ def test_bad_input_is_one_clear_message(
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_the_file_stays_thin() -> None:
-    for name in ("train.py", "eval.py"):
-        assert len((ROOT / name).read_text().splitlines()) < 70
+def test_the_files_stay_thin() -> None:
+    """What they do lies in the library; they read settings and build."""
+    for name, lines in (("train.py", 90), ("eval.py", 60)):
+        assert len((ROOT / name).read_text().splitlines()) < lines
