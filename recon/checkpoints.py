@@ -71,19 +71,28 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         # Without torch's own message, which advises to load the file with code allowed to run.
         raise ValueError(f"checkpoint {path}: truncated or not a checkpoint") from error
     _validate(path, content)
-    return content
+    return _upgraded(content)
 
 
 def _validate(path: Path, content: object) -> None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path}: not written by this library (no format={FORMAT!r})")
-    if content.get("version") != VERSION:
+    if content.get("version") not in (1, VERSION):
         raise ValueError(
-            f"checkpoint {path}: version {content.get('version')}, this code reads {VERSION}"
+            f"checkpoint {path}: version {content.get('version')}, this code reads 1 to {VERSION}"
         )
     missing = [key for key in REQUIRED if key not in content]
     if missing:
         raise ValueError(f"checkpoint {path}: has no {', '.join(missing)}")
+
+
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns a checkpoint of version 1, which was of one process, as one of today."""
+    if content["version"] == VERSION:
+        return content
+    added = {"best_figures": None, "skipped": 0, "seconds": 0.0, "stopped": None}
+    random = [content["random"]] if "random" in content else []
+    return {**added, **content, "random": random, "version": VERSION}
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -115,4 +115,4 @@ def test_bad_input_is_one_clear_message(
 
 def test_the_constants_of_the_format_stay() -> None:
     """Files of users carry these; a change needs a reader of the old version."""
-    assert (FORMAT, VERSION) == ("recon.checkpoint", 1)
+    assert (FORMAT, VERSION) == ("recon.checkpoint", 2)

@@ -181,3 +181,13 @@ def test_a_preserved_block_leaves_no_trace_even_when_it_fails() -> None:
     with pytest.raises(KeyError):
         disturb()
     assert draws() == expected
+
+
+def test_a_checkpoint_of_the_first_version_is_read(tmp_path: Path) -> None:
+    old = content(best_iou=0.5)
+    torch.save({"format": checkpoints.FORMAT, "version": 1, **old}, tmp_path / "best.pt")
+    loaded = load_checkpoint(tmp_path / "best.pt")
+    assert loaded["version"] == checkpoints.VERSION
+    assert (loaded["best_iou"], loaded["skipped"], loaded["stopped"]) == (0.5, 0, None)
+    assert len(loaded["random"]) == 1
+    restore_random_states(loaded["random"][0])
