@@ -10,7 +10,7 @@ A checkpoint is a dict with at least
 | `config` | the resolved configuration which made it, plain dicts, lists and scalars |
 | `random` | a list of random states, of each process; see `random_states` |
 | `best_iou`, `best_step`, `best_figures` | the best validation so far, None before the first |
-| `batch`, `terms` | only in dumps of a step that was skipped: what it saw, and its losses |
+| `batch`, `terms`, `lighting` | only in dumps of a skipped step: its data, losses, light |
 """
 
 from __future__ import annotations
@@ -117,6 +117,22 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"{', '.join(parts)}"
         )
     model.load_state_dict(state)
+
+
+def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict into a model which may have further parts, such as a colour head.
+
+    Args:
+        model: those of its children of which the state has nothing stay as they are.
+        state: of a model with some of its children.
+
+    Raises:
+        ValueError: names or shapes within a part differ, or the state has other parts.
+    """
+    there = {name.partition(".")[0] for name in state}
+    own = model.state_dict()
+    new = {name: value for name, value in own.items() if name.partition(".")[0] not in there}
+    load_model_state(model, {**new, **state})
 
 
 def model_settings(

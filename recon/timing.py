@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -43,23 +43,27 @@ class StepTimer:
         yield
         self._seconds[name] += self._now() - start
 
-    def backward_between(self, name: str, begin: Tensor, end: Tensor) -> None:
-        """Adds to `name` the time of the backward pass from tensor `begin` back to tensor `end`.
+    def backward_between(self, name: str, begin: Sequence[Tensor], end: Tensor) -> None:
+        """Adds to `name` the time of the backward pass from tensors `begin` back to tensor `end`.
 
-        The hooks fire when the gradients of the two tensors are there. What lies between them in
-        time is the part of the graph between them, because autograd runs the nodes made last first.
+        The hooks fire when the gradients of the tensors are there; the first of `begin` counts, and
+        those without a gradient do not. What lies between them in time is the part of the graph
+        between them, because autograd runs the nodes made last first.
         """
-        if not self.active:
+        if not self.active or not end.requires_grad:
             return
-        mark = [0.0]
+        marks: list[float] = []
 
         def started(_: Tensor) -> None:
-            mark[0] = self._now()
+            marks.append(self._now())
 
         def ended(_: Tensor) -> None:
-            self._seconds[name] += self._now() - mark[0]
+            if marks:
+                self._seconds[name] += self._now() - marks[0]
 
-        begin.register_hook(started)
+        for tensor in begin:
+            if tensor.requires_grad:
+                tensor.register_hook(started)
         end.register_hook(ended)
 
     def modules(self, parent: nn.Module) -> None:

@@ -1,11 +1,11 @@
-"""The training loop: image -> mesh -> four silhouettes -> losses -> optimiser."""
+"""The training loop: image -> mesh -> four renderings -> losses -> optimiser."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from recon.batch_norm import use_global_batch_norm
-from recon.cameras import Cameras
 from recon.checkpoints import (
+    load_checkpoint,
+    load_initial_state,
     load_model_state,
     preserved_random_states,
     random_states,
@@ -27,13 +28,14 @@ from recon.checkpoints import (
 from recon.datasets.multiview import MultiViewDataset
 from recon.devices import choose_device
 from recon.interruption import Interruption
-from recon.objectives import SilhouetteObjective
+from recon.models import Predicting
+from recon.objectives import Objective, Renderings
 from recon.precision import choose_precision, computing_in
 from recon.processes import Processes
 from recon.renderer import SoftRenderer
 from recon.run_checkpoints import RunCheckpoints
 from recon.runs import RunDirectory
-from recon.schedules import Schedule
+from recon.schedules import Constant, Schedule
 from recon.step_batches import READING, StepBatches, load_steps
 from recon.step_guard import StepGuard
 from recon.timing import StepTimer
@@ -71,28 +73,6 @@ class Progress:
     stopped: str | None = None
 
 
-def cross_silhouettes(
-    renderer: SoftRenderer, vertices: Tensor, faces: Tensor, cameras: Tensor, sigma: float
-) -> Tensor:
-    """Render the mesh made from each view of an object in the camera of each of its views.
-
-    Args:
-        renderer: what renders; all silhouettes are one call of it.
-        vertices: [N, n, V, 3], the meshes of N objects from n views.
-        faces: [F, 3].
-        cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
-        sigma: edge softness in squared NDC units.
-
-    Returns:
-        [N, n, n, H, W]; [:, i, j] is mesh i in camera j.
-    """
-    objects, views = vertices.shape[:2]
-    meshes = vertices[:, :, None].expand(-1, -1, views, -1, -1).flatten(0, 2)
-    rows = cameras[:, None].expand(-1, views, -1, -1).flatten(0, 2)
-    alpha = renderer.silhouette(meshes, faces, Cameras.from_rows(rows), sigma=sigma)
-    return alpha.unflatten(0, (objects, views, views))
-
-
 @dataclass(frozen=True, eq=False)
 class StepTaken:
     """What a training step saw and computed.
@@ -100,28 +80,28 @@ class StepTaken:
     Args:
         figures: the losses and the norm of the gradient; nothing when the step was skipped.
         images: [N, n, 4, H, W] in [0, 1].
-        alpha: [N, n, n, H, W], see `cross_silhouettes`.
-        sigma: that it rendered with.
+        renderings: of the predictions.
+        rates: the learning rate, sigma and gamma of it.
         signum: of the signal which asks to stop after it, or 0.
     """
 
     figures: dict[str, float]
     images: Tensor
-    alpha: Tensor
-    sigma: float
+    renderings: Renderings
+    rates: dict[str, float]
     signum: int
 
 
 class Trainer:
-    """Trains a model to explain the silhouettes of other views, without any 3D truth.
+    """Trains a model to explain the pictures of other views, without any 3D truth.
 
     Args:
-        model: image [B, 4, H, W] in [0, 1] -> vertices [B, V, 3]; has `faces` [F, 3] and
-            `template_vertices` [V, 3].
-        renderer: what draws silhouettes; `renderer.sigma` is the value at schedule 1.
-        objective: makes the objective from `faces` and `num_vertices`.
-        optimizer: makes the optimiser from the model's parameters.
-        schedule: `lr` and `sigma`, factors by the step.
+        model: `predict` makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3]
+            and `template_vertices` [V, 3].
+        renderer: what draws; its `sigma` and `gamma` are the values at schedule 1.
+        objective: makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
+        optimizer: makes the optimiser from the model's parameters, without those of frozen parts.
+        schedule: `lr`, `sigma` and `gamma`, factors by the step; one left out stays 1.
         train_set: where batches come from.
         val_set: what `validation` sees; None only when there is no validation.
         validation: (model, val_set, processes) -> figures, of which `iou` decides which checkpoint
@@ -146,11 +126,15 @@ class Trainer:
             there are none.
         progress: whether to draw a progress bar; None draws it on a terminal only.
         stopping: called after each validation; see `Stopping`.
+        initial: a checkpoint of a model with some parts of this one, which a new run starts from.
+        frozen: parts of the model, such as encoder and decoder, which stay as they are: neither
+            their parameters nor the statistics of their batch norms change.
         processes: which share the work; None is this one alone.
 
     Raises:
-        ValueError: a number of steps, objects or workers is out of range, there is no such device
-            or precision, or nothing to validate on.
+        ValueError: a number of steps, objects or workers is out of range, there is no such device,
+            precision or part of the model, nothing to validate on or to train, or the objective
+            needs colours or maps which model or data do not have.
     """
 
     def __init__(
@@ -158,7 +142,7 @@ class Trainer:
         *,
         model: nn.Module,
         renderer: SoftRenderer,
-        objective: Callable[..., SilhouetteObjective],
+        objective: Callable[..., Objective],
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Mapping[str, Schedule],
         train_set: MultiViewDataset,
@@ -181,6 +165,8 @@ class Trainer:
         deterministic: bool = False,
         progress: bool | None = None,
         stopping: Stopping | None = None,
+        initial: str | None = None,
+        frozen: Sequence[str] = (),
         processes: Processes | None = None,
     ) -> None:
         _require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
@@ -198,13 +184,18 @@ class Trainer:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.timer = StepTimer(self.device)
         self.model = model.to(self.device).to(memory_format=self.layout)
+        self.initial, self.frozen = initial, _freeze(self.model, frozen)
         self.network = self._distributed(self.model, compile)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
-        self.objective = objective(faces=self.faces, num_vertices=num_vertices).to(self.device)
-        self.optimizer = optimizer(self.model.parameters())
-        self.schedule = schedule
+        # A step is replayed without data; the objective then knows the light already.
+        known = {} if train_set is None else {"recipes": train_set.recipes()}
+        made = objective(faces=self.faces, num_vertices=num_vertices, **known)
+        self.objective = made.to(self.device)
+        _require_colors(self.objective, self.model)
+        self.optimizer = optimizer([p for p in self.model.parameters() if p.requires_grad])
+        self.schedule = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
         self.seed, self.max_steps, self.num_workers = seed, max_steps, num_workers
         self.batch_size, self.views_per_object = batch_size, views_per_object
@@ -213,6 +204,7 @@ class Trainer:
             seed,
             batch_size,
             views_per_object,
+            self.objective.maps,
             rank=self.processes.rank,
             world_size=self.processes.world_size,
         )
@@ -226,14 +218,15 @@ class Trainer:
 
     def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
         """Returns what computes: the model itself, or with its gradients averaged."""
+        network = Predicting(model)
         if compile:
-            model.compile()
+            network.compile()
         else:  # its parts can be told from each other
             self.timer.modules(model)
         if self.processes.world_size == 1:
-            return model
+            return network
         use_global_batch_norm(model)
-        return DistributedDataParallel(model, gradient_as_bucket_view=True)
+        return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def run(self, run: RunDirectory) -> dict[str, Any]:
         """Trains to `max_steps`, from the last checkpoint of the run directory if it has one.
@@ -313,10 +306,11 @@ class Trainer:
             FloatingPointError: that was one skipped step too many, or a parameter is not finite.
         """
         step = self.progress.step
-        sigma = self.renderer.sigma * self.schedule["sigma"](step)
-        self._set_learning_rate(step)
+        rates = self._rates(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates["lr"]
         self.guard.begin_step()
-        terms, images, alpha = self.losses(batch, sigma)
+        terms, images, renderings = self.losses(batch, rates["sigma"], rates["gamma"])
         with self.timer.part("backward"):
             self.optimizer.zero_grad(set_to_none=True)
             terms["total"].backward()
@@ -331,34 +325,39 @@ class Trainer:
                 self.optimizer.step()
         self.timer.end_step()
         self.progress.step += 1
-        return StepTaken({} if broken else figures, images, alpha, sigma, signum)
+        return StepTaken({} if broken else figures, images, renderings, rates, signum)
 
     def losses(
-        self, batch: Mapping[str, Tensor], sigma: float
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        self, batch: Mapping[str, Tensor], sigma: float, gamma: float
+    ) -> tuple[dict[str, Tensor], Tensor, Renderings]:
         """Computes the losses of a batch, ready for the backward pass.
 
         Args:
             batch: as `MultiViewDataset.sample_batch`.
-            sigma: of this step.
+            sigma: edge softness of this step, in squared NDC units.
+            gamma: temperature of the softmax over depth of this step.
 
         Returns:
             terms: a scalar of each, and their weighted sum as `total`.
             images: [N, n, 4, H, W] in [0, 1].
-            alpha: [N, n, n, H, W], see `cross_silhouettes`.
+            renderings: of the meshes from all views in the cameras of all views.
         """
-        images, cameras = self._to_device(batch)
+        truth = self._to_device(batch)
+        images = truth["images"]
         pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
         with computing_in(self.precision, self.device):
-            vertices = self.network(pictures)
+            prediction = self.network(pictures)
         with self.timer.part("render"):
-            meshes = vertices.unflatten(0, images.shape[:2])
-            alpha = cross_silhouettes(self.renderer, meshes, self.faces, cameras, sigma)
+            renderings = self.objective.render(
+                self.renderer, prediction, truth["cameras"], sigma, gamma
+            )
         with self.timer.part("losses"):
-            terms = self.objective(alpha, images[:, :, 3], vertices)
+            terms = self.objective(renderings, prediction, truth)
             total = self.objective.total(terms)
-        self.timer.backward_between("render_backward", begin=alpha, end=meshes)
-        return {"total": total, **terms}, images, alpha
+        shape, colors = prediction.vertices, prediction.colors
+        end = shape if shape.requires_grad or colors is None else colors
+        self.timer.backward_between("render_backward", renderings.tensors(), end)
+        return {"total": total, **terms}, images, renderings
 
     def _skip(
         self,
@@ -378,7 +377,10 @@ class Trainer:
         if self.processes.is_first and checkpoints is not None:
             names = [name for name in batch if name != READING]
             whole = {name: torch.cat([part[name] for part in parts]) for name in names}
-            dump = checkpoints.save_dump({**state, "batch": whole, "terms": dict(figures)})
+            light = self.objective.lighting
+            more = {"lighting": None if light is None else light.settings()}
+            more |= {"batch": whole, "terms": dict(figures)}
+            dump = checkpoints.save_dump({**state, **more})
         self.progress.skipped += 1
         self.guard.complain(self.progress.step + 1, figures, self.progress.skipped, dump)
 
@@ -398,8 +400,8 @@ class Trainer:
         if "batch" not in dump:
             raise ValueError("this is no dump of a step: it has no batch")
         self._take_up(dump)
-        step = self.progress.step
-        terms, _, _ = self.losses(dump["batch"], self.renderer.sigma * self.schedule["sigma"](step))
+        rates = self._rates(self.progress.step)
+        terms, _, _ = self.losses(dump["batch"], rates["sigma"], rates["gamma"])
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         return self.guard.read(terms), self.guard.broken_gradients()
@@ -423,14 +425,25 @@ class Trainer:
                 yield batch
                 bar.update()
 
-    def _to_device(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns images as floats in [0, 1], which travel to the device as bytes, and cameras."""
-        images = batch["images"].to(self.device, non_blocking=True).float().div_(255)
-        return images, batch["cameras"].to(self.device, non_blocking=True)
+    def _to_device(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns cameras, and pictures in [0, 1], which travel to the device as bytes."""
+        moved = {
+            name: batch[name].to(self.device, non_blocking=True)
+            for name in ("images", *self.objective.maps, "cameras")
+        }
+        return {
+            name: value.float().div_(255) if value.dtype == torch.uint8 else value
+            for name, value in moved.items()
+        }
 
-    def _set_learning_rate(self, step: int) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.optimizer.defaults["lr"] * self.schedule["lr"](step)
+    def _rates(self, step: int) -> dict[str, float]:
+        """Returns what schedules say of a step: the learning rate, sigma and gamma."""
+        base = {
+            "lr": self.optimizer.defaults["lr"],
+            "sigma": self.renderer.sigma,
+            "gamma": self.renderer.gamma,
+        }
+        return {name: value * self.schedule[name](step) for name, value in base.items()}
 
     def _is_due(self, every: int, ahead: int = 0) -> bool:
         """Tells whether what is done every so many steps is due now, or in `ahead` steps."""
@@ -446,15 +459,14 @@ class Trainer:
             training_log.window.append(taken.figures)
         if self._is_due(self.log_every):
             training_log.scalars("loss", training_log.window.flush(), step)
-            rates = {"lr": self.optimizer.param_groups[0]["lr"], "sigma": taken.sigma}
-            training_log.scalars("schedule", rates, step)
+            training_log.scalars("schedule", taken.rates, step)
             pictures = self.batch_size * self.views_per_object
             # Each process reads its share with its own workers.
             seconds = sum(self._reading) / len(self._reading) / max(1, self.num_workers)
             training_log.timing(self.timer, pictures, pictures / max(seconds, 1e-9), step)
             self._reading.clear()
         if self._is_due(self.image_every):
-            training_log.silhouettes(taken.images, taken.alpha, step)
+            training_log.pictures(taken.images, taken.renderings, step)
 
     def _validate_if_due(
         self, run: RunDirectory, checkpoints: RunCheckpoints, training_log: TrainingLog | None
@@ -466,7 +478,7 @@ class Trainer:
         self.model.eval()
         with preserved_random_states():
             figures = dict(self.validation(self.model, self.val_set, self.processes))
-        self.model.train()
+        self._train_mode()
         step, iou = self.progress.step, float(figures["iou"])
         self.progress.last_iou = iou
         best = self.progress.best_iou is None or iou > self.progress.best_iou
@@ -514,16 +526,27 @@ class Trainer:
         return self.progress.seconds + time.monotonic() - self._started
 
     def _resume(self, checkpoints: RunCheckpoints) -> None:
-        """Takes up the state of the last checkpoint, if there is one."""
-        self.model.train()
+        """Takes up the state of the last checkpoint, or starts from the initial one."""
+        self._train_mode()
         # One process reads, so that all continue from the same and machines need not share a disk.
-        own = checkpoints.resume() if self.processes.is_first else None
-        checkpoint = self.processes.from_first(own)
-        if checkpoint is None:
-            return
-        self._take_up(checkpoint)
+        own = initial = None
         if self.processes.is_first:
-            log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
+            own = checkpoints.resume()
+            if own is None and self.initial is not None:
+                initial = load_checkpoint(self.initial)["model"]
+        checkpoint, initial = self.processes.from_first((own, initial))
+        if checkpoint is not None:
+            self._take_up(checkpoint)
+            if self.processes.is_first:
+                log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
+        elif initial is not None:
+            load_initial_state(self.model, initial)
+
+    def _train_mode(self) -> None:
+        """Lets batch norms learn, but for those of frozen parts."""
+        self.model.train()
+        for part in self.frozen:
+            part.eval()
 
     def _take_up(self, checkpoint: Mapping[str, Any]) -> None:
         load_model_state(self.model, checkpoint["model"])
@@ -532,6 +555,26 @@ class Trainer:
         # Should there be more processes now than there were, the others repeat their numbers.
         states = checkpoint["random"]
         restore_random_states(states[self.processes.rank % len(states)])
+
+
+def _freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
+    """Returns the named parts of a model; their parameters have no gradients any more."""
+    parts = dict(model.named_children())
+    if unknown := sorted(set(names) - set(parts)):
+        raise ValueError(f"trainer.frozen takes parts of the model {list(parts)}, got {unknown}")
+    frozen = [parts[name].requires_grad_(False) for name in names]
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"trainer.frozen={list(names)} leaves nothing to train")
+    return frozen
+
+
+def _require_colors(objective: Objective, model: nn.Module) -> None:
+    """Refuses a model without the colours that are to be learned, and colours nothing learns."""
+    colored = getattr(model, "color_head", None) is not None
+    if objective.colored and not colored:
+        raise ValueError("loss.weights of colours need a model.color_head, got none")
+    if colored and not objective.learns_colors:
+        raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
 
 
 def _require_at_least(least: int, **values: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from recon.objectives import Renderings
 from recon.timing import StepTimer
 
 
@@ -88,19 +89,28 @@ class TrainingLog:
             f" {pace:.0f} images/s, and {reading:.0f} could be read"
         )
 
-    def silhouettes(self, images: Tensor, alpha: Tensor, step: int, count: int = 8) -> None:
-        """Shows inputs, their rendered silhouettes and the true ones, one row each.
+    def pictures(self, images: Tensor, renderings: Renderings, step: int, count: int = 8) -> None:
+        """Shows inputs, what is rendered of them and what should be, one row each.
 
         Args:
             images: [N, n, 4, H, W] in [0, 1].
-            alpha: [N, n, n, H, W], see `recon.objectives`.
+            renderings: of the predictions; the rows are silhouettes, then colours and shading where
+                there are any.
             step: the step of the event.
             count: how many objects to show.
         """
         inputs = images[:count, 0].detach()
-        rgb = inputs[:, :3] * inputs[:, 3:] + (1 - inputs[:, 3:])  # on white
-        rendered = alpha[:count, 0, 0].detach()[:, None].expand(-1, 3, -1, -1)
         truth = inputs[:, 3:].expand(-1, 3, -1, -1)
-        rows = [torch.cat(list(row), dim=2) for row in (rgb, rendered, truth)]
-        grid = torch.cat(rows, dim=1).clamp(0, 1).cpu()
+        rows = [_on_white(inputs[:, :3] * inputs[:, 3:], inputs[:, 3:])]
+        rows += [renderings.alpha[:count, 0, 0].detach()[:, None].expand(-1, 3, -1, -1), truth]
+        for rgba in (renderings.rgba, renderings.shading):
+            if rgba is not None:
+                shown = rgba[:count, 0, 0].detach()
+                rows.append(_on_white(shown[:, :3], shown[:, 3:]))
+        grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).cpu()
         self._writer.add_image("input_rendered_truth", grid, step)
+
+
+def _on_white(rgb: Tensor, alpha: Tensor) -> Tensor:
+    """Returns colours over black [B, 3, H, W] over white."""
+    return rgb + (1 - alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def replay(path: Path, device: str, precision: str | None) -> None:
     if "batch" not in dump:
         raise ValueError(f"{path} is no dump of a step: it has no batch")
     require_targets({k: v for k, v in dump["config"].items() if k != "data"}, ALLOWED)
-    trainer = build(dump["config"], device, precision)
+    trainer = build(dump["config"], dump["lighting"], device, precision)
     figures, broken = trainer.replay(dump)
     print(f"step {dump['step'] + 1}")
     print(f"{'':<16}{'then':>14}{'now':>14}")
@@ -43,15 +44,18 @@ def replay(path: Path, device: str, precision: str | None) -> None:
     print(f"gradients which are not finite: {', '.join(broken) if broken else 'none'}")
 
 
-def build(settings: dict[str, Any], device: str, precision: str | None) -> Trainer:
-    """Build the trainer of a run without its data."""
+def build(
+    settings: dict[str, Any], light: dict[str, Any] | None, device: str, precision: str | None
+) -> Trainer:
+    """Build the trainer of a run without its data, but with the light of these."""
     cfg = OmegaConf.create(settings)
     cfg.trainer.update(device=device, validate_every=0, compile=False, stopping=None)
     if precision is not None:
         cfg.trainer.precision = precision
     parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
-    data = {"train_set": None, "val_set": None, "objective": cfg.loss}
-    return instantiate(cfg.trainer, **parts, **data)
+    objective = partial(instantiate(cfg.loss), recipes=[{"rendering": {"lighting": light}}])
+    make = instantiate(cfg.trainer, _partial_=True, train_set=None, val_set=None, **parts)
+    return make(objective=objective)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.datasets.categories import find_category
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Layout, Sample
+from recon.datasets.prepare import as_pictures, prepare
+from recon.datasets.rendering.objects import ObjectRenderer
+from recon.datasets.rendering.viewpoints import StandardViews
+from recon.datasets.sources.shapes import ShapesSource
+from recon.lighting import Lighting
 from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
 from recon.voxels import pack_voxels, voxelize_mesh
@@ -34,6 +39,20 @@ def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An HDF5 file of 18 ellipsoids in 3 categories and 3 splits, 24 views of 64 x 64 each."""
     path = tmp_path_factory.mktemp("data") / "shapes.h5"
     write_shapes(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shaded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An HDF5 file of 4 generated chairs, 24 views of 64 x 64 each, with maps of shading."""
+    path = tmp_path_factory.mktemp("data") / "shaded.h5"
+    renderer = ObjectRenderer(
+        viewpoints=StandardViews(),
+        supersample=1,
+        maps=["shading"],
+        lighting=Lighting(0.5, 0.5, (0.4, 1.0, -0.6), two_sided=True),
+    )
+    prepare(as_pictures(ShapesSource(4, categories=["chair"]), renderer), path, workers=1)
     return path
 
 

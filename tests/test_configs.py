@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recon.assessment import Assessment
 from recon.datasets.rendering.objects import ObjectRenderer
-from recon.objectives import SilhouetteObjective
+from recon.objectives import Objective
 from recon.training import Trainer
 from train import build
 
@@ -39,11 +39,11 @@ def compose(name: str, *overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_every_experiment_is_built(experiment: str, shapes_file: Path) -> None:
-    cfg = compose("train", f"experiment={experiment}", f"data.path={shapes_file}")
+def test_every_experiment_is_built(experiment: str, shaded_file: Path) -> None:
+    cfg = compose("train", f"experiment={experiment}", f"data.path={shaded_file}")
     assert cfg.name == experiment
     trainer = build(cfg)
-    assert isinstance(trainer.objective, SilhouetteObjective)
+    assert isinstance(trainer.objective, Objective)
     assert trainer.max_steps == cfg.trainer.max_steps
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
@@ -58,9 +58,10 @@ def test_every_experiment_is_built(experiment: str, shapes_file: Path) -> None:
         if option != "shapes"  # makes its own file, see below
     ],
 )
-def test_every_option_of_every_group_is_built(group: str, option: str, shapes_file: Path) -> None:
-    cfg = compose("train", "model=small", f"{group}={option}", f"data.path={shapes_file}")
-    assert isinstance(build(cfg), Trainer)
+def test_every_option_of_every_group_is_built(group: str, option: str, shaded_file: Path) -> None:
+    more = ["model/color_head=palette"] if (group, option) == ("loss", "color") else []
+    overrides = ["model=small", f"{group}={option}", f"data.path={shaded_file}", *more]
+    assert isinstance(build(compose("train", *overrides)), Trainer)
 
 
 @pytest.mark.parametrize("size", options("model"))
@@ -182,3 +183,40 @@ def test_the_papers_experiment_has_the_papers_values(shapes_file: Path) -> None:
     for name in ("lr", "sigma"):
         schedule = trainer.schedule[name]
         assert [schedule(step) for step in (0, 149_999, 150_000)] == [1.0, 1.0, 0.3]
+
+
+@pytest.mark.parametrize("head", options("model/color_head"))
+@pytest.mark.parametrize(("texels", "texture"), [(0, "vertex"), (2, "surface")])
+def test_a_quick_variant_of_the_color_experiment_takes_a_step(
+    head: str, texels: int, texture: str, shaded_file: Path
+) -> None:
+    cfg = compose(
+        "train",
+        "experiment=softras_color",
+        "model=small",
+        f"model/color_head={head}",
+        f"model.color_head.texels={texels}",
+        f"renderer.texture={texture}",
+        f"data.path={shaded_file}",
+        "trainer.batch_size=2",
+        "trainer.device=cpu",
+        "model.decoder.subdivisions=1",
+    )
+    trainer = build(cfg)
+    figures = trainer.take_step(trainer.batches[0]).figures
+    assert {"silhouette", "color", "color_smoothness", "laplacian", "flatten"} < set(figures)
+    assert trainer.objective.texels == texels
+
+
+def test_a_quick_variant_of_the_shading_experiment_takes_a_step(shaded_file: Path) -> None:
+    cfg = compose(
+        "train",
+        "experiment=softras_shading",
+        "model=small",
+        f"data.path={shaded_file}",
+        "trainer.batch_size=2",
+        "trainer.device=cpu",
+    )
+    trainer = build(cfg)
+    assert trainer.objective.lighting.two_sided
+    assert 0 < trainer.take_step(trainer.batches[0]).figures["shading"] < 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES, category_of
-from recon.datasets.hdf5 import TEXT_FIELDS
+from recon.datasets.hdf5 import TEXT_FIELDS, open_dataset, read_json
 from recon.datasets.layout import MAPS, PER_VIEW, voxel_resolutions
 from recon.datasets.sampling import StepSampler
 from recon.datasets.shards import Paths, Shard, all_cameras, open_shards
@@ -270,6 +270,18 @@ class MultiViewDataset:
         cameras = torch.from_numpy(self._cameras[self._camera_rows[objects], views])
         pictures = {name: self._pictures(name, objects, views) for name in wanted}
         return {**pictures, "cameras": cameras}
+
+    def recipes(self) -> list[dict[str, Any]]:
+        """The recipe of each file, as its header keeps it; empty where there is none.
+
+        Raises:
+            OSError: naming the file, if it cannot be read.
+        """
+        recipes = []
+        for path in self.paths:
+            with open_dataset(path) as file:
+                recipes.append(read_json(file, "recipe"))
+        return recipes
 
     def _missing(self, name: str) -> ValueError:
         """Return the error of a field that is not there, with how to make it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,3 +19,19 @@ class Prediction:
 
     vertices: Tensor
     colors: Tensor | None = None
+
+
+class Predicting(nn.Module):
+    """Calls a model's `predict` as its forward pass, for what wraps nothing but forward passes.
+
+    Args:
+        model: has `predict`, from images [B, 4, H, W] to a `Prediction`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Predicts meshes and maybe colours from images [B, 4, H, W]."""
+        return self.model.predict(images)  # type: ignore[operator]

@@ -15,6 +15,7 @@ from torch import nn
 from recon import checkpoints
 from recon.checkpoints import (
     load_checkpoint,
+    load_initial_state,
     load_model_state,
     model_settings,
     preserved_random_states,
@@ -133,6 +134,23 @@ def test_the_state_of_another_model_is_refused_with_the_difference() -> None:
     state["head.bias"] = torch.zeros(3)
     with pytest.raises(ValueError, match=r"1 missing \(0.bias\), 1 unexpected \(head.bias\)"):
         load_model_state(model, state)
+
+
+def test_a_model_starts_from_one_with_fewer_parts() -> None:
+    def made(**sizes: int) -> nn.ModuleDict:
+        return nn.ModuleDict({name: nn.Linear(2, size) for name, size in sizes.items()})
+
+    small, large = made(encoder=3), made(encoder=3, color_head=4)
+    kept = large["color_head"].weight.clone()
+    load_initial_state(large, small.state_dict())
+    assert torch.equal(large["encoder"].weight, small["encoder"].weight)
+    assert torch.equal(large["color_head"].weight, kept)
+    with pytest.raises(ValueError, match=r"2 unexpected \(color_head\.weight\)"):
+        load_initial_state(small, large.state_dict())
+    with pytest.raises(ValueError, match=r"1 missing \(encoder\.bias\)"):
+        load_initial_state(large, {"encoder.weight": small["encoder"].weight})
+    with pytest.raises(ValueError, match="2 of another shape"):
+        load_initial_state(large, made(encoder=5).state_dict())
 
 
 def test_only_allowed_targets_are_built() -> None:

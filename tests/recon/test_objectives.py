@@ -1,56 +1,204 @@
-"""The objective: which truth meets which silhouette, weights, and what is not computed."""
+"""The objective: what is crossed with what, which terms it makes and where gradients go."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
+from recon.cameras import Cameras, shapenet_cameras
+from recon.color_losses import PerceptualLoss, color_l1_loss
+from recon.lighting import DirectionalLight, Lighting
 from recon.losses import FlattenLoss, LaplacianLoss, silhouette_iou_loss
 from recon.meshes import icosphere
-from recon.objectives import SilhouetteObjective
+from recon.models import Prediction
+from recon.objectives import TERMS, Objective, Renderings, recorded_lighting
+from recon.renderer import SoftRenderer
 
-SPHERE = icosphere(1)
+BALL = icosphere(1)
+LIGHT = Lighting(0.3, 0.7, (0.4, 1.0, -0.6), two_sided=True)
+RECIPES = [{"source": {}, "rendering": {"lighting": LIGHT.settings()}}]
+ALL = dict.fromkeys(TERMS, 1.0)
+SIZE = 12
 
 
-def objective(**weights: float) -> SilhouetteObjective:
-    return SilhouetteObjective(SPHERE.faces, SPHERE.num_vertices, weights)
+def objective(texels: int = 0, weights: dict[str, float] | None = None, **options: Any) -> Any:
+    settings = {"recipes": RECIPES, "perceptual": PerceptualLoss(layers=(1,))} | options
+    return Objective(BALL.faces, 42, weights or ALL, texels, **settings)
 
 
-def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def renderer(texels: int = 0, **options: Any) -> SoftRenderer:
+    texture = "surface" if texels else "vertex"
+    return SoftRenderer(SIZE, sigma=1e-3, gamma=1e-3, texture=texture, **options)
+
+
+def prediction(texels: int = 0, objects: int = 2, views: int = 2) -> Prediction:
     generator = torch.Generator().manual_seed(0)
-    masks = (torch.rand(3, 2, 8, 8, generator=generator) > 0.5).float()
-    noise = 0.1 * torch.randn(6, SPHERE.num_vertices, 3, generator=generator)
-    return torch.rand(3, 2, 2, 8, 8, generator=generator), masks, SPHERE.vertices + noise
+    count = objects * views
+    noise = 0.05 * torch.randn(count, 42, 3, generator=generator)
+    shape = (count, 80, texels**2, 3) if texels else (count, 42, 3)
+    colors = torch.rand(*shape, generator=generator)
+    return Prediction((0.4 * BALL.vertices + noise).requires_grad_(), colors.requires_grad_())
+
+
+def batch(objects: int = 2, views: int = 2) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    rows = shapenet_cameras(range(objects * views)).rows().unflatten(0, (objects, views))
+    return {
+        "images": torch.rand(objects, views, 4, SIZE, SIZE, generator=generator),
+        "shading": torch.rand(objects, views, SIZE, SIZE, generator=generator),
+        "cameras": rows,
+    }
+
+
+def compute(
+    judge: Objective, renderer: SoftRenderer, guess: Prediction, given: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    return judge(judge.render(renderer, guess, given["cameras"]), guess, given)
+
+
+@pytest.mark.parametrize("texels", [0, 2])
+def test_every_term_is_a_scalar_with_gradients_to_what_it_is_about(texels: int) -> None:
+    guess = prediction(texels)
+    terms = compute(objective(texels), renderer(texels), guess, batch())
+    assert tuple(sorted(terms)) == tuple(sorted(TERMS))
+    inputs = (guess.vertices, guess.colors)
+    of_both, of_shape = ("color", "perceptual"), ("silhouette", "shading", "laplacian", "flatten")
+    for name, term in terms.items():
+        assert term.shape == ()
+        assert bool(torch.isfinite(term))
+        assert term.item() > 0
+        vertices, colors = torch.autograd.grad(term, inputs, retain_graph=True, allow_unused=True)
+        moved = [g is not None and bool(g.abs().max() > 0) for g in (vertices, colors)]
+        assert moved == [name in (*of_both, *of_shape), name in (*of_both, "color_smoothness")]
+
+
+def test_mesh_i_is_drawn_in_camera_j_and_compared_with_view_j() -> None:
+    guess, given = prediction(), batch()
+    soft, judge = renderer(), objective(weights={"color": 1.0})
+    found = judge.render(soft, guess, given["cameras"])
+    assert found.alpha.shape == (2, 2, 2, SIZE, SIZE)
+    single = []
+    for n in range(2):
+        for i in range(2):
+            for j in range(2):
+                mesh, colors = guess.vertices[2 * n + i], guess.colors[2 * n + i]
+                camera = Cameras.from_rows(given["cameras"][n, j][None])
+                rgba = soft(mesh[None], BALL.faces, colors[BALL.faces][None], camera)
+                torch.testing.assert_close(found.rgba[n, i, j], rgba[0])
+                single.append(color_l1_loss(rgba, given["images"][n, j][None]))
+    terms = judge(found, guess, given)
+    torch.testing.assert_close(terms["color"], torch.stack(single).mean())
+
+
+def test_shading_is_that_of_a_lit_white_mesh() -> None:
+    guess, given = prediction(), batch()
+    found = objective(weights={"shading": 1.0}).render(renderer(), guess, given["cameras"])
+    camera = Cameras.from_rows(given["cameras"][1, 0][None])
+    white = torch.ones(1, 80, 3)
+    lit = renderer(lighting=LIGHT)(guess.vertices[3:], BALL.faces, white, camera)
+    torch.testing.assert_close(found.shading[1, 1, 0], lit[0])
+    assert found.rgba is None
+
+
+@pytest.mark.parametrize(
+    "weights", [{"silhouette": 1.0}, {"color": 1.0, "silhouette": 1.0}, {"shading": 1.0}]
+)
+def test_alpha_is_the_silhouette_whichever_rendering_it_is_taken_from(
+    weights: dict[str, float],
+) -> None:
+    guess, given, soft = prediction(), batch(), renderer()
+    found = objective(weights=weights).render(soft, guess, given["cameras"])
+    camera = Cameras.from_rows(given["cameras"][0, 1][None])
+    alpha = soft.silhouette(guess.vertices[:1], BALL.faces, camera)[0]
+    torch.testing.assert_close(found.alpha[0, 0, 1], alpha)
+
+
+def test_colors_may_leave_the_shape_alone() -> None:
+    guess, given = prediction(), batch()
+    judge = objective(weights={"color": 1.0, "silhouette": 1.0}, shape_from_color=False)
+    terms = compute(judge, renderer(), guess, given)
+    (moved,) = torch.autograd.grad(
+        terms["color"], guess.vertices, retain_graph=True, allow_unused=True
+    )
+    assert moved is None
+    (pulled,) = torch.autograd.grad(terms["silhouette"], guess.vertices)
+    assert float(pulled.abs().max()) > 0
+
+
+def test_terms_of_no_weight_cost_nothing() -> None:
+    judge = objective(weights={"silhouette": 1.0, "laplacian": 0.5}, recipes=())
+    plain = Prediction(prediction().vertices)
+    given = {name: batch()[name] for name in ("images", "cameras")}
+    terms = compute(judge, renderer(), plain, given)
+    assert list(terms) == ["silhouette", "laplacian"]
+    expected = terms["silhouette"] + 0.5 * terms["laplacian"]
+    torch.testing.assert_close(judge.total(terms), expected)
+    assert judge.maps == ()
+    assert objective().maps == ("shading",)
+
+
+def test_sigma_and_gamma_of_a_step_are_used() -> None:
+    guess, given, judge = prediction(), batch(), objective(weights={"color": 1.0})
+    soft = renderer()
+    plain = judge.render(soft, guess, given["cameras"])
+    for change in ({"sigma": 1e-2}, {"gamma": 1e-1}):
+        other = judge.render(soft, guess, given["cameras"], **change)
+        assert (other.rgba - plain.rgba).abs().max().item() > 1e-3
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    for weights in ({}, {"color": 0.0}, {"color": -1.0}, {"colour": 1.0}):
+        with pytest.raises(ValueError, match=r"loss\.weights takes"):
+            Objective(BALL.faces, 42, weights)
+    given = batch()
+    with pytest.raises(ValueError, match=r"renderer\.texture must be 'surface' for texels=2"):
+        objective(2).render(renderer(), prediction(2), given["cameras"])
+    for wrong in (renderer(lighting=LIGHT), renderer(background=(1.0, 1.0, 1.0))):
+        with pytest.raises(ValueError, match="no lighting and a black background"):
+            objective().render(wrong, prediction(), given["cameras"])
+    with pytest.raises(ValueError, match="need a model with a color_head"):
+        objective().render(renderer(), Prediction(prediction().vertices), given["cameras"])
+
+
+def test_the_light_of_prepared_data_is_found() -> None:
+    assert recorded_lighting(RECIPES * 2).settings() == LIGHT.settings()
+    for none in ([], [{}], [*RECIPES, {"rendering": {"lighting": None}}]):
+        with pytest.raises(ValueError, match="these tell of none"):
+            recorded_lighting(none)
+    with pytest.raises(ValueError, match="different lights"):
+        recorded_lighting([*RECIPES, {"rendering": {"lighting": Lighting().settings()}}])
+    red = Lighting(further=[DirectionalLight(color=(1, 0, 0))])
+    with pytest.raises(ValueError, match="needs white light"):
+        recorded_lighting([{"rendering": {"lighting": red.settings()}}])
+    with pytest.raises(ValueError, match="term shading needs the light"):
+        objective(recipes=())
+    assert objective(weights={"color": 1.0}, recipes=()).lighting is None
 
 
 def test_a_silhouette_is_compared_with_the_truth_of_its_camera() -> None:
-    _, masks, vertices = inputs()
-    by_camera = masks[:, None].expand(-1, 2, -1, -1, -1)
-    by_mesh = masks[:, :, None].expand(-1, -1, 2, -1, -1)
-    right = objective(silhouette=1.0)(by_camera, masks, vertices)["silhouette"]
-    wrong = objective(silhouette=1.0)(by_mesh, masks, vertices)["silhouette"]
-    assert float(right) == pytest.approx(0.0, abs=1e-6)
-    assert float(wrong) > 0.2
+    masks = (torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    given = {"images": masks[:, :, None].expand(-1, -1, 4, -1, -1)}
+    judge, guess = objective(weights={"silhouette": 1.0}), prediction(objects=3)
+    by_camera = Renderings(masks[:, None].expand(-1, 2, -1, -1, -1))
+    by_mesh = Renderings(masks[:, :, None].expand(-1, -1, 2, -1, -1))
+    assert float(judge(by_camera, guess, given)["silhouette"]) == pytest.approx(0.0, abs=1e-6)
+    assert float(judge(by_mesh, guess, given)["silhouette"]) > 0.2
 
 
 def test_the_total_is_the_weighted_sum_of_the_losses() -> None:
-    alpha, masks, vertices = inputs()
-    weighted = objective(silhouette=2.0, laplacian=5e-3, flatten=5e-4)
-    terms = weighted(alpha, masks, vertices)
-    losses = [silhouette_iou_loss(alpha[:, i, j], masks[:, j]) for i in range(2) for j in range(2)]
-    assert float(terms["silhouette"]) == pytest.approx(float(sum(losses)) / 4, rel=1e-6)
-    laplacian = LaplacianLoss(SPHERE.faces, SPHERE.num_vertices)(vertices)
-    flatten = FlattenLoss(SPHERE.faces)(vertices)
+    guess, given = prediction(), batch()
+    weighted = objective(weights={"silhouette": 2.0, "laplacian": 5e-3, "flatten": 5e-4})
+    found = weighted.render(renderer(), guess, given["cameras"])
+    terms = weighted(found, guess, given)
+    masks = given["images"][:, :, 3]
+    losses = [
+        silhouette_iou_loss(found.alpha[:, i, j], masks[:, j]) for i in range(2) for j in range(2)
+    ]
+    assert float(terms["silhouette"].detach()) == pytest.approx(float(sum(losses).detach()) / 4, rel=1e-6)
+    laplacian = LaplacianLoss(BALL.faces, 42)(guess.vertices)
+    flatten = FlattenLoss(BALL.faces)(guess.vertices)
     expected = 2 * sum(losses) / 4 + 5e-3 * laplacian + 5e-4 * flatten
     assert float(weighted.total(terms)) == pytest.approx(float(expected), rel=1e-6)
-
-
-def test_a_term_without_weight_is_not_computed() -> None:
-    assert list(objective(silhouette=1.0, flatten=0.0)(*inputs())) == ["silhouette"]
-    assert list(objective(laplacian=1.0)(*inputs())) == ["laplacian"]
-
-
-@pytest.mark.parametrize("weights", [{"lapacian": 1.0}, {"silhouette": -1.0}, {}])
-def test_bad_weights_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"loss\.weights"):
-        objective(**weights)

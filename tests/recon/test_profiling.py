@@ -12,7 +12,7 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import VoxelValidation
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
-from recon.objectives import SilhouetteObjective
+from recon.objectives import Objective
 from recon.profiling import profile_training
 from recon.renderer import SoftRenderer
 from recon.schedules import Constant
@@ -26,7 +26,7 @@ def test_every_part_of_a_step_is_in_the_table(shapes_file: Path, tmp_path: Path)
             MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
         ),
         renderer=SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
-        objective=partial(SilhouetteObjective, weights={"silhouette": 1.0, "laplacian": 5e-3}),
+        objective=partial(Objective, weights={"silhouette": 1.0, "laplacian": 5e-3}),
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         schedule={"lr": Constant(), "sigma": Constant()},
         train_set=MultiViewDataset(shapes_file, "train"),

@@ -55,7 +55,7 @@ def test_only_the_backward_between_two_tensors_is_measured() -> None:
     end = SlowBackward.apply(x, 0.05)  # before the end: not counted
     begin = SlowBackward.apply(end, 0.03)
     loss = SlowBackward.apply(begin, 0.05).sum() + SlowBackward.apply(end, 0.05).sum()
-    timer.backward_between("render_backward", begin=begin, end=end)
+    timer.backward_between("render_backward", begin=[begin, x.detach()], end=end)
     loss.backward()
     timer.end_step()
     means = timer.flush()
@@ -68,7 +68,7 @@ def test_an_inactive_timer_measures_nothing() -> None:
     x = torch.ones(1, requires_grad=True)
     with timer.part("model"):
         y = x * 2
-    timer.backward_between("render_backward", begin=y, end=x)
+    timer.backward_between("render_backward", begin=[y], end=x)
     y.backward()
     timer.end_step()
     assert timer.flush() == {"step": 0}

@@ -14,30 +14,38 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.cameras import Cameras
 from recon.checkpoints import load_checkpoint, seed_everything
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import VoxelValidation
-from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
-from recon.objectives import SilhouetteObjective
+from recon.models import (
+    MeshDecoder,
+    PaletteHead,
+    Prediction,
+    Reconstructor,
+    SoftRasEncoder,
+)
+from recon.objectives import Objective, Renderings
 from recon.renderer import SoftRenderer
 from recon.runs import RunDirectory, read_validations
 from recon.schedules import Constant, StepDecay
 from recon.step_guard import SkippedStepsError
-from recon.training import Trainer, cross_silhouettes
+from recon.training import Trainer
 
 WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
 
 
-def make_trainer(file: Path, max_steps: int, **more: Any) -> Trainer:
+def make_trainer(
+    file: Path, max_steps: int, color_head: nn.Module | None = None, **more: Any
+) -> Trainer:
     seed_everything(0)
     model = Reconstructor(
         SoftRasEncoder(channels=(4, 8, 8, 8), hidden=(16,), latent=8),
         MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
+        color_head,
     )
     settings: dict[str, Any] = {
         "renderer": SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
-        "objective": partial(SilhouetteObjective, weights=WEIGHTS),
+        "objective": partial(Objective, weights=WEIGHTS),
         "optimizer": partial(torch.optim.Adam, lr=1e-3, fused=True),
         "schedule": {"lr": StepDecay([4], 0.5), "sigma": StepDecay([4], 0.5)},
         "train_set": MultiViewDataset(file, "train"),
@@ -147,15 +155,17 @@ def send_at(call: int, signum: int) -> Callable[..., None]:
     return hook
 
 
-class BreaksAt(SilhouetteObjective):
+class BreaksAt(Objective):
     """An objective whose silhouette term is not a number at one call."""
 
     def __init__(self, *args: Any, call: int, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.remaining = call
 
-    def forward(self, alpha: Tensor, masks: Tensor, vertices: Tensor) -> dict[str, Tensor]:
-        terms = super().forward(alpha, masks, vertices)
+    def forward(
+        self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        terms = super().forward(renderings, prediction, batch)
         self.remaining -= 1
         return (
             {**terms, "silhouette": terms["silhouette"] * float("nan")}
@@ -175,7 +185,7 @@ def test_a_loss_which_is_not_finite_is_skipped_and_dumped(
         if trainer.progress.step == 3 and not before:
             before.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
 
-    trainer.model.register_forward_pre_hook(note)
+    trainer.network.register_forward_pre_hook(note)
     assert trainer.run(run_in(tmp_path))["skipped"] == 1
     dump = load_checkpoint(tmp_path / "dumps" / "step_4.pt")
     assert_same(dump["model"], before)  # the statistics of batch norm too
@@ -298,45 +308,118 @@ def test_schedules_reach_the_optimiser_and_the_renderer(
     seen: list[tuple[float, float]] = []
     render = trainer.renderer.silhouette
 
-    def spy(*args: Any, sigma: float) -> Tensor:
+    def spy(vertices: Tensor, faces: Tensor, cameras: Any, sigma: float) -> Tensor:
         seen.append((trainer.optimizer.param_groups[0]["lr"], sigma))
-        return render(*args, sigma=sigma)
+        return render(vertices, faces, cameras, sigma)
 
     monkeypatch.setattr(trainer.renderer, "silhouette", spy)
     trainer.run(run_in(tmp_path))
     assert seen == [(1e-3, 1e-4)] * 4 + [(5e-4, 5e-5)] * 2
 
 
-def test_mesh_i_is_rendered_in_camera_j() -> None:
-    renderer = SoftRenderer(16, sigma=1e-4)
-    decoder = MeshDecoder(latent=2, hidden=(2,), subdivisions=1)
-    generator = torch.Generator().manual_seed(0)
-    offsets = 0.1 * torch.randn(3, 2, decoder.num_vertices, 3, generator=generator)
-    vertices = 0.5 * decoder.template + offsets
-    azimuth = 360 * torch.rand(6, generator=generator)
-    orbit = Cameras.orbit(azimuth, *(torch.full((6,), x) for x in (30.0, 2.732, 30.0)))
-    cameras = orbit.rows().unflatten(0, (3, 2))
-    alpha = cross_silhouettes(renderer, vertices, decoder.faces, cameras, sigma=1e-5)
-    assert alpha.shape == (3, 2, 2, 16, 16)
-    for i in range(2):
-        for j in range(2):
-            camera = Cameras.from_rows(cameras[:, j])
-            alone = renderer.silhouette(vertices[:, i], decoder.faces, camera, sigma=1e-5)
-            assert torch.allclose(alpha[:, i, j], alone, atol=1e-6)
-
-
 def test_it_learns(shapes_file: Path, tmp_path: Path) -> None:
     trainer = make_trainer(
         shapes_file,
-        40,
+        80,
         optimizer=partial(torch.optim.Adam, lr=3e-3),
         schedule={"lr": Constant(), "sigma": Constant()},
         batch_size=8,
         checkpoint_every=100,
-        validate_every=40,
+        validate_every=80,
     )
     before = trainer.validation(trainer.model, trainer.val_set)["iou"]
     assert trainer.run(run_in(tmp_path))["best_iou"] > before + 0.1
+
+
+COLORS = WEIGHTS | {"color": 1.0, "color_smoothness": 0.01}
+
+
+def make_colored(file: Path, max_steps: int, **more: Any) -> Trainer:
+    seed_everything(1)
+    head = PaletteHead(8, subdivisions=1, palette=4, width=4, modes=8, hidden=(8,))
+    objective = partial(Objective, weights=COLORS)
+    return make_trainer(file, max_steps, color_head=head, **{"objective": objective, **more})
+
+
+def test_shape_and_colors_are_learned_together_and_resumed(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    schedule = {"gamma": StepDecay([2], 0.5)}
+    make_colored(shapes_file, 4, schedule=schedule).run(run_in(tmp_path / "straight"))
+    start = make_colored(shapes_file, 2, schedule=schedule)
+    before = {name: value.clone() for name, value in start.model.state_dict().items()}
+    start.run(run_in(tmp_path / "parts"))
+    after = start.model.state_dict()
+    for name in ("decoder.bias.weight", "color_head.fields"):
+        assert not torch.equal(after[name], before[name]), name
+    make_colored(shapes_file, 4, schedule=schedule).run(run_in(tmp_path / "parts"))
+    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
+
+
+def test_gamma_follows_its_schedule(shapes_file: Path) -> None:
+    trainer = make_colored(shapes_file, 4, schedule={"gamma": StepDecay([1], 0.5)})
+    rates = [trainer.take_step(trainer.batches[step]).rates for step in range(2)]
+    assert rates == [
+        {"lr": 1e-3, "sigma": 1e-4, "gamma": 1e-4},
+        {"lr": 1e-3, "sigma": 1e-4, "gamma": 5e-5},
+    ]
+
+
+def test_colors_are_learned_on_a_shape_that_stands_still(
+    shapes_file: Path, straight: dict[str, Any], tmp_path: Path
+) -> None:
+    first = tmp_path / "shape"
+    make_trainer(shapes_file, 6).run(run_in(first))
+    settings: dict[str, Any] = {
+        "initial": str(first / "checkpoints" / "last.pt"),
+        "frozen": ["encoder", "decoder"],
+        "validate_every": 1,
+    }
+    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "straight"))
+    make_colored(shapes_file, 2, **settings).run(run_in(tmp_path / "parts"))
+    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "parts"))
+    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
+    model = last(tmp_path / "parts")["model"]
+    for name, value in straight["model"].items():  # the statistics of batch norm too
+        assert torch.equal(model[name], value), name
+    start = make_colored(shapes_file, 4).model.state_dict()
+    assert not torch.equal(model["color_head.fields"], start["color_head.fields"])
+
+
+def test_parts_that_are_not_there_are_refused(
+    shapes_file: Path, straight: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.frozen takes parts .*'encoder'.*got \['head'"):
+        make_trainer(shapes_file, 2, frozen=["head"])
+    with pytest.raises(ValueError, match="nothing to train"):
+        make_trainer(shapes_file, 2, frozen=["encoder", "decoder"])
+    with pytest.raises(ValueError, match=r"need a model\.color_head"):
+        make_trainer(shapes_file, 2, objective=partial(Objective, weights=COLORS))
+    with pytest.raises(ValueError, match=r"needs loss\.weights\.color"):
+        make_colored(shapes_file, 2, objective=partial(Objective, weights=WEIGHTS))
+    make_colored(shapes_file, 1, validate_every=0).run(run_in(tmp_path / "colored"))
+    initial = str(tmp_path / "colored" / "checkpoints" / "last.pt")
+    with pytest.raises(ValueError, match="unexpected"):
+        make_trainer(shapes_file, 2, initial=initial).run(run_in(tmp_path / "plain"))
+
+
+def test_shading_needs_data_that_have_it(shapes_file: Path) -> None:
+    shading = partial(Objective, weights={"shading": 1.0})
+    with pytest.raises(ValueError, match="needs the light of the data"):
+        make_trainer(shapes_file, 2, objective=shading)
+    lit = partial(Objective, weights={"shading": 1.0}, recipes=[{}])
+    with pytest.raises(ValueError, match="needs the light of the data"):
+        make_trainer(shapes_file, 2, objective=lit)
+
+
+def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
+    shading = partial(Objective, weights={"shading": 1.0, "laplacian": 5e-3})
+    slow = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": {}}
+    trainer = make_trainer(shaded_file, 30, objective=shading, **slow)
+    first = trainer.take_step(trainer.batches[0]).figures["shading"]
+    for step in range(1, 30):
+        trainer.take_step(trainer.batches[step])
+    assert trainer.take_step(trainer.batches[0]).figures["shading"] < 0.8 * first
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from recon.objectives import Renderings
 from recon.timing import StepTimer
 from recon.training_log import LossWindow, TrainingLog
 
@@ -57,9 +60,17 @@ def test_events_after_the_checkpoint_are_replaced_by_the_continued_run(tmp_path:
     assert curve == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0), (7, 70.0)]
 
 
-def test_pictures_show_input_render_and_truth(tmp_path: Path) -> None:
-    images = torch.rand(3, 2, 4, 6, 5)
+def test_pictures_show_input_render_and_truth_and_colors_where_there_are_any(
+    tmp_path: Path,
+) -> None:
+    images, alpha = torch.rand(3, 2, 4, 6, 5), torch.rand(3, 2, 2, 6, 5)
+    red = torch.zeros(3, 2, 2, 4, 6, 5)
+    red[:, :, :, [0, 3]] = 1
     with TrainingLog(tmp_path, step=0) as log:
-        log.silhouettes(images, torch.rand(3, 2, 2, 6, 5), step=1, count=2)
-    (event,) = read(tmp_path).Images("input_rendered_truth")
-    assert (event.width, event.height) == (2 * 5, 3 * 6)
+        log.pictures(images, Renderings(alpha), step=1, count=2)
+        log.pictures(images, Renderings(alpha, rgba=red, shading=red), step=2, count=2)
+    plain, colored = read(tmp_path).Images("input_rendered_truth")
+    assert (plain.width, plain.height) == (2 * 5, 3 * 6)
+    assert (colored.width, colored.height) == (2 * 5, 5 * 6)
+    with Image.open(io.BytesIO(colored.encoded_image_string)) as picture:
+        assert picture.getpixel((0, 3 * 6)) == picture.getpixel((9, 5 * 6 - 1)) == (255, 0, 0)

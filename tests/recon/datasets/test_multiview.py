@@ -197,6 +197,11 @@ def test_shards_are_one_data_set(tmp_path: Path, data_file: Path, write) -> None
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def test_each_file_has_its_recipe(write, header) -> None:
+    data = MultiViewDataset([write("1.h5", slice(0, 5)), write("2.h5", slice(5, 12))])
+    assert data.recipes() == [header.recipe] * 2 == [{"a": 1}] * 2
+
+
 def test_layouts_of_shards_must_agree(tmp_path: Path, header, labels, full_samples, write) -> None:
     first = write("a.h5", slice(0, 5))
     few = Layout(SIZE, VIEWS, (6,))
