@@ -197,7 +197,9 @@ def test_the_total_is_the_weighted_sum_of_the_losses() -> None:
     losses = [
         silhouette_iou_loss(found.alpha[:, i, j], masks[:, j]) for i in range(2) for j in range(2)
     ]
-    assert float(terms["silhouette"].detach()) == pytest.approx(float(sum(losses).detach()) / 4, rel=1e-6)
+    assert float(terms["silhouette"].detach()) == pytest.approx(
+        float(sum(losses).detach()) / 4, rel=1e-6
+    )
     laplacian = LaplacianLoss(BALL.faces, 42)(guess.vertices)
     flatten = FlattenLoss(BALL.faces)(guess.vertices)
     expected = 2 * sum(losses) / 4 + 5e-3 * laplacian + 5e-4 * flatten
