@@ -26,32 +26,35 @@ def over_black(images: Tensor) -> Tensor:
 
 
 def color_l1_loss(rgba: Tensor, images: Tensor) -> Tensor:
-    """Returns the mean absolute difference of colours over the union of both outlines.
+    """Returns the mean absolute difference of colours inside the true outlines.
 
-    sum_p u_p mean_c |r_pc - i_pc| / sum_p u_p per image, then the mean over images, where r is the
-    rendering, i the picture over black and u = a + m - a m the soft union of their alphas. The
-    union weighs pixels only, so there is no gradient to it: outlines are the silhouettes' business.
+    sum_p m_p mean_c |r_pc - i_pc| / sum_p m_p per image, then the mean over images, where r is the
+    rendering, i the picture over black and m its alpha. Outside, where faces that stick out should
+    not be at all, the picture is black and would only darken their colours; that is the
+    silhouettes' business.
 
     Args:
         rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
         images: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
 
     Returns:
-        A scalar >= 0; an image whose union is empty adds 0.
+        A scalar >= 0; an image which shows nothing adds 0.
 
     Raises:
         ValueError: shapes differ or are not [B, 4, H, W] with B >= 1.
 
     Source: SoftRas (arXiv 1904.01786), equation 5, whose colour loss is an L1 norm over the image;
-    the union is our choice, so that small objects count like large ones.
+    the outline is our choice, which also lets small objects count like large ones.
     """
     rgba, images = _renderings(rgba, images)
     difference = (rgba[:, :3] - over_black(images)).abs().mean(dim=1)
-    return _union_mean(difference, rgba[:, 3], images[:, 3])
+    mask = images[:, 3]
+    # 1e-6 of a pixel: of an empty outline the mean is 0.
+    return ((difference * mask).sum(dim=(1, 2)) / (mask.sum(dim=(1, 2)) + 1e-6)).mean()
 
 
 def shading_l1_loss(rgba: Tensor, shading: Tensor, masks: Tensor) -> Tensor:
-    """Returns the mean absolute difference of brightness over the union of both outlines.
+    """Returns the mean absolute difference of brightness inside the true outlines.
 
     As `color_l1_loss` with grey pictures: the shape itself is what can explain them.
 
@@ -84,13 +87,6 @@ def _renderings(rgba: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     if rgba.dtype in (torch.float16, torch.bfloat16):
         rgba = rgba.float()
     return rgba, images.to(rgba.dtype)
-
-
-def _union_mean(values: Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean over images of the mean of values [B, H, W] over the soft union."""
-    union = (alpha + mask - alpha * mask).detach()
-    # 1e-6 of a pixel: of an empty union the mean is 0.
-    return ((values * union).sum(dim=(1, 2)) / (union.sum(dim=(1, 2)) + 1e-6)).mean()
 
 
 class ColorSmoothnessLoss(nn.Module):

@@ -35,8 +35,8 @@ def test_color_loss_of_a_known_pair() -> None:
     rgba = torch.zeros(1, 4, 1, 4)
     rgba[0, :, 0, 0] = torch.tensor([0.7, 0.5, 0.3, 1.0])
     rgba[0, :, 0, 2] = torch.tensor([0.3, 0.0, 0.0, 1.0])  # too much
-    # Differences 0.2, 0.6 and 0.1 over three pixels; the fourth is in neither outline.
-    assert float(color_l1_loss(rgba, images)) == pytest.approx(0.3, abs=1e-6)
+    # Differences 0.2 and 0.6 over two pixels; the others are outside of the true outline.
+    assert float(color_l1_loss(rgba, images)) == pytest.approx(0.4, abs=1e-6)
 
 
 def test_color_loss_is_zero_at_the_truth_and_bounded() -> None:
@@ -44,6 +44,14 @@ def test_color_loss_is_zero_at_the_truth_and_bounded() -> None:
     truth = torch.cat((over_black(images), images[:, 3:]), dim=1)
     assert float(color_l1_loss(truth, images)) == 0
     assert 0 < float(color_l1_loss(random(3, 4, 5, 6, seed=1), images)) <= 1
+
+
+def test_what_sticks_out_has_no_say_in_its_color() -> None:
+    images, rgba = random(1, 4, 4, 4), random(1, 4, 4, 4, seed=1).requires_grad_()
+    images[:, 3, :, :2] = 0
+    (gradient,) = torch.autograd.grad(color_l1_loss(rgba, images), rgba)
+    assert not gradient[..., :2].any()
+    assert gradient[:, :3, :, 2:].all()
 
 
 def test_color_loss_does_not_count_images_by_size() -> None:
