@@ -7,7 +7,6 @@ mask is empty nothing can be said: it gets NaN, to be left out of means.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # Wang et al., Image quality assessment (IEEE TIP 2004): the window and the constants.
@@ -141,14 +140,20 @@ def _inside(values: Tensor, masks: Tensor) -> Tensor:
 
 def _blurred(images: Tensor) -> Tensor:
     """Returns Gaussian means around every pixel, reflected at the border."""
+    rows, columns = (_blur_matrix(length).to(images) for length in images.shape[2:])
+    return rows @ images @ columns.T  # several times faster than convolutions in float64
+
+
+def _blur_matrix(length: int) -> Tensor:
+    """Returns the weights [length, length] of the places along a line in the mean around each."""
     reach = SSIM_WINDOW // 2
-    offsets = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
     window = torch.exp(-offsets.square() / (2 * SSIM_SIGMA**2))
-    window = (window / window.sum())[None, None]
-    channels = images.shape[1]
-    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect").flatten(0, 1)[:, None]
-    rows = F.conv2d(padded, window[..., None])
-    return F.conv2d(rows, window[:, :, None]).unflatten(0, (-1, channels))[:, :, 0]
+    places = torch.arange(length)[:, None] + torch.arange(-reach, reach + 1)
+    last = length - 1
+    reflected = last - (last - places.abs()).abs()
+    weights = (window / window.sum()).expand(length, -1)
+    return weights.new_zeros(length, length).scatter_add(1, reflected, weights)
 
 
 def _require_pictures(prediction: Tensor, truth: Tensor, masks: Tensor) -> None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.metrics import voxel_iou
+from recon.models import Prediction
 from recon.processes import Processes
 from recon.voxels import voxelize_mesh
 
@@ -55,7 +56,8 @@ class MeshPredictor:
     and filled inside.
 
     Args:
-        model: image [B, 4, H, W] in [0, 1] -> vertices [B, V, 3]; has `faces`.
+        model: has `faces`, and `predict`: images [B, 4, H, W] in [0, 1] -> `Prediction`; without
+            it, a call of the model gives the vertices [B, V, 3].
         resolution: R, voxels along a side.
     """
 
@@ -66,16 +68,26 @@ class MeshPredictor:
     def __call__(self, images: Tensor, synsets: Sequence[str]) -> Tensor:
         return self.voxelize(self.vertices(images))
 
+    @property
+    def faces(self) -> Tensor:
+        """The faces [F, 3] of all predictions, on the device of the model."""
+        return self.model.faces  # type: ignore[return-value]
+
     def vertices(self, images: Tensor) -> Tensor:
         """The predicted vertices [n, V, 3] of images [n, 4, H, W] uint8; batch norm is not fed."""
+        return self.predict(images).vertices
+
+    def predict(self, images: Tensor) -> Prediction:
+        """The prediction from images [n, 4, H, W] uint8; batch norm is not fed."""
         device = next(self.model.parameters()).device
+        pixels = images.to(device).float() / 255
+        predict = getattr(self.model, "predict", None)
         with torch.inference_mode(), evaluating(self.model):
-            return self.model(images.to(device).float() / 255)
+            return Prediction(self.model(pixels)) if predict is None else predict(pixels)
 
     def voxelize(self, vertices: Tensor) -> Tensor:
         """The voxels [n, R, R, R] of predicted vertices."""
-        faces: Tensor = self.model.faces  # type: ignore[assignment]
-        return voxelize_mesh(vertices, faces, self.resolution, mode="softras")
+        return voxelize_mesh(vertices, self.faces, self.resolution, mode="softras")
 
 
 @contextmanager

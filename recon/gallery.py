@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -15,11 +14,10 @@ from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
 from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor, evaluating
+from recon.evaluation import MeshPredictor
 from recon.mesh_files import save_mesh
 from recon.meshes import Mesh
 from recon.metrics import voxel_iou
-from recon.models import Prediction, Reconstructor
 from recon.pictures import draw_mesh, to_pixels
 from recon.turntable import draw_turntable, save_animation
 
@@ -81,29 +79,19 @@ def _example(
     predictor: MeshPredictor, data: MultiViewDataset, index: int, views: list[int]
 ) -> Example:
     truth = data.images(index, views)
-    prediction = _predict(predictor, truth[:1])
+    prediction = predictor.predict(truth[:1])
     voxels = predictor.voxelize(prediction.vertices).cpu()
     iou = float(voxel_iou(voxels, data.voxels(index)[None]))
     category = category_of(data.synsets[index]).name
-    faces: Tensor = predictor.model.faces  # type: ignore[assignment]
     colors = prediction.colors
     return Example(
         caption=f"{category}: {data.names[index]}   IoU {100 * iou:.1f} %",
         stem=f"{category}_{re.sub(r'[^A-Za-z0-9._-]+', '-', data.ids[index])}",
         truth=truth,
-        mesh=Mesh(prediction.vertices[0].float().cpu(), faces.cpu()),
+        mesh=Mesh(prediction.vertices[0].float().cpu(), predictor.faces.cpu()),
         cameras=Cameras.from_rows(data.cameras(index, views)),
         colors=None if colors is None else colors[0].float().cpu(),
     )
-
-
-def _predict(predictor: MeshPredictor, images: Tensor) -> Prediction:
-    """Predict from images [1, 4, H, W] uint8; only networks of ours have colours."""
-    model = predictor.model
-    if not isinstance(model, Reconstructor):
-        return Prediction(predictor.vertices(images))
-    with torch.inference_mode(), evaluating(model):
-        return model.predict(images.to(model.faces.device).float() / 255)
 
 
 def save_examples(

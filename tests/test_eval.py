@@ -9,8 +9,9 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 
-from recon.checkpoints import FORMAT, VERSION, load_checkpoint
+from recon.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
 from recon.meshes import load_mesh
+from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 from recon.runs import read_json
 
 Run = Callable[..., CompletedProcess[str]]
@@ -45,6 +46,47 @@ def test_a_table_a_picture_and_meshes(run_script: Run, checkpoint: Path, tmp_pat
     assert result["iou"]["model"]["mean"] == pytest.approx(
         result["iou"]["template"]["mean"], abs=0.05
     )
+
+
+def colored_checkpoint(checkpoint: Path, tmp_path: Path, texels: int) -> Path:
+    """A model with a colour head, as it begins, in place of that of a run."""
+    parts = {
+        "encoder": (SoftRasEncoder, {"channels": [2, 2, 2], "hidden": [4], "latent": 5}),
+        "decoder": (MeshDecoder, {"latent": 5, "hidden": [4], "subdivisions": 1}),
+        "color_head": (
+            PaletteHead,
+            {"latent": 5, "subdivisions": 1, "texels": texels, "palette": 2, "modes": 4},
+        ),
+    }
+    model = Reconstructor(**{name: kind(**settings) for name, (kind, settings) in parts.items()})
+    content = load_checkpoint(checkpoint)
+    content["config"]["model"] = {
+        "_target_": "recon.models.Reconstructor",
+        **{n: {"_target_": f"recon.models.{k.__name__}", **s} for n, (k, s) in parts.items()},
+    }
+    path = tmp_path / "colored.pt"
+    kept = {key: value for key, value in content.items() if key not in ("format", "version")}
+    save_checkpoint(path, {**kept, "model": model.state_dict()})
+    return path
+
+
+def test_a_model_with_colors(run_script_here: Run, checkpoint: Path, tmp_path: Path) -> None:
+    path = colored_checkpoint(checkpoint, tmp_path, texels=2)
+    command = ["eval.py", f"checkpoint={path}", "save_meshes=1", "views=[0,12]", "color_targets=1"]
+    done = run_script_here(*command, f"output_dir={tmp_path / 'glb'}", "format=glb")
+    assert done.returncode == 0, done.stderr
+    colors = read_json(tmp_path / "glb" / "result.json")["colors"]
+    assert set(colors) == {"model", "mean colour", "retrieval"}
+    assert set(colors["model"]) == {"color_l1", "color_psnr", "color_ssim"}
+    assert set(colors["model"]["color_l1"]) == {"airplane", "lamp", "table", "mean"}
+    assert "model PSNR" in (tmp_path / "glb" / "table.csv").read_text()
+    stem = "airplane_test-airplane-0"
+    files = {file.name for file in (tmp_path / "glb" / "meshes").iterdir()}
+    assert files == {f"{stem}.glb", f"{stem}.gif"}
+    refused = run_script_here(*command, f"output_dir={tmp_path / 'ply'}", "format=ply")
+    assert refused.returncode != 0
+    assert "format must be obj or glb for a model with texels, got 'ply'" in refused.stderr
+    assert not (tmp_path / "ply" / "result.json").exists()
 
 
 def test_the_model_is_scored_as_during_training(
@@ -101,6 +143,8 @@ def test_a_checkpoint_which_cannot_be_used_is_one_clear_message(
         ("categories=[cheir]", "unknown category 'cheir'"),
         ("split=tset", "no object of split 'tset'"),
         ("data.path=missing.h5", "missing.h5"),
+        ("format=fbx", "format must be obj or ply or glb, got 'fbx'"),
+        ("turntable=avi", "turntable must be gif or mp4 or null, got 'avi'"),
     ],
 )
 def test_bad_input_is_one_clear_message(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from recon.color_evaluation import ColorScore
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation import ObjectScore
 from recon.report import ScoreTable, write_report
@@ -74,9 +76,47 @@ def test_the_files_agree(tmp_path: Path) -> None:
     ]
 
 
+def colors(l1: float) -> list[ColorScore]:
+    """The last object is never seen."""
+    synsets = (CHAIR, CHAIR, CHAIR, TABLE)
+    values = (l1, l1, 2.5 * l1, math.nan)
+    return [
+        ColorScore(name, synset, {"color_l1": value, "color_psnr": 20 * value, "color_ssim": value})
+        for name, synset, value in zip("abcd", synsets, values, strict=True)
+    ]
+
+
+def test_colors_stand_beside_the_iou(tmp_path: Path) -> None:
+    measured = {"model": colors(0.1), "mean colour": colors(0.2)}
+    table = write_report(tmp_path, SCORES, "title", {}, colors=measured)
+    names = ["model L1", "mean colour L1", "model PSNR", "mean colour PSNR"]
+    assert table.color_columns() == [*names, "model SSIM", "mean colour SSIM"]
+    with open(tmp_path / "table.csv", newline="") as file:
+        rows = {row["category"]: row for row in csv.DictReader(file)}
+    figures = ["0.1500", "0.3000", "3.00", "6.00"]
+    assert [rows["chair"][name] for name in names] == figures
+    assert [rows["mean"][name] for name in names] == figures
+    assert [rows["table"][name] for name in names] == ["-"] * 4
+    assert rows["chair"]["model"] == "25.00"
+    result = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
+    expected = {"chair": pytest.approx(0.15), "table": None, "mean": pytest.approx(0.15)}
+    assert result["colors"]["model"]["color_l1"] == expected
+    assert result["color_rows"]["model"][3]["values"]["color_ssim"] is None
+    with open(tmp_path / "objects.csv", newline="") as file:
+        objects = list(csv.DictReader(file))
+    assert [row["mean colour L1"] for row in objects] == ["0.200000", "0.200000", "0.500000", ""]
+    lines = table.text().splitlines()
+    block = lines[lines.index(next(line for line in lines if "model L1" in line)) :][:6]
+    assert [line.split()[0] for line in block[2:4]] == ["chair", "table"]
+    assert block[5].split() == ["mean", "4", *figures, "0.1500", "0.3000"]
+    assert len({len(line) for line in block}) == 1
+
+
 def test_a_table_of_nothing_or_of_different_objects_is_refused() -> None:
     for scores in ({}, {"model": []}):
         with pytest.raises(ValueError, match="at least one"):
             ScoreTable(scores, "title")
     with pytest.raises(ValueError, match="same objects"):
         ScoreTable({"model": column(), "other": column()[:2]}, "title")
+    with pytest.raises(ValueError, match="same objects"):
+        ScoreTable(SCORES, "title", colors={"model": colors(0.1)[:2]})
