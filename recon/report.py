@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon.atomic_files import atomic_file
 from recon.color_evaluation import MEASURES, ColorScore, color_means
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation import ObjectScore, category_means, count_objects, macro_mean
 from recon.runs import write_json
+from recon.tables import csv_text, write_text
 
 # Below this many objects the mean of a category says more about its objects than about the model.
 FEW_OBJECTS = 3
@@ -148,13 +146,6 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([row[0].ljust(widths[0]), *cells[1:]])
 
 
-def csv_text(rows: Sequence[Sequence[object]]) -> str:
-    """Rows as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
 def object_rows(
     scores: Mapping[str, Sequence[ObjectScore]],
     colors: Mapping[str, Sequence[ColorScore]] | None = None,
@@ -212,9 +203,3 @@ def write_report(
         }
     write_json(folder / "result.json", content)
     return table
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_file(path) as file:
-        file.write(text.encode())

@@ -44,8 +44,8 @@ from recon.atomic_files import atomic_file
 from recon.errors import concise_errors
 from recon.figures import figure_limits, make_figure
 from recon.fitting_course import on_white
-from recon.report import csv_text, write_text
 from recon.runs import write_json
+from recon.tables import csv_text, write_text
 
 CELL = 160  # pixels along a side of a picture of the sheet
 WITH_SHAPES = ("shapes ignored", "shapes found")

@@ -1,4 +1,4 @@
-"""Rows of cells as text and CSV."""
+"""Rows as text and CSV."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from recon.tables import aligned, csv_text, write_text
 
+ROWS = [["lr", "iou", "note"], ["0.001", "9.5", "best"], ["1", "10.25", ""]]
+
 
 def test_columns_are_aligned() -> None:
-    rows = [["", "value", "note"], ["*", "1", "a long one"], ["", "22", ""]]
-    assert aligned(rows).splitlines() == [
-        "   value  note",
-        "--------------------",
-        "*      1  a long one",
-        "      22",
+    assert aligned(ROWS).splitlines() == [
+        "   lr    iou  note",
+        "------------------",
+        "0.001    9.5  best",
+        "    1  10.25",
     ]
 
 
-def test_cells_with_commas_are_quoted(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.csv", csv_text([["a", "b"], ["x,y", 0.5]]))
-    assert (tmp_path / "a.csv").read_text() == 'a,b\n"x,y",0.5\n'
+def test_csv_quotes_what_it_must(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.csv", csv_text([["a", 1], ["b,c", None]]))
+    assert (tmp_path / "a.csv").read_text() == 'a,1\n"b,c",\n'
