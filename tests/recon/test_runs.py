@@ -64,7 +64,10 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 def test_how_long_and_where_may_change(tmp_path: Path) -> None:
     begun(tmp_path)
     longer = {"max_steps": 9, "batch_size": 4, "log_every": 2, "stopping": {"trial": 3}}
-    RunDirectory(tmp_path, changed(output_dir="there", trainer=longer))
+    with RunDirectory(tmp_path, changed(output_dir="there", trainer=longer)).writing():
+        assert read_json(tmp_path / "settings.json")["trainer"] == longer
+    with pytest.raises(RunRefusedError, match=r"trainer\.batch_size: 4 -> 5"):
+        RunDirectory(tmp_path, changed(trainer={**longer, "batch_size": 5}))
 
 
 def test_a_start_which_failed_early_does_not_refuse_the_mended_command(tmp_path: Path) -> None:
