@@ -46,6 +46,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from recon.precision import at_least_float32
+
 SHAPENET_VIEWS = 24
 SHAPENET_AZIMUTH_STEP = -15.0  # degrees per view
 SHAPENET_ELEVATION = 30.0
@@ -265,8 +267,7 @@ class Cameras:
                 f"got {tuple(vertices.shape)}"
             )
         height, width = as_image_size(image_size)
-        if vertices.dtype in (torch.float16, torch.bfloat16):
-            vertices = vertices.float()
+        vertices = at_least_float32(vertices)
         # Not a matmul, which may run in reduced precision (autocast, TF32) for no gain at size 3;
         # and coordinate by coordinate, which moves less memory than a broadcast product.
         x, y, z = vertices.unbind(2)

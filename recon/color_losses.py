@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recon.losses import UniformLaplacian
 from recon.meshes import edges, face_pairs_of_edges
+from recon.precision import at_least_float32
 from recon.texels import texel_faces
 
 # Means and deviations of red, green and blue which the networks of torchvision expect.
@@ -84,8 +85,7 @@ def _renderings(rgba: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
             f"rgba and images must have one shape [B, 4, H, W], got {list(rgba.shape)} "
             f"and {list(images.shape)}"
         )
-    if rgba.dtype in (torch.float16, torch.bfloat16):
-        rgba = rgba.float()
+    rgba = at_least_float32(rgba)
     return rgba, images.to(rgba.dtype)
 
 

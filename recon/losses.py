@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.meshes import edges, face_pairs_of_edges, gather_rows, scatter_rows
+from recon.precision import at_least_float32
 
 # Only the IoU of two empty images needs it (0 / 0): it becomes 0, so the loss 1, without a gradient
 # that is not finite. One pixel is 1e6 times as large.
@@ -70,8 +71,7 @@ def _silhouettes(alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             f"alpha and mask must have one shape [B, H, W], got {tuple(alpha.shape)} "
             f"and {tuple(mask.shape)}"
         )
-    if alpha.dtype in (torch.float16, torch.bfloat16):
-        alpha = alpha.float()
+    alpha = at_least_float32(alpha)
     return alpha, mask.to(alpha.dtype)
 
 
@@ -224,9 +224,7 @@ class FlattenLoss(nn.Module):
 
 def _batch_last(vertices: Tensor) -> Tensor:
     """Returns [V, 3, B] in at least float32: rows of a vertex are long, and so fast to gather."""
-    if vertices.dtype in (torch.float16, torch.bfloat16):
-        vertices = vertices.float()
-    return vertices.permute(1, 2, 0).contiguous()
+    return at_least_float32(vertices).permute(1, 2, 0).contiguous()
 
 
 def _across(side: Tensor, along: Tensor) -> Tensor:

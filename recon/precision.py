@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
+from torch import Tensor
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -43,3 +44,8 @@ def computing_in(precision: torch.dtype, device: torch.device) -> AbstractContex
     no loss scaling is needed.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Returns a tensor of half precision as float32, and any other as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recon.cameras import Cameras, as_image_size
 from recon.lighting import Lighting, corner_colors
 from recon.meshes import vertex_normals
+from recon.precision import at_least_float32
 from recon.texels import texel_centers, texture_side
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
@@ -106,7 +107,7 @@ class SoftRenderer(nn.Module):
         Raises:
             ValueError: shapes disagree, or a light's direction is bad or without `lighting`.
         """
-        vertices = _at_least_float32(vertices)
+        vertices = at_least_float32(vertices)
         projected = self._project(vertices, faces, cameras)
         textures = self._spread(face_textures.to(vertices.dtype))
         if self.lighting is not None:
@@ -153,7 +154,7 @@ class SoftRenderer(nn.Module):
             ValueError: shapes disagree.
         """
         alpha = soft_silhouette(
-            self._project(_at_least_float32(vertices), faces, cameras),
+            self._project(at_least_float32(vertices), faces, cameras),
             self._raster_size,
             sigma=self.sigma if sigma is None else sigma,
             distance=self.distance,
@@ -211,7 +212,3 @@ class SoftRenderer(nn.Module):
 
     def _average(self, image: Tensor) -> Tensor:
         return F.avg_pool2d(image, self.anti_aliasing) if self.anti_aliasing > 1 else image
-
-
-def _at_least_float32(vertices: Tensor) -> Tensor:
-    return vertices.float() if vertices.dtype in (torch.float16, torch.bfloat16) else vertices

@@ -20,6 +20,7 @@ ROWS = (
         "timing",
         "interruption",
         "devices",
+        "precision",
     ),  # know of nothing else
     ("cameras", "meshes", "lighting", "texels"),
     ("renderer", "voxels"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.models.encoder import linear_layers
+from recon.precision import at_least_float32
 
 
 class ColoredSurface:
@@ -115,7 +116,7 @@ class PaletteHead(nn.Module):
         mixture = self.mixture(features).unflatten(1, (self.modes, self.palette_size))
         with torch.autocast(latent.device.type, enabled=False):
             # One matrix [S, modes] times [modes, B * N] is faster than B small products.
-            logits = self.fields @ _full(mixture).transpose(0, 1).flatten(1)
+            logits = self.fields @ at_least_float32(mixture).transpose(0, 1).flatten(1)
             weights = torch.softmax(logits.unflatten(1, (-1, self.palette_size)), dim=-1)
             colors = torch.bmm(weights.transpose(0, 1), palette)
         return self.surface.arrange(colors.clamp(0, 1))  # rounding may pass 1 by a little
@@ -125,9 +126,9 @@ class PaletteHead(nn.Module):
         keys = self.keys(_with_coordinates(image)).flatten(2)
         queries = self.queries(features).unflatten(1, (self.palette_size, -1))
         with torch.autocast(image.device.type, enabled=False):
-            logits = torch.bmm(_full(queries), _full(keys))
-            weights = torch.softmax(logits + _log_opacity(_full(image))[:, None], dim=-1)
-            return torch.bmm(weights, _full(image[:, :3]).flatten(2).transpose(1, 2))
+            logits = torch.bmm(at_least_float32(queries), at_least_float32(keys))
+            weights = torch.softmax(logits + _log_opacity(at_least_float32(image))[:, None], dim=-1)
+            return torch.bmm(weights, at_least_float32(image[:, :3]).flatten(2).transpose(1, 2))
 
 
 class VertexColorHead(nn.Module):
@@ -165,7 +166,7 @@ class VertexColorHead(nn.Module):
             ValueError: wrong shapes.
         """
         _require_inputs(latent, image, self.latent)
-        values = _full(self.colors(self.trunk(latent))).unflatten(1, (-1, 3))
+        values = at_least_float32(self.colors(self.trunk(latent))).unflatten(1, (-1, 3))
         return self.surface.arrange(torch.sigmoid(values))
 
 
@@ -186,11 +187,6 @@ def _log_opacity(image: Tensor) -> Tensor:
     seen = alpha > 0
     logarithm = torch.where(seen, torch.where(seen, alpha, 1.0).log(), -torch.inf)
     return torch.where(seen.any(1, keepdim=True), logarithm, 0.0)
-
-
-def _full(values: Tensor) -> Tensor:
-    """Returns half-precision values as float32, others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _require_inputs(latent: Tensor, image: Tensor, length: int) -> None:

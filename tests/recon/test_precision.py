@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recon.precision import choose_precision, computing_in, multiplies_bfloat16
+from recon.precision import at_least_float32, choose_precision, computing_in, multiplies_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -43,3 +43,11 @@ def test_networks_compute_in_it_and_keep_their_weights() -> None:
         with computing_in(precision, CPU):
             assert layer(torch.ones(1, 4)).dtype is precision
     assert layer.weight.dtype is torch.float32
+
+
+def test_half_precision_becomes_float32_and_nothing_else_changes() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        assert at_least_float32(torch.ones(2, dtype=dtype)).dtype is torch.float32
+    for dtype in (torch.float32, torch.float64):
+        tensor = torch.ones(2, dtype=dtype)
+        assert at_least_float32(tensor) is tensor
