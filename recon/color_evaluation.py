@@ -31,6 +31,8 @@ MEASURES = {"color_l1": "L1", "color_psnr": "PSNR", "color_ssim": "SSIM"}
 MODEL, MEAN_COLOR, RETRIEVAL = "model", "mean colour", "retrieval"
 # Pixels of a picture which are at least half covered are inside its outline.
 INSIDE = 128
+# Objects whose nearest training pictures are searched together, as each search reads them all.
+_OBJECTS_AT_ONCE = 64
 # Samples along a side of a pixel. The prepared pictures have 4 too; 3 cost half as much.
 _SAMPLES = 3
 
@@ -133,17 +135,30 @@ class ColorEvaluation:
         shown = input_views(list(range(data.num_views) if views is None else views), self.inputs)
         scores: dict[str, list[ColorScore]] = {}
         hidden = None if self.progress is None else not self.progress
-        for index in tqdm(range(len(data)), unit="object", desc="colours", disable=hidden):
+        indices = tqdm(range(len(data)), unit="object", desc="colours", disable=hidden)
+        for index, nearest in zip(indices, self._nearest(data, shown, neighbours), strict=True):
             pairs = _Pairs(data, index, shown, self.targets)
             prediction = predictor.predict(pairs.inputs)
             pictures = dict(_renderings(prediction, predictor.faces, pairs, baselines))
             if neighbours is not None:
-                pictures[RETRIEVAL] = neighbours.pictures(pairs)
+                pictures[RETRIEVAL] = neighbours.pictures(nearest, pairs)
             for name, values in _measure(pictures, pairs).items():
                 scores.setdefault(name, []).append(
                     ColorScore(data.ids[index], data.synsets[index], values)
                 )
         return scores
+
+    def _nearest(
+        self, data: MultiViewDataset, shown: list[int], neighbours: Neighbours | None
+    ) -> Iterator[Tensor]:
+        """Yields for each object the training objects [n] nearest to its inputs, if any."""
+        for start in range(0, len(data), _OBJECTS_AT_ONCE):
+            part = range(start, min(start + _OBJECTS_AT_ONCE, len(data)))
+            if neighbours is None:
+                yield from (torch.empty(0, dtype=torch.int64) for _ in part)
+            else:
+                inputs = torch.cat([data.images(index, shown) for index in part])
+                yield from neighbours.objects(inputs).split(len(shown))
 
     def notes(self, num_views: int, baselines: bool) -> list[str]:
         """What the reader of a table must know, of inputs taken from `num_views` views."""
@@ -188,9 +203,12 @@ class Neighbours:
     def __init__(self, retrieval: Retrieval, train_set: MultiViewDataset) -> None:
         self.retrieval, self.train_set = retrieval, train_set
 
-    def pictures(self, pairs: _Pairs) -> Tensor:
+    def objects(self, inputs: Tensor) -> Tensor:
+        """Returns the training object [n] with the picture nearest to each of [n, 4, H, W]."""
+        return self.retrieval.nearest(inputs) // self.train_set.num_views
+
+    def pictures(self, nearest: Tensor, pairs: _Pairs) -> Tensor:
         """Returns pictures [P, 4, H, W] in [0, 1] over black of the nearest training objects."""
-        nearest = self.retrieval.nearest(pairs.inputs) // self.train_set.num_views
         chosen = []
         for number, camera in zip(pairs.source, pairs.cameras, strict=True):
             index = int(nearest[number])
