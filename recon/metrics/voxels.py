@@ -1,4 +1,4 @@
-"""Measures of a reconstruction against the truth; higher is better."""
+"""Agreement of occupancy grids."""
 
 from __future__ import annotations
 

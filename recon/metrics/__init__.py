@@ -1,0 +1,11 @@
+"""Measures of a reconstruction against the truth, in presets named after their source.
+
+docs/protocols.md says what every number means.
+"""
+
+from recon.metrics.presets import PRESETS
+from recon.metrics.protocol import Measure, Preset
+from recon.metrics.truth import Truth
+from recon.metrics.voxels import voxel_iou
+
+__all__ = ["PRESETS", "Measure", "Preset", "Truth", "voxel_iou"]
