@@ -49,7 +49,7 @@ class PaletteHead(nn.Module):
     colours, by a softmax over these; its colour is their mean. So all colours lie in the convex
     hull of those which the image shows, and the background is never picked.
 
-    Source: Liu et al., Soft Rasterizer (arXiv 1904.01786), section 5.1.2, which was never released
+    Source: Liu et al., Soft Rasterizer (arXiv 1904.01786), section 4.1, which was never released
     as code; 10 to 20 palette colours are its author's word (SoftRas, issue 44). Our choice: both
     networks are products of two small factors instead of full layers (which would be 512 x 64 x 64
     x N weights): the weight of a pixel is the product of what the latent vector asks for and what

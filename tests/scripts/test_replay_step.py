@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -49,6 +50,30 @@ def test_the_step_is_repeated(run_script_here: Run, broken_run: Path) -> None:
     then, now = next(line for line in lines if line.startswith("gradient_norm")).split()[1:]
     assert then == now == "nan"
     assert lines[-1].startswith("gradients which are not finite: encoder.")
+
+
+def test_a_step_of_shading_is_repeated_in_the_light_of_its_data(
+    run_script: Run, run_script_here: Run, shaded_file: Path, tmp_path: Path
+) -> None:
+    """The losses are finite; their weight makes the sum of squared gradients overflow."""
+    run_script(
+        "train.py",
+        "experiment=smoke",
+        "loss=shading",
+        "renderer=color",
+        "loss.weights.shading=1e30",
+        "trainer.max_skipped_steps=0",
+        "trainer.validate_every=0",
+        f"data.path={shaded_file}",
+        f"output_dir={tmp_path}",
+    )
+    replayed = run_script_here("scripts/replay_step.py", str(tmp_path / "dumps" / "step_1.pt"))
+    assert replayed.returncode == 0, replayed.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in replayed.stdout.splitlines()[2:-1]}
+    then, now = map(float, rows["shading"])
+    assert 0 < then < 1
+    assert now == pytest.approx(then, rel=1e-5)
+    assert not any(map(math.isfinite, map(float, rows["gradient_norm"])))
 
 
 def test_what_is_no_dump_is_refused(run_script_here: Run, broken_run: Path, tmp_path: Path) -> None:
