@@ -14,7 +14,7 @@ from recon.color_channels import ColorChannels, centroids
 from recon.fitting import Fit
 from recon.interruption import Interruption
 from recon.poses import require_images
-from recon.soft_stages import SoftStage
+from recon.soft_stages import SoftStage, Step, fit_stages
 
 # A colour counts as seen when it has this share of the silhouette.
 _SEEN = 0.01
@@ -142,36 +142,16 @@ class ArticulationFitter:
         require_images(images, cameras, len(start.angles))
         channels = ColorChannels(body.mesh, self.colors, self.darkest, self.softness, self.blend)
         scene = _Scene(body, channels, channels.of_images(images), cameras, limits, self.prior)
-        unknowns = _Unknowns(start, limits, move, reshape)
-        course: list[Stance] = []
-        fits: list[Fit] = []
-
-        def note(step: int) -> None:
-            if step % every == 0:
-                course.append(unknowns.stance().detach())
-
-        for stage, loss, compare in (
-            (self.coarse, scene.coarse_loss, False),
-            (self.fine, scene.fine_loss, True),
-        ):
-            size = stage.raster_size(images)
-            fits.append(
-                stage.optimise(
-                    unknowns.parameters,
-                    lambda step, stage=stage, size=size, loss=loss: loss(  # type: ignore[misc]
-                        unknowns.stance(), size, stage.at("sigma", step), stage.at("gamma", step)
-                    ),
-                    unknowns.rates,
-                    compare,
-                    on_step=note,
-                    interruption=interruption,
-                    progress=progress,
-                )
-            )
-            if fits[-1].stopped == "signal":
-                break
-        course.append(unknowns.stance().detach())
-        return FittedStance(course[-1], fits[-1].best_loss, fits, course)
+        found = fit_stages(
+            ((self.coarse, scene.coarse_loss, False), (self.fine, scene.fine_loss, True)),
+            lambda stance: _Unknowns(stance, limits, move, reshape),
+            start,
+            images,
+            every=every,
+            interruption=interruption,
+            progress=progress,
+        )
+        return FittedStance(found.state, found.fits[-1].best_loss, found.fits, found.course)
 
 
 def middle_stance(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Stance:
@@ -211,6 +191,9 @@ class _Unknowns:
         angles = torch.where(self.free, self.angles, self.start.angles)
         return Stance(angles, self.translation, self.coefficients)
 
+    def detached(self) -> Stance:
+        return self.stance().detach()
+
 
 class _Scene:
     """The losses of the two stages."""
@@ -229,24 +212,23 @@ class _Scene:
         self.centres, areas = centroids(target)
         self.seen = (areas > _SEEN * areas.sum(1, keepdim=True)).to(target.dtype)
 
-    def coarse_loss(
-        self, stance: Stance, size: tuple[int, int], sigma: float, gamma: float
-    ) -> dict[str, Tensor]:
-        maps = self._maps(stance, size, sigma, gamma)
+    def coarse_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
+        stance = unknowns.stance()
+        maps = self._maps(stance, step)
         offsets = (centroids(maps)[0] - self.centres).square().sum(-1)
         return {"colours": (offsets * self.seen).sum(1), "prior": self._prior(stance)}
 
-    def fine_loss(
-        self, stance: Stance, size: tuple[int, int], sigma: float, gamma: float
-    ) -> dict[str, Tensor]:
-        maps, target = self._maps(stance, size, sigma, gamma), self.target
+    def fine_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
+        stance = unknowns.stance()
+        maps, target = self._maps(stance, step), self.target
         if maps.shape != target.shape:
-            target = torch.nn.functional.adaptive_avg_pool2d(target, size)
+            target = torch.nn.functional.adaptive_avg_pool2d(target, step.size)
         pixels = (maps - target).square().sum(1).mean((1, 2))
         return {"pixels": pixels, "prior": _PIXEL_PRIOR * self._prior(stance)}
 
-    def _maps(self, stance: Stance, size: tuple[int, int], sigma: float, gamma: float) -> Tensor:
-        return self.channels.render(stance.vertices(self.body), self.cameras, size, sigma, gamma)
+    def _maps(self, stance: Stance, step: Step) -> Tensor:
+        vertices = stance.vertices(self.body)
+        return self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
 
     def _prior(self, stance: Stance) -> Tensor:
         angles = stance.angles

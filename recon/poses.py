@@ -14,7 +14,7 @@ from recon.interruption import Interruption
 from recon.meshes import Mesh
 from recon.renderer import SoftRenderer
 from recon.rotations import axis_angle_to_rotation
-from recon.soft_stages import SoftStage
+from recon.soft_stages import SoftStage, Step, fit_stages
 
 # A colour counts as seen when it has this share of the silhouette: below, a centre of mass is made
 # of few pixels.
@@ -142,55 +142,36 @@ class PoseFitter:
         require_images(images, cameras, len(start))
         channels = ColorChannels(mesh, self.colors, self.darkest, self.softness)
         scene = _Scene(mesh, channels, channels.of_images(images), cameras, move)
-        course: list[Poses] = []
-        fits: list[Fit] = []
-        poses = start
-        for stage, loss, compare in (
-            (self.coarse, scene.coarse_loss, False),
-            (self.fine, scene.fine_loss, True),
-        ):
-            unknowns = _Unknowns(poses, scene.pivot, move)
-
-            def note(step: int, unknowns: _Unknowns = unknowns) -> None:
-                if step % every == 0:
-                    course.append(unknowns.poses(detached=True))
-
-            size = stage.raster_size(images)
-            fits.append(
-                stage.optimise(
-                    unknowns.parameters,
-                    lambda step, s=stage, u=unknowns, z=size, f=loss: f(  # type: ignore[misc]
-                        u, z, s.at("sigma", step), s.at("gamma", step) * scene.radius
-                    ),
-                    {"turn": 1.0, "position": scene.radius / 2},
-                    compare,
-                    on_step=note,
-                    interruption=interruption,
-                    progress=progress,
-                )
-            )
-            poses = unknowns.poses(detached=True)
-            if fits[-1].stopped == "signal":
-                break
-        course.append(poses)
-        return FittedPoses(poses, fits[-1].best_loss, fits, course)
+        found = fit_stages(
+            ((self.coarse, scene.coarse_loss, False), (self.fine, scene.fine_loss, True)),
+            scene.unknowns,
+            start,
+            images,
+            length=scene.radius,
+            every=every,
+            interruption=interruption,
+            progress=progress,
+        )
+        return FittedPoses(found.state, found.fits[-1].best_loss, found.fits, found.course)
 
 
 class _Unknowns:
     """A turn after a known rotation, and where the pivot of the mesh is."""
 
-    def __init__(self, start: Poses, pivot: Tensor, move: bool) -> None:
+    def __init__(self, start: Poses, pivot: Tensor, radius: float, move: bool) -> None:
         self.rotation, self.pivot = start.rotation.detach(), pivot
         self.turn = torch.zeros_like(start.translation)
         self.position = start.apply(pivot[None])[:, 0].detach().clone()
         self.parameters = {"turn": self.turn} | ({"position": self.position} if move else {})
+        self.rates = {"turn": 1.0, "position": radius / 2}
 
-    def poses(self, detached: bool = False) -> Poses:
+    def poses(self) -> Poses:
         rotation = torch.matmul(self.rotation, axis_angle_to_rotation(self.turn))
-        translation = self.position - (rotation * self.pivot).sum(-1)
-        if detached:
-            return Poses(rotation.detach(), translation.detach())
-        return Poses(rotation, translation)
+        return Poses(rotation, self.position - (rotation * self.pivot).sum(-1))
+
+    def detached(self) -> Poses:
+        poses = self.poses()
+        return Poses(poses.rotation.detach(), poses.translation.detach())
 
 
 class _Scene:
@@ -210,22 +191,24 @@ class _Scene:
         self.log_area = area.log()
         self.seen = (areas > _SEEN * area).to(target.dtype)
 
-    def coarse_loss(
-        self, unknowns: _Unknowns, size: tuple[int, int], sigma: float, gamma: float
-    ) -> dict[str, Tensor]:
+    def unknowns(self, start: Poses) -> _Unknowns:
+        return _Unknowns(start, self.pivot, self.radius, self.move)
+
+    def coarse_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
         poses = unknowns.poses()
         # Without a gradient to the position, which would follow the colours of the visible side.
         here = Poses(
             poses.rotation,
             unknowns.position.detach() - (poses.rotation * self.pivot).sum(-1),
         )
-        maps = self.channels.render(here.apply(self.vertices), self.cameras, size, sigma, gamma)
+        vertices = here.apply(self.vertices)
+        maps = self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
         offsets = (centroids(maps)[0] - self.centres).square().sum(-1)
         terms = {"colours": (offsets * self.seen).sum(1)}
         if self.move:
             rotation = poses.rotation.detach()
             there = Poses(rotation, unknowns.position - (rotation * self.pivot).sum(-1))
-            alpha = SoftRenderer(size, sigma).silhouette(
+            alpha = SoftRenderer(step.size, step.sigma).silhouette(
                 there.apply(self.vertices), self.faces, self.cameras
             )
             place, area = centroids(alpha[:, None])
@@ -235,14 +218,12 @@ class _Scene:
             terms["size"] = _SIZE_WEIGHT * growth.square().sum(1)
         return terms
 
-    def fine_loss(
-        self, unknowns: _Unknowns, size: tuple[int, int], sigma: float, gamma: float
-    ) -> dict[str, Tensor]:
+    def fine_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
         vertices = unknowns.poses().apply(self.vertices)
-        maps = self.channels.render(vertices, self.cameras, size, sigma, gamma)
+        maps = self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
         target = self.target
         if maps.shape != target.shape:
-            target = torch.nn.functional.adaptive_avg_pool2d(target, size)
+            target = torch.nn.functional.adaptive_avg_pool2d(target, step.size)
         return {"pixels": (maps - target).square().sum(1).mean((1, 2))}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from recon.schedules import Geometric
 
 # Share of the steps after which sigma and gamma rest, so that losses can be compared.
 _SETTLED = 0.9
+
+State = TypeVar("State")
+State_co = TypeVar("State_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,99 @@ class SoftStage:
             best_from=round(_SETTLED * self.steps) if compare else self.steps,
             **options,
         )
+
+
+class Unknowns(Protocol[State_co]):
+    """The parameters of a fit, and the state which they make with what is known.
+
+    Attributes:
+        parameters: leaf tensors by name.
+        rates: by parameter, what its learning rate is multiplied by.
+    """
+
+    parameters: dict[str, Tensor]
+    rates: dict[str, float]
+
+    def detached(self) -> State_co:
+        """Returns the state as a copy without a gradient."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a step renders.
+
+    Args:
+        size: (height, width) in pixels.
+        sigma: softness of edges, squared NDC units.
+        gamma: softness of depth, object units.
+    """
+
+    size: tuple[int, int]
+    sigma: float
+    gamma: float
+
+
+@dataclass(frozen=True, eq=False)
+class StagedFit(Generic[State]):
+    """What a fit in stages found.
+
+    Args:
+        state: the last one.
+        fits: of the stages.
+        course: the states on the way.
+    """
+
+    state: State
+    fits: list[Fit]
+    course: list[State]
+
+
+def fit_stages(
+    stages: Sequence[tuple[SoftStage, Callable[[Any, Step], Mapping[str, Tensor]], bool]],
+    unknowns: Callable[[State], Unknowns[State]],
+    start: State,
+    images: Tensor,
+    length: float = 1.0,
+    every: int = 1,
+    **options: Any,
+) -> StagedFit[State]:
+    """Goes through stages, each from where the one before it ended, until a signal comes.
+
+    Args:
+        stages: each with the terms of its loss, made of the unknowns and a step, and with whether
+            its losses can be compared, see `SoftStage.optimise`.
+        unknowns: makes the parameters of a stage out of the state it begins with.
+        start: of the first stage.
+        images: [N, 4, H, W] which the renderings are like.
+        length: of the object, in which the stages tell their gamma.
+        every: steps between the states of the course.
+        options: of `recon.fitting.fit`.
+    """
+    state, fits, course = start, list[Fit](), list[State]()
+    for stage, loss, compare in stages:
+        current, size = unknowns(state), stage.raster_size(images)
+
+        def terms(
+            step: int,
+            stage: SoftStage = stage,
+            loss: Callable[[Any, Step], Mapping[str, Tensor]] = loss,
+            current: Unknowns[State] = current,
+            size: tuple[int, int] = size,
+        ) -> Mapping[str, Tensor]:
+            gamma = stage.at("gamma", step) * length
+            return loss(current, Step(size, stage.at("sigma", step), gamma))
+
+        def note(step: int, current: Unknowns[State] = current) -> None:
+            if step % every == 0:
+                course.append(current.detached())
+
+        fits.append(
+            stage.optimise(
+                current.parameters, terms, current.rates, compare, on_step=note, **options
+            )
+        )
+        state = current.detached()
+        if fits[-1].stopped == "signal":
+            break
+    return StagedFit(state, fits, [*course, state])
