@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.camera_fitting import Errors, Scene, Viewing, ViewingFitter
+from recon.camera_fitting import ViewingFitter
 from recon.interruption import Interruption
+from recon.viewing_scene import Scene
+from recon.viewings import Errors, Viewing
 
 # Of truths, in degrees and object units. The light is on the eye's side: what falls on the far side
 # alone is not in the picture.

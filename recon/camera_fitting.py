@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.cameras import Cameras
 from recon.fitting import Fit
 from recon.interruption import Interruption
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
 from recon.soft_stages import SoftStage
+from recon.viewing_scene import Scene, viewing_losses
+from recon.viewings import Viewing, directions
 
 # What colours weigh beside silhouettes: little while the light is wrong, which is all they tell.
 _COARSE_COLOR, _FINE_COLOR = 0.3, 3.0
-# Pixels at the outline, which are covered in part, hardly count when colours are compared.
-_INSIDE_POWER = 4
 # Samples along a side of a pixel in the fine stage.
 _FINE_SAMPLES = 2
 # Directions of light tried before each fine stage: faces in the shade of a wrong one do not tell
@@ -41,99 +36,9 @@ _RATES = {
     "log_distance": 1.0,
     "light": 2.0,
 }
-# In a start the light stands above the eye by this share of its distance: it falls on most of what
-# is seen, and only faces that it falls on have a gradient to it.
-_LIGHT_ABOVE = 0.5
 
 COARSE = SoftStage(120, None, (1e-3, 1e-4), (0.1, 0.02), (0.05, 0.01))
 FINE = SoftStage(120, None, (3e-4, 3e-6), (0.02, 0.002), (0.02, 5e-4))
-
-
-@dataclass(frozen=True, eq=False)
-class Viewing:
-    """N viewpoints on an orbit around the origin, each with a light.
-
-    Args:
-        azimuth: [N] degrees.
-        elevation: [N] degrees.
-        distance: [N] object units, > 0.
-        light: [N, 3] world vectors towards the light, of any length > 0.
-
-    Raises:
-        ValueError: shapes disagree.
-    """
-
-    azimuth: Tensor
-    elevation: Tensor
-    distance: Tensor
-    light: Tensor
-
-    def __post_init__(self) -> None:
-        count = len(self.azimuth)
-        for name in ("azimuth", "elevation", "distance"):
-            if getattr(self, name).shape != (count,):
-                raise ValueError(f"{name} must be [{count}], got {list(getattr(self, name).shape)}")
-        if self.light.shape != (count, 3):
-            raise ValueError(f"light must be [{count}, 3], got {list(self.light.shape)}")
-
-    def __len__(self) -> int:
-        return len(self.azimuth)
-
-    def __getitem__(self, index: Tensor | slice) -> Viewing:
-        """Returns some of them."""
-        return Viewing(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def cameras(self, fov: float) -> Cameras:
-        """Returns the cameras, with a full vertical angle of view in degrees."""
-        angle = torch.full_like(self.distance, fov)
-        return Cameras.orbit(self.azimuth, self.elevation, self.distance, angle)
-
-    def eyes(self) -> Tensor:
-        """Returns the positions [N, 3] of the eyes in world coordinates."""
-        return self.cameras(60.0).eye()  # whatever the angle
-
-    @classmethod
-    def with_light_above(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Viewing:
-        """Returns viewpoints with the light above the eye, from where a fit may start."""
-        here = cls(azimuth, elevation, distance, distance.new_zeros(len(distance), 3))
-        up = distance.new_tensor([0.0, _LIGHT_ABOVE, 0.0])
-        return cls(azimuth, elevation, distance, F.normalize(here.eyes() + up * distance[:, None]))
-
-
-@dataclass(frozen=True)
-class Errors:
-    """How far viewings are from the truth, per viewing.
-
-    Args:
-        view: [N] degrees between the directions of the eyes.
-        azimuth: [N] degrees.
-        elevation: [N] degrees.
-        distance: [N] relative to the true one.
-        light: [N] degrees between the directions of the lights.
-    """
-
-    view: Tensor
-    azimuth: Tensor
-    elevation: Tensor
-    distance: Tensor
-    light: Tensor
-
-    @classmethod
-    def between(cls, found: Viewing, truth: Viewing) -> Errors:
-        """Compares as many viewings as there are truths."""
-        return cls(
-            view=_angle(found.eyes(), truth.eyes()),
-            azimuth=((found.azimuth - truth.azimuth + 180) % 360 - 180).abs(),
-            elevation=(found.elevation - truth.elevation).abs(),
-            distance=(found.distance / truth.distance - 1).abs(),
-            light=_angle(found.light, truth.light),
-        )
-
-
-def _angle(left: Tensor, right: Tensor) -> Tensor:
-    """Returns the angles [N] between vectors, degrees; exact for small ones too."""
-    across = torch.linalg.cross(left, right, dim=-1).norm(dim=-1)
-    return torch.rad2deg(torch.atan2(across, (left * right).sum(-1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,80 +56,6 @@ class FittedViewing:
     loss: Tensor
     fits: list[Fit]
     course: list[Viewing]
-
-
-class Scene:
-    """A known mesh with known surface, and how it looks in a viewing.
-
-    Args:
-        mesh: with colours of faces, in world coordinates around the origin.
-        fov: full vertical angle of view in degrees.
-        ambient: intensity of the light from everywhere.
-        directional: intensity of the light from one direction.
-
-    Raises:
-        ValueError: the mesh has no colours of faces, or an intensity is bad.
-    """
-
-    def __init__(
-        self, mesh: Mesh, fov: float = 30.0, ambient: float = 0.4, directional: float = 0.6
-    ) -> None:
-        if mesh.face_colors is None:
-            raise ValueError("the mesh must have colours of faces")
-        if not directional > 0:
-            raise ValueError(f"directional must be > 0, or no light is seen, got {directional}")
-        self.mesh, self.colors, self.fov = mesh, mesh.face_colors, fov
-        self.lighting = Lighting(ambient, directional, two_sided=True)
-        self.radius = float(mesh.vertices.norm(dim=1).max())
-
-    def render(
-        self,
-        viewing: Viewing,
-        image_size: tuple[int, int],
-        sigma: float,
-        gamma: float,
-        anti_aliasing: int = 1,
-    ) -> Tensor:
-        """Renders the mesh in each viewing.
-
-        Args:
-            viewing: N viewings; there is a gradient to all of it.
-            image_size: (height, width) in pixels.
-            sigma: softness of edges, squared NDC units.
-            gamma: softness of depth, in radii of the mesh.
-            anti_aliasing: samples along a side of a pixel.
-
-        Returns:
-            [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
-        """
-        distances = viewing.distance.detach()
-        far = float(distances.max()) + self.radius
-        near = max(float(distances.min()) - self.radius, 1e-2 * far)
-        renderer = SoftRenderer(
-            image_size,
-            sigma=sigma,
-            gamma=gamma * self.radius / (far - near),
-            near=near,
-            far=far,
-            anti_aliasing=anti_aliasing,
-            lighting=self.lighting,
-        )
-        count = len(viewing)
-        return renderer(
-            self.mesh.vertices.expand(count, -1, -1),
-            self.mesh.faces,
-            self.colors.expand(count, -1, -1),
-            viewing.cameras(self.fov),
-            light_direction=viewing.light,
-        )
-
-    def picture(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
-        """Renders sharp pictures [N, 4, H, W], not premultiplied, as cameras take them."""
-        with torch.no_grad():
-            rgba = self.render(viewing, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
-        # Samples beside the object are black, so the mean over a pixel is premultiplied.
-        colors = rgba[:, :3] / rgba[:, 3:].clamp(min=1e-6)  # where alpha is 0, black
-        return torch.cat((colors.clamp(0, 1), rgba[:, 3:]), dim=1)
 
 
 class ViewingFitter:
@@ -454,70 +285,10 @@ def _viewing(unknowns: dict[str, Tensor], detached: bool = False) -> Viewing:
     )
 
 
-def viewing_losses(
-    rendered: Tensor, truth: Tensor, color_weight: float = 1.0, exact: bool = False
-) -> dict[str, Tensor]:
-    """Compares silhouettes and colours, picture by picture.
-
-    Args:
-        rendered: [N, 4, H, W], as the rasterizer gives it.
-        truth: [N, 4, H, W], not premultiplied.
-        color_weight: what `color` is multiplied by.
-        exact: compare silhouettes by squared differences relative to the area, which are least at
-            the truth; otherwise by 1 - IoU, which leads from far.
-
-    Returns:
-        Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
-    """
-    alpha, mask = rendered[:, 3], truth[:, 3]
-    # Neither an empty mask nor two empty pictures divide by less than one pixel.
-    if exact:
-        differing = (alpha - mask).square().sum((1, 2))
-        silhouette = differing / mask.sum((1, 2)).clamp(min=1)
-    else:
-        shared = (alpha * mask).sum((1, 2))
-        silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
-    # Outside of the outline soft pictures have colours, too, and there is nothing to compare.
-    inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
-    difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
-    color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)
-    return {"silhouette": silhouette, "color": color}
-
-
 def _around(light: Tensor) -> Tensor:
     """Returns lights [L, N, 3] from all around, the same for each of the N of `light`."""
     around = directions(_LIGHTS).to(light)
     return around[:, None].expand(-1, len(light), -1)
-
-
-def directions(count: int) -> Tensor:
-    """Returns unit vectors [count, 3] spread evenly over the sphere, on a spiral."""
-    index = torch.arange(count, dtype=torch.float64) + 0.5
-    y, turn = 1 - 2 * index / count, index * math.pi * (3 - 5**0.5)
-    radius = (1 - y.square()).sqrt()
-    return torch.stack((radius * turn.cos(), y, radius * turn.sin()), dim=1).float()
-
-
-def grid_of_starts(
-    azimuths: int, elevations: Sequence[float], distance: float, device: str = "cpu"
-) -> Viewing:
-    """Returns viewpoints all around, with the light above the eye.
-
-    Args:
-        azimuths: how many, evenly spread over 360 degrees.
-        elevations: degrees.
-        distance: object units.
-        device: of the tensors.
-
-    Raises:
-        ValueError: there is no start.
-    """
-    if azimuths < 1 or not elevations:
-        raise ValueError(f"there must be starts, got {azimuths} azimuths and {list(elevations)}")
-    around = torch.arange(azimuths, device=device) * (360.0 / azimuths)
-    heights = torch.tensor(list(elevations), dtype=torch.float32, device=device)
-    azimuth, elevation = (grid.flatten() for grid in torch.meshgrid(around, heights, indexing="ij"))
-    return Viewing.with_light_above(azimuth, elevation, torch.full_like(azimuth, distance))
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recon.atomic_files import atomic_file
 from recon.camera_benchmark import Benchmark, summarise
-from recon.camera_fitting import Errors, FittedViewing, Scene, Viewing
+from recon.camera_fitting import FittedViewing
 from recon.datasets.categories import CATEGORIES
 from recon.datasets.formats.pictures import read_rgba
 from recon.datasets.formats.stores import FolderStore
@@ -26,6 +26,8 @@ from recon.meshes import Mesh, load_mesh
 from recon.pictures import GREY
 from recon.runs import write_json
 from recon.shape_scores import Part
+from recon.viewing_scene import Scene
+from recon.viewings import Errors, Viewing
 
 CELL = 160  # pixels along a side of a picture of a sheet
 GAP = 16

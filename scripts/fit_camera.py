@@ -13,10 +13,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recon.camera_benchmark import Benchmark, table
-from recon.camera_fitting import Scene, Viewing, ViewingFitter, grid_of_starts
+from recon.camera_fitting import ViewingFitter
 from recon.camera_run import known_mesh, read_picture, write_benchmark, write_fit
 from recon.errors import concise_errors
 from recon.interruption import Interruption
+from recon.viewing_scene import Scene
+from recon.viewings import Viewing, grid_of_starts
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from recon.camera_benchmark import (
     summarise,
     table,
 )
-from recon.camera_fitting import Errors, Scene
 from recon.camera_run import known_mesh
+from recon.viewing_scene import Scene
+from recon.viewings import Errors
 
 
 def benchmark(seed: int = 0, count: int = 50) -> Benchmark:

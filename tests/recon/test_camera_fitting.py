@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
-from torch import Tensor
 
-from recon.camera_fitting import (
-    Errors,
-    Scene,
-    Viewing,
-    ViewingFitter,
-    directions,
-    grid_of_starts,
-    viewing_losses,
-)
+from recon.camera_fitting import ViewingFitter
 from recon.meshes import Mesh, icosphere
 from recon.soft_stages import SoftStage
+from recon.viewing_scene import Scene
+from recon.viewings import Errors, Viewing, grid_of_starts
 
 COARSE = SoftStage(60, None, (3e-3, 3e-4), (0.1, 0.02), (0.1, 0.02))
 FINE = SoftStage(40, None, (3e-4, 1e-5), (0.02, 0.005), (0.03, 0.001))
@@ -99,89 +90,9 @@ def test_starts_which_end_in_one_place_are_refined_once() -> None:
     assert [one.history["total"].shape[1] for one in fitted.fits[:3]] == [6, 3, 3]
 
 
-def test_pictures_have_gradients_to_every_unknown() -> None:
-    scene = Scene(lump())
-    unknowns = [TRUTH.azimuth, TRUTH.elevation, TRUTH.distance, TRUTH.light]
-    leaves = [value.clone().requires_grad_() for value in unknowns]
-    weights = torch.rand(2, 4, 24, 24, generator=torch.Generator().manual_seed(0))
-
-    def value(*parts: Tensor) -> Tensor:
-        rgba = scene.render(Viewing(*parts), (24, 24), 1e-2, 0.5)
-        # Where a face has next to no coverage its colour appears at once.
-        return (torch.cat((rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]), 1) * weights).double().sum()
-
-    gradients = torch.autograd.grad(value(*leaves), leaves)
-    for index, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
-        step = torch.zeros_like(leaf)
-        step[0] = 0.02 if leaf.dim() == 1 and index < 2 else 2e-3
-        ahead, behind = (
-            value(*(x + sign * step if k == index else x for k, x in enumerate(unknowns)))
-            for sign in (1, -1)
-        )
-        expected = (ahead - behind).item() / 2
-        assert (gradient * step).sum().item() == pytest.approx(expected, rel=0.05, abs=2e-4)
-
-
-def test_losses_are_least_at_the_truth() -> None:
-    scene = Scene(lump())
-    image = scene.picture(TRUTH, (32, 32))
-
-    def at(one: Viewing, exact: bool) -> dict[str, Tensor]:
-        return viewing_losses(scene.render(one, (32, 32), 1e-5, 0.01, 2), image, exact=exact)
-
-    for exact in (False, True):
-        here = at(TRUTH, exact)
-        turned = at(moved(TRUTH, 10, 0, 1), exact)
-        assert (here["silhouette"] < turned["silhouette"]).all()
-        assert (here["color"] < turned["color"]).all()
-
-
-def test_errors_are_angles_and_ratios() -> None:
-    one = viewing((0.0, 0.0, 2.0, (0.0, 1.0, 0.0)))
-    other = viewing((30.0, 0.0, 2.2, (0.0, 3.0, 3.0)))
-    over = viewing((-355.0, -7.0, 2.0, (0.0, 1.0, 0.0)))
-    error = Errors.between(other, one)
-    assert error.view.item() == pytest.approx(30, abs=1e-3)
-    assert error.distance.item() == pytest.approx(0.1, abs=1e-6)
-    assert error.light.item() == pytest.approx(45, abs=1e-3)
-    assert error.azimuth.item() == pytest.approx(30)
-    assert Errors.between(over, one).azimuth.item() == pytest.approx(5)
-    assert Errors.between(one, over).azimuth.item() == pytest.approx(5)
-    assert Errors.between(over, one).elevation.item() == pytest.approx(7)
-    assert Errors.between(one, one).light.item() == 0
-
-
-def test_directions_are_spread_over_the_sphere() -> None:
-    around = directions(96)
-    assert torch.allclose(around.norm(dim=1), torch.ones(96))
-    assert around.mean(0).abs().max() < 0.02
-    cosines = (around[:, None] * around[None]).sum(-1) - 2 * torch.eye(96)
-    nearest = torch.rad2deg(torch.acos(cosines.amax(1)))
-    assert nearest.min() > 12
-    assert nearest.max() < 25
-
-
-def test_the_light_of_a_start_falls_on_what_is_seen() -> None:
-    starts = grid_of_starts(4, [0.0, 60.0], 2.5)
-    assert len(starts) == 8
-    eyes = torch.nn.functional.normalize(starts.eyes())
-    assert (eyes * starts.light).sum(1).min() > math.cos(math.radians(45))
-
-
 def test_bad_arguments() -> None:
-    scene = Scene(lump())
-    fitter = ViewingFitter(scene, COARSE, FINE)
-    with pytest.raises(ValueError, match="colours of faces"):
-        Scene(icosphere(1))
-    with pytest.raises(ValueError, match="directional must be > 0"):
-        Scene(lump(), directional=0.0)
+    fitter = ViewingFitter(Scene(lump()), COARSE, FINE)
     with pytest.raises(ValueError, match=r"images must be \[2, 4, H, W\]"):
         fitter.fit(torch.zeros(1, 4, 8, 8), TRUTH)
     with pytest.raises(ValueError, match="shows nothing"):
         fitter.fit(torch.zeros(2, 4, 8, 8), TRUTH)
-    with pytest.raises(ValueError, match=r"light must be \[1, 3\]"):
-        Viewing(torch.zeros(1), torch.zeros(1), torch.ones(1), torch.zeros(3))
-    with pytest.raises(ValueError, match=r"elevation must be \[1\]"):
-        Viewing(torch.zeros(1), torch.zeros(2), torch.ones(1), torch.zeros(1, 3))
-    with pytest.raises(ValueError, match="must be starts"):
-        grid_of_starts(0, [0.0], 2.0)

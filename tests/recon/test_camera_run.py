@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon.camera_fitting import Viewing
 from recon.camera_run import described, known_mesh
 from recon.datasets.frames import world_vertices
 from recon.mesh_files import save_mesh
 from recon.meshes import face_normals, icosphere
 from recon.pictures import GREY
+from recon.viewings import Viewing
 
 
 def test_generated_shapes_are_known_meshes() -> None:

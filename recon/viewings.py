@@ -1,0 +1,134 @@
+"""Viewpoints on an orbit, each with a light, and how far they are from the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recon.cameras import Cameras
+
+# In a start the light stands above the eye by this share of its distance: it falls on most of what
+# is seen, and only faces that it falls on have a gradient to it.
+_LIGHT_ABOVE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Viewing:
+    """N viewpoints on an orbit around the origin, each with a light.
+
+    Args:
+        azimuth: [N] degrees.
+        elevation: [N] degrees.
+        distance: [N] object units, > 0.
+        light: [N, 3] world vectors towards the light, of any length > 0.
+
+    Raises:
+        ValueError: shapes disagree.
+    """
+
+    azimuth: Tensor
+    elevation: Tensor
+    distance: Tensor
+    light: Tensor
+
+    def __post_init__(self) -> None:
+        count = len(self.azimuth)
+        for name in ("azimuth", "elevation", "distance"):
+            if getattr(self, name).shape != (count,):
+                raise ValueError(f"{name} must be [{count}], got {list(getattr(self, name).shape)}")
+        if self.light.shape != (count, 3):
+            raise ValueError(f"light must be [{count}, 3], got {list(self.light.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.azimuth)
+
+    def __getitem__(self, index: Tensor | slice) -> Viewing:
+        """Returns some of them."""
+        return Viewing(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def cameras(self, fov: float) -> Cameras:
+        """Returns the cameras, with a full vertical angle of view in degrees."""
+        angle = torch.full_like(self.distance, fov)
+        return Cameras.orbit(self.azimuth, self.elevation, self.distance, angle)
+
+    def eyes(self) -> Tensor:
+        """Returns the positions [N, 3] of the eyes in world coordinates."""
+        return self.cameras(60.0).eye()  # whatever the angle
+
+    @classmethod
+    def with_light_above(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Viewing:
+        """Returns viewpoints with the light above the eye, from where a fit may start."""
+        here = cls(azimuth, elevation, distance, distance.new_zeros(len(distance), 3))
+        up = distance.new_tensor([0.0, _LIGHT_ABOVE, 0.0])
+        return cls(azimuth, elevation, distance, F.normalize(here.eyes() + up * distance[:, None]))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far viewings are from the truth, per viewing.
+
+    Args:
+        view: [N] degrees between the directions of the eyes.
+        azimuth: [N] degrees.
+        elevation: [N] degrees.
+        distance: [N] relative to the true one.
+        light: [N] degrees between the directions of the lights.
+    """
+
+    view: Tensor
+    azimuth: Tensor
+    elevation: Tensor
+    distance: Tensor
+    light: Tensor
+
+    @classmethod
+    def between(cls, found: Viewing, truth: Viewing) -> Errors:
+        """Compares as many viewings as there are truths."""
+        return cls(
+            view=_angle(found.eyes(), truth.eyes()),
+            azimuth=((found.azimuth - truth.azimuth + 180) % 360 - 180).abs(),
+            elevation=(found.elevation - truth.elevation).abs(),
+            distance=(found.distance / truth.distance - 1).abs(),
+            light=_angle(found.light, truth.light),
+        )
+
+
+def _angle(left: Tensor, right: Tensor) -> Tensor:
+    """Returns the angles [N] between vectors, degrees; exact for small ones too."""
+    across = torch.linalg.cross(left, right, dim=-1).norm(dim=-1)
+    return torch.rad2deg(torch.atan2(across, (left * right).sum(-1)))
+
+
+def directions(count: int) -> Tensor:
+    """Returns unit vectors [count, 3] spread evenly over the sphere, on a spiral."""
+    index = torch.arange(count, dtype=torch.float64) + 0.5
+    y, turn = 1 - 2 * index / count, index * math.pi * (3 - 5**0.5)
+    radius = (1 - y.square()).sqrt()
+    return torch.stack((radius * turn.cos(), y, radius * turn.sin()), dim=1).float()
+
+
+def grid_of_starts(
+    azimuths: int, elevations: Sequence[float], distance: float, device: str = "cpu"
+) -> Viewing:
+    """Returns viewpoints all around, with the light above the eye.
+
+    Args:
+        azimuths: how many, evenly spread over 360 degrees.
+        elevations: degrees.
+        distance: object units.
+        device: of the tensors.
+
+    Raises:
+        ValueError: there is no start.
+    """
+    if azimuths < 1 or not elevations:
+        raise ValueError(f"there must be starts, got {azimuths} azimuths and {list(elevations)}")
+    around = torch.arange(azimuths, device=device) * (360.0 / azimuths)
+    heights = torch.tensor(list(elevations), dtype=torch.float32, device=device)
+    azimuth, elevation = (grid.flatten() for grid in torch.meshgrid(around, heights, indexing="ij"))
+    return Viewing.with_light_above(azimuth, elevation, torch.full_like(azimuth, distance))
