@@ -23,7 +23,7 @@ ROWS = (
         "precision",
     ),  # know of nothing else
     ("cameras", "meshes", "lighting", "texels"),
-    ("renderer", "voxels"),
+    ("renderer", "voxels", "surface_samples", "inside"),
     ("models", "losses", "metrics", "datasets", "checkpoints"),
 )
 TOP = len(ROWS)

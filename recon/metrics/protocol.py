@@ -96,18 +96,14 @@ def require_fields(preset: Preset, layout: Layout) -> None:
         )
 
 
-def require_predictions(vertices: Tensor, faces: Tensor, views: Sequence[int]) -> None:
-    """Refuses arguments of `Preset.score` whose shapes disagree.
+def require_surface_points(preset: Preset, layout: Layout, count: int) -> None:
+    """Refuses a layout with too few points of the surface.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: naming the preset, what it needs and what is there.
     """
-    if vertices.dim() != 3 or vertices.shape[2] != 3 or not vertices.is_floating_point():
+    if layout.num_surface_points < count:
         raise ValueError(
-            "vertices must be floating point of shape [n, V, 3], "
-            f"got {vertices.dtype} {tuple(vertices.shape)}"
+            f"preset {preset.name} needs {count} points of the surface, the data has "
+            f"{layout.num_surface_points} of each object; make it with num_surface_points={count}"
         )
-    if faces.dim() != 2 or faces.shape[1] != 3:
-        raise ValueError(f"faces must have the shape [F, 3], got {tuple(faces.shape)}")
-    if len(views) != len(vertices):
-        raise ValueError(f"views must name one view per prediction, {len(vertices)}, got {views}")

@@ -1,0 +1,140 @@
+"""Silhouettes in views which the prediction was not made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.datasets.layout import Layout
+from recon.metrics.protocol import Measure, require_fields
+from recon.metrics.scoring import require_predictions
+from recon.metrics.truth import Truth
+from renderer_cuda import gather_faces, visible_faces
+
+# Samples rendered together, of all views of a prediction: 16 MB of face indices.
+SAMPLES_AT_ONCE = 1 << 22
+# Depths which every object in front of a camera has; in units of the world's cube.
+NEAR, FAR = 1e-3, 1e4
+
+
+class Silhouette:
+    """IoU of silhouettes, mean over all views of an object but the one which was shown.
+
+    A pixel belongs to a silhouette when half of it or more is covered: by the alpha of the true
+    picture, which is averaged over blocks of pixels where the data has larger ones, and by hard
+    samples of the prediction, 4 x 4 of a pixel at 64 and 2 x 2 from 128 on.
+    IoU = |both| / |either|; two empty silhouettes agree. It judges what can be seen of a shape:
+    hollows that no outline shows do not count (Laurentini, The visual hull concept, IEEE TPAMI
+    1994).
+
+    Args:
+        size: height and width of the silhouettes in pixels, of wider ones the shorter side.
+
+    Raises:
+        ValueError: size < 1.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        if size < 1:
+            raise ValueError(f"size must be >= 1, got {size}")
+        self.size = size
+        self._samples = max(2, 256 // size)
+        self.name = "silhouette" if size == 64 else f"silhouette_{size}"
+        self.fields = ("images", "cameras")
+        self.measures = (Measure(f"silhouette_iou_{size}", f"silhouette IoU at {size}", 100),)
+
+    def statement(self) -> str:
+        """Returns one line which says the samples, the scale and the source."""
+        return (
+            f"{self.name}: IoU of silhouettes of {self.size} pixels in all views but the one "
+            f"shown, covered by half or more of {self._samples} x {self._samples} samples"
+        )
+
+    def require(self, layout: Layout) -> None:
+        """Refuses data with one view, or whose pictures are no multiple of the size; ValueError."""
+        require_fields(self, layout)
+        self._factor(layout.image_size)
+        if layout.num_views < 2:
+            raise ValueError(
+                f"preset {self.name} needs views that were not shown, the objects have "
+                f"{layout.num_views} view"
+            )
+
+    def score(
+        self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
+    ) -> dict[str, Tensor]:
+        """Scores n predictions of one object, see `recon.metrics.protocol.Preset`."""
+        require_predictions(vertices, faces, views)
+        alpha, rows = truth.require("silhouettes"), truth.require("cameras")
+        if len(alpha) < 2 or len(alpha) != len(rows):
+            raise ValueError(
+                "silhouettes and cameras must be of the same views, at least 2, "
+                f"got {len(alpha)} and {len(rows)}"
+            )
+        if not all(0 <= view < len(alpha) for view in views):
+            raise ValueError(f"views must be in 0..{len(alpha) - 1}, got {list(views)}")
+        masks = self._masks(alpha).to(vertices.device)
+        cameras = Cameras.from_rows(rows).to(device=vertices.device)
+        ious = [
+            self._mean_iou(mesh, faces, masks, cameras, [v for v in range(len(rows)) if v != view])
+            for mesh, view in zip(vertices.detach(), views, strict=True)
+        ]
+        return {self.measures[0].key: torch.tensor(ious, dtype=torch.float64)}
+
+    def _factor(self, image_size: tuple[int, int]) -> int:
+        """Returns how many pixels of the data lie along a side of one of the silhouettes."""
+        factor = min(image_size) // self.size
+        if factor * self.size != min(image_size) or any(side % factor for side in image_size):
+            raise ValueError(
+                f"preset {self.name} needs pictures of {self.size} pixels or a multiple of it, "
+                f"the data has {image_size[0]} x {image_size[1]}; smaller ones are not enlarged, "
+                "as their outlines would be made up"
+            )
+        return factor
+
+    def _masks(self, alpha: Tensor) -> Tensor:
+        """Returns the true silhouettes [K, h, w] bool of alpha [K, H, W] uint8."""
+        factor = self._factor((alpha.shape[1], alpha.shape[2]))
+        # Whole numbers below 2^24: their sum, hence the comparison, is exact.
+        return F.avg_pool2d(alpha.float()[:, None], factor)[:, 0] >= 127.5
+
+    def _mean_iou(
+        self, mesh: Tensor, faces: Tensor, masks: Tensor, cameras: Cameras, unseen: list[int]
+    ) -> float:
+        """Returns the mean IoU of a mesh [V, 3] in some of the views."""
+        rendered = outlines(mesh, faces, cameras[unseen], masks.shape[1:], self._samples)
+        wanted = masks[unseen]
+        union = (rendered | wanted).sum((1, 2))
+        shared = (rendered & wanted).sum((1, 2))
+        return float(torch.where(union > 0, shared.double() / union.clamp(min=1), 1.0).mean())
+
+
+def outlines(
+    vertices: Tensor, faces: Tensor, cameras: Cameras, image_size: Sequence[int], samples: int
+) -> Tensor:
+    """Renders which pixels a mesh covers by half or more.
+
+    Args:
+        vertices: [V, 3] in the world; faces with a vertex that is not finite are left out.
+        faces: [F, 3] int64.
+        cameras: K cameras.
+        image_size: (height, width) in pixels.
+        samples: along each side of a pixel.
+
+    Returns:
+        [K, height, width] bool.
+    """
+    height, width = image_size
+    sampled = (height * samples, width * samples)
+    at_once = max(1, SAMPLES_AT_ONCE // (sampled[0] * sampled[1]))
+    parts = []
+    for start in range(0, len(cameras), at_once):
+        some = cameras[start : start + at_once]
+        projected = some.project(vertices.float().expand(len(some), -1, -1), (height, width))
+        seen = visible_faces(gather_faces(projected, faces), sampled, near=NEAR, far=FAR) >= 0
+        parts.append(F.avg_pool2d(seen.float()[:, None], samples)[:, 0] >= 0.5)
+    return torch.cat(parts)
