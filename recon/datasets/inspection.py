@@ -41,7 +41,8 @@ class SampleFacts:
         rows: which objects were looked at.
         coverage: mean alpha of each, in [0, 1].
         leaving: ids of those that touch the border of a picture.
-        fills: by voxel field, the occupied share of each object's grid.
+        fills: by voxel field, the occupied share of each object's grid; for `triangles`, the share
+            of them that is used.
         checks: of the cameras of each.
     """
 
@@ -149,7 +150,8 @@ def _camera_ranges(file: h5py.File) -> dict[str, tuple[float, float]]:
 
 def _sample_facts(file: h5py.File, rows: list[int], ids: Sequence[str]) -> SampleFacts:
     fields = {f"voxels_{r}": r for r in read_layout(file).voxel_resolutions}
-    facts = SampleFacts(rows, [], [], {name: [] for name in fields}, [])
+    filled = [*fields, "triangles"] if "triangles" in file else list(fields)
+    facts = SampleFacts(rows, [], [], {name: [] for name in filled}, [])
     for row in rows:
         images = file["images"][row]
         facts.coverage.append(float(images[:, 3].mean()) / 255)
@@ -158,6 +160,8 @@ def _sample_facts(file: h5py.File, rows: list[int], ids: Sequence[str]) -> Sampl
         for name, resolution in fields.items():
             voxels = unpack_voxels(file[name][row], resolution)
             facts.fills[name].append(float(voxels.float().mean()))
+        if "triangles" in file:
+            facts.fills["triangles"].append(float(file["triangles"][row].any(axis=(1, 2)).mean()))
         facts.checks.append(check_object(file, row))
     return facts
 
@@ -197,7 +201,8 @@ def _sample_rows(sample: SampleFacts) -> list[tuple[str, str]]:
         ("pictures", f"mean coverage {_spread(sample.coverage)};"
          f" {len(sample.leaving)} of {count} objects touch the border"),
     ]  # fmt: skip
-    rows += [(name, f"occupied {_spread(values)}") for name, values in sample.fills.items()]
+    for name, values in sample.fills.items():
+        rows.append((name, f"{'used' if name == 'triangles' else 'occupied'} {_spread(values)}"))
     return [*rows, ("agreement", _agreement(checks))]
 
 

@@ -1,6 +1,7 @@
 """Which arrays a data set holds for every object, with their shapes and types.
 
-K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the surface:
+K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the surface, and T
+triangles:
 
     images      [K, 4, H, W]   uint8    sRGB red, green, blue and alpha, not premultiplied
     cameras     [K, 16]        float32  as `recon.cameras.Cameras.rows`
@@ -12,6 +13,9 @@ K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the
     occupancies [ceil(P/8)]    uint8    bits: is the point inside? First point = highest bit
     pointcloud  [M, 3]         float32  positions on the surface, in the world
     pointcloud_normals [M, 3]  float32  unit normals there
+    triangles   [T, 3, 3]      float16  corners of the surface, in the world, perhaps simplified;
+                                        those left over are zero
+    triangle_colors [T, 3, 3]  uint8    sRGB of these corners without light
 
 Images and cameras are always there, the others where the layout names them.
 """
@@ -35,6 +39,12 @@ Sample = dict[str, NDArray[Any]]
 MAPS = ("shading", "depth", "normals")
 # Fields with one entry per view along their first axis.
 PER_VIEW = ("images", "cameras", *MAPS)
+# Optional fields which come together.
+_PAIRS = (
+    ("points", "occupancies"),
+    ("pointcloud", "pointcloud_normals"),
+    ("triangles", "triangle_colors"),
+)
 _VOXELS = re.compile(r"voxels_([1-9]\d*)")
 
 
@@ -61,6 +71,7 @@ class Layout:
         maps: which of `MAPS` there are.
         num_points: P, 0 for none.
         num_surface_points: M, 0 for none.
+        num_triangles: T, 0 for none.
 
     Raises:
         ValueError: a number is out of range or a map is unknown.
@@ -72,6 +83,7 @@ class Layout:
     maps: tuple[str, ...] = ()
     num_points: int = 0
     num_surface_points: int = 0
+    num_triangles: int = 0
 
     def __post_init__(self) -> None:
         positive = (*self.image_size, self.num_views, *self.voxel_resolutions)
@@ -88,6 +100,8 @@ class Layout:
             raise ValueError(
                 f"numbers of points must be >= 0, got {self.num_points}, {self.num_surface_points}"
             )
+        if self.num_triangles < 0:
+            raise ValueError(f"num_triangles must be >= 0, got {self.num_triangles}")
 
     def fields(self) -> dict[str, Field]:
         """Return the fields by name, images and cameras first."""
@@ -111,6 +125,9 @@ class Layout:
         if surface:
             found["pointcloud"] = Field((surface, 3), "float32")
             found["pointcloud_normals"] = Field((surface, 3), "float32")
+        if self.num_triangles:
+            found["triangles"] = Field((self.num_triangles, 3, 3), "float16")
+            found["triangle_colors"] = Field((self.num_triangles, 3, 3), "uint8")
         return found
 
     def check(self, sample: Mapping[str, NDArray[Any]]) -> None:
@@ -152,7 +169,7 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     images = shapes["images"]
     if len(images) != 4:
         raise ValueError(f"field images must have the shape (K, 4, H, W), got {images}")
-    for one, other in (("points", "occupancies"), ("pointcloud", "pointcloud_normals")):
+    for one, other in _PAIRS:
         if one in shapes or other in shapes:
             _require(shapes, (one, other))
     layout = Layout(
@@ -162,6 +179,7 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
         maps=tuple(name for name in MAPS if name in shapes),
         num_points=shapes["points"][0] if shapes.get("points") else 0,
         num_surface_points=shapes["pointcloud"][0] if shapes.get("pointcloud") else 0,
+        num_triangles=shapes["triangles"][0] if shapes.get("triangles") else 0,
     )
     for name, (shape, _) in layout.fields().items():
         if shapes[name] != shape:

@@ -17,6 +17,7 @@ from recon.datasets.rendering.deferred import Scene, Views, render_views
 from recon.datasets.rendering.framing import fit_scale
 from recon.datasets.rendering.supersampling import MAX_SUPERSAMPLE
 from recon.datasets.rendering.texturing import Textures
+from recon.datasets.rendering.triangles import coloured_triangles
 from recon.datasets.rendering.viewpoints import StandardViews, Viewpoints
 from recon.datasets.sources.interface import Item, MeshSource, TruthSource, fingerprint
 from recon.lighting import Lighting
@@ -30,6 +31,8 @@ VERSION = 2
 SAMPLES_AT_ONCE = 1 << 18
 # Faces of all views rendered at once: about 150 MB of corners and colours.
 FACES_AT_ONCE = 2_000_000
+# Fewer triangles than this show no shape: the coarsest simplification has about as many.
+MIN_TRIANGLES = 64
 # Nearer than this part of the greatest depth, a corner is taken to be at the eye.
 NEAREST = 1e-3
 
@@ -47,6 +50,7 @@ class ObjectRenderer:
         viewpoints: Viewpoints | None = None,
         maps: Sequence[str] = (),
         fit: bool = False,
+        triangles: int = 0,
     ) -> None:
         """Settings.
 
@@ -60,10 +64,11 @@ class ObjectRenderer:
             viewpoints: where the cameras are; None for the 24 standard views.
             maps: what to render besides, among "shading", "depth" and "normals".
             fit: whether to shrink an object, voxels and all, until every view shows all of it.
+            triangles: how many coloured triangles to keep of the surface, 0 for none.
 
         Raises:
-            ValueError: if a size is not a positive number, a name is unknown, or lights are
-                coloured or smooth.
+            ValueError: if a size is not a positive number, a name is unknown, lights are coloured
+                or smooth, or `triangles` is too small a number.
         """
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample must be 1 to {MAX_SUPERSAMPLE}, got {supersample}")
@@ -75,6 +80,8 @@ class ObjectRenderer:
             raise ValueError(f"voxel_mode must be one of {', '.join(MODES)}, got {voxel_mode!r}")
         if not set(maps) <= set(MAPS):
             raise ValueError(f"maps must be among {', '.join(MAPS)}, got {list(maps)}")
+        if triangles and triangles < MIN_TRIANGLES:
+            raise ValueError(f"triangles must be 0 or >= {MIN_TRIANGLES}, got {triangles}")
         if lighting is not None and not (lighting.white and lighting.normals == "face"):
             raise ValueError('lighting must be white and have normals="face"')
         self.image_size = as_image_size(image_size)
@@ -88,6 +95,7 @@ class ObjectRenderer:
             self.viewpoints.num_views,
             tuple(voxel_resolutions),
             tuple(name for name in MAPS if name in maps),
+            num_triangles=triangles,
         )
 
     def layout(self) -> Layout:
@@ -96,6 +104,7 @@ class ObjectRenderer:
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings as plain data."""
+        kept = self._layout.num_triangles
         return {
             "version": VERSION,
             "image_size": list(self.image_size),
@@ -106,6 +115,8 @@ class ObjectRenderer:
             "viewpoints": self.viewpoints.recipe(),
             "maps": list(self._layout.maps),
             "fit": self.fit,
+            # Files of before this setting have no such key and no triangles either.
+            **({"triangles": kept} if kept else {}),
         }
 
     @torch.no_grad()
@@ -127,6 +138,8 @@ class ObjectRenderer:
         for resolution in self._layout.voxel_resolutions:
             grid = voxelize_mesh(scene.vertices[None], scene.faces, resolution, self.voxel_mode)
             sample[f"voxels_{resolution}"] = pack_voxels(grid)[0]
+        if self._layout.num_triangles:
+            sample |= coloured_triangles(scene, self._layout.num_triangles)
         return sample
 
     def _scene(self, surface: Surface, cameras: Cameras) -> Scene:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.formats.surfaces import MIN_ALPHA, Surface
@@ -89,8 +90,13 @@ class Textures:
         self._heights = torch.from_numpy(sizes[chosen, 0]).int()
         self._widths = torch.from_numpy(sizes[chosen, 1]).int()
         self._starts = torch.from_numpy(starts[chosen])
+        self._texels_covered = torch.from_numpy(_texels_covered(surface.uvs, sizes[chosen]))
         texels = np.concatenate([texture.reshape(-1, 4) for texture in surface.textures])
         self._texels = torch.from_numpy(np.ascontiguousarray(texels)).view(torch.int32).flatten()
+
+    def texels(self, faces: Tensor) -> Tensor:
+        """Return how many texels [...] are on each of some faces [...]; 0 without a texture."""
+        return torch.where(self.textured[faces], self._texels_covered[faces], 0.0)
 
     def look_up(self, hits: Hits) -> Tensor:
         """Return the texels [N, 4] uint8 at places on textured faces.
@@ -108,6 +114,13 @@ class Textures:
         rows = torch.minimum(rows.clamp_(min=0), heights - 1)
         places = rows.mul_(widths).add_(columns) + self._starts.index_select(0, hits.faces)
         return self._texels.index_select(0, places).view(torch.uint8).view(-1, 4)
+
+
+def _texels_covered(uvs: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the areas [F], in texels of textures of sizes [F, 2], of triangles [F, 3, 2]."""
+    first, second = np.moveaxis(uvs[:, 1:] - uvs[:, :1], 1, 0).astype(np.float64)
+    area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+    return area * sizes.prod(axis=1)
 
 
 def interpolate(corners: Tensor, hits: Hits) -> Tensor:

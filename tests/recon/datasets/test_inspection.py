@@ -13,6 +13,9 @@ from recon.cameras import shapenet_cameras
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.inspection import describe, inspect_file, joint_table
 from recon.datasets.layout import Layout, Sample
+from recon.datasets.prepare import prepare
+from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
+from recon.datasets.sources.shapes import ShapesSource
 from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
 from recon.voxels import pack_voxels, voxelize_mesh
@@ -95,6 +98,20 @@ def test_text_for_a_person(ellipsoids: Callable[..., Path]) -> None:
     ):
         assert part in text
     assert "warning" not in text
+
+
+def test_used_triangles_are_counted(tmp_path: Path) -> None:
+    renderer = ObjectRenderer(16, supersample=1, voxel_resolutions=(), triangles=256)
+    path = tmp_path / "shapes.h5"
+    source = ShapesSource(objects_per_category=1, categories=["chair"])
+    prepare(RenderedSource(source, renderer), path, workers=1)
+    facts = inspect_file(path)
+    with h5py.File(path) as file:
+        used = int(file["triangles"][0].any(axis=(1, 2)).sum())
+    assert 0 < used < 256
+    assert facts.sample.fills == {"triangles": [used / 256]}
+    assert f"triangles used {used / 256:.3f}" in describe(facts)
+    assert ["triangles", "1x256x3x3", "float16", "-", "none", "0.00 MB"] in facts.fields
 
 
 def test_a_wrong_order_of_voxel_axes_is_seen(ellipsoids: Callable[..., Path]) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from recon.datasets.layout import Layout, layout_of, packed_bytes, voxel_resolutions
 
-FULL = Layout((6, 8), 3, (4, 16), ("shading", "depth", "normals"), 9, 5)
+FULL = Layout((6, 8), 3, (4, 16), ("shading", "depth", "normals"), 9, 5, 7)
 
 
 def test_fields_have_the_documented_shapes_and_types() -> None:
@@ -21,6 +21,8 @@ def test_fields_have_the_documented_shapes_and_types() -> None:
         "occupancies": ((2,), "uint8"),
         "pointcloud": ((5, 3), "float32"),
         "pointcloud_normals": ((5, 3), "float32"),
+        "triangles": ((7, 3, 3), "float16"),
+        "triangle_colors": ((7, 3, 3), "uint8"),
     }
     assert list(Layout((6, 8), 3).fields()) == ["images", "cameras"]
     assert FULL.fields()["depth"].nbytes == 3 * 6 * 8 * 4
@@ -50,6 +52,7 @@ def test_voxel_resolutions_are_read_off_the_names() -> None:
         ({"voxel_resolutions": (8, 8)}, "voxel_resolutions must differ"),
         ({"maps": ("colour",)}, "maps must be among"),
         ({"num_points": -1}, "numbers of points must be >= 0"),
+        ({"num_triangles": -1}, "num_triangles must be >= 0, got -1"),
     ],
 )
 def test_impossible_layouts_are_refused(settings: dict, message: str) -> None:
