@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -74,6 +75,7 @@ class MultiViewDataset:
         self._readers = [shard.reader for shard in shards]
         self._cameras = all_cameras(shards)
         self._keep(shards, split, categories)
+        self._sampling = sampling
         self._sampler = StepSampler(self.synsets, self.num_views, sampling)
         self._cached: NDArray[np.uint8] | None = None
 
@@ -127,6 +129,28 @@ class MultiViewDataset:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def subset(self, objects: Sequence[int]) -> MultiViewDataset:
+        """Return a data set of some of the objects, which reads the same files.
+
+        Args:
+            objects: indices, in the order they are to have.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not len(objects):
+            raise ValueError("a subset needs at least one object, got none")
+        part = copy.copy(self)
+        for field in TEXT_FIELDS:
+            texts: list[str] = getattr(self, field)
+            setattr(part, field, [texts[index] for index in objects])
+        kept = np.asarray(objects, np.int64)
+        part._shards, part._rows = self._shards[kept], self._rows[kept]
+        part._camera_rows = self._camera_rows[kept]
+        part._sampler = StepSampler(part.synsets, self.num_views, self._sampling)
+        part._cached = None
+        return part
 
     @property
     def voxel_resolution(self) -> int:
@@ -297,6 +321,8 @@ def _how_to_make(name: str) -> str:
         return f"sources of meshes make it with rendering.voxel_resolutions=[{resolution}]"
     if name in MAPS:
         return f"sources of meshes make it with rendering.maps=[{name}]"
+    if name in ("triangles", "triangle_colors"):
+        return "sources of meshes make it with rendering.triangles=4096"
     if name in ("points", "occupancies", "pointcloud", "pointcloud_normals"):
         return "it comes from source=occupancy_networks, or from source.points_folder of others"
     return "that name is unknown"

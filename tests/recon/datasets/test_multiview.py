@@ -197,6 +197,23 @@ def test_shards_are_one_data_set(tmp_path: Path, data_file: Path, write) -> None
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def test_a_subset_reads_the_same_objects_in_its_own_order(write, data_file: Path) -> None:
+    shards = MultiViewDataset([write("a.h5", slice(3)), write("b.h5", slice(3, None))])
+    for data in (MultiViewDataset(data_file), shards):
+        part = data.subset([4, 1])
+        assert (part.ids, part.splits) == ([data.ids[4], data.ids[1]], [data.splits[4], data.splits[1]])
+        assert len(part) == 2
+        for index, whole in ((0, 4), (1, 1)):
+            for read in ("images", "cameras"):
+                expected = getattr(data, read)(whole, [2, 0])
+                assert torch.equal(getattr(part, read)(index, [2, 0]), expected)
+            assert torch.equal(part.voxels(index), data.voxels(whole))
+        assert part.sample_batch(0, 0, 2)["images"].shape == (2, 2, 4, 6, 8)
+        assert len(data) == 12
+    with pytest.raises(ValueError, match="at least one object"):
+        shards.subset([])
+
+
 def test_each_file_has_its_recipe(write, header) -> None:
     data = MultiViewDataset([write("1.h5", slice(0, 5)), write("2.h5", slice(5, 12))])
     assert data.recipes() == [header.recipe] * 2 == [{"a": 1}] * 2
