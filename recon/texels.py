@@ -66,6 +66,25 @@ def texel_at(weights: Tensor, side: int) -> Tensor:
     return torch.where(lower, j * side + i, (last - j) * side + (last - i))
 
 
+def texel_corners(side: int) -> Tensor:
+    """Returns R times the barycentric weights of the three corners of every texel.
+
+    Args:
+        side: R >= 1.
+
+    Returns:
+        [R * R, 3, 3] int64, the corners of a texel wound as the face; weights sum to R.
+    """
+    j, i = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    lower = (i + j < side).reshape(-1, 1, 1)
+    cell = torch.stack((i, j), dim=-1).reshape(-1, 1, 2)
+    turned = side - 1 - cell
+    below, above = torch.tensor([[1, 0], [0, 1], [0, 0]]), torch.tensor([[0, 1], [1, 0], [1, 1]])
+    first_two = torch.where(lower, cell + below, turned + above)
+    third = side - first_two.sum(-1, keepdim=True)
+    return torch.cat((first_two, third), dim=-1)
+
+
 def texel_faces(faces: Tensor, side: int) -> Tensor:
     """Splits every face of a mesh into its texels, as triangles of a finer mesh.
 
@@ -79,14 +98,7 @@ def texel_faces(faces: Tensor, side: int) -> Tensor:
     Returns:
         [F * R * R, 3] int64, where row f R * R + t is texel t of face f, wound as f.
     """
-    j, i = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    lower = (i + j < side).reshape(-1, 1, 1)
-    cell = torch.stack((i, j), dim=-1).reshape(-1, 1, 2)
-    turned = side - 1 - cell
-    below, above = torch.tensor([[1, 0], [0, 1], [0, 0]]), torch.tensor([[0, 1], [1, 0], [1, 1]])
-    first_two = torch.where(lower, cell + below, turned + above)  # weights of corners times R
-    third = side - first_two.sum(-1, keepdim=True)
-    steps = torch.cat((first_two, third), dim=-1).to(faces.device)  # [R * R, 3, 3]
+    steps = texel_corners(side).to(faces.device)
     # A point is named by its vertices and their weights; those of weight 0 do not matter.
     names = faces[:, None, None] * (side + 1) + steps
     names = torch.where(steps > 0, names, -1).sort(dim=-1).values
