@@ -1,4 +1,4 @@
-"""Which points are inside a closed surface, by the parity of a ray's crossings."""
+"""Which points are inside a surface, by the crossings of rays."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def points_inside(
     """Tells which points a mesh encloses: rays along +x and along -x both cross it an odd number
     of times.
 
-    Each edge belongs to one side of a ray, so a ray through it crosses the two faces there once.
-    For a closed mesh the two rays agree; where they do not, the mesh is open and the point counts
-    as outside. Where a surface passes through itself, what it encloses twice is outside.
+    A ray through an edge which two faces share crosses it once. For a closed mesh the two rays
+    agree; where they do not, the mesh is open and the point counts as outside. Where a surface
+    passes through itself, what it encloses twice is outside.
 
     Args:
         points: [P, 3]; one that is not finite is outside.
@@ -35,21 +35,51 @@ def points_inside(
     Raises:
         ValueError: a shape is wrong.
     """
+    ahead, behind = ray_windings(points, vertices, faces) % 2 == 1
+    inside: NDArray[np.bool_] = ahead & behind
+    return inside
+
+
+def ray_windings(
+    points: NDArray[Any], vertices: NDArray[Any], faces: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Counts how often the rays along +x and along -x leave a mesh, less how often they enter it.
+
+    A face (a, b, c) is left in the direction of cross(b - a, c - a). Inside of a closed mesh whose
+    faces point outward both counts are the winding number, 1 per enclosing sheet.
+
+    Args:
+        points: [P, 3].
+        vertices: [V, 3].
+        faces: [F, 3]; one with a vertex that is not finite is left out.
+
+    Returns:
+        [2, P], along +x and along -x; 0 for points that are not finite.
+
+    Raises:
+        ValueError: a shape is wrong.
+    """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must have the shape [P, 3], got {points.shape}")
-    corners = vertices.astype(np.float64)[faces]
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(
+            f"vertices must be [V, 3] and faces [F, 3], got {vertices.shape} and {faces.shape}"
+        )
+    positions, corners = points.astype(np.float64), vertices.astype(np.float64)[faces]
     corners = corners[np.isfinite(corners).all(axis=(1, 2))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     low, high = _sides(corners)
-    odd = np.zeros((2, len(points)), np.bool_)
-    positions = points.astype(np.float64)
+    counts = np.zeros((2, len(points)), np.int64)
     for point, face in _pairs(positions, corners):
         crossed = _covers(positions[point, 1:], low[face], high[face])
         point, face = point[crossed], face[crossed]
-        ahead = _is_ahead(positions[point] - corners[face, 0], normals[face])
-        for side, chosen in enumerate((ahead, ~ahead)):
-            odd[side] ^= np.bincount(point[chosen], minlength=len(points)) % 2 == 1
-    return odd[0] & odd[1]
+        height = ((positions[point] - corners[face, 0]) * normals[face]).sum(1)
+        along = np.sign(normals[face, 0])
+        ahead = height * along < 0
+        for side, (chosen, sign) in enumerate(((ahead, along), (~ahead, -along))):
+            weights = sign[chosen]
+            counts[side] += np.bincount(point[chosen], weights, len(points)).astype(np.int64)
+    return counts
 
 
 def _sides(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,16 +112,6 @@ def _covers(
     left = (y - low_y) * (high_z - low_z) < (z - low_z) * (high_y - low_y)
     crossed: NDArray[np.bool_] = np.bitwise_xor.reduce(spans & left, axis=1)
     return crossed
-
-
-def _is_ahead(offsets: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tells for N pairs whether the plane of the face is met at a larger x than the point's.
-
-    Args:
-        offsets: [N, 3] from a corner of the face to the point.
-        normals: [N, 3] of the face, of any length.
-    """
-    return (offsets * normals).sum(1) * np.sign(normals[:, 0]) < 0
 
 
 def _pairs(

@@ -323,6 +323,13 @@ def _how_to_make(name: str) -> str:
         return f"sources of meshes make it with rendering.maps=[{name}]"
     if name in ("triangles", "triangle_colors"):
         return "sources of meshes make it with rendering.triangles=4096"
-    if name in ("points", "occupancies", "pointcloud", "pointcloud_normals"):
-        return "it comes from source=occupancy_networks, or from source.points_folder of others"
+    for option, made in (
+        ("num_points", ("points", "occupancies")),
+        ("num_surface_points", ("pointcloud", "pointcloud_normals")),
+    ):
+        if name in made:
+            return (
+                f"sources of meshes make it with rendering.{option}=100000, others take it from"
+                " source=occupancy_networks or source.points_folder"
+            )
     return "that name is unknown"

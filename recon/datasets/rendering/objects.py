@@ -1,4 +1,4 @@
-"""Pictures, maps and voxels of a surface, as the ShapeNet renderings have them."""
+"""Pictures, maps, voxels and points of a surface, as the ShapeNet renderings have them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from recon.datasets.frames import world_vertices
 from recon.datasets.layout import MAPS, Layout, Sample
 from recon.datasets.rendering.deferred import Scene, Views, render_views
 from recon.datasets.rendering.framing import fit_scale
+from recon.datasets.rendering.points import occupied_points, surface_points
 from recon.datasets.rendering.supersampling import MAX_SUPERSAMPLE
 from recon.datasets.rendering.texturing import Textures
 from recon.datasets.rendering.triangles import coloured_triangles
@@ -38,7 +39,7 @@ NEAREST = 1e-3
 
 
 class ObjectRenderer:
-    """Renders some views of a surface and voxelises it."""
+    """Renders some views of a surface, voxelises it and draws points."""
 
     def __init__(
         self,
@@ -51,6 +52,8 @@ class ObjectRenderer:
         maps: Sequence[str] = (),
         fit: bool = False,
         triangles: int = 0,
+        num_points: int = 0,
+        num_surface_points: int = 0,
     ) -> None:
         """Settings.
 
@@ -65,6 +68,8 @@ class ObjectRenderer:
             maps: what to render besides, among "shading", "depth" and "normals".
             fit: whether to shrink an object, voxels and all, until every view shows all of it.
             triangles: how many coloured triangles to keep of the surface, 0 for none.
+            num_points: points with occupancies, see `recon.datasets.rendering.points`.
+            num_surface_points: points of the surface with normals, evenly over its area.
 
         Raises:
             ValueError: if a size is not a positive number, a name is unknown, lights are coloured
@@ -95,7 +100,9 @@ class ObjectRenderer:
             self.viewpoints.num_views,
             tuple(voxel_resolutions),
             tuple(name for name in MAPS if name in maps),
-            num_triangles=triangles,
+            num_points,
+            num_surface_points,
+            triangles,
         )
 
     def layout(self) -> Layout:
@@ -104,19 +111,24 @@ class ObjectRenderer:
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings as plain data."""
-        kept = self._layout.num_triangles
+        layout = self._layout
+        later = {
+            "triangles": layout.num_triangles,
+            "num_points": layout.num_points,
+            "num_surface_points": layout.num_surface_points,
+        }
         return {
             "version": VERSION,
             "image_size": list(self.image_size),
             "supersample": self.supersample,
             "lighting": self.lighting and self.lighting.settings(),
-            "voxel_resolutions": list(self._layout.voxel_resolutions),
+            "voxel_resolutions": list(layout.voxel_resolutions),
             "voxel_mode": self.voxel_mode,
             "viewpoints": self.viewpoints.recipe(),
-            "maps": list(self._layout.maps),
+            "maps": list(layout.maps),
             "fit": self.fit,
-            # Files of before this setting have no such key and no triangles either.
-            **({"triangles": kept} if kept else {}),
+            # Files of before these settings have no such keys, and nothing of the kind either.
+            **{name: number for name, number in later.items() if number},
         }
 
     @torch.no_grad()
@@ -128,8 +140,8 @@ class ObjectRenderer:
             object_id: by which viewpoints may differ.
 
         Raises:
-            ValueError: if there are no faces, the object is not in front of a camera, or does not
-                fit although it should.
+            ValueError: if there are no faces, the object is not in front of a camera or does not
+                fit although it should, or points are asked of a surface without area.
         """
         cameras = self.viewpoints.cameras(object_id, self.image_size)
         scene = self._scene(surface, cameras)
@@ -140,6 +152,14 @@ class ObjectRenderer:
             sample[f"voxels_{resolution}"] = pack_voxels(grid)[0]
         if self._layout.num_triangles:
             sample |= coloured_triangles(scene, self._layout.num_triangles)
+        return sample | self._points(scene, object_id)
+
+    def _points(self, scene: Scene, object_id: str) -> Sample:
+        sample: Sample = {}
+        if count := self._layout.num_points:
+            sample |= occupied_points(scene.vertices, scene.faces, count, object_id)
+        if count := self._layout.num_surface_points:
+            sample |= surface_points(scene.vertices, scene.faces, count, object_id)
         return sample
 
     def _scene(self, surface: Surface, cameras: Cameras) -> Scene:
@@ -222,13 +242,20 @@ class RenderedSource:
         """Pair a source with a renderer.
 
         Raises:
-            ValueError: if objects are to be shrunk which have points: these would not fit.
+            ValueError: if objects are to be shrunk which have points: these would not fit; or if
+                points are asked of both.
         """
         self.name = meshes.name
         self._meshes, self._renderer = meshes, renderer
         self._truth = meshes if isinstance(meshes, TruthSource) else None
         if renderer.fit and self._truth is not None and any(self._truth.truth_sizes()):
             raise ValueError(f"fit=true would shrink the objects of {self.name}, not their points")
+        drawn = (renderer.layout().num_points, renderer.layout().num_surface_points)
+        if self._truth is not None and any(self._truth.truth_sizes()) and any(drawn):
+            raise ValueError(
+                f"the points of {self.name} are in its files, so rendering.num_points and"
+                f" rendering.num_surface_points must be 0, got {drawn[0]} and {drawn[1]}"
+            )
 
     def recipe(self) -> dict[str, Any]:
         """Return the recipes of both."""
@@ -248,8 +275,11 @@ class RenderedSource:
 
     def layout(self) -> Layout:
         """Return which arrays every sample has."""
+        layout = self._renderer.layout()
         points, surface = (0, 0) if self._truth is None else self._truth.truth_sizes()
-        return replace(self._renderer.layout(), num_points=points, num_surface_points=surface)
+        if not points and not surface:
+            return layout
+        return replace(layout, num_points=points, num_surface_points=surface)
 
     def sample(self, item: Item) -> Sample:
         """Load an object and render it.

@@ -12,7 +12,7 @@ from recon.cameras import shapenet_cameras
 from recon.datasets.formats.surfaces import Surface, concatenate
 from recon.datasets.frames import world_vertices
 from recon.datasets.layout import Layout
-from recon.datasets.rendering.framing import touches_border
+from recon.datasets.rendering.framing import fit_scale, touches_border
 from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
 from recon.datasets.sources.interface import MeshSource, PictureSource
@@ -245,3 +245,37 @@ def test_a_rendered_source_is_a_source_of_pictures() -> None:
         RenderedSource(meshes, ObjectRenderer(size)).objects()[1].fingerprint for size in (8, 9)
     }
     assert len(prints | {meshes.objects()[1].fingerprint}) == 3
+
+
+def test_points_are_those_of_the_object_that_is_shown() -> None:
+    box = mesh((1.0, 0.5, 0.4))
+    close = RandomViews(count=2, distance=(1.6, 1.6))
+    fitted = ObjectRenderer(
+        SIZE, viewpoints=close, fit=True, num_points=2000, num_surface_points=500
+    )
+    sample = fitted(box, "a")
+    fitted.layout().check(sample)
+    corners = world_vertices(torch.from_numpy(box.vertices))
+    half = corners.abs().amax(0) * fit_scale(corners, close.cameras("a", (SIZE, SIZE)), (SIZE,) * 2)
+    relative = np.abs(sample["pointcloud"]) / half.numpy()
+    assert half.max() < 0.45
+    np.testing.assert_allclose(relative.max(axis=1), 1, atol=1e-5)
+    occupied = np.unpackbits(sample["occupancies"], count=2000) > 0
+    inside = (np.abs(sample["points"].astype(float)) < half.numpy()).all(axis=1)
+    assert 20 < inside.sum() == (occupied & inside).sum() == occupied.sum()
+
+
+def test_points_leave_the_recipe_of_older_files_alone() -> None:
+    plain = ObjectRenderer(SIZE).recipe()
+    assert not {"num_points", "num_surface_points"} & set(plain)
+    more = ObjectRenderer(SIZE, num_points=3, num_surface_points=4).recipe()
+    assert more == {**plain, "num_points": 3, "num_surface_points": 4}
+
+
+def test_points_of_a_source_are_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ShapesSource(1, ["chair"])
+    monkeypatch.setattr(ShapesSource, "truth_sizes", lambda self: (7, 0), raising=False)
+    monkeypatch.setattr(ShapesSource, "truth", lambda self, item: {}, raising=False)
+    assert RenderedSource(source, ObjectRenderer(SIZE)).layout().num_points == 7
+    with pytest.raises(ValueError, match=r"points of shapes are in its files.* got 0 and 5"):
+        RenderedSource(source, ObjectRenderer(SIZE, num_surface_points=5))
