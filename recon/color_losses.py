@@ -190,17 +190,21 @@ class PerceptualLoss(nn.Module):
             ValueError: shapes differ or are not [B, 4, H, W].
         """
         rgba, images = _renderings(rgba, images)
-        pair = torch.cat((rgba[:, :3], over_black(images)))
-        values = (pair - self.mean) / self.std
-        distances = []
+        with torch.no_grad():  # else the way back would cost twice as much
+            theirs = self._directions(over_black(images))
+        ours = self._directions(rgba[:, :3])
+        distances = [(f - g).square().sum(1).mean() for f, g in zip(ours, theirs, strict=True)]
+        return torch.stack(distances).mean()
+
+    def _directions(self, colors: Tensor) -> list[Tensor]:
+        """Returns the features of pictures [B, 3, H, W], each of length 1, by layer."""
+        values, found = (colors - self.mean) / self.std, []
         for index, layer in enumerate(self.features):
             values = layer(values)
             if index in self.layers:
                 # 1e-8: where nothing was found, features are 0 and have no direction.
-                unit = F.normalize(values.to(rgba.dtype), dim=1, eps=1e-8)
-                ours, theirs = unit.chunk(2)
-                distances.append((ours - theirs).square().sum(dim=1).mean())
-        return torch.stack(distances).mean()
+                found.append(F.normalize(at_least_float32(values), dim=1, eps=1e-8))
+        return found
 
 
 def _vgg16_features(seed: int) -> nn.Sequential:
