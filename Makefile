@@ -1,4 +1,4 @@
-# make install | demo | test | test-all | wheel: each does all set-up it needs in .venv; what is
+# make install | demo | test | test-all | docs | wheel: each does all set-up it needs in .venv; what is
 # done is skipped.
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ DEMO := outputs/demo
 WHEELS := dist
 PREBUILT := build/prebuilt
 
-.PHONY: install demo test test-all lint wheel clean
+.PHONY: install demo test test-all lint docs wheel clean
 
 install: $(INSTALLED)
 	$(BIN)/python -m renderer_cuda build
@@ -35,11 +35,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install lint
+# The site, in build/docs: pages of docs/ and the reference out of docstrings. Warnings are errors.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+
+test: install lint docs
 	$(BIN)/python -m pytest
 
 # Also the slow tests, which install packages of several GB (kept in build/venvs).
-test-all: install lint
+test-all: install lint docs
 	$(BIN)/python -m pytest -m ''
 
 # A wheel with the compiled kernels: it runs without a compiler, on every Python >= 3.10 and torch
@@ -50,4 +54,4 @@ wheel: install
 	RENDERER_CUDA_PREBUILT=$(PREBUILT) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
 
 clean:
-	rm -rf $(VENV) outputs multirun renderer_cuda/_native build dist *.egg-info
+	rm -rf $(VENV) outputs multirun renderer_cuda/_native build dist docs/reference *.egg-info

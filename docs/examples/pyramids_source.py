@@ -1,0 +1,57 @@
+"""A data set of one's own: pyramids, made by code; yours would read files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recon.datasets.formats.surfaces import Surface
+from recon.datasets.sources.interface import Item, fingerprint
+
+SPLITS = ("train", "train", "val", "test")
+
+
+class PyramidsSource:
+    """Square pyramids of random height and colour, a `MeshSource`.
+
+    Args:
+        count: how many.
+    """
+
+    name = "pyramids"
+
+    def __init__(self, count: int = 8) -> None:
+        self.count = count
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what decides the objects; a file of another recipe is not overwritten."""
+        return {"source": self.name, "count": self.count}
+
+    def objects(self) -> list[Item]:
+        """Return the objects before they are read: name, category, family, split, licence."""
+        return [
+            Item(
+                id=f"pyramid-{index}",
+                name=f"pyramid {index}",
+                synset="pyramid",
+                group=f"pyramid-{index}",  # a family of objects lies in one split
+                split=SPLITS[index % len(SPLITS)],
+                licence="CC0-1.0",
+                fingerprint=fingerprint([self.name, index]),
+            )
+            for index in range(self.count)
+        ]
+
+    def load(self, item: Item) -> Surface:
+        """Return one object: front +X, up +Y, its box centred, the longest side 1."""
+        random = np.random.default_rng(int(item.id.rpartition("-")[2]))
+        corners = [[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1], [0, random.uniform(2, 4), 0]]
+        faces = [[0, 1, 2], [0, 2, 3], [1, 0, 4], [2, 1, 4], [3, 2, 4], [0, 3, 4]]
+        color = np.append(random.uniform(0.2, 1, 3), 1)  # red, green, blue and opacity
+        return Surface(
+            vertices=np.array(corners, np.float64),
+            faces=np.array(faces),
+            face_rgba=np.tile(color, (len(faces), 1)).astype(np.float32),
+            face_objects=np.zeros(len(faces), np.int64),
+        ).normalized()

@@ -1,0 +1,159 @@
+"""Pages of the reference, one for each room of the sources, which Sphinx fills with docstrings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+
+
+@dataclass(frozen=True)
+class Room:
+    """A page.
+
+    Attributes:
+        name: of the page's file.
+        title: its heading.
+        about: a sentence.
+        modules: patterns of names, apart by spaces; a module is in the first room that matches.
+    """
+
+    name: str
+    title: str
+    about: str
+    modules: str
+
+    def has(self, name: str) -> bool:
+        """Whether a module belongs here, unless to an earlier room."""
+        return any(fnmatch(name, pattern) for pattern in self.modules.split())
+
+
+ROOMS = (
+    Room(
+        "renderer_cuda",
+        "renderer_cuda",
+        "The rasterizer, a package of its own: its public functions.",
+        "renderer_cuda",
+    ),
+    Room(
+        "geometry",
+        "Cameras, meshes and rendering",
+        "What everything else stands on.",
+        "recon.cameras recon.meshes recon.lighting recon.renderer recon.voxels recon.texels "
+        "recon.rotations",
+    ),
+    Room("models", "Models", "Networks which turn an image into a mesh.", "recon.models*"),
+    Room(
+        "losses",
+        "Losses",
+        "What a training step minimises.",
+        "recon.objectives recon.*losses recon.schedules",
+    ),
+    Room(
+        "training",
+        "Training",
+        "The loop, and what makes a run survive and scale.",
+        "recon.train* recon.run* recon.step_* recon.processes recon.batch_norm recon.checkpoints "
+        "recon.precision recon.profiling recon.stopping",
+    ),
+    Room("metrics", "Metrics", "Protocols, and what they measure.", "recon.metrics*"),
+    Room(
+        "evaluation",
+        "Evaluation and reports",
+        "Scores of a checkpoint, beside baselines.",
+        "recon.evaluation* recon.assessment* recon.baselines recon.color_evaluation "
+        "recon.color_metrics recon.report* recon.gallery recon.bootstrap recon.surface_samples "
+        "recon.inside",
+    ),
+    Room(
+        "reconstruction",
+        "Reconstruction of pictures",
+        "From any picture to a mesh.",
+        "recon.reconstruct* recon.input_pictures recon.plain_background recon.view_framing "
+        "recon.turntable",
+    ),
+    Room("mesh_files", "Mesh files", "Meshes as OBJ, PLY and GLB.", "recon.mesh_files*"),
+    Room(
+        "data_sources",
+        "Sources of data",
+        "Where objects come from, and the files they are read from.",
+        "recon.datasets.sources* recon.datasets.formats*",
+    ),
+    Room(
+        "data",
+        "Data sets",
+        "Rendering, the HDF5 layout, and what feeds the network.",
+        "recon.datasets*",
+    ),
+    Room(
+        "fitting",
+        "Fitting",
+        "Shapes, poses, joints, cameras and light found without a network.",
+        "recon.*fitting* recon.articulat* recon.camera_* recon.pose* recon.shape_* "
+        "recon.soft_stages recon.color_channels recon.view_files",
+    ),
+    Room("sweeps", "Sweeps", "Many runs, searched and compared.", "recon.sweep* recon.search"),
+    Room("tools", "Files, figures and tables", "What the other rooms share.", "recon*"),
+)
+
+
+def modules(root: Path = ROOT) -> list[str]:
+    """Return the names of the modules of both packages, private ones left out."""
+    found = ["renderer_cuda"]
+    for path in sorted((root / "recon").rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        if not any(part.startswith("_") for part in parts):
+            found.append(".".join(parts))
+    return found
+
+
+def rooms(names: list[str]) -> dict[Room, list[str]]:
+    """Sort modules into rooms."""
+    found: dict[Room, list[str]] = {room: [] for room in ROOMS}
+    for name in names:
+        found[next(room for room in ROOMS if room.has(name))].append(name)
+    return found
+
+
+def write_pages(folder: Path, root: Path = ROOT) -> None:
+    """Write an index and a page for each room, and remove pages of earlier times.
+
+    Args:
+        folder: of the pages; files which stay the same are not written again, so that Sphinx does
+            not read them again.
+        root: of the sources.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {"index.md": _index()}
+    for room, names in rooms(modules(root)).items():
+        pages[f"{room.name}.md"] = _page(room, names, root)
+    for path in folder.glob("*.md"):
+        if path.name not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _index() -> str:
+    lines = ["# Reference", "", "Out of the docstrings of the sources, a page for each room.", ""]
+    lines += [f"- [{room.title}]({room.name}.md): {room.about}" for room in ROOMS]
+    names = "\n".join(room.name for room in ROOMS)
+    return "\n".join([*lines, "", f"```{{toctree}}\n:hidden:\n\n{names}\n```", ""])
+
+
+def _page(room: Room, names: list[str], root: Path) -> str:
+    parts = [f"# {room.title}\n\n{room.about}\n"]
+    for name in names:
+        # What a package takes from its modules is told where it is.
+        package = (root / name.replace(".", "/")).is_dir() and name != "renderer_cuda"
+        members = "" if package else "\n   :members:\n   :special-members: __call__"
+        heading = "" if name == room.title else f"## {name}\n\n"
+        parts.append(f"{heading}```{{eval-rst}}\n.. automodule:: {name}{members}\n```\n")
+    return "\n".join(parts)

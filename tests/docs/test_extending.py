@@ -1,0 +1,92 @@
+"""The examples of docs/extending.md: what they promise, and their commands from end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "examples"))
+from ellipsoid_model import EllipsoidModel
+from even_edges import EvenEdgesObjective, even_edges_loss
+from pyramids_source import PyramidsSource
+
+from recon.datasets.sources.interface import MeshSource
+from recon.meshes import edges, icosphere
+
+
+def test_the_commands_prepare_train_and_evaluate(run_page: Any, tmp_path: Path) -> None:
+    smaller = {
+        "trainer.max_steps=200": "trainer.max_steps=60",
+        "source=pyramids": "source=pyramids workers=1",
+    }
+    run_page("extending.md", smaller)
+    result = json.loads((tmp_path / "outputs/ellipsoid/result.json").read_text())
+    assert result["best_iou"] > 0.3  # a ball alone has 0.2
+    with (tmp_path / "outputs/ellipsoid/evaluation/table.csv").open() as file:
+        categories = [row[0] for row in csv.reader(file)]
+    assert "pyramid" in categories
+    (events,) = (tmp_path / "outputs/even_edges").rglob("events.*")
+    log = EventAccumulator(str(events))
+    log.Reload()
+    assert all(scalar.value > 0 for scalar in log.Scalars("loss/even_edges"))
+
+
+def test_ellipsoids_stay_within_the_cube_and_learn() -> None:
+    torch.manual_seed(0)
+    model = EllipsoidModel()
+    assert model.template_vertices.norm(dim=1).sub(0.25).abs().max() < 1e-6
+    for layer in model.layers:
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.normal_(layer.weight, std=5.0)  # far from what it begins with
+    image = torch.rand(3, 4, 64, 64)
+    vertices = model.predict(image).vertices
+    assert vertices.shape == (3, len(model.template_vertices), 3)
+    assert vertices.abs().max() <= 0.5 + 1e-6
+    assert torch.equal(model(image), vertices)
+    vertices.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_even_edges_are_told_from_uneven_ones() -> None:
+    mesh = icosphere(0)
+    pairs = edges(mesh.faces)
+    even = mesh.vertices[None]
+    stretched = even * torch.tensor([1.0, 3.0, 1.0])
+    assert even_edges_loss(even, pairs) < 1e-10
+    assert even_edges_loss(stretched, pairs) > 0.05
+    torch.testing.assert_close(
+        even_edges_loss(7 * stretched, pairs), even_edges_loss(stretched, pairs)
+    )
+    assert torch.isfinite(even_edges_loss(0 * even, pairs))
+
+
+def test_the_objective_counts_its_term_by_its_weight() -> None:
+    mesh = icosphere(1)
+    weights = {"silhouette": 1.0, "laplacian": 0.0}
+    objective = EvenEdgesObjective(
+        mesh.faces, even_edges=0.5, num_vertices=len(mesh.vertices), weights=weights
+    )
+    terms = {"silhouette": torch.tensor(2.0), "even_edges": torch.tensor(3.0)}
+    assert float(objective.total(terms)) == pytest.approx(3.5)
+
+
+def test_pyramids_are_a_source_of_closed_meshes() -> None:
+    source = PyramidsSource(4)
+    assert isinstance(source, MeshSource)
+    items = source.objects()
+    assert [item.split for item in items] == ["train", "train", "val", "test"]
+    for item in items:
+        surface = source.load(item)
+        corners = surface.vertices[surface.faces]
+        size = corners.max(axis=(0, 1)) - corners.min(axis=(0, 1))
+        assert size.max() == pytest.approx(1.0)
+        # The signed volume of a closed mesh whose faces look outward: a third of base and height.
+        volume = torch.tensor(corners).det().sum() / 6
+        assert float(volume) == pytest.approx(size.prod() / 3)
