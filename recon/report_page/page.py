@@ -1,0 +1,184 @@
+"""The page as a whole: one HTML file which needs nothing else.
+
+Whatever is shown lies in the file, and a policy in its head forbids the browser to load anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from tqdm import tqdm
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation import MeshPredictor
+from recon.evaluation_result import MACRO, Estimate, EvaluationResult, ResultMeasure
+from recon.report import figure, title, unit_label
+from recon.report_page.figures import all_objects, measure_sections, overview
+from recon.report_page.html import element, table
+from recon.report_page.objects import Gallery, filters, plain_rows
+from recon.report_page.selection import Pick, pick_objects
+from recon.report_page.truth import describe_truth
+from recon.tables import write_text
+
+# Browsers open more, but mail and chat programs often do not take files beyond 30 MB.
+MAX_BYTES = 28_000_000
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def write_report_page(
+    result: EvaluationResult,
+    predictor: MeshPredictor,
+    data: MultiViewDataset,
+    path: Path,
+    *,
+    key: str | None = None,
+    worst: int = 3,
+    median: int = 1,
+    best: int = 1,
+    max_bytes: int = MAX_BYTES,
+    progress: bool | None = False,
+) -> None:
+    """Write the page of an evaluation.
+
+    Args:
+        result: the figures.
+        predictor: the model they are of, which predicts the shown objects again.
+        data: the objects, by their ids.
+        path: the file to write.
+        key: of the measure by which objects are picked; None means the first.
+        worst, median, best: how many objects of each category to show.
+        max_bytes: when the objects fill so many bytes, the rest of them is left out.
+        progress: whether to draw a progress bar; None draws it on a terminal only.
+
+    Raises:
+        ValueError: the model does not have the measure, or the data misses an object of the result.
+        OSError: the file could not be written; what was there is as it was.
+    """
+    chosen = _measure_key(result, key)
+    picks = pick_objects(result, chosen, worst, median, best)
+    gallery = _gallery(result, predictor, data, chosen, picks, max_bytes, progress)
+    left_out = len(picks) - len(gallery.cards)
+    write_text(path, _page(result, gallery, describe_truth(data), left_out))
+
+
+def _measure_key(result: EvaluationResult, key: str | None) -> str:
+    known = [measure.key for measure in result.measures_of(result.predictors[0])]
+    if key is not None and key not in known:
+        raise ValueError(f"key must be a measure of the model ({', '.join(known)}), got {key!r}")
+    return known[0] if key is None else key
+
+
+def _gallery(
+    result: EvaluationResult,
+    predictor: MeshPredictor,
+    data: MultiViewDataset,
+    key: str,
+    picks: Sequence[Pick],
+    max_bytes: int,
+    progress: bool | None,
+) -> Gallery:
+    places = {id_: index for index, id_ in enumerate(data.ids)}
+    for pick in picks:
+        if pick.row.id not in places:
+            raise ValueError(f"data must hold the objects of the result, it has no {pick.row.id}")
+    gallery = Gallery(result, result.measure(key))
+    hidden = None if progress is None else not progress
+    for pick in tqdm(picks, desc="report", unit="object", disable=hidden):
+        if gallery.size >= max_bytes:
+            break
+        gallery.add(pick, predictor, data, places[pick.row.id])
+    return gallery
+
+
+def _page(result: EvaluationResult, gallery: Gallery, truth: str, left_out: int) -> str:
+    name = title(result)
+    head = (
+        '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        + element("title", escape(name))
+        + element("style", _asset("page.css"))
+    )
+    main = (
+        element("section", _summary(result), id="summary")
+        + element("section", element("h2", "All measures") + overview(result), id="measures")
+        + element("section", element("h2", "Categories") + measure_sections(result))
+        + _objects(gallery, truth, left_out)
+        + _appendix(result)
+    )
+    scripts = "".join(element("script", _asset(name)) for name in ("viewer.js", "page.js"))
+    shapes = element("script", gallery.json(), type="application/json", id="shapes")
+    body = element("header", element("h1", escape(name))) + element("main", main) + shapes + scripts
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _asset(name: str) -> str:
+    return resources.files("recon.report_page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _summary(result: EvaluationResult) -> str:
+    """The first measure in large letters, and what a reader must know."""
+    measure = result.measures[0]
+    tiles = "".join(
+        _tile(name, result.means[name][measure.key][MACRO], measure)
+        for name in result.predictors
+        if measure.key in result.means[name]
+    )
+    label = f"{unit_label(measure)}, mean over {len(result.categories)} categories"
+    notes = element("ul", "".join(element("li", escape(note)) for note in result.notes))
+    return element("p", escape(label)) + element("div", tiles, class_="tiles") + notes
+
+
+def _tile(name: str, estimate: Estimate, measure: ResultMeasure) -> str:
+    content = element("strong", figure(estimate.mean, measure)) + element("span", escape(name))
+    if not math.isnan(estimate.low):
+        low, high = figure(estimate.low, measure), figure(estimate.high, measure)
+        content += element("small", f"{low} to {high}")
+    return element("div", content, class_="tile")
+
+
+def _objects(gallery: Gallery, truth: str, left_out: int) -> str:
+    if not gallery.cards:
+        return ""
+    measure = gallery.measure
+    text = (
+        f"Objects of each category by {measure.label}, failures first. Of each, the view whose "
+        f"value is nearest to the object's mean is shown. {truth} A prediction has the colours "
+        "which the network gives it, or is grey. Drag to turn both meshes (sideways on a touch "
+        "screen), Ctrl and wheel or + and - to zoom, double click for the view of the input."
+    )
+    if left_out:
+        text += f" {left_out} more objects were left out to keep this file small."
+    missing = element(
+        "p", "The meshes cannot be shown by this browser; figures and pictures can.",
+        id="no-viewer", hidden=True,
+    )  # fmt: skip
+    return element(
+        "section",
+        element("h2", "Objects")
+        + element("p", escape(text))
+        + missing
+        + filters(gallery)
+        + gallery.sections(),
+        id="objects",
+    )
+
+
+def _appendix(result: EvaluationResult) -> str:
+    about = [
+        [element("th", escape(key), scope="row"), element("td", escape(text), class_="text")]
+        for key, text in plain_rows(dict(result.about))
+    ]
+    objects = element("summary", f"All {len(result.objects)} objects") + all_objects(result)
+    origin = element("summary", "Where these figures come from") + table(["", ""], about)
+    return element(
+        "section",
+        element("h2", "Details") + element("details", objects) + element("details", origin),
+        id="details",
+    )

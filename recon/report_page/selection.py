@@ -1,0 +1,112 @@
+"""Which objects of an evaluation are shown: failures first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recon.evaluation_result import EvaluationResult, ObjectResult
+
+WORST, MEDIAN, BEST = "worst", "median", "best"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """An object to be shown.
+
+    Attributes:
+        row: the object.
+        category: name of its category.
+        kind: `WORST`, `MEDIAN` or `BEST`.
+        rank: its place in its category, 1 for the best.
+        among: how many objects the category has.
+        view: the view whose score is nearest to the object's mean.
+        score: of this view; NaN where the measure is not taken by view.
+    """
+
+    row: ObjectResult
+    category: str
+    kind: str
+    rank: int
+    among: int
+    view: int
+    score: float
+
+
+def pick_objects(
+    result: EvaluationResult, key: str, worst: int = 3, median: int = 1, best: int = 1
+) -> list[Pick]:
+    """Choose objects of every category by a measure of the model.
+
+    Args:
+        result: the evaluation.
+        key: of the measure.
+        worst, median, best: how many of each; an object is chosen once, as the first of these.
+
+    Returns:
+        In the order of importance, so that any first part shows as many categories as it can: the
+        worst of each category, then the median, the best, and the further ones in turn.
+    """
+    ordered = {
+        category.name: ranked(result, key, category.synset) for category in result.categories
+    }
+    turns = _turns(worst, median, best)
+    picks: list[Pick] = []
+    for kind, turn in turns:
+        for name, rows in ordered.items():
+            place = _place(kind, turn, len(rows))
+            chosen = {pick.row.id for pick in picks if pick.category == name}
+            if 0 <= place < len(rows) and rows[place].id not in chosen:
+                picks.append(_pick(rows[place], name, kind, place, len(rows), key))
+    return picks
+
+
+def _turns(worst: int, median: int, best: int) -> list[tuple[str, int]]:
+    wanted = {WORST: worst, MEDIAN: median, BEST: best}
+    last = max(wanted.values(), default=0)
+    return [(kind, turn) for turn in range(last) for kind in wanted if turn < wanted[kind]]
+
+
+def _place(kind: str, turn: int, count: int) -> int:
+    """Return the place from the best, 0, to the worst, count - 1; outside where there is none."""
+    if kind == WORST:
+        return count - 1 - turn
+    if kind == BEST:
+        return turn
+    # The middle one, then those on both sides of it.
+    side = (turn + 1) // 2
+    return (count - 1) // 2 + (side if turn % 2 else -side)
+
+
+def ranked(result: EvaluationResult, key: str, synset: str) -> list[ObjectResult]:
+    """Return the objects of a category from the best to the worst for the model.
+
+    Those without a value come last: they have failed altogether.
+    """
+    sign = -1 if result.measure(key).higher_is_better else 1
+    model = result.predictors[0]
+
+    def order(row: ObjectResult) -> tuple[bool, float, str]:
+        value = row.scores[model][key]
+        return math.isnan(value), 0.0 if math.isnan(value) else sign * value, row.id
+
+    return sorted((row for row in result.objects if row.synset == synset), key=order)
+
+
+def _pick(row: ObjectResult, category: str, kind: str, place: int, among: int, key: str) -> Pick:
+    view, score = _typical_view(row, key)
+    return Pick(row, category, kind, place + 1, among, view, score)
+
+
+def _typical_view(row: ObjectResult, key: str) -> tuple[int, float]:
+    """Return the view whose value is nearest to the mean, and this value."""
+    values = [pair for pair in _values(row, key) if not math.isnan(pair[1])]
+    if not values:
+        return row.views[0], math.nan
+    mean = sum(value for _, value in values) / len(values)
+    return min(values, key=lambda pair: (abs(pair[1] - mean), pair[0]))
+
+
+def _values(row: ObjectResult, key: str) -> Iterator[tuple[int, float]]:
+    return zip(row.views, row.per_view.get(key, ()), strict=False)
