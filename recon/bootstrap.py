@@ -65,7 +65,7 @@ def category_estimates(
     means = {name: _means(part) for name, part in parts.items()}
     macro = _mean_known(np.stack(list(means.values())))
     macro_draws = _macro_draws(np.stack(list(means.values())), np.stack(list(draws.values())))
-    varying = np.stack([_count(part) > 1 for part in parts.values()]).any(axis=0)
+    varying = np.stack([_count(part) for part in parts.values()]).max(axis=0) > 1
     tables = []
     for column in range(values.shape[1]):
         table = {

@@ -31,6 +31,22 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+def aligned_with_total(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns, the first one to the left; rules below the first row and above the
+    last, which sums up the others.
+
+    Args:
+        rows: of equally many cells.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically.
 
