@@ -78,4 +78,4 @@ class FScore:
                 "recall": pair.completeness.share_within(self.threshold),
             }
 
-        return score_each(score_one, vertices, faces, views)
+        return score_each(score_one, self.measures, vertices, faces, views)

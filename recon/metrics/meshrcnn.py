@@ -88,7 +88,7 @@ class MeshRCNN:
             pair = SurfacePair.of(SearchedSurface(samples), surface)
             return _measure(pair.scaled(SIDE / side))
 
-        return score_each(score_one, vertices, faces, views)
+        return score_each(score_one, self.measures, vertices, faces, views)
 
 
 def _choose(samples: SurfaceSamples, count: int, rng: np.random.Generator) -> SurfaceSamples:

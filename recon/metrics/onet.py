@@ -89,7 +89,7 @@ class OccupancyNetworks:
                 return {**_empty(), "iou": iou}
             return {**_distances(SurfacePair.of(SearchedSurface(samples), surface)), "iou": iou}
 
-        return score_each(score_one, vertices, faces, views)
+        return score_each(score_one, self.measures, vertices, faces, views)
 
 
 def _distances(pair: SurfacePair) -> Scores:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon.metrics.protocol import Measure
 from recon.metrics.truth import Truth
 from recon.surface_samples import SurfaceSamples
 
@@ -41,12 +42,17 @@ def require_predictions(vertices: Tensor, faces: Tensor, views: Sequence[int]) -
 
 
 def score_each(
-    score_one: ScoreOne, vertices: Tensor, faces: Tensor, views: Sequence[int]
+    score_one: ScoreOne,
+    measures: Sequence[Measure],
+    vertices: Tensor,
+    faces: Tensor,
+    views: Sequence[int],
 ) -> dict[str, Tensor]:
     """Scores predictions one after the other.
 
     Args:
-        score_one: of one prediction; it names the same keys each time.
+        score_one: of one prediction, by the keys of all measures.
+        measures: of the preset.
         vertices: [n, V, 3].
         faces: [F, 3].
         views: n views.
@@ -61,8 +67,10 @@ def score_each(
     positions = vertices.detach().cpu().double().numpy()
     indices = faces.cpu().numpy()
     rows = [score_one(mesh, indices, view) for mesh, view in zip(positions, views, strict=True)]
-    keys = rows[0] if rows else ()
-    return {key: torch.tensor([row[key] for row in rows], dtype=torch.float64) for key in keys}
+    return {
+        measure.key: torch.tensor([row[measure.key] for row in rows], dtype=torch.float64)
+        for measure in measures
+    }
 
 
 def true_samples(truth: Truth) -> SurfaceSamples:
