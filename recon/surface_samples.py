@@ -26,7 +26,7 @@ def sample_surface(
     """Draws points independently and evenly over the area of the faces.
 
     In a face (a, b, c) it is p = (1 - s) a + s (1 - t) b + s t c with s the square root of a
-    uniform number and t uniform (Osada et al., Shape distributions, ACM TOG 2002, section 4.2).
+    uniform number and t uniform (Osada et al., Shape distributions, ACM TOG 2002).
     Faces come in ascending order. Those without area are never drawn, nor are those with a vertex
     that is not finite.
 

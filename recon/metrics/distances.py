@@ -114,7 +114,7 @@ class SurfacePair:
 
         Precision is the share of the predicted points nearer to the truth than the threshold,
         recall that of the true points nearer to the prediction; F = 2 P R / (P + R), and 0 where
-        both are 0 (Knapitsch et al., Tanks and Temples, ACM TOG 2017, section 5).
+        both are 0 (Knapitsch et al., Tanks and Temples, ACM TOG 2017).
         """
         precision = self.accuracy.share_within(threshold)
         recall = self.completeness.share_within(threshold)

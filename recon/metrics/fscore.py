@@ -58,7 +58,11 @@ class FScore:
         )
 
     def require(self, layout: Layout) -> None:
-        """Refuses data without surface points; ValueError."""
+        """Refuses a data set whose objects cannot be scored.
+
+        Raises:
+            ValueError: the data has no surface points.
+        """
         require_fields(self, layout)
 
     def score(

@@ -28,7 +28,7 @@ TRUTH = 1 << 32
 
 
 class MeshRCNN:
-    """Chamfer-L2, normal consistency and F1 of equal samples (arXiv 1906.02739, section 5.1).
+    """Chamfer-L2, normal consistency and F1 of equal samples (arXiv 1906.02739, section 4.1).
 
     Both surfaces are multiplied by 10 / (longest side of the truth's box). With P the samples of
     the prediction, Q the true ones and q(p) the one nearest to p:
@@ -67,7 +67,11 @@ class MeshRCNN:
         )
 
     def require(self, layout: Layout) -> None:
-        """Refuses data with fewer surface points than samples; ValueError."""
+        """Refuses a data set whose objects cannot be scored.
+
+        Raises:
+            ValueError: the data has fewer surface points than samples.
+        """
         require_fields(self, layout)
         require_surface_points(self, layout, self.samples)
 

@@ -69,7 +69,11 @@ class OccupancyNetworks:
         )
 
     def require(self, layout: Layout) -> None:
-        """Refuses data without surface points or without occupancies; ValueError."""
+        """Refuses a data set whose objects cannot be scored.
+
+        Raises:
+            ValueError: the data has no surface points or no occupancies.
+        """
         require_fields(self, layout)
 
     def score(

@@ -16,7 +16,7 @@ from recon.voxels import voxelize_mesh
 
 
 class SoftRas:
-    """Voxel IoU at the resolution of the data, 32^3 in the source (arXiv 1904.01786, section 4.2).
+    """Voxel IoU at the resolution of the data, 32^3 in the source (arXiv 1904.01786, section 5.1).
 
     A mesh is placed at vertices * (R - 1) / R + 0.5 of the unit cube; voxels of the surface and
     those which it encloses count, as in the released code.
@@ -43,7 +43,11 @@ class SoftRas:
         )
 
     def require(self, layout: Layout) -> None:
-        """Refuses data without voxels of the resolution; ValueError."""
+        """Refuses a data set whose objects cannot be scored.
+
+        Raises:
+            ValueError: the data has no voxels of the resolution.
+        """
         require_fields(self, layout)
 
     def score(

@@ -32,7 +32,7 @@ def whole_truth(vertices: Tensor, faces: Tensor) -> Truth:
     """Everything that a data set could hold of a box of this size."""
     cameras = shapenet_cameras([0, 5, 10])
     inside = (cube_points(COUNT).abs() < torch.tensor(SIZE) / 2).all(1)
-    masks = outlines(vertices, faces, cameras, (256, 256), 2)
+    masks = outlines(vertices, faces, cameras, (256, 256))
     return replace(
         truth_of(vertices, faces, COUNT, inside),
         voxels=voxelize_mesh(vertices[None], faces)[0],
