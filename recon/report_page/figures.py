@@ -52,11 +52,7 @@ def _cell(estimate: Estimate, measure: ResultMeasure, best: bool = False) -> str
     if not math.isnan(estimate.low):
         low, high = figure(estimate.low, measure), figure(estimate.high, measure)
         text += " " + element("small", f"{low} to {high}")
-    return element("td", text, data_value=_sort_value(estimate.mean))
-
-
-def _sort_value(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.9g}"
+    return element("td", text)
 
 
 def measure_sections(result: EvaluationResult) -> str:
@@ -82,7 +78,7 @@ def measure_sections(result: EvaluationResult) -> str:
 
 def _measure_section(result: EvaluationResult, measure: ResultMeasure) -> str:
     direction = "Higher is better." if measure.higher_is_better else "Lower is better."
-    statement = escape(f"{result.protocols[measure.preset]} {direction}")
+    statement = escape(f"{result.protocols[measure.preset].rstrip('.')}. {direction}")
     charts = element("div", bars(result, measure) + histogram(result, measure), class_="charts")
     return (
         element("p", escape(statement), class_="protocol") + charts + _categories(result, measure)
@@ -95,7 +91,7 @@ def _categories(result: EvaluationResult, measure: ResultMeasure) -> str:
     rows = [
         [
             element("th", escape(name), scope="row"),
-            element("td", str(count), data_value=count),
+            element("td", str(count)),
             *(_cell(_estimate(result, one, measure, name), measure) for one in predictors),
         ]
         for name, count in {**counts, MACRO: len(result.objects)}.items()
@@ -248,4 +244,4 @@ def all_objects(result: EvaluationResult) -> str:
         for row in result.objects
     )
     heads = ["object", "category", "id", *(unit_label(measure) for measure in measures)]
-    return table(heads, rows, class_="sortable")
+    return table(heads, rows, class_="sortable", text_columns=3)

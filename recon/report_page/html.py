@@ -31,9 +31,21 @@ def table(
     rows: Iterable[Sequence[str]],
     foot: Sequence[str] = (),
     class_: str = "",
+    text_columns: int = 1,
 ) -> str:
-    """Return a table of cells, each a whole `<td>` or `<th>`; heads are text."""
-    head = "".join(element("th", escape(text), scope="col") for text in heads)
+    """Return a table.
+
+    Args:
+        heads: texts.
+        rows: of cells, each a whole `<td>` or `<th>`.
+        foot: a row below the others, which is not sorted with them.
+        class_: of the table.
+        text_columns: how many of the first columns hold text, which is sorted as such.
+    """
+    head = "".join(
+        element("th", escape(text), scope="col", class_="text" if column < text_columns else False)
+        for column, text in enumerate(heads)
+    )
     body = "".join(element("tr", "".join(row)) for row in rows)
     bottom = element("tfoot", element("tr", "".join(foot))) if foot else ""
     inner = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{bottom}"

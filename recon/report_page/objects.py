@@ -36,6 +36,7 @@ class Gallery:
         entries: camera, prediction and truth of each, as the viewer reads them.
         faces: which the predictions share.
         size: bytes of text so far.
+        colored: whether predictions have colours.
     """
 
     result: EvaluationResult
@@ -44,6 +45,7 @@ class Gallery:
     entries: list[str] = field(default_factory=list)
     faces: list[NDArray[np.int64]] = field(default_factory=list)
     size: int = 0
+    colored: bool = False
 
     def add(self, pick: Pick, predictor: MeshPredictor, data: MultiViewDataset, index: int) -> None:
         """Predict an object from the view of its pick and keep what is shown of it.
@@ -58,6 +60,7 @@ class Gallery:
         prediction = predictor.predict(image)
         colors = None if prediction.colors is None else prediction.colors[0]
         shape = predicted_shape(prediction.vertices[0], predictor.faces, colors)
+        self.colored |= shape.colors is not None
         truth = true_shape(data, index)
         entry = {
             "camera": _camera(data, index, pick.view),

@@ -14,11 +14,12 @@ function chooseMeasure(select) {
   show();
 }
 
-// Cells tell their value in data-value; those without one, or with none at all, come last.
+// Cells of figures begin with their number; those without one come last.
 function sortBy(table, column, descending) {
+  const isText = table.tHead.rows[0].cells[column].classList.contains("text");
   const value = (row) => {
-    const text = row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const number = Number.parseFloat(text);
+    const text = row.cells[column].textContent;
+    const number = isText ? Number.NaN : Number.parseFloat(text);
     return Number.isNaN(number) ? text : number;
   };
   const order = (a, b) => {

@@ -52,7 +52,7 @@ def write_report_page(
         path: the file to write.
         key: of the measure by which objects are picked; None means the first.
         worst, median, best: how many objects of each category to show.
-        max_bytes: when the objects fill so many bytes, the rest of them is left out.
+        max_bytes: when the page has so many bytes, the objects that are left are not shown.
         progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
@@ -61,9 +61,12 @@ def write_report_page(
     """
     chosen = _measure_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)
-    gallery = _gallery(result, predictor, data, chosen, picks, max_bytes, progress)
+    figures, appendix = _figures(result), _appendix(result)
+    room = max_bytes - len(figures) - len(appendix)
+    gallery = _gallery(result, predictor, data, chosen, picks, room, progress)
     left_out = len(picks) - len(gallery.cards)
-    write_text(path, _page(result, gallery, describe_truth(data), left_out))
+    main = figures + _objects(gallery, describe_truth(data), left_out) + appendix
+    write_text(path, _page(title(result), main, gallery))
 
 
 def _measure_key(result: EvaluationResult, key: str | None) -> str:
@@ -79,7 +82,7 @@ def _gallery(
     data: MultiViewDataset,
     key: str,
     picks: Sequence[Pick],
-    max_bytes: int,
+    room: int,
     progress: bool | None,
 ) -> Gallery:
     places = {id_: index for index, id_ in enumerate(data.ids)}
@@ -89,14 +92,13 @@ def _gallery(
     gallery = Gallery(result, result.measure(key))
     hidden = None if progress is None else not progress
     for pick in tqdm(picks, desc="report", unit="object", disable=hidden):
-        if gallery.size >= max_bytes:
+        if gallery.size >= room:
             break
         gallery.add(pick, predictor, data, places[pick.row.id])
     return gallery
 
 
-def _page(result: EvaluationResult, gallery: Gallery, truth: str, left_out: int) -> str:
-    name = title(result)
+def _page(name: str, main: str, gallery: Gallery) -> str:
     head = (
         '<meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -105,14 +107,7 @@ def _page(result: EvaluationResult, gallery: Gallery, truth: str, left_out: int)
         + element("title", escape(name))
         + element("style", _asset("page.css"))
     )
-    main = (
-        element("section", _summary(result), id="summary")
-        + element("section", element("h2", "All measures") + overview(result), id="measures")
-        + element("section", element("h2", "Categories") + measure_sections(result))
-        + _objects(gallery, truth, left_out)
-        + _appendix(result)
-    )
-    scripts = "".join(element("script", _asset(name)) for name in ("viewer.js", "page.js"))
+    scripts = "".join(element("script", _asset(file)) for file in ("viewer.js", "page.js"))
     shapes = element("script", gallery.json(), type="application/json", id="shapes")
     body = element("header", element("h1", escape(name))) + element("main", main) + shapes + scripts
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
@@ -120,6 +115,14 @@ def _page(result: EvaluationResult, gallery: Gallery, truth: str, left_out: int)
 
 def _asset(name: str) -> str:
     return resources.files("recon.report_page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _figures(result: EvaluationResult) -> str:
+    return (
+        element("section", _summary(result), id="summary")
+        + element("section", element("h2", "All measures") + overview(result), id="measures")
+        + element("section", element("h2", "Categories") + measure_sections(result))
+    )
 
 
 def _summary(result: EvaluationResult) -> str:
@@ -147,11 +150,16 @@ def _objects(gallery: Gallery, truth: str, left_out: int) -> str:
     if not gallery.cards:
         return ""
     measure = gallery.measure
+    colors = (
+        "Predictions have the colours which the network gives them, light and all."
+        if gallery.colored
+        else "The network predicts no colours."
+    )
     text = (
         f"Objects of each category by {measure.label}, failures first. Of each, the view whose "
-        f"value is nearest to the object's mean is shown. {truth} A prediction has the colours "
-        "which the network gives it, or is grey. Drag to turn both meshes (sideways on a touch "
-        "screen), Ctrl and wheel or + and - to zoom, double click for the view of the input."
+        f"value is nearest to the object's mean is shown. {truth} {colors} Drag to turn both "
+        "meshes (sideways on a touch screen), Ctrl and wheel or + and - to zoom, double click for "
+        "the view of the input."
     )
     if left_out:
         text += f" {left_out} more objects were left out to keep this file small."

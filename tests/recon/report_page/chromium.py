@@ -137,6 +137,17 @@ class Page:
             buttons=1 if button == "left" else 0, clickCount=0 if button == "none" else 1,
         )  # fmt: skip
 
+    def swipe(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Move a finger over the screen."""
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        for step in range(6):
+            x, y = (a + (b - a) * step / 5 for a, b in zip(start, end, strict=True))
+            kind = "touchMove" if step else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
+        self.settle()
+
     def key(self, name: str) -> None:
         """Press and release a key."""
         for kind in ("keyDown", "keyUp"):

@@ -20,7 +20,8 @@ def test_attributes_are_escaped_and_named_as_in_html() -> None:
 
 def test_a_table_escapes_its_heads_and_keeps_its_cells() -> None:
     text = table(["<a>"], [["<td>1</td>"], ["<td>2</td>"]], foot=["<td>3</td>"])
-    assert '<th scope="col">&lt;a&gt;</th>' in text
+    assert '<th scope="col" class="text">&lt;a&gt;</th>' in text
+    assert '<th scope="col">b</th>' in table(["a", "b"], [])
     assert "<tbody><tr><td>1</td></tr><tr><td>2</td></tr></tbody>" in text
     assert text.endswith("<tfoot><tr><td>3</td></tr></tfoot></table></div>")
     assert "tfoot" not in table(["a"], [["<td>1</td>"]])

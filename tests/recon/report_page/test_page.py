@@ -15,6 +15,7 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
 from recon.evaluation_result import EvaluationResult
+from recon.report_page import page as page_module
 from recon.report_page import write_report_page
 from recon.voxels import voxelize_mesh
 from tests.recon.report_page.enclosed import enclosed_voxels
@@ -128,13 +129,31 @@ def decoded_faces(content: dict) -> np.ndarray:
 def test_the_most_important_objects_stay_when_the_page_grows_too_large(
     page: Callable[..., str],
 ) -> None:
-    whole, small = page(), page(max_bytes=60_000)
+    whole, small = page(), page(max_bytes=90_000)
     assert "left out to keep this file small" not in whole
     shown = len(re.findall("<article", small))
     assert 1 <= shown < 15
     assert f"{15 - shown} more objects were left out" in small
     assert set(re.findall(r'<article data-kind="(\w+)"', small)) == {"worst"}
     assert len(small) < len(whole)
+
+
+def test_what_is_said_of_colours_is_so(
+    page: Callable[..., str], grey_predictor: MeshPredictor, make_result: Make,
+    ellipsoids: MultiViewDataset, tmp_path: Path,
+) -> None:  # fmt: skip
+    assert "Predictions have the colours which the network gives them" in page()
+    path = tmp_path / "grey.html"
+    write_report_page(make_result(), grey_predictor, ellipsoids, path)
+    assert "The network predicts no colours." in path.read_text()
+
+
+def test_the_wheel_is_told_of_scripts_and_styles() -> None:
+    folder = Path(page_module.__file__).parent
+    setup = (folder.parents[1] / "pyproject.toml").read_text()
+    kinds = {path.suffix for path in folder.iterdir() if path.is_file()} - {".py"}
+    assert kinds == {".js", ".css"}
+    assert '"recon.report_page" = ["*.css", "*.js"]' in setup
 
 
 def test_another_measure_and_other_numbers(page: Callable[..., str]) -> None:

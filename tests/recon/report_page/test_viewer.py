@@ -306,7 +306,7 @@ def test_measures_are_chosen_and_tables_sorted(page: Page, result: EvaluationRes
     assert page.run(f"{table}.tFoot.rows[0].cells[0].textContent") == "mean"
 
 
-def test_a_phone_shows_all_without_scrolling_sideways(page: Page, file: Path) -> None:
+def test_a_phone_shows_all_in_its_width_and_a_finger_turns_it(page: Page, file: Path) -> None:
     page.resize(390, 844, 2.0)
     page.open(file)
     page.requests.pop()
@@ -316,6 +316,17 @@ def test_a_phone_shows_all_without_scrolling_sideways(page: Page, file: Path) ->
     shown = pixels(page, 0, "prediction")
     assert len(shown) > 300  # two pixels of the canvas for one of the page
     assert_alike(shown, expected(page, 0, len(shown)))
+    start = center(page, 0)
+    page.swipe(start, (start[0] + 60, start[1]))
+    turned = pixels(page, 0, "prediction")
+    # How many of the first pixels only tell a swipe from a tap is the browser's affair.
+    angles = {turn: expected(page, 0, len(shown), azimuth=turn) for turn in (-26, 0, 26)}
+    solid = turned[..., 3] == 255
+    errors = {
+        turn: np.abs(turned[..., :3].astype(float) - drawn)[solid].mean()
+        for turn, drawn in angles.items()
+    }
+    assert errors[-26] < 0.5 * errors[0] < 0.5 * errors[26]
 
 
 def test_without_webgl_figures_and_pictures_remain(page: Page, file: Path) -> None:
