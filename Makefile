@@ -37,7 +37,7 @@ lint: $(INSTALLED)
 
 # The site, in build/docs: pages of docs/ and the reference out of docstrings. Warnings are errors.
 docs: $(INSTALLED)
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
 
 test: install lint docs
 	$(BIN)/python -m pytest

@@ -56,8 +56,8 @@ ROOMS = (
         "training",
         "Training",
         "The loop, and what makes a run survive and scale.",
-        "recon.train* recon.run* recon.step_* recon.processes recon.batch_norm recon.checkpoints "
-        "recon.precision recon.profiling recon.stopping",
+        "recon.training* recon.run* recon.step_* recon.processes recon.batch_norm "
+        "recon.checkpoints recon.precision recon.profiling recon.stopping",
     ),
     Room("metrics", "Metrics", "Protocols, and what they measure.", "recon.metrics*"),
     Room(
@@ -66,14 +66,15 @@ ROOMS = (
         "Scores of a checkpoint, beside baselines.",
         "recon.evaluation* recon.assessment* recon.baselines recon.color_evaluation "
         "recon.color_metrics recon.report* recon.gallery recon.bootstrap recon.surface_samples "
-        "recon.inside",
+        "recon.inside recon.examples recon.model_evaluation recon.paired recon.provenance "
+        "recon.references recon.scoring",
     ),
     Room(
         "reconstruction",
         "Reconstruction of pictures",
         "From any picture to a mesh.",
         "recon.reconstruct* recon.input_pictures recon.plain_background recon.view_framing "
-        "recon.turntable",
+        "recon.outline_search recon.trained_models recon.turntable",
     ),
     Room("mesh_files", "Mesh files", "Meshes as OBJ, PLY and GLB.", "recon.mesh_files*"),
     Room(
@@ -93,7 +94,7 @@ ROOMS = (
         "Fitting",
         "Shapes, poses, joints, cameras and light found without a network.",
         "recon.*fitting* recon.articulat* recon.camera_* recon.pose* recon.shape_* "
-        "recon.soft_stages recon.color_channels recon.view_files",
+        "recon.soft_stages recon.color_channels recon.view_files recon.viewing*",
     ),
     Room("sweeps", "Sweeps", "Many runs, searched and compared.", "recon.sweep* recon.search"),
     Room("tools", "Files, figures and tables", "What the other rooms share.", "recon*"),
