@@ -42,7 +42,7 @@ class FScore:
                 f"samples must be >= 1 and threshold > 0, got {samples} and {threshold}"
             )
         self.samples, self.threshold = samples, threshold
-        at = f"at {100 * threshold:g} %"
+        at = f"({100 * threshold:g} %)"
         self.measures = (
             Measure("fscore", f"F-score {at}", 100),
             Measure("precision", f"precision {at}", 100),

@@ -35,7 +35,7 @@ def test_every_preset_is_told(name: str) -> None:
         (("onet", "Chamfer-L2 x100"), 100 / MANY),
         (("meshrcnn", "Chamfer-L2"), 2 * 100 / FEW),
         (("meshrcnn", "F1 at 0.1"), 100 * (1 - math.exp(-FEW * 0.1**2 / 100))),
-        (("fscore", "F-score at 1 %"), 100 * (1 - math.exp(-MANY * 0.01**2))),
+        (("fscore", "F-score (1 %)"), 100 * (1 - math.exp(-MANY * 0.01**2))),
         (("softras", "voxel IoU"), 100),
         (("silhouette", "silhouette IoU at 64"), 100),
     ],

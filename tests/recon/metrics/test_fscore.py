@@ -54,7 +54,7 @@ def test_the_threshold_is_a_length_of_the_world() -> None:
     truth = truth_of(*sphere(0.1, 4), COUNT)
     vertices, faces = sphere(0.12, 4)
     wide = FScore(COUNT, threshold=0.05)
-    assert wide.measures[0].label == "F-score at 5 %"
+    assert wide.measures[0].label == "F-score (5 %)"
     assert wide.score(vertices[None], faces, truth, [0], 0)["fscore"].item() == 1
     assert score(vertices, faces, truth)["fscore"] == 0
 
