@@ -8,11 +8,15 @@ from html import escape
 
 import numpy as np
 
+from recon.datasets.categories import category_of
 from recon.evaluation_result import MACRO, Estimate, EvaluationResult, ResultMeasure
 from recon.report import figure, unit_label
 from recon.report_page.html import element, table
+from recon.report_page.selection import ranked
 
 BINS = 20
+# Browsers take seconds to lay out a table of some hundred thousand cells.
+MOST_ROWS = 1000
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -229,19 +233,24 @@ def _tick(value: float, measure: ResultMeasure) -> str:
     return f"{100 * value if measure.percent else value:.4g}"
 
 
-def all_objects(result: EvaluationResult) -> str:
-    """Return the table of all objects with the measures of the model, to be sorted."""
+def all_objects(result: EvaluationResult, key: str) -> str:
+    """Return the table of all objects with the measures of the model, to be sorted.
+
+    Args:
+        result: the evaluation.
+        key: of the measure by which the worst come first; of more than `MOST_ROWS` objects only
+            these are in the table.
+    """
     model = result.predictors[0]
-    names = {category.synset: category.name for category in result.categories}
     measures = result.measures_of(model)
     rows = (
         [
             element("th", escape(row.name), scope="row"),
-            element("td", escape(names[row.synset]), class_="text"),
+            element("td", escape(category_of(row.synset).name), class_="text"),
             element("td", escape(row.id), class_="text"),
-            *(_cell(Estimate(row.scores[model][m.key]), m) for m in measures),
+            *(element("td", figure(row.scores[model][m.key], m)) for m in measures),
         ]
-        for row in result.objects
+        for row in ranked(result, key)[::-1][:MOST_ROWS]
     )
     heads = ["object", "category", "id", *(unit_label(measure) for measure in measures)]
     return table(heads, rows, class_="sortable", text_columns=3)

@@ -131,6 +131,7 @@ def _card(gallery: Gallery, pick: Pick, image: str, has_truth: bool) -> str:
     head = (
         element("span", pick.kind, class_=f"badge {pick.kind}")
         + element("h4", escape(name))
+        + element("button", "enlarge", type="button", class_="enlarge", aria_pressed="false")
         + element("p", _score(gallery, pick), class_="score")
     )
     details = element(

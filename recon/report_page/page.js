@@ -63,6 +63,13 @@ function filterObjects(kind, category) {
   category.addEventListener("change", show);
 }
 
+function enlarge(button) {
+  button.addEventListener("click", () => {
+    const large = button.closest("article").classList.toggle("large");
+    button.setAttribute("aria-pressed", String(large));
+  });
+}
+
 function startGallery() {
   const content = JSON.parse(document.getElementById("shapes").textContent);
   const pairs = all(".pair");
@@ -92,6 +99,7 @@ function startGallery() {
 
 all("select.measure").forEach(chooseMeasure);
 all("table.sortable").forEach(makeSortable);
+all("button.enlarge").forEach(enlarge);
 if (document.getElementById("kind")) {
   filterObjects(document.getElementById("kind"), document.getElementById("category"));
 }

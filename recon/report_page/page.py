@@ -17,7 +17,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
 from recon.evaluation_result import MACRO, Estimate, EvaluationResult, ResultMeasure
 from recon.report import figure, title, unit_label
-from recon.report_page.figures import all_objects, measure_sections, overview
+from recon.report_page.figures import MOST_ROWS, all_objects, measure_sections, overview
 from recon.report_page.html import element, table
 from recon.report_page.objects import Gallery, filters, plain_rows
 from recon.report_page.selection import Pick, pick_objects
@@ -61,7 +61,7 @@ def write_report_page(
     """
     chosen = _measure_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)
-    figures, appendix = _figures(result), _appendix(result)
+    figures, appendix = _figures(result), _appendix(result, chosen)
     room = max_bytes - len(figures) - len(appendix)
     gallery = _gallery(result, predictor, data, chosen, picks, room, progress)
     left_out = len(picks) - len(gallery.cards)
@@ -108,7 +108,9 @@ def _page(name: str, main: str, gallery: Gallery) -> str:
         + element("style", _asset("page.css"))
     )
     scripts = "".join(element("script", _asset(file)) for file in ("viewer.js", "page.js"))
-    shapes = element("script", gallery.json(), type="application/json", id="shapes")
+    shapes = ""
+    if gallery.cards:
+        shapes = element("script", gallery.json(), type="application/json", id="shapes")
     body = element("header", element("h1", escape(name))) + element("main", main) + shapes + scripts
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
@@ -178,12 +180,16 @@ def _objects(gallery: Gallery, truth: str, left_out: int) -> str:
     )
 
 
-def _appendix(result: EvaluationResult) -> str:
+def _appendix(result: EvaluationResult, key: str) -> str:
     about = [
         [element("th", escape(key), scope="row"), element("td", escape(text), class_="text")]
         for key, text in plain_rows(dict(result.about))
     ]
-    objects = element("summary", f"All {len(result.objects)} objects") + all_objects(result)
+    count = len(result.objects)
+    shown = f"All {count} objects"
+    if count > MOST_ROWS:
+        shown = f"The {MOST_ROWS} worst of {count} objects; objects.csv has all"
+    objects = element("summary", shown) + all_objects(result, key)
     origin = element("summary", "Where these figures come from") + table(["", ""], about)
     return element(
         "section",

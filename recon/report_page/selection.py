@@ -79,8 +79,8 @@ def _place(kind: str, turn: int, count: int) -> int:
     return (count - 1) // 2 + (side if turn % 2 else -side)
 
 
-def ranked(result: EvaluationResult, key: str, synset: str) -> list[ObjectResult]:
-    """Return the objects of a category from the best to the worst for the model.
+def ranked(result: EvaluationResult, key: str, synset: str | None = None) -> list[ObjectResult]:
+    """Return the objects, of a category or of all, from the best to the worst for the model.
 
     Those without a value come last: they have failed altogether.
     """
@@ -91,7 +91,7 @@ def ranked(result: EvaluationResult, key: str, synset: str) -> list[ObjectResult
         value = row.scores[model][key]
         return math.isnan(value), 0.0 if math.isnan(value) else sign * value, row.id
 
-    return sorted((row for row in result.objects if row.synset == synset), key=order)
+    return sorted((row for row in result.objects if synset in (None, row.synset)), key=order)
 
 
 def _pick(row: ObjectResult, category: str, kind: str, place: int, among: int, key: str) -> Pick:

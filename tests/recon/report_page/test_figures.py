@@ -110,14 +110,19 @@ def test_scales_end_at_round_numbers(value: float, expected: float) -> None:
     assert round_up(value) == pytest.approx(expected)
 
 
-def test_every_object_has_a_row(make_result: Make) -> None:
+def test_every_object_has_a_row_and_failures_come_first(
+    make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = make_result(undefined=(3,))
-    header, *rows = rows_of(all_objects(result))
+    header, *rows = rows_of(all_objects(result, "iou"))
     assert header == ["object", "category", "id", "IoU %", "Chamfer-L1"]
-    assert len(rows) == len(result.objects)
-    for row, score in zip(rows, result.objects, strict=True):
-        assert row[0] == score.name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        assert row[2:4] == [
-            score.id, figure(score.scores["model"]["iou"], result.measure("iou"))
-        ]  # fmt: skip
-    assert rows[3][3] == "-"
+    # The k-th object has an IoU of k / 20.
+    order = [3, 0, 1, 2, *range(4, len(result.objects))]
+    assert [row[2] for row in rows] == [result.objects[k].id for k in order]
+    assert [row[3] for row in rows[:3]] == ["-", "0.00", "5.00"]
+    name = result.objects[3].name
+    assert rows[0][0] == name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    monkeypatch.setattr("recon.report_page.figures.MOST_ROWS", 2)
+    assert [row[2] for row in rows_of(all_objects(result, "iou"))[1:]] == [
+        result.objects[k].id for k in order[:2]
+    ]

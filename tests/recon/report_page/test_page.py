@@ -162,6 +162,7 @@ def test_another_measure_and_other_numbers(page: Callable[..., str]) -> None:
     assert "Objects of each category by Chamfer-L1, failures first" in text
     nothing = page(worst=0, median=0, best=0)
     assert "<article" not in nothing
+    assert 'id="shapes"' not in nothing
     assert Reader(nothing).open == []
 
 

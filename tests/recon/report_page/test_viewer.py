@@ -238,6 +238,19 @@ def test_colours_can_be_left_out(page: Page) -> None:
     assert np.array_equal(pixels(page, 0, "truth"), before["truth"])
 
 
+def test_a_card_can_be_enlarged(page: Page) -> None:
+    before = len(pixels(page, 0, "prediction"))
+    page.run("document.querySelector('.enlarge').click()")
+    page.settle()
+    shown = pixels(page, 0, "prediction")
+    assert len(shown) > 1.8 * before
+    assert_alike(shown, expected(page, 0, len(shown)))
+    assert page.run("document.querySelector('.enlarge').ariaPressed") == "true"
+    page.run("document.querySelector('.enlarge').click()")
+    page.settle()
+    assert len(pixels(page, 0, "prediction")) == before
+
+
 def test_one_context_draws_all_and_what_is_far_away_is_let_go(page: Page) -> None:
     count = page.run("document.querySelectorAll('.pair').length")
     assert count == 15
@@ -337,5 +350,17 @@ def test_without_webgl_figures_and_pictures_remain(page: Page, file: Path) -> No
     assert "The meshes cannot be shown by this browser" in note
     assert "WebGL 2" in note
     assert page.run("document.querySelector('article img').naturalWidth") == 64
-    page.run("document.getElementById('kind').value")
     page.run("window.name = ''")
+
+
+def test_a_page_without_objects_has_nothing_to_complain_about(
+    browser: Page, result: EvaluationResult, ellipsoids: MultiViewDataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "figures.html"
+    predictor = MeshPredictor(Squeezed(colored=False))
+    write_report_page(result, predictor, ellipsoids, path, worst=0, median=0, best=0)
+    browser.complaints.clear()
+    browser.open(path)
+    assert browser.run("document.querySelectorAll('canvas').length") == 0
+    assert browser.run("document.querySelectorAll('.bar').length") == 8
+    assert browser.complaints == []
