@@ -18,6 +18,7 @@ project = "recon"
 html_title = "recon"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 highlight_language = "text"
+smartquotes = False  # which would change options and quoted words
 html_theme = "furo"
 html_copy_source = False
 html_show_sphinx = False

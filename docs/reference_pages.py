@@ -122,24 +122,18 @@ def rooms(names: list[str]) -> dict[Room, list[str]]:
 
 
 def write_pages(folder: Path, root: Path = ROOT) -> None:
-    """Write an index and a page for each room, and remove pages of earlier times.
+    """Write an index and a page for each room, and remove those of before.
 
     Args:
-        folder: of the pages; files which stay the same are not written again, so that Sphinx does
-            not read them again.
+        folder: of the pages and of nothing else.
         root: of the sources.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"index.md": _index()}
-    for room, names in rooms(modules(root)).items():
-        pages[f"{room.name}.md"] = _page(room, names, root)
     for path in folder.glob("*.md"):
-        if path.name not in pages:
-            path.unlink()
-    for name, text in pages.items():
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        path.unlink()
+    (folder / "index.md").write_text(_index(), encoding="utf-8")
+    for room, names in rooms(modules(root)).items():
+        (folder / f"{room.name}.md").write_text(_page(room, names, root), encoding="utf-8")
 
 
 def _index() -> str:
@@ -152,9 +146,15 @@ def _index() -> str:
 def _page(room: Room, names: list[str], root: Path) -> str:
     parts = [f"# {room.title}\n\n{room.about}\n"]
     for name in names:
-        # What a package takes from its modules is told where it is.
-        package = (root / name.replace(".", "/")).is_dir() and name != "renderer_cuda"
-        members = "" if package else "\n   :members:\n   :special-members: __call__"
         heading = "" if name == room.title else f"## {name}\n\n"
-        parts.append(f"{heading}```{{eval-rst}}\n.. automodule:: {name}{members}\n```\n")
+        options = "".join(f"\n   :{option}" for option in _options(name, root))
+        parts.append(f"{heading}```{{eval-rst}}\n.. automodule:: {name}{options}\n```\n")
     return "\n".join(parts)
+
+
+def _options(name: str, root: Path) -> list[str]:
+    if name == "renderer_cuda":  # tells what it passes on from its modules, which have no pages
+        return ["members:"]
+    if (root / name.replace(".", "/")).is_dir():  # whose modules tell it
+        return []
+    return ["members:", "special-members: __call__", "ignore-module-all:"]
