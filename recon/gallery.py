@@ -32,7 +32,7 @@ class Example:
     """One object, what a model makes of one of its views, and how it looks from others.
 
     Args:
-        caption: category, name and IoU of this prediction.
+        caption: category, name and, where there are true voxels, the IoU of this prediction.
         stem: name for its files.
         truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
         mesh: the prediction from the input view.
@@ -80,12 +80,15 @@ def _example(
 ) -> Example:
     truth = data.images(index, views)
     prediction = predictor.predict(truth[:1])
-    voxels = predictor.voxelize(prediction.vertices).cpu()
-    iou = float(voxel_iou(voxels, data.voxels(index)[None]))
     category = category_of(data.synsets[index]).name
+    caption = f"{category}: {data.names[index]}"
+    if data.layout.voxel_resolutions:
+        voxels = predictor.voxelize(prediction.vertices).cpu()
+        iou = float(voxel_iou(voxels, data.voxels(index)[None]))
+        caption += f"   IoU {100 * iou:.1f} %"
     colors = prediction.colors
     return Example(
-        caption=f"{category}: {data.names[index]}   IoU {100 * iou:.1f} %",
+        caption=caption,
         stem=f"{category}_{re.sub(r'[^A-Za-z0-9._-]+', '-', data.ids[index])}",
         truth=truth,
         mesh=Mesh(prediction.vertices[0].float().cpu(), predictor.faces.cpu()),

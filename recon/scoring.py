@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,6 +15,8 @@ from recon.metrics import PRESETS, Measure, Preset, Truth, voxel_iou
 from recon.metrics.seeds import object_seed
 from recon.metrics.softras import SoftRas
 from recon.timing import StepTimer
+
+log = logging.getLogger(__name__)
 
 # The fields of a data set by the part of `Truth` they are; voxels have their resolution in the name
 # and silhouettes are the alpha of the images.
@@ -112,6 +115,7 @@ def score_shapes(
         images = torch.cat([data.images(index, views) for index in objects])
     with timer.part("network"):
         vertices = predictor.vertices(images).float()
+    _warn_of_no_numbers(vertices, data, objects)
     tables: dict[str, Table] = {MODEL: {}}
     for preset in presets:
         with timer.part(preset.name):
@@ -124,6 +128,14 @@ def score_shapes(
         if baselines:
             tables |= _score_baselines(baselines, images, data, objects, views)
     return [_object_result(data, index, views, _row(tables, k)) for k, index in enumerate(objects)]
+
+
+def _warn_of_no_numbers(vertices: Tensor, data: MultiViewDataset, objects: Sequence[int]) -> None:
+    """Tells of predictions which the presets score as if the faces in question were not there."""
+    broken = ~torch.isfinite(vertices).all(dim=2).all(dim=1).reshape(len(objects), -1)
+    for index, count in zip(objects, broken.sum(dim=1).tolist(), strict=True):
+        if count:
+            log.warning("object %s: %d predictions are not finite", data.ids[index], count)
 
 
 def _score_at_once(

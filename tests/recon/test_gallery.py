@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,13 @@ def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> Non
     assert torch.allclose(mesh.vertices, examples[0].mesh.vertices, atol=1e-6)
     assert torch.equal(mesh.faces, examples[0].mesh.faces)
     assert examples[0].caption.startswith("airplane: airplane 0   IoU ")
+
+
+def test_a_caption_without_true_voxels_has_no_iou(data: MultiViewDataset) -> None:
+    part = data.subset([0])
+    part.layout = replace(data.layout, voxel_resolutions=())
+    (example,) = make_examples(MeshPredictor(Ellipsoid()), part, [0])
+    assert example.caption == "airplane: airplane 0"
 
 
 def test_colored_predictions_are_shown_and_written_in_color(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,21 @@ def test_a_preset_sees_one_object_at_a_time(data: MultiViewDataset) -> None:
         assert torch.equal(truth.require("cameras"), data.cameras(index, range(24)))
         assert truth.points is None
     assert list(rows[0].scores) == ["model"]
+
+
+def test_predictions_which_are_no_numbers_are_told_of(
+    data: MultiViewDataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = SphereModel()
+    presets = choose_presets(["softras"], data)
+    score_shapes(MeshPredictor(model), presets, {}, data, [0, 1], [0, 1])
+    assert not caplog.messages
+    model.sphere[3, 1] = torch.nan
+    rows = score_shapes(MeshPredictor(model), presets, {}, data, [0, 1], [0, 1])
+    assert caplog.messages == [
+        f"object {data.ids[index]}: 2 predictions are not finite" for index in (0, 1)
+    ]
+    assert all(math.isfinite(value) for row in rows for value in row.per_view["softras_iou"])
 
 
 def test_measures_of_a_result_have_keys_of_their_own() -> None:
