@@ -45,8 +45,8 @@ def describe_truth(data: MultiViewDataset) -> str:
     if "triangles" in data.fields:
         return (
             f"The truth is the mesh the data was made from, simplified where it had more than "
-            f"{data.layout.num_triangles:,} triangles, in its own colours and the standard light of "
-            "prepared data."
+            f"{data.layout.num_triangles:,} triangles, in its own colours and the "
+            "standard light of prepared data."
         )
     if data.layout.voxel_resolutions:
         return (
