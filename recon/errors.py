@@ -11,7 +11,7 @@ MENDABLE = (ValueError, OSError, FloatingPointError)
 
 
 @contextmanager
-def concise_errors(raised_as: type[Exception]) -> Iterator[None]:
+def concise_errors(raised_as: type[BaseException]) -> Iterator[None]:
     """Raise the errors of the block which a user can mend as `raised_as("error: ...")`.
 
     An error is mendable when it, or one it was raised from, is one of `MENDABLE`.

@@ -15,6 +15,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
+from recon.checkpoints import save_checkpoint
 from recon.datasets.categories import find_category
 from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Layout, Sample
@@ -25,6 +26,7 @@ from recon.datasets.sources.shapes import ShapesSource
 from recon.lighting import Lighting
 from recon.meshes import icosphere
 from recon.renderer import SoftRenderer
+from recon.trained_models import build_model
 from recon.voxels import pack_voxels, voxelize_mesh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +87,39 @@ def _samples(labels: list[Labels]) -> Iterator[Sample]:
             "cameras": cameras.rows().numpy(),
             "voxels_32": pack_voxels(voxelize_mesh(vertices[None], sphere.faces))[0],
         }
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an untrained model with colours, which predicts about a sphere."""
+    torch.manual_seed(0)
+    settings = {
+        "_target_": "recon.models.Reconstructor",
+        "_convert_": "all",
+        "encoder": {
+            "_target_": "recon.models.SoftRasEncoder",
+            "channels": [4, 8, 8, 8],
+            "hidden": [16],
+            "latent": 8,
+        },
+        "decoder": {
+            "_target_": "recon.models.MeshDecoder",
+            "latent": 8,
+            "hidden": [16],
+            "subdivisions": 1,
+        },
+        "color_head": {
+            "_target_": "recon.models.VertexColorHead",
+            "latent": 8,
+            "subdivisions": 1,
+            "hidden": [8],
+        },
+    }
+    model = build_model({"config": {"model": settings}})
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.pt"
+    content = {"model": model.state_dict(), "optimizer": {}, "step": 3}
+    save_checkpoint(path, {**content, "config": {"model": settings, "data": {"path": None}}})
+    return path
 
 
 Finished = subprocess.CompletedProcess

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from recon.cameras import Cameras
 from recon.datasets.formats.stores import Store
@@ -50,6 +50,17 @@ class PixelMap:
     scale: tuple[float, float]
     offset: tuple[float, float]
 
+    def then(self, other: PixelMap) -> PixelMap:
+        """Return where pixels lie after this map and another one."""
+        (a, b), (c, d) = self.scale, other.scale
+        (x, y), (u, v) = self.offset, other.offset
+        return PixelMap((a * c, b * d), (x * c + u, y * d + v))
+
+    def inverse(self) -> PixelMap:
+        """Return the map back."""
+        (a, b), (x, y) = self.scale, self.offset
+        return PixelMap((1 / a, 1 / b), (-x / a, -y / b))
+
     def intrinsics(self, K: NDArray[np.floating]) -> NDArray[np.float64]:  # noqa: N803
         """Return the matrices for the new picture.
 
@@ -85,13 +96,17 @@ class PixelMap:
         )
 
 
-def read_rgba(store: Store, name: str, size: tuple[int, int] | None = None) -> Picture:
-    """Read a PNG, JPEG or WebP file with its pixels as they are stored, whatever EXIF says.
+def read_rgba(
+    store: Store, name: str, size: tuple[int, int] | None = None, upright: bool = False
+) -> Picture:
+    """Read a PNG, JPEG or WebP file.
 
     Args:
         store: where the file is.
         name: of the file.
         size: the (height, width) it must have; None for any.
+        upright: whether to turn the picture as its EXIF data ask; else pixels are as stored, which
+            is what camera matrices of data sets belong to.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -99,7 +114,8 @@ def read_rgba(store: Store, name: str, size: tuple[int, int] | None = None) -> P
     """
     with _opened(store, name, size) as image:
         has_alpha = _has_alpha(image)
-        converted = _eight_bits(image).convert("RGBA")
+        turned = ImageOps.exif_transpose(image) if upright else image
+        converted = _eight_bits(turned).convert("RGBA")
         return Picture(np.ascontiguousarray(np.asarray(converted).transpose(2, 0, 1)), has_alpha)
 
 

@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 
 from recon.cameras import Cameras
-from recon.datasets.formats.pictures import fit_picture, read_mask, read_rgba, resize_rgba
+from recon.datasets.formats.pictures import (
+    PixelMap,
+    fit_picture,
+    read_mask,
+    read_rgba,
+    resize_rgba,
+)
 from recon.datasets.formats.stores import FolderStore
 
 
@@ -181,3 +187,22 @@ def test_padding_is_transparent_and_null_keeps_the_picture() -> None:
     assert (pixels.intrinsics(np.eye(3)) == np.eye(3)).all()
     with pytest.raises(ValueError, match="aspect must be one of"):
         fit_picture(rgba, (5, 5), "stretch")
+
+
+def test_a_picture_is_turned_upright_only_when_asked(folder, rgba: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that a viewer must turn clockwise
+    store = folder({"a.png": encoded(rgba, exif=exif)})
+    turned = read_rgba(store, "a.png", upright=True).rgba.transpose(1, 2, 0)
+    assert (turned == np.rot90(rgba, -1)).all()
+    assert read_rgba(store, "a.png").rgba.shape == (4, 5, 7)
+
+
+def test_maps_of_pixels_follow_each_other_and_lead_back() -> None:
+    first, second = PixelMap((2.0, 3.0), (1.0, -1.0)), PixelMap((0.5, 4.0), (0.25, 2.0))
+    both = first.then(second)
+    assert both.scale == (1.0, 12.0)
+    assert both.offset == (0.5 * 1.0 + 0.25, 4.0 * -1.0 + 2.0)
+    around = both.then(both.inverse())
+    assert around.scale == pytest.approx((1, 1))
+    assert around.offset == pytest.approx((0, 0))

@@ -1,0 +1,132 @@
+"""An estimate of which pixels of a picture are its object, where the background is plain.
+
+It is no segmentation by meaning: it knows a colour, or a smooth change of colours, that surrounds
+the picture. What has this colour in the object is lost, and what has another one around it, such as
+a shadow or a table's edge, is taken for a part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+WEAKNESS = (
+    "the mask is an estimate: it takes the background for plain, loses what has its colour"
+    " and keeps shadows"
+)
+# Of the shorter side: how wide the frame is from which the background is learned.
+FRAME = 0.02
+# Differences in steps of 256: what JPEG makes of a plain surface stays below the least one, and
+# what differs by more than the most is object however noisy the frame is.
+LEAST_DIFFERENCE, MOST_DIFFERENCE = 14.0, 60.0
+# Deviations of the frame's noise which still are background.
+DEVIATIONS = 6.0
+# A frame of which more than this differs from the fitted background is not plain.
+MOST_OF_FRAME = 0.25
+# Shares of the picture: a smaller object is dirt, and a larger one the background itself.
+LEAST_OBJECT, MOST_OBJECT = 0.002, 0.95
+# A hole must be so much nearer to the background, and so large a share of the picture.
+HOLE_FACTOR, LEAST_HOLE = 0.5, 0.001
+# Parts smaller than this share of the largest one are dirt.
+LEAST_PART = 0.05
+# Brightness and two differences of colour (ITU-R BT.601).
+_AXES = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatedMask:
+    """What was taken for the object.
+
+    Args:
+        alpha: [H, W] uint8, 255 or 0.
+        notes: what makes it doubtful, in words.
+    """
+
+    alpha: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
+    """Separates an object from the plain background around it.
+
+    The background is a plane over the picture for each axis of colour, fitted to the frame of the
+    picture without its outliers. Background are the regions near to it which touch the border, and
+    holes which are nearer still.
+
+    Args:
+        rgb: [3, H, W] sRGB.
+
+    Raises:
+        ValueError: nothing differs from the background, or nearly everything.
+    """
+    colors = np.tensordot(_AXES, rgb.astype(np.float64), 1)
+    frame = _frame(rgb.shape[1:])
+    difference = _difference(colors, frame)
+    noise = 1.4826 * float(np.median(difference[frame]))  # the deviation, if it is normal
+    limit = float(np.clip(DEVIATIONS * noise, LEAST_DIFFERENCE, MOST_DIFFERENCE))
+    inside = _large_parts(~_background(difference, limit))
+    share = float(inside.mean())
+    if not LEAST_OBJECT <= share <= MOST_OBJECT:
+        what = "nothing" if share < LEAST_OBJECT else "nearly everything"
+        raise ValueError(
+            f"no object found: {what} differs from a plain background; give a mask, or a picture"
+            " with an alpha channel"
+        )
+    notes = [WEAKNESS]
+    odd = float((difference[frame] > limit).mean())
+    if odd > MOST_OF_FRAME:
+        notes.append(f"the background is not plain: {100 * odd:.0f} % of the frame differs from it")
+    if _touches(inside):
+        notes.append("the object touches the border, so a part of it may be missing")
+    return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
+
+
+def _frame(size: tuple[int, ...]) -> NDArray[np.bool_]:
+    width = max(1, round(FRAME * min(size)))
+    frame = np.ones(size, bool)
+    frame[width:-width, width:-width] = False
+    return frame
+
+
+def _difference(colors: NDArray[np.float64], frame: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns [H, W] how far colours [3, H, W] are from planes fitted to the frame."""
+    height, width = frame.shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    basis = np.stack((np.ones(frame.shape), columns / width - 0.5, rows / height - 0.5))
+    known = frame
+    # An object that reaches into the frame leaves the fit in a few rounds.
+    for _ in range(4):
+        planes, *_ = np.linalg.lstsq(basis[:, known].T, colors[:, known].T, rcond=None)
+        fitted = np.tensordot(planes.T, basis, 1)
+        difference = np.sqrt(np.square(colors - fitted).sum(0))
+        within = max(LEAST_DIFFERENCE / 2, 2.5 * float(np.median(difference[frame])))
+        known = frame & (difference <= within)
+        if known.sum() < 10:  # three numbers of each axis must be determined well
+            break
+    return difference
+
+
+def _background(difference: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+    regions, count = ndimage.label(difference < limit)
+    border = np.concatenate([regions[[0, -1]].ravel(), regions[:, [0, -1]].ravel()])
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)
+    means = np.bincount(regions.ravel(), difference.ravel(), count + 1) / np.maximum(sizes, 1)
+    holes = (sizes >= LEAST_HOLE * difference.size) & (means < HOLE_FACTOR * limit)
+    chosen = np.isin(np.arange(count + 1), border) | holes
+    chosen[0] = False  # what is not near to the background
+    return np.asarray(chosen[regions])
+
+
+def _large_parts(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns the mask without small parts."""
+    parts, count = ndimage.label(inside, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return np.asarray((sizes >= max(1.0, LEAST_PART * sizes.max()))[parts])
+
+
+def _touches(inside: NDArray[np.bool_]) -> bool:
+    return bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())

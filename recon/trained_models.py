@@ -1,0 +1,121 @@
+"""Trained models out of checkpoints: built from the settings they carry, without Hydra.
+
+Only classes which the allowed packages define themselves are called, so a checkpoint from elsewhere
+cannot run other code.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recon.checkpoints import ALLOWED_TARGETS, load_checkpoint, load_model_state, model_settings
+
+TARGET = "_target_"
+# Says how Hydra converts containers; plain ones need nothing.
+CONVERT = "_convert_"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A model with its weights, and the checkpoint it came from.
+
+    Args:
+        model: in evaluation mode.
+        checkpoint: what `load_checkpoint` returned.
+        path: of the file.
+    """
+
+    model: nn.Module
+    checkpoint: Mapping[str, Any]
+    path: Path
+
+
+def load_trained_model(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    allowed_targets: Sequence[str] = ALLOWED_TARGETS,
+) -> TrainedModel:
+    """Builds the model of a checkpoint and loads its weights.
+
+    Args:
+        path: a file written by a training run.
+        device: where the model goes.
+        allowed_targets: packages whose classes may be built, each with a dot at its end.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or foreign, or its settings do not build the model it holds.
+    """
+    checkpoint = load_checkpoint(path)
+    model = build_model(checkpoint, allowed_targets)
+    load_model_state(model, checkpoint["model"])
+    return TrainedModel(model.to(device).eval(), checkpoint, Path(path))
+
+
+def build_model(
+    checkpoint: Mapping[str, Any], allowed_targets: Sequence[str] = ALLOWED_TARGETS
+) -> nn.Module:
+    """Builds the model which a checkpoint's configuration describes, with new weights.
+
+    Args:
+        checkpoint: what `load_checkpoint` returned.
+        allowed_targets: as `load_trained_model`.
+
+    Raises:
+        ValueError: there is no model in the configuration, or it names another target, or one which
+            does not take its settings.
+    """
+    settings = model_settings(checkpoint, tuple(allowed_targets))
+    return _construct(settings, allowed_targets)
+
+
+def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
+    """Returns settings with every `_target_` in them built, the innermost first."""
+    if isinstance(node, list):
+        return [_construct(child, allowed_targets) for child in node]
+    if not isinstance(node, dict):
+        return node
+    built = {
+        name: _construct(value, allowed_targets)
+        for name, value in node.items()
+        if name not in (TARGET, CONVERT)
+    }
+    if TARGET not in node:
+        return built
+    target = str(node[TARGET])
+    made_of = _module_class(target, allowed_targets)
+    if special := [name for name in built if str(name).startswith("_")]:
+        raise ValueError(f"the settings of {target} have {special}, which need Hydra")
+    try:
+        return made_of(**built)
+    except TypeError as error:
+        raise ValueError(f"the checkpoint's settings do not fit {target}: {error}") from error
+
+
+def _module_class(target: str, allowed_targets: Sequence[str]) -> type[nn.Module]:
+    """Returns the class of a dotted name, defined in an allowed package.
+
+    Raises:
+        ValueError: there is none, it is no network, or the name only passes through the package to
+            something that is defined elsewhere.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"the checkpoint's config names {target}, which is not here: {error}"
+        ) from error
+    if not inspect.isclass(found) or not issubclass(found, nn.Module):
+        raise ValueError(f"the checkpoint's config names {target}, which is no torch module")
+    if not f"{found.__module__}.".startswith(tuple(allowed_targets)):
+        raise ValueError(f"{target} is defined in {found.__module__}, which is not allowed")
+    return found

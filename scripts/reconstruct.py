@@ -1,0 +1,13 @@
+"""Reconstruct the objects of pictures with a trained model.
+
+    python scripts/reconstruct.py PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
+
+is the same as `recon-reconstruct` of an installed package; see recon/reconstruction_command.py.
+"""
+
+from __future__ import annotations
+
+from recon.reconstruction_command import main
+
+if __name__ == "__main__":
+    main()
