@@ -10,22 +10,20 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from recon.checkpoints import load_checkpoint, load_model_state, model_settings
 from recon.errors import concise_errors
+from recon.evaluation_result import MACRO, MODEL
+from recon.trained_models import load_trained_model
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="eval")
 def main(cfg: DictConfig) -> float:
-    """Score the model of a checkpoint beside its baselines; returns the macro mean IoU."""
+    """Score the model of a checkpoint; returns the macro mean of the first measure."""
     with concise_errors(raised_as=CompactHydraException):
-        checkpoint = load_checkpoint(cfg.checkpoint)
-        model = instantiate(model_settings(checkpoint, tuple(cfg.allowed_targets)))
-        load_model_state(model, checkpoint["model"])
-        data_path = cfg.data.path or checkpoint["config"]["data"]["path"]
+        assessment = instantiate(cfg.assessment)
+        trained = load_trained_model(cfg.checkpoint, allowed_targets=cfg.allowed_targets)
         folder = Path(HydraConfig.get().runtime.output_dir)
-        about = {"checkpoint": str(cfg.checkpoint), "step": checkpoint["step"]}
-        table = instantiate(cfg.assessment).run(model, data_path, folder, about)
-    return table.macro["model"]
+        result = assessment.run(trained, folder, cfg.data.path)
+    return result.means[MODEL][result.measures[0].key][MACRO].mean
 
 
 if __name__ == "__main__":

@@ -1,204 +1,173 @@
-"""The evaluation of one trained model: its scores beside the baselines, tables and pictures."""
+"""The evaluation of one trained model: figures, tables, comparisons and pictures."""
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import nn
-
-from recon.baselines import Retrieval, category_mean_shape, mean_shape, template_shape
-from recon.color_evaluation import ColorEvaluation, ColorScore, Neighbours, has_colors
-from recon.datasets.multiview import MultiViewDataset
+from recon.checkpoints import ALLOWED_TARGETS
 from recon.datasets.shards import Paths
 from recon.devices import choose_device
-from recon.evaluation import MeshPredictor, Predictor, evaluate
-from recon.gallery import make_examples, pick_objects, save_examples
-from recon.mesh_files import COLORED_FORMATS, TEXTURED_FORMATS
-from recon.report import ScoreTable, write_report
-from recon.turntable import VIDEO_FORMATS
+from recon.evaluation_result import EvaluationResult
+from recon.evaluation_settings import EvaluationSettings
+from recon.examples import ExampleFiles
+from recon.folder_locks import locked
+from recon.model_evaluation import ModelEvaluation
+from recon.paired import Comparison, compare
+from recon.references import choose_references, reference_rows, reference_text
+from recon.report import result_text, write_tables
+from recon.runs import write_json
+from recon.tables import csv_text, write_text
+from recon.trained_models import TrainedModel, load_trained_model
 
-BASELINE_NOTES = (
-    "template: the undeformed template sphere of the model",
-    "mean shape: training voxels of all categories, cut at the rate best on the training split",
-    "category mean: the same per category; it is told the category of each object",
-    "retrieval: the training object with the nearest picture (L2 on premultiplied RGBA pixels)",
-)
+RESULT = "result.json"
 
 
 class Assessment:
-    """What to measure of a model, by the SoftRas protocol (voxel IoU; see `recon.evaluation`).
+    """Evaluates a model and writes what there is to read and to look at.
 
     Args:
-        split: which objects of the data.
-        categories: names or synsets; None means all.
-        views: which views of each object; None means all, as the protocol does.
-        save_meshes: how many objects to write as mesh files and to show on the contact sheet.
-        baselines: whether to score predictions without learning beside the model.
-        batch_size: images per call of the model.
+        settings: what to measure.
+        examples: which predictions to write as meshes and pictures.
+        against: what to compare with, object by object: another checkpoint, a `result.json`, or
+            the folder of an earlier evaluation; None compares with nothing.
+        reference: names of published figures to show beside ours, see `recon.references`.
+        report: whether to write `report.html`.
         device: as `recon.devices.choose_device`.
         progress: whether to draw a progress bar; None draws it on a terminal only.
-        format: of the mesh files: obj, ply or glb; texels need obj or glb.
-        turntable: of the animation of each saved object: gif, or mp4, which needs the package
-            imageio-ffmpeg; None makes none.
-        color_inputs: from how many of the views of each object a model with colours is judged by
-            them; they are spread evenly.
-        color_targets: in how many other views each of these predictions is compared.
+        allowed_targets: what the checkpoint in `against` may name as its model.
 
     Raises:
-        ValueError: a number is out of range, or there is no such device, format or turntable.
+        ValueError: there is no such device or reference.
     """
 
     def __init__(
         self,
-        split: str = "test",
-        categories: Sequence[str] | None = None,
-        views: Sequence[int] | None = None,
-        save_meshes: int = 0,
-        baselines: bool = True,
-        batch_size: int = 512,
+        settings: EvaluationSettings | None = None,
+        examples: ExampleFiles | None = None,
+        against: str | Path | None = None,
+        reference: str | Sequence[str] | None = None,
+        report: bool = False,
         device: str = "auto",
         progress: bool | None = None,
-        format: str = "obj",
-        turntable: str | None = "gif",
-        color_inputs: int = 8,
-        color_targets: int = 3,
+        allowed_targets: Sequence[str] = ALLOWED_TARGETS,
     ) -> None:
-        if save_meshes < 0 or batch_size < 1:
-            raise ValueError(
-                f"save_meshes must be >= 0 and batch_size >= 1, got {save_meshes} and {batch_size}"
-            )
-        if color_inputs < 1 or color_targets < 1:
-            raise ValueError(
-                "color_inputs and color_targets must be >= 1, "
-                f"got {color_inputs} and {color_targets}"
-            )
-        _require_format(format)
-        _require_turntable(turntable)
-        self.format, self.turntable = format, turntable
-        self.colors = ColorEvaluation(color_inputs, color_targets, progress)
-        self.split, self.categories, self.views = split, categories, views
-        self.save_meshes, self.baselines = save_meshes, baselines
-        self.batch_size, self.progress = batch_size, progress
+        self.settings = settings or EvaluationSettings()
+        self.examples = examples or ExampleFiles()
+        self.against = None if against is None else Path(against)
+        self.references = choose_references(reference)
+        self.report, self.progress = report, progress
         self.device = choose_device(device)
+        self.allowed_targets = tuple(allowed_targets)
 
     def run(
-        self, model: nn.Module, data_path: Paths, folder: Path, about: Mapping[str, Any]
-    ) -> ScoreTable:
-        """Score a model, write the report into a folder and print the table.
+        self, trained: TrainedModel, folder: Path, data_path: Paths | None = None
+    ) -> EvaluationResult:
+        """Evaluates a model, goes on with an evaluation that broke, or repeats a finished one.
 
         Args:
-            model: with its trained weights.
+            trained: the model.
+            folder: where everything goes; made when it is not there.
             data_path: the file or files of the objects; the baselines learn from their training
-                split.
-            folder: where the report goes; made when it is not there.
-            about: plain data for `result.json`: which checkpoint this is.
+                split. None takes those the model was trained on.
 
         Raises:
-            ValueError, OSError: the data or a file is not as needed, or the format cannot hold the
-                colours of the model.
+            ValueError, OSError: the data or a file is not as needed, another process is writing
+                here, or the folder is that of a training run.
+            SystemExit: a signal asked to stop; the same call goes on from there.
         """
-        start = time.perf_counter()
-        self._require_room_for_texels(model)
-        data = MultiViewDataset(data_path, self.split, self.categories)
-        predictor = MeshPredictor(model.to(self.device), data.voxel_resolution)
-        predictors: dict[str, Predictor] = {"model": predictor}
-        neighbours = None
-        if self.baselines:
-            train_set = MultiViewDataset(data_path, "train")
-            neighbours = Neighbours(self._retrieval(train_set), train_set)
-            predictors |= self._baselines(model, neighbours, data.voxel_resolution)
-        scores = evaluate(predictors, data, self.views, self.batch_size, self.progress)
-        colors, color_notes = self._colors(predictor, data, neighbours)
-        seen = data.num_views if self.views is None else len(self.views)
-        title = (
-            f"voxel IoU in percent at {data.voxel_resolution}^3, split {self.split}, "
-            f"{seen} views of each object one at a time"
-        )
-        facts = {**about, **self._facts(data_path), "seconds": time.perf_counter() - start}
-        notes = [*(BASELINE_NOTES if self.baselines else ()), *color_notes]
-        table = write_report(folder, scores, title, facts, notes, colors)
-        print(table.text())
-        self._save_examples(predictor, data, folder)
-        return table
+        self.examples.require_room_for_texels(trained.model)
+        _refuse_run_directory(folder)
+        data_path = data_path or trained.checkpoint["config"]["data"]["path"]
+        with locked(folder, "evaluating"):
+            other = self._other(data_path, folder)
+            evaluation = self._evaluation(trained, data_path, folder, self.settings)
+            result = evaluation.run()
+            write_tables(folder, result)
+            print(result_text(result))
+            if other is not None:
+                self._compare(result, other, trained.path, folder)
+            self._show_references(result, folder)
+            self._write_pictures(result, evaluation, folder)
+            print(f"tables: {folder}")
+        return result
 
-    def _retrieval(self, train_set: MultiViewDataset) -> Retrieval:
-        return Retrieval(train_set, self.device, progress=self.progress)
+    def _evaluation(
+        self,
+        trained: TrainedModel,
+        data_path: Paths,
+        folder: Path,
+        settings: EvaluationSettings,
+    ) -> ModelEvaluation:
+        return ModelEvaluation(settings, trained, data_path, folder, self.device, self.progress)
 
-    def _baselines(
-        self, model: nn.Module, neighbours: Neighbours, resolution: int
-    ) -> dict[str, Predictor]:
-        return {
-            "template": template_shape(model, resolution),
-            "mean shape": mean_shape(neighbours.train_set),
-            "category mean": category_mean_shape(neighbours.train_set),
-            "retrieval": neighbours.retrieval,
-        }
+    def _other(self, data_path: Paths, folder: Path) -> EvaluationResult | None:
+        """Returns the evaluation to compare with; a checkpoint is evaluated on the same data.
 
-    def _colors(
-        self, predictor: MeshPredictor, data: MultiViewDataset, neighbours: Neighbours | None
-    ) -> tuple[dict[str, list[ColorScore]], list[str]]:
-        """Returns the scores of a model with colours, and what to note about them."""
-        if not has_colors(predictor.model):
-            return {}, []
-        if data.num_views < 2:
-            return {}, ["colours: not measured, as the objects have no unseen view"]
-        scores = self.colors(predictor, data, self.views, neighbours, self.baselines)
-        shown = data.num_views if self.views is None else len(self.views)
-        return scores, self.colors.notes(shown, self.baselines)
+        It comes first, so that a file which cannot be read is told of before hours of work.
+        """
+        if self.against is None:
+            return None
+        if self.against.is_dir() or self.against.suffix == ".json":
+            path = self.against / RESULT if self.against.is_dir() else self.against
+            return EvaluationResult.read(path)
+        trained = load_trained_model(self.against, allowed_targets=self.allowed_targets)
+        settings = self.settings.without_baselines()
+        result = self._evaluation(trained, data_path, folder / "against", settings).run()
+        result.write(folder / "against" / RESULT)
+        return result
 
-    def _require_room_for_texels(self, model: nn.Module) -> None:
-        """Refuse a format which cannot hold textures before hours of evaluation, not after."""
-        surface = getattr(getattr(model, "color_head", None), "surface", None)
-        textured = getattr(surface, "texels", 0) > 0
-        if self.save_meshes and textured and f".{self.format}" not in TEXTURED_FORMATS:
-            raise ValueError(
-                f"format must be {_named(TEXTURED_FORMATS)} for a model with texels, "
-                f"got {self.format!r}"
-            )
-
-    def _facts(self, data_path: Paths) -> dict[str, Any]:
-        return {
-            "data": str(data_path),
-            "split": self.split,
-            "categories": self.categories,
-            "views": self.views,
-            "protocol": "softras",
-            "device": str(self.device),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        }
-
-    def _save_examples(
-        self, predictor: MeshPredictor, data: MultiViewDataset, folder: Path
+    def _compare(
+        self, result: EvaluationResult, other: EvaluationResult, path: Path, folder: Path
     ) -> None:
-        if self.save_meshes:
-            examples = make_examples(predictor, data, pick_objects(data, self.save_meshes))
-            turntable = None if self.turntable is None else f".{self.turntable}"
-            paths = save_examples(folder, examples, f".{self.format}", turntable)
+        names = (str(path), str(self.against))
+        comparison = compare(result, other, names, self.settings.seed)
+        write_comparison(folder, comparison)
+        print(comparison.text())
+
+    def _show_references(self, result: EvaluationResult, folder: Path) -> None:
+        if not self.references:
+            return
+        rows, notes = reference_rows(result, self.references)
+        text = reference_text(rows, notes)
+        write_text(folder / "reference.txt", text)
+        write_text(folder / "reference.csv", csv_text(rows))
+        print(text)
+
+    def _write_pictures(
+        self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
+    ) -> None:
+        paths = self.examples.save(evaluation.predictor, evaluation.data, folder)
+        if paths:
             print(f"pictures: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
-        print(f"tables: {folder}")
+        if self.report:
+            # Only here: what it draws with takes a while to import.
+            from recon.report_page import write_report_page
+
+            path = folder / "report.html"
+            write_report_page(result, evaluation.predictor, evaluation.data, path)
+            print(f"report: {path}")
 
 
-def _named(suffixes: Sequence[str]) -> str:
-    return " or ".join(suffix[1:] for suffix in suffixes)
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write `comparison.txt`, `comparison.csv` and `comparison.json`.
+
+    Raises:
+        OSError: a file could not be written; nothing half-written keeps its final name.
+    """
+    write_text(folder / "comparison.txt", comparison.text())
+    write_text(folder / "comparison.csv", csv_text(comparison.table()))
+    write_json(folder / "comparison.json", comparison.json())
 
 
-def _require_format(name: str) -> None:
-    if f".{name}" not in COLORED_FORMATS:
-        raise ValueError(f"format must be {_named(COLORED_FORMATS)}, got {name!r}")
+def _refuse_run_directory(folder: Path) -> None:
+    """Keeps `result.json` of a training run from being overwritten.
 
-
-def _require_turntable(name: str | None) -> None:
-    if name is None:
-        return
-    if f".{name}" not in VIDEO_FORMATS:
-        raise ValueError(f"turntable must be {_named(VIDEO_FORMATS)} or null, got {name!r}")
-    if name == "mp4" and find_spec("imageio_ffmpeg") is None:
+    Raises:
+        ValueError: the folder is that of a run.
+    """
+    if (folder / "settings.json").exists() or (folder / "checkpoints").exists():
         raise ValueError(
-            "turntable=mp4 needs the package imageio-ffmpeg (the extra 'video'); gif needs none"
+            f"{folder} is the folder of a training run, whose result.json would be lost; choose "
+            f"another output_dir, as {folder / 'evaluation'}"
         )

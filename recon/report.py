@@ -1,205 +1,189 @@
-"""Results as tables: text to read, CSV and JSON to compute with."""
+"""Results as tables: text to read, CSV to compute with."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from recon.color_evaluation import MEASURES, ColorScore, color_means
 from recon.datasets.categories import CATEGORIES
-from recon.evaluation import ObjectScore, category_means, count_objects, macro_mean
-from recon.runs import write_json
-from recon.tables import csv_text, write_text
+from recon.evaluation_result import MACRO, MODEL, Estimate, EvaluationResult, ResultMeasure
+from recon.tables import aligned_with_total, csv_text, write_text
 
-# Below this many objects the mean of a category says more about its objects than about the model.
-FEW_OBJECTS = 3
-
-
-class ScoreTable:
-    """Voxel IoU in percent: a row for each of the 13 categories and their mean, a column for each
-    predictor; beside it, where they were measured, the colours.
-
-    Args:
-        scores: by predictor, over the same objects.
-        title: what was measured, on which split and by which protocol.
-        remarks: lines which explain the predictors.
-        colors: by predictor, over the same objects; empty where there are none.
-
-    Raises:
-        ValueError: there is no predictor or no object, or the predictors saw different objects.
-    """
-
-    def __init__(
-        self,
-        scores: Mapping[str, Sequence[ObjectScore]],
-        title: str,
-        remarks: Sequence[str] = (),
-        colors: Mapping[str, Sequence[ColorScore]] | None = None,
-    ) -> None:
-        colors = colors or {}
-        if not scores or not all(scores.values()):
-            raise ValueError("a table needs at least one predictor and one object")
-        ids = {tuple(score.id for score in column) for column in scores.values()}
-        ids |= {tuple(score.id for score in column) for column in colors.values()}
-        if len(ids) > 1:
-            raise ValueError("the predictors of one table must have seen the same objects")
-        self.title = title
-        self.remarks = tuple(remarks)
-        self.columns = list(scores)
-        self.counts = count_objects(next(iter(scores.values())))
-        self.means = {name: category_means(column) for name, column in scores.items()}
-        self.macro = {name: macro_mean(column) for name, column in scores.items()}
-        self.colors = {name: color_means(column) for name, column in colors.items()}
-
-    def rows(self) -> list[list[str]]:
-        """Category, number of objects and percentages: the thirteen, others, and then the mean."""
-        rows = [
-            [name, str(self.counts.get(name, 0)), *self._cells(name)]
-            for name in dict.fromkeys([*(category.name for category in CATEGORIES), *self.counts])
-        ]
-        means = [f"{100 * self.macro[name]:.2f}" for name in self.columns]
-        return [*rows, ["mean", str(sum(self.counts.values())), *means]]
-
-    def color_columns(self) -> list[str]:
-        """What `color_rows` holds: each measure of all predictors, as 'model L1'."""
-        return [f"{name} {label}" for label in MEASURES.values() for name in self.colors]
-
-    def color_rows(self) -> list[list[str]]:
-        """The colours of the category of each of `rows`."""
-        return [self._color_cells(row[0]) for row in self.rows()]
-
-    def _color_cells(self, category: str) -> list[str]:
-        return [
-            _figure(self.colors[name][measure].get(category, math.nan), measure)
-            for measure in MEASURES
-            for name in self.colors
-        ]
-
-    def _cells(self, category: str) -> list[str]:
-        return [
-            f"{100 * self.means[name][category]:.2f}" if category in self.counts else "-"
-            for name in self.columns
-        ]
-
-    def notes(self) -> list[str]:
-        """What a reader must know about the means."""
-        notes = [f"mean: unweighted over the {len(self.counts)} categories with objects"]
-        few = [name for name, count in self.counts.items() if count < FEW_OBJECTS]
-        if few:
-            notes.append(f"fewer than {FEW_OBJECTS} objects: {', '.join(few)}")
-        return [*notes, *self.remarks]
-
-    def text(self) -> str:
-        """The table for a terminal; colours stand below, as one line would be too long."""
-        rows = self.rows()
-        parts = [_block([["category", "objects", *self.columns], *rows])]
-        if self.colors:
-            pairs = zip(rows, self.color_rows(), strict=True)
-            shown = [[*row[:2], *cells] for row, cells in pairs if row[1] != "0"]
-            parts.append(_block([["category", "objects", *self.color_columns()], *shown]))
-        parts.append("\n".join(self.notes()))
-        return "\n\n".join([self.title, *parts]) + "\n"
-
-    def csv(self) -> str:
-        """The table as CSV, with the header of `text`; colours are further columns."""
-        header = ["category", "objects", *self.columns, *self.color_columns()]
-        pairs = zip(self.rows(), self.color_rows(), strict=True)
-        return csv_text([header, *([*row, *cells] for row, cells in pairs)])
-
-    def json(self) -> dict[str, Any]:
-        """The table as plain data, IoU as fractions; `colors` by predictor, measure, category."""
-        table: dict[str, Any] = {
-            "title": self.title,
-            "objects": self.counts,
-            "iou": {name: {**self.means[name], "mean": self.macro[name]} for name in self.columns},
-        }
-        if self.colors:
-            table["colors"] = _plain(self.colors)
-        return {**table, "notes": self.notes()}
+# Characters of a fingerprint which tell one from another in a table.
+_SHORT = 16
 
 
-def _figure(value: float, measure: str) -> str:
-    """A figure with two decimals for decibels, else four; a dash where nothing was measured."""
-    return "-" if math.isnan(value) else f"{value:.{2 if measure == 'color_psnr' else 4}f}"
-
-
-def _plain(content: Any) -> Any:
-    """Plain data with None in place of NaN, which JSON does not know."""
-    if isinstance(content, Mapping):
-        return {key: _plain(value) for key, value in content.items()}
-    return None if isinstance(content, float) and math.isnan(content) else content
-
-
-def _block(table: Sequence[Sequence[str]]) -> str:
-    """Aligned lines with a rule below the header and above the last."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [_aligned(row, widths) for row in table]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell to the left, all others to the right."""
-    cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-    return "  ".join([row[0].ljust(widths[0]), *cells[1:]])
-
-
-def object_rows(
-    scores: Mapping[str, Sequence[ObjectScore]],
-    colors: Mapping[str, Sequence[ColorScore]] | None = None,
-) -> list[list[object]]:
-    """One row per object, its mean IoU over the views for each predictor, below a header.
-
-    Colours follow, each measure of all predictors, in columns such as 'model L1'.
-    """
-    colors = colors or {}
-    names = [f"{name} {label}" for label in MEASURES.values() for name in colors]
-    rows: list[list[object]] = [["id", "name", "synset", "views", *scores, *names]]
-    for index, of_object in enumerate(zip(*scores.values(), strict=True)):
-        first = of_object[0]
-        ious = [f"{score.iou:.6f}" for score in of_object]
-        values = [column[index].values[key] for key in MEASURES for column in colors.values()]
-        cells = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
-        rows.append([first.id, first.name, first.synset, len(first.views), *ious, *cells])
-    return rows
-
-
-def write_report(
-    folder: Path,
-    scores: Mapping[str, Sequence[ObjectScore]],
-    title: str,
-    about: Mapping[str, Any],
-    remarks: Sequence[str] = (),
-    colors: Mapping[str, Sequence[ColorScore]] | None = None,
-) -> ScoreTable:
-    """Write `table.txt`, `table.csv`, `objects.csv` and `result.json`.
+def write_tables(folder: Path, result: EvaluationResult) -> None:
+    """Write `table.txt`, `table.csv`, `objects.csv` and `result.json`, the last one last.
 
     Args:
         folder: where; made when it is not there.
-        scores: by predictor, over the same objects.
-        title: what was measured, on which split and by which protocol.
-        about: plain data which goes into `result.json` as it is: where model and data come from.
-        remarks: lines below the table which explain the predictors.
-        colors: by predictor, over the same objects; empty or None where there are none.
+        result: what to write.
 
     Raises:
         OSError: a file could not be written; nothing half-written keeps its final name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    table = ScoreTable(scores, title, remarks, colors)
-    write_text(folder / "table.txt", table.text())
-    write_text(folder / "table.csv", table.csv())
-    write_text(folder / "objects.csv", csv_text(object_rows(scores, colors)))
-    objects = {
-        name: [{**vars(score), "iou": score.iou} for score in column]
-        for name, column in scores.items()
+    write_text(folder / "table.txt", result_text(result))
+    write_text(folder / "table.csv", csv_text(category_rows(result)))
+    write_text(folder / "objects.csv", csv_text(object_rows(result)))
+    result.write(folder / "result.json")
+
+
+def result_text(result: EvaluationResult) -> str:
+    """Return all tables for a terminal, and what a reader must know of them."""
+    blocks = [
+        block
+        for preset in result.protocols
+        for block in _preset_blocks(result, [m for m in result.measures if m.preset == preset])
+    ]
+    notes = [*_reading_notes(result), *result.notes]
+    statements = list(result.protocols.values())
+    return "\n\n".join([title(result), "\n".join(statements), *blocks, "\n".join(notes)]) + "\n"
+
+
+def title(result: EvaluationResult) -> str:
+    """Return one line which says what was evaluated: on which split and from how many views."""
+    settings = result.about.get("settings", {})
+    return (
+        f"{result.about.get('checkpoint', MODEL)}: split {settings.get('split')}, "
+        f"{len(result.objects)} objects, {len(result.objects[0].views)} views of each one at a time"
+    )
+
+
+def _preset_blocks(result: EvaluationResult, measures: Sequence[ResultMeasure]) -> list[str]:
+    """The tables of one preset: all predictors side by side where it has a single measure."""
+    own = {measure.key for measure in measures}
+    predictors = [name for name in result.predictors if own & set(result.means[name])]
+    if len(measures) == 1:
+        head = f"{unit_label(measures[0])} [95 % interval]"
+        return [_block(result, head, [(name, measures[0]) for name in predictors], predictors)]
+    return [
+        _block(
+            result,
+            f"{measures[0].preset}, {name} [95 % intervals]",
+            [(name, measure) for measure in result.measures_of(name) if measure.key in own],
+            [unit_label(measure) for measure in result.measures_of(name) if measure.key in own],
+        )
+        for name in predictors
+    ]
+
+
+def _block(
+    result: EvaluationResult,
+    head: str,
+    columns: Sequence[tuple[str, ResultMeasure]],
+    labels: Sequence[str],
+) -> str:
+    """A table of the categories with objects; baselines beside a model are without intervals."""
+    rows = [["category", "objects", *labels]]
+    counts = {category.name: category.objects for category in result.categories}
+    one_predictor = len({name for name, _ in columns}) == 1
+    for category, count in {**counts, MACRO: len(result.objects)}.items():
+        cells = [
+            estimate_text(
+                result.means[name][measure.key][category],
+                measure,
+                interval=one_predictor or name == MODEL,
+            )
+            for name, measure in columns
+        ]
+        rows.append([category, str(count), *cells])
+    return f"{head}\n\n{aligned_with_total(rows)}"
+
+
+def _reading_notes(result: EvaluationResult) -> list[str]:
+    """What a reader of the tables must know beside the notes of the result."""
+    notes = []
+    lower = [measure.label for measure in result.measures if not measure.higher_is_better]
+    if lower:
+        notes.append(f"lower is better: {', '.join(lower)}; higher is better: all others")
+    missing = [c.name for c in CATEGORIES if c.synset not in {o.synset for o in result.objects}]
+    if missing and len(missing) < len(CATEGORIES):
+        notes.append(f"without objects: {', '.join(missing)}")
+    return notes
+
+
+def category_rows(result: EvaluationResult) -> list[list[str]]:
+    """Return a header, the thirteen categories and others, and their mean, with all intervals.
+
+    Shares are in percent, as in the text.
+    """
+    columns = [
+        (name, measure)
+        for measure in result.measures
+        for name in result.predictors
+        if measure.key in result.means[name]
+    ]
+    names = [f"{name} {measure.label}" for name, measure in columns]
+    header = ["category", "objects"] + [f"{n}{end}" for n in names for end in ("", " low", " high")]
+    counts = {category.name: category.objects for category in result.categories}
+    order = dict.fromkeys([*(category.name for category in CATEGORIES), *counts])
+    rows = [header]
+    for category in [*order, MACRO]:
+        count = len(result.objects) if category == MACRO else counts.get(category, 0)
+        row = [category, str(count)]
+        for name, measure in columns:
+            cell = result.means[name][measure.key].get(category, Estimate(math.nan))
+            row += [figure(value, measure, 4) for value in (cell.mean, cell.low, cell.high)]
+        rows.append(row)
+    return rows
+
+
+def object_rows(result: EvaluationResult) -> list[list[str]]:
+    """Return a header and one row per object: its means over the views, and where they come from.
+
+    Values are those of `result.json`: shares are in [0, 1]. The last columns are the beginnings of
+    the fingerprints in its `about`, so that rows of several evaluations can lie in one table.
+    """
+    columns = [
+        (name, measure)
+        for measure in result.measures
+        for name in result.predictors
+        if measure.key in result.means[name]
+    ]
+    names = [f"{name} {measure.label}" for name, measure in columns]
+    source = {
+        "checkpoint": _digest(result.about.get("checkpoint_fingerprint", "")),
+        "data": " ".join(_digest(text) for text in result.about.get("data_fingerprints", ())),
+        "evaluation": _digest(result.about.get("evaluation", "")),
     }
-    content = {**about, **table.json(), "rows": objects}
-    if colors:
-        content["color_rows"] = {
-            name: [_plain(vars(score)) for score in column] for name, column in colors.items()
-        }
-    write_json(folder / "result.json", content)
-    return table
+    rows = [["id", "name", "synset", "views", *names, *source]]
+    for row in result.objects:
+        values = [row.scores[name][measure.key] for name, measure in columns]
+        cells = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        rows.append([row.id, row.name, row.synset, str(len(row.views)), *cells, *source.values()])
+    return rows
+
+
+def _digest(fingerprint: str) -> str:
+    return fingerprint.rpartition(":")[2][:_SHORT]
+
+
+def unit_label(measure: ResultMeasure) -> str:
+    """Return the label of a measure with its unit."""
+    return f"{measure.label} %" if measure.percent else measure.label
+
+
+def decimals(measure: ResultMeasure) -> int:
+    """Return how many decimals say something: two of percent and decibels, else four."""
+    return 2 if measure.percent or measure.key.endswith("psnr") else 4
+
+
+def figure(value: float, measure: ResultMeasure, digits: int | None = None) -> str:
+    """Return a value as tables show it; a dash where there is none."""
+    if math.isnan(value):
+        return "-"
+    digits = decimals(measure) if digits is None else digits
+    return f"{100 * value if measure.percent else value:.{digits}f}"
+
+
+def estimate_text(estimate: Estimate, measure: ResultMeasure, interval: bool = True) -> str:
+    """Return a mean as tables show it, with its interval where it has one."""
+    text = figure(estimate.mean, measure)
+    if not interval:
+        return text
+    if math.isnan(estimate.low):
+        return f"{text} [{'-':^{2 * len(text) + 2}}]"
+    return f"{text} [{figure(estimate.low, measure)}, {figure(estimate.high, measure)}]"

@@ -123,9 +123,11 @@ def test_evaluation_is_built() -> None:
     cfg = compose("eval", "checkpoint=last.pt", "categories=[chair,car]", "save_meshes=3")
     assessment = instantiate(cfg.assessment)
     assert isinstance(assessment, Assessment)
-    assert assessment.categories == ["chair", "car"]
-    assert type(assessment.categories) is list
-    assert (assessment.split, assessment.views, assessment.save_meshes) == ("test", None, 3)
+    settings = assessment.settings
+    assert settings.categories == ["chair", "car"]
+    assert type(settings.categories) is type(settings.metrics) is list
+    assert (settings.metrics, settings.split, settings.views) == (["softras"], "test", None)
+    assert assessment.examples.count == 3
 
 
 def test_a_command_line_wins_over_an_experiment(shapes_file: Path) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,10 +16,11 @@ import pytest
 import torch
 
 from recon.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
+from recon.evaluation_result import EvaluationResult
 from recon.meshes import load_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
-from recon.runs import read_json
 
+ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., CompletedProcess[str]]
 
 
@@ -29,6 +36,10 @@ def checkpoint(
     return folder / "checkpoints" / "best.pt"
 
 
+def iou(result: EvaluationResult, predictor: str = "model") -> float:
+    return result.means[predictor]["softras_iou"]["mean"].mean
+
+
 def test_a_table_a_picture_and_meshes(run_script: Run, checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     done = run_script(
@@ -36,16 +47,15 @@ def test_a_table_a_picture_and_meshes(run_script: Run, checkpoint: Path, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "table.txt").read_text() in done.stdout
-    result = read_json(folder / "result.json")
-    assert result["checkpoint"] == str(checkpoint)
-    assert result["objects"] == {"airplane": 2, "lamp": 2, "table": 2}
-    assert set(result["iou"]) == {"model", "template", "mean shape", "category mean", "retrieval"}
+    result = EvaluationResult.read(folder / "result.json")
+    assert result.about["checkpoint"] == str(checkpoint)
+    counts = {category.name: category.objects for category in result.categories}
+    assert counts == {"airplane": 2, "lamp": 2, "table": 2}
+    assert result.predictors == ("model", "template", "mean shape", "category mean", "retrieval")
     assert load_mesh(folder / "meshes" / "lamp_test-lamp-0.obj").num_faces == 320
     assert (folder / "contact_sheet.png").stat().st_size > 1000
     # Four steps of a tiny network are still the template.
-    assert result["iou"]["model"]["mean"] == pytest.approx(
-        result["iou"]["template"]["mean"], abs=0.05
-    )
+    assert iou(result) == pytest.approx(iou(result, "template"), abs=0.05)
 
 
 def colored_checkpoint(checkpoint: Path, tmp_path: Path, texels: int) -> Path:
@@ -75,10 +85,11 @@ def test_a_model_with_colors(run_script_here: Run, checkpoint: Path, tmp_path: P
     command = ["eval.py", f"checkpoint={path}", "save_meshes=1", "views=[0,12]", "color_targets=1"]
     done = run_script_here(*command, f"output_dir={tmp_path / 'glb'}", "format=glb")
     assert done.returncode == 0, done.stderr
-    colors = read_json(tmp_path / "glb" / "result.json")["colors"]
-    assert set(colors) == {"model", "mean colour", "retrieval"}
-    assert set(colors["model"]) == {"color_l1", "color_psnr", "color_ssim"}
-    assert set(colors["model"]["color_l1"]) == {"airplane", "lamp", "table", "mean"}
+    means = EvaluationResult.read(tmp_path / "glb" / "result.json").means
+    colored = {name for name, table in means.items() if "color_psnr" in table}
+    assert colored == {"model", "mean colour", "retrieval"}
+    assert set(means["model"]) == {"softras_iou", "color_l1", "color_psnr", "color_ssim"}
+    assert set(means["model"]["color_l1"]) == {"airplane", "lamp", "table", "mean"}
     assert "model PSNR" in (tmp_path / "glb" / "table.csv").read_text()
     stem = "airplane_test-airplane-0"
     files = {file.name for file in (tmp_path / "glb" / "meshes").iterdir()}
@@ -95,7 +106,7 @@ def test_the_model_is_scored_as_during_training(
     choice = ["split=val", "views=[0]", "baselines=false", f"data.path={shapes_file}"]
     done = run_script_here("eval.py", f"checkpoint={checkpoint}", f"output_dir={tmp_path}", *choice)
     assert done.returncode == 0, done.stderr
-    mean = read_json(tmp_path / "result.json")["iou"]["model"]["mean"]
+    mean = iou(EvaluationResult.read(tmp_path / "result.json"))
     assert mean == pytest.approx(load_checkpoint(checkpoint)["best_iou"], abs=1e-9)
 
 
@@ -108,6 +119,8 @@ def damaged(checkpoint: Path, tmp_path: Path, kind: str) -> Path:
         return path
     if kind == "other":  # another network than the configuration it carries
         content["model"] = {"layer.weight": torch.zeros(3, 3)}
+    if kind == "nan":
+        content["model"]["decoder.bias.weight"][0, 0] = math.nan
     if kind == "foreign":
         content = {"state_dict": content["model"]}
     if kind == "evil":
@@ -123,6 +136,7 @@ def damaged(checkpoint: Path, tmp_path: Path, kind: str) -> Path:
         ("other", "holds another model than Reconstructor"),
         ("foreign", "not written by this library"),
         ("evil", "would call 'os.system'"),
+        ("nan", "tensors are not finite, the first is decoder.bias.weight"),
     ],
 )
 def test_a_checkpoint_which_cannot_be_used_is_one_clear_message(
@@ -145,6 +159,12 @@ def test_a_checkpoint_which_cannot_be_used_is_one_clear_message(
         ("data.path=missing.h5", "missing.h5"),
         ("format=fbx", "format must be obj or ply or glb, got 'fbx'"),
         ("turntable=avi", "turntable must be gif or mp4 or null, got 'avi'"),
+        ("metrics=[softras,iou]", "unknown preset 'iou' in metrics; there are softras"),
+        ("metrics=[onet]", "preset onet needs the field pointcloud"),
+        ("views=[3,24]", "views must be different ones of 0..23"),
+        ("reference=nmr", "reference must be among softras, vpl, got 'nmr'"),
+        ("against=none.pt", "no such file: none.pt"),
+        ("against=none.json", "none.json"),
     ],
 )
 def test_bad_input_is_one_clear_message(
@@ -155,6 +175,82 @@ def test_bad_input_is_one_clear_message(
     assert failed.returncode != 0
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_damaged_data_are_one_clear_message(
+    run_script_here: Run, checkpoint: Path, shapes_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "half.h5"
+    path.write_bytes(shapes_file.read_bytes()[: shapes_file.stat().st_size // 2])
+    command = ["eval.py", f"checkpoint={checkpoint}", f"data.path={path}"]
+    failed = run_script_here(*command, f"output_dir={tmp_path / 'out'}")
+    assert failed.returncode != 0
+    assert "half.h5 is truncated or damaged" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+# What is killed in the middle: all objects of the file, each taking a moment.
+SLOW = ["metrics=[softras,silhouette]", "split=null", "views=[0,8,16]", "baselines=false"]
+OUTPUTS = ("result.json", "table.txt", "table.csv", "objects.csv")
+
+
+def begin(checkpoint: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """Start an evaluation, and halt it when its first rows are written."""
+    process = subprocess.Popen(
+        [sys.executable, "eval.py", f"checkpoint={checkpoint}", f"output_dir={folder}", *SLOW],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and count_rows(folder) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    return process
+
+
+def count_rows(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("rows/*.jsonl"))
+
+
+def test_a_killed_evaluation_goes_on_and_another_one_waits_outside(
+    run_script_here: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = begin(checkpoint, broken)
+    try:
+        command = ["eval.py", f"checkpoint={checkpoint}", *SLOW]
+        second = run_script_here(*command, f"output_dir={broken}")
+    finally:
+        process.kill()
+        process.wait()
+    assert second.returncode != 0
+    assert "broken: another process is evaluating here; wait for it" in second.stderr
+    assert 3 <= count_rows(broken) < 18
+    assert not any((broken / name).exists() for name in OUTPUTS)
+    for folder in (broken, whole):
+        done = run_script_here(*command, f"output_dir={folder}")
+        assert done.returncode == 0, done.stderr
+    for name in OUTPUTS:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
+    assert count_rows(broken) == count_rows(whole) == 18
+
+
+def test_a_checkpoint_is_compared_with_another_and_with_published_figures(
+    run_script_here: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    last = checkpoint.with_name("last.pt")
+    command = ["eval.py", f"checkpoint={checkpoint}", "views=[0]", "baselines=false"]
+    first = [f"output_dir={tmp_path / 'a'}", f"against={last}", "reference=[softras,vpl]"]
+    done = run_script_here(*command, *first)
+    assert done.returncode == 0, done.stderr
+    assert "this - other [95 % interval]" in done.stdout
+    assert "View priors" in done.stdout
+    comparison = (tmp_path / "a" / "comparison.csv").read_text()
+    stored = f"against={tmp_path / 'a' / 'against' / 'result.json'}"
+    again = run_script_here(*command, f"output_dir={tmp_path / 'b'}", stored)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "b" / "comparison.csv").read_text() == comparison
 
 
 def test_the_constants_of_the_format_stay() -> None:

@@ -1,122 +1,145 @@
-"""Tables: what they show, what they note, and that their three forms agree."""
+"""Tables: what they show, what they note, and that their forms agree."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 
 import pytest
 
-from recon.color_evaluation import ColorScore
 from recon.datasets.categories import CATEGORIES
-from recon.evaluation import ObjectScore
-from recon.report import ScoreTable, write_report
+from recon.evaluation_result import Estimate, EvaluationResult, ObjectResult, ResultMeasure
+from recon.evaluation_summary import summarised
+from recon.report import (
+    category_rows,
+    estimate_text,
+    figure,
+    object_rows,
+    result_text,
+    title,
+    write_tables,
+)
 
 CHAIR, TABLE = "03001627", "04379243"
+IOU = ResultMeasure("softras_iou", "voxel IoU", "softras", True, True)
+COLORS = [
+    ResultMeasure("color_l1", "L1", "color", False, False),
+    ResultMeasure("color_psnr", "PSNR", "color", True, False),
+]
+ABOUT = {
+    "checkpoint": "runs/best.pt",
+    "settings": {"split": "val"},
+    "checkpoint_fingerprint": "sha256:" + "c" * 64,
+    "data_fingerprints": ["sampled:" + "d" * 64],
+    "evaluation": "e" * 64,
+}
 
 
-def column(shift: float = 0.0) -> list[ObjectScore]:
-    rows = [("a", CHAIR, 0.5), ("b", CHAIR, 0.25), ("c", CHAIR, 0.0), ("d", TABLE, 0.125)]
-    return [
-        ObjectScore(name, f"{name}, the best", synset, (0, 1), (iou + shift, iou + shift))
-        for name, synset, iou in rows
-    ]
+def row(name: str, synset: str, iou: float, l1: float | None = None) -> ObjectResult:
+    scores = {"model": {"softras_iou": iou}, "retrieval": {"softras_iou": iou + 0.125}}
+    if l1 is not None:
+        for table in scores.values():
+            table |= {"color_l1": l1, "color_psnr": 50 * l1}
+    return ObjectResult(name, f"{name}, the best", synset, (0, 1), scores, {})
 
 
-SCORES = {"model": column(), "retrieval": column(0.125)}
+def result(colors: bool = False) -> EvaluationResult:
+    objects = [("a", CHAIR, 0.5, 0.1), ("b", CHAIR, 0.25, 0.3), ("c", CHAIR, 0.0, 0.2)]
+    objects.append(("d", TABLE, 0.125, math.nan))
+    rows = [row(*values) if colors else row(*values[:3]) for values in objects]
+    protocols = {"softras": "softras: at 32^3", **({"color": "colours: so"} if colors else {})}
+    measures = [IOU, *(COLORS if colors else [])]
+    return summarised(rows, measures, ABOUT, protocols, ["retrieval: nearest"], seed=0)
 
 
-def test_every_category_has_a_row_and_empty_ones_a_dash() -> None:
-    rows = ScoreTable(SCORES, "title").rows()
-    assert [row[0] for row in rows] == [c.name for c in CATEGORIES] + ["mean"]
-    by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["chair"] == ["3", "25.00", "37.50"]
-    assert by_name["table"] == ["1", "12.50", "25.00"]
-    assert by_name["lamp"] == ["0", "-", "-"]
-    assert by_name["mean"] == ["4", "18.75", "31.25"]
+def test_the_text_has_a_row_per_category_and_intervals_of_the_model() -> None:
+    lines = result_text(result()).splitlines()
+    assert title(result()) == "runs/best.pt: split val, 4 objects, 2 views of each one at a time"
+    assert lines[0] == title(result())
+    assert lines[2] == "softras: at 32^3"
+    start = lines.index("voxel IoU % [95 % interval]") + 2
+    block = lines[start : start + 6]
+    assert len({len(line) for line in block}) == 1
+    assert block[0].split() == ["category", "objects", "model", "retrieval"]
+    assert block[2].split() == ["chair", "3", "25.00", "[0.00,", "50.00]", "37.50"]
+    # One object has no interval, and gives that of the mean nothing.
+    assert block[3].split() == ["table", "1", "12.50", "[", "-", "]", "25.00"]
+    assert block[5].split() == ["mean", "4", "18.75", "[6.25,", "31.25]", "31.25"]
+    assert lines[-4:] == list(result().notes)
+    assert lines[-5] == "without objects: " + ", ".join(
+        c.name for c in CATEGORIES if c.name not in ("chair", "table")
+    )
 
 
-def test_the_notes_say_what_the_mean_is_over_and_where_objects_are_few() -> None:
-    notes = ScoreTable(SCORES, "title", ["retrieval: nearest picture"]).notes()
-    assert notes[0] == "mean: unweighted over the 2 categories with objects"
-    assert notes[1] == "fewer than 3 objects: table"
-    assert notes[2] == "retrieval: nearest picture"
-
-
-def test_columns_of_the_text_are_aligned() -> None:
-    lines = ScoreTable(SCORES, "title").text().splitlines()
-    table = lines[2:19]
-    assert {len(line) for line in table} == {len(table[0])}
-    assert lines[0] == "title"
+def test_several_measures_are_a_table_for_each_predictor() -> None:
+    text = result_text(result(colors=True))
+    for name in ("model", "retrieval"):
+        lines = text[text.index(f"color, {name} [95 % intervals]") :].splitlines()
+        assert lines[2].split() == ["category", "objects", "L1", "PSNR"]
+        assert lines[4].split()[:3] == ["chair", "3", "0.2000"]
+        assert lines[5].split()[2] == "-"  # no view shows the table
+        assert lines[7].split()[:3] == ["mean", "4", "0.2000"]
+    assert "lower is better: L1; higher is better: all others" in text
 
 
 def test_the_files_agree(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "report"
-    table = write_report(folder, SCORES, "title", {"checkpoint": "best.pt"})
-    assert (folder / "table.txt").read_text() == table.text()
-    with open(folder / "table.csv", newline="") as file:
-        assert list(csv.reader(file))[1:] == table.rows()
-    result = json.loads((folder / "result.json").read_text())
-    assert result["checkpoint"] == "best.pt"
-    assert result["iou"]["model"] == pytest.approx({"chair": 0.25, "table": 0.125, "mean": 0.1875})
-    assert result["objects"] == {"chair": 3, "table": 1}
-    assert result["rows"]["retrieval"][3]["iou"] == pytest.approx(0.25)
-    with open(folder / "objects.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
-    assert rows[0]["name"] == "a, the best"  # a comma in a name is quoted
-    assert float(rows[0]["retrieval"]) == 0.625
+    write_tables(folder, result(colors=True))
     assert sorted(path.name for path in folder.iterdir()) == [
         "objects.csv",
         "result.json",
         "table.csv",
         "table.txt",
     ]
+    again = EvaluationResult.read(folder / "result.json")
+    assert (folder / "table.txt").read_text() == result_text(again)
+    with open(folder / "table.csv", newline="") as file:
+        assert list(csv.reader(file)) == category_rows(again)
+    with open(folder / "objects.csv", newline="") as file:
+        assert list(csv.reader(file)) == object_rows(again)
 
 
-def colors(l1: float) -> list[ColorScore]:
-    """The last object is never seen."""
-    synsets = (CHAIR, CHAIR, CHAIR, TABLE)
-    values = (l1, l1, 2.5 * l1, math.nan)
-    return [
-        ColorScore(name, synset, {"color_l1": value, "color_psnr": 20 * value, "color_ssim": value})
-        for name, synset, value in zip("abcd", synsets, values, strict=True)
+def test_rows_of_categories_are_the_thirteen_and_their_mean() -> None:
+    rows = category_rows(result(colors=True))
+    assert [line[0] for line in rows[1:]] == [*(c.name for c in CATEGORIES), "mean"]
+    assert rows[0][:5] == [
+        "category",
+        "objects",
+        "model voxel IoU",
+        "model voxel IoU low",
+        "model voxel IoU high",
     ]
+    tables = {line[0]: dict(zip(rows[0], line, strict=True)) for line in rows[1:]}
+    assert tables["chair"]["objects"] == "3"
+    assert tables["chair"]["retrieval voxel IoU"] == "37.5000"
+    assert tables["lamp"]["objects"] == "0"
+    assert tables["lamp"]["model voxel IoU"] == tables["table"]["model L1"] == "-"
+    assert tables["mean"]["model voxel IoU low"] == "6.2500"
+    assert tables["mean"]["model PSNR"] == "10.0000"
 
 
-def test_colors_stand_beside_the_iou(tmp_path: Path) -> None:
-    measured = {"model": colors(0.1), "mean colour": colors(0.2)}
-    table = write_report(tmp_path, SCORES, "title", {}, colors=measured)
-    names = ["model L1", "mean colour L1", "model PSNR", "mean colour PSNR"]
-    assert table.color_columns() == [*names, "model SSIM", "mean colour SSIM"]
-    with open(tmp_path / "table.csv", newline="") as file:
-        rows = {row["category"]: row for row in csv.DictReader(file)}
-    figures = ["0.1500", "0.3000", "3.00", "6.00"]
-    assert [rows["chair"][name] for name in names] == figures
-    assert [rows["mean"][name] for name in names] == figures
-    assert [rows["table"][name] for name in names] == ["-"] * 4
-    assert rows["chair"]["model"] == "25.00"
-    result = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
-    expected = {"chair": pytest.approx(0.15), "table": None, "mean": pytest.approx(0.15)}
-    assert result["colors"]["model"]["color_l1"] == expected
-    assert result["color_rows"]["model"][3]["values"]["color_ssim"] is None
-    with open(tmp_path / "objects.csv", newline="") as file:
-        objects = list(csv.DictReader(file))
-    assert [row["mean colour L1"] for row in objects] == ["0.200000", "0.200000", "0.500000", ""]
-    lines = table.text().splitlines()
-    block = lines[lines.index(next(line for line in lines if "model L1" in line)) :][:6]
-    assert [line.split()[0] for line in block[2:4]] == ["chair", "table"]
-    assert block[5].split() == ["mean", "4", *figures, "0.1500", "0.3000"]
-    assert len({len(line) for line in block}) == 1
+def test_rows_of_objects_say_where_they_come_from() -> None:
+    header, *rows = object_rows(result(colors=True))
+    first, last = (dict(zip(header, line, strict=True)) for line in (rows[0], rows[-1]))
+    assert (first["id"], first["name"], first["views"]) == ("a", "a, the best", "2")
+    assert (first["model voxel IoU"], first["retrieval voxel IoU"]) == ("0.500000", "0.625000")
+    assert last["model L1"] == ""
+    assert (first["checkpoint"], first["data"]) == ("c" * 16, "d" * 16)
+    assert first["evaluation"] == "e" * 16
 
 
-def test_a_table_of_nothing_or_of_different_objects_is_refused() -> None:
-    for scores in ({}, {"model": []}):
-        with pytest.raises(ValueError, match="at least one"):
-            ScoreTable(scores, "title")
-    with pytest.raises(ValueError, match="same objects"):
-        ScoreTable({"model": column(), "other": column()[:2]}, "title")
-    with pytest.raises(ValueError, match="same objects"):
-        ScoreTable(SCORES, "title", colors={"model": colors(0.1)[:2]})
+@pytest.mark.parametrize(
+    ("value", "measure", "text"),
+    [
+        (0.12345, IOU, "12.35"),
+        (0.12345, COLORS[0], "0.1235"),
+        (12.345678, COLORS[1], "12.35"),
+        (math.nan, IOU, "-"),
+    ],
+)
+def test_figures_have_the_decimals_that_say_something(
+    value: float, measure: ResultMeasure, text: str
+) -> None:
+    assert figure(value, measure) == text
+    assert estimate_text(Estimate(value), measure, interval=False) == text
