@@ -88,9 +88,7 @@ def test_huge_and_tiny_meshes_are_sampled() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"vertices must be \[V, 3\] and faces .*, got \(3, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"vertices must be \[V, 3\] and faces .*, got \(3, 2\)"):
         sample_surface(TRIANGLE[:, :2], FACE, 10, rng())
     with pytest.raises(ValueError, match="count must be >= 0, got -1"):
         sample_surface(TRIANGLE, FACE, -1, rng())
