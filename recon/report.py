@@ -45,10 +45,12 @@ def result_text(result: EvaluationResult) -> str:
 
 def title(result: EvaluationResult) -> str:
     """Return one line which says what was evaluated: on which split and from how many views."""
-    settings = result.about.get("settings", {})
+    split = result.about.get("settings", {}).get("split")
+    views = len(result.objects[0].views)
     return (
-        f"{result.about.get('checkpoint', MODEL)}: split {settings.get('split')}, "
-        f"{len(result.objects)} objects, {len(result.objects[0].views)} views of each one at a time"
+        f"{result.about.get('checkpoint', MODEL)}: {f'split {split}' if split else 'all splits'}, "
+        f"{len(result.objects)} object{'s' * (len(result.objects) > 1)}, "
+        f"{views} view{'s' * (views > 1)} of each{' one at a time' * (views > 1)}"
     )
 
 
@@ -99,8 +101,10 @@ def _reading_notes(result: EvaluationResult) -> list[str]:
     lower = [measure.label for measure in result.measures if not measure.higher_is_better]
     if lower:
         notes.append(f"lower is better: {', '.join(lower)}; higher is better: all others")
-    missing = [c.name for c in CATEGORIES if c.synset not in {o.synset for o in result.objects}]
-    if missing and len(missing) < len(CATEGORIES):
+    present = {category.synset for category in result.categories}
+    missing = [category.name for category in CATEGORIES if category.synset not in present]
+    chosen = result.about.get("settings", {}).get("categories")
+    if chosen is None and 0 < len(missing) < len(CATEGORIES):
         notes.append(f"without objects: {', '.join(missing)}")
     return notes
 

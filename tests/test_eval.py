@@ -253,6 +253,17 @@ def test_a_checkpoint_is_compared_with_another_and_with_published_figures(
     assert (tmp_path / "b" / "comparison.csv").read_text() == comparison
 
 
+def test_checkpoints_of_a_sweep_have_folders_of_their_own(
+    run_script_here: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    both = f"{checkpoint},{checkpoint.with_name('last.pt')}"
+    choice = ["views=[0]", "baselines=false", f"output_dir={tmp_path}"]
+    done = run_script_here("eval.py", "-m", f"checkpoint={both}", *choice)
+    assert done.returncode == 0, done.stderr
+    results = [EvaluationResult.read(path) for path in tmp_path.glob("*/result.json")]
+    assert {result.about["checkpoint"] for result in results} == set(both.split(","))
+
+
 def test_the_constants_of_the_format_stay() -> None:
     """Files of users carry these; a change needs a reader of the old version."""
     assert (FORMAT, VERSION) == ("recon.checkpoint", 2)

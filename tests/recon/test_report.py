@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_the_text_has_a_row_per_category_and_intervals_of_the_model() -> None:
     assert lines[-5] == "without objects: " + ", ".join(
         c.name for c in CATEGORIES if c.name not in ("chair", "table")
     )
+
+
+def test_the_title_and_notes_say_what_was_chosen() -> None:
+    one = result()
+    some = {"checkpoint": "a.pt", "settings": {"split": None, "categories": ["chair", "table"]}}
+    single = tuple(replace(row, views=(3,)) for row in one.objects)
+    chosen = replace(one, about=some, objects=single)
+    assert title(chosen) == "a.pt: all splits, 4 objects, 1 view of each"
+    assert "without objects" in result_text(one)
+    assert "without objects" not in result_text(chosen)
 
 
 def test_several_measures_are_a_table_for_each_predictor() -> None:
