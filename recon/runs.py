@@ -7,7 +7,8 @@
       checkpoints/best.pt      the best validation so far
       dumps/step_N.pt          steps whose loss or gradient was not finite, for replay
       validation.csv           all validations
-      tensorboard/             scalars and images
+      tensorboard/             scalars, images and meshes
+      progress/                meshes of the same few objects at every validation
       result.json              written when the run is finished
       failure.json             the error which ended the last start, if one did
 
@@ -44,6 +45,7 @@ FREE_SETTINGS = (
     "trainer.checkpoint_every",
     "trainer.validate_every",
     "trainer.max_skipped_steps",
+    "trainer.show_objects",
     "trainer.num_workers",
     "trainer.device",
     "trainer.progress",
@@ -73,6 +75,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.dumps = self.path / "dumps"
         self.tensorboard = self.path / "tensorboard"
+        self.progress = self.path / "progress"
         self.validations = self.path / "validation.csv"
         self._settings_path = self.path / "settings.json"
         self._result_path = self.path / "result.json"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,8 +27,8 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.devices import choose_device
 from recon.interruption import Interruption
 from recon.models import Predicting
-from recon.objectives import Objective, Renderings
-from recon.precision import choose_precision, computing_in
+from recon.objectives import Objective
+from recon.precision import choose_precision
 from recon.processes import Processes
 from recon.renderer import SoftRenderer
 from recon.run_checkpoints import RunCheckpoints
@@ -39,57 +37,17 @@ from recon.schedules import Constant, Schedule
 from recon.step_batches import READING, StepBatches, load_steps
 from recon.step_guard import StepGuard
 from recon.timing import StepTimer
-from recon.training_log import TrainingLog
+from recon.training_checks import freeze, require_at_least, require_colors
+from recon.training_report import TrainingReport, reporting
+from recon.training_state import Progress, StepTaken
+from recon.training_step import TrainingStep
+from recon.view_framing import measure_framing
 
 log = logging.getLogger(__name__)
 
 Validation = Callable[[nn.Module, MultiViewDataset, Processes], Mapping[str, float]]
 # Called after each validation with the step and its figures; a returned reason ends the run.
 Stopping = Callable[[int, Mapping[str, float]], str | None]
-
-
-@dataclass
-class Progress:
-    """Where a run stands.
-
-    Args:
-        step: optimiser steps done, or skipped.
-        best_iou: the best validation IoU so far, None before the first validation.
-        best_step: the step of that validation.
-        best_figures: all that it measured, by name.
-        last_iou: the newest validation IoU.
-        skipped: steps without an update, because a loss or a gradient was not finite.
-        seconds: that the run took, over all its starts.
-        stopped: why it ended before its last step; None if it did not.
-    """
-
-    step: int = 0
-    best_iou: float | None = None
-    best_step: int | None = None
-    best_figures: dict[str, float] | None = None
-    last_iou: float | None = None
-    skipped: int = 0
-    seconds: float = 0.0
-    stopped: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class StepTaken:
-    """What a training step saw and computed.
-
-    Args:
-        figures: the losses and the norm of the gradient; nothing when the step was skipped.
-        images: [N, n, 4, H, W] in [0, 1].
-        renderings: of the predictions.
-        rates: the learning rate, sigma and gamma of it.
-        signum: of the signal which asks to stop after it, or 0.
-    """
-
-    figures: dict[str, float]
-    images: Tensor
-    renderings: Renderings
-    rates: dict[str, float]
-    signum: int
 
 
 class Trainer:
@@ -115,6 +73,7 @@ class Trainer:
         checkpoint_every: steps between writings of `last.pt`.
         validate_every: steps between validations; 0 means never.
         max_skipped_steps: how many steps of a run may have a loss or gradient that is not finite.
+        show_objects: validation objects that are shown at every validation, always the same.
         num_workers: processes which read batches for each that trains; 0 reads in that one.
         device: 'auto' (CUDA when there is one), 'cpu', 'cuda', 'cuda:1', ...
         precision: what the network computes in: 'float32', 'bfloat16', or 'auto', which is bfloat16
@@ -157,6 +116,7 @@ class Trainer:
         checkpoint_every: int = 1000,
         validate_every: int = 1000,
         max_skipped_steps: int = 10,
+        show_objects: int = 6,
         num_workers: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -169,11 +129,11 @@ class Trainer:
         frozen: Sequence[str] = (),
         processes: Processes | None = None,
     ) -> None:
-        _require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
-        _require_at_least(1, image_every=image_every, checkpoint_every=checkpoint_every)
-        _require_at_least(1, views_per_object=views_per_object)
-        _require_at_least(0, validate_every=validate_every, num_workers=num_workers, seed=seed)
-        _require_at_least(0, max_skipped_steps=max_skipped_steps)
+        require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
+        require_at_least(1, image_every=image_every, checkpoint_every=checkpoint_every)
+        require_at_least(1, views_per_object=views_per_object)
+        require_at_least(0, validate_every=validate_every, num_workers=num_workers, seed=seed)
+        require_at_least(0, max_skipped_steps=max_skipped_steps, show_objects=show_objects)
         if validate_every > 0 and val_set is None:
             raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
         if deterministic:
@@ -184,7 +144,7 @@ class Trainer:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.timer = StepTimer(self.device)
         self.model = model.to(self.device).to(memory_format=self.layout)
-        self.initial, self.frozen = initial, _freeze(self.model, frozen)
+        self.initial, self.frozen = initial, freeze(self.model, frozen)
         self.network = self._distributed(self.model, compile)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
@@ -193,7 +153,7 @@ class Trainer:
         known = {} if train_set is None else {"recipes": train_set.recipes()}
         made = objective(faces=self.faces, num_vertices=num_vertices, **known)
         self.objective = made.to(self.device)
-        _require_colors(self.objective, self.model)
+        require_colors(self.objective, self.model)
         self.optimizer = optimizer([p for p in self.model.parameters() if p.requires_grad])
         self.schedule = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
@@ -213,7 +173,22 @@ class Trainer:
         self.show_progress, self.stopping = progress, stopping
         self.progress = Progress()
         self.guard = StepGuard(self.model, max_skipped_steps)
-        self._reading: list[float] = []  # seconds of the batches since the last line of the log
+        self.step = TrainingStep(
+            network=self.network,
+            renderer=self.renderer,
+            objective=self.objective,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            guard=self.guard,
+            timer=self.timer,
+            processes=self.processes,
+            device=self.device,
+            precision=self.precision,
+            layout=self.layout,
+        )
+        self.show_objects = show_objects
+        # How the training data frame their objects, for pictures from elsewhere.
+        self.framing: dict[str, Any] | None = None
         self._started = time.monotonic()
 
     def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
@@ -253,22 +228,30 @@ class Trainer:
             self._resume(checkpoints)
             interruption = stack.enter_context(Interruption())
             stack.enter_context(logging_redirect_tqdm())
-            training_log = None
+            report = None
             if first:
-                training_log = TrainingLog(run.tensorboard, self.progress.step)
-                stack.enter_context(training_log)
-                training_log.settings(json.dumps(run.settings, indent=2))
-            self._loop(run, checkpoints, training_log, interruption)
+                self.framing = self.framing or measure_framing(self.train_set).plain()
+                images = self.batch_size * self.views_per_object
+                report = stack.enter_context(
+                    reporting(
+                        run,
+                        self.progress.step,
+                        self.val_set if self.validate_every else None,
+                        self.show_objects,
+                        images,
+                        self.num_workers,
+                    )
+                )
+            self._loop(checkpoints, report, interruption)
             result = self._result()
-            if first:
-                run.finish(result)
+            if report is not None:
+                report.finish(result)
         return result
 
     def _loop(
         self,
-        run: RunDirectory,
         checkpoints: RunCheckpoints,
-        training_log: TrainingLog | None,
+        report: TrainingReport | None,
         interruption: Interruption,
     ) -> None:
         """Takes the steps that are left."""
@@ -276,13 +259,13 @@ class Trainer:
             return
         for batch in self._batches():
             taken = self.take_step(batch, interruption, checkpoints)
-            if training_log is not None:
-                self._log(training_log, batch, taken)
-            self._validate_if_due(run, checkpoints, training_log)
+            if report is not None:
+                self._tell(report, batch, taken)
+            self._validate_if_due(checkpoints, report)
             if self._is_due(self.checkpoint_every) or taken.signum or self.progress.stopped:
                 self._save(checkpoints)
             if taken.signum:
-                if training_log is not None:
+                if report is not None:
                     log.warning("stopped by a signal at step %d; saved", self.progress.step)
                 raise SystemExit(128 + taken.signum)
             if self.progress.stopped:
@@ -305,59 +288,12 @@ class Trainer:
         Raises:
             FloatingPointError: that was one skipped step too many, or a parameter is not finite.
         """
-        step = self.progress.step
-        rates = self._rates(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rates["lr"]
-        self.guard.begin_step()
-        terms, images, renderings = self.losses(batch, rates["sigma"], rates["gamma"])
-        with self.timer.part("backward"):
-            self.optimizer.zero_grad(set_to_none=True)
-            terms["total"].backward()
-        with self.timer.part("guard"):
-            figures = self.guard.read(terms)
-            signum = (interruption.signum if interruption else None) or 0
-            broken, signum = self.processes.most(not self.guard.all_finite(figures), signum)
-        if broken:
-            self._skip(batch, figures, checkpoints)
-        else:
-            with self.timer.part("optimizer"):
-                self.optimizer.step()
+        taken = self.step.take(self.progress.step, batch, interruption)
+        if taken.broken:
+            self._skip(batch, taken.figures, checkpoints)
         self.timer.end_step()
         self.progress.step += 1
-        return StepTaken({} if broken else figures, images, renderings, rates, signum)
-
-    def losses(
-        self, batch: Mapping[str, Tensor], sigma: float, gamma: float
-    ) -> tuple[dict[str, Tensor], Tensor, Renderings]:
-        """Computes the losses of a batch, ready for the backward pass.
-
-        Args:
-            batch: as `MultiViewDataset.sample_batch`.
-            sigma: edge softness of this step, in squared NDC units.
-            gamma: temperature of the softmax over depth of this step.
-
-        Returns:
-            terms: a scalar of each, and their weighted sum as `total`.
-            images: [N, n, 4, H, W] in [0, 1].
-            renderings: of the meshes from all views in the cameras of all views.
-        """
-        truth = self._to_device(batch)
-        images = truth["images"]
-        pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
-        with computing_in(self.precision, self.device):
-            prediction = self.network(pictures)
-        with self.timer.part("render"):
-            renderings = self.objective.render(
-                self.renderer, prediction, truth["cameras"], sigma, gamma
-            )
-        with self.timer.part("losses"):
-            terms = self.objective(renderings, prediction, truth)
-            total = self.objective.total(terms)
-        shape, colors = prediction.vertices, prediction.colors
-        end = shape if shape.requires_grad or colors is None else colors
-        self.timer.backward_between("render_backward", renderings.tensors(), end)
-        return {"total": total, **terms}, images, renderings
+        return taken
 
     def _skip(
         self,
@@ -400,10 +336,9 @@ class Trainer:
         if "batch" not in dump:
             raise ValueError("this is no dump of a step: it has no batch")
         self._take_up(dump)
-        rates = self._rates(self.progress.step)
-        terms, _, _ = self.losses(dump["batch"], rates["sigma"], rates["gamma"])
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["total"].backward()
+        rates = self.step.rates(self.progress.step)
+        terms, _, _ = self.step.losses(dump["batch"], rates["sigma"], rates["gamma"])
+        self.step.backward(terms)
         return self.guard.read(terms), self.guard.broken_gradients()
 
     def _batches(self) -> Iterator[Mapping[str, Tensor]]:
@@ -425,72 +360,35 @@ class Trainer:
                 yield batch
                 bar.update()
 
-    def _to_device(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns cameras, and pictures in [0, 1], which travel to the device as bytes."""
-        moved = {
-            name: batch[name].to(self.device, non_blocking=True)
-            for name in ("images", *self.objective.maps, "cameras")
-        }
-        return {
-            name: value.float().div_(255) if value.dtype == torch.uint8 else value
-            for name, value in moved.items()
-        }
-
-    def _rates(self, step: int) -> dict[str, float]:
-        """Returns what schedules say of a step: the learning rate, sigma and gamma."""
-        base = {
-            "lr": self.optimizer.defaults["lr"],
-            "sigma": self.renderer.sigma,
-            "gamma": self.renderer.gamma,
-        }
-        return {name: value * self.schedule[name](step) for name, value in base.items()}
-
     def _is_due(self, every: int, ahead: int = 0) -> bool:
         """Tells whether what is done every so many steps is due now, or in `ahead` steps."""
         step = self.progress.step + ahead
         return every > 0 and (step % every == 0 or step == self.max_steps)
 
-    def _log(
-        self, training_log: TrainingLog, batch: Mapping[str, Tensor], taken: StepTaken
-    ) -> None:
+    def _tell(self, report: TrainingReport, batch: Mapping[str, Tensor], taken: StepTaken) -> None:
         step = self.progress.step
-        self._reading.append(float(batch[READING]))
-        if taken.figures:
-            training_log.window.append(taken.figures)
+        report.add_step(batch, taken)
         if self._is_due(self.log_every):
-            training_log.scalars("loss", training_log.window.flush(), step)
-            training_log.scalars("schedule", taken.rates, step)
-            pictures = self.batch_size * self.views_per_object
-            # Each process reads its share with its own workers.
-            seconds = sum(self._reading) / len(self._reading) / max(1, self.num_workers)
-            training_log.timing(self.timer, pictures, pictures / max(seconds, 1e-9), step)
-            self._reading.clear()
+            report.scalars(step, taken, self.timer)
         if self._is_due(self.image_every):
-            training_log.pictures(taken.images, taken.renderings, step)
+            report.pictures(step, taken)
 
-    def _validate_if_due(
-        self, run: RunDirectory, checkpoints: RunCheckpoints, training_log: TrainingLog | None
-    ) -> None:
+    def _validate_if_due(self, checkpoints: RunCheckpoints, report: TrainingReport | None) -> None:
         """Measures, and keeps the best checkpoint; random states stay as they are."""
         if self.val_set is None or not self._is_due(self.validate_every):
             return
-        self.guard.require_finite_parameters(self.progress.step)
+        step = self.progress.step
+        self.guard.require_finite_parameters(step)
         self.model.eval()
         with preserved_random_states():
             figures = dict(self.validation(self.model, self.val_set, self.processes))
+            if report is not None:
+                report.validation(step, figures, self.model)
         self._train_mode()
-        step, iou = self.progress.step, float(figures["iou"])
-        self.progress.last_iou = iou
-        best = self.progress.best_iou is None or iou > self.progress.best_iou
-        if best:
-            self.progress.best_iou, self.progress.best_step = iou, step
-            self.progress.best_figures = {name: float(value) for name, value in figures.items()}
-        reason = None
+        best = self.progress.note_validation(figures)
         state = self._state() if best else {}
-        if training_log is not None:
-            training_log.scalars("validation", figures, step)
-            log.info("step %d: validation IoU %.4f; %s", step, iou, training_log.pace)
-            run.add_validation(step, figures)
+        reason = None
+        if self.processes.is_first:
             if best:
                 checkpoints.save_best(state)
             reason = self.stopping(step, figures) if self.stopping is not None else None
@@ -515,6 +413,7 @@ class Trainer:
             **vars(self.progress),
             "seconds": self._seconds(),
             "random": self.processes.gather(random or random_states()),
+            **({} if self.framing is None else {"framing": self.framing}),
         }
 
     def _result(self) -> dict[str, Any]:
@@ -552,32 +451,7 @@ class Trainer:
         load_model_state(self.model, checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
+        self.framing = checkpoint.get("framing")
         # Should there be more processes now than there were, the others repeat their numbers.
         states = checkpoint["random"]
         restore_random_states(states[self.processes.rank % len(states)])
-
-
-def _freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """Returns the named parts of a model; their parameters have no gradients any more."""
-    parts = dict(model.named_children())
-    if unknown := sorted(set(names) - set(parts)):
-        raise ValueError(f"trainer.frozen takes parts of the model {list(parts)}, got {unknown}")
-    frozen = [parts[name].requires_grad_(False) for name in names]
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(f"trainer.frozen={list(names)} leaves nothing to train")
-    return frozen
-
-
-def _require_colors(objective: Objective, model: nn.Module) -> None:
-    """Refuses a model without the colours that are to be learned, and colours nothing learns."""
-    colored = getattr(model, "color_head", None) is not None
-    if objective.colored and not colored:
-        raise ValueError("loss.weights of colours need a model.color_head, got none")
-    if colored and not objective.learns_colors:
-        raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
-
-
-def _require_at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"trainer.{name} must be >= {least}, got {value}")

@@ -1,17 +1,42 @@
-"""What a training run writes for its user: TensorBoard scalars and images, and its pace."""
+"""What a training run writes for TensorBoard: scalars, images, meshes and settings.
+
+| tag | what |
+|---|---|
+| `loss/NAME` | means over the steps since the last point |
+| `schedule/lr`, `sigma`, `gamma` | of the step |
+| `validation/iou`, `validation/iou_CATEGORY` | and what else the validation measures |
+| `time/NAME_seconds` | of the parts of a step |
+| `time/images_per_second`, `time/readable_images_per_second` | the pace |
+| `time/share_of_rendering` | of the seconds of a step |
+| `result/best_iou` | once, when the run is finished |
+| `training/input_rendered_truth` | pictures of a batch |
+| `validation/objects`, `validation/mesh` | the same objects at every validation |
+| `settings` | the configuration as text |
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from recon.objectives import Renderings
+from recon.runs import FREE_SETTINGS, flatten_settings
+from recon.showcase import Shown
+from recon.showcase_pictures import objects_grid, viewer_mesh
 from recon.timing import StepTimer
+
+# Keys of a configuration which say how it is read and not what is done.
+_READING = ("_target_", "_convert_", "_partial_")
+# Copies that the data sets of the splits have of the keys of `data`.
+_COPIES = ("data.train.", "data.val.")
 
 
 class LossWindow:
@@ -43,7 +68,9 @@ class TrainingLog:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step > 0 else None)
+        self._started_before = any(folder.glob("events.out.tfevents.*"))
+        purge = step + 1 if self._started_before else None
+        self._writer = SummaryWriter(str(folder), purge_step=purge)
         self.window = LossWindow()
         self.pace = ""  # the newest timing in words
 
@@ -58,9 +85,19 @@ class TrainingLog:
     ) -> None:
         self._writer.close()
 
-    def settings(self, text: str) -> None:
-        """Shows the configuration as text."""
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        """Shows the configuration as text and as hyperparameters, at the first start of a run."""
+        if self._started_before:
+            return
+        text = json.dumps(settings, indent=2)
         self._writer.add_text("settings", f"```json\n{text}\n```", 0)
+        # Into this run: `add_hparams` would make another one of each.
+        _, start, _ = hparams(hyperparameters(settings), {})
+        self._file.add_summary(start)
+
+    @property
+    def _file(self) -> Any:
+        return self._writer._get_file_writer()
 
     def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Writes scalars as `group/name`."""
@@ -77,13 +114,14 @@ class TrainingLog:
             step: the step of the event.
         """
         values = timer.flush()
-        self.scalars("seconds", values, step)
+        figures = {f"{name}_seconds": value for name, value in values.items()}
         if values["step"] <= 0:
+            self.scalars("time", figures, step)
             return
         share = (values.get("render", 0.0) + values.get("render_backward", 0.0)) / values["step"]
         pace = images / values["step"]
-        self.scalars("share", {"render": share}, step)
-        self.scalars("images_per_second", {"training": pace, "reading": reading}, step)
+        figures |= {"share_of_rendering": share, "images_per_second": pace}
+        self.scalars("time", {**figures, "readable_images_per_second": reading}, step)
         self.pace = (
             f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering;"
             f" {pace:.0f} images/s, and {reading:.0f} could be read"
@@ -108,7 +146,37 @@ class TrainingLog:
                 shown = rgba[:count, 0, 0].detach()
                 rows.append(_on_white(shown[:, :3], shown[:, 3:]))
         grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).cpu()
-        self._writer.add_image("input_rendered_truth", grid, step)
+        self._writer.add_image("training/input_rendered_truth", grid, step)
+
+    def objects(self, shown: Shown, step: int) -> None:
+        """Shows the objects of every validation, and the mesh of the first one."""
+        self._writer.add_image("validation/objects", objects_grid(shown), step)
+        vertices, faces, colors = viewer_mesh(shown, 0)
+        self._writer.add_mesh(
+            "validation/mesh", vertices[None], colors[None], faces[None], global_step=step
+        )
+
+    def result(self, figures: Mapping[str, float], step: int) -> None:
+        """Writes what a finished run is compared by, and that it is finished."""
+        self.scalars("result", figures, step)
+        _, _, end = hparams({}, {})
+        self._file.add_summary(end)
+
+
+def hyperparameters(settings: Mapping[str, Any]) -> dict[str, float | str | bool]:
+    """Returns settings by dotted names, without those that may change between two starts.
+
+    Args:
+        settings: the resolved configuration, nested.
+    """
+    chosen: dict[str, float | str | bool] = {}
+    for name, value in flatten_settings(settings).items():
+        if name in FREE_SETTINGS or name.startswith(_COPIES):
+            continue
+        if name.rpartition(".")[2] in _READING:
+            continue
+        chosen[name] = value if isinstance(value, int | float | str | bool) else str(value)
+    return chosen
 
 
 def _on_white(rgb: Tensor, alpha: Tensor) -> Tensor:

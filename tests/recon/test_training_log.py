@@ -38,9 +38,10 @@ def test_the_pace_is_told_in_words_and_curves(
     curves = {
         name: read(tmp_path).Scalars(name)[0].value for name in read(tmp_path).Tags()["scalars"]
     }
-    assert curves["images_per_second/training"] == 50
-    assert curves["images_per_second/reading"] == 1234.5
-    assert curves["share/render"] == pytest.approx(0.2)
+    assert curves["time/images_per_second"] == 50
+    assert curves["time/readable_images_per_second"] == 1234.5
+    assert curves["time/share_of_rendering"] == pytest.approx(0.2)
+    assert curves["time/data_seconds"] == pytest.approx(0.1)
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -69,7 +70,7 @@ def test_pictures_show_input_render_and_truth_and_colors_where_there_are_any(
     with TrainingLog(tmp_path, step=0) as log:
         log.pictures(images, Renderings(alpha), step=1, count=2)
         log.pictures(images, Renderings(alpha, rgba=red, shading=red), step=2, count=2)
-    plain, colored = read(tmp_path).Images("input_rendered_truth")
+    plain, colored = read(tmp_path).Images("training/input_rendered_truth")
     assert (plain.width, plain.height) == (2 * 5, 3 * 6)
     assert (colored.width, colored.height) == (2 * 5, 5 * 6)
     with Image.open(io.BytesIO(colored.encoded_image_string)) as picture:
