@@ -57,7 +57,8 @@ ROOMS = (
         "Training",
         "The loop, and what makes a run survive and scale.",
         "recon.training* recon.run* recon.step_* recon.processes recon.batch_norm "
-        "recon.checkpoints recon.precision recon.profiling recon.stopping",
+        "recon.checkpoints recon.precision recon.profiling recon.stopping recon.progress_film "
+        "recon.showcase*",
     ),
     Room("metrics", "Metrics", "Protocols, and what they measure.", "recon.metrics*"),
     Room(
