@@ -19,15 +19,15 @@ from recon.showcase_pictures import over_white
 
 CELL, GAP = 96, 4  # pixels
 LINE = 16  # pixels of height for a line of text
-TITLES = ("input", "prediction", "truth", "prediction", "truth")
+TITLES = ("input", "prediction", "other view", "truth there")
 MOST_FRAMES = 100
 
 
 def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> int:
     """Writes the film of a run directory as a GIF that repeats; the same files give the same film.
 
-    Each frame has a row for every object: the input, and prediction and truth in the view of the
-    input and in one a quarter of a turn on; the step and its validation IoU stand above.
+    Each frame has a row for every object: input, prediction in the same view, and prediction
+    and truth a quarter of a turn on; the step and its validation IoU stand above.
 
     Args:
         run: of a training run with validations.
@@ -97,7 +97,7 @@ def _cells(shown: Shown, index: int) -> list[Tensor]:
     """Returns the pictures [3, h, w] of a row."""
     truth = [over_white(picture.float() / 255) for picture in shown.truth[index]]
     drawn = draw_mesh(shown.mesh(index), shown.views(index), CELL, shown.mesh_colors(index))
-    return [truth[0], drawn[0], truth[0], drawn[1], truth[1]]
+    return [truth[0], drawn[0], drawn[1], truth[1]]
 
 
 def _square(picture: Tensor) -> Image.Image:

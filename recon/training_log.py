@@ -69,7 +69,8 @@ class TrainingLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self._started_before = any(folder.glob("events.out.tfevents.*"))
-        purge = step + 1 if self._started_before else None
+        # TensorBoard takes a second mark of a start for a restart: the first one is marked too.
+        purge = step + 1 if self._started_before else 0
         self._writer = SummaryWriter(str(folder), purge_step=purge)
         self.window = LossWindow()
         self.pace = ""  # the newest timing in words

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.util import tensor_util
 
+from recon.cameras import shapenet_cameras
+from recon.meshes import icosphere
 from recon.objectives import Renderings
+from recon.showcase import Shown
 from recon.timing import StepTimer
 from recon.training_log import LossWindow, TrainingLog
 
@@ -75,3 +84,78 @@ def test_pictures_show_input_render_and_truth_and_colors_where_there_are_any(
     assert (colored.width, colored.height) == (2 * 5, 5 * 6)
     with Image.open(io.BytesIO(colored.encoded_image_string)) as picture:
         assert picture.getpixel((0, 3 * 6)) == picture.getpixel((9, 5 * 6 - 1)) == (255, 0, 0)
+
+
+def sphere_shown() -> Shown:
+    sphere = icosphere(1)
+    truth = torch.zeros(2, 2, 4, 16, 16, dtype=torch.uint8)
+    rows = shapenet_cameras([3, 9]).rows().expand(2, -1, -1)
+    vertices = torch.stack((sphere.vertices * 0.3, sphere.vertices * 0.2))
+    return Shown(("a", "b"), truth, rows, sphere.faces, vertices)
+
+
+def test_objects_are_shown_as_pictures_and_the_first_as_a_mesh(tmp_path: Path) -> None:
+    with TrainingLog(tmp_path, step=0) as log:
+        for step in (10, 20):
+            log.objects(sphere_shown(), step)
+    events = read(tmp_path)
+    pictures = events.Images("validation/objects")
+    assert [(p.step, p.width, p.height) for p in pictures] == [(10, 32, 96), (20, 32, 96)]
+    vertices = tensor_util.make_ndarray(events.Tensors("validation/mesh_VERTEX")[1].tensor_proto)
+    assert vertices.shape == (1, 42, 3)
+    assert np.linalg.norm(vertices[0], axis=1) == pytest.approx(0.3, abs=1e-6)
+    faces = tensor_util.make_ndarray(events.Tensors("validation/mesh_FACE")[0].tensor_proto)
+    assert faces.shape == (1, 80, 3)
+
+
+SETTINGS = {
+    "seed": 3,
+    "renderer": {"_target_": "x.Y", "sigma": 1e-4},
+    "trainer": {"max_steps": 99, "channels_last": True, "initial": None, "frozen": ["a", "b"]},
+    "data": {"path": "p.h5", "train": {"path": "p.h5", "split": "train"}},
+}
+
+
+def session(folder: Path, tag: str) -> Any:
+    content = read(folder).SummaryMetadata(tag).plugin_data.content
+    return HParamsPluginData.FromString(content)
+
+
+def test_settings_become_text_and_hyperparameters_of_the_run_itself(tmp_path: Path) -> None:
+    with TrainingLog(tmp_path, step=0) as log:
+        log.settings(SETTINGS)
+        log.result({"best_iou": 0.5}, 99)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []  # no run of its own
+    events = read(tmp_path)
+    text = tensor_util.make_ndarray(events.Tensors("settings/text_summary")[0].tensor_proto)
+    assert b'"sigma": 0.0001' in text[0]
+    assert [(e.step, e.value) for e in events.Scalars("result/best_iou")] == [(99, 0.5)]
+    start = session(tmp_path, "_hparams_/session_start_info").session_start_info
+    assert {name: value.WhichOneof("kind") for name, value in start.hparams.items()} == {
+        "seed": "number_value",
+        "renderer.sigma": "number_value",
+        "trainer.channels_last": "number_value",
+        "trainer.initial": "string_value",
+        "trainer.frozen.0": "string_value",
+        "trainer.frozen.1": "string_value",
+        "data.path": "string_value",
+    }
+    assert start.hparams["renderer.sigma"].number_value == 1e-4
+    end = session(tmp_path, "_hparams_/session_end_info").session_end_info
+    assert end.status == Status.Value("STATUS_SUCCESS")
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_start_that_follows_a_broken_one_doubles_no_point(tmp_path: Path, step: int) -> None:
+    for _ in range(2):
+        first = 1 if not list(tmp_path.iterdir()) else step + 1
+        with TrainingLog(tmp_path, first - 1) as log:
+            log.settings(SETTINGS)
+            for number in range(first, 5):
+                log.scalars("loss", {"total": 1.0}, number)
+                log.objects(sphere_shown(), number)
+    events = plugin_event_accumulator.EventAccumulator(str(tmp_path))  # TensorBoard's own reader
+    events.Reload()
+    for tag in ("loss/total", "validation/objects", "validation/mesh_VERTEX"):
+        assert [event.step for event in events.Tensors(tag)] == [1, 2, 3, 4], tag
+    assert len(events.Tensors("settings/text_summary")) == 1
