@@ -95,7 +95,8 @@ class Comparison:
                     *(str(count) for count in (row.wins, row.ties, row.losses)),
                 ]
             )
-        return f"{unit_label(measure)} ({better} is better)\n\n{aligned_with_total(rows)}"
+        head = f"{measure.preset}, {unit_label(measure)} ({better} is better)"
+        return f"{head}\n\n{aligned_with_total(rows)}"
 
     def table(self) -> list[list[str]]:
         """Returns a header and one row for each measure and category; shares are in percent."""

@@ -98,7 +98,8 @@ def _block(
 def _reading_notes(result: EvaluationResult) -> list[str]:
     """What a reader of the tables must know beside the notes of the result."""
     notes = []
-    lower = [measure.label for measure in result.measures if not measure.higher_is_better]
+    labels = column_names(result.measures)
+    lower = [labels[measure.key] for measure in result.measures if not measure.higher_is_better]
     if lower:
         notes.append(f"lower is better: {', '.join(lower)}; higher is better: all others")
     present = {category.synset for category in result.categories}
@@ -120,7 +121,8 @@ def category_rows(result: EvaluationResult) -> list[list[str]]:
         for name in result.predictors
         if measure.key in result.means[name]
     ]
-    names = [f"{name} {measure.label}" for name, measure in columns]
+    labels = column_names(result.measures)
+    names = [f"{name} {labels[measure.key]}" for name, measure in columns]
     header = ["category", "objects"] + [f"{n}{end}" for n in names for end in ("", " low", " high")]
     counts = {category.name: category.objects for category in result.categories}
     order = dict.fromkeys([*(category.name for category in CATEGORIES), *counts])
@@ -147,7 +149,8 @@ def object_rows(result: EvaluationResult) -> list[list[str]]:
         for name in result.predictors
         if measure.key in result.means[name]
     ]
-    names = [f"{name} {measure.label}" for name, measure in columns]
+    labels = column_names(result.measures)
+    names = [f"{name} {labels[measure.key]}" for name, measure in columns]
     source = {
         "checkpoint": _digest(result.about.get("checkpoint_fingerprint", "")),
         "data": " ".join(_digest(text) for text in result.about.get("data_fingerprints", ())),
@@ -161,13 +164,28 @@ def object_rows(result: EvaluationResult) -> list[list[str]]:
     return rows
 
 
+def column_names(measures: Sequence[ResultMeasure]) -> dict[str, str]:
+    """Return by key what to call each of some measures: its label, and where two measures have the
+    same one, the preset as well.
+    """
+    labels = [measure.label for measure in measures]
+    return {
+        measure.key: measure.label
+        if labels.count(measure.label) == 1
+        else f"{measure.preset} {measure.label}"
+        for measure in measures
+    }
+
+
 def _digest(fingerprint: str) -> str:
     return fingerprint.rpartition(":")[2][:_SHORT]
 
 
 def unit_label(measure: ResultMeasure) -> str:
-    """Return the label of a measure with its unit."""
-    return f"{measure.label} %" if measure.percent else measure.label
+    """Return the label of a measure with its unit, which is set off where a number is before it."""
+    if not measure.percent:
+        return measure.label
+    return f"{measure.label} (%)" if measure.label[-1:].isdigit() else f"{measure.label} %"
 
 
 def decimals(measure: ResultMeasure) -> int:

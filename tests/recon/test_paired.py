@@ -136,7 +136,7 @@ def test_text_table_and_json_agree() -> None:
     comparison = compare(result(HERE), result(THERE), NAMES)
     lines = comparison.text().splitlines()
     assert lines[:2] == ["this:  this.pt", "other: other.pt"]
-    assert lines[3] == "voxel IoU % (higher is better)"
+    assert lines[3] == "softras, voxel IoU % (higher is better)"
     assert lines[7].split()[:5] == ["chair", "3", "40.00", "40.00", "0.00"]
     figures = "4 65.00 50.00 15.00 [10.00, 20.00] 2 1 1"
     assert lines[10].split() == ["mean", *figures.split()]

@@ -14,11 +14,13 @@ from recon.evaluation_result import Estimate, EvaluationResult, ObjectResult, Re
 from recon.evaluation_summary import summarised
 from recon.report import (
     category_rows,
+    column_names,
     estimate_text,
     figure,
     object_rows,
     result_text,
     title,
+    unit_label,
     write_tables,
 )
 
@@ -138,6 +140,22 @@ def test_rows_of_objects_say_where_they_come_from() -> None:
     assert last["model L1"] == ""
     assert (first["checkpoint"], first["data"]) == ("c" * 16, "d" * 16)
     assert first["evaluation"] == "e" * 16
+
+
+def test_columns_of_two_presets_are_told_apart() -> None:
+    twice = [replace(IOU, key=f"{preset}_iou", preset=preset) for preset in ("softras", "onet")]
+    assert column_names([*twice, *COLORS]) == {
+        "softras_iou": "softras voxel IoU",
+        "onet_iou": "onet voxel IoU",
+        "color_l1": "L1",
+        "color_psnr": "PSNR",
+    }
+
+
+def test_a_unit_is_not_taken_for_that_of_a_threshold() -> None:
+    assert unit_label(IOU) == "voxel IoU %"
+    assert unit_label(replace(IOU, label="F1 at 0.1")) == "F1 at 0.1 (%)"
+    assert unit_label(COLORS[0]) == "L1"
 
 
 @pytest.mark.parametrize(
