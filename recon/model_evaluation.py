@@ -23,6 +23,7 @@ from recon.evaluation_summary import summarised
 from recon.interruption import Interruption
 from recon.provenance import (
     code_fingerprint,
+    data_fingerprint,
     file_fingerprint,
     settings_fingerprint,
     texts_fingerprint,
@@ -212,7 +213,7 @@ class ModelEvaluation:
         """
         determining = {
             "checkpoint_fingerprint": file_fingerprint(self.trained.path),
-            "data_fingerprints": [file_fingerprint(path) for path in self.data.paths],
+            "data_fingerprints": [data_fingerprint(path) for path in self.data.paths],
             "objects_fingerprint": texts_fingerprint([*self.data.ids, *self.data.synsets]),
             "settings": {**self.settings.plain(), "views": self.views},
             "protocols": self._protocols(),

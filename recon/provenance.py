@@ -16,7 +16,7 @@ import torch
 import recon
 import renderer_cuda
 
-# Larger files are sampled: reading 17 GB of ShapeNet renderings would take minutes.
+# Larger files of data are sampled: reading 17 GB of ShapeNet renderings would take minutes.
 WHOLE_FILE = 256 << 20
 # Of a sampled file: so many blocks of so many bytes, evenly spaced, the first and the last among
 # them. The blocks of HDF5's own structure are small and at its beginning and end.

@@ -11,6 +11,7 @@ import pytest
 
 from recon.provenance import (
     code_fingerprint,
+    data_fingerprint,
     file_fingerprint,
     settings_fingerprint,
     texts_fingerprint,
@@ -36,17 +37,20 @@ def test_a_large_file_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = tmp_path / "large"
     content = bytearray(os.urandom(1 << 20)) * 12
     path.write_bytes(content)
-    first = file_fingerprint(path)
+    first = data_fingerprint(path)
     assert re.fullmatch("sampled:[0-9a-f]{64}", first)
     for place in (0, 1 << 20, len(content) - 1):  # the first edge, block, and the last edge
         content[place] ^= 1
         path.write_bytes(content)
-        assert file_fingerprint(path) != first
+        assert data_fingerprint(path) != first
         content[place] ^= 1
     path.write_bytes(content + b"\0")
-    assert file_fingerprint(path) != first
+    assert data_fingerprint(path) != first
     path.write_bytes(content)
-    assert file_fingerprint(path) == first
+    assert data_fingerprint(path) == first
+    assert file_fingerprint(path) == "sha256:" + hashlib.sha256(content).hexdigest()
+    path.write_bytes(content[: 1 << 22])
+    assert data_fingerprint(path) == file_fingerprint(path)
 
 
 def test_settings_are_known_whatever_their_order() -> None:
