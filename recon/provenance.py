@@ -25,7 +25,20 @@ _EDGE = 1 << 20
 
 
 def file_fingerprint(path: Path) -> str:
-    """Returns `sha256:...` of a file's bytes, or of a large one `sampled:...`.
+    """Returns `sha256:...` of a file's bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def data_fingerprint(path: Path) -> str:
+    """Returns `file_fingerprint` of a file of data, or of a large one `sampled:...`.
 
     The fingerprint of a file of more than 256 MiB is the sha256 of its size, its first and last MiB
     and 1024 blocks of 4 KiB evenly spaced between them. It tells apart files that were prepared
@@ -35,19 +48,13 @@ def file_fingerprint(path: Path) -> str:
         OSError: the file cannot be read.
     """
     size = path.stat().st_size
-    digest = hashlib.sha256()
+    if size <= WHOLE_FILE:
+        return file_fingerprint(path)
+    inner = np.linspace(_EDGE, size - _EDGE - _BLOCK, _BLOCKS).astype(int).tolist()
+    blocks = [(0, _EDGE), *((start, _BLOCK) for start in inner), (size - _EDGE, _EDGE)]
+    digest = hashlib.sha256(str(size).encode())
     with open(path, "rb") as file:
-        if size <= WHOLE_FILE:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-            return f"sha256:{digest.hexdigest()}"
-        digest.update(str(size).encode())
-        places = np.linspace(_EDGE, size - _EDGE - _BLOCK, _BLOCKS).astype(int)
-        for start, count in (
-            (0, _EDGE),
-            *((int(p), _BLOCK) for p in places),
-            (size - _EDGE, _EDGE),
-        ):
+        for start, count in blocks:
             file.seek(start)
             digest.update(file.read(count))
     return f"sampled:{digest.hexdigest()}"
