@@ -8,7 +8,7 @@
 | `time/NAME_seconds` | of the parts of a step |
 | `time/images_per_second`, `time/readable_images_per_second` | the pace |
 | `time/share_of_rendering` | of the seconds of a step |
-| `result/best_iou` | once, when the run is finished |
+| `final/best_iou`, `final/last_iou` | once, when the run is finished |
 | `training/input_rendered_truth` | pictures of a batch |
 | `validation/objects`, `validation/mesh` | the same objects at every validation |
 | `settings` | the configuration as text |
@@ -159,24 +159,25 @@ class TrainingLog:
 
     def result(self, figures: Mapping[str, float], step: int) -> None:
         """Writes what a finished run is compared by, and that it is finished."""
-        self.scalars("result", figures, step)
+        self.scalars("final", figures, step)  # sorts before all others on the page of sweeps
         _, _, end = hparams({}, {})
         self._file.add_summary(end)
 
 
-def hyperparameters(settings: Mapping[str, Any]) -> dict[str, float | str | bool]:
-    """Returns settings by dotted names, without those that may change between two starts.
+def hyperparameters(settings: Mapping[str, Any]) -> dict[str, float | str]:
+    """Returns settings by dotted names, without empty ones and those that two starts may change.
 
     Args:
         settings: the resolved configuration, nested.
     """
-    chosen: dict[str, float | str | bool] = {}
+    chosen: dict[str, float | str] = {}
     for name, value in flatten_settings(settings).items():
-        if name in FREE_SETTINGS or name.startswith(_COPIES):
+        if name in FREE_SETTINGS or name.startswith(_COPIES) or value is None:
             continue
         if name.rpartition(".")[2] in _READING:
             continue
-        chosen[name] = value if isinstance(value, int | float | str | bool) else str(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        chosen[name] = value if number else str(value)  # type: ignore[assignment]
     return chosen
 
 

@@ -129,13 +129,12 @@ def test_settings_become_text_and_hyperparameters_of_the_run_itself(tmp_path: Pa
     events = read(tmp_path)
     text = tensor_util.make_ndarray(events.Tensors("settings/text_summary")[0].tensor_proto)
     assert b'"sigma": 0.0001' in text[0]
-    assert [(e.step, e.value) for e in events.Scalars("result/best_iou")] == [(99, 0.5)]
+    assert [(e.step, e.value) for e in events.Scalars("final/best_iou")] == [(99, 0.5)]
     start = session(tmp_path, "_hparams_/session_start_info").session_start_info
     assert {name: value.WhichOneof("kind") for name, value in start.hparams.items()} == {
         "seed": "number_value",
         "renderer.sigma": "number_value",
-        "trainer.channels_last": "number_value",
-        "trainer.initial": "string_value",
+        "trainer.channels_last": "string_value",
         "trainer.frozen.0": "string_value",
         "trainer.frozen.1": "string_value",
         "data.path": "string_value",
