@@ -30,6 +30,7 @@ from recon.runs import RunDirectory, read_validations
 from recon.schedules import Constant, StepDecay
 from recon.step_guard import SkippedStepsError
 from recon.training import Trainer
+from recon.view_framing import framing_of, measure_framing
 
 WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
 
@@ -108,6 +109,19 @@ def test_three_steps_and_three_more_are_six(
     torch.rand(100)  # whatever happened to the random states before the resume does not matter
     trainer.run(run_in(tmp_path))
     assert_same(last(tmp_path), straight)
+
+
+def test_a_checkpoint_tells_how_its_data_frame_objects(
+    straight: dict[str, Any], shapes_file: Path
+) -> None:
+    measured = measure_framing(MultiViewDataset(shapes_file, "train"))
+    kept = framing_of(straight)
+    assert (kept.fill, kept.center, kept.source) == (
+        measured.fill,
+        measured.center,
+        "the checkpoint",
+    )
+    assert torch.equal(kept.cameras, measured.cameras)
 
 
 def test_a_worker_process_changes_nothing(
