@@ -29,6 +29,8 @@ _FIELDS = {
 }
 # By measure, [objects, views].
 Table = dict[str, Tensor]
+# By predictor and measure, the values of the views of one object.
+Row = dict[str, dict[str, list[float]]]
 
 
 def choose_presets(names: Sequence[str], data: MultiViewDataset) -> list[Preset]:
@@ -41,7 +43,9 @@ def choose_presets(names: Sequence[str], data: MultiViewDataset) -> list[Preset]
             preset needs; the message names the file.
     """
     if isinstance(names, str) or not names or len(set(names)) != len(names):
-        raise ValueError(f"metrics must be a list of different presets, got {names!r}")
+        raise ValueError(
+            f"metrics must be a list of different presets, as [softras,onet], got {names!r}"
+        )
     presets: list[Preset] = []
     for name in names:
         if name not in PRESETS:
@@ -127,7 +131,10 @@ def score_shapes(
     with timer.part("baselines"):
         if baselines:
             tables |= _score_baselines(baselines, images, data, objects, views)
-    return [_object_result(data, index, views, _row(tables, k)) for k, index in enumerate(objects)]
+    rows = _by_object(tables, len(objects))
+    return [
+        _object_result(data, index, views, row) for index, row in zip(objects, rows, strict=True)
+    ]
 
 
 def _warn_of_no_numbers(vertices: Tensor, data: MultiViewDataset, objects: Sequence[int]) -> None:
@@ -146,7 +153,7 @@ def _score_at_once(
     objects: Sequence[int],
 ) -> Table:
     """Returns the IoU of all objects, which is one call for the whole batch."""
-    truth = _true_voxels(data, objects, preset.resolution)
+    truth = _true_voxels(data, objects, preset.resolution).to(vertices.device)
     views = len(vertices) // len(objects)
     ious = preset.ious(vertices, faces, truth.repeat_interleave(views, dim=0))
     return {result_key(preset.name, "iou"): ious.reshape(len(objects), -1)}
@@ -214,19 +221,26 @@ def true_shape(data: MultiViewDataset, index: int, fields: Sequence[str]) -> Tru
     return Truth(**parts)
 
 
-def _row(tables: Mapping[str, Table], number: int) -> dict[str, dict[str, list[float]]]:
-    """Returns the values of one object of a batch, one for each view."""
-    return {
-        predictor: {key: values[number].tolist() for key, values in table.items()}
+def _by_object(tables: Mapping[str, Table], count: int) -> list[Row]:
+    """Returns the values of each object of a batch."""
+    lists = {
+        predictor: {key: values.tolist() for key, values in table.items()}
         for predictor, table in tables.items()
     }
+    return [
+        {
+            predictor: {key: values[number] for key, values in table.items()}
+            for predictor, table in lists.items()
+        }
+        for number in range(count)
+    ]
 
 
 def _object_result(
     data: MultiViewDataset,
     index: int,
     views: Sequence[int],
-    row: Mapping[str, Mapping[str, list[float]]],
+    row: Row,
 ) -> ObjectResult:
     scores = {
         predictor: {key: sum(values) / len(values) for key, values in table.items()}
