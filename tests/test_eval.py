@@ -189,6 +189,18 @@ def test_damaged_data_are_one_clear_message(
     assert "Traceback" not in failed.stderr
 
 
+def test_the_folder_of_a_training_run_stays_as_it_is(
+    run_script_here: Run, checkpoint: Path
+) -> None:
+    run = checkpoint.parents[1]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert run / ".hydra" / "overrides.yaml" in before
+    failed = run_script_here("eval.py", f"checkpoint={checkpoint}", f"output_dir={run}")
+    assert failed.returncode != 0
+    assert "is the folder of a training run, whose result.json would be lost" in failed.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
 # What is killed in the middle: all objects of the file, each taking a moment.
 SLOW = ["metrics=[softras,silhouette]", "split=null", "views=[0,8,16]", "baselines=false"]
 OUTPUTS = ("result.json", "table.txt", "table.csv", "objects.csv")
