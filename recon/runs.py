@@ -21,7 +21,6 @@ Nothing here needs torch, so that the result of a finished run is there in an in
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.atomic_files import SUFFIX, atomic_file
+from recon.folder_locks import locked
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
 # of these changes which numbers a step computes (other than by the rounding of another device, or
@@ -98,12 +98,7 @@ class RunDirectory:
             OSError: the folder is not writable.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as lock:
-            try:
-                # Record locks end with the process and are not inherited by its data workers.
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunRefusedError(f"{self.path}: another process is training here") from error
+        with locked(self.path, "training", RunRefusedError):
             for unfinished in self.checkpoints.glob(f".*{SUFFIX}"):  # of a process which was killed
                 unfinished.unlink()
             self._failure_path.unlink(missing_ok=True)

@@ -79,7 +79,8 @@ def test_a_start_which_failed_early_does_not_refuse_the_mended_command(tmp_path:
 
 def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, SETTINGS).writing():
-        assert in_another_process(write_in, tmp_path) == "another process is training here"
+        message = "another process is training here; wait for it or choose another output_dir"
+        assert in_another_process(write_in, tmp_path) == message
     assert in_another_process(write_in, tmp_path) == "written"
 
 
