@@ -31,6 +31,7 @@ from recon.plain_background import WEAKNESS
 from recon.reconstruction import PictureReconstructor, Reconstruction
 from recon.reconstruction_files import find_result, save_reconstruction
 from recon.trained_models import load_trained_model
+from renderer_cuda import build
 
 # Pictures in one call of the network.
 BATCH = 32
@@ -232,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with concise_errors(raised_as=SystemExit):
         jobs = plan_jobs(options.pictures, options.output, options.mask)
         reconstructor = PictureReconstructor(load_trained_model(options.checkpoint), options.device)
+        build.load("cpu")  # the first time on a machine it may have to be compiled
         every = Options(_digest(options.checkpoint), not options.no_turntable, options.overwrite)
         loaded = time.perf_counter()
         outcomes = []

@@ -90,9 +90,14 @@ def measure_framing(data: MultiViewDataset) -> Framing:
     quantiles = torch.quantile((high - low).amax(1), torch.tensor(QUANTILES))
     fill = (float(quantiles[0]), float(quantiles[1]), float(quantiles[2]))
     x, y = ((low + high) / 2 - 0.5).median(0).values.tolist()
-    rows = torch.unique(torch.cat([data.cameras(index, views) for index in objects]), dim=0)
-    kept = rows[:: max(1, -(-len(rows) // MAX_CAMERAS))]
-    return Framing(fill, (x, y), kept, "the training data")
+    return Framing(fill, (x, y), _different_cameras(data, objects), "the training data")
+
+
+def _different_cameras(data: MultiViewDataset, objects: list[int]) -> Tensor:
+    """Returns the cameras of some objects, [K, 16]: those that all share in the order of views."""
+    rows = torch.cat([data.cameras(index, range(data.num_views)) for index in objects])
+    different = torch.tensor(list(dict.fromkeys(map(tuple, rows.tolist()))))
+    return different[:: max(1, -(-len(different) // MAX_CAMERAS))]
 
 
 def framing_of(checkpoint: Mapping[str, Any]) -> Framing:
