@@ -7,19 +7,16 @@ views inside the true outlines, where a place which the prediction does not cove
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recon.baselines import Retrieval
 from recon.cameras import Cameras
 from recon.color_metrics import color_scores, mean_color
-from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import MeshPredictor
 from recon.models import Prediction
@@ -31,8 +28,6 @@ MEASURES = {"color_l1": "L1", "color_psnr": "PSNR", "color_ssim": "SSIM"}
 MODEL, MEAN_COLOR, RETRIEVAL = "model", "mean colour", "retrieval"
 # Pixels of a picture which are at least half covered are inside its outline.
 INSIDE = 128
-# Objects whose nearest training pictures are searched together, as each search reads them all.
-_OBJECTS_AT_ONCE = 64
 # Samples along a side of a pixel. The prepared pictures have 4 too; 3 cost half as much.
 _SAMPLES = 3
 
@@ -96,16 +91,15 @@ class ColorEvaluation:
     Args:
         inputs: how many views of each object are shown to the network, one at a time.
         targets: in how many other views each prediction is compared.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
         ValueError: a number is below 1.
     """
 
-    def __init__(self, inputs: int = 8, targets: int = 3, progress: bool | None = False) -> None:
+    def __init__(self, inputs: int = 8, targets: int = 3) -> None:
         if inputs < 1 or targets < 1:
             raise ValueError(f"inputs and targets must be >= 1, got {inputs} and {targets}")
-        self.inputs, self.targets, self.progress = inputs, targets, progress
+        self.inputs, self.targets = inputs, targets
 
     def __call__(
         self,
@@ -119,7 +113,7 @@ class ColorEvaluation:
 
         Args:
             predictor: of a model with colours.
-            data: the objects.
+            data: the objects; the inputs of all are held at once if there are neighbours.
             views: from which the inputs are taken; None means all.
             neighbours: pictures of training objects; None leaves `retrieval` out.
             baselines: whether to score `mean colour`.
@@ -134,14 +128,13 @@ class ColorEvaluation:
             raise ValueError("colours need an unseen view, but the objects have one view each")
         shown = input_views(list(range(data.num_views) if views is None else views), self.inputs)
         scores: dict[str, list[ColorScore]] = {}
-        hidden = None if self.progress is None else not self.progress
-        indices = tqdm(range(len(data)), unit="object", desc="colours", disable=hidden)
-        for index, nearest in zip(indices, self._nearest(data, shown, neighbours), strict=True):
+        nearest = self._nearest(data, shown, neighbours)
+        for index in range(len(data)):
             pairs = _Pairs(data, index, shown, self.targets)
             prediction = predictor.predict(pairs.inputs)
             pictures = dict(_renderings(prediction, predictor.faces, pairs, baselines))
             if neighbours is not None:
-                pictures[RETRIEVAL] = neighbours.pictures(nearest, pairs)
+                pictures[RETRIEVAL] = neighbours.pictures(nearest[index], pairs)
             for name, values in _measure(pictures, pairs).items():
                 scores.setdefault(name, []).append(
                     ColorScore(data.ids[index], data.synsets[index], values)
@@ -150,15 +143,15 @@ class ColorEvaluation:
 
     def _nearest(
         self, data: MultiViewDataset, shown: list[int], neighbours: Neighbours | None
-    ) -> Iterator[Tensor]:
-        """Yields for each object the training objects [n] nearest to its inputs, if any."""
-        for start in range(0, len(data), _OBJECTS_AT_ONCE):
-            part = range(start, min(start + _OBJECTS_AT_ONCE, len(data)))
-            if neighbours is None:
-                yield from (torch.empty(0, dtype=torch.int64) for _ in part)
-            else:
-                inputs = torch.cat([data.images(index, shown) for index in part])
-                yield from neighbours.objects(inputs).split(len(shown))
+    ) -> Sequence[Tensor]:
+        """Returns for each object the training objects [n] nearest to its inputs.
+
+        One search for all, as it reads all training pictures.
+        """
+        if neighbours is None:
+            return ()
+        inputs = torch.cat([data.images(index, shown) for index in range(len(data))])
+        return neighbours.objects(inputs).split(len(shown))
 
     def notes(self, num_views: int, baselines: bool) -> list[str]:
         """What the reader of a table must know, of inputs taken from `num_views` views."""
@@ -297,25 +290,3 @@ def _measure(pictures: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[st
         }
         for name, rendered in pictures.items()
     }
-
-
-def color_means(scores: Sequence[ColorScore]) -> dict[str, dict[str, float]]:
-    """Returns for each measure the mean of each category, by name, and their macro mean as `mean`.
-
-    Objects whose views show nothing are left out; a mean of none is NaN.
-    """
-    means: dict[str, dict[str, float]] = {}
-    for measure in MEASURES:
-        by_category = {
-            category.name: _mean(
-                [score.values[measure] for score in scores if score.synset == category.synset]
-            )
-            for category in present_categories(score.synset for score in scores)
-        }
-        means[measure] = {**by_category, "mean": _mean(list(by_category.values()))}
-    return means
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from recon.color_evaluation import (
     ColorEvaluation,
     ColorScore,
     Neighbours,
-    color_means,
     has_colors,
     input_views,
     render_colors,
@@ -170,18 +168,6 @@ def test_each_picture_shows_its_mesh_from_its_camera() -> None:
         vertices, SPHERE.faces, texels, torch.tensor([1, 0, 1]), rows, (SIZE, SIZE)
     )
     torch.testing.assert_close(textured, shown)
-
-
-def score(synset: str, value: float) -> ColorScore:
-    return ColorScore("x", synset, dict.fromkeys(("color_l1", "color_psnr", "color_ssim"), value))
-
-
-def test_means_are_over_categories_and_leave_out_what_shows_nothing() -> None:
-    chair, table, lamp = (find_category(name).synset for name in ("chair", "table", "lamp"))
-    rows = [score(chair, 0.1), score(chair, 0.3), score(table, 0.6), score(table, math.nan)]
-    means = color_means([*rows, score(lamp, math.nan)])["color_l1"]
-    assert math.isnan(means.pop("lamp"))
-    assert means == pytest.approx({"chair": 0.2, "table": 0.6, "mean": 0.4})
 
 
 def test_what_cannot_be_measured_is_refused(data: MultiViewDataset, tmp_path: Path) -> None:
