@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml
 demo: install
 	$(BIN)/python scripts/prepare_data.py source=debian fallback=shapes output=$(DATA)
 	$(BIN)/python train.py experiment=demo data.path=$(DATA) output_dir=$(DEMO)
-	$(BIN)/python eval.py checkpoint=$(DEMO)/checkpoints/best.pt data.path=$(DATA) output_dir=$(DEMO)/evaluation save_meshes=8
+	$(BIN)/python eval.py checkpoint=$(DEMO)/checkpoints/best.pt data.path=$(DATA) output_dir=$(DEMO)/evaluation save_meshes=8 report=true
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
