@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Objective(nn.Module):
     Args:
         faces: [F, 3] of the mesh which the model deforms.
         num_vertices: V of that mesh.
-        weights: the factor of each of `TERMS`; a term which is left out or 0 is not computed. The
+        weights: the factor of each of `terms`; a term which is left out or 0 is not computed. The
             smoothness terms of the shape are sums over vertices and edges, so their factors belong
             to the size of the mesh (the paper's to 642 vertices); all others are means.
         texels: R for R * R texels on each face, 0 for colours of vertices; as the model's.
@@ -81,6 +81,8 @@ class Objective(nn.Module):
     those of its code.
     """
 
+    # What there may be weights for. An objective of one's own adds its terms to these.
+    terms: ClassVar[tuple[str, ...]] = TERMS
     faces: Tensor
 
     def __init__(
@@ -94,8 +96,8 @@ class Objective(nn.Module):
         shape_from_color: bool = True,
     ) -> None:
         super().__init__()
-        _require_weights(weights)
-        self.weights = {name: float(weights.get(name, 0.0)) for name in TERMS}
+        _require_weights(weights, self.terms)
+        self.weights = {name: float(weights.get(name, 0.0)) for name in self.terms}
         self.shape_from_color, self.texels = shape_from_color, texels
         self.lighting = recorded_lighting(recipes) if self._wants("shading") else None
         self.register_buffer("faces", faces, persistent=False)
@@ -238,10 +240,12 @@ class Objective(nn.Module):
             raise ValueError("the renderer must have no lighting and a black background")
 
 
-def _require_weights(weights: Mapping[str, float]) -> None:
-    unknown = sorted(set(weights) - set(TERMS))
+def _require_weights(weights: Mapping[str, float], terms: Sequence[str]) -> None:
+    unknown = sorted(set(weights) - set(terms))
     if unknown or min(weights.values(), default=0) < 0 or not any(weights.values()):
-        raise ValueError(f"loss.weights takes {TERMS}, each >= 0 and one > 0, got {dict(weights)}")
+        raise ValueError(
+            f"loss.weights takes {tuple(terms)}, each >= 0 and one > 0, got {dict(weights)}"
+        )
 
 
 def _colors(prediction: Prediction) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -30,13 +30,13 @@ class EvenEdgesObjective(Objective):
 
     Args:
         faces: [F, 3] of the mesh which the model deforms.
-        even_edges: weight of the new term, >= 0.
         settings: all others of `Objective`.
     """
 
-    def __init__(self, faces: Tensor, even_edges: float, **settings: Any) -> None:
+    terms: ClassVar[tuple[str, ...]] = (*Objective.terms, "even_edges")
+
+    def __init__(self, faces: Tensor, **settings: Any) -> None:
         super().__init__(faces, **settings)
-        self.weights["even_edges"] = even_edges  # by which `total` finds it
         self.register_buffer("edges", edges(faces), persistent=False)
 
     def forward(

@@ -69,10 +69,8 @@ def test_even_edges_are_told_from_uneven_ones() -> None:
 
 def test_the_objective_counts_its_term_by_its_weight() -> None:
     mesh = icosphere(1)
-    weights = {"silhouette": 1.0, "laplacian": 0.0}
-    objective = EvenEdgesObjective(
-        mesh.faces, even_edges=0.5, num_vertices=len(mesh.vertices), weights=weights
-    )
+    weights = {"silhouette": 1.0, "even_edges": 0.5}
+    objective = EvenEdgesObjective(mesh.faces, num_vertices=len(mesh.vertices), weights=weights)
     terms = {"silhouette": torch.tensor(2.0), "even_edges": torch.tensor(3.0)}
     assert float(objective.total(terms)) == pytest.approx(3.5)
 
