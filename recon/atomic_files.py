@@ -5,11 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
+_syncing: ContextVar[bool] = ContextVar("syncing", default=True)
+
 # Of the temporary files, so that those of a process which was killed can be found.
 SUFFIX = ".unfinished"
+
+
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Let the files of the block reach the disk in the system's own time.
+
+    A process which is killed still leaves no half of a file; a power cut may. Waiting for the disk
+    takes longer than making many small files.
+    """
+    token = _syncing.set(False)
+    try:
+        yield
+    finally:
+        _syncing.reset(token)
 
 
 @contextmanager
@@ -21,8 +38,10 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
 
     Args:
         path: the name.
-        durable: whether file and folder are synced, so that the rename survives a power cut.
+        durable: whether file and folder are synced, so that the rename survives a power cut; never
+            within `unsynced`.
     """
+    durable = durable and _syncing.get()
     temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         yield temporary

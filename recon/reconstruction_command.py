@@ -17,16 +17,16 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recon.errors import MENDABLE, concise_errors
-from recon.input_pictures import SUFFIXES, InputPicture, read_picture
+from recon.input_pictures import SUFFIXES, read_picture
 from recon.plain_background import WEAKNESS
 from recon.reconstruction import PictureReconstructor, Reconstruction
 from recon.reconstruction_files import find_result, save_reconstruction
@@ -34,7 +34,7 @@ from recon.trained_models import load_trained_model
 from renderer_cuda import build
 
 # Pictures in one call of the network.
-BATCH = 32
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -67,30 +67,37 @@ class Options:
     overwrite: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Outcome:
     """What became of a picture.
 
     Args:
         job: which.
-        made: what was reconstructed; None if it was there already, or failed.
         error: why it failed; "" if it did not.
+        mask: where the mask is from; "" if the result was there already.
+        notes: what to know about the mask.
+        iou: of the outlines.
+        azimuth: of the direction they overlap in, degrees.
+        elevation: likewise.
     """
 
     job: Job
-    made: Reconstruction | None = None
     error: str = ""
+    mask: str = ""
+    notes: tuple[str, ...] = ()
+    iou: float = 0.0
+    azimuth: float = 0.0
+    elevation: float = 0.0
 
     def line(self) -> str:
         """Tells it in one line."""
         if self.error:
             return f"{self.job.picture}: FAILED: {self.error}"
-        if self.made is None:
+        if not self.mask:
             return f"{self.job.picture}: done already in {self.job.folder}"
-        azimuth, elevation = self.made.camera.orbit_parameters()[0, :2].tolist()
         return (
-            f"{self.job.picture}: mask: {self.made.picture.mask}; outline IoU {self.made.iou:.2f}"
-            f" from azimuth {azimuth:.0f}, elevation {elevation:.0f} -> {self.job.folder}"
+            f"{self.job.picture}: mask: {self.mask}; outline IoU {self.iou:.2f}"
+            f" from azimuth {self.azimuth:.0f}, elevation {self.elevation:.0f} -> {self.job.folder}"
         )
 
 
@@ -143,58 +150,59 @@ def _masks(pictures: Sequence[Path], mask: Path | None) -> list[Path | None]:
 def reconstruct_all(
     reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
 ) -> Iterator[Outcome]:
-    """Reconstructs pictures in batches; yields what became of each, in order."""
+    """Reconstructs pictures, some at once; yields what became of each, in order."""
+    count = max(2, os.cpu_count() or 1)  # one computes while another waits for the disk
     # Pictures share the cores rather than the threads of one picture.
-    count = max(2, os.cpu_count() or 1)
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for start in range(0, len(jobs), BATCH):
-            yield from _batch(reconstructor, jobs[start : start + BATCH], options, pool)
+        futures = [
+            pool.submit(_reconstruct_some, reconstructor, jobs[start : start + BATCH], options)
+            for start in range(0, len(jobs), BATCH)
+        ]
+        try:
+            for future in futures:
+                yield from future.result()
+        finally:  # what an interruption leaves undone
+            for future in futures:
+                future.cancel()
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """A job whose picture has been read: the outcome, if that is known, else the picture."""
-
-    outcome: Outcome
-    picture: InputPicture | None = None
-    made_from: dict[str, Any] | None = None
-
-
-def _batch(
-    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options, pool: Executor
+def _reconstruct_some(
+    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
 ) -> list[Outcome]:
-    read = list(pool.map(_read, jobs, [options] * len(jobs)))
-    made = iter(reconstructor([one.picture for one in read if one.picture is not None]))
-    results = [next(made) if one.picture is not None else None for one in read]
-    return list(pool.map(_write, read, results, [options] * len(read)))
+    """Reconstructs pictures in one batch for the network."""
+    outcomes = [Outcome(job) for job in jobs]
+    pictures, facts, places = [], [], []
+    for place, job in enumerate(jobs):
+        try:
+            made_from = _made_from(job, options)
+            if options.overwrite or find_result(job.folder, made_from) is None:
+                pictures.append(read_picture(job.picture, job.mask))
+                facts.append({"picture": str(job.picture), "made_from": made_from})
+                places.append(place)
+        except MENDABLE as error:
+            outcomes[place] = Outcome(job, error=str(error))
+    for place, made, fact in zip(places, reconstructor(pictures), facts, strict=True):
+        outcomes[place] = _save(jobs[place], made, fact, options)
+    return outcomes
 
 
-def _read(job: Job, options: Options) -> _Read:
-    outcome = Outcome(job)
-    try:
-        made_from = {
-            "picture": _digest(job.picture),
-            "mask": None if job.mask is None else _digest(job.mask),
-            "checkpoint": options.checkpoint,
-            "turntable": options.turntable,
-        }
-        if not options.overwrite and find_result(job.folder, made_from) is not None:
-            return _Read(outcome)
-        return _Read(outcome, read_picture(job.picture, job.mask), made_from)
-    except MENDABLE as error:
-        return _Read(replace(outcome, error=str(error)))
+def _made_from(job: Job, options: Options) -> dict[str, Any]:
+    return {
+        "picture": _digest(job.picture),
+        "mask": None if job.mask is None else _digest(job.mask),
+        "checkpoint": options.checkpoint,
+        "turntable": options.turntable,
+    }
 
 
-def _write(read: _Read, made: Reconstruction | None, options: Options) -> Outcome:
-    if made is None:
-        return read.outcome
-    job = read.outcome.job
-    facts = {"picture": str(job.picture), "made_from": read.made_from}
+def _save(job: Job, made: Reconstruction, facts: Mapping[str, Any], options: Options) -> Outcome:
     try:
         save_reconstruction(job.folder, made, facts, options.turntable)
     except OSError as error:
-        return replace(read.outcome, error=str(error))
-    return replace(read.outcome, made=made)
+        return Outcome(job, error=str(error))
+    azimuth, elevation = made.camera.orbit_parameters()[0, :2].tolist()
+    picture = made.picture
+    return Outcome(job, "", picture.mask, picture.notes, made.iou, azimuth, elevation)
 
 
 def _digest(path: Path) -> str:
@@ -250,14 +258,15 @@ def summary(
     outcomes: Sequence[Outcome], reconstructor: PictureReconstructor, seconds: float, loading: float
 ) -> str:
     """Returns what to know about all results, and the time."""
-    made = [outcome for outcome in outcomes if outcome.made is not None]
-    lines = []
-    for outcome in made:
-        doubts = [note for note in outcome.made.picture.notes if note != WEAKNESS]  # type: ignore[union-attr]
-        lines += [f"{outcome.job.picture}: {note}" for note in doubts]
-    estimated = [one for one in made if one.made.picture.mask == "estimated"]  # type: ignore[union-attr]
-    if estimated:
-        lines.append(f"{len(estimated)} masks are estimated (look at mask.png): {WEAKNESS}")
+    made = [outcome for outcome in outcomes if outcome.mask]
+    lines = [
+        f"{outcome.job.picture}: {note}"
+        for outcome in made
+        for note in outcome.notes
+        if note != WEAKNESS
+    ]
+    if estimated := sum(outcome.mask == "estimated" for outcome in made):
+        lines.append(f"{estimated} masks are estimated (look at mask.png): {WEAKNESS}")
     framing = reconstructor.framing
     lines += [
         "framing: outlines shifted, and scaled to the best of sizes from"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from recon.atomic_files import SUFFIX, atomic_file
+from recon.atomic_files import SUFFIX, atomic_file, unsynced
 from recon.datasets.formats.pictures import PixelMap
 from recon.fitting_course import Animation
 from recon.input_pictures import InputPicture
@@ -90,7 +90,8 @@ def save_reconstruction(
     shutil.rmtree(staging, ignore_errors=True)  # of a process which was killed
     staging.mkdir()
     try:
-        _write(staging, made, facts, turntable)
+        with unsynced():  # which would take longer than all the rest
+            _write(staging, made, facts, turntable)
         if folder.exists():
             shutil.rmtree(folder)
         staging.rename(folder)
