@@ -17,7 +17,6 @@ from torch import Tensor
 
 from recon.datasets.formats.pictures import (
     PixelMap,
-    fit_picture,
     read_mask,
     read_rgba,
 )
@@ -174,7 +173,7 @@ def _masked(rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> InputPic
         rgba = np.concatenate((rgba[:3], mask[None]))
         source = "mask"
     estimated = source == "alpha channel" and bool((rgba[3] == 255).all())
-    small = _at_working_size(rgba).copy()
+    small = _at_working_size(rgba)
     if estimated:
         found = estimate_mask(small[:3])
         small = np.concatenate((small[:3], found.alpha[None]))
@@ -193,18 +192,14 @@ def _without_specks(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _at_working_size(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = rgba.shape[1:]
-    longer = max(height, width)
-    if longer <= WORKING_SIDE:
-        return rgba
-    # By whole numbers first, which PIL does fast on premultiplied colours.
-    steps = longer // (2 * WORKING_SIDE)
-    if steps > 1:
-        image = Image.fromarray(np.ascontiguousarray(rgba.transpose(1, 2, 0)))
-        reduced = image.convert("RGBa").reduce(steps).convert("RGBA")
-        rgba = np.ascontiguousarray(np.asarray(reduced).transpose(2, 0, 1))
-        height, width = rgba.shape[1:]
     scale = WORKING_SIDE / max(height, width)
-    return fit_picture(rgba, (max(1, round(height * scale)), max(1, round(width * scale))))[0]
+    if scale >= 1:
+        return rgba.copy()
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = Image.fromarray(np.ascontiguousarray(rgba.transpose(1, 2, 0)))
+    premultiplied = image.convert("RGBa")  # a transparent pixel's colour does not count
+    small = premultiplied.resize(size, RESAMPLING, reducing_gap=3.0).convert("RGBA")
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
 def close_up(picture: InputPicture, side: int, smallest: float) -> CloseUp:

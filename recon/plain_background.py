@@ -96,17 +96,23 @@ def _difference(colors: NDArray[np.float64], frame: NDArray[np.bool_]) -> NDArra
     height, width = frame.shape
     rows, columns = np.mgrid[0:height, 0:width]
     basis = np.stack((np.ones(frame.shape), columns / width - 0.5, rows / height - 0.5))
-    known = frame
+    places, values = basis[:, frame].T, colors[:, frame].T  # [N, 3] each
+    known = np.ones(len(places), bool)
     # An object that reaches into the frame leaves the fit in a few rounds.
     for _ in range(4):
-        planes, *_ = np.linalg.lstsq(basis[:, known].T, colors[:, known].T, rcond=None)
-        fitted = np.tensordot(planes.T, basis, 1)
-        difference = np.sqrt(np.square(colors - fitted).sum(0))
-        within = max(LEAST_DIFFERENCE / 2, 2.5 * float(np.median(difference[frame])))
-        known = frame & (difference <= within)
+        planes, *_ = np.linalg.lstsq(places[known], values[known], rcond=None)
+        distances = _lengths((values - places @ planes).T)
+        within = max(LEAST_DIFFERENCE / 2, 2.5 * float(np.median(distances)))
+        known = distances <= within
         if known.sum() < 10:  # three numbers of each axis must be determined well
             break
-    return difference
+    return _lengths(colors - np.tensordot(planes.T, basis, 1))
+
+
+def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the lengths of vectors [3, ...]."""
+    x, y, z = vectors
+    return np.asarray(np.sqrt(x * x + y * y + z * z))
 
 
 def _background(difference: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
