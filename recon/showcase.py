@@ -30,6 +30,8 @@ _STEP = re.compile(r"step_(\d+)\.npz")
 # The input of the 24 standard views that looks at front and side, azimuth -45, and how far on the
 # second view is.
 INPUT_VIEW, TURN = 3, 0.25
+# Object units: farther out than any object, and within the range of half precision.
+_FAR = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +113,16 @@ class Showcase:
         """
         predictor = MeshPredictor(model)
         prediction = predictor.predict(self._truth[:, 0])
+        # A run that diverges is for its guard to end, not for what looks on.
+        vertices = prediction.vertices.detach().float().cpu().nan_to_num(0, 0, 0).clamp(-_FAR, _FAR)
         colors = prediction.colors
         shown = Shown(
             self._ids,
             self._truth,
             self._cameras,
             predictor.faces.cpu(),
-            prediction.vertices.float().cpu(),
-            None if colors is None else colors.float().cpu(),
+            vertices,
+            None if colors is None else colors.detach().float().cpu().nan_to_num(0, 0, 0),
         )
         self._write(shown, step)
         return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -15,14 +14,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from recon.batch_norm import use_global_batch_norm
-from recon.checkpoints import (
-    load_checkpoint,
-    load_initial_state,
-    load_model_state,
-    preserved_random_states,
-    random_states,
-    restore_random_states,
-)
+from recon.checkpoints import preserved_random_states
 from recon.datasets.multiview import MultiViewDataset
 from recon.devices import choose_device
 from recon.interruption import Interruption
@@ -39,6 +31,7 @@ from recon.step_guard import StepGuard
 from recon.timing import StepTimer
 from recon.training_checks import freeze, require_at_least, require_colors
 from recon.training_report import TrainingReport, reporting
+from recon.training_resume import RunState
 from recon.training_state import Progress, StepTaken
 from recon.training_step import TrainingStep
 from recon.view_framing import measure_framing
@@ -144,7 +137,7 @@ class Trainer:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.timer = StepTimer(self.device)
         self.model = model.to(self.device).to(memory_format=self.layout)
-        self.initial, self.frozen = initial, freeze(self.model, frozen)
+        self.frozen = freeze(self.model, frozen)
         self.network = self._distributed(self.model, compile)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
@@ -171,7 +164,6 @@ class Trainer:
         self.log_every, self.image_every = log_every, image_every
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
         self.show_progress, self.stopping = progress, stopping
-        self.progress = Progress()
         self.guard = StepGuard(self.model, max_skipped_steps)
         self.step = TrainingStep(
             network=self.network,
@@ -187,9 +179,12 @@ class Trainer:
             layout=self.layout,
         )
         self.show_objects = show_objects
-        # How the training data frame their objects, for pictures from elsewhere.
-        self.framing: dict[str, Any] | None = None
-        self._started = time.monotonic()
+        self.state = RunState(self.model, self.optimizer, self.processes, initial)
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        return self.state.progress
 
     def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
         """Returns what computes: the model itself, or with its gradients averaged."""
@@ -220,17 +215,19 @@ class Trainer:
             OSError: a file could not be written.
         """
         first = self.processes.is_first
-        self._started = time.monotonic()
+        self.state.start_clock()
+        self._train_mode()
         with ExitStack() as stack:
             if first:
                 stack.enter_context(run.writing())
             checkpoints = RunCheckpoints(run)
-            self._resume(checkpoints)
+            if self.state.resume(checkpoints) and first:
+                log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
             interruption = stack.enter_context(Interruption())
             stack.enter_context(logging_redirect_tqdm())
             report = None
             if first:
-                self.framing = self.framing or measure_framing(self.train_set).plain()
+                self.state.framing = self.state.framing or measure_framing(self.train_set).plain()
                 images = self.batch_size * self.views_per_object
                 report = stack.enter_context(
                     reporting(
@@ -243,7 +240,7 @@ class Trainer:
                     )
                 )
             self._loop(checkpoints, report, interruption)
-            result = self._result()
+            result = self.state.result()
             if report is not None:
                 report.finish(result)
         return result
@@ -308,7 +305,7 @@ class Trainer:
         """
         random = self.guard.undo()
         parts = self.processes.gather(dict(batch))
-        state = self._state(random)
+        state = self.state.content(random)
         dump = None
         if self.processes.is_first and checkpoints is not None:
             names = [name for name in batch if name != READING]
@@ -335,7 +332,7 @@ class Trainer:
         """
         if "batch" not in dump:
             raise ValueError("this is no dump of a step: it has no batch")
-        self._take_up(dump)
+        self.state.take_up(dump)
         rates = self.step.rates(self.progress.step)
         terms, _, _ = self.step.losses(dump["batch"], rates["sigma"], rates["gamma"])
         self.step.backward(terms)
@@ -386,7 +383,7 @@ class Trainer:
                 report.validation(step, figures, self.model)
         self._train_mode()
         best = self.progress.note_validation(figures)
-        state = self._state() if best else {}
+        state = self.state.content() if best else {}
         reason = None
         if self.processes.is_first:
             if best:
@@ -397,61 +394,12 @@ class Trainer:
     def _save(self, checkpoints: RunCheckpoints) -> None:
         """Writes `last.pt`, unless a parameter is not finite."""
         self.guard.require_finite_parameters(self.progress.step)
-        state = self._state()
+        state = self.state.content()
         if self.processes.is_first:
             checkpoints.save_last(state)
-
-    def _state(self, random: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Returns all that a run continues from; all processes must ask for it together.
-
-        Args:
-            random: states of this process, instead of the present ones.
-        """
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            **vars(self.progress),
-            "seconds": self._seconds(),
-            "random": self.processes.gather(random or random_states()),
-            **({} if self.framing is None else {"framing": self.framing}),
-        }
-
-    def _result(self) -> dict[str, Any]:
-        result = {**vars(self.progress), "seconds": self._seconds()}
-        figures = result.pop("best_figures")
-        return {**result, "figures": figures}
-
-    def _seconds(self) -> float:
-        return self.progress.seconds + time.monotonic() - self._started
-
-    def _resume(self, checkpoints: RunCheckpoints) -> None:
-        """Takes up the state of the last checkpoint, or starts from the initial one."""
-        self._train_mode()
-        # One process reads, so that all continue from the same and machines need not share a disk.
-        own = initial = None
-        if self.processes.is_first:
-            own = checkpoints.resume()
-            if own is None and self.initial is not None:
-                initial = load_checkpoint(self.initial)["model"]
-        checkpoint, initial = self.processes.from_first((own, initial))
-        if checkpoint is not None:
-            self._take_up(checkpoint)
-            if self.processes.is_first:
-                log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
-        elif initial is not None:
-            load_initial_state(self.model, initial)
 
     def _train_mode(self) -> None:
         """Lets batch norms learn, but for those of frozen parts."""
         self.model.train()
         for part in self.frozen:
             part.eval()
-
-    def _take_up(self, checkpoint: Mapping[str, Any]) -> None:
-        load_model_state(self.model, checkpoint["model"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
-        self.framing = checkpoint.get("framing")
-        # Should there be more processes now than there were, the others repeat their numbers.
-        states = checkpoint["random"]
-        restore_random_states(states[self.processes.rank % len(states)])

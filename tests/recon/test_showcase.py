@@ -10,6 +10,7 @@ import torch
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.showcase import OBJECTS, Showcase, read_shown, spread_objects, step_files
+from recon.showcase_pictures import objects_grid
 from recon.trained_models import load_trained_model
 
 
@@ -47,6 +48,27 @@ def test_what_is_shown_is_read_back(
     assert read.colors is not None
     assert torch.allclose(read.colors, expected.colors, atol=3e-3)
     assert torch.equal(read.faces, model.faces)
+
+
+class Diverged(torch.nn.Module):
+    """Predicts what is not finite, and what is far away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([float("nan"), float("inf"), 1e9]))
+        self.faces = torch.tensor([[0, 1, 2]])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.weight.expand(len(images), 3, 3)
+
+
+def test_a_prediction_that_is_not_finite_is_shown_all_the_same(
+    data: MultiViewDataset, tmp_path: Path
+) -> None:
+    shown = Showcase(tmp_path, data, 2, step=0).show(Diverged(), 10)
+    assert shown.vertices[0, 0].tolist() == [0, 0, 1000]
+    assert torch.isfinite(objects_grid(shown)).all()
+    assert read_shown(tmp_path, step_files(tmp_path)[0][1]).vertices[0, 0, 2] == 1000
 
 
 def test_a_resumed_run_shows_the_same_objects_and_forgets_later_steps(
