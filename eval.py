@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from recon.errors import concise_errors
-from recon.evaluation_result import MACRO, MODEL
+from recon.evaluation.result import MACRO, MODEL
 from recon.trained_models import load_trained_model
 
 

@@ -49,7 +49,7 @@ def main(cfg: DictConfig) -> float | None:
 def train(cfg: DictConfig, run: RunDirectory) -> dict[str, Any]:
     """Train, or profile some steps; what needs torch is imported here, which takes a while."""
     from recon.processes import joined_processes
-    from recon.profiling import profile_training
+    from recon.training.profiling import profile_training
 
     with joined_processes() as processes, run.recording_failure(processes.is_first):
         trainer = build(cfg, processes=processes)

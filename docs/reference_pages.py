@@ -43,7 +43,7 @@ ROOMS = (
         "Cameras, meshes and rendering",
         "What everything else stands on.",
         "recon.cameras recon.meshes recon.lighting recon.renderer recon.voxels recon.texels "
-        "recon.rotations",
+        "recon.surface_samples recon.inside",
     ),
     Room("models", "Models", "Networks which turn an image into a mesh.", "recon.models*"),
     Room(
@@ -56,26 +56,20 @@ ROOMS = (
         "training",
         "Training",
         "The loop, and what makes a run survive and scale.",
-        "recon.training* recon.run* recon.step_* recon.processes recon.batch_norm "
-        "recon.checkpoints recon.precision recon.profiling recon.stopping recon.progress_film "
-        "recon.showcase*",
+        "recon.training* recon.runs recon.checkpoints recon.processes recon.precision",
     ),
     Room("metrics", "Metrics", "Protocols, and what they measure.", "recon.metrics*"),
     Room(
         "evaluation",
         "Evaluation and reports",
         "Scores of a checkpoint, beside baselines.",
-        "recon.evaluation* recon.assessment* recon.baselines recon.color_evaluation "
-        "recon.color_metrics recon.report* recon.gallery recon.bootstrap recon.surface_samples "
-        "recon.inside recon.examples recon.model_evaluation recon.paired recon.provenance "
-        "recon.references recon.scoring",
+        "recon.evaluation* recon.report_page*",
     ),
     Room(
         "reconstruction",
         "Reconstruction of pictures",
         "From any picture to a mesh.",
-        "recon.reconstruct* recon.input_pictures recon.plain_background recon.view_framing "
-        "recon.outline_search recon.trained_models recon.turntable",
+        "recon.reconstruction* recon.trained_models recon.view_framing",
     ),
     Room("mesh_files", "Mesh files", "Meshes as OBJ, PLY and GLB.", "recon.mesh_files*"),
     Room(
@@ -94,10 +88,14 @@ ROOMS = (
         "fitting",
         "Fitting",
         "Shapes, poses, joints, cameras and light found without a network.",
-        "recon.*fitting* recon.articulat* recon.camera_* recon.pose* recon.shape_* "
-        "recon.soft_stages recon.color_channels recon.view_files recon.viewing*",
+        "recon.fitting*",
     ),
-    Room("sweeps", "Sweeps", "Many runs, searched and compared.", "recon.sweep* recon.search"),
+    Room(
+        "sweeps",
+        "Sweeps",
+        "Many runs, searched and compared.",
+        "recon.sweeps*",
+    ),
     Room("tools", "Files, figures and tables", "What the other rooms share.", "recon*"),
 )
 

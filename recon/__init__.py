@@ -3,7 +3,8 @@
     import recon
     mesh = recon.reconstruct("photo.png", "run/checkpoints/best.pt")
 
-`reconstruct` is `recon.reconstruction.reconstruct`; torch is loaded when it is first asked for.
+`reconstruct` is that of `recon.reconstruction.reconstruct`; torch is loaded when it is first asked
+for.
 """
 
 from importlib import import_module
@@ -14,5 +15,5 @@ __all__ = ["reconstruct"]
 
 def __getattr__(name: str) -> Any:
     if name == "reconstruct":
-        return import_module("recon.reconstruction").reconstruct
+        return import_module("recon.reconstruction.reconstruct").reconstruct
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

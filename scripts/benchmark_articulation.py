@@ -3,7 +3,8 @@
     python scripts/benchmark_articulation.py OUTPUT_DIR [--poses 40] [--methods soft hard ...]
 
 Every picture hides a part. All fits begin in the middle of the limits of all joints, and the
-translation is unknown. Methods: `soft`, recon.articulated_fitting.ArticulationFitter; `pixels`, all
+translation is unknown. Methods: `soft`, that of
+recon.fitting.articulated_fitting.ArticulationFitter; `pixels`, all
 its steps in the second stage, without looking through the figure first; `hard` and `hard pixels`,
 the same steps as these, but of faces over each other the nearest alone counts; `one colour`, the
 silhouette without known colours of the parts. In `shapes ignored` and `shapes found` the figures
@@ -22,7 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.articulated_fitting import (
+from recon.atomic_files import atomic_file
+from recon.errors import concise_errors
+from recon.fitting.articulated_fitting import (
     COARSE,
     FINE,
     ArticulationFitter,
@@ -30,9 +33,9 @@ from recon.articulated_fitting import (
     Stance,
     middle_stance,
 )
-from recon.articulation import ArticulatedMesh
-from recon.articulation_run import colored_picture, sheet, side_cameras
-from recon.articulation_scores import (
+from recon.fitting.articulation import ArticulatedMesh
+from recon.fitting.articulation_run import colored_picture, sheet, side_cameras
+from recon.fitting.articulation_scores import (
     HIDDEN,
     Cases,
     angle_errors,
@@ -40,10 +43,8 @@ from recon.articulation_scores import (
     random_cases,
     shown_shares,
 )
-from recon.atomic_files import atomic_file
-from recon.errors import concise_errors
-from recon.figures import figure_limits, make_figure
-from recon.fitting_course import on_white
+from recon.fitting.course import on_white
+from recon.fitting.figures import figure_limits, make_figure
 from recon.runs import write_json
 from recon.tables import csv_text, write_text
 

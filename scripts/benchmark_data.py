@@ -3,11 +3,12 @@
     python scripts/benchmark_data.py [--size 5] [--workers 0 1 2] [--compression lzf] [--keep FILE]
 
 The file has pictures of generated shapes under changing colours. Batches of 64 objects x 2 views
-come through the loader of recon.training, drawn as in training. Warm means from a part of the file
-that is in the system's page cache; cold means from the whole file after it was dropped from the
-cache, so every picture comes from the disk. The floor reads the same bytes in the same order with
-os.pread, one call per picture, in this process; all take turns, figures are medians over the turns,
-and shares of the floor are formed within a turn, so that a busy machine disturbs all alike.
+come through the loader of recon.training.trainer, drawn as in training. Warm means from a part of
+the file that is in the system's page cache; cold means from the whole file after it was dropped
+from the cache, so every picture comes from the disk. The floor reads the same bytes in the same
+order with os.pread, one call per picture, in this process; all take turns, figures are medians
+over the turns, and shares of the floor are formed within a turn, so that a busy machine disturbs
+all alike.
 Hand-over is what a loader with workers delivers when there is nothing to read.
 """
 
@@ -38,7 +39,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sampling import StepSampler
 from recon.datasets.sources.shapes import ShapesSource
-from recon.step_batches import StepBatches, load_steps
+from recon.training.step_batches import StepBatches, load_steps
 
 COLUMNS: Columns = {
     "state": ("state", 5, "s"),

@@ -28,13 +28,13 @@ from recon.datasets.hdf5 import Header, Labels, write_dataset
 from recon.datasets.layout import Sample
 from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
 from recon.datasets.sources.shapes import ShapesSource
-from recon.evaluation_result import MODEL, EvaluationResult
-from recon.evaluation_settings import EvaluationSettings
+from recon.evaluation.model_evaluation import ModelEvaluation
+from recon.evaluation.report import write_tables
+from recon.evaluation.result import MODEL, EvaluationResult
+from recon.evaluation.settings import EvaluationSettings
 from recon.metrics import voxel_iou
-from recon.model_evaluation import ModelEvaluation
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 from recon.precision import PRECISIONS, computing_in
-from recon.report import write_tables
 from recon.timing import StepTimer
 from recon.trained_models import load_trained_model
 

@@ -5,9 +5,9 @@
 
 A problem is solved when its rotation ends within 10 degrees of the truth. Methods: `fixed`, RGB
 with sigma and gamma at rest, as published; `scheduled`, the same loss with both falling;
-`channels`, recon.poses.PoseFitter; `opaque`, that without looking through the mesh first; `moved`,
-that with an unknown translation, too; `multi`, that from several starts, of which the least loss
-counts.
+`channels`, recon.fitting.poses.PoseFitter; `opaque`, that without looking through the mesh first;
+`moved`, that with an unknown translation, too; `multi`, that from several starts, of which the
+least loss counts.
 
 Writes table.md, table.csv, errors.json and a picture of the first problems after each row. Rows
 which a folder has are not measured again, so that an interrupted command goes on when it is typed
@@ -41,10 +41,10 @@ from tqdm import tqdm
 
 from recon.atomic_files import atomic_file
 from recon.errors import concise_errors
+from recon.fitting.poses import Poses
+from recon.fitting.rotations import rotation_distance
 from recon.interruption import Interruption
 from recon.meshes import Mesh
-from recon.poses import Poses
-from recon.rotations import rotation_distance
 from recon.runs import read_json, write_json
 
 SOLVED = 10.0  # degrees

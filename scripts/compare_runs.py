@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recon.errors import concise_errors
-from recon.sweep_report import SweepReport
-from recon.sweep_runs import read_sweep
+from recon.sweeps.report import SweepReport
+from recon.sweeps.runs import read_sweep
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -13,12 +13,12 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.articulation_run import ArticulationRun
-from recon.articulation_scores import HIDDEN, random_cases
-from recon.camera_run import read_picture
 from recon.cameras import Cameras
 from recon.errors import concise_errors
-from recon.figures import SHAPE_NAMES, figure_limits, make_figure
+from recon.fitting.articulation_run import ArticulationRun
+from recon.fitting.articulation_scores import HIDDEN, random_cases
+from recon.fitting.camera_run import read_picture
+from recon.fitting.figures import SHAPE_NAMES, figure_limits, make_figure
 from recon.interruption import Interruption
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recon.errors import concise_errors
+from recon.fitting.pose_files import read_colored_mesh, read_photo
+from recon.fitting.pose_run import PoseRun
 from recon.interruption import Interruption
-from recon.pose_files import read_colored_mesh, read_photo
-from recon.pose_run import PoseRun
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from recon.datasets.multiview import MultiViewDataset
 from recon.devices import choose_device
 from recon.errors import concise_errors
+from recon.fitting.shape_fitting import Stage, read_template
+from recon.fitting.shape_run import ShapeRun
+from recon.fitting.view_files import Views, read_views, views_of_object
 from recon.interruption import Interruption
-from recon.shape_fitting import Stage, read_template
-from recon.shape_run import ShapeRun
-from recon.view_files import Views, read_views, views_of_object
 
 log = logging.getLogger(__name__)
 

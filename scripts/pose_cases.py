@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from recon.cameras import Cameras
-from recon.figures import figure_limits, make_figure
-from recon.fitting import fit
-from recon.interruption import Interruption
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.pose_files import read_colored_mesh
-from recon.poses import COARSE, FINE, FittedPoses, PoseFitter, Poses
-from recon.renderer import SoftRenderer
-from recon.rotations import (
+from recon.fitting.figures import figure_limits, make_figure
+from recon.fitting.fit import fit
+from recon.fitting.pose_files import read_colored_mesh
+from recon.fitting.poses import COARSE, FINE, FittedPoses, PoseFitter, Poses
+from recon.fitting.rotations import (
     axis_angle_to_rotation,
     random_rotations,
     random_turns,
     rotation_to_axis_angle,
 )
+from recon.interruption import Interruption
+from recon.lighting import Lighting
+from recon.meshes import Mesh
+from recon.renderer import SoftRenderer
 from recon.schedules import Geometric
 
 # The setting of Le Lidec et al. (NeurIPS 2021) as their code has it: a cube of half side 1 in six
@@ -90,7 +90,7 @@ def cube() -> Mesh:
 
 
 def figure() -> Mesh:
-    """Returns the figure of `recon.figures` in a pose without any symmetry."""
+    """Returns the figure of `recon.fitting.figures` in a pose without any symmetry."""
     body = make_figure()
     angles = figure_limits().mean(-1)
     bends = {"left shoulder": (2, -0.8), "left elbow": (1, 1.5), "right shoulder": (1, -1.0),

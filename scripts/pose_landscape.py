@@ -12,12 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recon.atomic_files import atomic_file
-from recon.color_channels import ColorChannels, centroids
+from recon.fitting.color_channels import ColorChannels, centroids
+from recon.fitting.poses import Poses
+from recon.fitting.rotations import axis_angle_to_rotation
 from recon.interruption import Interruption
 from recon.plots import line_plot
-from recon.poses import Poses
 from recon.renderer import SoftRenderer
-from recon.rotations import axis_angle_to_rotation
 
 ANGLES = 72
 LINES = 100  # random truths and axes

@@ -8,9 +8,9 @@ from PIL import Image
 from pose_cases import Problems
 from torch import Tensor
 
-from recon.fitting_course import on_white
-from recon.pose_run import outlined, render_sharply
-from recon.poses import Poses
+from recon.fitting.course import on_white
+from recon.fitting.pose_run import outlined, render_sharply
+from recon.fitting.poses import Poses
 
 SHOWN = 6  # problems
 CELL = 128  # pixels along a side of each

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recon.errors import concise_errors
-from recon.progress_film import film
+from recon.training.progress_film import film
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

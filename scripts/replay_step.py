@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from recon.checkpoints import load_checkpoint, require_targets
 from recon.errors import concise_errors
-from recon.training import Trainer
+from recon.training.trainer import Trainer
 
 # What a dump may name; a file from elsewhere could else run any code.
 ALLOWED = ("recon.", "torch.optim.")

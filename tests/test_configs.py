@@ -13,10 +13,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.assessment import Assessment
 from recon.datasets.rendering.objects import ObjectRenderer
+from recon.evaluation.assessment import Assessment
 from recon.objectives import Objective
-from recon.training import Trainer
+from recon.training.trainer import Trainer
 from train import build
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from recon.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
-from recon.evaluation_result import EvaluationResult
+from recon.evaluation.result import EvaluationResult
 from recon.meshes import load_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 

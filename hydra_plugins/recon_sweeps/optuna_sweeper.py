@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 if TYPE_CHECKING:  # Hydra imports all plug-ins at every start: Optuna only where it is used
     from optuna.distributions import BaseDistribution
 
-    from recon.search import Proposal, Search
+    from recon.sweeps.search import Proposal, Search
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class OptunaSweeper(Sweeper):
     def _search(self, space: dict[str, BaseDistribution], fixed: list[str]) -> Search:
         import optuna
 
-        from recon.search import Search
+        from recon.sweeps.search import Search
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = self.storage or f"sqlite:///{self.folder / 'study.db'}"
@@ -117,7 +117,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def _batches(self, search: Search) -> Iterator[list[Proposal]]:
-        from recon.search import ENDED
+        from recon.sweeps.search import ENDED
 
         broken = search.unfinished()
         log.info(
@@ -158,7 +158,7 @@ class OptunaSweeper(Sweeper):
         """Return the override which tells a run of its trial."""
         if self.pruner is None:
             return "trainer.stopping=null"
-        target = {"_target_": "recon.stopping.StudyStopping", "storage": self.storage}
+        target = {"_target_": "recon.sweeps.stopping.StudyStopping", "storage": self.storage}
         pruner = OmegaConf.to_container(self.pruner, resolve=True)
         trial = {**target, "study": self.study_name, "trial": number, "pruner": pruner}
         return f"trainer.stopping={literal(trial)}"

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 
 from recon.datasets.categories import category_of
-from recon.evaluation_result import MACRO, Estimate, EvaluationResult, ResultMeasure
-from recon.report import figure, unit_label
+from recon.evaluation.report import figure, unit_label
+from recon.evaluation.result import MACRO, Estimate, EvaluationResult, ResultMeasure
 from recon.report_page.html import element, table
 from recon.report_page.selection import ranked
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import MACRO, EvaluationResult, ResultMeasure
-from recon.report import figure, unit_label
+from recon.evaluation.report import figure, unit_label
+from recon.evaluation.result import MACRO, EvaluationResult, ResultMeasure
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.report_page.html import element, picture, table
 from recon.report_page.selection import BEST, MEDIAN, WORST, Pick
 from recon.report_page.shapes import encode, encode_faces, predicted_shape

@@ -14,9 +14,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import MACRO, Estimate, EvaluationResult, ResultMeasure
-from recon.report import figure, title, unit_label
+from recon.evaluation.report import figure, title, unit_label
+from recon.evaluation.result import MACRO, Estimate, EvaluationResult, ResultMeasure
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.report_page.figures import MOST_ROWS, all_objects, measure_sections, overview
 from recon.report_page.html import element, table
 from recon.report_page.objects import Gallery, filters, plain_rows

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recon.evaluation_result import EvaluationResult, ObjectResult
+from recon.evaluation.result import EvaluationResult, ObjectResult
 
 WORST, MEDIAN, BEST = "worst", "median", "best"
 

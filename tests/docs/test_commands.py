@@ -62,8 +62,8 @@ def unknown_arguments(script: str, given: list[str]) -> list[str]:
         return [key for key in keys if not key.endswith("_target_")
                 and key not in known_keys(path.stem)]  # fmt: skip
     source = path.read_text(encoding="utf-8")
-    for name in re.findall(r"from recon\.(\w+_command) import", source):
-        source += (ROOT / "recon" / f"{name}.py").read_text(encoding="utf-8")
+    for name in re.findall(r"from recon\.([\w.]*command) import", source):
+        source += (ROOT / "recon" / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
     options = [text.partition("=")[0] for text in given if re.match(r"--[a-z]", text)]
     return [option for option in options if f'"{option}"' not in source]
 

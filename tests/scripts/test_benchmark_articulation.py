@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.articulated_fitting import ArticulationFitter, Stance
-from recon.articulation_scores import random_cases
-from recon.figures import make_figure
+from recon.fitting.articulated_fitting import ArticulationFitter, Stance
+from recon.fitting.articulation_scores import random_cases
+from recon.fitting.figures import make_figure
+from recon.fitting.soft_stages import SoftStage
 from recon.runs import read_json
-from recon.soft_stages import SoftStage
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import benchmark_articulation as benchmark

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.articulated_fitting import ArticulationFitter
-from recon.figures import make_figure
+from recon.fitting.articulated_fitting import ArticulationFitter
+from recon.fitting.figures import make_figure
 from recon.meshes import load_mesh
 from recon.runs import read_json
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.camera_benchmark import Benchmark
-from recon.camera_run import known_mesh
 from recon.datasets.frames import world_vertices
+from recon.fitting.camera_benchmark import Benchmark
+from recon.fitting.camera_run import known_mesh
+from recon.fitting.viewing_scene import Scene
+from recon.fitting.viewings import Viewing
 from recon.mesh_files import save_mesh
 from recon.meshes import Mesh
 from recon.runs import read_json
-from recon.viewing_scene import Scene
-from recon.viewings import Viewing
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_camera.py"

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from recon.cameras import Cameras
+from recon.fitting.pose_run import FACING, PoseRun, render_sharply
+from recon.fitting.poses import Poses
+from recon.fitting.rotations import random_turns, rotation_distance
 from recon.mesh_files import save_mesh
 from recon.meshes import Mesh
-from recon.pose_run import FACING, PoseRun, render_sharply
-from recon.poses import Poses
-from recon.rotations import random_turns, rotation_distance
 from recon.runs import read_json
 
 Run = Callable[..., CompletedProcess[str]]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from recon.fitting.rotations import rotation_distance
 from recon.interruption import Interruption
 from recon.mesh_files import save_mesh
 from recon.meshes import Mesh, face_normals
-from recon.rotations import rotation_distance
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

@@ -201,7 +201,10 @@ def test_a_subset_reads_the_same_objects_in_its_own_order(write, data_file: Path
     shards = MultiViewDataset([write("a.h5", slice(3)), write("b.h5", slice(3, None))])
     for data in (MultiViewDataset(data_file), shards):
         part = data.subset([4, 1])
-        assert (part.ids, part.splits) == ([data.ids[4], data.ids[1]], [data.splits[4], data.splits[1]])
+        assert (part.ids, part.splits) == (
+            [data.ids[4], data.ids[1]],
+            [data.splits[4], data.splits[1]],
+        )
         assert len(part) == 2
         for index, whole in ((0, 4), (1, 1)):
             for read in ("images", "cameras"):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import EvaluationResult, ObjectResult, ResultMeasure
-from recon.evaluation_summary import summarised
+from recon.evaluation.result import EvaluationResult, ObjectResult, ResultMeasure
+from recon.evaluation.summary import summarised
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.meshes import icosphere
 from recon.models import Prediction
 

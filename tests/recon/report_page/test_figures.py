@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from recon.evaluation_result import EvaluationResult
-from recon.report import figure
+from recon.evaluation.report import figure
+from recon.evaluation.result import EvaluationResult
 from recon.report_page.figures import (
     BINS,
     all_objects,

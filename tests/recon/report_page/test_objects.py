@@ -8,8 +8,8 @@ import pytest
 
 from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import EvaluationResult
+from recon.evaluation.result import EvaluationResult
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.report_page.objects import Gallery, filters, plain_rows
 from recon.report_page.selection import pick_objects
 

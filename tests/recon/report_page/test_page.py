@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import EvaluationResult
+from recon.evaluation.result import EvaluationResult
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.report_page import page as page_module
 from recon.report_page import write_report_page
 from recon.voxels import voxelize_mesh

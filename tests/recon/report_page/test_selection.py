@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from recon.evaluation_result import EvaluationResult
+from recon.evaluation.result import EvaluationResult
 from recon.report_page.selection import BEST, MEDIAN, WORST, pick_objects, ranked
 
 Make = Callable[..., EvaluationResult]

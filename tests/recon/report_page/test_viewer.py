@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation import MeshPredictor
-from recon.evaluation_result import EvaluationResult
+from recon.evaluation.result import EvaluationResult
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.meshes import Mesh
 from recon.pictures import draw_mesh
 from recon.report_page import write_report_page

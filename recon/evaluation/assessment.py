@@ -1,0 +1,174 @@
+"""The evaluation of one trained model: figures, tables, comparisons and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recon.checkpoints import ALLOWED_TARGETS
+from recon.datasets.shards import Paths
+from recon.devices import choose_device
+from recon.evaluation.examples import ExampleFiles
+from recon.evaluation.model_evaluation import ModelEvaluation
+from recon.evaluation.paired import Comparison, compare
+from recon.evaluation.references import choose_references, reference_rows, reference_text
+from recon.evaluation.report import result_text, write_tables
+from recon.evaluation.result import EvaluationResult
+from recon.evaluation.settings import EvaluationSettings
+from recon.folder_locks import locked
+from recon.runs import write_json
+from recon.tables import csv_text, write_text
+from recon.trained_models import TrainedModel, load_trained_model
+
+RESULT = "result.json"
+
+
+class Assessment:
+    """Evaluates a model and writes what there is to read and to look at.
+
+    Args:
+        settings: what to measure.
+        examples: which predictions to write as meshes and pictures.
+        against: what to compare with, object by object: another checkpoint, a `result.json`, or
+            the folder of an earlier evaluation; None compares with nothing.
+        reference: names of published figures to show beside ours, see
+            `recon.evaluation.references`.
+        report: whether to write `report.html`.
+        device: as `recon.devices.choose_device`.
+        progress: whether to draw a progress bar; None draws it on a terminal only.
+        allowed_targets: what the checkpoint in `against` may name as its model.
+
+    Raises:
+        ValueError: there is no such device or reference.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings | None = None,
+        examples: ExampleFiles | None = None,
+        against: str | Path | None = None,
+        reference: str | Sequence[str] | None = None,
+        report: bool = False,
+        device: str = "auto",
+        progress: bool | None = None,
+        allowed_targets: Sequence[str] = ALLOWED_TARGETS,
+    ) -> None:
+        self.settings = settings or EvaluationSettings()
+        self.examples = examples or ExampleFiles()
+        self.against = None if against is None else Path(against)
+        self.references = choose_references(reference)
+        self.report, self.progress = report, progress
+        self.device = choose_device(device)
+        self.allowed_targets = tuple(allowed_targets)
+
+    def run(
+        self, trained: TrainedModel, folder: Path, data_path: Paths | None = None
+    ) -> EvaluationResult:
+        """Evaluates a model, goes on with an evaluation that broke, or repeats a finished one.
+
+        Args:
+            trained: the model.
+            folder: where everything goes; made when it is not there.
+            data_path: the file or files of the objects; the baselines learn from their training
+                split. None takes those the model was trained on.
+
+        Raises:
+            ValueError, OSError: the data or a file is not as needed, another process is writing
+                here, or the folder is that of a training run.
+            SystemExit: a signal asked to stop; the same call goes on from there.
+        """
+        self.examples.require_room_for_texels(trained.model)
+        _refuse_run_directory(folder)
+        data_path = data_path or trained.checkpoint["config"]["data"]["path"]
+        with locked(folder, "evaluating"):
+            other = self._other(data_path, folder)
+            evaluation = self._evaluation(trained, data_path, folder, self.settings)
+            result = evaluation.run()
+            write_tables(folder, result)
+            print(result_text(result))
+            if other is not None:
+                self._compare(result, other, trained.path, folder)
+            self._show_references(result, folder)
+            self._write_pictures(result, evaluation, folder)
+            print(f"tables: {folder}")
+        return result
+
+    def _evaluation(
+        self,
+        trained: TrainedModel,
+        data_path: Paths,
+        folder: Path,
+        settings: EvaluationSettings,
+    ) -> ModelEvaluation:
+        return ModelEvaluation(settings, trained, data_path, folder, self.device, self.progress)
+
+    def _other(self, data_path: Paths, folder: Path) -> EvaluationResult | None:
+        """Returns the evaluation to compare with; a checkpoint is evaluated on the same data.
+
+        It comes first, so that a file which cannot be read is told of before hours of work.
+        """
+        if self.against is None:
+            return None
+        if self.against.is_dir() or self.against.suffix == ".json":
+            path = self.against / RESULT if self.against.is_dir() else self.against
+            return EvaluationResult.read(path)
+        trained = load_trained_model(self.against, allowed_targets=self.allowed_targets)
+        settings = self.settings.without_baselines()
+        result = self._evaluation(trained, data_path, folder / "against", settings).run()
+        result.write(folder / "against" / RESULT)
+        return result
+
+    def _compare(
+        self, result: EvaluationResult, other: EvaluationResult, path: Path, folder: Path
+    ) -> None:
+        names = (str(path), str(self.against))
+        comparison = compare(result, other, names, self.settings.seed)
+        write_comparison(folder, comparison)
+        print(comparison.text())
+
+    def _show_references(self, result: EvaluationResult, folder: Path) -> None:
+        if not self.references:
+            return
+        rows, notes = reference_rows(result, self.references)
+        text = reference_text(rows, notes)
+        write_text(folder / "reference.txt", text)
+        write_text(folder / "reference.csv", csv_text(rows))
+        print(text)
+
+    def _write_pictures(
+        self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
+    ) -> None:
+        paths = self.examples.save(evaluation.predictor, evaluation.data, folder)
+        if paths:
+            print(f"pictures: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
+        if self.report:
+            # Only here: what it draws with takes a while to import.
+            from recon.report_page import write_report_page
+
+            path = folder / "report.html"
+            write_report_page(result, evaluation.predictor, evaluation.data, path)
+            print(f"report: {path}")
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write `comparison.txt`, `comparison.csv` and `comparison.json`.
+
+    Raises:
+        OSError: a file could not be written; nothing half-written keeps its final name.
+    """
+    write_text(folder / "comparison.txt", comparison.text())
+    write_text(folder / "comparison.csv", csv_text(comparison.table()))
+    write_json(folder / "comparison.json", comparison.json())
+
+
+def _refuse_run_directory(folder: Path) -> None:
+    """Keeps `result.json` of a training run from being overwritten.
+
+    Raises:
+        ValueError: the folder is that of a run.
+    """
+    if (folder / "settings.json").exists() or (folder / "checkpoints").exists():
+        raise ValueError(
+            f"{folder} is the folder of a training run, whose result.json would be lost; choose "
+            f"another output_dir, as {folder / 'evaluation'}"
+        )

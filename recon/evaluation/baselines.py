@@ -1,0 +1,197 @@
+"""Predictions without learning, which a trained model has to beat.
+
+All are `recon.evaluation.voxel_scores.Predictor`s, so they are scored by the code which scores a
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.voxels import voxelize_mesh
+
+# Cells of a mean shape are rates k / N; 50 thresholds separate them as finely as the IoU can feel.
+_THRESHOLDS = 50
+# Grids of 32^3 as float32 are 128 KiB each; this many at once are 64 MiB.
+_CHUNK = 512
+
+
+class ConstantShape:
+    """Predicts one shape for every image.
+
+    Args:
+        voxels: [R, R, R] bool.
+    """
+
+    def __init__(self, voxels: Tensor) -> None:
+        self.voxels = voxels
+
+    def __call__(self, images: Tensor, synsets: Sequence[str]) -> Tensor:
+        return self.voxels.expand(len(images), -1, -1, -1)
+
+
+class CategoryShape:
+    """Predicts one shape per category; it is told the category, which a model is not.
+
+    Args:
+        voxels: [R, R, R] bool by synset.
+        otherwise: the shape for a synset which is not in `voxels`.
+    """
+
+    def __init__(self, voxels: dict[str, Tensor], otherwise: Tensor) -> None:
+        self.voxels = voxels
+        self.otherwise = otherwise
+
+    def __call__(self, images: Tensor, synsets: Sequence[str]) -> Tensor:
+        return torch.stack([self.voxels.get(synset, self.otherwise) for synset in synsets])
+
+
+def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
+    """The mesh a model deforms, undeformed.
+
+    For the SoftRas decoder this is what zero centroid and zero bias decode to: the icosphere of
+    radius `template_scale / 2` (0.25 of the object's longest side by default) at the origin. It is
+    not what an untrained network predicts, which adds noise to that sphere.
+
+    Args:
+        model: has `template_vertices` [V, 3] and `faces` [F, 3].
+        resolution: R, voxels along a side.
+    """
+    vertices: Tensor = model.template_vertices  # type: ignore[assignment]
+    faces: Tensor = model.faces  # type: ignore[assignment]
+    return ConstantShape(voxelize_mesh(vertices[None], faces, resolution, mode="softras")[0].cpu())
+
+
+def mean_shape(train_set: MultiViewDataset) -> ConstantShape:
+    """The voxels which are occupied in most training objects, whatever their category.
+
+    The rate from which on a voxel counts is the one with the best macro mean IoU on the training
+    objects themselves.
+
+    Args:
+        train_set: the training objects.
+    """
+    voxels = all_voxels(train_set)
+    return ConstantShape(_best_cut(voxels, _macro_weights(train_set.synsets)))
+
+
+def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
+    """The mean shape of each category's training objects, each with its own best rate.
+
+    Args:
+        train_set: the training objects; a category without any gets the mean shape of all.
+    """
+    voxels = all_voxels(train_set)
+    shapes = {}
+    for present in sorted(set(train_set.synsets)):
+        members = [i for i, synset in enumerate(train_set.synsets) if synset == present]
+        equal = torch.full((len(members),), 1.0 / len(members))
+        shapes[present] = _best_cut(voxels[members], equal)
+    return CategoryShape(shapes, _best_cut(voxels, _macro_weights(train_set.synsets)))
+
+
+def all_voxels(data: MultiViewDataset) -> Tensor:
+    """The voxels [N, R, R, R] of all objects."""
+    return torch.stack([data.voxels(index) for index in range(len(data))])
+
+
+def _macro_weights(synsets: Sequence[str]) -> Tensor:
+    """Weights [N] of objects which make a weighted mean the macro mean over categories."""
+    counts = {synset: synsets.count(synset) for synset in set(synsets)}
+    return torch.tensor([1.0 / (len(counts) * counts[synset]) for synset in synsets])
+
+
+def _best_cut(voxels: Tensor, weights: Tensor) -> Tensor:
+    """The mean of voxels, cut at the rate with the best weighted mean IoU against them.
+
+    Args:
+        voxels: [N, R, R, R] bool.
+        weights: [N], sum 1.
+
+    Returns:
+        [R, R, R] bool.
+    """
+    flat = voxels.flatten(1)
+    rate = flat.sum(dim=0) / len(flat)
+    cuts = torch.arange(1, _THRESHOLDS + 1) / _THRESHOLDS
+    candidates = (rate[None] >= cuts[:, None] - 1e-6).float()  # a rate of exactly k/N is in
+    ious = torch.cat([_pairwise_iou(part.float(), candidates) for part in flat.split(_CHUNK)])
+    return candidates[int((weights @ ious).argmax())].bool().reshape(voxels.shape[1:])
+
+
+def _pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+    """The IoU [n, m] of each row of `first` [n, C] with each of `second` [m, C], of 0 and 1."""
+    intersection = first @ second.T
+    union = first.sum(dim=1, keepdim=True) + second.sum(dim=1)[None] - intersection
+    return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
+
+
+class Retrieval:
+    """Predicts the shape of the training object with the most similar picture.
+
+    Every view of every training object is a candidate. The distance is L2 between RGBA pixels
+    whose colours are multiplied by alpha, so what lies under a transparent pixel does not count;
+    of equally near pictures the first counts.
+
+    All training pictures are held as bytes: objects x views x 16 KiB at 64 x 64.
+
+    Args:
+        train_set: the training objects.
+        device: where distances are computed.
+        chunk: training pictures compared at once; 128 of 64 x 64 are 8 MiB as float32, small
+            enough that the allocator keeps their memory instead of fetching fresh pages.
+        progress: whether to draw a progress bar while reading; None draws it on a terminal only.
+    """
+
+    def __init__(
+        self,
+        train_set: MultiViewDataset,
+        device: torch.device | str = "cpu",
+        chunk: int = 128,
+        progress: bool | None = False,
+    ) -> None:
+        views = range(train_set.num_views)
+        hidden = None if progress is None else not progress
+        indices = tqdm(range(len(train_set)), desc="retrieval", unit="object", disable=hidden)
+        self._images = torch.cat([train_set.images(index, list(views)) for index in indices])
+        self._voxels = all_voxels(train_set)
+        self._views = train_set.num_views
+        self._device, self._chunk = torch.device(device), chunk
+
+    def __call__(self, images: Tensor, synsets: Sequence[str]) -> Tensor:
+        return self._voxels[self.nearest(images) // self._views]
+
+    def nearest(self, images: Tensor) -> Tensor:
+        """The index [n] of the nearest training picture, in order of objects, then views.
+
+        |q - t|^2 = |q|^2 + |t|^2 - 2 q.t, and |q|^2 is the same for all candidates, so one matrix
+        product per chunk decides.
+
+        Args:
+            images: [n, 4, H, W] uint8.
+        """
+        queries = premultiplied(images.to(self._device))
+        best = torch.full((len(queries),), torch.inf, device=self._device)
+        index = torch.zeros(len(queries), dtype=torch.int64, device=self._device)
+        for start, candidates in self._candidates():
+            squared = candidates.square().sum(dim=1)[None] - 2 * queries @ candidates.T
+            distance, position = squared.min(dim=1)
+            nearer = distance < best
+            best = torch.where(nearer, distance, best)
+            index = torch.where(nearer, position + start, index)
+        return index.cpu()
+
+    def _candidates(self) -> Iterator[tuple[int, Tensor]]:
+        for start in range(0, len(self._images), self._chunk):
+            yield start, premultiplied(self._images[start : start + self._chunk].to(self._device))
+
+
+def premultiplied(images: Tensor) -> Tensor:
+    """RGBA bytes [n, 4, H, W] as vectors [n, 4 * H * W] in [0, 1], colours times alpha."""
+    pixels = images.float() / 255
+    return torch.cat([pixels[:, :3] * pixels[:, 3:], pixels[:, 3:]], dim=1).flatten(1)

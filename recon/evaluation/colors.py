@@ -1,0 +1,292 @@
+"""Colours of predictions, measured in views the network has not seen as input.
+
+A prediction is rendered sharply with the cameras of other views of the object, in its own colours
+without a light: what is learned from pictures has their light in it. It is compared with these
+views inside the true outlines, where a place which the prediction does not cover counts as black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recon.cameras import Cameras
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.baselines import Retrieval
+from recon.evaluation.voxel_scores import MeshPredictor
+from recon.metrics.colors import color_scores, mean_color
+from recon.models import Prediction
+from recon.renderer import SoftRenderer
+from renderer_cuda import gather_faces
+
+# The measures of `recon.metrics.colors.color_scores` and how tables call them.
+MEASURES = {"color_l1": "L1", "color_psnr": "PSNR", "color_ssim": "SSIM"}
+MODEL, MEAN_COLOR, RETRIEVAL = "model", "mean colour", "retrieval"
+# Pixels of a picture which are at least half covered are inside its outline.
+INSIDE = 128
+# Samples along a side of a pixel. The prepared pictures have 4 too; 3 cost half as much.
+_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class ColorScore:
+    """How well the colours of one object were predicted.
+
+    Args:
+        id: identifier of the object in its data set.
+        synset: of its category.
+        values: each of `MEASURES`, the mean over inputs and unseen views; NaN where none of these
+            views shows the object.
+    """
+
+    id: str
+    synset: str
+    values: Mapping[str, float]
+
+
+def has_colors(model: nn.Module) -> bool:
+    """Whether a model predicts colours."""
+    return getattr(model, "color_head", None) is not None
+
+
+def input_views(views: Sequence[int], count: int) -> list[int]:
+    """Returns `count` of some views, evenly spread; all of them where there are no more.
+
+    Args:
+        views: in the order in which they go around the object.
+        count: how many, >= 1.
+
+    Raises:
+        ValueError: `count` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count must be >= 1, got {count}")
+    count = min(count, len(views))
+    return [views[(2 * turn + 1) * len(views) // (2 * count)] for turn in range(count)]
+
+
+def unseen_views(view: int, num_views: int, count: int) -> list[int]:
+    """Returns up to `count` views other than an input, evenly spread from it all around.
+
+    Args:
+        view: the input.
+        num_views: K, views of an object, which go around it.
+        count: how many; there are fewer where K - 1 is less.
+    """
+    spread = [(view + num_views * turn // (count + 1)) % num_views for turn in range(1, count + 1)]
+    return [other for other in dict.fromkeys(spread) if other != view]
+
+
+class ColorEvaluation:
+    """Measures the colours of a model beside two baselines.
+
+    `mean colour` paints the predicted mesh in the mean colour of what the input shows; `retrieval`
+    shows the training object with the picture nearest to the input, in the one of its views whose
+    camera is nearest to that of the unseen view.
+
+    Args:
+        inputs: how many views of each object are shown to the network, one at a time.
+        targets: in how many other views each prediction is compared.
+
+    Raises:
+        ValueError: a number is below 1.
+    """
+
+    def __init__(self, inputs: int = 8, targets: int = 3) -> None:
+        if inputs < 1 or targets < 1:
+            raise ValueError(f"inputs and targets must be >= 1, got {inputs} and {targets}")
+        self.inputs, self.targets = inputs, targets
+
+    def __call__(
+        self,
+        predictor: MeshPredictor,
+        data: MultiViewDataset,
+        views: Sequence[int] | None = None,
+        neighbours: Neighbours | None = None,
+        baselines: bool = True,
+    ) -> dict[str, list[ColorScore]]:
+        """Scores every object of a data set.
+
+        Args:
+            predictor: of a model with colours.
+            data: the objects; the inputs of all are held at once if there are neighbours.
+            views: from which the inputs are taken; None means all.
+            neighbours: pictures of training objects; None leaves `retrieval` out.
+            baselines: whether to score `mean colour`.
+
+        Returns:
+            For each predictor one score per object, in the order of the data.
+
+        Raises:
+            ValueError: the model has no colours, or the objects have one view only.
+        """
+        if data.num_views < 2:
+            raise ValueError("colours need an unseen view, but the objects have one view each")
+        shown = input_views(list(range(data.num_views) if views is None else views), self.inputs)
+        scores: dict[str, list[ColorScore]] = {}
+        nearest = self._nearest(data, shown, neighbours)
+        for index in range(len(data)):
+            pairs = _Pairs(data, index, shown, self.targets)
+            prediction = predictor.predict(pairs.inputs)
+            pictures = dict(_renderings(prediction, predictor.faces, pairs, baselines))
+            if neighbours is not None:
+                pictures[RETRIEVAL] = neighbours.pictures(nearest[index], pairs)
+            for name, values in _measure(pictures, pairs).items():
+                scores.setdefault(name, []).append(
+                    ColorScore(data.ids[index], data.synsets[index], values)
+                )
+        return scores
+
+    def _nearest(
+        self, data: MultiViewDataset, shown: list[int], neighbours: Neighbours | None
+    ) -> Sequence[Tensor]:
+        """Returns for each object the training objects [n] nearest to its inputs.
+
+        One search for all, as it reads all training pictures.
+        """
+        if neighbours is None:
+            return ()
+        inputs = torch.cat([data.images(index, shown) for index in range(len(data))])
+        return neighbours.objects(inputs).split(len(shown))
+
+    def notes(self, num_views: int, baselines: bool) -> list[str]:
+        """What the reader of a table must know, of inputs taken from `num_views` views."""
+        notes = [
+            "colours: L1, PSNR (dB) and SSIM inside the true outline; each object seen from "
+            f"{min(self.inputs, num_views)} views, evenly spread, one at a time, and each "
+            f"prediction rendered sharply in {self.targets} other views, evenly spread around it",
+        ]
+        if baselines:
+            notes.append("mean colour: the predicted mesh in the mean colour of its input")
+            notes.append("retrieval's colours: the picture of its object from the nearest camera")
+        return notes
+
+
+class _Pairs:
+    """The inputs of one object and the unseen views of each, input by input.
+
+    Attributes:
+        inputs: [n, 4, H, W] uint8.
+        source: [P] int64, which of the inputs each pair has.
+        truth: [P, 4, H, W] uint8, the unseen views.
+        cameras: [P, 16] of these.
+    """
+
+    def __init__(self, data: MultiViewDataset, index: int, views: list[int], count: int) -> None:
+        others = [unseen_views(view, data.num_views, count) for view in views]
+        targets = [other for row in others for other in row]
+        self.inputs = data.images(index, views)
+        self.source = torch.tensor([number for number, row in enumerate(others) for _ in row])
+        self.truth = data.images(index, targets)
+        self.cameras = data.cameras(index, targets)
+
+
+class Neighbours:
+    """The pictures of training objects which look like an input.
+
+    Args:
+        retrieval: finds them; made of `train_set`.
+        train_set: the training objects.
+    """
+
+    def __init__(self, retrieval: Retrieval, train_set: MultiViewDataset) -> None:
+        self.retrieval, self.train_set = retrieval, train_set
+
+    def objects(self, inputs: Tensor) -> Tensor:
+        """Returns the training object [n] with the picture nearest to each of [n, 4, H, W]."""
+        return self.retrieval.nearest(inputs) // self.train_set.num_views
+
+    def pictures(self, nearest: Tensor, pairs: _Pairs) -> Tensor:
+        """Returns pictures [P, 4, H, W] in [0, 1] over black of the nearest training objects."""
+        chosen = []
+        for number, camera in zip(pairs.source, pairs.cameras, strict=True):
+            index = int(nearest[number])
+            view = _nearest_camera(self.train_set.cameras(index, self._all), camera)
+            chosen.append(self.train_set.images(index, [view]))
+        rgba = torch.cat(chosen).float() / 255
+        return torch.cat((rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]), dim=1)
+
+    @property
+    def _all(self) -> list[int]:
+        return list(range(self.train_set.num_views))
+
+
+def _nearest_camera(candidates: Tensor, camera: Tensor) -> int:
+    """Returns which of the cameras [K, 16] looks from the direction most like another's [16]."""
+    directions = F.normalize(Cameras.from_rows(candidates).eye(), dim=1)
+    wanted = F.normalize(Cameras.from_rows(camera[None]).eye(), dim=1)
+    return int((directions @ wanted[0]).argmax())
+
+
+def _renderings(
+    prediction: Prediction, faces: Tensor, pairs: _Pairs, baselines: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """Yields the pictures [P, 4, H, W] over black of the prediction, and of it in one colour."""
+    if prediction.colors is None:
+        raise ValueError("the model predicts no colours")
+    vertices, size = prediction.vertices.float(), pairs.truth.shape[2:]
+    colors = prediction.colors.float()
+    yield MODEL, render_colors(vertices, faces, colors, pairs.source, pairs.cameras, size)
+    if baselines:
+        mean = mean_color(pairs.inputs.to(vertices.device).float() / 255)
+        colors = mean[:, None].expand(-1, vertices.shape[1], -1)
+        yield MEAN_COLOR, render_colors(vertices, faces, colors, pairs.source, pairs.cameras, size)
+
+
+def render_colors(
+    vertices: Tensor,
+    faces: Tensor,
+    colors: Tensor,
+    source: Tensor,
+    cameras: Tensor,
+    image_size: Sequence[int],
+) -> Tensor:
+    """Renders coloured meshes sharply over black, without a light.
+
+    Args:
+        vertices: [n, V, 3], object units.
+        faces: [F, 3] int64.
+        colors: [n, V, 3] of vertices, or [n, F, R * R, 3] texels; sRGB in [0, 1].
+        source: [P] int64, which mesh each picture shows.
+        cameras: [P, 16] rows of `Cameras`.
+        image_size: (height, width) in pixels.
+
+    Returns:
+        [P, 4, H, W].
+
+    Raises:
+        ValueError: shapes disagree.
+    """
+    textured = colors.dim() == 4
+    renderer = SoftRenderer(
+        list(image_size),
+        distance="hard",
+        alpha="hard",
+        color="hard",
+        texture="surface" if textured else "vertex",
+        near=1e-6,  # whatever is in front of the eye
+        far=1e6,
+        anti_aliasing=_SAMPLES,
+    )
+    textures = colors if textured else gather_faces(colors, faces)
+    source = source.to(vertices.device)
+    with torch.inference_mode():
+        return renderer(
+            vertices[source], faces, textures[source], Cameras.from_rows(cameras.to(vertices))
+        )
+
+
+def _measure(pictures: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[str, float]]:
+    """Returns the means of all measures over the pairs, for each predictor."""
+    truth, masks = pairs.truth.float() / 255, pairs.truth[:, 3] >= INSIDE
+    return {
+        name: {
+            measure: float(values.nanmean())
+            for measure, values in color_scores(rendered.cpu(), truth, masks).items()
+        }
+        for name, rendered in pictures.items()
+    }

@@ -1,0 +1,110 @@
+"""Rows of finished objects, so that a broken evaluation goes on where it was.
+
+Each line of a rows file is one object's figures of one part of an evaluation, with a checksum that
+contains the evaluation's fingerprint. A line which is torn, damaged or of another evaluation is
+thus known as such: it is left out, and its object measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recon.evaluation.result import ObjectResult, object_from_json, plain
+from recon.tables import write_text
+
+log = logging.getLogger(__name__)
+
+
+class EvaluationRows:
+    """The rows file of one evaluation.
+
+    Args:
+        path: of the file; its folder must exist. What it holds of this evaluation is read.
+        fingerprint: of everything that determines the figures.
+
+    Raises:
+        OSError: the file cannot be read, or not be mended.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self._fingerprint = path, fingerprint
+        self._rows: dict[str, dict[str, ObjectResult]] = {}
+        self._load()
+
+    def done(self, part: str) -> Mapping[str, ObjectResult]:
+        """Returns the finished objects of a part by id."""
+        return self._rows.get(part, {})
+
+    def add(self, part: str, rows: Iterable[ObjectResult]) -> None:
+        """Appends finished objects; they are on the disk when the call returns.
+
+        Raises:
+            OSError: naming the file; the objects before these are safe.
+        """
+        new = list(rows)
+        text = "".join(self._line(part, row) for row in new)
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(f"could not write {self.path}: {error.strerror}") from error
+        self._rows.setdefault(part, {}).update({row.id: row for row in new})
+
+    def merged(self, parts: Iterable[str], ids: Iterable[str]) -> list[ObjectResult]:
+        """Returns objects with the figures of several parts together.
+
+        Raises:
+            KeyError: a part has not all of the objects.
+        """
+        tables = [self._rows.get(part, {}) for part in parts]
+        return [_joined([table[id_] for table in tables]) for id_ in ids]
+
+    def _load(self) -> None:
+        """Reads the lines that are whole, and writes the file anew when others are among them."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().decode("utf-8", errors="replace").splitlines(keepends=True)
+        whole = [line for line in lines if self._read(line)]
+        if len(whole) < len(lines):
+            log.warning(
+                "%s: left out %d damaged or foreign lines, whose objects are measured again",
+                self.path,
+                len(lines) - len(whole),
+            )
+            write_text(self.path, "".join(whole))
+
+    def _read(self, line: str) -> bool:
+        """Keeps the object of a line; tells whether it is whole and of this evaluation."""
+        try:
+            content = json.loads(line)
+            part, row = content["part"], object_from_json(content["row"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        if line != self._line(part, row):
+            return False
+        self._rows.setdefault(part, {})[row.id] = row
+        return True
+
+    def _line(self, part: str, row: ObjectResult) -> str:
+        content: dict[str, Any] = {"part": part, "row": plain(vars(row))}
+        checked = f"{self._fingerprint} {json.dumps(content)}"
+        return json.dumps({**content, "crc32": f"{zlib.crc32(checked.encode()):08x}"}) + "\n"
+
+
+def _joined(parts: list[ObjectResult]) -> ObjectResult:
+    scores: dict[str, dict[str, float]] = {}
+    per_view: dict[str, tuple[float, ...]] = {}
+    for part in parts:
+        per_view |= part.per_view
+        for predictor, values in part.scores.items():
+            scores.setdefault(predictor, {}).update(values)
+    return replace(parts[0], scores=scores, per_view=per_view)

@@ -1,0 +1,1 @@
+"""Shapes, poses, joints, cameras and lights, found from pictures without any network."""

@@ -1,0 +1,155 @@
+"""How far fitted joints are from the truth, which parts a picture hides, and random cases of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.fitting.articulated_fitting import Stance
+from recon.fitting.articulation import ArticulatedMesh
+from recon.fitting.figures import random_angles
+from recon.fitting.rotations import axis_angle_to_rotation, rotation_distance
+from recon.renderer import SoftRenderer
+
+# Of a part that is hidden a picture shows less than this share of what it would show of it alone.
+HIDDEN = 0.15
+# Translations and coefficients of random cases lie between these.
+_SHIFT = (-0.05, 0.05)
+_COEFFICIENTS = (-0.2, 1.0)
+# Of cameras: degrees, and object units.
+_AZIMUTH, _ELEVATION = (-90.0, 90.0), (0.0, 20.0)
+_DISTANCE, _FOV = 3.0, 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """N stances which are to be found, each seen by a camera of its own.
+
+    Args:
+        truth: the stances.
+        cameras: N cameras.
+        images: [N, 4, H, W] rendered sharply in the colours of the parts, without light.
+        shown: [N, J] what share of each part the picture shows.
+    """
+
+    truth: Stance
+    cameras: Cameras
+    images: Tensor
+    shown: Tensor
+
+
+def random_cases(
+    body: ArticulatedMesh, count: int, image_size: int, seed: int, reshape: bool = False
+) -> Cases:
+    """Draws stances of the built-in figure of which the picture hides a part.
+
+    Args:
+        body: the figure.
+        count: how many.
+        image_size: pixels along a side.
+        seed: of the random numbers.
+        reshape: whether blend shapes are random, too; otherwise their coefficients are 0.
+
+    Raises:
+        ValueError: `count` is not >= 1.
+    """
+    if count < 1:
+        raise ValueError(f"there must be at least one case, got {count}")
+    generator = torch.Generator().manual_seed(seed)
+    found: list[tuple[Tensor, ...]] = []
+    while len(found) < count:
+        stances, cameras = _random_stances(body, count, reshape, generator)
+        shown = shown_shares(body, stances, cameras, image_size)
+        parts = (stances.angles, stances.translation, stances.coefficients, cameras.rows(), shown)
+        good = (shown.amin(1) < HIDDEN).nonzero().flatten().tolist()
+        found += [tuple(part[index] for part in parts) for index in good]
+    angles, translation, coefficients, rows, shown = map(
+        torch.stack, zip(*found[:count], strict=True)
+    )
+    truth, cameras = Stance(angles, translation, coefficients), Cameras.from_rows(rows)
+    return Cases(truth, cameras, sharp_picture(body, truth, cameras, image_size), shown)
+
+
+def _random_stances(
+    body: ArticulatedMesh, count: int, reshape: bool, generator: torch.Generator
+) -> tuple[Stance, Cameras]:
+    def between(limits: tuple[float, float], *shape: int) -> Tensor:
+        low, high = limits
+        return low + (high - low) * torch.rand(*shape, generator=generator)
+
+    angles = random_angles(count, generator)
+    coefficients = between(_COEFFICIENTS, count, body.num_shapes) * float(reshape)
+    stances = Stance(angles, between(_SHIFT, count, 3), coefficients)
+    one = torch.ones(count)
+    azimuth, elevation = between(_AZIMUTH, count), between(_ELEVATION, count)
+    return stances, Cameras.orbit(azimuth, elevation, _DISTANCE * one, _FOV * one)
+
+
+def sharp_picture(
+    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int
+) -> Tensor:
+    """Renders N stances [N, 4, H, W] sharply in the colours of faces, without light."""
+    colors = body.mesh.face_colors
+    if colors is None:
+        colors = torch.ones(body.mesh.num_faces, 3)
+    return _sharp(body, stance, cameras, image_size, colors)
+
+
+def shown_shares(
+    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int
+) -> Tensor:
+    """Finds how much of each part pictures show.
+
+    A face belongs to the part of the joint with the greatest weight. What a part alone would show
+    is what it shows with all other parts away.
+
+    Returns:
+        [N, J] shares of the pixels; 1 for a part that is out of the picture or has no face.
+    """
+    faces = body.mesh.faces
+    part = body.weights[faces].mean(1).argmax(1)
+    joints = len(body.skeleton)
+    code = (part.to(torch.float32) / joints)[:, None].expand(-1, 3)
+    together = _sharp(body, stance, cameras, image_size, code)
+    seen = torch.where(together[:, 3] > 0.5, (together[:, 0] * joints).round(), -1.0)
+    hard = SoftRenderer(image_size, distance="hard", alpha="hard")
+    vertices = stance.vertices(body)
+    shares = []
+    for joint in range(joints):
+        own = faces[part == joint]
+        alone = (
+            hard.silhouette(vertices, own, cameras).sum((1, 2)) if len(own) else 0 * seen[:, 0, 0]
+        )
+        shown = (seen == joint).sum((1, 2)).to(alone)
+        shares.append(torch.where(alone > 0, shown / alone.clamp(min=1), 1.0))
+    return torch.stack(shares, dim=1)
+
+
+def _sharp(
+    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int, colors: Tensor
+) -> Tensor:
+    renderer = SoftRenderer(
+        image_size, distance="hard", alpha="hard", color="hard", near=1e-3, far=1e3
+    )
+    number = len(stance.angles)
+    with torch.no_grad():
+        return renderer(
+            stance.vertices(body), body.mesh.faces, colors.expand(number, -1, -1), cameras
+        ).clamp(0, 1)
+
+
+def angle_errors(found: Stance, truth: Stance) -> Tensor:
+    """Returns [N, J] degrees between the rotations of the joints, each in the frame above it."""
+    return rotation_distance(
+        axis_angle_to_rotation(found.angles), axis_angle_to_rotation(truth.angles)
+    )
+
+
+def place_errors(body: ArticulatedMesh, found: Stance, truth: Stance) -> Tensor:
+    """Returns [N, J] object units between the places of the joints, seen from the root."""
+    places = [body.joints(one.angles, one.translation, one.coefficients) for one in (found, truth)]
+    away = (places[0] - places[0][:, :1]) - (places[1] - places[1][:, :1])
+    return away.norm(dim=-1)

@@ -1,0 +1,154 @@
+"""How well viewpoint and light are found: seeded truths, starts beside them or all around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recon.fitting.camera_fitting import ViewingFitter
+from recon.fitting.viewing_scene import Scene
+from recon.fitting.viewings import Errors, Viewing
+from recon.interruption import Interruption
+
+# Of truths, in degrees and object units. The light is on the eye's side: what falls on the far side
+# alone is not in the picture.
+ELEVATIONS = (-10.0, 50.0)
+DISTANCES = (2.2, 3.2)
+LIGHT_REACH = 70.0  # degrees between the directions of light and eye, at most
+# How far starts are from the truth: degrees, degrees and a factor.
+AZIMUTH_OFF, ELEVATION_OFF, DISTANCE_OFF = (20.0, 40.0), (10.0, 20.0), 1.2
+# Found: viewpoint and light within so many degrees, the distance within as much of a percent.
+GOOD = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """Pictures of a scene in random viewings.
+
+    Args:
+        scene: the mesh and its surface.
+        count: number of truths N.
+        image_size: (height, width) of the pictures.
+        seed: of truths and starts.
+    """
+
+    scene: Scene
+    count: int
+    image_size: tuple[int, int]
+    seed: int
+
+    def truth(self) -> Viewing:
+        """Returns the N truths."""
+        generator = torch.Generator().manual_seed(self.seed)
+        azimuth = 360 * torch.rand(self.count, generator=generator)
+        elevation = _between(ELEVATIONS, self.count, generator)
+        distance = _between(DISTANCES, self.count, generator)
+        zero = torch.zeros(self.count, 3)
+        eyes = F.normalize(Viewing(azimuth, elevation, distance, zero).eyes())
+        lights = torch.stack([_light_near(eye, generator) for eye in eyes])
+        return Viewing(azimuth, elevation, distance, lights)
+
+    def starts(self) -> Viewing:
+        """Returns a start beside each truth, with the light above the eye."""
+        truth, generator = self.truth(), torch.Generator().manual_seed(self.seed + 1)
+        azimuth, elevation, distance = (
+            sign * size
+            for sign, size in (
+                (_signs(self.count, generator), _between(AZIMUTH_OFF, self.count, generator)),
+                (_signs(self.count, generator), _between(ELEVATION_OFF, self.count, generator)),
+                (_signs(self.count, generator), 1.0),
+            )
+        )
+        return Viewing.with_light_above(
+            truth.azimuth + azimuth,
+            truth.elevation + elevation,
+            truth.distance * DISTANCE_OFF**distance,
+        )
+
+    def pictures(self) -> Tensor:
+        """Returns the pictures [N, 4, H, W] of the truths."""
+        return self.scene.picture(self.truth(), self.image_size)
+
+    def from_beside(
+        self, fitter: ViewingFitter, interruption: Interruption | None, progress: bool | None
+    ) -> Viewing:
+        """Finds all viewings at once, each from its one start."""
+        fitted = fitter.fit(self.pictures(), self.starts(), interruption, progress)
+        return fitted.viewing
+
+    def from_around(
+        self,
+        fitter: ViewingFitter,
+        starts: Viewing,
+        keep: int,
+        interruption: Interruption | None,
+        progress: bool | None,
+    ) -> Viewing:
+        """Finds each viewing from the same starts all around, without knowing where it is."""
+        found: list[Viewing] = []
+        for picture in self.pictures():
+            found.append(fitter.search(picture, starts, keep, interruption, progress).viewing)
+            if interruption is not None and interruption.signum is not None:
+                break
+        return Viewing(
+            *(
+                torch.cat([getattr(one, name) for one in found])
+                for name in ("azimuth", "elevation", "distance", "light")
+            )
+        )
+
+
+def summarise(errors: Errors) -> dict[str, Any]:
+    """Returns median, mean and greatest errors, and the share of those that are good."""
+    columns = {field.name: getattr(errors, field.name) for field in fields(errors)}
+    columns["distance"] = 100 * columns["distance"]  # percent
+    return {
+        name: {
+            "median": float(values.median()),
+            "mean": float(values.mean()),
+            "greatest": float(values.max()),
+            "within_5": float((values <= GOOD).float().mean()),
+        }
+        for name, values in columns.items()
+    }
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Returns the summaries as text for a terminal, a line for each kind of error and each row."""
+    units = {
+        "view": "viewpoint, degrees",
+        "azimuth": "azimuth, degrees",
+        "elevation": "elevation, degrees",
+        "distance": "distance, %",
+        "light": "light, degrees",
+    }
+    lines = [f"{'':20} {'':20}  median     mean greatest  within 5"]
+    for kind, title in units.items():
+        for name, row in rows.items():
+            values = row[kind]
+            lines.append(
+                f"{title:20} {name:20} {values['median']:7.2f}  {values['mean']:7.2f}"
+                f"  {values['greatest']:7.2f}  {100 * values['within_5']:6.0f} %"
+            )
+    return "\n".join(lines)
+
+
+def _between(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(count, generator=generator)
+
+
+def _signs(count: int, generator: torch.Generator) -> Tensor:
+    return torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+
+
+def _light_near(eye: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws a direction evenly from those within reach of the eye's."""
+    least = torch.cos(torch.deg2rad(torch.tensor(LIGHT_REACH)))
+    while True:
+        light = F.normalize(torch.randn(3, generator=generator), dim=0)
+        if (light * eye).sum() > least:
+            return light

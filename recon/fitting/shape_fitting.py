@@ -1,0 +1,406 @@
+"""Shape from pictures: a template is deformed until its silhouettes and colours are those seen.
+
+The template moves by the parametrisation of the reconstruction network's decoder, inside a cube,
+in stages from coarse to fine: outlines get sharper, pictures larger, and triangles more.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.datasets.frames import world_vertices
+from recon.fitting.fit import Fit, fit
+from recon.fitting.view_files import Views
+from recon.interruption import Interruption
+from recon.losses import (
+    FlattenLoss,
+    LaplacianLoss,
+    silhouette_iou_loss,
+    silhouette_squared_loss,
+)
+from recon.meshes import Mesh, gather_rows, icosphere, load_mesh, subdivide
+from recon.models.decoder import deform_template
+from recon.renderer import SoftRenderer
+from recon.schedules import Geometric, WarmupCosine
+
+SILHOUETTE_LOSSES = {"iou": silhouette_iou_loss, "squared": silhouette_squared_loss}
+# Sigma falls during this share of a stage and stays for the rest, in which the mesh settles.
+SIGMA_SHARE = 0.8
+# The learning rate falls to this share of itself in every stage.
+LAST_RATE = 0.02
+# Those of the released code's demonstration. Smaller ones than usual: gradients of the last steps
+# count, as outlines move on.
+ADAM_BETAS = (0.5, 0.99)
+COLOR_RATE = 0.05  # of the logits of colours
+# A vertex on the wall of the cube has the logit of 1, infinity, and could never leave it.
+INSIDE = 1 - 1e-3
+# Depth over which colours of faces blend, in sides of the cube.
+DEPTH_SOFTNESS = 5e-3
+
+
+@dataclass(frozen=True)
+class Cube:
+    """The axis-aligned cube in which the mesh stays.
+
+    Args:
+        center: world coordinates of its middle.
+        size: the length of its side, object units.
+
+    Raises:
+        ValueError: `center` is not 3 numbers, or `size` is not > 0.
+    """
+
+    center: Sequence[float] = (0.0, 0.0, 0.0)
+    size: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.center) != 3 or not self.size > 0:
+            raise ValueError(
+                f"center must be 3 numbers and size > 0, got {self.center} and {self.size}"
+            )
+
+    def inward(self, vertices: Tensor) -> Tensor:
+        """Returns coordinates in which the cube is [-1, 1]^3."""
+        return (vertices - vertices.new_tensor(self.center)) * (2 / self.size)
+
+    def outward(self, half_units: Tensor) -> Tensor:
+        """Returns world coordinates of points in a frame in which the cube is [-0.5, 0.5]^3."""
+        return half_units * self.size + half_units.new_tensor(self.center)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a fit.
+
+    Args:
+        steps: of the optimiser.
+        subdivide: how often every triangle is split into four before the stage.
+        resolution: pixels along the shorter side of what is rasterized. Larger pictures are made
+            smaller for the stage, smaller ones are rasterized with anti-aliasing.
+        sigma: softness of the outlines at the beginning and at the end, squared NDC units. Far
+            below a hundredth of the squared size of a pixel an outline falls between the pixels.
+        loss: of silhouettes: "iou", which leads from far, or "squared", which is exact where pixels
+            are partly covered.
+        learning_rate: of Adam, at the beginning.
+        batch: views per step; None means all.
+        laplacian: weight of `LaplacianLoss`, a sum over vertices.
+        flatten: weight of `FlattenLoss`, a sum over edges.
+        color: weight of the colours, where they are wanted.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    steps: int
+    subdivide: int = 0
+    resolution: int = 64
+    sigma: Sequence[float] = (1e-3, 1e-4)
+    loss: str = "iou"
+    learning_rate: float = 0.01
+    batch: int | None = 24
+    laplacian: float = 3e-3
+    flatten: float = 3e-5
+    color: float = 0.0
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.resolution, 1 if self.batch is None else self.batch)
+        if min(counts) < 1 or self.subdivide < 0:
+            raise ValueError(
+                f"steps, resolution and batch must be >= 1 and subdivide >= 0, got {self}"
+            )
+        if len(self.sigma) != 2 or not min(self.sigma) > 0:
+            raise ValueError(f"sigma must be two numbers > 0, got {list(self.sigma)}")
+        if self.loss not in SILHOUETTE_LOSSES:
+            raise ValueError(f"loss must be among {list(SILHOUETTE_LOSSES)}, got {self.loss!r}")
+        if min(self.laplacian, self.flatten, self.color) < 0 or not self.learning_rate > 0:
+            raise ValueError(f"weights must be >= 0 and learning_rate > 0, got {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A mesh in the world of the cameras, with a colour per vertex where colours are known.
+
+    Args:
+        vertices: [V, 3] float32.
+        faces: [F, 3] int64.
+        colors: [V, 3] sRGB in [0, 1], or None.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    colors: Tensor | None = None
+
+    def model_mesh(self) -> Mesh:
+        """Returns the mesh in the right-handed frame of models, up +Y and front +X."""
+        return Mesh(world_vertices(self.vertices).cpu(), self.faces.flip(1).cpu())
+
+    def subdivided(self, times: int) -> Shape:
+        """Returns the same surface with every triangle split into four, several times."""
+        shape = self
+        for _ in range(times):
+            vertices, faces = subdivide(shape.vertices, shape.faces)
+            colors = None if shape.colors is None else subdivide(shape.colors, shape.faces)[0]
+            shape = Shape(vertices, faces, colors)
+        return shape
+
+
+@dataclass(frozen=True, eq=False)
+class FittedShape:
+    """A shape and how it came about.
+
+    Args:
+        shape: the shape after the last step.
+        fits: of the stages.
+        seconds: that each stage took.
+        interrupted: whether a signal ended the last of them.
+    """
+
+    shape: Shape
+    fits: list[Fit]
+    seconds: list[float]
+    interrupted: bool
+
+
+def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: float = 0.25) -> Shape:
+    """Returns the shape that a fit starts from.
+
+    Args:
+        template: "sphere", or a mesh file in the frame of models.
+        cube: in which it must lie.
+        subdivisions: of the sphere.
+        radius: of the sphere, in sides of the cube, in (0, 0.5).
+
+    Raises:
+        ValueError: the file cannot be read, or does not lie inside the cube.
+        FileNotFoundError: there is no such file.
+    """
+    if template == "sphere":
+        if not 0 < radius < 0.5:
+            raise ValueError(f"radius must lie in (0, 0.5), got {radius}")
+        sphere = icosphere(subdivisions)
+        return Shape(cube.outward(sphere.vertices * radius), sphere.faces)
+    mesh = load_mesh(template)
+    vertices = world_vertices(mesh.vertices)
+    reach = float(cube.inward(vertices).abs().max())
+    if not reach < 1:
+        raise ValueError(
+            f"{template} must lie inside the cube of side {cube.size:g} around"
+            f" {list(cube.center)}, but reaches {reach:.3g} times as far; see size and center"
+        )
+    return Shape(vertices, mesh.faces.flip(1))
+
+
+def fit_shape(
+    views: Views,
+    template: Shape,
+    stages: Sequence[Stage],
+    cube: Cube,
+    *,
+    colors: bool = False,
+    seed: int = 0,
+    on_step: Callable[[int, Callable[[], Shape]], None] | None = None,
+    interruption: Interruption | None = None,
+    progress: bool | None = False,
+) -> FittedShape:
+    """Deforms a template until it looks as in the views.
+
+    Args:
+        views: pictures and cameras; their device is used.
+        template: inside the cube.
+        stages: from coarse to fine.
+        cube: which no vertex leaves.
+        colors: whether to find colours of the vertices, in the stages which give them a weight.
+        seed: of the order in which views are used.
+        on_step: called with the number of the step over all stages, and what gives the shape.
+        interruption: an entered context, whose signal ends the fit.
+        progress: as of `recon.fitting.fit.fit`.
+
+    Raises:
+        ValueError: no stage, or a stage leaves nothing of a picture.
+        FloatingPointError: a loss is not finite.
+    """
+    if not stages:
+        raise ValueError("there must be at least one stage")
+    shape = Shape(template.vertices, template.faces, _mean_color(views, template, colors))
+    fits: list[Fit] = []
+    seconds: list[float] = []
+    for number, stage in enumerate(stages):
+        began, before = time.perf_counter(), sum(one.steps for one in stages[:number])
+        problem = _Problem(views, shape.subdivided(stage.subdivide), stage, cube, seed)
+
+        def note(step: int, before: int = before, problem: _Problem = problem) -> None:
+            if on_step is not None:
+                on_step(before + step, problem.shape)
+
+        fits.append(problem.fit(note, interruption, progress, f"stage {number + 1}/{len(stages)}"))
+        shape = problem.shape()
+        seconds.append(time.perf_counter() - began)
+        if fits[-1].stopped == "signal":
+            break
+    return FittedShape(shape, fits, seconds, fits[-1].stopped == "signal")
+
+
+class _Problem:
+    """The unknowns of a stage and their loss."""
+
+    def __init__(self, views: Views, start: Shape, stage: Stage, cube: Cube, seed: int) -> None:
+        self.stage, self.cube, self.seed = stage, cube, seed
+        self.views = _smaller(views, stage.resolution)
+        self.faces = start.faces
+        # The stage starts from the deformed mesh as its template, so nothing jumps.
+        self.template = cube.inward(start.vertices).clamp(-INSIDE, INSIDE)
+        self.parameters = {
+            "bias": torch.zeros_like(self.template)[None],
+            "centroid": self.template.new_zeros(1, 3),
+        }
+        if start.colors is not None:
+            self.parameters["colors"] = torch.logit(start.colors, eps=1e-3)
+        device = self.template.device
+        self.laplacian = LaplacianLoss(self.faces, len(self.template)).to(device)
+        self.flatten = FlattenLoss(self.faces).to(device)
+        self.renderer = _renderer(self.views, stage.resolution, cube)
+        self.sigma = Geometric(
+            max(1, round(SIGMA_SHARE * stage.steps)), stage.sigma[1] / stage.sigma[0]
+        )
+
+    def vertices(self) -> Tensor:
+        deformed = deform_template(
+            self.template, self.parameters["centroid"], self.parameters["bias"]
+        )
+        return self.cube.outward(deformed)
+
+    def colors(self) -> Tensor | None:
+        return torch.sigmoid(self.parameters["colors"]) if "colors" in self.parameters else None
+
+    def shape(self) -> Shape:
+        colors = self.colors()
+        return Shape(
+            self.vertices()[0].detach(), self.faces, None if colors is None else colors.detach()
+        )
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        chosen = batch_of_step(len(self.views), self.stage.batch, self.seed, step)
+        views, vertices = self.views[chosen], self.vertices()
+        sigma, colors = self.stage.sigma[0] * self.sigma(step), self.colors()
+        many = vertices.expand(len(chosen), -1, -1)
+        terms: dict[str, Tensor] = {}
+        if colors is not None and self.stage.color > 0:
+            textures = gather_rows(colors, self.faces).expand(len(chosen), -1, -1, -1)
+            rgba = self.renderer(many, self.faces, textures, views.cameras, sigma=sigma)
+            alpha = rgba[:, 3]
+            terms["color"] = self.stage.color * color_loss(rgba, views.images)
+        else:
+            alpha = self.renderer.silhouette(many, self.faces, views.cameras, sigma=sigma)
+        terms["silhouette"] = SILHOUETTE_LOSSES[self.stage.loss](alpha, views.masks)
+        # In sides of the cube, so that weights do not depend on its size.
+        inward = self.cube.inward(vertices) / 2
+        terms["laplacian"] = self.stage.laplacian * self.laplacian(inward)
+        terms["flatten"] = self.stage.flatten * self.flatten(inward)
+        return terms
+
+    def fit(
+        self,
+        note: Callable[[int], None],
+        interruption: Interruption | None,
+        progress: bool | None,
+        description: str,
+    ) -> Fit:
+        rates = dict.fromkeys(self.parameters, self.stage.learning_rate)
+        if "colors" in rates:
+            rates["colors"] = COLOR_RATE
+        return fit(
+            self.parameters,
+            self.loss,
+            self.stage.steps,
+            rates,
+            schedule=WarmupCosine(0, self.stage.steps, LAST_RATE),
+            optimizer=functools.partial(torch.optim.Adam, betas=ADAM_BETAS),
+            best_from=self.stage.steps,  # losses of other views and sigmas do not compare
+            on_step=note,
+            interruption=interruption,
+            progress=progress,
+            description=description,
+        )
+
+
+def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor:
+    """Returns the indices of the views of a step: every round through them in another order.
+
+    Args:
+        count: number of views.
+        batch: how many to take; None or more than `count` means all.
+        seed: of the orders.
+        step: >= 0.
+    """
+    if batch is None or batch >= count:
+        return torch.arange(count)
+    per_round = count // batch
+    generator = torch.Generator().manual_seed(seed + 1_000_003 * (step // per_round))
+    first = step % per_round * batch
+    return torch.randperm(count, generator=generator)[first : first + batch]
+
+
+def color_loss(rgba: Tensor, images: Tensor) -> Tensor:
+    """Returns the mean absolute difference of colours where rendering and truth both are opaque.
+
+    Args:
+        rgba: [B, 4, H, W] as rendered; its alpha only says where.
+        images: [B, 4, H, W] truth.
+    """
+    where = rgba[:, 3].detach() * images[:, 3]
+    difference = (rgba[:, :3] - images[:, :3]).abs().mean(1)
+    return (where * difference).sum() / where.sum().clamp(min=1)  # of no overlap: one pixel
+
+
+def _mean_color(views: Views, template: Shape, wanted: bool) -> Tensor | None:
+    """Returns one colour for all vertices, the mean of what is seen of the object."""
+    if not wanted:
+        return None
+    weight = views.masks[:, None]
+    mean = (views.images[:, :3] * weight).sum((0, 2, 3)) / weight.sum().clamp(min=1)
+    return mean.expand(len(template.vertices), 3).clone()
+
+
+def _smaller(views: Views, resolution: int) -> Views:
+    """Returns the views with at most so many pixels along the shorter side."""
+    height, width = views.image_size
+    if min(height, width) <= resolution:
+        return views
+    scale = resolution / min(height, width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    alpha = F.interpolate(views.images[:, 3:], size, mode="area")
+    # Colours count as far as they are opaque.
+    premultiplied = F.interpolate(views.images[:, :3] * views.images[:, 3:], size, mode="area")
+    colors = (premultiplied / alpha.clamp(min=1e-6)).clamp(0, 1)  # where alpha is 0, black
+    return replace(views, images=torch.cat((colors, alpha.clamp(0, 1)), dim=1))
+
+
+def _renderer(views: Views, resolution: int, cube: Cube) -> SoftRenderer:
+    """Returns a renderer of at least that resolution whose depths span the cube."""
+    near, far = depth_range(views.cameras, cube)
+    return SoftRenderer(
+        views.image_size,
+        anti_aliasing=max(1, round(resolution / min(views.image_size))),
+        gamma=DEPTH_SOFTNESS * cube.size / (far - near),
+        near=near,
+        far=far,
+    )
+
+
+def depth_range(cameras: Cameras, cube: Cube) -> tuple[float, float]:
+    """Returns the least and the greatest view depth that some point of the cube can have."""
+    center = cameras.translation.new_tensor(cube.center)
+    depth = (cameras.rotation[:, 2] * center).sum(1) + cameras.translation[:, 2]
+    reach = 3**0.5 / 2 * cube.size  # from the middle to a corner
+    far = float(depth.max()) + reach
+    if not far > 0:
+        raise ValueError("the cube lies behind every camera; see center and size")
+    return max(float(depth.min()) - reach, 1e-3 * far), far

@@ -1,0 +1,255 @@
+"""How well a fitted shape agrees with views, and pictures that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from recon.cameras import Cameras
+from recon.datasets.carving import carve
+from recon.datasets.multiview import MultiViewDataset
+from recon.fitting.course import on_white
+from recon.fitting.shape_fitting import Cube, Shape, depth_range
+from recon.fitting.view_files import Views
+from recon.lighting import Lighting
+from recon.meshes import gather_rows
+from recon.metrics import voxel_iou
+from recon.pictures import GREY
+from recon.renderer import SoftRenderer
+from recon.voxels import voxelize_mesh
+
+# Samples along a side of a pixel, and of the whole picture, when outlines are compared.
+SUPERSAMPLING = 8
+MAX_SAMPLES = 1024
+# Softness far below a sample: each is inside or not.
+HARD_SIGMA = 1e-9
+HULL_REACHES = (0.0, 0.5)  # in voxel sides
+CELL = 112  # pixels along the longer side of a picture of a sheet
+RENDER_TIMES = 2  # small pictures are shown larger than they are
+GAP = 4
+TITLE = 16
+BOTH, MISSING, TOO_MUCH = (0.80, 0.82, 0.85), (0.82, 0.16, 0.20), (0.13, 0.35, 0.75)
+
+
+@dataclass(frozen=True, eq=False)
+class SilhouetteScore:
+    """Agreement of outlines, per view.
+
+    Args:
+        hard: [N] IoU of the pixels which are covered by half or more.
+        area: [N] IoU of covered areas, sum(min(a, m)) / sum(max(a, m)); it reaches 1 only where
+            truth and prediction smooth their outlines in the same way.
+    """
+
+    hard: Tensor
+    area: Tensor
+
+    def summary(self) -> dict[str, float | int]:
+        """Returns the number of views, and of each IoU mean and least."""
+        return {
+            "views": len(self.hard),
+            "iou": float(self.hard.mean()),
+            "least_iou": float(self.hard.min()),
+            "area_iou": float(self.area.mean()),
+            "least_area_iou": float(self.area.min()),
+        }
+
+
+def score_silhouettes(shape: Shape, views: Views) -> SilhouetteScore:
+    """Compares outlines, rendered hard with 8 x 8 samples per pixel, with those of the views."""
+    alpha, masks = coverage(shape, views), views.masks
+    return SilhouetteScore(
+        hard=_iou((alpha >= 0.5).float(), (masks >= 0.5).float()), area=_iou(alpha, masks)
+    )
+
+
+def coverage(shape: Shape, views: Views) -> Tensor:
+    """Returns the share [N, H, W] of each pixel that the shape covers, by hard samples."""
+    samples = max(1, min(SUPERSAMPLING, MAX_SAMPLES // min(views.image_size)))
+    renderer = SoftRenderer(
+        views.image_size, sigma=HARD_SIGMA, distance="hard", alpha="hard", anti_aliasing=samples
+    )
+    with torch.no_grad():
+        rows = [
+            renderer.silhouette(shape.vertices[None], shape.faces, views.cameras[index])
+            for index in range(len(views))
+        ]
+    return torch.cat(rows).clamp(0, 1)
+
+
+def _iou(prediction: Tensor, truth: Tensor) -> Tensor:
+    union = torch.maximum(prediction, truth).sum((1, 2))
+    shared = torch.minimum(prediction, truth).sum((1, 2))
+    return torch.where(union > 0, shared / union.clamp(min=1e-12), 1.0)  # two empty ones agree
+
+
+def color_error(shape: Shape, views: Views, cube: Cube) -> float | None:
+    """Returns the mean absolute difference of colours where both are opaque; None without any."""
+    if shape.colors is None:
+        return None
+    rendered = render(shape, views.cameras, views.image_size, cube)
+    where = (rendered[:, 3:] > 0.5) & (views.images[:, 3:] > 0.5)
+    difference = (rendered[:, :3] - views.images[:, :3]).abs() * where
+    return float(difference.sum() / (3 * where.sum()).clamp(min=1))
+
+
+def voxel_iou_to_truth(shape: Shape, data: MultiViewDataset, object_id: str) -> float:
+    """Returns the IoU with the voxels of an object, by the protocol of the evaluation."""
+    truth = data.voxels(data.ids.index(object_id))
+    voxels = voxelize_mesh(shape.vertices[None].cpu(), shape.faces.cpu(), len(truth))
+    return float(voxel_iou(voxels, truth[None]))
+
+
+def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> float:
+    """Returns that IoU of the visual hull, the largest shape with the outlines of the views.
+
+    The better one of two: voxels whose centre is inside all outlines, and those which touch them.
+    """
+    truth = data.voxels(data.ids.index(object_id))
+    masks, cameras = (views.masks >= 0.5).cpu(), views.cameras.to("cpu")
+    hulls = [carve(masks, cameras, len(truth), reach) for reach in HULL_REACHES]
+    return max(float(voxel_iou(hull[None], truth[None])) for hull in hulls)
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def render(
+    shape: Shape, cameras: Cameras, image_size: tuple[int, int], cube: Cube, times: int = 1
+) -> Tensor:
+    """Renders the shape in its colours, or without any in grey under a light.
+
+    Args:
+        shape: the shape.
+        cameras: N viewpoints.
+        image_size: (height, width) in pixels.
+        cube: of the fit.
+        times: by what the pictures are larger than `image_size`.
+
+    Returns:
+        [N, 4, times * height, times * width] in [0, 1].
+    """
+    near, far = depth_range(cameras, cube)
+    light = Lighting(ambient=0.45, directional=0.55, direction=(0.4, 1.0, -0.6), two_sided=True)
+    renderer = SoftRenderer(
+        [times * side for side in image_size],
+        sigma=1e-6,
+        anti_aliasing=2,
+        near=near,
+        far=far,
+        lighting=light if shape.colors is None else None,
+    )
+    count = len(cameras)
+    grey = shape.vertices.new_tensor(GREY).expand(len(shape.vertices), 3)
+    textures = gather_rows(grey if shape.colors is None else shape.colors, shape.faces)
+    with torch.no_grad():
+        return renderer(
+            shape.vertices.expand(count, -1, -1),
+            shape.faces,
+            textures.expand(count, -1, -1, -1),
+            cameras,
+        ).clamp(0, 1)
+
+
+def comparison(shape: Shape, views: Views, cube: Cube, columns: int = 3) -> Image.Image:
+    """Draws for every view the truth, the rendering, and where their outlines differ.
+
+    In the third picture red is missing and blue is too much. All show the part of the pictures in
+    which some view has the object.
+
+    Args:
+        shape: what was fitted.
+        views: what it should look like.
+        cube: of the fit.
+        columns: how many views stand beside each other.
+    """
+    rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
+    differences = difference_images(coverage(shape, views), views.masks)
+    part = Part.of_object(views.masks)
+    cells = [
+        np.concatenate([part.cell(image) for image in images], axis=1)
+        for images in zip(views.images, rendered, differences, strict=True)
+    ]
+    columns = min(columns, len(cells))
+    height, width = cells[0].shape[0] + GAP, cells[0].shape[1] + 2 * GAP
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * width, TITLE + rows * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for column in range(columns):
+        for part_of_cell, title in enumerate(("truth", "fitted", "difference")):
+            left = column * width + GAP + part_of_cell * cells[0].shape[1] // 3
+            draw.text((left, 1), title, "black", font)
+    for index, cell in enumerate(cells):
+        place = (index % columns * width + GAP, TITLE + index // columns * height)
+        sheet.paste(Image.fromarray(cell), place)
+    return sheet
+
+
+def difference_images(alpha: Tensor, masks: Tensor) -> Tensor:
+    """Returns [N, 4, H, W]: grey where both cover, red what is missing, blue what is too much."""
+    both = torch.minimum(alpha, masks)
+    parts = (both, masks - both, alpha - both)
+    colors = torch.tensor([BOTH, MISSING, TOO_MUCH], device=alpha.device)
+    total = torch.stack(parts, dim=1)
+    premultiplied = (total[:, :, None] * colors[None, :, :, None, None]).sum(1)
+    cover = torch.maximum(alpha, masks)
+    return torch.cat((premultiplied / cover[:, None].clamp(min=1e-6), cover[:, None]), dim=1)
+
+
+def course_frame(shape: Shape, views: Views, cube: Cube) -> NDArray[np.uint8]:
+    """Draws an unfinished shape in some views above what it should look like there."""
+    rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
+    part = Part.of_object(views.masks)
+    rows = [
+        np.concatenate([part.cell(image) for image in images], axis=1)
+        for images in (rendered, views.images)
+    ]
+    return np.concatenate(rows, axis=0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of pictures, in shares of their height and width.
+
+    Args:
+        top, bottom, left, right: in [0, 1].
+        size: (width, height) in pixels of what is drawn of it.
+    """
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+    size: tuple[int, int]
+
+    @classmethod
+    def of_object(cls, masks: Tensor) -> Part:
+        """Returns what holds the object of all masks [N, H, W], with a margin."""
+        height, width = masks.shape[1:]
+        covered = (masks > 0.05).any(0)
+        if not bool(covered.any()):
+            covered = torch.ones_like(covered)
+        top, bottom = _bounds(covered.any(1))
+        left, right = _bounds(covered.any(0))
+        scale = CELL / max(bottom - top, right - left)
+        size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+        return cls(top / height, bottom / height, left / width, right / width, size)
+
+    def cell(self, image: Tensor) -> NDArray[np.uint8]:
+        """Returns the part of an image [4, H, W] on white, [h, w, 3]."""
+        height, width = image.shape[1:]
+        box = (self.left * width, self.top * height, self.right * width, self.bottom * height)
+        picture = Image.fromarray(on_white(image))
+        return np.asarray(picture.resize(self.size, Image.Resampling.BICUBIC, box))
+
+
+def _bounds(covered: Tensor) -> tuple[int, int]:
+    """Returns the first and the last but one index of what is covered, with a margin."""
+    where = covered.nonzero().flatten()
+    margin = max(1, len(covered) // 32)
+    return max(0, int(where[0]) - margin), min(len(covered), int(where[-1]) + 1 + margin)

@@ -1,0 +1,1 @@
+"""Meshes of pictures from anywhere, with a trained model."""

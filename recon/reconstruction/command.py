@@ -1,0 +1,283 @@
+"""Reconstruct the objects of pictures: meshes, turntables and overlays in a folder for each.
+
+    recon-reconstruct PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
+
+takes PNG, JPEG and WebP pictures of any size. Which pixels are the object says --mask, else the
+alpha channel, else an estimate from a plain background, which is written as mask.png to look at.
+Every picture gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png (the
+predicted outline in orange, the mask's in blue) and result.json. What is there already is left
+alone when it was made from the same, and refused otherwise. Pictures that cannot be used are
+reported, the others are done, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon.errors import MENDABLE, concise_errors
+from recon.reconstruction.files import find_result, save_reconstruction
+from recon.reconstruction.input_pictures import SUFFIXES, read_picture
+from recon.reconstruction.plain_background import WEAKNESS
+from recon.reconstruction.reconstruct import PictureReconstructor, Reconstruction
+from recon.trained_models import load_trained_model
+from renderer_cuda import build
+
+# Pictures in one call of the network.
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to reconstruct.
+
+    Args:
+        picture: the file.
+        mask: its mask, if one is given.
+        folder: where the result goes.
+    """
+
+    picture: Path
+    mask: Path | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What holds for all pictures.
+
+    Args:
+        checkpoint: SHA-256 of the file.
+        turntable: whether to draw animations.
+        overwrite: whether to replace other results.
+    """
+
+    checkpoint: str
+    turntable: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture.
+
+    Args:
+        job: which.
+        error: why it failed; "" if it did not.
+        mask: where the mask is from; "" if the result was there already.
+        notes: what to know about the mask.
+        iou: of the outlines.
+        azimuth: of the direction they overlap in, degrees.
+        elevation: likewise.
+    """
+
+    job: Job
+    error: str = ""
+    mask: str = ""
+    notes: tuple[str, ...] = ()
+    iou: float = 0.0
+    azimuth: float = 0.0
+    elevation: float = 0.0
+
+    def line(self) -> str:
+        """Tells it in one line."""
+        if self.error:
+            return f"{self.job.picture}: FAILED: {self.error}"
+        if not self.mask:
+            return f"{self.job.picture}: done already in {self.job.folder}"
+        return (
+            f"{self.job.picture}: mask: {self.mask}; outline IoU {self.iou:.2f}"
+            f" from azimuth {self.azimuth:.0f}, elevation {self.elevation:.0f} -> {self.job.folder}"
+        )
+
+
+def plan_jobs(paths: Sequence[Path], output: Path, mask: Path | None = None) -> list[Job]:
+    """Returns a job for each picture, those of directories sorted by name.
+
+    The folder has the name of the picture without its suffix, or with it where that is not unique.
+
+    Args:
+        paths: pictures, and directories of pictures.
+        output: where the folders go.
+        mask: for one picture a file, else a directory with masks of the same names, any suffix.
+
+    Raises:
+        FileNotFoundError: there is no such mask.
+        ValueError: a directory has no pictures, two have one name, or a mask is for many.
+    """
+    pictures: list[Path] = []
+    for path in paths:
+        found = [path]
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise ValueError(f"{path} has no pictures ({', '.join(SUFFIXES)})")
+        pictures += found
+    pictures = list(dict.fromkeys(pictures))
+    stems = Counter(path.stem for path in pictures)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in pictures]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"two pictures are called {twice[0]}; reconstruct them to two outputs")
+    masks = _masks(pictures, mask)
+    return [Job(p, m, output / name) for p, m, name in zip(pictures, masks, names, strict=True)]
+
+
+def _masks(pictures: Sequence[Path], mask: Path | None) -> list[Path | None]:
+    if mask is None:
+        return [None] * len(pictures)
+    if mask.is_dir():
+        by_stem = {path.stem: path for path in sorted(mask.iterdir())}
+        return [by_stem.get(path.stem) for path in pictures]
+    if not mask.is_file():
+        raise FileNotFoundError(f"no such mask: {mask}")
+    if len(pictures) > 1:
+        raise ValueError(
+            f"--mask {mask} is one file for {len(pictures)} pictures; give a directory"
+        )
+    return [mask]
+
+
+def reconstruct_all(
+    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
+) -> Iterator[Outcome]:
+    """Reconstructs pictures, some at once; yields what became of each, in order."""
+    count = max(2, os.cpu_count() or 1)  # one computes while another waits for the disk
+    # Pictures share the cores rather than the threads of one picture.
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = [
+            pool.submit(_reconstruct_some, reconstructor, jobs[start : start + BATCH], options)
+            for start in range(0, len(jobs), BATCH)
+        ]
+        try:
+            for future in futures:
+                yield from future.result()
+        finally:  # what an interruption leaves undone
+            for future in futures:
+                future.cancel()
+
+
+def _reconstruct_some(
+    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
+) -> list[Outcome]:
+    """Reconstructs pictures in one batch for the network."""
+    outcomes = [Outcome(job) for job in jobs]
+    pictures, facts, places = [], [], []
+    for place, job in enumerate(jobs):
+        try:
+            made_from = _made_from(job, options)
+            if options.overwrite or find_result(job.folder, made_from) is None:
+                pictures.append(read_picture(job.picture, job.mask))
+                facts.append({"picture": str(job.picture), "made_from": made_from})
+                places.append(place)
+        except MENDABLE as error:
+            outcomes[place] = Outcome(job, error=str(error))
+    for place, made, fact in zip(places, reconstructor(pictures), facts, strict=True):
+        outcomes[place] = _save(jobs[place], made, fact, options)
+    return outcomes
+
+
+def _made_from(job: Job, options: Options) -> dict[str, Any]:
+    return {
+        "picture": _digest(job.picture),
+        "mask": None if job.mask is None else _digest(job.mask),
+        "checkpoint": options.checkpoint,
+        "turntable": options.turntable,
+    }
+
+
+def _save(job: Job, made: Reconstruction, facts: Mapping[str, Any], options: Options) -> Outcome:
+    try:
+        save_reconstruction(job.folder, made, facts, options.turntable)
+    except OSError as error:
+        return Outcome(job, error=str(error))
+    azimuth, elevation = made.camera.orbit_parameters()[0, :2].tolist()
+    picture = made.picture
+    return Outcome(job, "", picture.mask, picture.notes, made.iou, azimuth, elevation)
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="or a directory")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of a training run")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the results")
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        help="white or opaque where the object is; for many pictures a directory",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (auto)")
+    parser.add_argument("--no-turntable", action="store_true", help="draw no animations")
+    parser.add_argument("--overwrite", action="store_true", help="replace other results")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reconstructs what the command line names."""
+    options = parse(arguments)
+    start = time.perf_counter()
+    with concise_errors(raised_as=SystemExit):
+        jobs = plan_jobs(options.pictures, options.output, options.mask)
+        reconstructor = PictureReconstructor(load_trained_model(options.checkpoint), options.device)
+        build.load("cpu")  # the first time on a machine it may have to be compiled
+        every = Options(_digest(options.checkpoint), not options.no_turntable, options.overwrite)
+        loaded = time.perf_counter()
+        outcomes = []
+        for outcome in reconstruct_all(reconstructor, jobs, every):
+            print(outcome.line(), flush=True)
+            outcomes.append(outcome)
+    done = time.perf_counter()
+    print(summary(outcomes, reconstructor, done - loaded, loaded - start))
+    if any(outcome.error for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def summary(
+    outcomes: Sequence[Outcome], reconstructor: PictureReconstructor, seconds: float, loading: float
+) -> str:
+    """Returns what to know about all results, and the time."""
+    made = [outcome for outcome in outcomes if outcome.mask]
+    lines = [
+        f"{outcome.job.picture}: {note}"
+        for outcome in made
+        for note in outcome.notes
+        if note != WEAKNESS
+    ]
+    if estimated := sum(outcome.mask == "estimated" for outcome in made):
+        lines.append(f"{estimated} masks are estimated (look at mask.png): {WEAKNESS}")
+    framing = reconstructor.framing
+    lines += [
+        "framing: outlines shifted, and scaled to the best of sizes from"
+        f" {100 * framing.fill[0]:.0f} to {100 * framing.fill[2]:.0f} % of the picture, as in"
+        f" {framing.source}; the camera is unknown: overlays show the best of"
+        f" {len(framing.cameras)} known directions, shifted and scaled",
+        f"{len(made)} of {len(outcomes)} pictures reconstructed in {seconds:.2f} s"
+        f" (loading: {loading:.2f} s)",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

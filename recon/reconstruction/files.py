@@ -1,0 +1,188 @@
+"""What a reconstruction leaves on disk: meshes, a turntable, and pictures which tell if it fits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from recon.atomic_files import SUFFIX, atomic_file, unsynced
+from recon.datasets.formats.pictures import PixelMap
+from recon.fitting.course import Animation
+from recon.mesh_files import save_mesh
+from recon.pictures import draw_mesh, to_pixels
+from recon.reconstruction.input_pictures import InputPicture
+from recon.reconstruction.reconstruct import Reconstruction
+from recon.renderer import SoftRenderer
+from recon.runs import read_json, write_json
+from recon.turntable import turntable_cameras
+
+RESULT = "result.json"
+# Frames, pixels along a side and samples of a pixel's side: a hundred of them must be quick.
+FRAMES, FRAME_SIDE, SAMPLES = 20, 128, 2
+# Seconds of one turn.
+TURN = 3.0
+# Sides of overlays, the longer one in pixels.
+OVERLAY_SIDE = 320
+PREDICTED = (255, 120, 0)
+MASKED = (0, 120, 255)
+PALE = 0.4
+# Softness of the outline on the overlay, squared NDC units: below a pixel.
+_SIGMA = 1e-7
+
+
+class OtherResultError(ValueError):
+    """A folder holds the result of another picture, mask, checkpoint or setting."""
+
+
+def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the result in a folder if it was made from the same, and None if there is none.
+
+    Args:
+        folder: of one picture.
+        made_from: plain data which determine the result.
+
+    Raises:
+        OtherResultError: the folder holds something else; the message names the difference.
+    """
+    if not folder.exists():
+        return None
+    path = folder / RESULT
+    if not path.is_file():
+        raise OtherResultError(f"{folder} exists and holds no {RESULT}; choose another output")
+    result = read_json(path)
+    before = result.get("made_from") or {}
+    names = sorted(before.keys() | made_from.keys())
+    if changed := [name for name in names if before.get(name) != made_from.get(name)]:
+        raise OtherResultError(
+            f"{folder} holds another result ({', '.join(changed)} differ); choose another output,"
+            " or overwrite it (--overwrite)"
+        )
+    return result
+
+
+def save_reconstruction(
+    folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntable: bool = True
+) -> list[Path]:
+    """Writes a folder of one picture, which appears under its name only when it is complete.
+
+    Args:
+        folder: gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json and, where the mask
+            is an estimate, mask.png; one which is there already is replaced.
+        made: what to write.
+        facts: plain data for result.json.
+        turntable: whether to draw the animation, which takes most of the time.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: a file could not be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = folder.with_name(f".{folder.name}{SUFFIX}")
+    shutil.rmtree(staging, ignore_errors=True)  # of a process which was killed
+    staging.mkdir()
+    try:
+        with unsynced():  # which would take longer than all the rest
+            _write(staging, made, facts, turntable)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return sorted(folder.iterdir())
+
+
+def _write(folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntable: bool) -> None:
+    mesh, colors = made.model_mesh()
+    for suffix in (".glb", ".obj"):
+        save_mesh(folder / f"mesh{suffix}", mesh, colors)
+    _save_png(folder / "overlay.png", draw_overlay(made))
+    if made.picture.mask == "estimated":
+        _save_png(folder / "mask.png", made.picture.rgba.transpose(1, 2, 0))
+    if turntable:
+        animation = Animation()
+        pictures = draw_mesh(
+            made.world, turntable_cameras(FRAMES), FRAME_SIDE, made.colors, SAMPLES
+        )
+        animation.frames.extend(to_pixels(pictures))
+        animation.save(folder / "turntable.gif", TURN, TURN / FRAMES)
+    write_json(folder / RESULT, {**facts, **_facts(made)})
+
+
+def _facts(made: Reconstruction) -> dict[str, Any]:
+    """Returns what is known of a reconstruction, as plain data."""
+    azimuth, elevation, distance = made.camera.orbit_parameters()[0, :3].tolist()
+    return {
+        "mask": made.picture.mask,
+        "notes": list(made.picture.notes),
+        "fill": made.fill,
+        "view": made.view,
+        "outline_fit": made.fit,
+        "outline_iou": made.iou,
+        "azimuth": azimuth,
+        "elevation": elevation,
+        "distance": distance,
+        "vertices": made.world.num_vertices,
+        "faces": made.world.num_faces,
+    }
+
+
+def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
+    """Draws the predicted outline over the input: its area tinted, its border and that of the mask.
+
+    The camera is the best known direction, see `recon.reconstruction.outline_search`.
+
+    Returns:
+        [H, W, 3], the longer side of `OVERLAY_SIDE` pixels.
+    """
+    height, width = made.picture.rgba.shape[1:]
+    zoom = OVERLAY_SIDE / max(height, width)
+    size = (max(1, round(height * zoom)), max(1, round(width * zoom)))
+    shown, mask = _enlarged(made.picture, size)
+    # Pixel centres are at integers, so borders of the enlarged picture lie at -0.5 as before.
+    along = (size[1] / width, size[0] / height)
+    enlarging = PixelMap(along, (along[0] / 2 - 0.5, along[1] / 2 - 0.5))
+    back = made.cutout.pixels.inverse().then(enlarging)
+    cut_height, cut_width = made.cutout.image.shape[1:]
+    camera = back.cameras(made.camera, (cut_height, cut_width), size)
+    drawn = SoftRenderer(size, sigma=_SIGMA).silhouette(
+        made.world.vertices[None], made.world.faces, camera
+    )
+    inside = (drawn[0] > 0.5).numpy()
+    shown[inside] = (0.65 * shown[inside] + 0.35 * np.array(PREDICTED)).astype(np.uint8)
+    shown[_border(mask)] = MASKED
+    shown[_border(inside)] = PREDICTED
+    return shown
+
+
+def _enlarged(
+    picture: InputPicture, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Returns a picture over white [H, W, 3], and where it is the object, at another size.
+
+    What is outside of an estimated or given mask stays visible, in pale colours.
+    """
+    pixels = picture.rgba.transpose(1, 2, 0).astype(np.float32)
+    # What a transparent pixel is painted with is nobody's picture.
+    weight = np.maximum(pixels[..., 3:] / 255, 0.0 if picture.mask == "alpha channel" else PALE)
+    pale = pixels[..., :3] * weight + 255 * (1 - weight)
+    images = [Image.fromarray(array.astype(np.uint8)) for array in (pale, pixels[..., 3])]
+    large, mask = (image.resize(size[::-1], Image.Resampling.BICUBIC) for image in images)
+    return np.array(large), np.asarray(mask) > 127
+
+
+def _border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return inside & ~ndimage.binary_erosion(inside, np.ones((3, 3)), iterations=2)
+
+
+def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    with atomic_file(path) as file:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")

@@ -1,0 +1,1 @@
+"""Many runs: searches for settings, and what their runs have in common."""

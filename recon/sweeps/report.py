@@ -1,0 +1,173 @@
+"""A sweep as a table: what differs between its runs, what they reached, means over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.sweeps.plots import curves_plot, parameters_plot
+from recon.sweeps.runs import SweptRun
+from recon.tables import aligned, csv_text, write_text
+
+SEED = "seed"
+Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs which differ in nothing but their seed.
+
+    Args:
+        values: what they share of the parameters, in their order.
+        runs: all of them.
+        finished: the figures that count, of finished runs.
+    """
+
+    values: tuple[Value, ...]
+    runs: tuple[SweptRun, ...]
+    finished: tuple[float, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the finished runs; None when there is none."""
+        return statistics.fmean(self.finished) if self.finished else None
+
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation; None for fewer than two runs."""
+        return statistics.stdev(self.finished) if len(self.finished) > 1 else None
+
+
+class SweepReport:
+    """Compares runs.
+
+    Args:
+        runs: of one sweep.
+        metric: which figure decides: `iou` or `iou_CATEGORY`.
+
+    Raises:
+        ValueError: no run has this figure, though some have others.
+    """
+
+    def __init__(self, runs: Sequence[SweptRun], metric: str = "iou") -> None:
+        names = sorted({name for run in runs for name in run.figures})
+        if names and metric not in names:
+            raise ValueError(f"no run has the figure {metric!r}; there are {', '.join(names)}")
+        self.metric = metric
+        self.figures = [metric, *(name for name in names if name != metric)]
+        self.swept = differing(runs)
+        self.parameters = [key for key in self.swept if key != SEED]
+        self.runs = sorted(runs, key=lambda run: (-run.figures.get(metric, -1.0), run.name))
+        self.groups = self._groups()
+        self.best = next((run for run in self.runs if run.is_finished), None)
+
+    def _groups(self) -> list[Group]:
+        members: dict[tuple[Value, ...], list[SweptRun]] = {}
+        for run in self.runs:
+            members.setdefault(tuple(run.value(key) for key in self.parameters), []).append(run)
+        groups = []
+        for values, runs in members.items():
+            counted = (run.figures.get(self.metric) for run in runs if run.is_finished)
+            groups.append(Group(values, tuple(runs), tuple(v for v in counted if v is not None)))
+        return sorted(groups, key=lambda g: -1.0 if g.mean is None else g.mean, reverse=True)
+
+    def group_rows(self) -> list[list[str]]:
+        """Return a row per group below a header: parameters, mean and deviation in percent."""
+        header = ["", *self.parameters, f"{self.metric} mean", "std", "seconds", "finished"]
+        rows = [header]
+        for index, group in enumerate(self.groups):
+            mark = "*" if index == 0 and group.mean is not None else ""
+            seconds = [run.seconds for run in group.runs if run.seconds is not None]
+            spent = f"{statistics.fmean(seconds):.0f}" if seconds else "-"
+            counted = f"{len(group.finished)} of {len(group.runs)}"
+            spread = [_percent(group.mean), _percent(group.std)]
+            rows.append([mark, *map(show, group.values), *spread, spent, counted])
+        return rows
+
+    def run_rows(self) -> list[list[str]]:
+        """Return a row per run below a header: what differs, figures in percent, time, status."""
+        rows = [["", *self.swept, *self.figures, "seconds", "status", ""]]
+        for run in self.runs:
+            values = [show(run.value(key)) for key in self.swept]
+            figures = [_percent(run.figures.get(name)) for name in self.figures]
+            seconds = "-" if run.seconds is None else f"{run.seconds:.0f}"
+            mark = "*" if run is self.best else ""
+            rows.append([mark, *values, *figures, seconds, run.status, _one_line(run.message)])
+        return rows
+
+    def text(self, bad: Mapping[str, str]) -> str:
+        """Return the tables for a terminal, and what was left out."""
+        parts = []
+        if any(len(group.runs) > 1 for group in self.groups):
+            parts.append(f"{self.metric} in percent over seeds\n\n{aligned(self.group_rows())}")
+        best = f"\n\n* best: {self.best.name}" if self.best else "\n\nno run is finished"
+        parts.append(f"best validation of every run in percent\n\n{aligned(self.run_rows())}{best}")
+        if bad:
+            parts.append("\n".join(["left out:", *(f"  {k}: {v}" for k, v in bad.items())]))
+        return "\n\n".join(parts) + "\n"
+
+    def csv(self) -> str:
+        """Return a row per run, figures as fractions."""
+        rows: list[list[object]] = [
+            [*self.swept, *self.figures, "seconds", "status", "message", "folder"]
+        ]
+        for run in self.runs:
+            values = [show(run.value(key)) for key in self.swept]
+            figures = [run.figures.get(name, "") for name in self.figures]
+            seconds = "" if run.seconds is None else run.seconds
+            rows.append([*values, *figures, seconds, run.status, run.message, run.name])
+        return csv_text(rows)
+
+    def write(self, folder: Path, bad: Mapping[str, str]) -> list[Path]:
+        """Write `comparison.txt` and `.csv`, and pictures of what there is to draw.
+
+        Returns:
+            The files.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / "comparison.txt", folder / "comparison.csv"]
+        write_text(files[0], self.text(bad))
+        write_text(files[1], self.csv())
+        groups = [(self.label(group), group.runs) for group in self.groups]
+        finished = [run for run in self.runs if run.is_finished and self.metric in run.figures]
+        pictures = {
+            "comparison_parameters.png": parameters_plot(finished, self.parameters, self.metric),
+            "comparison_curves.png": curves_plot(groups, self.metric),
+        }
+        for name, picture in pictures.items():
+            if picture is not None:
+                picture.save(folder / name)
+                files.append(folder / name)
+        return files
+
+    def label(self, group: Group) -> str:
+        """Return a group's parameters in words."""
+        words = zip(self.parameters, group.values, strict=True)
+        return ", ".join(f"{key}={show(value)}" for key, value in words) or "all runs"
+
+
+def differing(runs: Sequence[SweptRun]) -> list[str]:
+    """Return the keys of overrides whose values differ between runs, in alphabetical order."""
+    keys = sorted({key for run in runs for key in run.overrides})
+    return [key for key in keys if len({run.value(key) for run in runs}) > 1]
+
+
+def show(value: Value) -> str:
+    """Return a value as it stands in a table; `-` for one which is not known."""
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _one_line(message: str, longest: int = 80) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."

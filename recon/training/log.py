@@ -1,0 +1,186 @@
+"""What a training run writes for TensorBoard: scalars, images, meshes and settings.
+
+| tag | what |
+|---|---|
+| `loss/NAME` | means over the steps since the last point |
+| `schedule/lr`, `sigma`, `gamma` | of the step |
+| `validation/iou`, `validation/iou_CATEGORY` | and what else the validation measures |
+| `time/NAME_seconds` | of the parts of a step |
+| `time/images_per_second`, `time/readable_images_per_second` | the pace |
+| `time/share_of_rendering` | of the seconds of a step |
+| `final/best_iou`, `final/last_iou` | once, when the run is finished |
+| `training/input_rendered_truth` | pictures of a batch |
+| `validation/objects`, `validation/mesh` | the same objects at every validation |
+| `settings` | the configuration as text |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from recon.objectives import Renderings
+from recon.runs import FREE_SETTINGS, flatten_settings
+from recon.timing import StepTimer
+from recon.training.showcase import Shown
+from recon.training.showcase_pictures import objects_grid, viewer_mesh
+
+# Keys of a configuration which say how it is read and not what is done.
+_READING = ("_target_", "_convert_", "_partial_")
+# Copies that the data sets of the splits have of the keys of `data`.
+_COPIES = ("data.train.", "data.val.")
+
+
+class LossWindow:
+    """The sums of figures of the steps since the last flush."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def append(self, figures: Mapping[str, float]) -> None:
+        """Adds the figures of a step; all steps have the same names."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def flush(self) -> dict[str, float]:
+        """Returns the mean of each figure over the window; the next window starts empty."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+class TrainingLog:
+    """A TensorBoard writer which continues the curves of a broken run.
+
+    Args:
+        folder: where the event files go.
+        step: steps already done; events after it, from a start which broke, are discarded.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._started_before = any(folder.glob("events.out.tfevents.*"))
+        # TensorBoard takes a second mark of a start for a restart: the first one is marked too.
+        purge = step + 1 if self._started_before else 0
+        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self.window = LossWindow()
+        self.pace = ""  # the newest timing in words
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        """Shows the configuration as text and as hyperparameters, at the first start of a run."""
+        if self._started_before:
+            return
+        text = json.dumps(settings, indent=2)
+        self._writer.add_text("settings", f"```json\n{text}\n```", 0)
+        # Into this run: `add_hparams` would make another one of each.
+        _, start, _ = hparams(hyperparameters(settings), {})
+        self._file.add_summary(start)
+
+    @property
+    def _file(self) -> Any:
+        return self._writer._get_file_writer()
+
+    def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
+        """Writes scalars as `group/name`."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def timing(self, timer: StepTimer, images: int, reading: float, step: int) -> None:
+        """Writes the seconds per step and its parts, the pace, and the share of rendering.
+
+        Args:
+            timer: what measured them; it starts anew.
+            images: pictures of a step, of all processes.
+            reading: pictures per second that can be read.
+            step: the step of the event.
+        """
+        values = timer.flush()
+        figures = {f"{name}_seconds": value for name, value in values.items()}
+        if values["step"] <= 0:
+            self.scalars("time", figures, step)
+            return
+        share = (values.get("render", 0.0) + values.get("render_backward", 0.0)) / values["step"]
+        pace = images / values["step"]
+        figures |= {"share_of_rendering": share, "images_per_second": pace}
+        self.scalars("time", {**figures, "readable_images_per_second": reading}, step)
+        self.pace = (
+            f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering;"
+            f" {pace:.0f} images/s, and {reading:.0f} could be read"
+        )
+
+    def pictures(self, images: Tensor, renderings: Renderings, step: int, count: int = 8) -> None:
+        """Shows inputs, what is rendered of them and what should be, one row each.
+
+        Args:
+            images: [N, n, 4, H, W] in [0, 1].
+            renderings: of the predictions; the rows are silhouettes, then colours and shading where
+                there are any.
+            step: the step of the event.
+            count: how many objects to show.
+        """
+        inputs = images[:count, 0].detach()
+        truth = inputs[:, 3:].expand(-1, 3, -1, -1)
+        rows = [_on_white(inputs[:, :3] * inputs[:, 3:], inputs[:, 3:])]
+        rows += [renderings.alpha[:count, 0, 0].detach()[:, None].expand(-1, 3, -1, -1), truth]
+        for rgba in (renderings.rgba, renderings.shading):
+            if rgba is not None:
+                shown = rgba[:count, 0, 0].detach()
+                rows.append(_on_white(shown[:, :3], shown[:, 3:]))
+        grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).cpu()
+        self._writer.add_image("training/input_rendered_truth", grid, step)
+
+    def objects(self, shown: Shown, step: int) -> None:
+        """Shows the objects of every validation, and the mesh of the first one."""
+        self._writer.add_image("validation/objects", objects_grid(shown), step)
+        vertices, faces, colors = viewer_mesh(shown, 0)
+        self._writer.add_mesh(
+            "validation/mesh", vertices[None], colors[None], faces[None], global_step=step
+        )
+
+    def result(self, figures: Mapping[str, float], step: int) -> None:
+        """Writes what a finished run is compared by, and that it is finished."""
+        self.scalars("final", figures, step)  # sorts before all others on the page of sweeps
+        _, _, end = hparams({}, {})
+        self._file.add_summary(end)
+
+
+def hyperparameters(settings: Mapping[str, Any]) -> dict[str, float | str]:
+    """Returns settings by dotted names, without empty ones and those that two starts may change.
+
+    Args:
+        settings: the resolved configuration, nested.
+    """
+    chosen: dict[str, float | str] = {}
+    for name, value in flatten_settings(settings).items():
+        if name in FREE_SETTINGS or name.startswith(_COPIES) or value is None:
+            continue
+        if name.rpartition(".")[2] in _READING:
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        chosen[name] = value if number else str(value)  # type: ignore[assignment]
+    return chosen
+
+
+def _on_white(rgb: Tensor, alpha: Tensor) -> Tensor:
+    """Returns colours over black [B, 3, H, W] over white."""
+    return rgb + (1 - alpha)

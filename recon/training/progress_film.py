@@ -1,0 +1,106 @@
+"""The film of a training run: what it made of the same objects at every validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from recon.fitting.course import Animation
+from recon.pictures import draw_mesh, to_pixels
+from recon.runs import read_validations
+from recon.training.showcase import Shown, read_shown, step_files
+from recon.training.showcase_pictures import over_white
+
+CELL, GAP = 96, 4  # pixels
+LINE = 16  # pixels of height for a line of text
+TITLES = ("input", "prediction", "other view", "truth there")
+MOST_FRAMES = 100
+
+
+def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> int:
+    """Writes the film of a run directory as a GIF that repeats; the same files give the same film.
+
+    Each frame has a row for every object: input, prediction in the same view, and prediction
+    and truth a quarter of a turn on; the step and its validation IoU stand above.
+
+    Args:
+        run: of a training run with validations.
+        target: ends in .gif.
+        seconds: how long it runs.
+        rest: how long the last frame stays.
+
+    Returns:
+        The number of frames: all steps, or `MOST_FRAMES` of them evenly spread.
+
+    Raises:
+        FileNotFoundError: the run shows no objects.
+        ValueError: a file is damaged, or the target's name is another.
+        OSError: the film could not be written.
+    """
+    if target.suffix.lower() != ".gif":
+        raise ValueError(f"the film must end in .gif, got {target.name}")
+    folder = run / "progress"
+    steps = step_files(folder)
+    if not steps:
+        raise FileNotFoundError(
+            f"{run} shows no objects (no {folder.name}/step_N.npz): it has not been validated, or"
+            " trainer.show_objects was 0"
+        )
+    ious = {int(row["step"]): row.get("iou") for row in read_validations(run / "validation.csv")}
+    animation = Animation()
+    for step, path in thinned(steps, MOST_FRAMES):
+        animation.add(draw_frame(read_shown(folder, path), caption(step, ious.get(step))))
+    animation.save(target, seconds, rest)
+    return len(animation.frames)
+
+
+def thinned(steps: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
+    """Returns at most so many of the steps, evenly spread, the first and the last among them."""
+    if len(steps) <= most:
+        return list(steps)
+    places = np.linspace(0, len(steps) - 1, most).round().astype(int)
+    return [steps[place] for place in places]
+
+
+def caption(step: int, iou: float | None) -> str:
+    """Returns what stands above a frame."""
+    return f"step {step}" + ("" if iou is None else f"   validation IoU {100 * iou:.1f} %")
+
+
+def draw_frame(shown: Shown, text: str) -> NDArray[np.uint8]:
+    """Draws the objects of a step.
+
+    Returns:
+        [H, W, 3].
+    """
+    width = len(TITLES) * (CELL + GAP) + GAP
+    height = 2 * LINE + len(shown.ids) * (CELL + GAP) + GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    draw.text((GAP, 1), text, "black", font)
+    for column, title in enumerate(TITLES):
+        draw.text((GAP + column * (CELL + GAP), LINE), title, (110, 110, 110), font)
+    for row in range(len(shown.ids)):
+        for column, cell in enumerate(_cells(shown, row)):
+            place = (GAP + column * (CELL + GAP), 2 * LINE + GAP + row * (CELL + GAP))
+            sheet.paste(_square(cell), place)
+    return np.array(sheet)
+
+
+def _cells(shown: Shown, index: int) -> list[Tensor]:
+    """Returns the pictures [3, h, w] of a row."""
+    truth = [over_white(picture.float() / 255) for picture in shown.truth[index]]
+    drawn = draw_mesh(shown.mesh(index), shown.views(index), CELL, shown.mesh_colors(index))
+    return [truth[0], drawn[0], drawn[1], truth[1]]
+
+
+def _square(picture: Tensor) -> Image.Image:
+    with torch.no_grad():
+        image = Image.fromarray(to_pixels(picture))
+    return image.resize((CELL, CELL), Image.Resampling.BICUBIC)

@@ -1,0 +1,117 @@
+"""What the first process of a training run tells while it runs, and of its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.runs import RunDirectory
+from recon.timing import StepTimer
+from recon.training.log import TrainingLog
+from recon.training.showcase import Showcase
+from recon.training.state import StepTaken
+from recon.training.step_batches import READING
+
+log = logging.getLogger(__name__)
+
+
+class TrainingReport:
+    """Writes scalars, pictures, validations and the showcase of a run.
+
+    Args:
+        run: whose folder it is.
+        training_log: the TensorBoard writer.
+        showcase: the objects that are shown at every validation, if any are.
+        images: pictures of a step, of all processes.
+        num_workers: processes which read batches; 0 reads in the one that trains.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        training_log: TrainingLog,
+        showcase: Showcase | None,
+        images: int,
+        num_workers: int,
+    ) -> None:
+        self._run, self._log, self._showcase = run, training_log, showcase
+        self._images, self._num_workers = images, num_workers
+        self._reading: list[float] = []  # seconds of the batches since the last line of the log
+
+    def add_step(self, batch: Mapping[str, Tensor], taken: StepTaken) -> None:
+        """Notes a step for the next scalars; the losses of a broken one do not count."""
+        self._reading.append(float(batch[READING]))
+        if not taken.broken:
+            self._log.window.append(taken.figures)
+
+    def scalars(self, step: int, taken: StepTaken, timer: StepTimer) -> None:
+        """Writes the mean losses since the last time, the rates of a step, and the pace."""
+        self._log.scalars("loss", self._log.window.flush(), step)
+        self._log.scalars("schedule", taken.rates, step)
+        # Each process reads its share with its own workers.
+        seconds = sum(self._reading) / len(self._reading) / max(1, self._num_workers)
+        # A clock that has not moved on must not divide by 0.
+        self._log.timing(timer, self._images, self._images / max(seconds, 1e-9), step)
+        self._reading.clear()
+
+    def pictures(self, step: int, taken: StepTaken) -> None:
+        """Shows pictures of a step and what was rendered of them."""
+        self._log.pictures(taken.images, taken.renderings, step)
+
+    def validation(self, step: int, figures: Mapping[str, float], model: nn.Module) -> None:
+        """Writes the figures of a validation, and shows the objects of the showcase.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        self._log.scalars("validation", figures, step)
+        log.info("step %d: validation IoU %.4f; %s", step, float(figures["iou"]), self._log.pace)
+        self._run.add_validation(step, figures)
+        if self._showcase is not None:
+            self._log.objects(self._showcase.show(model, step), step)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Writes the result of a finished run.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        names = ("best_iou", "last_iou")
+        figures = {name: result[name] for name in names if result[name] is not None}
+        self._log.result(figures, result["step"])
+        self._run.finish(result)
+
+
+@contextmanager
+def reporting(
+    run: RunDirectory,
+    step: int,
+    val_set: MultiViewDataset | None,
+    show_objects: int,
+    images: int,
+    num_workers: int,
+) -> Iterator[TrainingReport]:
+    """Opens the report of a run at a step, for the length of the block.
+
+    Args:
+        run: whose folder it is.
+        step: steps of the run so far.
+        val_set: the objects that are validated on; None shows none.
+        show_objects: how many of them to show at every validation.
+        images, num_workers: as `TrainingReport`.
+
+    Raises:
+        OSError: a file could not be written.
+        ValueError: the files in the folder are of another data set.
+    """
+    showcase = None
+    if val_set is not None and show_objects:
+        showcase = Showcase(run.progress, val_set, show_objects, step)
+    with TrainingLog(run.tensorboard, step) as training_log:
+        training_log.settings(run.settings)
+        yield TrainingReport(run, training_log, showcase, images, num_workers)

@@ -1,0 +1,115 @@
+"""What a broken run continues from: weights, optimiser, random states, and where it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from recon.checkpoints import (
+    load_checkpoint,
+    load_initial_state,
+    load_model_state,
+    random_states,
+    restore_random_states,
+)
+from recon.processes import Processes
+from recon.training.run_checkpoints import RunCheckpoints
+from recon.training.state import Progress
+
+
+class RunState:
+    """Where a run stands, as a checkpoint keeps it.
+
+    Args:
+        model: whose weights they are.
+        optimizer: of its parameters.
+        processes: which share the run.
+        initial: a checkpoint of a model with some parts of this one, which a new run starts from.
+
+    Attributes:
+        progress: steps and validations.
+        framing: how the training data frame their objects, for pictures from elsewhere; None until
+            somebody has measured it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        processes: Processes,
+        initial: str | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.processes = model, optimizer, processes
+        self.initial = initial
+        self.progress = Progress()
+        self.framing: dict[str, Any] | None = None
+        self._started = time.monotonic()
+
+    def start_clock(self) -> None:
+        """Counts the seconds of this start from now on."""
+        self._started = time.monotonic()
+
+    def content(self, random: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Returns all that a run continues from; all processes must ask for it together.
+
+        Args:
+            random: states of this process, instead of the present ones.
+        """
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **vars(self.progress),
+            "seconds": self._seconds(),
+            "random": self.processes.gather(random or random_states()),
+            **({} if self.framing is None else {"framing": self.framing}),
+        }
+
+    def result(self) -> dict[str, Any]:
+        """Returns what a finished run has come to: the fields of `Progress` and `figures`."""
+        result = {**vars(self.progress), "seconds": self._seconds()}
+        figures = result.pop("best_figures")
+        return {**result, "figures": figures}
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.monotonic() - self._started
+
+    def resume(self, checkpoints: RunCheckpoints) -> bool:
+        """Takes up the last checkpoint of a run, or starts from the initial one, if there are any.
+
+        Returns:
+            Whether there was a last one, so that the run continues.
+
+        Raises:
+            ValueError: a checkpoint is not readable, of other settings or of another model.
+            FileNotFoundError: there is no such initial checkpoint.
+        """
+        # One process reads, so that all continue from the same and machines need not share a disk.
+        own = initial = None
+        if self.processes.is_first:
+            own = checkpoints.resume()
+            if own is None and self.initial is not None:
+                initial = load_checkpoint(self.initial)["model"]
+        checkpoint, initial = self.processes.from_first((own, initial))
+        if checkpoint is not None:
+            self.take_up(checkpoint)
+        elif initial is not None:
+            load_initial_state(self.model, initial)
+        return checkpoint is not None
+
+    def take_up(self, checkpoint: Mapping[str, Any]) -> None:
+        """Makes everything as it was when a checkpoint was made.
+
+        Raises:
+            ValueError: it is of another model.
+        """
+        load_model_state(self.model, checkpoint["model"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
+        self.framing = checkpoint.get("framing")
+        # Should there be more processes now than there were, the others repeat their numbers.
+        states = checkpoint["random"]
+        restore_random_states(states[self.processes.rank % len(states)])

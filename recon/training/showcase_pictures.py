@@ -1,0 +1,87 @@
+"""How the objects that are shown at every validation look: a grid of pictures, and a mesh."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.datasets.frames import world_vertices
+from recon.pictures import GREY, draw_mesh
+from recon.renderer import SoftRenderer
+from recon.training.showcase import Shown
+
+# What the prediction has too much, what it lacks, and what both have.
+TOO_MUCH, MISSING, BOTH = (0.9, 0.25, 0.1), (0.1, 0.35, 0.9), (0.85, 0.85, 0.85)
+_SHARP = 1e-7  # softness of outlines, squared NDC units: far below a pixel
+
+
+def objects_grid(shown: Shown) -> Tensor:
+    """Draws a column for each object: input, prediction, difference; then the other view.
+
+    The rows are the input, the prediction in the same view, the difference of the outlines (red is
+    too much, blue is missing); and from the other view truth, prediction and difference.
+
+    Returns:
+        [3, 6 * H, N * W] in [0, 1].
+    """
+    columns = []
+    for index in range(len(shown.ids)):
+        truth = shown.truth[index].float() / 255
+        height, width = truth.shape[-2:]
+        drawn = draw_mesh(
+            shown.mesh(index), shown.views(index), (height, width), shown.mesh_colors(index)
+        )
+        differences = outline_difference(shown, index)
+        cells = [
+            cell
+            for view in (0, 1)
+            for cell in (over_white(truth[view]), drawn[view], differences[view])
+        ]
+        columns.append(torch.cat(cells, dim=1))
+    return torch.cat(columns, dim=2)
+
+
+def outline_difference(shown: Shown, index: int) -> Tensor:
+    """Returns [2, 3, H, W]: where the outlines of prediction and truth differ, in two views."""
+    truth = shown.truth[index, :, 3] > 127
+    renderer = SoftRenderer(tuple(truth.shape[1:]), sigma=_SHARP)
+    vertices = shown.vertices[index].expand(len(truth), -1, -1)
+    with torch.no_grad():
+        drawn = renderer.silhouette(vertices, shown.faces, shown.views(index)) > 0.5
+    picture = torch.ones(len(truth), *truth.shape[1:], 3)
+    for where, color in (
+        (drawn & ~truth, TOO_MUCH),
+        (truth & ~drawn, MISSING),
+        (truth & drawn, BOTH),
+    ):
+        picture[where] = torch.tensor(color)
+    return picture.movedim(-1, 1)
+
+
+def over_white(rgba: Tensor) -> Tensor:
+    """Returns a picture [4, H, W] in [0, 1] over white, [3, H, W]."""
+    return rgba[:3] * rgba[3:] + (1 - rgba[3:])
+
+
+def viewer_mesh(shown: Shown, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns a predicted mesh as viewers take it, which read coordinates as right-handed.
+
+    Returns:
+        vertices: [V, 3] in the frame of models.
+        faces: [F, 3] int32.
+        colors: [V, 3] uint8; grey without colours, and for texels the mean around each vertex.
+    """
+    vertices, faces = world_vertices(shown.vertices[index]), shown.faces.flip(1)
+    colors = shown.mesh_colors(index)
+    if colors is None:
+        colors = torch.tensor(GREY).expand(len(vertices), 3)
+    elif colors.dim() == 3:
+        colors = _around_vertices(colors.mean(1), shown.faces, len(vertices))
+    return vertices, faces.int(), (colors.clamp(0, 1) * 255).round().byte()
+
+
+def _around_vertices(colors: Tensor, faces: Tensor, count: int) -> Tensor:
+    """Returns the mean colours [V, 3] of the faces around every vertex."""
+    corners = faces.flatten()
+    sums = torch.zeros(count, 3).index_add(0, corners, colors.repeat_interleave(3, dim=0))
+    return sums / torch.bincount(corners, minlength=count).clamp(min=1)[:, None]

@@ -1,0 +1,223 @@
+"""One evaluation: resumed to the same figures, and never mixed with another."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recon.checkpoints import save_checkpoint, seed_everything
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation import model_evaluation
+from recon.evaluation.model_evaluation import ModelEvaluation, chosen_views, require_finite
+from recon.evaluation.result import EvaluationResult, ObjectResult
+from recon.evaluation.settings import EvaluationSettings
+from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.timing import StepTimer
+from recon.trained_models import TrainedModel
+
+CPU = torch.device("cpu")
+QUICK = EvaluationSettings(views=[0, 12], baselines=False, batch_size=4)
+
+
+def trained(folder: Path, seed: int = 0, colored: bool = False) -> TrainedModel:
+    seed_everything(seed)
+    encoder = SoftRasEncoder(channels=(4, 4, 4), hidden=(8,), latent=4)
+    decoder = MeshDecoder(latent=4, hidden=(8,), subdivisions=2)
+    head = PaletteHead(4, 2, 0, palette=2, modes=4, hidden=(4,)) if colored else None
+    model = Reconstructor(encoder, decoder, head)
+    content = {"model": model.state_dict(), "optimizer": {}, "step": 5, "config": {}}
+    path = folder / f"model-{seed}.pt"
+    save_checkpoint(path, content)
+    return TrainedModel(model.eval(), content, path)
+
+
+def evaluation(
+    data: Path, folder: Path, settings: EvaluationSettings = QUICK, **of_model: Any
+) -> ModelEvaluation:
+    folder.mkdir(exist_ok=True)
+    return ModelEvaluation(settings, trained(folder, **of_model), data, folder, CPU, False)
+
+
+def test_the_result_says_what_and_where_from(shapes_file: Path, tmp_path: Path) -> None:
+    result = evaluation(shapes_file, tmp_path, EvaluationSettings(views=[0, 12])).run()
+    assert result.predictors == ("model", "template", "mean shape", "category mean", "retrieval")
+    macro = {name: table["softras_iou"]["mean"].mean for name, table in result.means.items()}
+    # The category's mean of three near equal ellipsoids is nearly right; a sphere is not.
+    assert macro["category mean"] > 0.8 > macro["template"]
+    assert [row.id for row in result.objects] == MultiViewDataset(shapes_file, "test").ids
+    about = result.about
+    assert (about["step"], about["data"]) == (5, [str(shapes_file)])
+    assert about["settings"]["views"] == [0, 12]
+    for key in ("checkpoint_fingerprint", "objects_fingerprint", "code_fingerprint", "evaluation"):
+        assert len(about[key].rpartition(":")[2]) == 64
+    assert about["data_fingerprints"][0].startswith("sha256:")
+    assert "template: the undeformed template sphere of the model" in result.notes
+    assert list(result.protocols) == ["softras"]
+
+
+class BrokenError(Exception):
+    """What ends an evaluation in the middle here."""
+
+
+def break_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> list[list[int]]:
+    """Let so many batches be scored, and return the objects of all that were begun."""
+    begun: list[list[int]] = []
+    score = model_evaluation.score_shapes
+
+    def limited(*arguments: Any) -> Sequence[ObjectResult]:
+        begun.append(arguments[4])
+        if len(begun) > batches:
+            raise BrokenError
+        return score(*arguments)
+
+    monkeypatch.setattr(model_evaluation, "score_shapes", limited)
+    return begun
+
+
+def test_a_broken_evaluation_goes_on_to_the_same_result(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluation(shapes_file, tmp_path).run()
+    begun = break_after(monkeypatch, batches=2)
+    with pytest.raises(BrokenError):
+        evaluation(shapes_file, tmp_path / "b").run()
+    assert begun == [[0, 1], [2, 3], [4, 5]]
+    rows = next((tmp_path / "b" / "rows").glob("*.jsonl"))
+    rows.write_bytes(rows.read_bytes()[:-20])  # the kill came while a row was written
+    monkeypatch.undo()
+    begun = break_after(monkeypatch, batches=9)
+    resumed = evaluation(shapes_file, tmp_path / "b").run()
+    # Whole batches, as what is beside a picture may change the rounding of its prediction.
+    assert begun == [[2, 3], [4, 5]]
+    assert (resumed.objects, resumed.means) == (whole.objects, whole.means)
+    break_after(monkeypatch, batches=0)
+    assert evaluation(shapes_file, tmp_path / "b").run().means == whole.means
+
+
+def test_rows_of_another_evaluation_are_not_taken(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation(shapes_file, tmp_path).run()
+    others = [
+        {"seed": 1},
+        {"settings": EvaluationSettings(views=[0, 11], baselines=False, batch_size=4)},
+        {"settings": EvaluationSettings(views=[0, 12], baselines=False, batch_size=2)},
+        {"settings": EvaluationSettings(views=[0, 12], baselines=True, batch_size=4)},
+    ]
+    for other in others:
+        assert not evaluation(shapes_file, tmp_path, **other).rows.done("shape")
+    assert len(evaluation(shapes_file, tmp_path).rows.done("shape")) == 6
+    monkeypatch.setattr(model_evaluation, "code_fingerprint", lambda: "changed")
+    assert not evaluation(shapes_file, tmp_path).rows.done("shape")
+
+
+def test_colors_are_measures_like_others(shapes_file: Path, tmp_path: Path) -> None:
+    settings = EvaluationSettings(views=[0, 8, 16], color_inputs=2, color_targets=2)
+    result = evaluation(shapes_file, tmp_path, settings, colored=True).run()
+    keys = ["softras_iou", "color_l1", "color_psnr", "color_ssim"]
+    assert [measure.key for measure in result.measures] == keys
+    assert [measure.higher_is_better for measure in result.measures] == [True, False, True, True]
+    assert set(result.means["mean colour"]) == set(result.means["retrieval"]) - {"softras_iou"}
+    assert set(result.means["template"]) == {"softras_iou"}
+    # The objects have one colour each and no light: a palette takes it, as the mean does.
+    scores = result.objects[0].scores
+    assert scores["model"]["color_l1"] == pytest.approx(scores["mean colour"]["color_l1"], abs=1e-3)
+    assert math.isfinite(result.means["model"]["color_ssim"]["mean"].low)
+    assert result.protocols["color"].startswith("colours: ")
+    assert "each object seen from 2 views" in result.protocols["color"]
+    assert list(result.objects[0].per_view) == ["softras_iou"]
+
+
+def test_colors_are_resumed_apart(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_evaluation, "_COLORS_AT_ONCE", 4)
+    whole = evaluation(shapes_file, tmp_path, colored=True)
+    result = whole.run()
+    rows = whole.rows.path
+    lines = rows.read_text().splitlines(keepends=True)
+    assert sum('"part": "color"' in line for line in lines) == 6
+    rows.write_text("".join(lines[:-2]))  # the second batch of colours is missing
+    break_after(monkeypatch, batches=0)  # no shape is measured again
+    again = evaluation(shapes_file, tmp_path, colored=True).run()
+    assert (again.objects, again.means) == (result.objects, result.means)
+    assert rows.read_text() == "".join(lines)
+
+
+def test_one_view_leaves_colors_out(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = evaluation(shapes_file, tmp_path, EvaluationSettings(views=[0]), colored=True)
+    monkeypatch.setattr(one.data, "num_views", 1)
+    result = one.run()
+    assert [measure.key for measure in result.measures] == ["softras_iou"]
+    assert "colours: not measured, as the objects have no unseen view" in result.notes
+
+
+def test_a_signal_ends_it_after_the_batch(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = model_evaluation.score_shapes
+
+    def interrupted(*arguments: Any) -> Sequence[ObjectResult]:
+        signal.raise_signal(signal.SIGTERM)
+        return score(*arguments)
+
+    monkeypatch.setattr(model_evaluation, "score_shapes", interrupted)
+    stopped = evaluation(shapes_file, tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        stopped.run()
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert len(stopped.rows.done("shape")) == 2
+
+
+def test_a_timer_is_told_of_every_part(shapes_file: Path, tmp_path: Path) -> None:
+    timer = StepTimer(CPU)
+    settings = EvaluationSettings(["softras", "silhouette"], views=[0], categories=["lamp"])
+    result: EvaluationResult = ModelEvaluation(
+        settings, trained(tmp_path), shapes_file, tmp_path, CPU, False, timer
+    ).run()
+    assert [row.synset for row in result.objects] == ["03636649"] * 2
+    times = timer.flush()
+    assert set(times) == {
+        *("step", "reading", "network", "softras", "silhouette", "baselines", "rows")
+    }
+    assert min(value for name, value in times.items() if name != "step") > 0
+
+
+@pytest.mark.parametrize("views", [[], [24], [-1], [0, 0], [0.5], ["0"]])
+def test_views_which_are_not_there_are_refused(shapes_file: Path, views: list[Any]) -> None:
+    data = MultiViewDataset(shapes_file, "val")
+    with pytest.raises(ValueError, match=r"views must be different ones of 0\.\.23 and not empty"):
+        chosen_views(data, views)
+
+
+def test_a_category_called_like_the_mean_is_refused_at_once(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(MultiViewDataset):
+        synsets = property(lambda self: ["mean", "02691156"], lambda self, texts: None)  # type: ignore[assignment]
+
+    monkeypatch.setattr(model_evaluation, "MultiViewDataset", Odd)
+    with pytest.raises(ValueError, match=r"shapes\.h5: no category may be called 'mean'"):
+        evaluation(shapes_file, tmp_path)
+
+
+def test_all_views_are_the_default(shapes_file: Path) -> None:
+    assert chosen_views(MultiViewDataset(shapes_file, "val"), None) == list(range(24))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_which_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    broken = trained(tmp_path)
+    require_finite(broken)
+    with torch.no_grad():
+        broken.model.decoder.bias.weight[3, 2] = value
+    with pytest.raises(ValueError, match=r"0\.pt: 1 of \d+ tensors are not finite, the first"):
+        require_finite(broken)

@@ -1,0 +1,124 @@
+"""Poses are found from far starts, each problem by itself; bad input is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from recon.cameras import Cameras
+from recon.fitting.figures import make_figure
+from recon.fitting.poses import COARSE, PoseFitter, Poses
+from recon.fitting.rotations import random_rotations, random_turns, rotation_distance
+from recon.fitting.soft_stages import SoftStage
+from recon.meshes import Mesh
+from recon.renderer import SoftRenderer
+
+SIZE = 48
+QUICK = PoseFitter(
+    SoftStage(50, 32, COARSE.sigma, COARSE.gamma, (0.1, 0.05)),
+    SoftStage(40, None, (1e-3, 3e-5), (0.6, 0.1), (0.05, 0.005)),
+)
+
+
+def tetrahedron() -> Mesh:
+    vertices = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.6
+    faces = torch.tensor([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
+    return Mesh(vertices, faces, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]))
+
+
+def cameras(count: int) -> Cameras:
+    one = torch.ones(count)
+    return Cameras.orbit(30 * one, 20 * one, 4 * one, 40 * one)
+
+
+def pictures(mesh: Mesh, poses: Poses) -> torch.Tensor:
+    hard = SoftRenderer(SIZE, distance="hard", alpha="hard", color="hard")
+    assert mesh.face_colors is not None
+    count = len(poses)
+    colors = mesh.face_colors.expand(count, -1, -1)
+    return hard(poses.apply(mesh.vertices), mesh.faces, colors, cameras(count)).clamp(0, 1)
+
+
+def problems(count: int = 6, degrees: float = 70.0) -> tuple[Mesh, torch.Tensor, Poses, Poses]:
+    mesh, generator = tetrahedron(), torch.Generator().manual_seed(4)
+    truth = Poses(random_rotations(count, generator), torch.zeros(count, 3))
+    turns = random_turns(count, degrees, generator)
+    start = Poses(truth.rotation @ turns, torch.zeros(count, 3))
+    return mesh, pictures(mesh, truth), truth, start
+
+
+def test_far_starts_lead_to_the_rotation() -> None:
+    mesh, images, truth, start = problems()
+    found = QUICK.fit(mesh, images, cameras(6), start, move=False)
+    errors = rotation_distance(found.poses.rotation, truth.rotation)
+    assert int((errors < 10).sum()) >= 5, errors
+    assert torch.equal(found.poses.translation, start.translation)
+    assert len(found.course) == 51 + 41 + 1
+    torch.testing.assert_close(found.course[0].rotation, start.rotation)
+    assert torch.equal(found.course[-1].rotation, found.poses.rotation)
+    assert found.loss.shape == (6,)
+
+
+def test_the_position_is_found_with_it() -> None:
+    mesh, images, truth, start = problems(4, 30.0)
+    away = torch.tensor([[0.2, -0.1, 0.2], [-0.2, 0.1, 0.0], [0.1, 0.2, -0.3], [0.0, -0.2, 0.1]])
+    found = QUICK.fit(mesh, images, cameras(4), Poses(start.rotation, away))
+    errors = rotation_distance(found.poses.rotation, truth.rotation)
+    assert int((errors < 10).sum()) >= 3, errors
+    assert float(found.poses.translation.norm(dim=1).median()) < 0.1
+
+
+def test_a_mesh_off_its_origin_turns_about_its_middle() -> None:
+    mesh, images, _, start = problems(2, 40.0)
+    shift = torch.tensor([0.3, -0.2, 0.5])
+    moved = Mesh(mesh.vertices + shift, mesh.faces, mesh.face_colors)
+    there = Poses(start.rotation, -(start.rotation @ shift))
+    one = QUICK.fit(mesh, images, cameras(2), start)
+    other = QUICK.fit(moved, images, cameras(2), there)
+    torch.testing.assert_close(one.poses.rotation, other.poses.rotation, rtol=0, atol=2e-2)
+    torch.testing.assert_close(
+        one.poses.apply(mesh.vertices), other.poses.apply(moved.vertices), rtol=0, atol=5e-2
+    )
+
+
+def test_no_step_changes_nothing() -> None:
+    mesh, images, _, start = problems(2)
+    still = SoftStage(0, 16, (1e-3, 1e-3), (1, 1), (0.1, 0.1))
+    found = PoseFitter(still, still).fit(mesh, images, cameras(2), start)
+    torch.testing.assert_close(found.poses.rotation, start.rotation)
+    torch.testing.assert_close(found.poses.translation, start.translation, atol=1e-6, rtol=0)
+
+
+def test_applying_a_pose_turns_then_moves() -> None:
+    rotation = random_rotations(3, torch.Generator().manual_seed(0))
+    poses = Poses(rotation, torch.tensor([[1.0, 2, 3]]).expand(3, -1))
+    points = make_figure().mesh.vertices
+    torch.testing.assert_close(
+        poses.apply(points), points @ rotation.mT + torch.tensor([1.0, 2, 3])
+    )
+    assert len(poses[[1]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.zeros(2, 3, 8, 8)}, r"\[N, 4, H, W\], got torch.float32 \[2, 3, 8, 8\]"),
+        ({"images": torch.zeros(2, 4, 8, 8)}, "a picture shows nothing"),
+        ({"images": torch.full((2, 4, 8, 8), torch.nan)}, r"images must lie in \[0, 1\]"),
+        ({"cameras": cameras(3)}, "2 images, 3 cameras, 2 starts"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
+    mesh, images, _, start = problems(2)
+    arguments: dict[str, Any] = {"images": images, "cameras": cameras(2), **change}
+    with pytest.raises(ValueError, match=message):
+        QUICK.fit(mesh, arguments["images"], arguments["cameras"], start)
+
+
+def test_bad_poses_are_named() -> None:
+    with pytest.raises(ValueError, match=r"translation \[N, 3\], got \[2, 3, 3\] and \[1, 3\]"):
+        Poses(torch.zeros(2, 3, 3), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="translation must be finite"):
+        Poses(torch.zeros(1, 3, 3), torch.full((1, 3), torch.inf))

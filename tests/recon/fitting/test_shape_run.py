@@ -1,0 +1,38 @@
+"""Which views are held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from recon.cameras import shapenet_cameras
+from recon.fitting.shape_fitting import Cube
+from recon.fitting.shape_run import ShapeRun, split_views
+from recon.fitting.view_files import Views
+
+
+def test_views_held_out_are_spread_evenly() -> None:
+    held, seen = split_views(120, 12)
+    assert held == list(range(5, 120, 10))
+    assert sorted(held + seen) == list(range(120))
+    assert split_views(5, 0) == ([], [0, 1, 2, 3, 4])
+    assert split_views(5, 4)[1] != []
+    assert split_views(3, 3, every=True) == ([0, 1, 2], [])
+
+
+@pytest.mark.parametrize("holdout", [-1, 5, 6])
+def test_some_views_must_be_left(holdout: int) -> None:
+    with pytest.raises(ValueError, match="leave some of the 5 views"):
+        split_views(5, holdout)
+
+
+def test_pictures_without_an_object_are_refused(tmp_path: Path) -> None:
+    images = torch.zeros(4, 4, 8, 8)
+    images[2, 3] = 1  # held out
+    views = Views(images, shapenet_cameras(range(4)))
+    with pytest.raises(ValueError, match="to fit show nothing"):
+        ShapeRun(tmp_path / "run", views, Cube(), 1, {})
+    assert not (tmp_path / "run").exists()
+    ShapeRun(tmp_path / "run", views, Cube(), 0, {})

@@ -1,0 +1,95 @@
+"""The command line: which pictures, what is told, and what is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recon.reconstruction.command import main, plan_jobs
+
+
+def save_ball(path: Path, opaque: bool = False, color: tuple[int, int, int] = (200, 0, 0)) -> None:
+    rows, columns = np.mgrid[:50, :60]
+    inside = (columns - 30) ** 2 + (rows - 25) ** 2 < 15**2
+    rgba = np.full((50, 60, 4), 255, np.uint8)
+    rgba[inside, :3] = color
+    rgba[..., 3] = np.where(inside, 255, 0)
+    Image.fromarray(rgba[..., :3] if opaque else rgba).save(path)
+
+
+def test_jobs_are_named_after_pictures(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "a.png", "notes.txt", "C.JPEG"):
+        (tmp_path / name).touch()
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "b.webp").touch()
+    jobs = plan_jobs([tmp_path, tmp_path / "b.png"], Path("out"), masks)
+    assert [(j.picture.name, j.folder) for j in jobs] == [
+        ("C.JPEG", Path("out/C")),
+        ("a.jpg", Path("out/a.jpg")),
+        ("a.png", Path("out/a.png")),
+        ("b.png", Path("out/b")),
+    ]
+    assert [j.mask for j in jobs] == [None, None, None, masks / "b.webp"]
+
+
+def test_plans_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.png").touch()
+    (tmp_path / "empty").mkdir()
+    two = [Path("x/a.png"), Path("y/a.png")]
+    with pytest.raises(ValueError, match=r"two pictures are called a\.png"):
+        plan_jobs(two, Path("out"))
+    with pytest.raises(ValueError, match="one file for 2 pictures"):
+        plan_jobs([Path("x/a.png"), Path("x/b.png")], Path("out"), tmp_path / "m.png")
+    with pytest.raises(FileNotFoundError, match="no such mask"):
+        plan_jobs(two[:1], Path("out"), tmp_path / "gone.png")
+    with pytest.raises(ValueError, match="has no pictures"):
+        plan_jobs([tmp_path / "empty"], Path("out"))
+
+
+def test_a_directory_is_done_but_for_what_is_unreadable(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    save_ball(pictures / "cut.png")
+    save_ball(pictures / "plain.jpg", opaque=True)
+    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n")
+    output = tmp_path / "out"
+    arguments = [str(pictures), "--checkpoint", str(tiny_checkpoint), "--output", str(output)]
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--no-turntable"])
+    assert end.value.code == 1
+    told = capsys.readouterr().out
+    assert "broken.png: FAILED" in told
+    assert "cut.png: mask: alpha channel; outline IoU 0." in told
+    assert "1 masks are estimated (look at mask.png): the mask is an estimate" in told
+    assert "2 of 3 pictures reconstructed in" in told
+    assert sorted(path.name for path in output.iterdir()) == ["cut", "plain"]
+
+    (pictures / "broken.png").unlink()
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    main([*arguments, "--no-turntable"])
+    told = capsys.readouterr().out
+    assert told.count("done already") == 2
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+    save_ball(pictures / "cut.png", color=(0, 99, 0))
+    with pytest.raises(SystemExit):
+        main([*arguments, "--no-turntable"])
+    assert "holds another result (picture differ)" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+    main([*arguments, "--overwrite"])
+    assert "2 of 2 pictures" in capsys.readouterr().out
+    assert (output / "cut" / "turntable.gif").exists()
+
+
+def test_a_bad_checkpoint_is_told_in_one_line(tmp_path: Path) -> None:
+    save_ball(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "--output", str(tmp_path / "out"), "--checkpoint"]
+    with pytest.raises(SystemExit, match=r"^error: checkpoint: no such file"):
+        main([*arguments, str(tmp_path / "gone.pt")])
+    assert not (tmp_path / "out").exists()

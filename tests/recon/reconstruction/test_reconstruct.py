@@ -1,0 +1,115 @@
+"""Meshes of pictures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import recon
+from recon.cameras import Cameras, shapenet_cameras
+from recon.datasets.frames import world_vertices
+from recon.meshes import icosphere
+from recon.reconstruction.input_pictures import take_picture
+from recon.reconstruction.reconstruct import PictureReconstructor, turned_texels
+from recon.renderer import SoftRenderer
+from recon.trained_models import load_trained_model
+
+
+def ball(side: int = 100) -> np.ndarray:
+    """[side, side, 4]: a blue disc before nothing."""
+    rows, columns = np.mgrid[:side, :side]
+    inside = (rows - side / 2) ** 2 + (columns - side / 2) ** 2 < (side / 5) ** 2
+    rgba = np.zeros((side, side, 4), np.uint8)
+    rgba[inside] = (20, 40, 200, 255)
+    return rgba
+
+
+def test_a_file_becomes_a_mesh_in_the_frame_of_models(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(ball()).save(tmp_path / "ball.png")
+    mesh = recon.reconstruct(tmp_path / "ball.png", tiny_checkpoint)
+    assert (mesh.num_vertices, mesh.num_faces) == (42, 80)
+    assert mesh.face_colors is not None
+    a, b, c = mesh.vertices[mesh.faces].unbind(1)
+    middle = mesh.vertices.mean(0)
+    outward = (torch.linalg.cross(b - a, c - a, dim=1) * ((a + b + c) / 3 - middle)).sum(1)
+    assert bool((outward > 0).all())  # turned round, as the frame of models is right-handed
+
+
+def test_all_ways_to_pass_a_picture_and_a_model_give_the_same(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(ball()).save(tmp_path / "ball.png")
+    trained = load_trained_model(tiny_checkpoint)
+    meshes = [
+        recon.reconstruct(tmp_path / "ball.png", tiny_checkpoint),
+        recon.reconstruct(ball(), trained),
+        recon.reconstruct(Image.fromarray(ball()), PictureReconstructor(trained)),
+        recon.reconstruct(ball()[..., :3], trained, mask=ball()[..., 3]),
+    ]
+    for mesh in meshes[1:]:
+        assert torch.equal(mesh.vertices, meshes[0].vertices)
+
+
+class Rigid(torch.nn.Module):
+    """Predicts the same mesh always, of the size that fits one fill of the frame."""
+
+    def __init__(self, vertices: torch.Tensor, faces: torch.Tensor) -> None:
+        super().__init__()
+        self.vertices, self.faces = torch.nn.Parameter(vertices), faces
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.vertices.expand(len(images), -1, -1)
+
+
+def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> None:
+    trained = load_trained_model(tiny_checkpoint)
+    sphere = icosphere(2)
+    model = Rigid(sphere.vertices * 0.3, sphere.faces)
+    reconstructor = PictureReconstructor(type(trained)(model, trained.checkpoint, trained.path))
+    made, twin = reconstructor([take_picture(ball(60)), take_picture(ball(200))])
+    alpha = SoftRenderer(64, sigma=1e-7).silhouette(
+        model.vertices[None], sphere.faces, shapenet_cameras([0])
+    )
+    wide = int((alpha[0] > 0.5).any(0).sum()) / 64
+    sizes = np.geomspace(*reconstructor.framing.fill[::2], 8)
+    nearest = sizes[np.abs(np.log(sizes / wide)).argmin()]
+    assert made.fill == pytest.approx(nearest, rel=1e-4)
+    assert made.fit > 0.85
+    assert made.iou > 0.93
+    assert twin.fill == made.fill  # whatever the size of the picture
+    assert isinstance(made.camera, Cameras)
+
+
+def test_texels_of_turned_faces_stay_in_place() -> None:
+    texels = torch.arange(9.0).reshape(1, 9, 1).expand(2, 9, 3).clone()
+    turned = turned_texels(texels)
+    assert torch.equal(turned_texels(turned), texels)
+    # Of 3 x 3 texels the first lies at the third corner, which becomes the first.
+    corner = int(turned[0, :, 0].tolist().index(0.0))
+    assert corner == 2
+
+
+def test_the_world_is_turned_into_the_frame_of_models(tiny_checkpoint: Path) -> None:
+    reconstructor = PictureReconstructor(load_trained_model(tiny_checkpoint))
+    made = reconstructor([take_picture(ball())])[0]
+    mesh, colors = made.model_mesh()
+    assert torch.equal(world_vertices(mesh.vertices), made.world.vertices)
+    assert torch.equal(mesh.faces.flip(1), made.world.faces)
+    assert colors is made.colors
+
+
+def test_importing_the_package_does_not_load_torch() -> None:
+    loaded = "print('torch' in sys.modules)"
+    code = f"import recon, sys; {loaded}; recon.reconstruct; {loaded}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nTrue\n"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        recon.nothing  # noqa: B018

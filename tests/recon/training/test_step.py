@@ -1,0 +1,91 @@
+"""One step: what it updates, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recon.cameras import shapenet_cameras
+from recon.meshes import icosphere
+from recon.models import Prediction
+from recon.objectives import Objective
+from recon.processes import Processes
+from recon.renderer import SoftRenderer
+from recon.schedules import Constant, StepDecay
+from recon.timing import StepTimer
+from recon.training.step import TrainingStep
+from recon.training.step_guard import NORM, StepGuard
+
+SPHERE = icosphere(1)
+
+
+class Scaled(nn.Module):
+    """Predicts a sphere whose radius is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.radius = nn.Parameter(torch.tensor(0.2))
+
+    def forward(self, images: Tensor) -> Prediction:
+        return Prediction((SPHERE.vertices * self.radius).expand(len(images), -1, -1))
+
+
+@pytest.fixture
+def batch() -> dict[str, Tensor]:
+    """One sphere of radius 0.35 in two views."""
+    cameras = shapenet_cameras([0, 8])
+    vertices = (SPHERE.vertices * 0.35).expand(2, -1, -1)
+    alpha = SoftRenderer(32, sigma=1e-7).silhouette(vertices, SPHERE.faces, cameras)
+    images = torch.zeros(1, 2, 4, 32, 32, dtype=torch.uint8)
+    images[0, :, 3] = (alpha * 255).round().byte()
+    return {"images": images, "cameras": cameras.rows()[None]}
+
+
+def make_step(network: nn.Module, schedule: Mapping[str, Any]) -> TrainingStep:
+    device = torch.device("cpu")
+    factors = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
+    return TrainingStep(
+        network=network,
+        renderer=SoftRenderer(32, sigma=1e-3, gamma=1e-2),
+        objective=Objective(SPHERE.faces, SPHERE.num_vertices, {"silhouette": 1.0}),
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.01),
+        schedule=factors,
+        guard=StepGuard(network, 3),
+        timer=StepTimer(device),
+        processes=Processes(),
+        device=device,
+        precision=torch.float32,
+        layout=torch.contiguous_format,
+    )
+
+
+def test_a_step_goes_down_the_gradient(batch: dict[str, Tensor]) -> None:
+    network = Scaled()
+    taken = make_step(network, {}).take(0, batch)
+    assert not taken.broken
+    assert set(taken.figures) == {"total", "silhouette", NORM}
+    assert float(network.radius.detach()) == pytest.approx(0.2 + 0.01 * taken.figures[NORM])
+    assert taken.images.shape == (1, 2, 4, 32, 32)
+    assert float(taken.images.max()) == 1.0
+    assert taken.renderings.alpha.shape == (1, 2, 2, 32, 32)
+
+
+def test_rates_follow_their_schedules(batch: dict[str, Tensor]) -> None:
+    step = make_step(Scaled(), {"lr": StepDecay([2], 0.5), "gamma": StepDecay([1], 0.1)})
+    assert step.rates(0) == {"lr": 0.01, "sigma": 1e-3, "gamma": 1e-2}
+    assert step.rates(2) == pytest.approx({"lr": 0.005, "sigma": 1e-3, "gamma": 1e-3})
+    assert step.take(2, batch).rates == step.rates(2)
+    assert step.optimizer.param_groups[0]["lr"] == 0.005
+
+
+def test_a_step_that_is_not_finite_updates_nothing(batch: dict[str, Tensor]) -> None:
+    network = Scaled()
+    network.radius.register_hook(lambda gradient: gradient * float("nan"))
+    taken = make_step(network, {}).take(0, batch)
+    assert taken.broken
+    assert taken.figures[NORM] != taken.figures[NORM]
+    assert float(network.radius.detach()) == pytest.approx(0.2)

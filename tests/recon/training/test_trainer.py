@@ -1,0 +1,457 @@
+"""Training: exact resume, signals, numbers which are not finite, and that it learns."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recon.checkpoints import load_checkpoint, seed_everything
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.voxel_scores import VoxelValidation
+from recon.models import (
+    MeshDecoder,
+    PaletteHead,
+    Prediction,
+    Reconstructor,
+    SoftRasEncoder,
+)
+from recon.objectives import Objective, Renderings
+from recon.renderer import SoftRenderer
+from recon.runs import RunDirectory, read_validations
+from recon.schedules import Constant, StepDecay
+from recon.training.step_guard import SkippedStepsError
+from recon.training.trainer import Trainer
+from recon.view_framing import framing_of, measure_framing
+
+WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
+
+
+def make_trainer(
+    file: Path, max_steps: int, color_head: nn.Module | None = None, **more: Any
+) -> Trainer:
+    seed_everything(0)
+    model = Reconstructor(
+        SoftRasEncoder(channels=(4, 8, 8, 8), hidden=(16,), latent=8),
+        MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
+        color_head,
+    )
+    settings: dict[str, Any] = {
+        "renderer": SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
+        "objective": partial(Objective, weights=WEIGHTS),
+        "optimizer": partial(torch.optim.Adam, lr=1e-3, fused=True),
+        "schedule": {"lr": StepDecay([4], 0.5), "sigma": StepDecay([4], 0.5)},
+        "train_set": MultiViewDataset(file, "train"),
+        "val_set": MultiViewDataset(file, "val"),
+        "validation": VoxelValidation(views=[0]),
+        "seed": 0,
+        "batch_size": 4,
+        "log_every": 2,
+        "checkpoint_every": 2,
+        "validate_every": 3,
+        "device": "cpu",
+    }
+    return Trainer(model=model, max_steps=max_steps, **{**settings, **more})
+
+
+def run_in(folder: Path) -> RunDirectory:
+    return RunDirectory(folder, {"seed": 0})
+
+
+def assert_same(a: object, b: object) -> None:
+    """Equal to the last bit, tensors in nested containers included."""
+    if isinstance(a, Tensor):
+        assert isinstance(b, Tensor)
+        assert torch.equal(a, b)
+    elif isinstance(a, Mapping):
+        assert isinstance(b, Mapping)
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert isinstance(b, list | tuple)
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other)
+    else:
+        assert a == b
+
+
+def last(folder: Path) -> dict[str, Any]:
+    """The last checkpoint, without the time it took."""
+    checkpoint = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert checkpoint.pop("seconds") > 0
+    return checkpoint
+
+
+@pytest.fixture(scope="module")
+def straight(shapes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The last checkpoint of six uninterrupted steps."""
+    folder = tmp_path_factory.mktemp("straight")
+    result = make_trainer(shapes_file, 6).run(run_in(folder))
+    assert result["step"] == 6
+    return last(folder)
+
+
+def test_three_steps_and_three_more_are_six(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    make_trainer(shapes_file, 3).run(run_in(tmp_path))
+    assert last(tmp_path)["step"] == 3
+    trainer = make_trainer(shapes_file, 6)
+    torch.rand(100)  # whatever happened to the random states before the resume does not matter
+    trainer.run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def test_a_checkpoint_tells_how_its_data_frame_objects(
+    straight: dict[str, Any], shapes_file: Path
+) -> None:
+    measured = measure_framing(MultiViewDataset(shapes_file, "train"))
+    kept = framing_of(straight)
+    assert (kept.fill, kept.center, kept.source) == (
+        measured.fill,
+        measured.center,
+        "the checkpoint",
+    )
+    assert torch.equal(kept.cameras, measured.cameras)
+
+
+def test_a_worker_process_changes_nothing(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    make_trainer(shapes_file, 6, num_workers=1).run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def test_validation_leaves_no_trace(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    def noisy(model: nn.Module, data: MultiViewDataset, _: object) -> dict[str, float]:
+        with torch.no_grad():
+            model(torch.rand(5, 4, 64, 64))
+        return {"iou": 0.5}
+
+    make_trainer(shapes_file, 6, validation=noisy, validate_every=1).run(run_in(tmp_path))
+    for part in ("model", "optimizer", "random"):
+        assert_same(last(tmp_path)[part], straight[part])
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_a_second_start_ends_the_same(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path, signum: int, status: int
+) -> None:
+    trainer = make_trainer(shapes_file, 6, checkpoint_every=100)
+    trainer.objective.register_forward_hook(send_at(3, signum))
+    with pytest.raises(SystemExit) as stopped:
+        trainer.run(run_in(tmp_path))
+    assert stopped.value.code == status
+    assert last(tmp_path)["step"] == 3
+    make_trainer(shapes_file, 6).run(run_in(tmp_path))
+    assert_same(last(tmp_path), straight)
+
+
+def send_at(call: int, signum: int) -> Callable[..., None]:
+    """A hook which sends this process a signal at a call."""
+    calls = iter(range(1, 1000))
+
+    def hook(*_: object) -> None:
+        if next(calls) == call:
+            os.kill(os.getpid(), signum)
+
+    return hook
+
+
+class BreaksAt(Objective):
+    """An objective whose silhouette term is not a number at one call."""
+
+    def __init__(self, *args: Any, call: int, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.remaining = call
+
+    def forward(
+        self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        terms = super().forward(renderings, prediction, batch)
+        self.remaining -= 1
+        return (
+            {**terms, "silhouette": terms["silhouette"] * float("nan")}
+            if not self.remaining
+            else terms
+        )
+
+
+def test_a_loss_which_is_not_finite_is_skipped_and_dumped(
+    shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objective = partial(BreaksAt, weights=WEIGHTS, call=4)
+    trainer = make_trainer(shapes_file, 6, objective=objective)
+    before: dict[str, Tensor] = {}
+
+    def note(module: nn.Module, *_: object) -> None:
+        if trainer.progress.step == 3 and not before:
+            before.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
+
+    trainer.network.register_forward_pre_hook(note)
+    assert trainer.run(run_in(tmp_path))["skipped"] == 1
+    dump = load_checkpoint(tmp_path / "dumps" / "step_4.pt")
+    assert_same(dump["model"], before)  # the statistics of batch norm too
+    assert dump["terms"]["silhouette"] != dump["terms"]["silhouette"]
+    assert_same(dump["batch"]["images"], trainer.batches[3]["images"])
+    assert re.search(r"not finite at step 4: .*'silhouette': nan.*step_4\.pt", caplog.text)
+    assert last(tmp_path)["skipped"] == 1
+    assert all(bool(torch.isfinite(value).all()) for value in last(tmp_path)["model"].values())
+
+    # Replayed, the step computes what it did without the fault.
+    figures, broken = make_trainer(shapes_file, 6).replay(dump)
+    assert broken == []
+    assert figures["laplacian"] == dump["terms"]["laplacian"]
+
+
+def test_a_run_ends_after_too_many_skipped_steps_and_keeps_its_checkpoint(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(shapes_file, 6, checkpoint_every=2, max_skipped_steps=1)
+
+    def poison(gradient: Tensor) -> Tensor:
+        return gradient * float("nan") if trainer.progress.step >= 2 else gradient
+
+    trainer.model.decoder.bias.weight.register_hook(poison)
+    with pytest.raises(
+        SkippedStepsError, match=r"skipped step 2 of.*max_skipped_steps is 1"
+    ) as end:
+        trainer.run(run_in(tmp_path))
+    assert end.value.step == 4
+    assert sorted(path.name for path in (tmp_path / "dumps").iterdir()) == [
+        "step_3.pt",
+        "step_4.pt",
+    ]
+    assert last(tmp_path)["step"] == 2
+
+
+def test_a_parameter_which_is_not_finite_ends_the_run(shapes_file: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(shapes_file, 6, optimizer=partial(torch.optim.SGD, lr=float("inf")))
+    with pytest.raises(FloatingPointError, match=r"parameter .* is not finite"):
+        trainer.run(run_in(tmp_path))
+    assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_a_dump_is_needed_to_replay(straight: dict[str, Any], shapes_file: Path) -> None:
+    with pytest.raises(ValueError, match="no batch"):
+        make_trainer(shapes_file, 6).replay(straight)
+
+
+def test_the_best_checkpoint_is_that_of_the_best_validation(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    ious = iter([0.2, 0.4, 0.3])
+    trainer = make_trainer(
+        shapes_file, 6, validate_every=2, validation=lambda *_: {"iou": next(ious)}
+    )
+    result = trainer.run(run_in(tmp_path))
+    assert run_in(tmp_path).result(6) == result
+    assert result.pop("seconds") > 0
+    assert result == {
+        "step": 6,
+        "best_iou": 0.4,
+        "best_step": 4,
+        "last_iou": 0.3,
+        "figures": {"iou": 0.4},
+        "skipped": 0,
+        "stopped": None,
+    }
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["step"] == 4
+    rows = read_validations(run_in(tmp_path).validations)
+    assert [(row["step"], row["iou"]) for row in rows] == [(2, 0.2), (4, 0.4), (6, 0.3)]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer(shapes_file, 4, validate_every=1).run(run_in(tmp_path))
+    newest = tmp_path / "checkpoints" / "last.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    make_trainer(shapes_file, 6).run(run_in(tmp_path))
+    assert "truncated" in caplog.text
+    for part in ("model", "optimizer", "random"):
+        assert_same(last(tmp_path)[part], straight[part])
+    # Validations of the start which broke are replaced from the resumed step on.
+    assert [row["step"] for row in read_validations(run_in(tmp_path).validations)] == [1, 2, 3, 6]
+
+
+def test_a_validation_may_end_the_run(shapes_file: Path, tmp_path: Path) -> None:
+    def stopping(step: int, figures: Mapping[str, float]) -> str | None:
+        return f"hopeless at {step}" if step >= 4 else None
+
+    trainer = make_trainer(shapes_file, 6, validate_every=2, stopping=stopping)
+    result = trainer.run(run_in(tmp_path))
+    assert (result["step"], result["stopped"]) == (4, "hopeless at 4")
+    assert run_in(tmp_path).result(6) == result
+    assert last(tmp_path)["step"] == 4
+
+
+def test_bfloat16_is_near_float32(shapes_file: Path) -> None:
+    batch = make_trainer(shapes_file, 1).batches[0]
+    losses = {
+        precision: make_trainer(shapes_file, 1, precision=precision).take_step(batch).figures
+        for precision in ("float32", "bfloat16")
+    }
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert losses["bfloat16"] != losses["float32"]
+
+
+def test_without_validation_there_is_a_result_but_no_best(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(shapes_file, 2, validate_every=0, val_set=None)
+    assert trainer.run(run_in(tmp_path))["best_iou"] is None
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
+
+
+def test_schedules_reach_the_optimiser_and_the_renderer(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(shapes_file, 6, validate_every=0)
+    seen: list[tuple[float, float]] = []
+    render = trainer.renderer.silhouette
+
+    def spy(vertices: Tensor, faces: Tensor, cameras: Any, sigma: float) -> Tensor:
+        seen.append((trainer.optimizer.param_groups[0]["lr"], sigma))
+        return render(vertices, faces, cameras, sigma)
+
+    monkeypatch.setattr(trainer.renderer, "silhouette", spy)
+    trainer.run(run_in(tmp_path))
+    assert seen == [(1e-3, 1e-4)] * 4 + [(5e-4, 5e-5)] * 2
+
+
+def test_it_learns(shapes_file: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(
+        shapes_file,
+        80,
+        optimizer=partial(torch.optim.Adam, lr=3e-3),
+        schedule={"lr": Constant(), "sigma": Constant()},
+        batch_size=8,
+        checkpoint_every=100,
+        validate_every=80,
+    )
+    before = trainer.validation(trainer.model, trainer.val_set)["iou"]
+    assert trainer.run(run_in(tmp_path))["best_iou"] > before + 0.1
+
+
+COLORS = WEIGHTS | {"color": 1.0, "color_smoothness": 0.01}
+
+
+def make_colored(file: Path, max_steps: int, **more: Any) -> Trainer:
+    seed_everything(1)
+    head = PaletteHead(8, subdivisions=1, palette=4, width=4, modes=8, hidden=(8,))
+    objective = partial(Objective, weights=COLORS)
+    return make_trainer(file, max_steps, color_head=head, **{"objective": objective, **more})
+
+
+def test_shape_and_colors_are_learned_together_and_resumed(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    schedule = {"gamma": StepDecay([2], 0.5)}
+    make_colored(shapes_file, 4, schedule=schedule).run(run_in(tmp_path / "straight"))
+    start = make_colored(shapes_file, 2, schedule=schedule)
+    before = {name: value.clone() for name, value in start.model.state_dict().items()}
+    start.run(run_in(tmp_path / "parts"))
+    after = start.model.state_dict()
+    for name in ("decoder.bias.weight", "color_head.fields"):
+        assert not torch.equal(after[name], before[name]), name
+    make_colored(shapes_file, 4, schedule=schedule).run(run_in(tmp_path / "parts"))
+    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
+
+
+def test_gamma_follows_its_schedule(shapes_file: Path) -> None:
+    trainer = make_colored(shapes_file, 4, schedule={"gamma": StepDecay([1], 0.5)})
+    rates = [trainer.take_step(trainer.batches[step]).rates for step in range(2)]
+    assert rates == [
+        {"lr": 1e-3, "sigma": 1e-4, "gamma": 1e-4},
+        {"lr": 1e-3, "sigma": 1e-4, "gamma": 5e-5},
+    ]
+
+
+def test_colors_are_learned_on_a_shape_that_stands_still(
+    shapes_file: Path, straight: dict[str, Any], tmp_path: Path
+) -> None:
+    first = tmp_path / "shape"
+    make_trainer(shapes_file, 6).run(run_in(first))
+    settings: dict[str, Any] = {
+        "initial": str(first / "checkpoints" / "last.pt"),
+        "frozen": ["encoder", "decoder"],
+        "validate_every": 1,
+    }
+    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "straight"))
+    make_colored(shapes_file, 2, **settings).run(run_in(tmp_path / "parts"))
+    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "parts"))
+    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
+    model = last(tmp_path / "parts")["model"]
+    for name, value in straight["model"].items():  # the statistics of batch norm too
+        assert torch.equal(model[name], value), name
+    start = make_colored(shapes_file, 4).model.state_dict()
+    assert not torch.equal(model["color_head.fields"], start["color_head.fields"])
+
+
+def test_parts_that_are_not_there_are_refused(
+    shapes_file: Path, straight: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.frozen takes parts .*'encoder'.*got \['head'"):
+        make_trainer(shapes_file, 2, frozen=["head"])
+    with pytest.raises(ValueError, match="nothing to train"):
+        make_trainer(shapes_file, 2, frozen=["encoder", "decoder"])
+    with pytest.raises(ValueError, match=r"need a model\.color_head"):
+        make_trainer(shapes_file, 2, objective=partial(Objective, weights=COLORS))
+    with pytest.raises(ValueError, match=r"needs loss\.weights\.color"):
+        make_colored(shapes_file, 2, objective=partial(Objective, weights=WEIGHTS))
+    make_colored(shapes_file, 1, validate_every=0).run(run_in(tmp_path / "colored"))
+    initial = str(tmp_path / "colored" / "checkpoints" / "last.pt")
+    with pytest.raises(ValueError, match="unexpected"):
+        make_trainer(shapes_file, 2, initial=initial).run(run_in(tmp_path / "plain"))
+
+
+def test_shading_needs_data_that_have_it(shapes_file: Path) -> None:
+    shading = partial(Objective, weights={"shading": 1.0})
+    with pytest.raises(ValueError, match="needs the light of the data"):
+        make_trainer(shapes_file, 2, objective=shading)
+    lit = partial(Objective, weights={"shading": 1.0}, recipes=[{}])
+    with pytest.raises(ValueError, match="needs the light of the data"):
+        make_trainer(shapes_file, 2, objective=lit)
+
+
+def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
+    shading = partial(Objective, weights={"shading": 1.0, "laplacian": 5e-3})
+    slow = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": {}}
+    trainer = make_trainer(shaded_file, 30, objective=shading, **slow)
+    first = trainer.take_step(trainer.batches[0]).figures["shading"]
+    for step in range(1, 30):
+        trainer.take_step(trainer.batches[step])
+    assert trainer.take_step(trainer.batches[0]).figures["shading"] < 0.8 * first
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"batch_size": 0},
+        {"num_workers": -1},
+        {"device": "tpu:0"},
+        {"log_every": 0},
+        {"max_skipped_steps": -1},
+        {"precision": "float8"},
+    ],
+)
+def test_bad_numbers_are_refused_by_name(shapes_file: Path, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        make_trainer(shapes_file, 2, **bad)
+
+
+def test_validating_needs_something_to_validate_on(shapes_file: Path) -> None:
+    with pytest.raises(ValueError, match="val_set"):
+        make_trainer(shapes_file, 2, val_set=None)
