@@ -104,3 +104,13 @@ def texel_faces(faces: Tensor, side: int) -> Tensor:
     names = torch.where(steps > 0, names, -1).sort(dim=-1).values
     points = torch.unique(names.reshape(-1, 3), dim=0, return_inverse=True)[1]
     return points.reshape(-1, 3)
+
+
+def turned_texels(texels: Tensor) -> Tensor:
+    """Return texels [F, R * R, 3] for faces whose corners are named in the opposite order.
+
+    Twice is where one started.
+    """
+    side = texture_side(texels.shape[1])
+    places = texel_at(texel_centers(side).flip(1)[:, :2], side)
+    return texels[:, places]

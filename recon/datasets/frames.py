@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from recon.cameras import Cameras
+from recon.meshes import Mesh
+from recon.texels import turned_texels
 
 
 def world_vertices(vertices: Tensor) -> Tensor:
@@ -31,3 +33,18 @@ def world_cameras(cameras: Cameras) -> Cameras:
     return Cameras(
         world_vertices(cameras.rotation), cameras.translation, cameras.focal, cameras.center
     )
+
+
+def turned_mesh(mesh: Mesh, colors: Tensor | None = None) -> tuple[Mesh, Tensor | None]:
+    """Turn a mesh of the world into the frame of models, or back, with its colours.
+
+    The corners of faces are named in the opposite order, so that outsides stay outsides.
+
+    Args:
+        mesh: of V vertices and F faces, without colours of its own.
+        colors: [V, 3], or [F, R * R, 3] texels.
+    """
+    turned = Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1))
+    if colors is not None and colors.dim() == 3:
+        colors = turned_texels(colors)
+    return turned, colors

@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.atomic_files import atomic_file
 from recon.cameras import Cameras
 from recon.datasets.categories import category_of, present_categories
+from recon.datasets.frames import turned_mesh
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import MeshPredictor
 from recon.mesh_files import save_mesh
@@ -105,6 +106,8 @@ def save_examples(
 ) -> list[Path]:
     """Write the predicted meshes as `meshes/STEM.obj` and all pictures as `contact_sheet.png`.
 
+    Files have the right-handed frame of models, up +Y and front +X.
+
     Args:
         folder: an existing one, or to be made.
         examples: what to write.
@@ -125,7 +128,7 @@ def save_examples(
         contact_sheet(examples).save(file, format="PNG")
     for example in examples:
         paths.append(meshes / f"{example.stem}{suffix}")
-        save_mesh(paths[-1], example.mesh, example.colors)
+        save_mesh(paths[-1], *turned_mesh(example.mesh, example.colors))
         if turntable is not None:
             frames = draw_turntable(example.mesh, example.colors)
             save_animation(meshes / f"{example.stem}{turntable}", frames)

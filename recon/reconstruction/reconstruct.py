@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
+from recon.datasets.frames import turned_mesh
 from recon.devices import choose_device
 from recon.evaluation.voxel_scores import MeshPredictor
 from recon.meshes import Mesh
@@ -27,7 +27,6 @@ from recon.reconstruction.input_pictures import (
     take_picture,
 )
 from recon.reconstruction.outline_search import find_directions, lay_over
-from recon.texels import texel_at, texel_centers, texture_side
 from recon.trained_models import TrainedModel, load_trained_model
 from recon.view_framing import framing_of
 
@@ -66,11 +65,7 @@ class Reconstruction:
 
     def model_mesh(self) -> tuple[Mesh, Tensor | None]:
         """Returns the mesh in the right-handed frame of models, up +Y and front +X, and colours."""
-        mesh = Mesh(world_vertices(self.world.vertices), self.world.faces.flip(1))
-        colors = self.colors
-        if colors is not None and colors.dim() == 3:
-            colors = turned_texels(colors)
-        return mesh, colors
+        return turned_mesh(self.world, self.colors)
 
 
 class PictureReconstructor:
@@ -183,10 +178,3 @@ def reconstruct(
         return mesh
     of_faces = colors.mean(1) if colors.dim() == 3 else colors[mesh.faces].mean(1)
     return Mesh(mesh.vertices, mesh.faces, of_faces.clamp(0, 1))
-
-
-def turned_texels(texels: Tensor) -> Tensor:
-    """Returns texels [F, R * R, 3] for faces whose corners are named in the opposite order."""
-    side = texture_side(texels.shape[1])
-    places = texel_at(texel_centers(side).flip(1)[:, :2], side)
-    return texels[:, places]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon.meshes import edges, icosphere
-from recon.texels import texel_at, texel_centers, texel_faces, texture_side
+from recon.texels import texel_at, texel_centers, texel_faces, texture_side, turned_texels
 from renderer_cuda import soft_rasterize
 
 
@@ -87,3 +87,12 @@ def test_corners_of_texels_surround_their_centers(side: int) -> None:
     # Points are numbered in the order of their names, so match them by what they touch.
     fitted = torch.linalg.lstsq(incidence, centers * side, driver="gelsd").solution
     torch.testing.assert_close(incidence @ fitted, centers * side)
+
+
+def test_texels_of_turned_faces_stay_in_place() -> None:
+    texels = torch.arange(9.0).reshape(1, 9, 1).expand(2, 9, 3).clone()
+    turned = turned_texels(texels)
+    assert torch.equal(turned_texels(turned), texels)
+    # Of 3 x 3 texels the first lies at the third corner, which becomes the first.
+    corner = int(turned[0, :, 0].tolist().index(0.0))
+    assert corner == 2

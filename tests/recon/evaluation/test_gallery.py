@@ -70,8 +70,11 @@ def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> Non
     (_, path) = save_examples(tmp_path, examples)
     assert path == tmp_path / "meshes" / "airplane_test-airplane-0.obj"
     mesh = load_mesh(path)
-    assert torch.allclose(mesh.vertices, examples[0].mesh.vertices, atol=1e-6)
-    assert torch.equal(mesh.faces, examples[0].mesh.faces)
+    # In the frame of models, where fronts face +X.
+    x, y, z = mesh.vertices.unbind(1)
+    world = torch.stack((-z, y, -x), dim=1)
+    assert torch.allclose(world, examples[0].mesh.vertices, atol=1e-6)
+    assert torch.equal(mesh.faces.flip(1), examples[0].mesh.faces)
     assert examples[0].caption.startswith("airplane: airplane 0   IoU ")
 
 

@@ -16,7 +16,7 @@ from recon.cameras import Cameras, shapenet_cameras
 from recon.datasets.frames import world_vertices
 from recon.meshes import icosphere
 from recon.reconstruction.input_pictures import take_picture
-from recon.reconstruction.reconstruct import PictureReconstructor, turned_texels
+from recon.reconstruction.reconstruct import PictureReconstructor
 from recon.renderer import SoftRenderer
 from recon.trained_models import load_trained_model
 
@@ -86,15 +86,6 @@ def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> N
     assert made.iou > 0.93
     assert twin.fill == made.fill  # whatever the size of the picture
     assert isinstance(made.camera, Cameras)
-
-
-def test_texels_of_turned_faces_stay_in_place() -> None:
-    texels = torch.arange(9.0).reshape(1, 9, 1).expand(2, 9, 3).clone()
-    turned = turned_texels(texels)
-    assert torch.equal(turned_texels(turned), texels)
-    # Of 3 x 3 texels the first lies at the third corner, which becomes the first.
-    corner = int(turned[0, :, 0].tolist().index(0.0))
-    assert corner == 2
 
 
 def test_the_world_is_turned_into_the_frame_of_models(tiny_checkpoint: Path) -> None:
