@@ -115,12 +115,7 @@ def category_rows(result: EvaluationResult) -> list[list[str]]:
 
     Shares are in percent, as in the text.
     """
-    columns = [
-        (name, measure)
-        for measure in result.measures
-        for name in result.predictors
-        if measure.key in result.means[name]
-    ]
+    columns = _columns(result)
     labels = column_names(result.measures)
     names = [f"{name} {labels[measure.key]}" for name, measure in columns]
     header = ["category", "objects"] + [f"{n}{end}" for n in names for end in ("", " low", " high")]
@@ -143,12 +138,7 @@ def object_rows(result: EvaluationResult) -> list[list[str]]:
     Values are those of `result.json`: shares are in [0, 1]. The last columns are the beginnings of
     the fingerprints in its `about`, so that rows of several evaluations can lie in one table.
     """
-    columns = [
-        (name, measure)
-        for measure in result.measures
-        for name in result.predictors
-        if measure.key in result.means[name]
-    ]
+    columns = _columns(result)
     labels = column_names(result.measures)
     names = [f"{name} {labels[measure.key]}" for name, measure in columns]
     source = {
@@ -209,3 +199,10 @@ def estimate_text(estimate: Estimate, measure: ResultMeasure, interval: bool = T
     if math.isnan(estimate.low):
         return f"{text} [{'-':^{2 * len(text) + 2}}]"
     return f"{text} [{figure(estimate.low, measure)}, {figure(estimate.high, measure)}]"
+
+
+def _columns(result: EvaluationResult) -> list[tuple[str, ResultMeasure]]:
+    """Return each predictor with each measure it has, measure by measure."""
+    return [
+        (name, measure) for measure in result.measures for name in result.predictors_of(measure.key)
+    ]

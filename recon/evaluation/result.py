@@ -132,6 +132,10 @@ class EvaluationResult:
         """Returns the measures that a predictor has, in order."""
         return [measure for measure in self.measures if measure.key in self.means[predictor]]
 
+    def predictors_of(self, key: str) -> list[str]:
+        """Returns the predictors that have a measure, in order."""
+        return [name for name in self.predictors if key in self.means[name]]
+
     def values(self, predictor: str, key: str) -> list[float]:
         """Returns a measure of a predictor for each of `objects`."""
         return [row.scores[predictor][key] for row in self.objects]

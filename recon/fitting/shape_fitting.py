@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
+from recon.datasets.frames import turned_mesh, world_vertices
 from recon.fitting.fit import Fit, fit
 from recon.fitting.view_files import Views
 from recon.interruption import Interruption
@@ -140,7 +140,7 @@ class Shape:
 
     def model_mesh(self) -> Mesh:
         """Returns the mesh in the right-handed frame of models, up +Y and front +X."""
-        return Mesh(world_vertices(self.vertices).cpu(), self.faces.flip(1).cpu())
+        return turned_mesh(Mesh(self.vertices.cpu(), self.faces.cpu()))[0]
 
     def subdivided(self, times: int) -> Shape:
         """Returns the same surface with every triangle split into four, several times."""

@@ -70,7 +70,7 @@ class Preset(Protocol):
             truth: of the object, with what `fields` name.
             views: the n views from which the object was predicted.
             seed: of all sampling. What is drawn for a prediction depends on the seed and its
-                view alone, see `recon.metrics.sampling.object_seed`.
+                view alone, see `recon.metrics.seeds.object_seed`.
 
         Returns:
             By the key of each measure [n] float64; NaN only where its documentation says so.

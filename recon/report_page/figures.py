@@ -90,7 +90,7 @@ def _measure_section(result: EvaluationResult, measure: ResultMeasure) -> str:
 
 
 def _categories(result: EvaluationResult, measure: ResultMeasure) -> str:
-    predictors = [name for name in result.predictors if measure.key in result.means[name]]
+    predictors = result.predictors_of(measure.key)
     counts = {category.name: category.objects for category in result.categories}
     rows = [
         [
@@ -106,7 +106,7 @@ def _categories(result: EvaluationResult, measure: ResultMeasure) -> str:
 
 def bars(result: EvaluationResult, measure: ResultMeasure) -> str:
     """Return a bar per category for the model, its interval, and a mark for each baseline."""
-    model, *others = [name for name in result.predictors if measure.key in result.means[name]]
+    model, *others = result.predictors_of(measure.key)
     names = [*(category.name for category in result.categories), MACRO]
     top = _upper_end(result, measure, names)
     legend = element("span", escape(model), class_="key key0") + "".join(

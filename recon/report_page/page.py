@@ -132,8 +132,7 @@ def _summary(result: EvaluationResult) -> str:
     measure = result.measures[0]
     tiles = "".join(
         _tile(name, result.means[name][measure.key][MACRO], measure)
-        for name in result.predictors
-        if measure.key in result.means[name]
+        for name in result.predictors_of(measure.key)
     )
     label = f"{unit_label(measure)}, mean over {len(result.categories)} categories"
     notes = element("ul", "".join(element("li", escape(note)) for note in result.notes))
