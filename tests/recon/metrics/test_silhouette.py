@@ -111,7 +111,11 @@ def test_what_is_behind_the_eye_is_not_seen() -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 64), (192, 128)])
 def test_pictures_of_a_multiple_of_the_size(size: tuple[int, int]) -> None:
-    Silhouette().require(Layout(size, 2))
+    preset = Silhouette()
+    preset.require(Layout(size, 2))
+    masks = preset._masks(torch.full((2, *size), 255, dtype=torch.uint8))
+    assert (min(masks.shape[1:]), max(masks.shape[1:])) == (64, 64 * max(size) // min(size))
+    assert masks.all()
 
 
 @pytest.mark.parametrize(
