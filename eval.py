@@ -10,9 +10,9 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from recon.errors import concise_errors
+from recon.command_line import concise_errors
 from recon.evaluation.result import MACRO, MODEL
-from recon.trained_models import load_trained_model
+from recon.runs.trained_models import load_trained_model
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="eval")

@@ -14,8 +14,8 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.errors import concise_errors
-from recon.runs import RunDirectory
+from recon.command_line import concise_errors
+from recon.runs.directory import RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> float | None:
 
 def train(cfg: DictConfig, run: RunDirectory) -> dict[str, Any]:
     """Train, or profile some steps; what needs torch is imported here, which takes a while."""
-    from recon.processes import joined_processes
+    from recon.training.distributed import joined_processes
     from recon.training.profiling import profile_training
 
     with joined_processes() as processes, run.recording_failure(processes.is_first):
@@ -63,7 +63,7 @@ def train(cfg: DictConfig, run: RunDirectory) -> dict[str, Any]:
 
 def build(cfg: DictConfig, **more: Any) -> Any:
     """Build the trainer and everything else the configuration names."""
-    from recon.checkpoints import seed_everything
+    from recon.runs.checkpoints import seed_everything
 
     seed_everything(cfg.seed)
     parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}

@@ -3,7 +3,7 @@
     import recon
     mesh = recon.reconstruct("photo.png", "run/checkpoints/best.pt")
 
-`reconstruct` is that of `recon.reconstruction.reconstruct`; torch is loaded when it is first asked
+`reconstruct` is that of `recon.inference.reconstruct`; torch is loaded when it is first asked
 for.
 """
 
@@ -15,5 +15,5 @@ __all__ = ["reconstruct"]
 
 def __getattr__(name: str) -> Any:
     if name == "reconstruct":
-        return import_module("recon.reconstruction.reconstruct").reconstruct
+        return import_module("recon.inference.reconstruct").reconstruct
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

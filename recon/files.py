@@ -1,9 +1,12 @@
-"""Files that appear under their name only when they are complete."""
+"""Files which appear complete or not at all, folders with one writer, and tables as text."""
 
 from __future__ import annotations
 
+import csv
+import fcntl
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -84,3 +87,76 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, doing: str, refused_as: type[ValueError] = ValueError) -> Iterator[None]:
+    """Keep other processes out of a folder during the block; the lock ends with the process.
+
+    Args:
+        folder: made when it is not there; the lock is its file `.lock`, which stays.
+        doing: what this process does in it, for the message of the others.
+        refused_as: what is raised when another process holds the lock.
+
+    Raises:
+        ValueError: another process holds the lock; a `refused_as`.
+        OSError: the folder is not writable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            # Record locks end with the process and are not inherited by its data workers.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise refused_as(
+                f"{folder}: another process is {doing} here; wait for it or choose another "
+                "output_dir"
+            ) from error
+        yield
+
+
+def csv_text(rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns to the right, the last one to the left; a rule below the first row.
+
+    Args:
+        rows: of equally many cells.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def aligned_with_total(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns, the first one to the left; rules below the first row and above the
+    last, which sums up the others.
+
+    Args:
+        rows: of equally many cells.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically.
+
+    Raises:
+        OSError: it could not be written; what was there is as it was.
+    """
+    with atomic_file(path) as file:
+        file.write(text.encode())

@@ -14,9 +14,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from recon.errors import concise_errors
-from recon.sweeps.report import SweepReport
-from recon.sweeps.runs import read_sweep
+from recon.command_line import concise_errors
+from recon.runs.sweeps.report import SweepReport
+from recon.runs.sweeps.runs import read_sweep
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

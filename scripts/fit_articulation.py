@@ -13,13 +13,12 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.cameras import Cameras
-from recon.errors import concise_errors
-from recon.fitting.articulation_run import ArticulationRun
-from recon.fitting.articulation_scores import HIDDEN, random_cases
-from recon.fitting.camera_run import read_picture
-from recon.fitting.figures import SHAPE_NAMES, figure_limits, make_figure
-from recon.interruption import Interruption
+from recon.command_line import Interruption, concise_errors
+from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_figure
+from recon.fitting.articulation.run import ArticulationRun
+from recon.fitting.articulation.scores import HIDDEN, random_cases
+from recon.fitting.viewpoint.run import read_picture
+from recon.geometry.cameras import Cameras
 
 log = logging.getLogger(__name__)
 

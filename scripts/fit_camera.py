@@ -12,13 +12,12 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.errors import concise_errors
-from recon.fitting.camera_benchmark import Benchmark, table
-from recon.fitting.camera_fitting import ViewingFitter
-from recon.fitting.camera_run import known_mesh, read_picture, write_benchmark, write_fit
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Viewing, grid_of_starts
-from recon.interruption import Interruption
+from recon.command_line import Interruption, concise_errors
+from recon.fitting.viewpoint.benchmark import Benchmark, table
+from recon.fitting.viewpoint.fitter import ViewingFitter
+from recon.fitting.viewpoint.run import known_mesh, read_picture, write_benchmark, write_fit
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Viewing, grid_of_starts
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.errors import concise_errors
-from recon.fitting.pose_files import read_colored_mesh, read_photo
-from recon.fitting.pose_run import PoseRun
-from recon.interruption import Interruption
+from recon.command_line import Interruption, concise_errors
+from recon.fitting.pose.files import read_colored_mesh, read_photo
+from recon.fitting.pose.run import PoseRun
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,12 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from recon.command_line import Interruption, concise_errors
+from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
-from recon.devices import choose_device
-from recon.errors import concise_errors
-from recon.fitting.shape_fitting import Stage, read_template
-from recon.fitting.shape_run import ShapeRun
-from recon.fitting.view_files import Views, read_views, views_of_object
-from recon.interruption import Interruption
+from recon.fitting.shape.fitter import Stage, read_template
+from recon.fitting.shape.run import ShapeRun
+from recon.fitting.shape.view_files import Views, read_views, views_of_object
 
 log = logging.getLogger(__name__)
 

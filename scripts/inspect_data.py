@@ -13,11 +13,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from recon.datasets.camera_sheet import write_camera_sheet
-from recon.datasets.inspection import describe, inspect_file, joint_table
-from recon.datasets.preview import write_preview
-from recon.datasets.shards import find_files, open_shards
-from recon.errors import concise_errors
+from recon.command_line import concise_errors
+from recon.datasets.storage.shards import find_files, open_shards
+from recon.preparation.checks.camera_sheet import write_camera_sheet
+from recon.preparation.checks.preview import write_preview
+from recon.preparation.inspection import describe, inspect_file, joint_table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,11 +11,11 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.datasets.camera_sheet import camera_sheet_path
-from recon.datasets.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
-from recon.datasets.preview import preview_path
-from recon.datasets.sources.interface import MeshSource, PictureSource, SourceUnreachableError
-from recon.errors import concise_errors
+from recon.command_line import concise_errors
+from recon.preparation.checks.camera_sheet import camera_sheet_path
+from recon.preparation.checks.preview import preview_path
+from recon.preparation.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
+from recon.preparation.sources.interface import MeshSource, PictureSource, SourceUnreachableError
 
 SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"
 

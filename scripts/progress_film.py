@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from recon.errors import concise_errors
+from recon.command_line import concise_errors
 from recon.training.progress_film import film
 
 

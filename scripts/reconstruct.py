@@ -2,12 +2,12 @@
 
     python scripts/reconstruct.py PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
 
-is the same as `recon-reconstruct` of an installed package; see recon/reconstruction/command.py.
+is the same as `recon-reconstruct` of an installed package; see recon/inference/command.py.
 """
 
 from __future__ import annotations
 
-from recon.reconstruction.command import main
+from recon.inference.command import main
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from recon.checkpoints import load_checkpoint, require_targets
-from recon.errors import concise_errors
+from recon.command_line import concise_errors
+from recon.runs.checkpoints import load_checkpoint, require_targets
 from recon.training.trainer import Trainer
 
 # What a dump may name; a file from elsewhere could else run any code.

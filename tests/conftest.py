@@ -14,20 +14,20 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
-from recon.checkpoints import save_checkpoint
 from recon.datasets.categories import find_category
-from recon.datasets.hdf5 import Header, Labels, write_dataset
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.prepare import as_pictures, prepare
-from recon.datasets.rendering.objects import ObjectRenderer
-from recon.datasets.rendering.viewpoints import StandardViews
-from recon.datasets.sources.shapes import ShapesSource
-from recon.lighting import Lighting
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
-from recon.trained_models import build_model
-from recon.voxels import pack_voxels, voxelize_mesh
+from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
+from recon.datasets.storage.layout import Layout, Sample
+from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.prepare import as_pictures, prepare
+from recon.preparation.rendering.objects import ObjectRenderer
+from recon.preparation.rendering.viewpoints import StandardViews
+from recon.preparation.sources.shapes import ShapesSource
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.checkpoints import save_checkpoint
+from recon.runs.trained_models import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

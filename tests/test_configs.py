@@ -13,9 +13,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recon.datasets.rendering.objects import ObjectRenderer
 from recon.evaluation.assessment import Assessment
-from recon.objectives import Objective
+from recon.losses.objective import Objective
+from recon.preparation.rendering.objects import ObjectRenderer
 from recon.training.trainer import Trainer
 from train import build
 

@@ -15,10 +15,10 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 
-from recon.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
 from recon.evaluation.result import EvaluationResult
-from recon.meshes import load_mesh
+from recon.geometry.meshes import load_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.runs.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., CompletedProcess[str]]

@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from recon.sweeps.runs import read_sweep
+from recon.runs.sweeps.runs import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., CompletedProcess[str]]

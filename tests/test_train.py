@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.checkpoints import load_checkpoint
-from recon.runs import read_json
+from recon.runs.checkpoints import load_checkpoint
+from recon.runs.directory import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., CompletedProcess[str]]

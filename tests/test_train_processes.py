@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from recon.checkpoints import load_checkpoint
-from recon.runs import read_json, read_validations
+from recon.runs.checkpoints import load_checkpoint
+from recon.runs.directory import read_json, read_validations
 
 ROOT = Path(__file__).resolve().parents[1]
 # Plain gradient descent: Adam makes full steps of the rounding of gradients which are zero.

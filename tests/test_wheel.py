@@ -32,7 +32,7 @@ OLDEST_PYTHON = "python3.10"
 # Renders with the kernels and with the oracle; prints what served, and how far they are apart.
 RENDER = """
 import hashlib, json, platform, shutil, torch
-import recon.models, recon.renderer
+import recon.models, recon.rendering.renderer
 from renderer_cuda import (
     build, soft_rasterize, soft_rasterize_reference, voxelize, voxelize_reference
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
 from recon.models import Prediction
 
 

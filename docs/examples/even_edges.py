@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from recon.meshes import edges
+from recon.geometry.meshes import edges
+from recon.losses.objective import Objective, Renderings
 from recon.models import Prediction
-from recon.objectives import Objective, Renderings
 
 
 def even_edges_loss(vertices: Tensor, pairs: Tensor) -> Tensor:

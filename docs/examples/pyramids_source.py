@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.sources.interface import Item, fingerprint
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.preparation.sources.interface import Item, fingerprint
 
 SPLITS = ("train", "train", "val", "test")
 

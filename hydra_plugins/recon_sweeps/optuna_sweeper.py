@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 if TYPE_CHECKING:  # Hydra imports all plug-ins at every start: Optuna only where it is used
     from optuna.distributions import BaseDistribution
 
-    from recon.sweeps.search import Proposal, Search
+    from recon.runs.sweeps.search import Proposal, Search
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class OptunaSweeper(Sweeper):
     def _search(self, space: dict[str, BaseDistribution], fixed: list[str]) -> Search:
         import optuna
 
-        from recon.sweeps.search import Search
+        from recon.runs.sweeps.search import Search
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = self.storage or f"sqlite:///{self.folder / 'study.db'}"
@@ -117,7 +117,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def _batches(self, search: Search) -> Iterator[list[Proposal]]:
-        from recon.sweeps.search import ENDED
+        from recon.runs.sweeps.search import ENDED
 
         broken = search.unfinished()
         log.info(
@@ -158,15 +158,15 @@ class OptunaSweeper(Sweeper):
         """Return the override which tells a run of its trial."""
         if self.pruner is None:
             return "trainer.stopping=null"
-        target = {"_target_": "recon.sweeps.stopping.StudyStopping", "storage": self.storage}
+        target = {"_target_": "recon.runs.sweeps.stopping.StudyStopping", "storage": self.storage}
         pruner = OmegaConf.to_container(self.pruner, resolve=True)
         trial = {**target, "study": self.study_name, "trial": number, "pruner": pruner}
         return f"trainer.stopping={literal(trial)}"
 
     def _report(self, search: Search) -> None:
         """Write `trials.csv` and `search.json`, and tell the best so far."""
-        from recon.runs import write_json
-        from recon.tables import csv_text, write_text
+        from recon.files import csv_text, write_text
+        from recon.runs.directory import write_json
 
         rows = search.rows()
         write_text(self.folder / "trials.csv", csv_text(rows))
@@ -186,7 +186,7 @@ class OptunaSweeper(Sweeper):
 
 def tell(search: Search, number: int, returned: JobReturn) -> None:
     """Tell a search how the job of a trial ended."""
-    from recon.runs import read_json
+    from recon.runs.directory import read_json
 
     try:
         value = returned.return_value

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.cameras import SHAPENET_VIEWS, Cameras, shapenet_cameras
 from recon.datasets.multiview import MultiViewDataset
+from recon.geometry.cameras import SHAPENET_VIEWS, Cameras, shapenet_cameras
 
 # Alpha above this is the object.
 INSIDE = 127

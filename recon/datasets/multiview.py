@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES, category_of
-from recon.datasets.hdf5 import TEXT_FIELDS, open_dataset, read_json
-from recon.datasets.layout import MAPS, PER_VIEW, voxel_resolutions
 from recon.datasets.sampling import StepSampler
-from recon.datasets.shards import Paths, Shard, all_cameras, open_shards
-from recon.voxels import unpack_voxels
+from recon.datasets.storage.hdf5 import TEXT_FIELDS, open_dataset, read_json
+from recon.datasets.storage.layout import MAPS, PER_VIEW, voxel_resolutions
+from recon.datasets.storage.shards import Paths, Shard, all_cameras, open_shards
+from recon.geometry.voxels import unpack_voxels
 
 
 class MultiViewDataset:
@@ -185,7 +185,7 @@ class MultiViewDataset:
         return self.field(object_index, f"voxels_{chosen}")
 
     def field(self, object_index: int, name: str, views: Sequence[int] | None = None) -> Tensor:
-        """Return an array of an object, in the shape and type of `recon.datasets.layout`.
+        """Return an array of an object, in the shape and type of `recon.datasets.storage.layout`.
 
         Packed bits come unpacked: voxels_R as bool [R, R, R], occupancies as bool [P].
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from recon.checkpoints import ALLOWED_TARGETS
-from recon.datasets.shards import Paths
-from recon.devices import choose_device
+from recon.compute import choose_device
+from recon.datasets.storage.shards import Paths
 from recon.evaluation.examples import ExampleFiles
 from recon.evaluation.model_evaluation import ModelEvaluation
 from recon.evaluation.paired import Comparison, compare
@@ -15,10 +14,10 @@ from recon.evaluation.references import choose_references, reference_rows, refer
 from recon.evaluation.report import result_text, write_tables
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.settings import EvaluationSettings
-from recon.folder_locks import locked
-from recon.runs import write_json
-from recon.tables import csv_text, write_text
-from recon.trained_models import TrainedModel, load_trained_model
+from recon.files import csv_text, locked, write_text
+from recon.runs.checkpoints import ALLOWED_TARGETS
+from recon.runs.directory import write_json
+from recon.runs.trained_models import TrainedModel, load_trained_model
 
 RESULT = "result.json"
 
@@ -34,7 +33,7 @@ class Assessment:
         reference: names of published figures to show beside ours, see
             `recon.evaluation.references`.
         report: whether to write `report.html`.
-        device: as `recon.devices.choose_device`.
+        device: as `recon.compute.choose_device`.
         progress: whether to draw a progress bar; None draws it on a terminal only.
         allowed_targets: what the checkpoint in `against` may name as its model.
 
@@ -143,7 +142,7 @@ class Assessment:
             print(f"pictures: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
         if self.report:
             # Only here: what it draws with takes a while to import.
-            from recon.report_page import write_report_page
+            from recon.evaluation.report_page import write_report_page
 
             path = folder / "report.html"
             write_report_page(result, evaluation.predictor, evaluation.data, path)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.voxels import voxelize_mesh
+from recon.geometry.voxels import voxelize_mesh
 
 # Cells of a mean shape are rates k / N; 50 thresholds separate them as finely as the IoU can feel.
 _THRESHOLDS = 50

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import Retrieval
 from recon.evaluation.voxel_scores import MeshPredictor
+from recon.geometry.cameras import Cameras
 from recon.metrics.colors import color_scores, mean_color
 from recon.models import Prediction
-from recon.renderer import SoftRenderer
+from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
 # The measures of `recon.metrics.colors.color_scores` and how tables call them.

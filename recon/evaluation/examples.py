@@ -11,8 +11,8 @@ from torch import nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.gallery import make_examples, pick_objects, save_examples
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.mesh_files import COLORED_FORMATS, TEXTURED_FORMATS
-from recon.turntable import VIDEO_FORMATS
+from recon.formats.meshes.writing import COLORED_FORMATS, TEXTURED_FORMATS
+from recon.visualization.turntable import VIDEO_FORMATS
 
 
 class ExampleFiles:

@@ -10,17 +10,17 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
-from recon.cameras import Cameras
 from recon.datasets.categories import category_of, present_categories
-from recon.datasets.frames import turned_mesh
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh
+from recon.files import atomic_file
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import turned_mesh
+from recon.geometry.meshes import Mesh
 from recon.metrics import voxel_iou
-from recon.pictures import draw_mesh, to_pixels
-from recon.turntable import draw_turntable, save_animation
+from recon.visualization.draw import draw_mesh, to_pixels
+from recon.visualization.turntable import draw_turntable, save_animation
 
 CELL = 128  # pixels along a side of one picture of the sheet
 GAP = 6

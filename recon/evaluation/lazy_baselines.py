@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.shards import Paths
+from recon.datasets.storage.shards import Paths
 from recon.evaluation.baselines import Retrieval, category_mean_shape, mean_shape, template_shape
 from recon.evaluation.colors import Neighbours
 from recon.evaluation.voxel_scores import Predictor

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.shards import Paths
+from recon.datasets.storage.shards import Paths
 from recon.evaluation.bootstrap import RESAMPLES
 from recon.evaluation.colors import MEASURES, ColorEvaluation, has_colors
 from recon.evaluation.lazy_baselines import BASELINE_NOTES, Baselines
@@ -29,9 +30,8 @@ from recon.evaluation.scoring import choose_presets, result_measures, score_shap
 from recon.evaluation.settings import EvaluationSettings
 from recon.evaluation.summary import summarised
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.interruption import Interruption
+from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
-from recon.trained_models import TrainedModel
 
 log = logging.getLogger(__name__)
 

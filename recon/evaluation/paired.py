@@ -25,7 +25,7 @@ from recon.evaluation.result import (
     ResultMeasure,
     plain,
 )
-from recon.tables import aligned_with_total
+from recon.files import aligned_with_total
 
 # Means over the views of an object which differ by less are equal: rounding of their sums.
 TIE = 1e-9

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation.report import figure, unit_label
 from recon.evaluation.result import MACRO, MODEL, EvaluationResult
-from recon.tables import aligned_with_total
+from recon.files import aligned_with_total
 
 # Measure of all rows so far.
 IOU = "softras_iou"

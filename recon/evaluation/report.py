@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation.result import MACRO, MODEL, Estimate, EvaluationResult, ResultMeasure
-from recon.tables import aligned_with_total, csv_text, write_text
+from recon.files import aligned_with_total, csv_text, write_text
 
 # Characters of a fingerprint which tell one from another in a table.
 _SHORT = 16

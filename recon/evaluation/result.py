@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recon.runs import read_json
-from recon.tables import write_text
+from recon.files import write_text
+from recon.runs.directory import read_json
 
 VERSION = 2
 # The key of the macro mean among the categories of `EvaluationResult.means`.

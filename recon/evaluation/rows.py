@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.evaluation.result import ObjectResult, object_from_json, plain
-from recon.tables import write_text
+from recon.files import write_text
 
 log = logging.getLogger(__name__)
 

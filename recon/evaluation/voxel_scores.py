@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
 from recon.models import Prediction
-from recon.processes import Processes
-from recon.voxels import voxelize_mesh
+from recon.training.distributed import Processes
 
 # (images [n, 4, H, W] uint8 RGBA, synset of each) -> voxels [n, R, R, R] bool in world axes.
 Predictor = Callable[[Tensor, Sequence[str]], Tensor]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 from tqdm import tqdm
 
-from recon.interruption import Interruption
+from recon.command_line import Interruption
 from recon.schedules import Schedule
 
 Terms = Tensor | Mapping[str, Tensor]

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
+from recon.files import atomic_file, csv_text, write_text
 from recon.fitting.fit import TOTAL, Fit
-from recon.plots import line_plot
-from recon.tables import csv_text, write_text
+from recon.visualization.plots import line_plot
 
 GIF_COLORS = 64
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.stores import Store
+from recon.formats.stores import Store
 
 # A grid of 512 has 134 million voxels; the public ones have 32 to 256 along a side.
 MAX_RESOLUTION = 512

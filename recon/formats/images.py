@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from recon.cameras import Cameras
-from recon.datasets.formats.stores import Store
+from recon.formats.stores import Store
+from recon.geometry.cameras import Cameras
 
 # What is read; PIL knows formats which run other programs.
 FORMATS = ("PNG", "JPEG", "WEBP")

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.stores import Store
+from recon.formats.stores import Store
 
 # NumPy's own limit; a header of 128 bytes is usual.
 MAX_HEADER = 10_000

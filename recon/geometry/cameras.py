@@ -46,7 +46,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from recon.precision import at_least_float32
+from recon.compute import at_least_float32
 
 SHAPENET_VIEWS = 24
 SHAPENET_AZIMUTH_STEP = -15.0  # degrees per view

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.meshes import Mesh
-from recon.texels import turned_texels
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.texels import turned_texels
 
 
 def world_vertices(vertices: Tensor) -> Tensor:

@@ -25,12 +25,12 @@ from typing import Any
 
 import torch
 
-from recon.errors import MENDABLE, concise_errors
-from recon.reconstruction.files import find_result, save_reconstruction
-from recon.reconstruction.input_pictures import SUFFIXES, read_picture
-from recon.reconstruction.plain_background import WEAKNESS
-from recon.reconstruction.reconstruct import PictureReconstructor, Reconstruction
-from recon.trained_models import load_trained_model
+from recon.command_line import MENDABLE, concise_errors
+from recon.inference.files import find_result, save_reconstruction
+from recon.inference.input_images import SUFFIXES, read_picture
+from recon.inference.plain_background import WEAKNESS
+from recon.inference.reconstruct import PictureReconstructor, Reconstruction
+from recon.runs.trained_models import load_trained_model
 from renderer_cuda import build
 
 # Pictures in one call of the network.

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from recon.atomic_files import SUFFIX, atomic_file, unsynced
-from recon.datasets.formats.pictures import PixelMap
-from recon.fitting.course import Animation
-from recon.mesh_files import save_mesh
-from recon.pictures import draw_mesh, to_pixels
-from recon.reconstruction.input_pictures import InputPicture
-from recon.reconstruction.reconstruct import Reconstruction
-from recon.renderer import SoftRenderer
-from recon.runs import read_json, write_json
-from recon.turntable import turntable_cameras
+from recon.files import SUFFIX, atomic_file, unsynced
+from recon.fitting.history import Animation
+from recon.formats.images import PixelMap
+from recon.formats.meshes.writing import save_mesh
+from recon.inference.input_images import InputPicture
+from recon.inference.reconstruct import Reconstruction
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.directory import read_json, write_json
+from recon.visualization.draw import draw_mesh, to_pixels
+from recon.visualization.turntable import turntable_cameras
 
 RESULT = "result.json"
 # Frames, pixels along a side and samples of a pixel's side: a hundred of them must be quick.
@@ -138,7 +138,7 @@ def _facts(made: Reconstruction) -> dict[str, Any]:
 def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
     """Draws the predicted outline over the input: its area tinted, its border and that of the mask.
 
-    The camera is the best known direction, see `recon.reconstruction.outline_search`.
+    The camera is the best known direction, see `recon.inference.viewpoint_search`.
 
     Returns:
         [H, W, 3], the longer side of `OVERLAY_SIDE` pixels.

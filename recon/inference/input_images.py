@@ -15,13 +15,13 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from recon.datasets.formats.pictures import (
+from recon.datasets.framing import Framing, outline_boxes
+from recon.formats.images import (
     PixelMap,
     read_mask,
     read_rgba,
 )
-from recon.reconstruction.plain_background import estimate_mask
-from recon.view_framing import Framing, outline_boxes
+from recon.inference.plain_background import estimate_mask
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # The longer side of what is worked on. The network sees far less, and an estimated mask is not
@@ -100,7 +100,7 @@ def read_picture(path: str | Path, mask: Any = None) -> InputPicture:
         path: the file; an alpha channel which is not opaque everywhere is the mask.
         mask: a picture file of the same size whose alpha channel, or else whose brightness, is the
             mask; or as `take_picture`. With neither, the mask is estimated; see
-            `recon.reconstruction.plain_background`.
+            `recon.inference.plain_background`.
 
     Raises:
         FileNotFoundError: there is no such file.

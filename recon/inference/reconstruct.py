@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.frames import turned_mesh
-from recon.devices import choose_device
+from recon.compute import choose_device
+from recon.datasets.framing import framing_of
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import Mesh
-from recon.models import Prediction
-from recon.reconstruction.input_pictures import (
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import turned_mesh
+from recon.geometry.meshes import Mesh
+from recon.inference.input_images import (
     CloseUp,
     Cutout,
     InputPicture,
@@ -26,9 +26,9 @@ from recon.reconstruction.input_pictures import (
     read_picture,
     take_picture,
 )
-from recon.reconstruction.outline_search import find_directions, lay_over
-from recon.trained_models import TrainedModel, load_trained_model
-from recon.view_framing import framing_of
+from recon.inference.viewpoint_search import find_directions, lay_over
+from recon.models import Prediction
+from recon.runs.trained_models import TrainedModel, load_trained_model
 
 # The side of the pictures of models whose encoder does not tell.
 USUAL_SIDE = 64
@@ -77,7 +77,7 @@ class PictureReconstructor:
 
     Args:
         trained: the model.
-        device: as `recon.devices.choose_device`.
+        device: as `recon.compute.choose_device`.
 
     Raises:
         ValueError: there is no such device.

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.renderer import SoftRenderer
-from recon.view_framing import INSIDE
+from recon.datasets.framing import INSIDE
+from recon.geometry.cameras import Cameras
+from recon.rendering.renderer import SoftRenderer
 
 # Side of the pictures in which directions are compared: a quarter of the time of 64, and as good.
 _COARSE = 32

@@ -9,17 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from recon.cameras import Cameras
-from recon.color_losses import (
-    ColorSmoothnessLoss,
-    PerceptualLoss,
-    color_l1_loss,
-    shading_l1_loss,
-)
-from recon.lighting import Lighting
-from recon.losses import FlattenLoss, LaplacianLoss, silhouette_iou_loss
+from recon.geometry.cameras import Cameras
+from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
+from recon.losses.perceptual import PerceptualLoss
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models import Prediction
-from recon.renderer import SoftRenderer
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
 TERMS = (

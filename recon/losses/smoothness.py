@@ -1,4 +1,4 @@
-"""Training losses: silhouette IoU, and the Laplacian and flatten regularisers of SoftRas.
+"""Losses of smoothness: the Laplacian and flatten regularisers of SoftRas.
 
 All are deterministic in both directions: everything is gathered and summed in a fixed order.
 """
@@ -8,71 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recon.meshes import edges, face_pairs_of_edges, gather_rows, scatter_rows
-from recon.precision import at_least_float32
-
-# Only the IoU of two empty images needs it (0 / 0): it becomes 0, so the loss 1, without a gradient
-# that is not finite. One pixel is 1e6 times as large.
-_IOU_EPS = 1e-6
+from recon.compute import at_least_float32
+from recon.geometry.meshes import edges, face_pairs_of_edges, gather_rows, scatter_rows
 
 # In squared object units: triangles lower than 1e-3 lose their say in the flatten loss, instead of
 # a gradient of 1 / height that grows without bound. The released code damps at the same size.
 _FLATTEN_EPS = 1e-6
-
-
-def silhouette_iou_loss(alpha: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean over images of 1 - IoU of a soft silhouette with a mask.
-
-    IoU = sum(a * m) / (sum(a + m - a * m) + 1e-6), summed over the pixels of one image
-    (arXiv 1904.01786). Two empty images have IoU 0.
-
-    Args:
-        alpha: [B, H, W] soft silhouettes in [0, 1].
-        mask: [B, H, W] truth in [0, 1]; bool or floating point.
-
-    Returns:
-        A scalar in [0, 1].
-
-    Raises:
-        ValueError: shapes differ or are not [B, H, W] with B >= 1.
-    """
-    alpha, mask = _silhouettes(alpha, mask)
-    intersection = (alpha * mask).sum(dim=(1, 2))
-    union = (alpha + mask).sum(dim=(1, 2)) - intersection
-    return (1 - intersection / (union + _IOU_EPS)).mean()
-
-
-def silhouette_squared_loss(alpha: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean over images of the squared difference, relative to the area of the mask.
-
-    sum((a - m)^2) / max(sum(m), 1), summed over the pixels of one image. Unlike the IoU it is least
-    where both are equal also when pixels at the outline are covered in part, so it places outlines
-    to a fraction of a pixel; far from the solution the IoU leads more surely.
-
-    Args:
-        alpha: [B, H, W] soft silhouettes in [0, 1].
-        mask: [B, H, W] truth in [0, 1]; bool or floating point.
-
-    Returns:
-        A scalar >= 0.
-
-    Raises:
-        ValueError: shapes differ or are not [B, H, W] with B >= 1.
-    """
-    alpha, mask = _silhouettes(alpha, mask)
-    area = mask.sum(dim=(1, 2)).clamp(min=1)  # of an empty mask: one pixel
-    return ((alpha - mask).square().sum(dim=(1, 2)) / area).mean()
-
-
-def _silhouettes(alpha: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Checks both shapes and returns both in at least float32."""
-    if alpha.dim() != 3 or alpha.shape != mask.shape or len(alpha) == 0:
-        raise ValueError(
-            f"alpha and mask must have one shape [B, H, W], got {tuple(alpha.shape)} "
-            f"and {tuple(mask.shape)}"
-        )
-    alpha = at_least_float32(alpha)
-    return alpha, mask.to(alpha.dtype)
 
 
 class UniformLaplacian(nn.Module):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from recon.surface_samples import SurfaceSamples
+from recon.geometry.surface_sampling import SurfaceSamples
 
 
 @dataclass(frozen=True, eq=False)

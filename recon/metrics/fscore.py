@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.surface_sampling import sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
 from recon.metrics.protocol import Measure, require_fields
 from recon.metrics.scoring import Scores, score_each, true_samples
 from recon.metrics.seeds import generator
 from recon.metrics.truth import Truth
-from recon.surface_samples import sample_surface
 
 
 class FScore:

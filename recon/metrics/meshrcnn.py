@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.surface_sampling import SurfaceSamples, sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
 from recon.metrics.protocol import Measure, require_fields, require_surface_points
 from recon.metrics.scoring import Scores, score_each, true_samples
 from recon.metrics.seeds import generator
 from recon.metrics.truth import Truth
-from recon.surface_samples import SurfaceSamples, sample_surface
 
 # The longest side of the truth's box after scaling.
 SIDE = 10.0

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.layout import Layout
-from recon.inside import points_inside
+from recon.datasets.storage.layout import Layout
+from recon.geometry.containment import points_inside
+from recon.geometry.surface_sampling import sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
 from recon.metrics.protocol import Measure, require_fields
 from recon.metrics.scoring import Scores, score_each, true_samples
 from recon.metrics.seeds import generator
 from recon.metrics.truth import Truth
-from recon.surface_samples import sample_surface
 
 # What the source gives to a prediction without a surface: the diagonal of the unit cube.
 EMPTY_DISTANCE = math.sqrt(3)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
 from recon.metrics.truth import Truth
 
 
@@ -35,7 +35,7 @@ class Preset(Protocol):
     Attributes:
         name: of its source, as 'softras'.
         measures: what it measures, the most important one first.
-        fields: which fields of `recon.datasets.layout` an object must have.
+        fields: which fields of `recon.datasets.storage.layout` an object must have.
     """
 
     @property

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon.geometry.surface_sampling import SurfaceSamples
 from recon.metrics.protocol import Measure
 from recon.metrics.truth import Truth
-from recon.surface_samples import SurfaceSamples
 
 # The values of one prediction by the keys of the measures.
 Scores = dict[str, float]

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import Cameras
 from recon.metrics.protocol import Measure, require_fields
 from recon.metrics.scoring import require_predictions
 from recon.metrics.truth import Truth

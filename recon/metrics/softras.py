@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics.protocol import Measure, require_fields
 from recon.metrics.scoring import require_predictions
 from recon.metrics.truth import Truth
 from recon.metrics.voxels import voxel_iou
-from recon.voxels import voxelize_mesh
 
 
 class SoftRas:

@@ -18,7 +18,7 @@ class Truth:
         points: [P, 3] positions in the world.
         occupancies: [P] bool, which of the points are inside.
         silhouettes: [K, H, W] uint8, the alpha of the pictures of all views.
-        cameras: [K, 16] of these views, as `recon.cameras.Cameras.rows`.
+        cameras: [K, 16] of these views, as `recon.geometry.cameras.Cameras.rows`.
     """
 
     voxels: Tensor | None = None

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recon.compute import at_least_float32
 from recon.models.encoder import linear_layers
-from recon.precision import at_least_float32
 
 
 class ColoredSurface:

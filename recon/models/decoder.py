@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
 from recon.models.encoder import linear_layers
 
 

@@ -13,8 +13,12 @@ import h5py
 import numpy as np
 import torch
 
-from recon.cameras import Cameras
-from recon.datasets.camera_checks import (
+from recon.datasets.counts import counts_table, text_table
+from recon.datasets.storage.compression import compression_of
+from recon.datasets.storage.hdf5 import open_dataset, read_json, read_layout, read_texts
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.cameras import (
     AXIS_MARGIN,
     CameraCheck,
     best_axis_order,
@@ -22,12 +26,8 @@ from recon.datasets.camera_checks import (
     complaints,
     mean_agreement,
 )
-from recon.datasets.compression import compression_of
-from recon.datasets.counts import counts_table, text_table
-from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts
-from recon.datasets.preview import spread
-from recon.datasets.rendering.framing import touches_border
-from recon.voxels import unpack_voxels
+from recon.preparation.checks.preview import spread
+from recon.preparation.rendering.framing import touches_border
 
 CAMERA_PARAMETERS = ("azimuth", "elevation", "distance", "fov")
 FAILURES_SHOWN = 10

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from recon.atomic_files import replacing
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.interface import Item, PictureSource
+from recon.datasets.storage.layout import Layout, Sample
+from recon.files import replacing
+from recon.preparation.sources.interface import Item, PictureSource
 
 log = logging.getLogger(__name__)
 

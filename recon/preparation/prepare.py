@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 import torch
 
-from recon.datasets.camera_sheet import write_camera_sheet
-from recon.datasets.compression import compression_of, require_available
 from recon.datasets.counts import counts_table
-from recon.datasets.hdf5 import (
+from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.compression import compression_of, require_available
+from recon.datasets.storage.hdf5 import (
     Header,
     Labels,
     open_dataset,
@@ -28,13 +28,13 @@ from recon.datasets.hdf5 import (
     read_texts,
     write_dataset,
 )
-from recon.datasets.layout import Sample
-from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.parts import Parts, make_parts
-from recon.datasets.preview import write_preview
-from recon.datasets.rendering.framing import touches_border
-from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
-from recon.datasets.sources.interface import Item, MeshSource, PictureSource
+from recon.datasets.storage.layout import Sample
+from recon.preparation.checks.camera_sheet import write_camera_sheet
+from recon.preparation.checks.preview import write_preview
+from recon.preparation.parts import Parts, make_parts
+from recon.preparation.rendering.framing import touches_border
+from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
+from recon.preparation.sources.interface import Item, MeshSource, PictureSource
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def prepare(
         workers: processes; 1 works in this one; None takes as many as is worth while.
         overwrite: whether to make the file again when it is there.
         command: what to record as the command that made the file.
-        compression: how to store it, one of `recon.datasets.compression.COMPRESSIONS`; None means
-            'none', or as it is where it is there.
+        compression: how to store it, a key of `recon.datasets.storage.compression.COMPRESSIONS`;
+            None means 'none' for a new file, and the compression of a file that exists.
 
     Raises:
         ValueError: if another recipe or compression has made `output`, or no object is left.

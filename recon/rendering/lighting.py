@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recon.meshes import face_normals
+from recon.geometry.meshes import face_normals
 
 NORMALS = ("face", "vertex")
 WHITE = (1.0, 1.0, 1.0)

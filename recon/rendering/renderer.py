@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recon.cameras import Cameras, as_image_size
-from recon.lighting import Lighting, corner_colors
-from recon.meshes import vertex_normals
-from recon.precision import at_least_float32
-from recon.texels import texel_centers, texture_side
+from recon.compute import at_least_float32
+from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.meshes import vertex_normals
+from recon.geometry.texels import texel_centers, texture_side
+from recon.rendering.lighting import Lighting, corner_colors
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 

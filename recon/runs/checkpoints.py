@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recon.atomic_files import atomic_file
+from recon.files import atomic_file
 
 FORMAT = "recon.checkpoint"
 VERSION = 2

@@ -28,8 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recon.atomic_files import SUFFIX, atomic_file
-from recon.folder_locks import locked
+from recon.files import SUFFIX, atomic_file, locked
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
 # of these changes which numbers a step computes (other than by the rounding of another device, or

@@ -16,7 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from recon.checkpoints import ALLOWED_TARGETS, load_checkpoint, load_model_state, model_settings
+from recon.runs.checkpoints import (
+    ALLOWED_TARGETS,
+    load_checkpoint,
+    load_model_state,
+    model_settings,
+)
 
 TARGET = "_target_"
 # Says how Hydra converts containers; plain ones need nothing.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from recon.objectives import Objective
+from recon.losses.objective import Objective
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:

@@ -27,11 +27,11 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from recon.objectives import Renderings
-from recon.runs import FREE_SETTINGS, flatten_settings
+from recon.losses.objective import Renderings
+from recon.runs.directory import FREE_SETTINGS, flatten_settings
 from recon.timing import StepTimer
 from recon.training.showcase import Shown
-from recon.training.showcase_pictures import objects_grid, viewer_mesh
+from recon.training.showcase_images import objects_grid, viewer_mesh
 
 # Keys of a configuration which say how it is read and not what is done.
 _READING = ("_target_", "_convert_", "_partial_")

@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from recon.atomic_files import atomic_file, replacing
+from recon.files import atomic_file, replacing
 from recon.training.trainer import Trainer
 
 # The first steps choose kernels and fill caches.

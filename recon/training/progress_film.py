@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.fitting.course import Animation
-from recon.pictures import draw_mesh, to_pixels
-from recon.runs import read_validations
+from recon.fitting.history import Animation
+from recon.runs.directory import read_validations
 from recon.training.showcase import Shown, read_shown, step_files
-from recon.training.showcase_pictures import over_white
+from recon.training.showcase_images import over_white
+from recon.visualization.draw import draw_mesh, to_pixels
 
 CELL, GAP = 96, 4  # pixels
 LINE = 16  # pixels of height for a line of text

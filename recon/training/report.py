@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.runs import RunDirectory
+from recon.runs.directory import RunDirectory
 from recon.timing import StepTimer
 from recon.training.log import TrainingLog
 from recon.training.showcase import Showcase

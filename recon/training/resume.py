@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from recon.checkpoints import (
+from recon.runs.checkpoints import (
     load_checkpoint,
     load_initial_state,
     load_model_state,
     random_states,
     restore_random_states,
 )
-from recon.processes import Processes
+from recon.training.distributed import Processes
 from recon.training.run_checkpoints import RunCheckpoints
 from recon.training.state import Progress
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recon.checkpoints import load_checkpoint, save_checkpoint
-from recon.runs import RunDirectory, refuse_other_settings
+from recon.runs.checkpoints import load_checkpoint, save_checkpoint
+from recon.runs.directory import RunDirectory, refuse_other_settings
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recon.atomic_files import atomic_file
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import Mesh
+from recon.files import atomic_file
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
 
 OBJECTS = "objects.npz"
 _STEP = re.compile(r"step_(\d+)\.npz")

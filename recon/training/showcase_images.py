@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.datasets.frames import world_vertices
-from recon.pictures import GREY, draw_mesh
-from recon.renderer import SoftRenderer
+from recon.geometry.frames import world_vertices
+from recon.rendering.renderer import SoftRenderer
 from recon.training.showcase import Shown
+from recon.visualization.draw import GREY, draw_mesh
 
 # What the prediction has too much, what it lacks, and what both have.
 TOO_MUCH, MISSING, BOTH = (0.9, 0.25, 0.1), (0.1, 0.35, 0.9), (0.85, 0.85, 0.85)

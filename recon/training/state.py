@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from recon.objectives import Renderings
+from recon.losses.objective import Renderings
 
 
 @dataclass

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from recon.interruption import Interruption
-from recon.objectives import Objective, Renderings
-from recon.precision import computing_in
-from recon.processes import Processes
-from recon.renderer import SoftRenderer
+from recon.command_line import Interruption
+from recon.compute import computing_in
+from recon.losses.objective import Objective, Renderings
+from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Schedule
 from recon.timing import StepTimer
+from recon.training.distributed import Processes
 from recon.training.state import StepTaken
 from recon.training.step_guard import StepGuard
 

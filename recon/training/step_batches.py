@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from recon.command_line import ignore_stopping_signals
 from recon.datasets.multiview import MultiViewDataset
-from recon.interruption import ignore_stopping_signals
 
 # Where a batch carries how long it took to read, in seconds.
 READING = "reading_seconds"

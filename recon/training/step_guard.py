@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from recon.checkpoints import random_states
+from recon.runs.checkpoints import random_states
 
 log = logging.getLogger(__name__)
 

@@ -13,20 +13,20 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from recon.checkpoints import preserved_random_states
+from recon.command_line import Interruption
+from recon.compute import choose_device, choose_precision
+from recon.datasets.framing import measure_framing
 from recon.datasets.multiview import MultiViewDataset
-from recon.devices import choose_device
-from recon.interruption import Interruption
+from recon.losses.objective import Objective
 from recon.models import Predicting
-from recon.objectives import Objective
-from recon.precision import choose_precision
-from recon.processes import Processes
-from recon.renderer import SoftRenderer
-from recon.runs import RunDirectory
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.checkpoints import preserved_random_states
+from recon.runs.directory import RunDirectory
 from recon.schedules import Constant, Schedule
 from recon.timing import StepTimer
 from recon.training.batch_norm import use_global_batch_norm
 from recon.training.checks import freeze, require_at_least, require_colors
+from recon.training.distributed import Processes
 from recon.training.report import TrainingReport, reporting
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
@@ -34,7 +34,6 @@ from recon.training.state import Progress, StepTaken
 from recon.training.step import TrainingStep
 from recon.training.step_batches import READING, StepBatches, load_steps
 from recon.training.step_guard import StepGuard
-from recon.view_framing import measure_framing
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
 GREY = (0.62, 0.66, 0.72)

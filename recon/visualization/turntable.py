@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.atomic_files import replacing
-from recon.cameras import Cameras
-from recon.meshes import Mesh
-from recon.pictures import draw_mesh, to_pixels
+from recon.files import replacing
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.visualization.draw import draw_mesh, to_pixels
 
 VIDEO_FORMATS = (".gif", ".mp4")
 # Views drawn at once: a few keep the memory small.

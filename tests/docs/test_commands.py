@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 from document_configuration import COMMANDS, ROOT, read_command, read_group
 
 PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Generated out of comments, among which are what another script wants.
 PAGES.remove(ROOT / "docs" / "configuration.md")
 EXAMPLES = ROOT / "docs" / "examples" / "configs"
-COMMAND = re.compile(r"(?<!\w)python ((?:scripts/)?\w+\.py)\b((?:\\\n|[^`\n])*)")
+COMMAND = re.compile(
+    r"(?<!\w)python ((?:scripts/(?:benchmarks/)?|docs/)?\w+\.py)\b((?:\\\n|[^`\n])*)"
+)
 INLINE = re.compile(r"`([^`]*)`")
 FENCED = re.compile(r"^```.*?\n(.*?)^```|((?:^    .*\n)+)", re.DOTALL | re.MULTILINE)
 

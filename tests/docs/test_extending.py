@@ -17,8 +17,8 @@ from ellipsoid_model import EllipsoidModel
 from even_edges import EvenEdgesObjective, even_edges_loss
 from pyramids_source import PyramidsSource
 
-from recon.datasets.sources.interface import MeshSource
-from recon.meshes import edges, icosphere
+from recon.geometry.meshes import edges, icosphere
+from recon.preparation.sources.interface import MeshSource
 
 
 def test_the_commands_prepare_train_and_evaluate(run_page: Any, tmp_path: Path) -> None:

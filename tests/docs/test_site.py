@@ -28,7 +28,7 @@ def test_every_page_is_in_the_index_once() -> None:
 
 def test_every_module_is_in_one_room() -> None:
     names = modules()
-    assert {"renderer_cuda", "recon.cameras", "recon.models.decoder"} <= set(names)
+    assert {"renderer_cuda", "recon.geometry.cameras", "recon.models.decoder"} <= set(names)
     sorted_in = rooms(names)
     assert sorted(name for found in sorted_in.values() for name in found) == sorted(names)
     empty = [room.name for room, found in sorted_in.items() if not found]
@@ -49,7 +49,7 @@ def test_pages_are_written_and_old_ones_removed(tmp_path: Path) -> None:
     for name in ("__init__", "cameras", "_private", "models/__init__", "models/decoder"):
         (package / f"{name}.py").touch()
     assert modules(tmp_path) == [
-        "renderer_cuda", "recon", "recon.cameras", "recon.models", "recon.models.decoder",
+        "renderer_cuda", "recon", "recon.geometry.cameras", "recon.models", "recon.models.decoder",
     ]  # fmt: skip
     folder = tmp_path / "reference"
     folder.mkdir()

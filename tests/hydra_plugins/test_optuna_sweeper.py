@@ -12,7 +12,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.recon_sweeps.optuna_sweeper import literal, sole_owner
-from recon.runs import read_json
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,11 +1,24 @@
+"""Files appear complete or not at all, folders have one writer, and tables line up."""
+
 from __future__ import annotations
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from recon.atomic_files import atomic_file, replacing, unsynced
+from recon.files import (
+    aligned,
+    aligned_with_total,
+    atomic_file,
+    csv_text,
+    locked,
+    replacing,
+    unsynced,
+    write_text,
+)
 
 
 def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -42,7 +55,7 @@ def test_files_are_synced_but_for_those_of_a_block_that_does_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
-    monkeypatch.setattr("recon.atomic_files.os.fsync", synced.append)
+    monkeypatch.setattr("recon.files.os.fsync", synced.append)
 
     def write(name: str) -> int:
         before = len(synced)
@@ -57,3 +70,60 @@ def test_files_are_synced_but_for_those_of_a_block_that_does_without(
         with ThreadPoolExecutor(1) as pool:  # a thread of its own is not in the block
             assert pool.submit(write, "c").result() == 2
     assert write("d") == 2
+
+
+def hold(folder: Path, pipe: Connection) -> None:
+    with locked(folder, "evaluating"):
+        pipe.send("locked")
+        pipe.recv()
+
+
+def test_a_second_process_is_told_what_the_first_does(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    other = context.Process(target=hold, args=(folder, theirs))
+    other.start()
+    try:
+        assert ours.recv() == "locked"
+        with (
+            pytest.raises(ValueError, match=r"folder: another process is evaluating here; wait"),
+            locked(folder, "evaluating"),
+        ):
+            pass
+        ours.send("done")
+        other.join(timeout=20)
+        assert other.exitcode == 0
+    finally:
+        other.kill()
+    with locked(folder, "evaluating"):
+        assert (folder / ".lock").exists()
+
+
+ROWS = [["lr", "iou", "note"], ["0.001", "9.5", "best"], ["1", "10.25", ""]]
+
+
+def test_columns_are_aligned() -> None:
+    assert aligned(ROWS).splitlines() == [
+        "   lr    iou  note",
+        "------------------",
+        "0.001    9.5  best",
+        "    1  10.25",
+    ]
+
+
+def test_csv_quotes_what_it_must(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.csv", csv_text([["a", 1], ["b,c", None]]))
+    assert (tmp_path / "a.csv").read_text() == 'a,1\n"b,c",\n'
+
+
+def test_a_last_row_which_sums_up_stands_below_a_rule() -> None:
+    rows = [["category", "iou"], ["chair", "1.00"], ["car", "10.00"], ["mean", "5.50"]]
+    assert aligned_with_total(rows).splitlines() == [
+        "category    iou",
+        "---------------",
+        "chair      1.00",
+        "car       10.00",
+        "---------------",
+        "mean       5.50",
+    ]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.fitting.articulated_fitting import ArticulationFitter
-from recon.fitting.figures import make_figure
-from recon.meshes import load_mesh
-from recon.runs import read_json
+from recon.fitting.articulation.figure import make_figure
+from recon.fitting.articulation.fitter import ArticulationFitter
+from recon.geometry.meshes import load_mesh
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_articulation.py"

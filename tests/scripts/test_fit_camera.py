@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.datasets.frames import world_vertices
-from recon.fitting.camera_benchmark import Benchmark
-from recon.fitting.camera_run import known_mesh
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Viewing
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh
-from recon.runs import read_json
+from recon.fitting.viewpoint.benchmark import Benchmark
+from recon.fitting.viewpoint.run import known_mesh
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import Mesh
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_camera.py"

@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.fitting.pose_run import FACING, PoseRun, render_sharply
-from recon.fitting.poses import Poses
-from recon.fitting.rotations import random_turns, rotation_distance
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh
-from recon.runs import read_json
+from recon.fitting.pose.fitter import Poses
+from recon.fitting.pose.run import FACING, PoseRun, render_sharply
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import random_turns, rotation_distance
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_pose.py"

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape_fitting import Cube, Shape
-from recon.fitting.view_files import Views, views_of_object
-from recon.meshes import load_mesh
-from recon.runs import read_json
+from recon.fitting.shape.fitter import Cube, Shape
+from recon.fitting.shape.view_files import Views, views_of_object
+from recon.geometry.meshes import load_mesh
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_shape.py"
@@ -96,7 +96,7 @@ def test_an_interrupted_fit_is_written(
         os.kill(os.getpid(), signal.SIGTERM)
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr("recon.fitting.shape_run.course_frame", interrupt)
+    monkeypatch.setattr("recon.fitting.shape.run.course_frame", interrupt)
     folder = tmp_path / "run"
     done = run_script_here(
         SCRIPT, *inputs, f"output_dir={folder}", *SMALL, "stages.0.steps=1000000"

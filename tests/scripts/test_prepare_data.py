@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.hdf5 import open_dataset
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.hdf5 import open_dataset
 
 ROOT = Path(__file__).parents[2]
 RENDERING = [

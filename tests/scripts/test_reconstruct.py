@@ -50,7 +50,7 @@ def test_the_package_alone_does_it_too(
         f"sys.path.insert(0, {str(site)!r});"
         "sys.modules['hydra'] = sys.modules['omegaconf'] = None;"  # importing them fails
         "import recon; assert recon.__file__.startswith(sys.path[0]), recon.__file__;"
-        "from recon.reconstruction.command import main; main(sys.argv[2:])"
+        "from recon.inference.command import main; main(sys.argv[2:])"
     )
     options = ["--checkpoint", str(tiny_checkpoint), "--output", "out", "--no-turntable"]
     done = subprocess.run(

@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 
-from recon.checkpoints import load_checkpoint, save_checkpoint
-from recon.runs import read_json
+from recon.runs.checkpoints import load_checkpoint, save_checkpoint
+from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -1,6 +1,6 @@
 """The one HDF5 file of all multi-view data sets: writing, and opening with validation.
 
-For N objects the file holds every array of `recon.datasets.layout` as a field [N, ...], and
+For N objects the file holds every array of `recon.datasets.storage.layout` as a field [N, ...], and
 
     ids, names, synsets, groups, splits, licences  [N]  UTF-8 text
     recipe, failures                                    JSON
@@ -20,9 +20,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from recon.atomic_files import replacing
-from recon.datasets.compression import require_available, require_readable, storage_options
-from recon.datasets.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
+from recon.datasets.storage.compression import require_available, require_readable, storage_options
+from recon.datasets.storage.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
+from recon.files import replacing
 
 SCHEMA = "recon.multiview"
 SCHEMA_VERSION = 2
@@ -77,7 +77,8 @@ def write_dataset(
         layout: which arrays every object has.
         labels: one per object.
         samples: one per object, in the same order; read one at a time.
-        compression: of pictures and voxels, one of `recon.datasets.compression.COMPRESSIONS`.
+        compression: of images and voxels, a key of
+            `recon.datasets.storage.compression.COMPRESSIONS`.
 
     Raises:
         ValueError: if the number of samples or the shape or type of an array is wrong, two objects

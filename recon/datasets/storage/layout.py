@@ -4,7 +4,7 @@ K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the
 triangles:
 
     images      [K, 4, H, W]   uint8    sRGB red, green, blue and alpha, not premultiplied
-    cameras     [K, 16]        float32  as `recon.cameras.Cameras.rows`
+    cameras     [K, 16]        float32  as `recon.geometry.cameras.Cameras.rows`
     voxels_R    [ceil(R^3/8)]  uint8    bits of bool [x, y, z], C order, first voxel = highest bit
     shading     [K, H, W]      uint8    the same pictures of a white surface
     depth       [K, H, W]      float32  view depth at the pixel's centre, 0 where there is nothing
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.cameras import CAMERA_ROW
+from recon.geometry.cameras import CAMERA_ROW
 
 # The arrays of one object, by field.
 Sample = dict[str, NDArray[Any]]

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.hdf5 import open_dataset, read_layout
-from recon.datasets.layout import PER_VIEW
-from recon.datasets.pieces import Pieces, find_pieces
+from recon.datasets.storage.hdf5 import open_dataset, read_layout
+from recon.datasets.storage.layout import PER_VIEW
+from recon.datasets.storage.pieces import Pieces, find_pieces
 
 # Asks for what is in memory only; 0 where the system has no such flag.
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
@@ -43,7 +43,7 @@ class FileReader:
 
         Args:
             path: of the file.
-            file: the same, opened by `recon.datasets.hdf5.open_dataset`; not kept.
+            file: the same, opened by `recon.datasets.storage.hdf5.open_dataset`; not kept.
 
         Raises:
             ValueError: naming the file, if it is damaged.

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.hdf5 import TEXT_FIELDS, open_dataset, read_layout, read_texts
-from recon.datasets.layout import Layout
-from recon.datasets.reading import FileReader
+from recon.datasets.storage.hdf5 import TEXT_FIELDS, open_dataset, read_layout, read_texts
+from recon.datasets.storage.layout import Layout
+from recon.datasets.storage.reader import FileReader
 
 Paths = str | Path | Sequence[str | Path]
 

@@ -1,5 +1,5 @@
 """One HTML file which shows an evaluation: figures, and predicted and true meshes to turn."""
 
-from recon.report_page.page import write_report_page
+from recon.evaluation.report_page.page import write_report_page
 
 __all__ = ["write_report_page"]

@@ -10,9 +10,9 @@ import numpy as np
 
 from recon.datasets.categories import category_of
 from recon.evaluation.report import figure, unit_label
+from recon.evaluation.report_page.html import element, table
+from recon.evaluation.report_page.selection import ranked
 from recon.evaluation.result import MACRO, Estimate, EvaluationResult, ResultMeasure
-from recon.report_page.html import element, table
-from recon.report_page.selection import ranked
 
 BINS = 20
 # Browsers take seconds to lay out a table of some hundred thousand cells.

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report import figure, unit_label
+from recon.evaluation.report_page.html import element, picture, table
+from recon.evaluation.report_page.selection import BEST, MEDIAN, WORST, Pick
+from recon.evaluation.report_page.shapes import encode, encode_faces, predicted_shape
+from recon.evaluation.report_page.truth import true_shape
 from recon.evaluation.result import MACRO, EvaluationResult, ResultMeasure
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.report_page.html import element, picture, table
-from recon.report_page.selection import BEST, MEDIAN, WORST, Pick
-from recon.report_page.shapes import encode, encode_faces, predicted_shape
-from recon.report_page.truth import true_shape
+from recon.geometry.cameras import Cameras
 
 _KINDS = (WORST, MEDIAN, BEST)
 

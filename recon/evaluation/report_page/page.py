@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report import figure, title, unit_label
+from recon.evaluation.report_page.figures import MOST_ROWS, all_objects, measure_sections, overview
+from recon.evaluation.report_page.html import element, table
+from recon.evaluation.report_page.objects import Gallery, filters, plain_rows
+from recon.evaluation.report_page.selection import Pick, pick_objects
+from recon.evaluation.report_page.truth import describe_truth
 from recon.evaluation.result import MACRO, Estimate, EvaluationResult, ResultMeasure
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.report_page.figures import MOST_ROWS, all_objects, measure_sections, overview
-from recon.report_page.html import element, table
-from recon.report_page.objects import Gallery, filters, plain_rows
-from recon.report_page.selection import Pick, pick_objects
-from recon.report_page.truth import describe_truth
-from recon.tables import write_text
+from recon.files import write_text
 
 # Browsers open more, but mail and chat programs often do not take files beyond 30 MB.
 MAX_BYTES = 28_000_000
@@ -116,7 +116,9 @@ def _page(name: str, main: str, gallery: Gallery) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("recon.report_page").joinpath(name).read_text(encoding="utf-8")
+    return (
+        resources.files("recon.evaluation.report_page").joinpath(name).read_text(encoding="utf-8")
+    )
 
 
 def _figures(result: EvaluationResult) -> str:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.texels import texel_corners, texel_faces, texture_side
+from recon.geometry.texels import texel_corners, texel_faces, texture_side
 
 # What a colour belongs to.
 VERTEX, FACE = "vertex", "face"

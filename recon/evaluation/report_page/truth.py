@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.report_page.shapes import Shape, to_bytes
+from recon.evaluation.report_page.shapes import Shape, to_bytes
+from recon.geometry.cameras import Cameras
 from renderer_cuda import gather_faces, visible_faces
 
 # Corners of the square between a voxel and its neighbour along +x, as offsets in (x, y, z); those

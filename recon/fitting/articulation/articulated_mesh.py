@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.fitting.rotations import axis_angle_to_rotation
-from recon.meshes import Mesh
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import axis_angle_to_rotation
 
 # Weights come from files with few digits.
 _WEIGHT_TOLERANCE = 1e-3

@@ -11,8 +11,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from recon.fitting.articulation import ArticulatedMesh, Skeleton
-from recon.meshes import Mesh, edges
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh, Skeleton
+from recon.geometry.meshes import Mesh, edges
 
 # The figure is cut out of a lattice of cells, this many high.
 HEIGHT = 20

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.fitting.articulation import ArticulatedMesh
-from recon.fitting.color_channels import ColorChannels, centroids
+from recon.command_line import Interruption
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
 from recon.fitting.fit import Fit
-from recon.fitting.poses import require_images
-from recon.fitting.soft_stages import SoftStage, Step, fit_stages
-from recon.interruption import Interruption
+from recon.fitting.pose.color_channels import ColorChannels, centroids
+from recon.fitting.pose.fitter import require_images
+from recon.fitting.stages import SoftStage, Step, fit_stages
+from recon.geometry.cameras import Cameras
 
 # A colour counts as seen when it has this share of the silhouette.
 _SEEN = 0.01
@@ -71,7 +71,7 @@ class FittedStance:
 
 
 class ArticulationFitter:
-    """Finds angles of joints in two stages, like `recon.fitting.poses.PoseFitter` finds poses.
+    """Finds angles of joints in two stages, as `recon.fitting.pose.fitter.PoseFitter` does.
 
     The coarse stage looks through the mesh and brings the centre of each colour that the picture
     shows to its place; the fine one compares the channels of colours pixel by pixel.

@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
-from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
-from recon.fitting.articulated_fitting import (
+from recon.command_line import Interruption
+from recon.files import atomic_file
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
+from recon.fitting.articulation.fitter import (
     ArticulationFitter,
     FittedStance,
     Stance,
     middle_stance,
 )
-from recon.fitting.articulation import ArticulatedMesh
-from recon.fitting.articulation_scores import Cases, angle_errors, place_errors
-from recon.fitting.course import Animation, joined_history, on_white, write_history
-from recon.fitting.shape_scores import difference_images
-from recon.interruption import Interruption
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
-from recon.runs import write_json
+from recon.fitting.articulation.scores import Cases, angle_errors, place_errors
+from recon.fitting.history import Animation, joined_history, on_white, write_history
+from recon.fitting.shape.scores import difference_images
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import Mesh
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.directory import write_json
 
 CELL = 160  # pixels along the shorter side of one picture
 CAPTION = 16  # pixels of height for a line of text

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.fitting.articulated_fitting import Stance
-from recon.fitting.articulation import ArticulatedMesh
-from recon.fitting.figures import random_angles
-from recon.fitting.rotations import axis_angle_to_rotation, rotation_distance
-from recon.renderer import SoftRenderer
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
+from recon.fitting.articulation.figure import random_angles
+from recon.fitting.articulation.fitter import Stance
+from recon.geometry.cameras import Cameras
+from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
+from recon.rendering.renderer import SoftRenderer
 
 # Of a part that is hidden a picture shows less than this share of what it would show of it alone.
 HIDDEN = 0.15

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.fitting.palettes import make_palette, memberships
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.pose.palettes import make_palette, memberships
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.rendering.renderer import SoftRenderer
 
 # The farthest face outweighs the background of the colour softmax by exp of this, so that colours
 # are shared among faces alone; how much of them there is, alpha tells.
@@ -29,7 +29,7 @@ class ColorChannels:
         mesh: with colours of faces, or of one colour.
         count: colours at most.
         darkest: the least factor that light may have in pictures, in [0, 1]; 1 is no light.
-        softness: see `recon.fitting.palettes.memberships`.
+        softness: see `recon.fitting.pose.palettes.memberships`.
         blend: how faces over each other share a pixel: "softmax" over depth, or "hard", the
             nearest alone, which leaves no gradient to the others.
 

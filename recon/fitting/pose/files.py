@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.pictures import fit_picture, read_mask, read_rgba
-from recon.datasets.formats.stores import FolderStore, ZipStore
-from recon.meshes import Mesh
+from recon.formats.images import fit_picture, read_mask, read_rgba
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.stores import FolderStore, ZipStore
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
 
 # Between the name of an archive and that of a file in it.
 INSIDE = "!"
@@ -130,7 +130,7 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
     """Reads a mesh with colours of faces; textures count by their mean colour on each face.
 
     Args:
-        path: a file of any format of `recon.datasets.formats.meshes`; ARCHIVE!FILE in a zip.
+        path: a file of any format of `recon.formats.meshes.reading.reader`; ARCHIVE!FILE in a zip.
 
     Raises:
         FileNotFoundError: there is no such file.

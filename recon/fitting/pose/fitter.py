@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.fitting.color_channels import ColorChannels, centroids
+from recon.command_line import Interruption
 from recon.fitting.fit import Fit
-from recon.fitting.rotations import axis_angle_to_rotation
-from recon.fitting.soft_stages import SoftStage, Step, fit_stages
-from recon.interruption import Interruption
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.pose.color_channels import ColorChannels, centroids
+from recon.fitting.stages import SoftStage, Step, fit_stages
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import axis_angle_to_rotation
+from recon.rendering.renderer import SoftRenderer
 
 # A colour counts as seen when it has this share of the silhouette: below, a centre of mass is made
 # of few pixels.

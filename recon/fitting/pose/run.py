@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
-from recon.cameras import Cameras
-from recon.fitting.course import Animation, joined_history, on_white, write_history
-from recon.fitting.pose_files import Photo, ScaledMesh
-from recon.fitting.poses import FittedPoses, PoseFitter, Poses
-from recon.fitting.rotations import axis_angle_to_rotation, random_rotations, rotation_to_axis_angle
-from recon.interruption import Interruption
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
-from recon.runs import write_json
+from recon.command_line import Interruption
+from recon.files import atomic_file
+from recon.fitting.history import Animation, joined_history, on_white, write_history
+from recon.fitting.pose.files import Photo, ScaledMesh
+from recon.fitting.pose.fitter import FittedPoses, PoseFitter, Poses
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import (
+    axis_angle_to_rotation,
+    random_rotations,
+    rotation_to_axis_angle,
+)
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.directory import write_json
 
 # From the frame of a model, y up and front +z, to that of a camera it looks into.
 FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))

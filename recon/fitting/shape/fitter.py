@@ -15,20 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.frames import turned_mesh, world_vertices
+from recon.command_line import Interruption
 from recon.fitting.fit import Fit, fit
-from recon.fitting.view_files import Views
-from recon.interruption import Interruption
-from recon.losses import (
-    FlattenLoss,
-    LaplacianLoss,
-    silhouette_iou_loss,
-    silhouette_squared_loss,
-)
-from recon.meshes import Mesh, gather_rows, icosphere, load_mesh, subdivide
+from recon.fitting.shape.view_files import Views
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import turned_mesh, world_vertices
+from recon.geometry.meshes import Mesh, gather_rows, icosphere, load_mesh, subdivide
+from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
+from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models.decoder import deform_template
-from recon.renderer import SoftRenderer
+from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Geometric, WarmupCosine
 
 SILHOUETTE_LOSSES = {"iou": silhouette_iou_loss, "squared": silhouette_squared_loss}

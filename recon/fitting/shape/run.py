@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from recon.atomic_files import atomic_file
+from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.course import Animation, joined_history, write_history
-from recon.fitting.shape_fitting import Cube, FittedShape, Shape, Stage, fit_shape
-from recon.fitting.shape_scores import (
+from recon.files import atomic_file
+from recon.fitting.history import Animation, joined_history, write_history
+from recon.fitting.shape.fitter import Cube, FittedShape, Shape, Stage, fit_shape
+from recon.fitting.shape.scores import (
     color_error,
     comparison,
     course_frame,
@@ -20,10 +21,9 @@ from recon.fitting.shape_scores import (
     score_silhouettes,
     voxel_iou_to_truth,
 )
-from recon.fitting.view_files import Views
-from recon.interruption import Interruption
-from recon.mesh_files import save_mesh
-from recon.runs import write_json
+from recon.fitting.shape.view_files import Views
+from recon.formats.meshes.writing import save_mesh
+from recon.runs.directory import write_json
 
 FRAME_VIEWS = 4
 SHOWN_VIEWS = 12

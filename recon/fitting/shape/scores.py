@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.carving import carve
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.course import on_white
-from recon.fitting.shape_fitting import Cube, Shape, depth_range
-from recon.fitting.view_files import Views
-from recon.lighting import Lighting
-from recon.meshes import gather_rows
+from recon.fitting.history import on_white
+from recon.fitting.shape.fitter import Cube, Shape, depth_range
+from recon.fitting.shape.view_files import Views
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import gather_rows
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
-from recon.pictures import GREY
-from recon.renderer import SoftRenderer
-from recon.voxels import voxelize_mesh
+from recon.preparation.checks.carving import carve
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
+from recon.visualization.draw import GREY
 
 # Samples along a side of a pixel, and of the whole picture, when outlines are compared.
 SUPERSAMPLING = 8

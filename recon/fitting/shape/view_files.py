@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import CAMERA_ROW, Cameras
-from recon.datasets.formats.pictures import read_mask, read_rgba
-from recon.datasets.formats.stores import FolderStore
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.sources.camera_files import Frame, parse_cameras
+from recon.formats.images import read_mask, read_rgba
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import CAMERA_ROW, Cameras
+from recon.preparation.sources.camera_files import Frame, parse_cameras
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 # The columns of cameras on an orbit, in the order of the SoftRas demonstrations.

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.fitting.camera_fitting import ViewingFitter
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Errors, Viewing
-from recon.interruption import Interruption
+from recon.command_line import Interruption
+from recon.fitting.viewpoint.fitter import ViewingFitter
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Errors, Viewing
 
 # Of truths, in degrees and object units. The light is on the eye's side: what falls on the far side
 # alone is not in the picture.

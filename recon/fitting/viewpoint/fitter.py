@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recon.command_line import Interruption
 from recon.fitting.fit import Fit
-from recon.fitting.soft_stages import SoftStage
-from recon.fitting.viewing_scene import Scene, viewing_losses
-from recon.fitting.viewings import Viewing, directions
-from recon.interruption import Interruption
+from recon.fitting.stages import SoftStage
+from recon.fitting.viewpoint.scene import Scene, viewing_losses
+from recon.fitting.viewpoint.viewpoints import Viewing, directions
 
 # What colours weigh beside silhouettes: little while the light is wrong, which is all they tell.
 _COARSE_COLOR, _FINE_COLOR = 0.3, 3.0

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
 from recon.datasets.categories import CATEGORIES
-from recon.datasets.formats.pictures import read_rgba
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.frames import world_vertices
-from recon.datasets.sources.shapes import make_shape
-from recon.fitting.camera_benchmark import Benchmark, summarise
-from recon.fitting.camera_fitting import FittedViewing
-from recon.fitting.course import Animation, joined_history, on_white, write_history
-from recon.fitting.shape_scores import Part
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Errors, Viewing
-from recon.meshes import Mesh, load_mesh
-from recon.pictures import GREY
-from recon.runs import write_json
+from recon.files import atomic_file
+from recon.fitting.history import Animation, joined_history, on_white, write_history
+from recon.fitting.shape.scores import Part
+from recon.fitting.viewpoint.benchmark import Benchmark, summarise
+from recon.fitting.viewpoint.fitter import FittedViewing
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Errors, Viewing
+from recon.formats.images import read_rgba
+from recon.formats.stores import FolderStore
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import Mesh, load_mesh
+from recon.preparation.sources.shapes import make_shape
+from recon.runs.directory import write_json
+from recon.visualization.draw import GREY
 
 CELL = 160  # pixels along a side of a picture of a sheet
 GAP = 16

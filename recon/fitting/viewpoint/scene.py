@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.fitting.viewings import Viewing
-from recon.lighting import Lighting
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.geometry.meshes import Mesh
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
 
 # Pixels at the outline, which are covered in part, hardly count when colours are compared.
 _INSIDE_POWER = 4

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.geometry.cameras import Cameras
 
 # In a start the light stands above the eye by this share of its distance: it falls on most of what
 # is seen, and only faces that it falls on have a gradient to it.

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.atomic_files import atomic_file
-from recon.cameras import Cameras
-from recon.datasets.camera_checks import (
+from recon.datasets.categories import category_of
+from recon.datasets.storage.hdf5 import open_dataset, read_texts
+from recon.files import atomic_file
+from recon.geometry.cameras import Cameras
+from recon.preparation.checks.cameras import (
     LEAST_AGREEMENT,
     CameraCheck,
     check_object,
     complaints,
     mean_agreement,
 )
-from recon.datasets.carving import outlines, silhouettes
-from recon.datasets.categories import category_of
-from recon.datasets.hdf5 import open_dataset, read_texts
-from recon.datasets.preview import spread
+from recon.preparation.checks.carving import outlines, silhouettes
+from recon.preparation.checks.preview import spread
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.carving import (
+from recon.datasets.storage.hdf5 import read_layout
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.carving import (
     HALF_DIAGONAL,
     agreement,
     axis_order_scores,
     axis_order_text,
     carve,
 )
-from recon.datasets.hdf5 import read_layout
-from recon.voxels import unpack_voxels
 
 HULL_RESOLUTION = 64
 OPAQUE = 128  # alpha from which on a pixel is inside a mask

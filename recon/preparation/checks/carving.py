@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from recon.cameras import Cameras, as_image_size
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras, as_image_size
+from recon.rendering.renderer import SoftRenderer
 
 # Of silhouettes, in squared NDC units: edges of 1e-4 are hard at every picture size in use.
 HARD_SIGMA = 1e-8

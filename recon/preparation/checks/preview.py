@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from recon.atomic_files import atomic_file
-from recon.cameras import SHAPENET_VIEWS
 from recon.datasets.categories import present_categories
-from recon.datasets.hdf5 import open_dataset, read_texts
+from recon.datasets.storage.hdf5 import open_dataset, read_texts
+from recon.files import atomic_file
+from recon.geometry.cameras import SHAPENET_VIEWS
 
 # Of the standard views: front, one side of the front, back and side.
 STANDARD_VIEWS = (0, 3, 12, 18)

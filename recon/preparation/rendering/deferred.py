@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.datasets.rendering.supersampling import (
+from recon.preparation.rendering.supersampling import (
     PENDING,
     average_samples,
     color_samples,
     pack_colors,
     pack_texels,
 )
-from recon.datasets.rendering.texturing import FAINT, Textures, interpolate, locate
-from recon.lighting import facing_normals
+from recon.preparation.rendering.texturing import FAINT, Textures, interpolate, locate
+from recon.rendering.lighting import facing_normals
 from renderer_cuda import visible_faces
 
 

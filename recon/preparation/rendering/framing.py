@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import Cameras
+from recon.geometry.cameras import Cameras
 
 # Pixels between the picture's border and an object that fits: then its border pixels are empty.
 MARGIN = 1

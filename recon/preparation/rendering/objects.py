@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras, as_image_size
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.frames import world_vertices
-from recon.datasets.layout import MAPS, Layout, Sample
-from recon.datasets.rendering.deferred import Scene, Views, render_views
-from recon.datasets.rendering.framing import fit_scale
-from recon.datasets.rendering.points import occupied_points, surface_points
-from recon.datasets.rendering.supersampling import MAX_SUPERSAMPLE
-from recon.datasets.rendering.texturing import Textures
-from recon.datasets.rendering.triangles import coloured_triangles
-from recon.datasets.rendering.viewpoints import StandardViews, Viewpoints
-from recon.datasets.sources.interface import Item, MeshSource, TruthSource, fingerprint
-from recon.lighting import Lighting
-from recon.voxels import pack_voxels, voxelize_mesh
+from recon.datasets.storage.layout import MAPS, Layout, Sample
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.rendering.deferred import Scene, Views, render_views
+from recon.preparation.rendering.framing import fit_scale
+from recon.preparation.rendering.points import occupied_points, surface_points
+from recon.preparation.rendering.supersampling import MAX_SUPERSAMPLE
+from recon.preparation.rendering.texturing import Textures
+from recon.preparation.rendering.triangles import coloured_triangles
+from recon.preparation.rendering.viewpoints import StandardViews, Viewpoints
+from recon.preparation.sources.interface import Item, MeshSource, TruthSource, fingerprint
+from recon.rendering.lighting import Lighting
 from renderer_cuda import gather_faces
 from renderer_cuda.voxelization import MAX_RESOLUTION, MODES
 
@@ -68,7 +68,7 @@ class ObjectRenderer:
             maps: what to render besides, among "shading", "depth" and "normals".
             fit: whether to shrink an object, voxels and all, until every view shows all of it.
             triangles: how many coloured triangles to keep of the surface, 0 for none.
-            num_points: points with occupancies, see `recon.datasets.rendering.points`.
+            num_points: points with occupancies, see `recon.preparation.rendering.points`.
             num_surface_points: points of the surface with normals, evenly over its area.
 
         Raises:

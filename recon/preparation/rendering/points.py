@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.layout import Sample
-from recon.inside import ray_windings
-from recon.surface_samples import sample_surface
+from recon.datasets.storage.layout import Sample
+from recon.geometry.containment import ray_windings
+from recon.geometry.surface_sampling import sample_surface
 from renderer_cuda import gather_faces, voxelize
 
 # Points are drawn from the cube of this side, as those of Occupancy Networks are.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.formats.surfaces import MIN_ALPHA, Surface
+from recon.formats.meshes.reading.surfaces import MIN_ALPHA, Surface
 
 FAINT = round(255 * MIN_ALPHA)
 

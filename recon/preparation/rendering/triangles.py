@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.layout import Sample
-from recon.datasets.rendering.deferred import Scene
-from recon.datasets.rendering.texturing import FAINT, Hits, Textures
+from recon.datasets.storage.layout import Sample
+from recon.preparation.rendering.deferred import Scene
+from recon.preparation.rendering.texturing import FAINT, Hits, Textures
 
 # Cells along the longest side of a surface; at the upper end nothing is simplified any more.
 _COARSEST, _FINEST = 2, 4096

@@ -11,7 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from recon.cameras import SHAPENET_DISTANCE, SHAPENET_FOV, SHAPENET_VIEWS, Cameras, shapenet_cameras
+from recon.geometry.cameras import (
+    SHAPENET_DISTANCE,
+    SHAPENET_FOV,
+    SHAPENET_VIEWS,
+    Cameras,
+    shapenet_cameras,
+)
 
 # Rows of a camera matrix in pixels: ((fx, 0, cx), (0, fy, cy), (0, 0, 1)).
 Intrinsics = Sequence[Sequence[float]]

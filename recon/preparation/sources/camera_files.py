@@ -11,10 +11,10 @@
 Every frame has a pose and intrinsics. The pose is either R [3][3] and t [3] of OpenCV (the camera
 has x right, y down, z forward; its coordinates are R X + t), with X in the frame of models
 (right-handed, up +Y, front +X); or azimuth and elevation in degrees and the distance of
-`recon.cameras`, of an eye which looks at the origin. The intrinsics are either K [3][3] in pixels
-of the picture as it is in the file, the centre of the upper left one at (0, 0); or fov, the full
-vertical angle in degrees, for square pixels and the principal point in the middle. What a frame has
-itself wins over what is shared. Keys which begin with an underscore are a user's notes.
+`recon.geometry.cameras`, of an eye which looks at the origin. The intrinsics are either K [3][3]
+in pixels of the image as it is in the file, the centre of the upper left one at (0, 0); or fov, the
+full vertical angle in degrees, for square pixels and the principal point in the middle. What a
+frame has itself wins over what is shared. Keys which begin with an underscore are a user's notes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
-from recon.datasets.frames import world_cameras
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_cameras
 
 POSE_MATRICES = ("R", "t")
 POSE_ANGLES = ("azimuth", "elevation", "distance")

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
-from recon.datasets.formats.npz import Npz
-from recon.datasets.formats.stores import Store
+from recon.formats.npz import Npz
+from recon.formats.stores import Store
+from recon.geometry.cameras import Cameras
 
 # Files are float32, some of them written out of float32 sines.
 TOLERANCE = 1e-3

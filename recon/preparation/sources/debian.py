@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import find_category
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.stores import Store, open_store
-from recon.datasets.formats.surfaces import Surface, concatenate
-from recon.datasets.sources.axes import orientation
-from recon.datasets.sources.debian_packages import Package, PackageCache
-from recon.datasets.sources.interface import Item, fingerprint
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.stores import Store, open_store
+from recon.preparation.sources.axes import orientation
+from recon.preparation.sources.debian_packages import Package, PackageCache
+from recon.preparation.sources.interface import Item, fingerprint
 
 log = logging.getLogger(__name__)
 

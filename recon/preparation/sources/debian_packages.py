@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.datasets.sources.interface import SourceUnreachableError
+from recon.preparation.sources.interface import SourceUnreachableError
 
 log = logging.getLogger(__name__)
 

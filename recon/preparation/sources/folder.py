@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import category_of
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.stores import FolderStore, ZipStore, open_store
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.sources.axes import orientation
-from recon.datasets.sources.interface import Item, fingerprint
-from recon.datasets.sources.splits import assign_splits
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import FolderStore, ZipStore, open_store
+from recon.preparation.sources.axes import orientation
+from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.splits import assign_splits
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class FolderSource:
                 by name or synset, or any other word.
             categories: which to take; None for all.
             axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
-            split_file: as `recon.datasets.sources.splits.read_splits` takes it, naming models
+            split_file: as `recon.preparation.sources.splits.read_splits` takes it, naming models
                 category/name; None splits them 70/10/20 by a hash of the name.
             licence: of the meshes, kept with every object.
 

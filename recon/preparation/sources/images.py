@@ -15,19 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.cameras import Cameras, as_image_size
-from recon.datasets.carving import carve
 from recon.datasets.categories import category_of
-from recon.datasets.formats.meshes import READERS, read_surface
-from recon.datasets.formats.pictures import ASPECTS, fit_picture, read_mask, read_rgba
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.frames import world_vertices
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.camera_files import Frame
-from recon.datasets.sources.interface import Item, fingerprint
-from recon.datasets.sources.object_folders import Place, find_places, readable, unique_ids
-from recon.datasets.sources.splits import assign_splits
-from recon.voxels import pack_voxels, voxelize_mesh
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.images import ASPECTS, fit_picture, read_mask, read_rgba
+from recon.formats.meshes.reading.reader import READERS, read_surface
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.checks.carving import carve
+from recon.preparation.sources.camera_files import Frame
+from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.object_folders import Place, find_places, readable, unique_ids
+from recon.preparation.sources.splits import assign_splits
 from renderer_cuda.voxelization import MODES
 
 log = logging.getLogger(__name__)

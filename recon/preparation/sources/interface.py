@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.meshes.reading.surfaces import Surface
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 

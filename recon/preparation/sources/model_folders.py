@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from recon.datasets.categories import category_of
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.sources.interface import Item, fingerprint
-from recon.datasets.sources.splits import LIST_PREFIXES, LISTS, assign_splits, read_splits
+from recon.formats.stores import FolderStore
+from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.splits import LIST_PREFIXES, LISTS, assign_splits, read_splits
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_vertices
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ FOLDER/ has for each category and split
     {synset}_{train|val|test}_voxels.npz   bool [N, 32, 32, 32], stored [y, x, -z]
 
 whose first array counts, whatever its name. There are no ids. Pictures are the 24 standard views of
-`recon.cameras`, and the axes of the voxels those of its world.
+`recon.geometry.cameras`, and the axes of the voxels those of its world.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.datasets.categories import category_of, present_categories
-from recon.datasets.formats.npz import ArrayRows
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.backgrounds import COLORS, detect_colors, straighten
-from recon.datasets.sources.interface import Item, fingerprint
-from recon.datasets.sources.model_folders import LICENCE
-from recon.voxels import pack_voxels
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.npz import ArrayRows
+from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
+from recon.geometry.voxels import pack_voxels
+from recon.preparation.sources.backgrounds import COLORS, detect_colors, straighten
+from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.model_folders import LICENCE
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ FOLDER/{synset}/ has softras_{train,val,test}.lst, and for each model
 Their world is the ShapeNetCore v1 frame with the model's bounding box centred and its longest side
 1. In public files world_mat_0 has the rows (0, 0, -1, 0), (0.5, -0.866, 0, 0) and
 (-0.866, -0.5, 0, 2.732): an eye in front (+X) and above, with -Z on the right. So these are the
-standard cameras of `recon.cameras`; but they are read and not assumed.
+standard cameras of `recon.geometry.cameras`; but they are read and not assumed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.cameras import as_image_size
-from recon.datasets.formats.pictures import ASPECTS, fit_views, read_mask, read_rgba
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.backgrounds import detect_colors, straighten
-from recon.datasets.sources.camera_matrices import read_cameras
-from recon.datasets.sources.interface import Item
-from recon.datasets.sources.model_folders import Catalogue, files_state, find_models, open_model
-from recon.datasets.sources.model_frame import NORMALISED, ModelFrame
-from recon.datasets.sources.point_truth import open_points
-from recon.datasets.sources.shapenet_voxels import read_voxels, require_agreement
-from recon.voxels import pack_voxels
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.images import ASPECTS, fit_views, read_mask, read_rgba
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import as_image_size
+from recon.geometry.voxels import pack_voxels
+from recon.preparation.sources.backgrounds import detect_colors, straighten
+from recon.preparation.sources.camera_matrices import read_cameras
+from recon.preparation.sources.interface import Item
+from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
+from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
+from recon.preparation.sources.point_truth import open_points
+from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
 
 # Counted up whenever the same files give other samples.
 VERSION = 1
@@ -66,8 +66,8 @@ class NmrFoldersSource:
         Args:
             folder: with a folder per synset.
             categories: names or synsets to keep; None for all that are there.
-            split_file: see `recon.datasets.sources.splits.read_splits`; None takes the lists of the
-                synsets' folders, and without them splits 70/10/20 by a hash of the id.
+            split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
+                the synsets' folders, and without them splits 70/10/20 by a hash of the id.
             image_size: (height, width) to which pictures are brought, an int for square ones.
             aspect: what is done where the aspect is another: "pad" or "crop".
             voxels: whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from recon.datasets.categories import category_of
-from recon.datasets.sources.camera_files import Frame, parse_cameras
-from recon.datasets.sources.interface import fingerprint
+from recon.preparation.sources.camera_files import Frame, parse_cameras
+from recon.preparation.sources.interface import fingerprint
 
 CAMERAS_FILE = "cameras.json"
 

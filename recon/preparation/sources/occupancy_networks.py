@@ -4,7 +4,7 @@ FOLDER/{synset}/ has {train,val,test}.lst, and for each model
 
     {model}/img_choy2016/000.jpg .. 023.jpg   137 x 137, the renderings of 3D-R2N2 on white
     {model}/img_choy2016/cameras.npz          world_mat_i, camera_mat_i
-    {model}/points.npz, pointcloud.npz        see `recon.datasets.sources.point_truth`
+    {model}/points.npz, pointcloud.npz        see `recon.preparation.sources.point_truth`
     {model}/model.binvox                      32^3, the grid of 3D-R2N2
 
 `sources.camera_matrices` describes the cameras; here the picture's borders are at 0 and 137,
@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.cameras import as_image_size
-from recon.datasets.formats.pictures import ASPECTS, fit_views, read_rgba
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.backgrounds import mask_before_white, straighten
-from recon.datasets.sources.camera_matrices import read_cameras
-from recon.datasets.sources.interface import Item
-from recon.datasets.sources.model_folders import Catalogue, files_state, find_models, open_model
-from recon.datasets.sources.point_truth import PointTruth
-from recon.datasets.sources.shapenet_voxels import read_voxels, require_agreement
-from recon.voxels import pack_voxels
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.images import ASPECTS, fit_views, read_rgba
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import as_image_size
+from recon.geometry.voxels import pack_voxels
+from recon.preparation.sources.backgrounds import mask_before_white, straighten
+from recon.preparation.sources.camera_matrices import read_cameras
+from recon.preparation.sources.interface import Item
+from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
+from recon.preparation.sources.point_truth import PointTruth
+from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
 
 # Counted up whenever the same files give other samples.
 VERSION = 1
@@ -68,8 +68,8 @@ class OccupancyNetworksSource:
         Args:
             folder: with a folder per synset.
             categories: names or synsets to keep; None for all that are there.
-            split_file: see `recon.datasets.sources.splits.read_splits`; None takes the lists of the
-                synsets' folders, and without them splits 70/10/20 by a hash of the id.
+            split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
+                the synsets' folders, and without them splits 70/10/20 by a hash of the id.
             image_size: (height, width) to which pictures are brought, an int for square ones; None
                 keeps 137.
             aspect: what is done where the aspect is another: "pad" or "crop".

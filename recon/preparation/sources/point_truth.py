@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.datasets.formats.npz import Npz
-from recon.datasets.frames import world_vertices
-from recon.datasets.layout import Sample, packed_bytes
-from recon.datasets.sources.model_folders import files_state, open_model
-from recon.datasets.sources.model_frame import NORMALISED, ModelFrame
+from recon.datasets.storage.layout import Sample, packed_bytes
+from recon.formats.npz import Npz
+from recon.geometry.frames import world_vertices
+from recon.preparation.sources.model_folders import files_state, open_model
+from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 
 POINTS_FILE = "points.npz"
 SURFACE_FILE = "pointcloud.npz"

@@ -27,18 +27,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras, as_image_size
-from recon.datasets.formats.pictures import ASPECTS, fit_views, read_rgba
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.frames import world_vertices
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.sources.backgrounds import straighten
-from recon.datasets.sources.interface import Item
-from recon.datasets.sources.model_folders import Catalogue, files_state, find_models, open_model
-from recon.datasets.sources.model_frame import ModelFrame
-from recon.datasets.sources.point_truth import open_points
-from recon.datasets.sources.shapenet_voxels import read_voxels, require_agreement
-from recon.voxels import pack_voxels
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.images import ASPECTS, fit_views, read_rgba
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import pack_voxels
+from recon.preparation.sources.backgrounds import straighten
+from recon.preparation.sources.interface import Item
+from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
+from recon.preparation.sources.model_frame import ModelFrame
+from recon.preparation.sources.point_truth import open_points
+from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
 
 # Counted up whenever the same files give other samples.
 VERSION = 1

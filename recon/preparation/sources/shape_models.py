@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from recon.datasets.sources.solids import Solid, ball, block, box, lathe, loft, prism, rod
+from recon.preparation.sources.solids import Solid, ball, block, box, lathe, loft, prism, rod
 
 Color = tuple[float, float, float]
 Parts = list[tuple[Solid, Color]]

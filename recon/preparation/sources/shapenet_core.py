@@ -23,20 +23,20 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import CATEGORIES
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.layout import Sample
-from recon.datasets.sources.axes import orientation
-from recon.datasets.sources.interface import Item
-from recon.datasets.sources.model_folders import (
+from recon.datasets.storage.layout import Sample
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import FolderStore
+from recon.preparation.sources.axes import orientation
+from recon.preparation.sources.interface import Item
+from recon.preparation.sources.model_folders import (
     Catalogue,
     Model,
     files_state,
     find_models,
     open_model,
 )
-from recon.datasets.sources.point_truth import open_points
+from recon.preparation.sources.point_truth import open_points
 
 # Counted up whenever the same files give other surfaces.
 VERSION = 1

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
-from recon.datasets.formats.binvox import Binvox, read_binvox
-from recon.datasets.formats.stores import Store
-from recon.datasets.sources.model_frame import ModelFrame
+from recon.formats.binvox import Binvox, read_binvox
+from recon.formats.stores import Store
+from recon.geometry.cameras import Cameras
+from recon.preparation.sources.model_frame import ModelFrame
 
 # Of the occupied voxels this share must lie on the object in the pictures. Of seven public objects
 # 0.995 and more do; with azimuth the other way round 0.59 to 0.87 (a round lamp 1), with y and z

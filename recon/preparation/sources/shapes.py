@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import CATEGORIES, Category, find_category
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.sources.interface import Item, fingerprint
-from recon.datasets.sources.shape_models import MODELS
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.shape_models import MODELS
 
 # Counted up whenever the same seed gives other objects.
 VERSION = 2

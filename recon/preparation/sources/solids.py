@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recon.datasets.formats.polygons import triangulate
+from recon.formats.meshes.reading.polygons import triangulate
 
 SIDES = 16  # of round things
 

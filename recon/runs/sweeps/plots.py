@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from recon.plots import COLORS, Curve, line_plot, scatter_plot
-from recon.sweeps.runs import SweptRun
+from recon.runs.sweeps.runs import SweptRun
+from recon.visualization.plots import COLORS, Curve, line_plot, scatter_plot
 
 SIZE = (720, 360)
 CURVES_SIZE = (900, 520)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.sweeps.plots import curves_plot, parameters_plot
-from recon.sweeps.runs import SweptRun
-from recon.tables import aligned, csv_text, write_text
+from recon.files import aligned, csv_text, write_text
+from recon.runs.sweeps.plots import curves_plot, parameters_plot
+from recon.runs.sweeps.runs import SweptRun
 
 SEED = "seed"
 Value = str | float | None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
-from recon.runs import flatten_settings, read_json, read_validations
+from recon.runs.directory import flatten_settings, read_json, read_validations
 
 # Where a job lies and what may end it are not what it tries.
 NOT_TRIED = ("output_dir", "trainer.stopping")

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from recon.cameras import SHAPENET_VIEWS, shapenet_cameras
-from recon.datasets.multiview import MultiViewDataset
-from recon.view_framing import (
+from recon.datasets.framing import (
     Framing,
     framing_of,
     measure_framing,
     outline_boxes,
     usual_framing,
 )
+from recon.datasets.multiview import MultiViewDataset
+from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
 
 
 def test_boxes_reach_from_border_to_border_of_what_is_opaque() -> None:

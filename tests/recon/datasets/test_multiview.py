@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from recon.datasets.hdf5 import Labels, write_dataset
-from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.hdf5 import Labels, write_dataset
+from recon.datasets.storage.layout import Layout, Sample
 
 VIEWS, SIZE = 3, (6, 8)
 

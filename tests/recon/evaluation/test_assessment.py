@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from recon.checkpoints import save_checkpoint, seed_everything
 from recon.evaluation.assessment import Assessment
 from recon.evaluation.examples import ExampleFiles
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.settings import EvaluationSettings
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
-from recon.runs import read_json
-from recon.trained_models import TrainedModel, load_trained_model
+from recon.runs.checkpoints import save_checkpoint, seed_everything
+from recon.runs.directory import read_json
+from recon.runs.trained_models import TrainedModel, load_trained_model
 
 QUICK = EvaluationSettings(views=[0, 12], baselines=False)
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.cameras import Cameras, shapenet_cameras
 from recon.datasets.categories import find_category
-from recon.datasets.hdf5 import Header, Labels, write_dataset
-from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
+from recon.datasets.storage.layout import Layout, Sample
 from recon.evaluation.baselines import Retrieval
 from recon.evaluation.colors import (
     ColorEvaluation,
@@ -26,11 +25,12 @@ from recon.evaluation.colors import (
     unseen_views,
 )
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import icosphere
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import pack_voxels, voxelize_mesh
 from recon.metrics.colors import color_scores
 from recon.models import Prediction
-from recon.renderer import SoftRenderer
-from recon.voxels import pack_voxels, voxelize_mesh
+from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
 SIZE, VIEWS = 32, 8

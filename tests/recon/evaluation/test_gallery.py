@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.gallery import CAPTION, CELL, GAP, make_examples, pick_objects, save_examples
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import icosphere, load_mesh
+from recon.geometry.meshes import icosphere, load_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 
 

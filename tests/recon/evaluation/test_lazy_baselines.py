@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon.datasets.hdf5 import Header, Labels, write_dataset
-from recon.datasets.layout import Layout
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
+from recon.datasets.storage.layout import Layout
 from recon.evaluation.lazy_baselines import Baselines
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from recon.checkpoints import save_checkpoint, seed_everything
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import model_evaluation
 from recon.evaluation.model_evaluation import ModelEvaluation, chosen_views, require_finite
 from recon.evaluation.result import EvaluationResult, ObjectResult
 from recon.evaluation.settings import EvaluationSettings
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.runs.checkpoints import save_checkpoint, seed_everything
+from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
-from recon.trained_models import TrainedModel
 
 CPU = torch.device("cpu")
 QUICK = EvaluationSettings(views=[0, 12], baselines=False, batch_size=4)

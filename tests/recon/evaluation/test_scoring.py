@@ -21,7 +21,7 @@ from recon.evaluation.scoring import (
     true_shape,
 )
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
 from recon.metrics import PRESETS, Measure, Truth
 from recon.metrics.seeds import object_seed
 from recon.metrics.softras import SoftRas

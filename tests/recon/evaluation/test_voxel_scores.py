@@ -20,9 +20,9 @@ from recon.evaluation.voxel_scores import (
     evaluate,
     macro_mean,
 )
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
-from recon.voxels import voxelize_mesh
 
 CHAIR, TABLE, LAMP = "03001627", "04379243", "03636649"
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from recon.command_line import Interruption
 from recon.fitting.fit import fit
-from recon.interruption import Interruption
 from recon.schedules import Geometric
 
 TARGETS = torch.tensor([[1.0, 2.0], [-3.0, 0.5], [0.0, 0.0]])

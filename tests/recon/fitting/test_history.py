@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.fitting.course import Animation, joined_history, on_white, write_history
 from recon.fitting.fit import fit
+from recon.fitting.history import Animation, joined_history, on_white, write_history
 
 
 def test_history_is_written_as_numbers_and_curves(tmp_path: Path) -> None:

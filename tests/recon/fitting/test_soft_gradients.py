@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.losses import silhouette_iou_loss
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.rendering.renderer import SoftRenderer
 
 SIZE = 48
 CAMERA = Cameras.orbit(*torch.tensor([[0.0], [0.0], [3.0], [40.0]]))

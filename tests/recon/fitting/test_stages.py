@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.fitting.soft_stages import SoftStage
+from recon.fitting.stages import SoftStage
 
 STAGE = SoftStage(100, 32, (1e-2, 1e-4), (1.0, 0.5), (0.1, 0.01))
 

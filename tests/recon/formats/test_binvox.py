@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.datasets.formats.binvox import read_binvox
-from tests.recon.datasets.known_object import runs
+from recon.formats.binvox import read_binvox
+from tests.recon.preparation.known_object import runs
 
 HEADER = "#binvox 1\ndim {0} {0} {0}\ntranslate -0.5 0.25 -1\nscale 2.5\ndata\n"
 

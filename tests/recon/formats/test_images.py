@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.datasets.formats.pictures import (
+from recon.formats.images import (
     PixelMap,
     fit_picture,
     read_mask,
     read_rgba,
     resize_rgba,
 )
-from recon.datasets.formats.stores import FolderStore
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import Cameras
 
 
 def encoded(array: np.ndarray, mode: str | None = None, form: str = "PNG", **options) -> bytes:

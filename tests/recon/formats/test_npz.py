@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.formats.npz import ArrayRows, Npz
+from recon.formats.npz import ArrayRows, Npz
 
 
 def npz(compressed: bool = True, **arrays: np.ndarray) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.formats.stores import FolderStore, ZipStore, join_name, open_store
+from recon.formats.stores import FolderStore, ZipStore, join_name, open_store
 
 FILES = {"a/Wood.PNG": b"wood", "a/model.obj": b"model", "z/wood.png": b"other"}
 
@@ -107,7 +107,7 @@ def test_state_follows_the_content(store, tmp_path: Path) -> None:
 def test_huge_members_are_refused_before_they_are_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recon.datasets.formats.stores.MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("recon.formats.stores.MAX_MEMBER_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb", b"0" * 1001)
     with pytest.raises(ValueError, match="bomb is refused: it claims 1001 bytes, more than 1000"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recon.cameras import Cameras, as_image_size, shapenet_cameras
+from recon.geometry.cameras import Cameras, as_image_size, shapenet_cameras
 
 
 def make_cameras(

@@ -6,8 +6,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon import inside
-from recon.inside import points_inside, ray_windings
+from recon.geometry import containment as inside
+from recon.geometry.containment import points_inside, ray_windings
 from tests.recon.metrics.solids import box, cube_points, sphere
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.datasets.frames import world_cameras, world_vertices
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.frames import world_cameras, world_vertices
 
 
 def test_the_front_of_a_model_faces_the_first_camera() -> None:

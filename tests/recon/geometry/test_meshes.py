@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recon.meshes import (
+from recon.geometry.meshes import (
     MESH_FORMATS,
     Mesh,
     edges,

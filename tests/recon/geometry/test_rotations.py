@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon.fitting.rotations import (
+from recon.geometry.rotations import (
     axis_angle_to_rotation,
     cross_matrices,
     random_rotations,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.surface_samples import sample_surface
+from recon.geometry.surface_sampling import sample_surface
 
 COUNT = 20_000
 TRIANGLE = np.array([[0.0, 0, 0], [2, 0, 0], [0, 1, 0]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.meshes import edges, icosphere
-from recon.texels import texel_at, texel_centers, texel_faces, texture_side, turned_texels
+from recon.geometry.meshes import edges, icosphere
+from recon.geometry.texels import texel_at, texel_centers, texel_faces, texture_side, turned_texels
 from renderer_cuda import soft_rasterize
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.voxels import pack_voxels, unpack_voxels, voxelize_mesh
+from recon.geometry.voxels import pack_voxels, unpack_voxels, voxelize_mesh
 from renderer_cuda import voxelize
 
 BOX_FACES = torch.tensor(

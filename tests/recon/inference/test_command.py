@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.reconstruction.command import main, plan_jobs
+from recon.inference.command import main, plan_jobs
 
 
 def save_ball(path: Path, opaque: bool = False, color: tuple[int, int, int] = (200, 0, 0)) -> None:

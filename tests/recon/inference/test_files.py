@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.meshes import load_mesh
-from recon.reconstruction.files import (
+from recon.geometry.meshes import load_mesh
+from recon.inference.files import (
     FRAME_SIDE,
     FRAMES,
     MASKED,
@@ -23,9 +23,9 @@ from recon.reconstruction.files import (
     find_result,
     save_reconstruction,
 )
-from recon.reconstruction.input_pictures import take_picture
-from recon.reconstruction.reconstruct import PictureReconstructor, Reconstruction
-from recon.trained_models import load_trained_model
+from recon.inference.input_images import take_picture
+from recon.inference.reconstruct import PictureReconstructor, Reconstruction
+from recon.runs.trained_models import load_trained_model
 
 FROM = {"picture": "aa", "checkpoint": "bb"}
 
@@ -123,7 +123,7 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(
         raise OSError("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("recon.reconstruction.files.write_json", fail)
+        patch.setattr("recon.inference.files.write_json", fail)
         with pytest.raises(OSError, match="full"):
             save_reconstruction(folder, made, {"number": 2}, turntable=False)
     assert json.loads((folder / "result.json").read_text())["number"] == 1

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.reconstruction.input_pictures import (
+from recon.datasets.framing import Framing, outline_boxes, usual_framing
+from recon.inference.input_images import (
     WORKING_SIDE,
     InputPicture,
     close_up,
@@ -17,7 +18,6 @@ from recon.reconstruction.input_pictures import (
     read_picture,
     take_picture,
 )
-from recon.view_framing import Framing, outline_boxes, usual_framing
 
 
 def painted(alpha: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recon.reconstruction.plain_background import WEAKNESS, estimate_mask
+from recon.inference.plain_background import WEAKNESS, estimate_mask
 
 
 def scene(mask: NDArray[np.bool_], noise: float = 3.0) -> NDArray[np.uint8]:

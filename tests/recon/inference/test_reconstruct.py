@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 import recon
-from recon.cameras import Cameras, shapenet_cameras
-from recon.datasets.frames import world_vertices
-from recon.meshes import icosphere
-from recon.reconstruction.input_pictures import take_picture
-from recon.reconstruction.reconstruct import PictureReconstructor
-from recon.renderer import SoftRenderer
-from recon.trained_models import load_trained_model
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import icosphere
+from recon.inference.input_images import take_picture
+from recon.inference.reconstruct import PictureReconstructor
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.trained_models import load_trained_model
 
 
 def ball(side: int = 100) -> np.ndarray:

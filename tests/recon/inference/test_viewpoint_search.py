@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.meshes import Mesh, icosphere
-from recon.reconstruction.outline_search import find_directions, lay_over
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.meshes import Mesh, icosphere
+from recon.inference.viewpoint_search import find_directions, lay_over
+from recon.rendering.renderer import SoftRenderer
 
 KNOWN = shapenet_cameras(range(24))
 

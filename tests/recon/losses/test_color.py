@@ -1,22 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import shapenet_cameras
-from recon.color_losses import (
-    ColorSmoothnessLoss,
-    PerceptualLoss,
-    color_l1_loss,
-    over_black,
-    shading_l1_loss,
-)
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
-from recon.texels import texel_centers
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.geometry.texels import texel_centers
+from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, over_black, shading_l1_loss
+from recon.losses.perceptual import PerceptualLoss
+from recon.rendering.renderer import SoftRenderer
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -137,59 +130,6 @@ def test_smoothness_of_two_faces_by_hand() -> None:
 
 
 # --- Perception -----------------------------------------------------------------------------------
-
-
-def test_perceptual_loss_tells_pictures_apart() -> None:
-    loss = PerceptualLoss(layers=(1, 3, 6))
-    images = random(2, 4, 16, 16).float()
-    truth = torch.cat((over_black(images), images[:, 3:]), dim=1).requires_grad_()
-    assert loss(truth, images).item() == pytest.approx(0, abs=1e-10)
-    near, far = truth + 0.02 * torch.randn(2, 4, 16, 16), random(2, 4, 16, 16, seed=3).float()
-    assert 0 < loss(near, images).item() < 0.5 * loss(far, images).item()
-    (gradient,) = torch.autograd.grad(loss(truth + 0.1, images), truth)
-    assert bool(torch.isfinite(gradient).all())
-    assert gradient.abs().max() > 0
-    assert not [weight for weight in loss.parameters() if weight.requires_grad]
-
-
-def test_perceptual_loss_has_exact_gradients() -> None:
-    loss = PerceptualLoss(layers=(1, 3)).double()
-    images = random(1, 4, 6, 6)
-    rgba = random(1, 4, 6, 6, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda r: loss(r, images), (rgba,), fast_mode=True)
-
-
-def test_random_weights_depend_on_the_seed_alone() -> None:
-    before = torch.get_rng_state()
-    first, second = PerceptualLoss(layers=(0,)), PerceptualLoss(layers=(0,), seed=1)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(first.features[0].weight, PerceptualLoss(layers=(0,)).features[0].weight)
-    assert not torch.equal(first.features[0].weight, second.features[0].weight)
-
-
-@pytest.mark.parametrize("prefix", ["features.", ""])
-def test_weights_come_from_a_file(tmp_path: Path, prefix: str) -> None:
-    from recon.color_losses import _vgg16_features
-
-    state = {prefix + name: value for name, value in _vgg16_features(7).state_dict().items()}
-    if prefix:
-        state["classifier.0.bias"] = torch.zeros(3)
-    path = tmp_path / "vgg16.pth"
-    torch.save(state, path)
-    loss = PerceptualLoss(path, layers=(3,))
-    assert torch.equal(loss.features[2].weight, state[f"{prefix}2.weight"])
-
-
-def test_bad_weights_and_layers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="absent"):
-        PerceptualLoss(tmp_path / "absent.pth")
-    path = tmp_path / "other.pth"
-    torch.save({"linear.weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"other\.pth does not hold the weights"):
-        PerceptualLoss(path)
-    for layers in ((), (3, 1), (-1,), (40,)):
-        with pytest.raises(ValueError, match="layers must be"):
-            PerceptualLoss(layers=layers)
 
 
 # --- Together with the renderer -------------------------------------------------------------------

@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.color_losses import PerceptualLoss, color_l1_loss
-from recon.lighting import DirectionalLight, Lighting
-from recon.losses import FlattenLoss, LaplacianLoss, silhouette_iou_loss
-from recon.meshes import icosphere
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.losses.color import color_l1_loss
+from recon.losses.objective import TERMS, Objective, Renderings, recorded_lighting
+from recon.losses.perceptual import PerceptualLoss
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models import Prediction
-from recon.objectives import TERMS, Objective, Renderings, recorded_lighting
-from recon.renderer import SoftRenderer
+from recon.rendering.lighting import DirectionalLight, Lighting
+from recon.rendering.renderer import SoftRenderer
 
 BALL = icosphere(1)
 LIGHT = Lighting(0.3, 0.7, (0.4, 1.0, -0.6), two_sided=True)

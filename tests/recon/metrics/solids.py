@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
+from recon.geometry.surface_sampling import sample_surface
 from recon.metrics import Truth
-from recon.surface_samples import sample_surface
 
 
 def sphere(radius: float, level: int = 3, center=(0.0, 0.0, 0.0)) -> tuple[Tensor, Tensor]:

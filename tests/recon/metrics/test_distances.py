@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from recon.geometry.surface_sampling import SurfaceSamples
 from recon.metrics.distances import Matches, SearchedSurface, SurfacePair
-from recon.surface_samples import SurfaceSamples
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
 from recon.metrics import Truth
 from recon.metrics.fscore import FScore
 from tests.recon.metrics.solids import sphere, truth_of

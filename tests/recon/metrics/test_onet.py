@@ -8,11 +8,11 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.surface_sampling import sample_surface
 from recon.metrics import Truth
 from recon.metrics.onet import OccupancyNetworks
 from recon.metrics.seeds import generator
-from recon.surface_samples import sample_surface
 from tests.recon.metrics.solids import box, cube_points, sphere, truth_of
 
 COUNT = 5000

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import PRESETS, Preset, Truth, object_seed
 from recon.metrics.fscore import FScore
 from recon.metrics.meshrcnn import MeshRCNN
 from recon.metrics.onet import OccupancyNetworks
 from recon.metrics.silhouette import outlines
-from recon.voxels import voxelize_mesh
 from tests.recon.metrics.solids import box, cube_points, truth_of
 
 COUNT = 2000

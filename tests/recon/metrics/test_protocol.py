@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
 from recon.metrics.onet import OccupancyNetworks
 from recon.metrics.protocol import Measure, require_fields, require_surface_points
 

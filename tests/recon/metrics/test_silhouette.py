@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import SHAPENET_DISTANCE, SHAPENET_FOV, shapenet_cameras
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import SHAPENET_DISTANCE, SHAPENET_FOV, shapenet_cameras
 from recon.metrics import Truth
 from recon.metrics.silhouette import Silhouette, outlines
 from tests.recon.metrics.solids import sphere

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.datasets.layout import Layout
+from recon.datasets.storage.layout import Layout
 from recon.metrics import Truth
 from recon.metrics.softras import SoftRas
 from tests.recon.metrics.solids import box, sphere

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
 from recon.models.decoder import MeshDecoder, deform_template
 
 TEMPLATE = icosphere(1).vertices.double() * 0.5

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.hdf5 import Header, Labels, write_dataset
-from recon.datasets.inspection import describe, inspect_file, joint_table
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.prepare import prepare
-from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
-from recon.datasets.sources.shapes import ShapesSource
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
-from recon.voxels import pack_voxels, voxelize_mesh
+from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
+from recon.datasets.storage.layout import Layout, Sample
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.inspection import describe, inspect_file, joint_table
+from recon.preparation.prepare import prepare
+from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
+from recon.preparation.sources.shapes import ShapesSource
+from recon.rendering.renderer import SoftRenderer
 
 VIEWS = (0, 4, 8, 13, 18)
 LICENCES = ("CC0-1.0", "CC0-1.0", "")

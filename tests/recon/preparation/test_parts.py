@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.layout import Sample
-from recon.datasets.parts import Parts
-from recon.datasets.sources.interface import Item
+from recon.datasets.storage.layout import Sample
+from recon.preparation.parts import Parts
+from recon.preparation.sources.interface import Item
 
 ITEM = Item("chair-1", "a chair", "03001627", "family", "train", "CC0-1.0", "print")
 
@@ -82,7 +82,7 @@ def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 OTHER = """
 import sys, time
 from pathlib import Path
-from recon.datasets.parts import Parts
+from recon.preparation.parts import Parts
 parts = Parts(Path(sys.argv[1]))
 with parts.alone():
     print("working", flush=True)

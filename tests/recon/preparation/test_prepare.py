@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.hdf5 import open_dataset, read_json, read_texts
-from recon.datasets.layout import Layout, Sample
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.prepare import (
+from recon.datasets.storage.hdf5 import open_dataset, read_json, read_texts
+from recon.datasets.storage.layout import Layout, Sample
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.cameras import shapenet_cameras
+from recon.preparation.checks.preview import preview_path
+from recon.preparation.prepare import (
     Summary,
     as_pictures,
     is_made_by,
     prepare,
     prepared_dataset,
 )
-from recon.datasets.preview import preview_path
-from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
-from recon.datasets.sources.interface import Item
-from recon.datasets.sources.shapes import ShapesSource
+from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
+from recon.preparation.sources.interface import Item
+from recon.preparation.sources.shapes import ShapesSource
 
 
 class Flaky(ShapesSource):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.lighting import DirectionalLight, Lighting, corner_colors, facing_normals
-from recon.meshes import icosphere, vertex_normals
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import icosphere, vertex_normals
+from recon.rendering.lighting import DirectionalLight, Lighting, corner_colors, facing_normals
+from recon.rendering.renderer import SoftRenderer
 
 # Three triangles with the normals +y, -y, +z.
 UP = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]

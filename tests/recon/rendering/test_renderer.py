@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.lighting import Lighting
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 SPHERE = icosphere(1)

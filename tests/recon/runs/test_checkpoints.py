@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from recon import checkpoints
-from recon.checkpoints import (
+from recon.runs import checkpoints
+from recon.runs.checkpoints import (
     load_checkpoint,
     load_initial_state,
     load_model_state,

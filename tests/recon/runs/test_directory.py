@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recon.runs import (
+from recon.runs.directory import (
     RunDirectory,
     RunRefusedError,
     flatten_settings,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from recon.checkpoints import load_checkpoint, save_checkpoint
 from recon.models import PaletteHead, Reconstructor
-from recon.trained_models import build_model, load_trained_model
+from recon.runs.checkpoints import load_checkpoint, save_checkpoint
+from recon.runs.trained_models import build_model, load_trained_model
 
 
 def with_model(settings: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from recon.processes import Processes, joined_processes
 from recon.training.batch_norm import GlobalBatchNorm2d, use_global_batch_norm
+from recon.training.distributed import Processes, joined_processes
 
 
 def free_port() -> int:

@@ -16,9 +16,9 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util import tensor_util
 
-from recon.cameras import shapenet_cameras
-from recon.meshes import icosphere
-from recon.objectives import Renderings
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.losses.objective import Renderings
 from recon.timing import StepTimer
 from recon.training.log import LossWindow, TrainingLog
 from recon.training.showcase import Shown

@@ -11,9 +11,9 @@ import torch
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import VoxelValidation
+from recon.losses.objective import Objective
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
-from recon.objectives import Objective
-from recon.renderer import SoftRenderer
+from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Constant
 from recon.training.profiling import profile_training
 from recon.training.trainer import Trainer

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.trained_models import load_trained_model
+from recon.runs.trained_models import load_trained_model
 from recon.training.progress_film import CELL, GAP, LINE, caption, draw_frame, film, thinned
 from recon.training.showcase import Showcase, read_shown
 

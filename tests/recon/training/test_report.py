@@ -9,10 +9,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.objectives import Renderings
-from recon.runs import RunDirectory, read_json, read_validations
+from recon.losses.objective import Renderings
+from recon.runs.directory import RunDirectory, read_json, read_validations
+from recon.runs.trained_models import load_trained_model
 from recon.timing import StepTimer
-from recon.trained_models import load_trained_model
 from recon.training.report import reporting
 from recon.training.showcase import step_files
 from recon.training.state import StepTaken

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from recon.checkpoints import save_checkpoint
-from recon.processes import Processes
-from recon.runs import RunDirectory
+from recon.runs.checkpoints import save_checkpoint
+from recon.runs.directory import RunDirectory
+from recon.training.distributed import Processes
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
 

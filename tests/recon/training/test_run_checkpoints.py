@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from recon.checkpoints import load_checkpoint
-from recon.runs import RunDirectory, RunRefusedError
+from recon.runs.checkpoints import load_checkpoint
+from recon.runs.directory import RunDirectory, RunRefusedError
 from recon.training.run_checkpoints import MAX_DUMPS, RunCheckpoints
 
 SETTINGS: dict[str, Any] = {"seed": 0, "output_dir": "here"}

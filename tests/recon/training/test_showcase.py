@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.trained_models import load_trained_model
+from recon.runs.trained_models import load_trained_model
 from recon.training.showcase import OBJECTS, Showcase, read_shown, spread_objects, step_files
-from recon.training.showcase_pictures import objects_grid
+from recon.training.showcase_images import objects_grid
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.rendering.renderer import SoftRenderer
 from recon.training.showcase import Shown
-from recon.training.showcase_pictures import (
+from recon.training.showcase_images import (
     BOTH,
     MISSING,
     TOO_MUCH,

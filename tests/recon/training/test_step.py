@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.cameras import shapenet_cameras
-from recon.meshes import icosphere
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import icosphere
+from recon.losses.objective import Objective
 from recon.models import Prediction
-from recon.objectives import Objective
-from recon.processes import Processes
-from recon.renderer import SoftRenderer
+from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Constant, StepDecay
 from recon.timing import StepTimer
+from recon.training.distributed import Processes
 from recon.training.step import TrainingStep
 from recon.training.step_guard import NORM, StepGuard
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.checkpoints import load_checkpoint, seed_everything
+from recon.datasets.framing import framing_of, measure_framing
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import VoxelValidation
+from recon.losses.objective import Objective, Renderings
 from recon.models import (
     MeshDecoder,
     PaletteHead,
@@ -24,13 +25,12 @@ from recon.models import (
     Reconstructor,
     SoftRasEncoder,
 )
-from recon.objectives import Objective, Renderings
-from recon.renderer import SoftRenderer
-from recon.runs import RunDirectory, read_validations
+from recon.rendering.renderer import SoftRenderer
+from recon.runs.checkpoints import load_checkpoint, seed_everything
+from recon.runs.directory import RunDirectory, read_validations
 from recon.schedules import Constant, StepDecay
 from recon.training.step_guard import SkippedStepsError
 from recon.training.trainer import Trainer
-from recon.view_framing import framing_of, measure_framing
 
 WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
 

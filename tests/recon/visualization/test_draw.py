@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.meshes import Mesh, icosphere
-from recon.pictures import GREY, draw_mesh, to_pixels
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import Mesh, icosphere
+from recon.visualization.draw import GREY, draw_mesh, to_pixels
 
 BALL = Mesh(icosphere(2).vertices * 0.4, icosphere(2).faces)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.plots import COLORS, MARGIN, _ticks, line_plot
+from recon.visualization.plots import COLORS, MARGIN, _ticks, line_plot
 
 SIZE = (320, 200)
 

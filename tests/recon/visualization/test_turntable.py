@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.meshes import Mesh, icosphere
-from recon.turntable import draw_turntable, save_animation, turntable_cameras
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import Mesh, icosphere
+from recon.visualization.turntable import draw_turntable, save_animation, turntable_cameras
 
 BALL = Mesh(icosphere(1).vertices * 0.4, icosphere(1).faces)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.materials import Material, paint_faces
-from recon.datasets.formats.polygons import triangulate
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.materials import Material, paint_faces
+from recon.formats.meshes.reading.polygons import triangulate
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store, join_name
 
 POLYGON, STRIP = 0, 4  # low four bits of a SURF's flags; 1 and 2 are lines
 # Last words of a TORCS texture line that is a second layer (shadows, tyre marks, tiling).

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.gltf_container import Container, as_list, as_object, pick
-from recon.datasets.formats.gltf_materials import BaseColor, base_color, paint_triangles
-from recon.datasets.formats.stores import Store
-from recon.datasets.formats.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.gltf_container import Container, as_list, as_object, pick
+from recon.formats.meshes.reading.gltf_materials import BaseColor, base_color, paint_triangles
+from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.stores import Store
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 # A scene may show one mesh thousands of times; more faces than this are no model of one object.

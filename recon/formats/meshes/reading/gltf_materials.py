@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.datasets.formats.gltf_container import Container, as_object, pick
-from recon.datasets.formats.materials import MAX_PIXELS, Material, Paint, paint_faces
+from recon.formats.meshes.reading.gltf_container import Container, as_object, pick
+from recon.formats.meshes.reading.materials import MAX_PIXELS, Material, Paint, paint_faces
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.datasets.formats.stores import Store
+from recon.formats.stores import Store
 
 DEFAULT_COLOR = (0.7, 0.7, 0.7)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tga", ".pcx")

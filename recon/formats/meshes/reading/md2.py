@@ -7,9 +7,9 @@ import struct
 
 import numpy as np
 
-from recon.datasets.formats.materials import Material, find_image, paint_faces
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.materials import Material, find_image, paint_faces
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store, join_name
 
 HEADER = struct.Struct("<17i")
 MAGIC, VERSION = 844121161, 8  # 'IDP2'

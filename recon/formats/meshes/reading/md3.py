@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 
-from recon.datasets.formats.materials import Material, find_image, paint_faces
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.materials import Material, find_image, paint_faces
+from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.stores import Store, join_name
 
 FILE_HEADER = struct.Struct("<4si64s9i")
 SURFACE_HEADER = struct.Struct("<4s64s10i")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.materials import DEFAULT_COLOR, Material, paint_faces
-from recon.datasets.formats.polygons import triangulate
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, paint_faces
+from recon.formats.meshes.reading.polygons import triangulate
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store, join_name
 
 # Materials which Sweet Home 3D knows by name, without any MTL file (approximate colours).
 NAMED_COLORS: dict[str, tuple[float, float, float]] = {

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.polygon_surfaces import polygon_surface
-from recon.datasets.formats.stores import Store
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.polygon_surfaces import polygon_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store
 
 # What a vertex line has besides the position: texture coordinates at its end (ST), a colour (C), a
 # normal (N). Many files of the ModelNet set lack the break after the keyword.

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.polygon_surfaces import PolygonTextures, polygon_surface
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.polygon_surfaces import PolygonTextures, polygon_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store, join_name
 
 KINDS = {
     "char": "i1",

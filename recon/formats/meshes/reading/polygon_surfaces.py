@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.materials import DEFAULT_COLOR, Material, Paint, paint_faces
-from recon.datasets.formats.polygons import triangulate
-from recon.datasets.formats.stores import Store
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, Paint, paint_faces
+from recon.formats.meshes.reading.polygons import triangulate
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,17 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from recon.datasets.formats.ac3d import read_ac3d
-from recon.datasets.formats.gltf import read_gltf
-from recon.datasets.formats.md2 import read_md2
-from recon.datasets.formats.md3 import read_md3
-from recon.datasets.formats.obj import read_obj
-from recon.datasets.formats.off import read_off
-from recon.datasets.formats.ply import read_ply
-from recon.datasets.formats.stl import read_stl
-from recon.datasets.formats.stores import Store
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.formats.threeds import read_3ds
+from recon.formats.meshes.reading.ac3d import read_ac3d
+from recon.formats.meshes.reading.gltf import read_gltf
+from recon.formats.meshes.reading.md2 import read_md2
+from recon.formats.meshes.reading.md3 import read_md3
+from recon.formats.meshes.reading.obj import read_obj
+from recon.formats.meshes.reading.off import read_off
+from recon.formats.meshes.reading.ply import read_ply
+from recon.formats.meshes.reading.stl import read_stl
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.threeds import read_3ds
+from recon.formats.stores import Store
 
 READERS: dict[str, Callable[..., Surface]] = {
     ".obj": read_obj,

@@ -7,9 +7,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.polygon_surfaces import polygon_surface
-from recon.datasets.formats.stores import Store
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.polygon_surfaces import polygon_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store
 
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 HEADER_BYTES = 84  # any 80 bytes and the number of triangles

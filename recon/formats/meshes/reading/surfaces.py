@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.meshes import Mesh
+from recon.geometry.meshes import Mesh
 
 # Faces and texels fainter than this are panes, glows and holes which a picture hardly shows.
 MIN_ALPHA = 0.05

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.formats.materials import Material, paint_faces
-from recon.datasets.formats.stores import Store, join_name
-from recon.datasets.formats.surfaces import Surface
+from recon.formats.meshes.reading.materials import Material, paint_faces
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.stores import Store, join_name
 
 CHUNK = struct.Struct("<HI")
 MAIN, EDITOR, OBJECT, TRIANGLES = 0x4D4D, 0x3D3D, 0x4000, 0x4100

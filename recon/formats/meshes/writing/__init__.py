@@ -4,6 +4,6 @@ Our colours are sRGB. OBJ, PLY and PNG files keep them as they are; vertex colou
 linear light, so they are converted there, while its textures are sRGB.
 """
 
-from recon.mesh_files.saving import COLORED_FORMATS, TEXTURED_FORMATS, save_mesh
+from recon.formats.meshes.writing.writer import COLORED_FORMATS, TEXTURED_FORMATS, save_mesh
 
 __all__ = ["COLORED_FORMATS", "TEXTURED_FORMATS", "save_mesh"]

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.mesh_files.arrays import to_bytes
-from recon.texels import texel_at, texture_side
+from recon.formats.meshes.writing.arrays import to_bytes
+from recon.geometry.texels import texel_at, texture_side
 
 # Pixels along a side of a cell, which is two texels. With two, the pixels on the diagonal between
 # them are the mean of both, as the texels meet there.

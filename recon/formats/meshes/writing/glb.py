@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.atomic_files import atomic_file
-from recon.mesh_files.arrays import Arrays
+from recon.files import atomic_file
+from recon.formats.meshes.writing.arrays import Arrays
 
 FLOAT, UNSIGNED_INT = 5126, 5125
 VERTICES, INDICES = 34962, 34963  # targets of buffer views

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from recon.atomic_files import atomic_file
-from recon.mesh_files.arrays import Arrays
+from recon.files import atomic_file
+from recon.formats.meshes.writing.arrays import Arrays
 
 MATERIAL = "textured"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.atomic_files import atomic_file
-from recon.mesh_files.arrays import Arrays, to_bytes
+from recon.files import atomic_file
+from recon.formats.meshes.writing.arrays import Arrays, to_bytes
 
 
 def write_ply(path: Path, mesh: Arrays) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.mesh_files.arrays import Arrays
-from recon.mesh_files.atlas import build_atlas
-from recon.mesh_files.glb import write_glb
-from recon.mesh_files.obj import write_obj
-from recon.mesh_files.plain import write_off, write_ply, write_stl
-from recon.meshes import Mesh
+from recon.formats.meshes.writing.arrays import Arrays
+from recon.formats.meshes.writing.atlas import build_atlas
+from recon.formats.meshes.writing.glb import write_glb
+from recon.formats.meshes.writing.obj import write_obj
+from recon.formats.meshes.writing.plain import write_off, write_ply, write_stl
+from recon.geometry.meshes import Mesh
 
 WRITERS: dict[str, Callable[[Path, Arrays], None]] = {
     ".obj": write_obj,

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.datasets.compression import (
+from recon.datasets.storage.compression import (
     COMPRESSIONS,
     compression_of,
     require_readable,

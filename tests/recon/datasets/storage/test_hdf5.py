@@ -11,9 +11,15 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.datasets.compression import compression_of
-from recon.datasets.hdf5 import open_dataset, read_json, read_layout, read_texts, write_dataset
-from recon.datasets.layout import Layout
+from recon.datasets.storage.compression import compression_of
+from recon.datasets.storage.hdf5 import (
+    open_dataset,
+    read_json,
+    read_layout,
+    read_texts,
+    write_dataset,
+)
+from recon.datasets.storage.layout import Layout
 
 
 def test_written_fields_come_back(data_file: Path, layout, labels, samples) -> None:

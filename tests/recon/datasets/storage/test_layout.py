@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.datasets.layout import Layout, layout_of, packed_bytes, voxel_resolutions
+from recon.datasets.storage.layout import Layout, layout_of, packed_bytes, voxel_resolutions
 
 FULL = Layout((6, 8), 3, (4, 16), ("shading", "depth", "normals"), 9, 5, 7)
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.datasets.pieces import Pieces, find_pieces
+from recon.datasets.storage.pieces import Pieces, find_pieces
 
 SHAPE = (5, 3, 2, 4)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)

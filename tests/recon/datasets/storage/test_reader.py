@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recon.datasets import reading
-from recon.datasets.hdf5 import open_dataset
-from recon.datasets.reading import FileReader
+from recon.datasets.storage import reader as reading
+from recon.datasets.storage.hdf5 import open_dataset
+from recon.datasets.storage.reader import FileReader
 
 SOME = np.array([3, 35, 0, 3, 17])
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.hdf5 import write_dataset
-from recon.datasets.shards import all_cameras, find_files, open_shards
+from recon.datasets.storage.hdf5 import write_dataset
+from recon.datasets.storage.shards import all_cameras, find_files, open_shards
 
 
 def test_files_of_a_pattern_come_in_the_order_of_their_names(tmp_path: Path) -> None:

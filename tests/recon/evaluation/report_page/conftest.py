@@ -14,7 +14,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import EvaluationResult, ObjectResult, ResultMeasure
 from recon.evaluation.summary import summarised
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import icosphere
+from recon.geometry.meshes import icosphere
 from recon.models import Prediction
 
 IOU = ResultMeasure("iou", "IoU", "softras", True, True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.inside import points_inside
+from recon.geometry.containment import points_inside
 
 
 def enclosed_voxels(corners: NDArray[np.floating], resolution: int = 32) -> torch.Tensor:

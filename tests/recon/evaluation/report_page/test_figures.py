@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from recon.evaluation.report import figure
-from recon.evaluation.result import EvaluationResult
-from recon.report_page.figures import (
+from recon.evaluation.report_page.figures import (
     BINS,
     all_objects,
     bars,
@@ -16,6 +15,7 @@ from recon.report_page.figures import (
     overview,
     round_up,
 )
+from recon.evaluation.result import EvaluationResult
 
 Make = Callable[..., EvaluationResult]
 
@@ -122,7 +122,7 @@ def test_every_object_has_a_row_and_failures_come_first(
     assert [row[3] for row in rows[:3]] == ["-", "0.00", "5.00"]
     name = result.objects[3].name
     assert rows[0][0] == name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    monkeypatch.setattr("recon.report_page.figures.MOST_ROWS", 2)
+    monkeypatch.setattr("recon.evaluation.report_page.figures.MOST_ROWS", 2)
     assert [row[2] for row in rows_of(all_objects(result, "iou"))[1:]] == [
         result.objects[k].id for k in order[:2]
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.report_page.html import element, picture, table
+from recon.evaluation.report_page.html import element, picture, table
 
 
 def test_attributes_are_escaped_and_named_as_in_html() -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.report_page.objects import Gallery, filters, plain_rows
+from recon.evaluation.report_page.selection import pick_objects
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.report_page.objects import Gallery, filters, plain_rows
-from recon.report_page.selection import pick_objects
+from recon.geometry.cameras import Cameras
 
 Make = Callable[..., EvaluationResult]
 
@@ -78,7 +78,7 @@ def test_objects_without_truth_say_so(
     make_result: Make, ellipsoids: MultiViewDataset, predictor: MeshPredictor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("recon.report_page.objects.true_shape", lambda data, index: None)
+    monkeypatch.setattr("recon.evaluation.report_page.objects.true_shape", lambda data, index: None)
     result = make_result()
     gallery = Gallery(result, result.measure("chamfer_l1"))
     gallery.add(pick_objects(result, "chamfer_l1")[0], predictor, ellipsoids, 0)

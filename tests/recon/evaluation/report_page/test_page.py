@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.report_page import page as page_module
+from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.report_page import page as page_module
-from recon.report_page import write_report_page
-from recon.voxels import voxelize_mesh
-from tests.recon.report_page.enclosed import enclosed_voxels
+from recon.geometry.voxels import voxelize_mesh
+from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
 
 Make = Callable[..., EvaluationResult]
 VOID = {"meta", "img", "input"}
@@ -153,7 +153,7 @@ def test_the_wheel_is_told_of_scripts_and_styles() -> None:
     setup = (folder.parents[1] / "pyproject.toml").read_text()
     kinds = {path.suffix for path in folder.iterdir() if path.is_file()} - {".py"}
     assert kinds == {".js", ".css"}
-    assert '"recon.report_page" = ["*.css", "*.js"]' in setup
+    assert '"recon.evaluation.report_page" = ["*.css", "*.js"]' in setup
 
 
 def test_another_measure_and_other_numbers(page: Callable[..., str]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from recon.evaluation.report_page.selection import BEST, MEDIAN, WORST, pick_objects, ranked
 from recon.evaluation.result import EvaluationResult
-from recon.report_page.selection import BEST, MEDIAN, WORST, pick_objects, ranked
 
 Make = Callable[..., EvaluationResult]
 

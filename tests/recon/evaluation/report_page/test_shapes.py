@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from recon.meshes import face_normals, icosphere
-from recon.report_page.shapes import FACE, VERTEX, Shape, encode, encode_faces, predicted_shape
+from recon.evaluation.report_page.shapes import (
+    FACE,
+    VERTEX,
+    Shape,
+    encode,
+    encode_faces,
+    predicted_shape,
+)
+from recon.geometry.meshes import face_normals, icosphere
 
 
 def decoded(content: dict) -> np.ndarray:

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import Cameras, shapenet_cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.datasets.prepare import as_pictures, prepare
-from recon.datasets.rendering.objects import ObjectRenderer
-from recon.datasets.sources.shapes import ShapesSource
-from recon.report_page.truth import describe_truth, picture_colors, true_shape, voxel_surface
-from recon.voxels import voxelize_mesh
-from tests.recon.report_page.enclosed import enclosed_voxels
+from recon.evaluation.report_page.truth import (
+    describe_truth,
+    picture_colors,
+    true_shape,
+    voxel_surface,
+)
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.voxels import voxelize_mesh
+from recon.preparation.prepare import as_pictures, prepare
+from recon.preparation.rendering.objects import ObjectRenderer
+from recon.preparation.sources.shapes import ShapesSource
+from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
 
 
 def iou(one: torch.Tensor, other: torch.Tensor) -> float:

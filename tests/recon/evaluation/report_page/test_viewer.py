@@ -13,15 +13,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.meshes import Mesh
-from recon.pictures import draw_mesh
-from recon.report_page import write_report_page
-from tests.recon.report_page.chromium import Page, chromium, find_chromium
-from tests.recon.report_page.conftest import Squeezed, made_up_result
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.visualization.draw import draw_mesh
+from tests.recon.evaluation.report_page.chromium import Page, chromium, find_chromium
+from tests.recon.evaluation.report_page.conftest import Squeezed, made_up_result
 
 BROWSER = find_chromium()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from recon.fitting.articulation import ArticulatedMesh, Skeleton
-from recon.fitting.rotations import axis_angle_to_rotation
-from recon.meshes import Mesh
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh, Skeleton
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import axis_angle_to_rotation
 
 # Two bones along x, from 0 to 1 to 2, and a third joint that branches off at the end of the first.
 PLACES = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [1.0, 0, 0]])

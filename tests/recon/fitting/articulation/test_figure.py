@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from recon.fitting.figures import figure_limits, make_figure, random_angles, tips
-from recon.meshes import edges, face_pairs_of_edges
+from recon.fitting.articulation.figure import figure_limits, make_figure, random_angles, tips
+from recon.geometry.meshes import edges, face_pairs_of_edges
 
 
 def test_the_figure_is_closed_like_a_sphere_and_faces_outwards() -> None:

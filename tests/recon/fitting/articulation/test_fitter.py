@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.cameras import Cameras
-from recon.fitting.articulated_fitting import ArticulationFitter, Stance, middle_stance
-from recon.fitting.articulation import ArticulatedMesh
-from recon.fitting.figures import figure_limits, make_figure
-from recon.fitting.rotations import axis_angle_to_rotation, rotation_distance
-from recon.fitting.soft_stages import SoftStage
-from recon.renderer import SoftRenderer
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
+from recon.fitting.articulation.figure import figure_limits, make_figure
+from recon.fitting.articulation.fitter import ArticulationFitter, Stance, middle_stance
+from recon.fitting.stages import SoftStage
+from recon.geometry.cameras import Cameras
+from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
+from recon.rendering.renderer import SoftRenderer
 
 LIMITS = figure_limits()
 QUICK_FINE = ((3e-4, 5e-5), (0.3, 0.05), (0.05, 0.01))

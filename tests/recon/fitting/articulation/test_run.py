@@ -9,12 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.frames import world_vertices
-from recon.fitting.articulated_fitting import ArticulationFitter, middle_stance
-from recon.fitting.articulation_run import (
+from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_figure
+from recon.fitting.articulation.fitter import ArticulationFitter, middle_stance
+from recon.fitting.articulation.run import (
     ArticulationRun,
     colored_picture,
     orbit_of,
@@ -22,11 +19,14 @@ from recon.fitting.articulation_run import (
     sheet,
     side_cameras,
 )
-from recon.fitting.articulation_scores import random_cases
-from recon.fitting.figures import SHAPE_NAMES, figure_limits, make_figure
-from recon.fitting.soft_stages import SoftStage
-from recon.meshes import load_mesh
-from recon.runs import read_json
+from recon.fitting.articulation.scores import random_cases
+from recon.fitting.stages import SoftStage
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.stores import FolderStore
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import load_mesh
+from recon.runs.directory import read_json
 
 BODY, LIMITS = make_figure(), figure_limits()
 STAGE = SoftStage(2, 24, (1e-3, 1e-3), (0.3, 0.3), (0.05, 0.05))

@@ -7,16 +7,16 @@ import math
 import pytest
 import torch
 
-from recon.cameras import Cameras
-from recon.fitting.articulated_fitting import Stance, middle_stance
-from recon.fitting.articulation_scores import (
+from recon.fitting.articulation.figure import figure_limits, make_figure
+from recon.fitting.articulation.fitter import Stance, middle_stance
+from recon.fitting.articulation.scores import (
     HIDDEN,
     angle_errors,
     place_errors,
     random_cases,
     shown_shares,
 )
-from recon.fitting.figures import figure_limits, make_figure
+from recon.geometry.cameras import Cameras
 
 BODY, LIMITS = make_figure(), figure_limits()
 NAMES = BODY.skeleton.names

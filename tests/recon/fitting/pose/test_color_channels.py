@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.cameras import Cameras
-from recon.fitting.color_channels import ColorChannels, centroids
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.pose.color_channels import ColorChannels, centroids
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.rendering.renderer import SoftRenderer
 
 # A large red square, a blue one behind it that it hides, and a green one beside.
 SQUARE = torch.tensor([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.fitting.pose_files import read_colored_mesh, read_photo
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh
+from recon.fitting.pose.files import read_colored_mesh, read_photo
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.meshes import Mesh
 
 
 def picture(

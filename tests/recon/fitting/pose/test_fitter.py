@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from recon.cameras import Cameras
-from recon.fitting.figures import make_figure
-from recon.fitting.poses import COARSE, PoseFitter, Poses
-from recon.fitting.rotations import random_rotations, random_turns, rotation_distance
-from recon.fitting.soft_stages import SoftStage
-from recon.meshes import Mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.articulation.figure import make_figure
+from recon.fitting.pose.fitter import COARSE, PoseFitter, Poses
+from recon.fitting.stages import SoftStage
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import random_rotations, random_turns, rotation_distance
+from recon.rendering.renderer import SoftRenderer
 
 SIZE = 48
 QUICK = PoseFitter(

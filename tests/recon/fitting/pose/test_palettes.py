@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.fitting.palettes import make_palette, memberships
+from recon.fitting.pose.palettes import make_palette, memberships
 
 SIX = torch.tensor(
     [[1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 0.647, 0]], dtype=torch.float32

@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.fitting.pose_files import Photo, ScaledMesh, read_photo
-from recon.fitting.pose_run import FACING, PoseRun, outlined, render_sharply
-from recon.fitting.poses import PoseFitter, Poses
-from recon.fitting.rotations import random_turns, rotation_distance
-from recon.fitting.soft_stages import SoftStage
-from recon.interruption import Interruption
-from recon.meshes import Mesh
-from recon.runs import read_json
+from recon.command_line import Interruption
+from recon.fitting.pose.files import Photo, ScaledMesh, read_photo
+from recon.fitting.pose.fitter import PoseFitter, Poses
+from recon.fitting.pose.run import FACING, PoseRun, outlined, render_sharply
+from recon.fitting.stages import SoftStage
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import Mesh
+from recon.geometry.rotations import random_turns, rotation_distance
+from recon.runs.directory import read_json
 
 FOV, SIZE = 40.0, 64
 SEARCH = PoseFitter(

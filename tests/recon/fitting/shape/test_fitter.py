@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
-from recon.fitting.shape_fitting import (
+from recon.command_line import Interruption
+from recon.fitting.shape.fitter import (
     Cube,
     Shape,
     Stage,
@@ -23,12 +22,13 @@ from recon.fitting.shape_fitting import (
     fit_shape,
     read_template,
 )
-from recon.fitting.shape_scores import score_silhouettes
-from recon.fitting.view_files import Views
-from recon.interruption import Interruption
-from recon.mesh_files import save_mesh
-from recon.meshes import Mesh, gather_rows, icosphere, load_mesh
-from recon.renderer import SoftRenderer
+from recon.fitting.shape.scores import score_silhouettes
+from recon.fitting.shape.view_files import Views
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import Mesh, gather_rows, icosphere, load_mesh
+from recon.rendering.renderer import SoftRenderer
 
 CUBE = Cube()
 COARSE = Stage(steps=60, resolution=24, sigma=(3e-3, 1e-3), learning_rate=0.05, batch=4)
@@ -229,7 +229,7 @@ def test_other_bad_settings() -> None:
 
 
 def test_large_pictures_are_made_smaller_with_their_colours() -> None:
-    from recon.fitting.shape_fitting import _smaller
+    from recon.fitting.shape.fitter import _smaller
 
     views = ellipsoid_views()
     small = _smaller(views, 6)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.fitting.shape_fitting import Cube
-from recon.fitting.shape_run import ShapeRun, split_views
-from recon.fitting.view_files import Views
+from recon.fitting.shape.fitter import Cube
+from recon.fitting.shape.run import ShapeRun, split_views
+from recon.fitting.shape.view_files import Views
+from recon.geometry.cameras import shapenet_cameras
 
 
 def test_views_held_out_are_spread_evenly() -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape_fitting import Cube, Shape
-from recon.fitting.shape_scores import (
+from recon.fitting.shape.fitter import Cube, Shape
+from recon.fitting.shape.scores import (
     CELL,
     Part,
     color_error,
@@ -24,8 +23,9 @@ from recon.fitting.shape_scores import (
     score_silhouettes,
     voxel_iou_to_truth,
 )
-from recon.fitting.view_files import Views, views_of_object
-from recon.meshes import icosphere
+from recon.fitting.shape.view_files import Views, views_of_object
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import icosphere
 
 CUBE = Cube()
 

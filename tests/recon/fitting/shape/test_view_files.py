@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.cameras import Cameras
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.view_files import Views, read_views, views_of_object
+from recon.fitting.shape.view_files import Views, read_views, views_of_object
+from recon.geometry.cameras import Cameras
 
 TABLE = np.array([[2.5, 10.0, 0.0], [3.0, -20.0, 50.0], [2.0, 0.0, -170.0]])
 

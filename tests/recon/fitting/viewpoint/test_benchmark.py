@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.fitting.camera_benchmark import (
+from recon.fitting.viewpoint.benchmark import (
     AZIMUTH_OFF,
     DISTANCES,
     ELEVATIONS,
@@ -14,9 +14,9 @@ from recon.fitting.camera_benchmark import (
     summarise,
     table,
 )
-from recon.fitting.camera_run import known_mesh
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Errors
+from recon.fitting.viewpoint.run import known_mesh
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Errors
 
 
 def benchmark(seed: int = 0, count: int = 50) -> Benchmark:

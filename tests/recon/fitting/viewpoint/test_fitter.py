@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.fitting.camera_fitting import ViewingFitter
-from recon.fitting.soft_stages import SoftStage
-from recon.fitting.viewing_scene import Scene
-from recon.fitting.viewings import Errors, Viewing, grid_of_starts
-from recon.meshes import Mesh, icosphere
+from recon.fitting.stages import SoftStage
+from recon.fitting.viewpoint.fitter import ViewingFitter
+from recon.fitting.viewpoint.scene import Scene
+from recon.fitting.viewpoint.viewpoints import Errors, Viewing, grid_of_starts
+from recon.geometry.meshes import Mesh, icosphere
 
 COARSE = SoftStage(60, None, (3e-3, 3e-4), (0.1, 0.02), (0.1, 0.02))
 FINE = SoftStage(40, None, (3e-4, 1e-5), (0.02, 0.005), (0.03, 0.001))

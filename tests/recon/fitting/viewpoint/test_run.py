@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon.datasets.frames import world_vertices
-from recon.fitting.camera_run import described, known_mesh
-from recon.fitting.viewings import Viewing
-from recon.mesh_files import save_mesh
-from recon.meshes import face_normals, icosphere
-from recon.pictures import GREY
+from recon.fitting.viewpoint.run import described, known_mesh
+from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.formats.meshes.writing import save_mesh
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import face_normals, icosphere
+from recon.visualization.draw import GREY
 
 
 def test_generated_shapes_are_known_meshes() -> None:

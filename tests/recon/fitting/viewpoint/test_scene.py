@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.fitting.viewing_scene import Scene, viewing_losses
-from recon.fitting.viewings import Viewing
-from recon.meshes import Mesh, icosphere
+from recon.fitting.viewpoint.scene import Scene, viewing_losses
+from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.geometry.meshes import Mesh, icosphere
 
 TRUTH = Viewing(
     azimuth=torch.tensor([40.0, 200.0]),

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from recon.fitting.viewings import Errors, Viewing, directions, grid_of_starts
+from recon.fitting.viewpoint.viewpoints import Errors, Viewing, directions, grid_of_starts
 
 
 def viewing(*rows: tuple[float, float, float, tuple[float, float, float]]) -> Viewing:

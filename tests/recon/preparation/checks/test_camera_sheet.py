@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_folders import write_object
 from PIL import Image
-from test_camera_checks import transposed
 
-from recon.datasets.camera_sheet import (
+from recon.preparation.checks.camera_sheet import (
     CAPTION,
     GAP,
     OUTLINE,
@@ -17,8 +15,10 @@ from recon.datasets.camera_sheet import (
     camera_sheet_path,
     write_camera_sheet,
 )
-from recon.datasets.prepare import prepare
-from recon.datasets.sources.images import ImagesSource
+from recon.preparation.prepare import prepare
+from recon.preparation.sources.images import ImagesSource
+from tests.recon.preparation.checks.test_cameras import transposed
+from tests.recon.preparation.picture_folders import write_object
 
 
 def prepared(tmp_path: Path, **settings: object) -> Path:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from picture_folders import Record, write_object
 from PIL import Image, ImageOps
 
-from recon.cameras import Cameras
-from recon.datasets.camera_checks import CameraCheck, best_axis_order, check_cameras, complaints
-from recon.datasets.sources.images import ImagesSource
-from recon.voxels import unpack_voxels
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.cameras import CameraCheck, best_axis_order, check_cameras, complaints
+from recon.preparation.sources.images import ImagesSource
+from tests.recon.preparation.picture_folders import Record, write_object
 
 
 def right(record: Record) -> Record:

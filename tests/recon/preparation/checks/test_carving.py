@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.cameras import Cameras
-from recon.datasets.carving import (
+from recon.geometry.cameras import Cameras
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import voxelize_mesh
+from recon.preparation.checks.carving import (
     HALF_DIAGONAL,
     agreement,
     axis_order_scores,
@@ -16,9 +18,7 @@ from recon.datasets.carving import (
     voxel_centers,
     voxel_surface,
 )
-from recon.meshes import icosphere
-from recon.renderer import SoftRenderer
-from recon.voxels import voxelize_mesh
+from recon.rendering.renderer import SoftRenderer
 
 
 def orbit(views: int = 8, fov: float = 35.0) -> Cameras:

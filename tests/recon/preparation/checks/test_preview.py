@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.hdf5 import Header, Labels, write_dataset
-from recon.datasets.layout import Layout, Sample
-from recon.datasets.preview import MARGIN, OBJECTS_PER_CATEGORY, preview_path, spread, write_preview
+from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
+from recon.datasets.storage.layout import Layout, Sample
+from recon.geometry.cameras import shapenet_cameras
+from recon.preparation.checks.preview import (
+    MARGIN,
+    OBJECTS_PER_CATEGORY,
+    preview_path,
+    spread,
+    write_preview,
+)
 
 
 def test_a_row_per_category(data_file: Path) -> None:

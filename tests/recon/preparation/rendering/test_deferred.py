@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.formats.surfaces import concatenate
-from recon.datasets.rendering.objects import ObjectRenderer
-from recon.datasets.rendering.viewpoints import RandomViews
-from recon.lighting import Lighting
-from tests.recon.datasets.known_surfaces import (
+from recon.formats.meshes.reading.surfaces import concatenate
+from recon.geometry.cameras import shapenet_cameras
+from recon.preparation.rendering.objects import ObjectRenderer
+from recon.preparation.rendering.viewpoints import RandomViews
+from recon.rendering.lighting import Lighting
+from tests.recon.preparation.known_surfaces import (
     images,
     mesh,
     random_texture,

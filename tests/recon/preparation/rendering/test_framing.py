@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.datasets.rendering.framing import MARGIN, fit_scale, touches_border
-from recon.datasets.rendering.viewpoints import RandomViews
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.preparation.rendering.framing import MARGIN, fit_scale, touches_border
+from recon.preparation.rendering.viewpoints import RandomViews
 
 SIZE = (30, 40)
 MATRIX = [[50.0, 0, 25], [0, 60.0, 12], [0, 0, 1]]

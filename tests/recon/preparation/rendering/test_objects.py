@@ -8,18 +8,18 @@ import pytest
 import torch
 from scipy.spatial import ConvexHull
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.formats.surfaces import Surface, concatenate
-from recon.datasets.frames import world_vertices
-from recon.datasets.layout import Layout
-from recon.datasets.rendering.framing import fit_scale, touches_border
-from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
-from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
-from recon.datasets.sources.interface import MeshSource, PictureSource
-from recon.datasets.sources.shapes import ShapesSource
-from recon.lighting import Lighting
-from recon.voxels import unpack_voxels
-from tests.recon.datasets.known_surfaces import (
+from recon.datasets.storage.layout import Layout
+from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.rendering.framing import fit_scale, touches_border
+from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
+from recon.preparation.rendering.viewpoints import RandomViews, StandardViews
+from recon.preparation.sources.interface import MeshSource, PictureSource
+from recon.preparation.sources.shapes import ShapesSource
+from recon.rendering.lighting import Lighting
+from tests.recon.preparation.known_surfaces import (
     images,
     joined,
     mesh,
@@ -120,7 +120,7 @@ def test_views_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = ObjectRenderer(16, maps=["shading", "depth", "normals"], lighting=Lighting())
     whole = renderer(box, "a")
     for name, number in (("FACES_AT_ONCE", 5 * box.num_faces), ("SAMPLES_AT_ONCE", 1)):
-        monkeypatch.setattr(f"recon.datasets.rendering.objects.{name}", number)
+        monkeypatch.setattr(f"recon.preparation.rendering.objects.{name}", number)
         assert same(renderer(box, "a"), whole)
 
 

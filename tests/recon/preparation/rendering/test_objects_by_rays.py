@@ -11,13 +11,13 @@ import trimesh
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from recon.cameras import Cameras
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.rendering.objects import ObjectRenderer
-from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
-from recon.datasets.sources.shapes import make_shape
-from recon.datasets.sources.solids import block
-from recon.lighting import Lighting
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.cameras import Cameras
+from recon.preparation.rendering.objects import ObjectRenderer
+from recon.preparation.rendering.viewpoints import RandomViews, StandardViews
+from recon.preparation.sources.shapes import make_shape
+from recon.preparation.sources.solids import block
+from recon.rendering.lighting import Lighting
 
 embree = pytest.importorskip("trimesh.ray.ray_pyembree", reason="embreex is not installed")
 pytest.importorskip("embreex")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.frames import world_vertices
-from recon.datasets.rendering.points import occupied_points, surface_points
-from tests.recon.datasets.known_surfaces import joined, mesh
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.frames import world_vertices
+from recon.preparation.rendering.points import occupied_points, surface_points
+from tests.recon.preparation.known_surfaces import joined, mesh
 
 COUNT = 4000
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.datasets.rendering.supersampling import (
+from recon.preparation.rendering.supersampling import (
     MAX_SUPERSAMPLE,
     PENDING,
     average_samples,

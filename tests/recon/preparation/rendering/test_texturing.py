@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.rendering.texturing import Hits, Textures, interpolate, locate
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.preparation.rendering.texturing import Hits, Textures, interpolate, locate
 from renderer_cuda import visible_faces
 
 UVS = np.array([[0.0, 0], [1, 0], [0, 1]], np.float32)

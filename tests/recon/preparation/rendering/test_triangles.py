@@ -5,14 +5,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.formats.surfaces import Surface
-from recon.datasets.layout import Sample
-from recon.datasets.rendering.objects import MIN_TRIANGLES, ObjectRenderer
-from recon.meshes import Mesh, icosphere
-from recon.pictures import draw_mesh
-from recon.voxels import unpack_voxels, voxelize_mesh
-from tests.recon.datasets.known_surfaces import joined, mesh, random_texture, textured_quad
+from recon.datasets.storage.layout import Sample
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.meshes import Mesh, icosphere
+from recon.geometry.voxels import unpack_voxels, voxelize_mesh
+from recon.preparation.rendering.objects import MIN_TRIANGLES, ObjectRenderer
+from recon.visualization.draw import draw_mesh
+from tests.recon.preparation.known_surfaces import joined, mesh, random_texture, textured_quad
 
 
 def rendered(surface: Surface, count: int = 256, size: int = 32) -> Sample:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.rendering.viewpoints import RandomViews, StandardViews
+from recon.geometry.cameras import shapenet_cameras
+from recon.preparation.rendering.viewpoints import RandomViews, StandardViews
 
 SIZE = (40, 60)
 MATRIX = [[80.0, 0, 29.5], [0, 70.0, 24.5], [0, 0, 1]]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from recon.datasets.sources.axes import orientation
+from recon.preparation.sources.axes import orientation
 
 NAMES = [sign + letter for sign in "+-" for letter in "xyz"]
 

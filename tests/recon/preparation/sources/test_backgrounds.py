@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.sources.backgrounds import COLORS, detect_colors, mask_before_white, straighten
-from tests.recon.datasets.known_object import public_matrix, rgba
+from recon.preparation.sources.backgrounds import (
+    COLORS,
+    detect_colors,
+    mask_before_white,
+    straighten,
+)
+from tests.recon.preparation.known_object import public_matrix, rgba
 
 
 def picture(view: int = 2, size: int = 64) -> np.ndarray:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.sources.camera_matrices import read_cameras
-from recon.datasets.sources.model_frame import NORMALISED
-from tests.recon.datasets.known_object import (
+from recon.geometry.cameras import shapenet_cameras
+from recon.preparation.sources.camera_matrices import read_cameras
+from recon.preparation.sources.model_frame import NORMALISED
+from tests.recon.preparation.known_object import (
     PUBLIC_FOCAL,
     corners,
     pixel_matrix,

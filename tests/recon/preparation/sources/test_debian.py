@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recon.datasets.sources.debian import COLUMNS, DebianSource, read_manifest, read_packages
-from recon.datasets.sources.debian_packages import Package
+from recon.preparation.sources.debian import COLUMNS, DebianSource, read_manifest, read_packages
+from recon.preparation.sources.debian_packages import Package
 
 # A bar 3 long to the front (here -z), 1 high (+y) and 2 wide, with a red and a blue half.
 BAR = (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.sources.debian_packages import Package, PackageCache
-from recon.datasets.sources.interface import SourceUnreachableError
+from recon.preparation.sources.debian_packages import Package, PackageCache
+from recon.preparation.sources.interface import SourceUnreachableError
 
 APT_GET = """#!/bin/sh
 # apt-get download -q [-o ...] NAME[=VERSION]: copies from the folder ARCHIVE

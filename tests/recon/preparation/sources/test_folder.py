@@ -14,8 +14,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon.datasets.sources.folder import FolderSource
-from recon.datasets.sources.interface import MeshSource
+from recon.preparation.sources.folder import FolderSource
+from recon.preparation.sources.interface import MeshSource
 
 # 3 long to -z (the front of these files), 1 high, 2 wide.
 BAR = (

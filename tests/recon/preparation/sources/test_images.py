@@ -15,15 +15,22 @@ import torch
 from hydra.utils import instantiate
 from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
-from picture_folders import frame_records, look_at, matrix, write_cameras, write_mesh, write_object
 from PIL import Image
 
-from recon.cameras import Cameras
-from recon.datasets.carving import agreement
-from recon.datasets.layout import Layout
-from recon.datasets.sources.images import ImagesSource
-from recon.datasets.sources.interface import PictureSource
-from recon.voxels import unpack_voxels
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.carving import agreement
+from recon.preparation.sources.images import ImagesSource
+from recon.preparation.sources.interface import PictureSource
+from tests.recon.preparation.picture_folders import (
+    frame_records,
+    look_at,
+    matrix,
+    write_cameras,
+    write_mesh,
+    write_object,
+)
 
 ROOT = Path(__file__).parents[4]
 

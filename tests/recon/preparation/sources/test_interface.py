@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from recon.datasets.sources.interface import fingerprint
+from recon.preparation.sources.interface import fingerprint
 
 
 def test_fingerprint_depends_on_content_not_on_order_of_keys() -> None:

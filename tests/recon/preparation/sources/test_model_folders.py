@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.sources.model_folders import Model, files_state, find_models, open_model
+from recon.preparation.sources.model_folders import Model, files_state, find_models, open_model
 
 CHAIR, CAR = "03001627", "02958343"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import Cameras
-from recon.datasets.sources.model_frame import NORMALISED, ModelFrame
+from recon.geometry.cameras import Cameras
+from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 
 
 def test_projections_stay_as_they_are() -> None:

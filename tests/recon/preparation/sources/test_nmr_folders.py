@@ -11,12 +11,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from recon.cameras import Cameras, shapenet_cameras
-from recon.datasets.frames import world_vertices
-from recon.datasets.sources.interface import PictureSource
-from recon.datasets.sources.nmr_folders import NmrFoldersSource
-from recon.voxels import unpack_voxels, voxelize_mesh
-from tests.recon.datasets.known_object import (
+from recon.geometry.cameras import Cameras, shapenet_cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import unpack_voxels, voxelize_mesh
+from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.nmr_folders import NmrFoldersSource
+from tests.recon.preparation.known_object import (
     COLOR,
     PUBLIC_FOCAL,
     binvox_grid,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.sources.model_frame import ModelFrame
-from recon.datasets.sources.point_truth import PointTruth, open_points
-from tests.recon.datasets.known_object import BOXES, inside
+from recon.preparation.sources.model_frame import ModelFrame
+from recon.preparation.sources.point_truth import PointTruth, open_points
+from tests.recon.preparation.known_object import BOXES, inside
 
 LOC, SCALE = (0.25, -0.5, 0.125), 4.0
 

@@ -10,12 +10,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from recon.cameras import Cameras
-from recon.datasets.frames import world_vertices
-from recon.datasets.sources.interface import PictureSource
-from recon.datasets.sources.r2n2 import R2N2Source
-from recon.voxels import unpack_voxels, voxelize_mesh
-from tests.recon.datasets.known_object import (
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_vertices
+from recon.geometry.voxels import unpack_voxels, voxelize_mesh
+from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.r2n2 import R2N2Source
+from tests.recon.preparation.known_object import (
     COLOR,
     binvox_grid,
     binvox_header,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon.datasets.categories import CATEGORIES
-from recon.datasets.sources.shape_models import MODELS
+from recon.preparation.sources.shape_models import MODELS
 
 
 def test_there_is_a_model_of_every_category() -> None:

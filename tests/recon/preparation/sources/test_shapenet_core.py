@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.rendering.objects import ObjectRenderer, RenderedSource
-from recon.datasets.sources.interface import MeshSource, TruthSource
-from recon.datasets.sources.shapenet_core import ShapeNetCoreSource
-from recon.datasets.sources.splits import split_of_id
-from recon.voxels import unpack_voxels
-from tests.recon.datasets.known_object import BOXES, TRIANGLES, corners, inside
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
+from recon.preparation.sources.interface import MeshSource, TruthSource
+from recon.preparation.sources.shapenet_core import ShapeNetCoreSource
+from recon.preparation.sources.splits import split_of_id
+from tests.recon.preparation.known_object import BOXES, TRIANGLES, corners, inside
 
 CHAIR, CAR, MUG = "03001627", "02958343", "03797390"
 # A point (x, y, z) of version 1 is (z, y, -x) in version 2, whose fronts are at -Z.

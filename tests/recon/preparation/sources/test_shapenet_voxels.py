@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from recon.cameras import shapenet_cameras
-from recon.datasets.formats.binvox import Binvox
-from recon.datasets.sources.shapenet_voxels import (
+from recon.formats.binvox import Binvox
+from recon.geometry.cameras import shapenet_cameras
+from recon.geometry.voxels import voxelize_mesh
+from recon.preparation.sources.shapenet_voxels import (
     read_voxels,
     require_agreement,
     voxel_frame,
     world_voxels,
 )
-from recon.voxels import voxelize_mesh
-from tests.recon.datasets.known_object import (
+from tests.recon.preparation.known_object import (
     binvox_grid,
     binvox_header,
     corners,

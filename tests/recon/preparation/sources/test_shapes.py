@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recon.datasets.categories import CATEGORIES
-from recon.datasets.sources.shapes import ShapesSource, make_shape, split_words
+from recon.preparation.sources.shapes import ShapesSource, make_shape, split_words
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.datasets.sources.solids import SIDES, Solid, ball, block, box, lathe, loft, prism, rod
+from recon.preparation.sources.solids import SIDES, Solid, ball, block, box, lathe, loft, prism, rod
 
 POLYGON_AREA = SIDES / 2 * np.sin(2 * np.pi / SIDES)  # of the regular polygon in the unit circle
 

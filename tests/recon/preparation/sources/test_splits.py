@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.datasets.sources.splits import assign_splits, read_splits, split_of_id
+from recon.preparation.sources.splits import assign_splits, read_splits, split_of_id
 
 CHAIR, TABLE = "03001627", "04379243"
 

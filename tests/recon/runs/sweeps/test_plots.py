@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recon.plots import COLORS
-from recon.sweeps.plots import CURVES_SIZE, SIZE, curves_plot, parameters_plot
-from recon.sweeps.runs import SweptRun
+from recon.runs.sweeps.plots import CURVES_SIZE, SIZE, curves_plot, parameters_plot
+from recon.runs.sweeps.runs import SweptRun
+from recon.visualization.plots import COLORS
 
 
 def run(lr: str, model: str, iou: float) -> SweptRun:

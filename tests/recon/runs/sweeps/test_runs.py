@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recon.sweeps.report import SweepReport
-from recon.sweeps.runs import is_locked, read_run, read_sweep
+from recon.runs.sweeps.report import SweepReport
+from recon.runs.sweeps.runs import is_locked, read_run, read_sweep
 
 
 def make_run(folder: Path, lr: float, seed: int, iou: float | None, **files: object) -> Path:

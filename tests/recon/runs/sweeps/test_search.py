@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.pruners import ThresholdPruner
 
-from recon.sweeps.search import Search
-from recon.sweeps.stopping import StudyStopping
+from recon.runs.sweeps.search import Search
+from recon.runs.sweeps.stopping import StudyStopping
 
 
 def make_search(path: Path, fixed: tuple[str, ...] = ("a=1",)) -> Search:

@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon.datasets.formats.gltf import read_gltf
+from recon.formats.meshes.reading.gltf import read_gltf
 
 TRIANGLE = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
 CODES = {"uint8": 5121, "int16": 5122, "uint16": 5123, "uint32": 5125, "float32": 5126}
@@ -243,7 +243,7 @@ def test_positions_that_are_no_numbers(folder) -> None:
 
 
 def test_scenes_that_repeat_a_mesh_too_often(folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recon.datasets.formats.gltf.MAX_FACES", 3)
+    monkeypatch.setattr("recon.formats.meshes.reading.gltf.MAX_FACES", 3)
     scene = Scene()
     scene.mesh(TRIANGLE)
     scene.json["nodes"] *= 4

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from recon.datasets.formats.gltf_container import Container
+from recon.formats.meshes.reading.gltf_container import Container
 
 JSON = {"asset": {"version": "2.0"}, "buffers": [{"byteLength": 4}], "images": [{"uri": "a.png"}]}
 

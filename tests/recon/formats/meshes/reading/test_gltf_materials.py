@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.formats.gltf_container import Container
-from recon.datasets.formats.gltf_materials import base_color, paint_triangles, to_srgb
-from recon.datasets.formats.materials import Paint
+from recon.formats.meshes.reading.gltf_container import Container
+from recon.formats.meshes.reading.gltf_materials import base_color, paint_triangles, to_srgb
+from recon.formats.meshes.reading.materials import Paint
 
 UVS = np.tile([[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]], (2, 1, 1))
 

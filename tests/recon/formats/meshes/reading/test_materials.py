@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.formats.materials import (
+from recon.formats.meshes.reading.materials import (
     MAX_REPEATS,
     Material,
     find_image,

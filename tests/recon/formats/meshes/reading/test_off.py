@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.datasets.formats.off import read_off
+from recon.formats.meshes.reading.off import read_off
 
 SQUARE = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"
 

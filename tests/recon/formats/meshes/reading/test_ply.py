@@ -8,7 +8,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon.datasets.formats.ply import read_ply
+from recon.formats.meshes.reading.ply import read_ply
 
 HEADER = """ply
 format {format} 1.0

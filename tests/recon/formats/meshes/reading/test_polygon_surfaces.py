@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets.formats.polygon_surfaces import PolygonTextures, polygon_surface
+from recon.formats.meshes.reading.polygon_surfaces import PolygonTextures, polygon_surface
 
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float64)
 CORNERS, COUNTS = np.array([0, 1, 2, 3, 0, 1, 3, 2, 1]), np.array([4, 3, 2])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.datasets.formats.polygons import triangulate
+from recon.formats.meshes.reading.polygons import triangulate
 
 L_SHAPE = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
 ARROW = [(0, 0), (2, 1), (0, 2), (0.5, 1)]  # its first corner is no ear's neighbour

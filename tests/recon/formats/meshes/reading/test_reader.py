@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.datasets.formats.meshes import read_surface
+from recon.formats.meshes.reading.reader import read_surface
 
 
 def test_suffix_chooses_the_reader_whatever_its_case(folder) -> None:

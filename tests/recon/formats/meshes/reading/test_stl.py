@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.datasets.formats.stl import read_stl
+from recon.formats.meshes.reading.stl import read_stl
 
 TEXT = """solid cube
 facet normal 0 0 1

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.datasets.formats.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.surfaces import Surface, concatenate
 
 
 def surface(**changes: Any) -> Surface:

@@ -6,8 +6,8 @@ import struct
 import pytest
 from PIL import Image
 
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.threeds import read_3ds
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes.reading.threeds import read_3ds
 
 
 def chunk(kind: int, *content: bytes) -> bytes:

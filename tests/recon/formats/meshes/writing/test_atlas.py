@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.mesh_files.atlas import CELL_PIXELS, GUTTER, build_atlas
+from recon.formats.meshes.writing.atlas import CELL_PIXELS, GUTTER, build_atlas
 
 
 @pytest.mark.parametrize("side", [1, 2, 4])

@@ -13,13 +13,13 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from recon.datasets.formats.meshes import read_surface
-from recon.datasets.formats.stores import FolderStore
-from recon.datasets.formats.surfaces import Surface
-from recon.mesh_files import save_mesh
-from recon.mesh_files.glb import srgb_to_linear
-from recon.meshes import MESH_FORMATS, Mesh, icosphere, load_mesh
-from recon.texels import texel_centers
+from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes.writing.glb import srgb_to_linear
+from recon.formats.stores import FolderStore
+from recon.geometry.meshes import MESH_FORMATS, Mesh, icosphere, load_mesh
+from recon.geometry.texels import texel_centers
 
 
 def sphere() -> Mesh:
@@ -97,7 +97,7 @@ def test_glb_keeps_colors_of_vertices_as_linear_light(tmp_path: Path) -> None:
 
 
 def test_linear_light_is_the_inverse_of_srgb() -> None:
-    from recon.datasets.formats.gltf_materials import to_srgb
+    from recon.formats.meshes.reading.gltf_materials import to_srgb
 
     colors = np.linspace(0, 1, 300, dtype=np.float32).reshape(100, 3)
     linear = np.concatenate((srgb_to_linear(colors), np.ones((100, 1))), axis=1)
@@ -225,7 +225,7 @@ def test_a_failed_save_leaves_what_was_there(
     def full_disk(*arguments: object) -> None:
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr("recon.atomic_files.os.replace", full_disk)
+    monkeypatch.setattr("recon.files.os.replace", full_disk)
     with pytest.raises(OSError, match="no space left"):
         save_mesh(path, sphere())
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

@@ -1,0 +1,1 @@
+"""Fitting the joints of an articulated mesh to an image."""

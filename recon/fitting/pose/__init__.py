@@ -1,0 +1,1 @@
+"""Fitting the pose of a known mesh to an image."""

@@ -1,0 +1,1 @@
+"""Fitting a shape to images from known cameras."""

@@ -1,0 +1,1 @@
+"""Fitting the camera and the light of a known mesh to an image."""

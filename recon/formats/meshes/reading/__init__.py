@@ -1,0 +1,1 @@
+"""Readers of mesh files, which believe no header."""

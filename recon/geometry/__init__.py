@@ -1,0 +1,1 @@
+"""Cameras, meshes, texels, voxels, frames and rotations."""

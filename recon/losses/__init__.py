@@ -1,0 +1,1 @@
+"""Losses of training and fitting, and the objective which composes them."""

@@ -1,0 +1,1 @@
+"""From sources of objects to one prepared data set."""

@@ -1,0 +1,1 @@
+"""Checks of prepared data for a person to look at."""

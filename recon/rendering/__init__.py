@@ -1,0 +1,1 @@
+"""Rendering of meshes: the soft renderer and its lights."""

@@ -1,0 +1,1 @@
+"""Run directories, checkpoints, trained models and sweeps."""

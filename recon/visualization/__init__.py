@@ -1,0 +1,1 @@
+"""Images, animations and plots for people to look at."""

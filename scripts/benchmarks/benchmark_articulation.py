@@ -1,0 +1,239 @@
+"""Measures how well the joints of seeded poses of the figure are found in single pictures.
+
+    python scripts/benchmarks/benchmark_articulation.py OUTPUT_DIR \
+        [--poses 40] [--methods soft hard ...]
+
+Every picture hides a part. All fits begin in the middle of the limits of all joints, and the
+translation is unknown. Methods: `soft`, that of
+recon.fitting.articulation.fitter.ArticulationFitter; `pixels`, all
+its steps in the second stage, without looking through the figure first; `hard` and `hard pixels`,
+the same steps as these, but of faces over each other the nearest alone counts; `one colour`, the
+silhouette without known colours of the parts. In `shapes ignored` and `shapes found` the figures
+also differ by random blend shapes, whose coefficients are left at 0 or unknowns of the fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recon.command_line import concise_errors
+from recon.files import atomic_file, csv_text, write_text
+from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
+from recon.fitting.articulation.figure import figure_limits, make_figure
+from recon.fitting.articulation.fitter import (
+    COARSE,
+    FINE,
+    ArticulationFitter,
+    FittedStance,
+    Stance,
+    middle_stance,
+)
+from recon.fitting.articulation.run import colored_picture, sheet, side_cameras
+from recon.fitting.articulation.scores import (
+    HIDDEN,
+    Cases,
+    angle_errors,
+    place_errors,
+    random_cases,
+    shown_shares,
+)
+from recon.fitting.history import on_white
+from recon.runs.directory import write_json
+
+CELL = 160  # pixels along a side of a picture of the sheet
+WITH_SHAPES = ("shapes ignored", "shapes found")
+COLUMNS = ("all", "hidden in the picture", "hidden at the start")
+
+
+def fitters() -> dict[str, ArticulationFitter]:
+    """Return by the name of a method how it fits."""
+    soft = ArticulationFitter()
+    pixels = replace(COARSE, steps=0), replace(FINE, steps=COARSE.steps + FINE.steps)
+    return {
+        "soft": soft,
+        "pixels": ArticulationFitter(*pixels),
+        "hard": ArticulationFitter(blend="hard"),
+        "hard pixels": ArticulationFitter(*pixels, blend="hard"),
+        "one colour": soft,
+        **dict.fromkeys(WITH_SHAPES, soft),
+    }
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output_dir", type=Path)
+    parser.add_argument("--methods", nargs="+", default=list(fitters()), choices=list(fitters()))
+    parser.add_argument("--poses", type=int, default=40, metavar="N", help="of each method (40)")
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--shown", type=int, default=8, help="poses on the sheet of pictures (8)")
+    options = parser.parse_args(arguments)
+    for name in ("poses", "image_size", "shown"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(options, name)}")
+    return options
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What a method found, beside what it began with.
+
+    Args:
+        name: of the method.
+        body: which was fitted.
+        cases: the truth.
+        found: the stances.
+        seconds: that it took.
+    """
+
+    name: str
+    body: ArticulatedMesh
+    cases: Cases
+    found: Stance
+    seconds: float
+
+    def start(self) -> Stance:
+        """Return the stances with which the fit began."""
+        return middle_stance(self.body, figure_limits(), len(self.found.angles))
+
+    def groups(self) -> dict[str, Tensor]:
+        """Return by column of the table which joints [N, J] count."""
+        shown = self.cases.shown
+        size = self.cases.images.shape[-1]
+        at_start = shown_shares(self.body, self.start(), self.cases.cameras, size)
+        masks = (torch.ones_like(shown, dtype=torch.bool), shown < HIDDEN, at_start < HIDDEN)
+        return dict(zip(COLUMNS, masks, strict=True))
+
+    def summary(self) -> dict[str, Any]:
+        """Return means and medians of the errors before and after."""
+        result: dict[str, Any] = {"method": self.name, "seconds": self.seconds}
+        truth = self.cases.truth
+        for when, stance in (("before", self.start()), ("after", self.found)):
+            degrees = angle_errors(stance, truth)
+            away = 100 * place_errors(self.body, stance, truth)
+            for column, mask in self.groups().items():
+                result[f"{column}, joints"] = int(mask.sum())
+                result[f"{column}, mean degrees {when}"] = _mean(degrees[mask])
+                result[f"{column}, median degrees {when}"] = _median(degrees[mask])
+                result[f"{column}, mean % of height {when}"] = _mean(away[mask])
+            off = (stance.coefficients - truth.coefficients).abs()
+            result[f"coefficients off {when}"] = float(off.mean())
+        return result
+
+
+def _mean(values: Tensor) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _median(values: Tensor) -> float | None:
+    return float(values.median()) if len(values) else None
+
+
+def run(name: str, options: argparse.Namespace) -> Row:
+    """Fit all poses by one method."""
+    body = make_figure()
+    # The same poses for every method, but for those with blend shapes.
+    cases = random_cases(body, options.poses, options.image_size, options.seed, name in WITH_SHAPES)
+    fitted_body = body
+    if name == "one colour":
+        grey = torch.full((body.mesh.num_faces, 3), 0.5)
+        fitted_body = replace(body, mesh=replace(body.mesh, face_colors=grey))
+    began = time.perf_counter()
+    found: FittedStance = fitters()[name].fit(
+        fitted_body,
+        figure_limits(),
+        cases.images,
+        cases.cameras,
+        reshape=name == "shapes found",
+        every=10**9,
+    )
+    return Row(name, body, cases, found.stance, time.perf_counter() - began)
+
+
+def table(summaries: Sequence[dict[str, Any]]) -> str:
+    """Return errors after the fit, and before it in the first row, as Markdown."""
+    lines = [
+        "Degrees: mean (median); places of joints: % of the height of the figure\n",
+        "| method | joints | hidden in the picture | hidden at the start"
+        " | places | places, hidden in the picture | coefficients | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    first = next((s for s in summaries if s["method"] not in WITH_SHAPES), summaries[0])
+    shaped = next((s for s in summaries if s["method"] in WITH_SHAPES), None)
+    lines.append(_line("start", first, "before", shaped))
+    lines += [_line(s["method"], s, "after", s) for s in summaries]
+    return "\n".join(lines)
+
+
+def _line(
+    name: str, summary: dict[str, Any], when: str, shaped: dict[str, Any] | None = None
+) -> str:
+    def cell(column: str, kind: str) -> str:
+        value = summary[f"{column}, {kind} {when}"]
+        return "-" if value is None else f"{value:.1f}"
+
+    degrees = [f"{cell(c, 'mean degrees')} ({cell(c, 'median degrees')})" for c in COLUMNS]
+    places = [cell(column, "mean % of height") for column in COLUMNS[:2]]
+    has_shapes = shaped is not None and shaped["method"] in WITH_SHAPES
+    off = f"{shaped[f'coefficients off {when}']:.2f}" if shaped and has_shapes else ""
+    seconds = f"{summary['seconds']:.0f}" if when == "after" else ""
+    return f"| {name} | " + " | ".join([*degrees, *places, off, seconds]) + " |"
+
+
+def save_sheet(path: Path, row: Row, count: int) -> None:
+    """Draw the first poses: picture, start, and what was found from two sides."""
+    truth, cameras = row.cases.truth, row.cases.cameras
+    side = side_cameras(cameras)
+    columns = {
+        "picture": colored_picture(row.body, truth, cameras, (CELL, CELL)),
+        "start": colored_picture(row.body, row.start(), cameras, (CELL, CELL)),
+        "found": colored_picture(row.body, row.found, cameras, (CELL, CELL)),
+        "found, side": colored_picture(row.body, row.found, side, (CELL, CELL)),
+        "truth, side": colored_picture(row.body, truth, side, (CELL, CELL)),
+    }
+    cells = [
+        [on_white(image) for image in images] for images in zip(*columns.values(), strict=True)
+    ]
+    with atomic_file(path) as file:
+        sheet(list(columns), cells[:count]).save(file, format="PNG", optimize=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    options = parse(arguments)
+    with concise_errors(raised_as=SystemExit):
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+        summaries: list[dict[str, Any]] = []
+        for name in options.methods:
+            row = run(name, options)
+            summaries.append(row.summary())
+            print(_line(name, summaries[-1], "after", summaries[-1]), flush=True)
+            save_sheet(options.output_dir / f"{name.replace(' ', '_')}.png", row, options.shown)
+            # After every method, so that what is measured stays when the next one is interrupted.
+            write(options, summaries)
+    print(f"\n{table(summaries)}\nwritten to {options.output_dir}")
+
+
+def write(options: argparse.Namespace, summaries: Sequence[dict[str, Any]]) -> None:
+    """Write the table as Markdown, CSV and JSON."""
+    settings = {key: str(value) for key, value in vars(options).items()}
+    write_text(options.output_dir / "table.md", table(summaries) + "\n")
+    rows = [list(summaries[0]), *([*summary.values()] for summary in summaries)]
+    write_text(options.output_dir / "table.csv", csv_text(rows))
+    content = {"settings": settings, "threads": torch.get_num_threads(), "rows": summaries}
+    write_json(options.output_dir / "result.json", content)
+
+
+if __name__ == "__main__":
+    main()

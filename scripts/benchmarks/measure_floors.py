@@ -1,0 +1,141 @@
+"""Scores perfect predictions: what every preset says of the mesh which the truth was made from.
+
+    python scripts/benchmarks/measure_floors.py [--points 100000] [--categories chair car ...]
+
+A sphere and one generated object of each category are rendered as prepare_data.py does it, with
+points of the surface and points with occupancies, and scored with their own mesh. The values differ
+from perfect ones by what samples of both surfaces cannot tell. The table of docs/protocols.md is
+what it prints; the time is per prediction, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.datasets.categories import CATEGORIES
+from recon.formats.meshes.reading.surfaces import Surface
+from recon.geometry.frames import world_vertices
+from recon.geometry.meshes import icosphere
+from recon.geometry.voxels import unpack_voxels
+from recon.metrics import PRESETS, Preset, Truth, object_seed
+from recon.preparation.rendering.objects import ObjectRenderer
+from recon.preparation.sources.shapes import make_shape
+
+# Values by measure, of one object.
+Values = dict[str, float]
+
+
+def ball() -> Surface:
+    """Return a sphere of diameter 1 with 5120 faces."""
+    mesh = icosphere(4)
+    count = len(mesh.faces)
+    return Surface(
+        mesh.vertices.double().numpy() / 2,
+        mesh.faces.numpy(),
+        np.ones((count, 4), np.float32),
+        np.zeros(count, np.int64),
+    )
+
+
+def own_truth(surface: Surface, name: str, points: int, image_size: int) -> Truth:
+    """Return what a data set would hold of a surface.
+
+    Args:
+        surface: the object.
+        name: on which the choice of the points depends.
+        points: how many of either kind.
+        image_size: of the pictures.
+    """
+    renderer = ObjectRenderer(image_size, num_points=points, num_surface_points=points)
+    sample = {key: torch.from_numpy(value) for key, value in renderer(surface, name).items()}
+    occupancies = np.unpackbits(sample["occupancies"].numpy(), count=points) > 0
+    return Truth(
+        voxels=unpack_voxels(sample["voxels_32"].numpy(), 32),
+        surface_points=sample["pointcloud"],
+        surface_normals=sample["pointcloud_normals"],
+        points=sample["points"],
+        occupancies=torch.from_numpy(occupancies),
+        silhouettes=sample["images"][:, 3],
+        cameras=sample["cameras"],
+    )
+
+
+def own_mesh(surface: Surface) -> tuple[Tensor, Tensor]:
+    """Return the vertices [1, V, 3] and faces [F, 3] of a surface in the world, faces outward."""
+    mesh = surface.mesh()
+    # The turn into the world mirrors; corners the other way round point outward again.
+    return world_vertices(mesh.vertices)[None], mesh.faces[:, [0, 2, 1]]
+
+
+def measure(
+    surface: Surface, name: str, points: int, presets: Mapping[str, Preset]
+) -> dict[str, Values]:
+    """Return by preset the values of a surface scored with its own mesh, and seconds."""
+    vertices, faces = own_mesh(surface)
+    truth = own_truth(surface, name, points, image_size=64)
+    large = own_truth(surface, name, 1, image_size=256)
+    found = {}
+    for key, preset in presets.items():
+        seen = large if key == "silhouette_256" else truth
+        start = time.perf_counter()
+        scores = preset.score(vertices, faces, seen, [0], object_seed(0, name))
+        seconds = time.perf_counter() - start
+        found[key] = {**{k: v.item() for k, v in scores.items()}, "seconds": seconds}
+    return found
+
+
+def table(presets: Mapping[str, Preset], rows: Mapping[str, Mapping[str, Values]]) -> str:
+    """Return a Markdown table of the sphere beside the mean and the range of the others.
+
+    Args:
+        presets: by name.
+        rows: by object and preset, the sphere first.
+    """
+    first, *others = rows.values()
+    lines = [
+        "| preset | measure | sphere | generated, mean | least | greatest |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for name, preset in presets.items():
+        shown = [(m.key, m.label, m.scale) for m in preset.measures] + [("seconds", "time in s", 1)]
+        for key, label, scale in shown:
+            values = [scale * row[name][key] for row in others]
+            numbers = [scale * first[name][key], np.mean(values), min(values), max(values)]
+            cells = [name, label, *(f"{number:.4g}" for number in numbers)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what was asked for and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [category.name for category in CATEGORIES]
+    parser.add_argument("--points", type=int, default=100_000, help="of truth, of either kind")
+    parser.add_argument("--categories", nargs="+", default=names, choices=names, metavar="NAME")
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    options = parser.parse_args(arguments)
+    presets = {name: PRESETS[name]() for name in options.presets}
+    rows: dict[str, dict[str, Values]] = defaultdict(dict)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows["sphere"] = measure(ball(), "sphere", options.points, presets)
+        for name in options.categories:
+            surface = make_shape(name, seed=0, index=0)
+            rows[name] = measure(surface, name, options.points, presets)
+    finally:
+        torch.set_num_threads(threads)
+    print(table(presets, rows))
+
+
+if __name__ == "__main__":
+    main()
