@@ -1,4 +1,4 @@
-"""Render one mesh for a grid of sigma and gamma: the picture in docs/rasterizer.md.
+"""Render one mesh for a grid of sigma and gamma: the image in docs/rasterizer.md.
 
     python docs/render_sigma_gamma.py [OUTPUT] [--size PIXELS]
 
@@ -51,11 +51,11 @@ def render_grid(
         mesh: with colours.
         sigmas: S softnesses of edges, squared NDC units.
         gammas: G temperatures of the softmax, normalised depth.
-        size: pixels along a side of each picture.
+        size: pixels along a side of each image.
 
     Returns:
         alpha: [S, size, size].
-        pictures: [G, S, 3, size, size] before white.
+        images: [G, S, 3, size, size] before white.
 
     Raises:
         ValueError: the mesh has no colours.
@@ -76,10 +76,10 @@ def render_grid(
 
 
 def draw_grid(
-    alpha: Tensor, pictures: Tensor, sigmas: Sequence[float], gammas: Sequence[float]
+    alpha: Tensor, images: Tensor, sigmas: Sequence[float], gammas: Sequence[float]
 ) -> Image.Image:
-    """Lays the pictures of `render_grid` out, with labels."""
-    rows = [alpha[:, None].expand(-1, 3, -1, -1), *pictures]
+    """Lays the images of `render_grid` out, with labels."""
+    rows = [alpha[:, None].expand(-1, 3, -1, -1), *images]
     names = ["alpha", *(f"gamma\n{_short(gamma)}" for gamma in gammas)]
     step = alpha.shape[-1] + GAP
     sheet = Image.new(
@@ -103,7 +103,7 @@ def _short(value: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the picture."""
+    """Write the image."""
     parser = argparse.ArgumentParser(description="Render a mesh for a grid of sigma and gamma.")
     parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--size", type=int, default=150, help="pixels along a side of each (150)")

@@ -1,7 +1,7 @@
 """Single-image 3D mesh reconstruction with a differentiable soft rasterizer.
 
     import recon
-    mesh = recon.reconstruct("photo.png", "run/checkpoints/best.pt")
+    mesh = recon.reconstruct("image.png", "run/checkpoints/best.pt")
 
 `reconstruct` is that of `recon.inference.reconstruct`; torch is loaded when it is first asked
 for.

@@ -1,4 +1,4 @@
-"""Find the joints of the figure in one picture: fit_articulation.py image=FILE output_dir=DIR."""
+"""Find the joints of the figure in one image: fit_articulation.py image=FILE output_dir=DIR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recon.command_line import Interruption, concise_errors
 from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_figure
 from recon.fitting.articulation.run import ArticulationRun
 from recon.fitting.articulation.scores import HIDDEN, random_cases
-from recon.fitting.viewpoint.run import read_picture
+from recon.fitting.viewpoint.run import read_image
 from recon.geometry.cameras import Cameras
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ def main(cfg: DictConfig) -> float:
 
 
 def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
-    """Read the picture, or make one.
+    """Read the image, or make one.
 
     Raises:
         ValueError: a file or a setting cannot be used.
-        FileNotFoundError: there is no such picture.
+        FileNotFoundError: there is no such image.
     """
     body, truth = make_figure(), None
     if cfg.image is None:
@@ -53,7 +53,7 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
         truth = random_cases(body, 1, cfg.image_size, cfg.seed, cfg.reshape)
         image, cameras = truth.images[0], truth.cameras
     else:
-        image = read_picture(cfg.image)
+        image = read_image(cfg.image)
         values = (cfg.azimuth, cfg.elevation, cfg.distance, cfg.fov)
         cameras = Cameras.orbit(*(torch.tensor([float(value)]) for value in values))
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from recon.command_line import Interruption, concise_errors
 from recon.fitting.viewpoint.benchmark import Benchmark, table
 from recon.fitting.viewpoint.fitter import ViewingFitter
-from recon.fitting.viewpoint.run import known_mesh, read_picture, write_benchmark, write_fit
+from recon.fitting.viewpoint.run import known_mesh, read_image, write_benchmark, write_fit
 from recon.fitting.viewpoint.scene import Scene
 from recon.fitting.viewpoint.viewpoints import Viewing, grid_of_starts
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="fit_camera")
 def main(cfg: DictConfig) -> None:
-    """Find the viewing of a picture, or measure how well that works."""
+    """Find the viewing of an image, or measure how well that works."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
         folder = Path(HydraConfig.get().runtime.output_dir)
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
         fitter = ViewingFitter(scene, instantiate(cfg.coarse), instantiate(cfg.fine))
         starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
         if cfg.image is not None:
-            image = read_picture(cfg.image)
+            image = read_image(cfg.image)
             fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
             print(sentence(write_fit(folder, scene, image, fitted, settings)))
         else:
@@ -61,7 +61,7 @@ def measure(
     settings: dict[str, Any],
     interruption: Interruption,
 ) -> dict[str, dict[str, Any]]:
-    """Measure on pictures of random viewings, and return the errors before and after."""
+    """Measure on images of random viewings, and return the errors before and after."""
     if cfg.truths < 1:
         raise ValueError(f"truths must be >= 1, got {cfg.truths}")
     benchmark = Benchmark(fitter.scene, cfg.truths, (cfg.image_size, cfg.image_size), cfg.seed)

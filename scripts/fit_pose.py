@@ -1,4 +1,4 @@
-"""Find the pose of a mesh in a picture: fit_pose.py image=PNG mesh=FILE [key=value ...]."""
+"""Find the pose of a mesh in an image: fit_pose.py image=PNG mesh=FILE [key=value ...]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recon.command_line import Interruption, concise_errors
-from recon.fitting.pose.files import read_colored_mesh, read_photo
+from recon.fitting.pose.files import read_camera_image, read_colored_mesh
 from recon.fitting.pose.run import PoseRun
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> float:
         require_numbers(settings)
         run = PoseRun(
             folder=Path(HydraConfig.get().runtime.output_dir),
-            photo=read_photo(
+            observed=read_camera_image(
                 cfg.image, cfg.mask, cfg.fov, settings["intrinsics"], cfg.size, cfg.margin
             ),
             model=read_colored_mesh(cfg.mesh),

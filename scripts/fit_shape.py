@@ -1,4 +1,4 @@
-"""Deform a template to pictures: fit_shape.py images=DIR cameras=FILE output_dir=DIR [k=value]."""
+"""Deform a template to images: fit_shape.py images=DIR cameras=FILE output_dir=DIR [k=value]."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
     """
     if data is not None:
         if cfg.images is not None or cfg.cameras is not None:
-            raise ValueError("data.path has its own pictures; images and cameras must go")
+            raise ValueError("data.path has its own images; images and cameras must go")
         if cfg.object is None:
             raise ValueError(f"object=ID is missing; ids of {cfg.data.path} are {data.ids[:5]} ...")
         return views_of_object(data, str(cfg.object))

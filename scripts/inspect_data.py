@@ -1,6 +1,6 @@
-"""Tell what is in prepared data sets and draw pictures of it.
+"""Tell what is in prepared data sets and draw images of it.
 
-    python scripts/inspect_data.py FILE [FILE ...] [--sample N] [--output PICTURE] [--cameras]
+    python scripts/inspect_data.py FILE [FILE ...] [--sample N] [--output IMAGE] [--cameras]
 
 Beside every file a contact sheet FILE.preview.png shows some objects of every category; with
 --cameras, FILE.cameras.png shows outlines of voxels (or of visual hulls) through the cameras.
@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("files", nargs="+", metavar="FILE", help="or a pattern in quotes")
     parser.add_argument(
         "--sample", type=int, default=20, metavar="N",
-        help="objects per file whose pictures and voxels are looked at; 0 for all (20)",
+        help="objects per file whose images and voxels are looked at; 0 for all (20)",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="the contact sheet (FILE.preview.png)")
     parser.add_argument("--cameras", action="store_true", help="draw FILE.cameras.png, too")
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with concise_errors(raised_as=SystemExit):
         files = find_files(options.files)
         if options.output is not None and len(files) > 1:
-            raise ValueError(f"--output names one picture, but there are {len(files)} files")
+            raise ValueError(f"--output names one image, but there are {len(files)} files")
         facts = []
         for path in files:
             facts.append(inspect_file(path, options.sample))
             print(f"{describe(facts[-1])}\n", flush=True)
-            print(f"  pictures: {write_preview(path, options.output)}")
+            print(f"  images: {write_preview(path, options.output)}")
             if options.cameras:
                 print(f"  outlines: {write_camera_sheet(path)}")
         print(f"\nobjects per category and split\n{joint_table(facts)}")

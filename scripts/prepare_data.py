@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from recon.command_line import concise_errors
 from recon.preparation.checks.camera_sheet import camera_sheet_path
 from recon.preparation.checks.preview import preview_path
-from recon.preparation.prepare import Summary, as_pictures, is_made_by, prepare, typed_command
-from recon.preparation.sources.interface import MeshSource, PictureSource, SourceUnreachableError
+from recon.preparation.prepare import Summary, as_images, is_made_by, prepare, typed_command
+from recon.preparation.sources.interface import ImageSource, MeshSource, SourceUnreachableError
 
 SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"
 
@@ -27,8 +27,8 @@ def main(cfg: DictConfig) -> None:
     """Prepare the data set that the configuration describes and say what is in it."""
     with concise_errors(raised_as=CompactHydraException):
         require_given(cfg)
-        source = pictures(cfg.source, cfg)
-        substitute = None if cfg.fallback is None else pictures(fallback_source(cfg.fallback), cfg)
+        source = images(cfg.source, cfg)
+        substitute = None if cfg.fallback is None else images(fallback_source(cfg.fallback), cfg)
         if substitute is not None and is_made_by(cfg.output, substitute):
             log.warning("%s was made of source=%s, as before", cfg.output, cfg.fallback)
             source = substitute
@@ -53,19 +53,19 @@ def require_given(cfg: DictConfig) -> None:
         raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
 
 
-def pictures(source_settings: DictConfig, cfg: DictConfig) -> PictureSource:
-    """Build a source, with the renderer that makes pictures of its meshes where it has any.
+def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
+    """Build a source, with the renderer that makes images of its meshes where it has any.
 
     Raises:
-        ValueError: if rendering was asked for but the source has pictures of its own.
+        ValueError: if rendering was asked for but the source has images of its own.
     """
     source = instantiate(source_settings)
     if isinstance(source, MeshSource):
-        return as_pictures(source, instantiate(cfg.rendering))
+        return as_images(source, instantiate(cfg.rendering))
     typed = HydraConfig.get().overrides.task
     unused = [text for text in typed if text.lstrip("+~").startswith("rendering")]
     if unused:
-        raise ValueError(f"source={source.name} has pictures of its own, so {unused} does nothing")
+        raise ValueError(f"source={source.name} has images of its own, so {unused} does nothing")
     return source
 
 
@@ -84,7 +84,7 @@ def fallback_source(name: str) -> DictConfig:
     return settings
 
 
-def make(source: PictureSource, cfg: DictConfig) -> Summary:
+def make(source: ImageSource, cfg: DictConfig) -> Summary:
     """Prepare the file of one source."""
     return prepare(
         source,
@@ -102,13 +102,13 @@ def report(summary: Summary) -> None:
     for name, reason in summary.failures.items():
         print(f"left out: {name}: {reason}")
     if summary.leaving:
-        print(f"{len(summary.leaving)} objects leave the picture in some view")
+        print(f"{len(summary.leaving)} objects leave the image in some view")
     if summary.seconds:
         print(f"made {summary.output} in {summary.seconds:.0f} s")
     else:
         print(f"{summary.output} is there already, made by the same recipe; nothing to do")
     sheets = [preview_path(summary.output), camera_sheet_path(summary.output)]
-    print("pictures to look at:", *(sheet for sheet in sheets if sheet.exists()))
+    print("images to look at:", *(sheet for sheet in sheets if sheet.exists()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reconstruct the objects of pictures with a trained model.
+"""Reconstruct the objects of images with a trained model.
 
     python scripts/reconstruct.py PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
 

@@ -20,7 +20,7 @@ from recon.datasets.storage.layout import Layout, Sample
 from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
-from recon.preparation.prepare import as_pictures, prepare
+from recon.preparation.prepare import as_images, prepare
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.viewpoints import StandardViews
 from recon.preparation.sources.shapes import ShapesSource
@@ -54,7 +54,7 @@ def shaded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         maps=["shading"],
         lighting=Lighting(0.5, 0.5, (0.4, 1.0, -0.6), two_sided=True),
     )
-    prepare(as_pictures(ShapesSource(4, categories=["chair"]), renderer), path, workers=1)
+    prepare(as_images(ShapesSource(4, categories=["chair"]), renderer), path, workers=1)
     return path
 
 

@@ -40,7 +40,7 @@ def iou(result: EvaluationResult, predictor: str = "model") -> float:
     return result.means[predictor]["softras_iou"]["mean"].mean
 
 
-def test_a_table_a_picture_and_meshes(run_script: Run, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_table_a_image_and_meshes(run_script: Run, checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     done = run_script(
         "eval.py", f"checkpoint={checkpoint}", f"output_dir={folder}", "save_meshes=2"

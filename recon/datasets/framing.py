@@ -1,6 +1,6 @@
-"""How the pictures that a model learned from frame their objects, and from where they look.
+"""How the images that a model learned from frame their objects, and from where they look.
 
-A picture from elsewhere is shifted and scaled to the same framing before the model sees it.
+An image from elsewhere is shifted and scaled to the same framing before the model sees it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ USUAL_CENTER = (0.0, 0.02)
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """Where outlines lie in the pictures of a data set.
+    """Where outlines lie in the images of a data set.
 
     Args:
-        fill: the longer side of their bounding boxes as a share of the picture's side: small, usual
+        fill: the longer side of their bounding boxes as a share of the image's side: small, usual
             and large ones, which are `QUANTILES`. It depends on object and viewpoint.
-        center: median (x, y) of the boxes' centres from the picture's, as shares of its side, x to
+        center: median (x, y) of the boxes' centres from the image's, as shares of its side, x to
             the right and y downwards.
         cameras: [K, 16] rows of the viewpoints.
         source: where this is known from, in words.
@@ -84,7 +84,7 @@ def measure_framing(data: MultiViewDataset) -> Framing:
     views = list(range(data.num_views))
     boxes = torch.cat([outline_boxes(data.images(index, views)[:, 3]) for index in objects])
     if len(boxes) == 0:
-        raise ValueError(f"{data.paths[0]}: the pictures show nothing, their alpha is 0")
+        raise ValueError(f"{data.paths[0]}: the images show nothing, their alpha is 0")
     size = boxes.new_tensor([data.image_size[1], data.image_size[0]])
     low, high = boxes[:, :2] / size, boxes[:, 2:] / size
     quantiles = torch.quantile((high - low).amax(1), torch.tensor(QUANTILES))
@@ -121,7 +121,7 @@ def framing_of(checkpoint: Mapping[str, Any]) -> Framing:
 
 
 def outline_boxes(alpha: Tensor) -> Tensor:
-    """Returns the bounding boxes of what is opaque, of the pictures that show anything.
+    """Returns the bounding boxes of what is opaque, of the images that show anything.
 
     Args:
         alpha: [N, H, W] uint8.

@@ -211,7 +211,7 @@ class MultiViewDataset:
                 raise IndexError(f"view must be in 0..{self.num_views - 1}, got {view}")
         if name == "cameras":
             return torch.from_numpy(self._cameras[self._camera_rows[object_index], chosen])
-        return self._pictures(name, np.array(object_index), np.array(chosen, np.int64))
+        return self._images(name, np.array(object_index), np.array(chosen, np.int64))
 
     def _whole(self, object_index: int, name: str) -> Tensor:
         """Return the array of an object that has no views."""
@@ -225,8 +225,8 @@ class MultiViewDataset:
             return unpack_voxels(out[0], resolution)
         return torch.from_numpy(out[0])
 
-    def _pictures(self, name: str, objects: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
-        """Return the pictures [..., H, W] of a field at objects and views, which are broadcast."""
+    def _images(self, name: str, objects: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
+        """Return the images [..., H, W] of a field at objects and views, which are broadcast."""
         if self.cache and name == "images":
             return torch.from_numpy(self._cache()[objects, views])
         shape, dtype = self._layout_fields[name]
@@ -292,8 +292,8 @@ class MultiViewDataset:
         )
         objects = objects[:, None]
         cameras = torch.from_numpy(self._cameras[self._camera_rows[objects], views])
-        pictures = {name: self._pictures(name, objects, views) for name in wanted}
-        return {**pictures, "cameras": cameras}
+        images = {name: self._images(name, objects, views) for name in wanted}
+        return {**images, "cameras": cameras}
 
     def recipes(self) -> list[dict[str, Any]]:
         """The recipe of each file, as its header keeps it; empty where there is none.

@@ -1,1 +1,1 @@
-"""What judges a trained model: protocol, baselines, intervals, comparisons, tables and pictures."""
+"""What judges a trained model: protocol, baselines, intervals, comparisons, tables and images."""

@@ -1,4 +1,4 @@
-"""The evaluation of one trained model: figures, tables, comparisons and pictures."""
+"""The evaluation of one trained model: figures, tables, comparisons and images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Assessment:
 
     Args:
         settings: what to measure.
-        examples: which predictions to write as meshes and pictures.
+        examples: which predictions to write as meshes and images.
         against: what to compare with, object by object: another checkpoint, a `result.json`, or
             the folder of an earlier evaluation; None compares with nothing.
         reference: names of published figures to show beside ours, see
@@ -88,7 +88,7 @@ class Assessment:
             if other is not None:
                 self._compare(result, other, trained.path, folder)
             self._show_references(result, folder)
-            self._write_pictures(result, evaluation, folder)
+            self._write_images(result, evaluation, folder)
             print(f"tables: {folder}")
         return result
 
@@ -134,12 +134,12 @@ class Assessment:
         write_text(folder / "reference.csv", csv_text(rows))
         print(text)
 
-    def _write_pictures(
+    def _write_images(
         self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
     ) -> None:
         paths = self.examples.save(evaluation.predictor, evaluation.data, folder)
         if paths:
-            print(f"pictures: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
+            print(f"images: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
         if self.report:
             # Only here: what it draws with takes a while to import.
             from recon.evaluation.report_page import write_report_page

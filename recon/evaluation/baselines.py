@@ -132,18 +132,18 @@ def _pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 class Retrieval:
-    """Predicts the shape of the training object with the most similar picture.
+    """Predicts the shape of the training object with the most similar image.
 
     Every view of every training object is a candidate. The distance is L2 between RGBA pixels
     whose colours are multiplied by alpha, so what lies under a transparent pixel does not count;
-    of equally near pictures the first counts.
+    of equally near images the first counts.
 
-    All training pictures are held as bytes: objects x views x 16 KiB at 64 x 64.
+    All training images are held as bytes: objects x views x 16 KiB at 64 x 64.
 
     Args:
         train_set: the training objects.
         device: where distances are computed.
-        chunk: training pictures compared at once; 128 of 64 x 64 are 8 MiB as float32, small
+        chunk: training images compared at once; 128 of 64 x 64 are 8 MiB as float32, small
             enough that the allocator keeps their memory instead of fetching fresh pages.
         progress: whether to draw a progress bar while reading; None draws it on a terminal only.
     """
@@ -167,7 +167,7 @@ class Retrieval:
         return self._voxels[self.nearest(images) // self._views]
 
     def nearest(self, images: Tensor) -> Tensor:
-        """The index [n] of the nearest training picture, in order of objects, then views.
+        """The index [n] of the nearest training image, in order of objects, then views.
 
         |q - t|^2 = |q|^2 + |t|^2 - 2 q.t, and |q|^2 is the same for all candidates, so one matrix
         product per chunk decides.

@@ -1,7 +1,7 @@
 """Colours of predictions, measured in views the network has not seen as input.
 
 A prediction is rendered sharply with the cameras of other views of the object, in its own colours
-without a light: what is learned from pictures has their light in it. It is compared with these
+without a light: what is learned from images has their light in it. It is compared with these
 views inside the true outlines, where a place which the prediction does not cover counts as black.
 """
 
@@ -26,9 +26,9 @@ from renderer_cuda import gather_faces
 # The measures of `recon.metrics.colors.color_scores` and how tables call them.
 MEASURES = {"color_l1": "L1", "color_psnr": "PSNR", "color_ssim": "SSIM"}
 MODEL, MEAN_COLOR, RETRIEVAL = "model", "mean colour", "retrieval"
-# Pixels of a picture which are at least half covered are inside its outline.
+# Pixels of an image which are at least half covered are inside its outline.
 INSIDE = 128
-# Samples along a side of a pixel. The prepared pictures have 4 too; 3 cost half as much.
+# Samples along a side of a pixel. The prepared images have 4 too; 3 cost half as much.
 _SAMPLES = 3
 
 
@@ -85,7 +85,7 @@ class ColorEvaluation:
     """Measures the colours of a model beside two baselines.
 
     `mean colour` paints the predicted mesh in the mean colour of what the input shows; `retrieval`
-    shows the training object with the picture nearest to the input, in the one of its views whose
+    shows the training object with the image nearest to the input, in the one of its views whose
     camera is nearest to that of the unseen view.
 
     Args:
@@ -115,7 +115,7 @@ class ColorEvaluation:
             predictor: of a model with colours.
             data: the objects; the inputs of all are held at once if there are neighbours.
             views: from which the inputs are taken; None means all.
-            neighbours: pictures of training objects; None leaves `retrieval` out.
+            neighbours: images of training objects; None leaves `retrieval` out.
             baselines: whether to score `mean colour`.
 
         Returns:
@@ -132,10 +132,10 @@ class ColorEvaluation:
         for index in range(len(data)):
             pairs = _Pairs(data, index, shown, self.targets)
             prediction = predictor.predict(pairs.inputs)
-            pictures = dict(_renderings(prediction, predictor.faces, pairs, baselines))
+            images = dict(_renderings(prediction, predictor.faces, pairs, baselines))
             if neighbours is not None:
-                pictures[RETRIEVAL] = neighbours.pictures(nearest[index], pairs)
-            for name, values in _measure(pictures, pairs).items():
+                images[RETRIEVAL] = neighbours.images(nearest[index], pairs)
+            for name, values in _measure(images, pairs).items():
                 scores.setdefault(name, []).append(
                     ColorScore(data.ids[index], data.synsets[index], values)
                 )
@@ -146,7 +146,7 @@ class ColorEvaluation:
     ) -> Sequence[Tensor]:
         """Returns for each object the training objects [n] nearest to its inputs.
 
-        One search for all, as it reads all training pictures.
+        One search for all, as it reads all training images.
         """
         if neighbours is None:
             return ()
@@ -162,7 +162,7 @@ class ColorEvaluation:
         ]
         if baselines:
             notes.append("mean colour: the predicted mesh in the mean colour of its input")
-            notes.append("retrieval's colours: the picture of its object from the nearest camera")
+            notes.append("retrieval's colours: the image of its object from the nearest camera")
         return notes
 
 
@@ -186,7 +186,7 @@ class _Pairs:
 
 
 class Neighbours:
-    """The pictures of training objects which look like an input.
+    """The images of training objects which look like an input.
 
     Args:
         retrieval: finds them; made of `train_set`.
@@ -197,11 +197,11 @@ class Neighbours:
         self.retrieval, self.train_set = retrieval, train_set
 
     def objects(self, inputs: Tensor) -> Tensor:
-        """Returns the training object [n] with the picture nearest to each of [n, 4, H, W]."""
+        """Returns the training object [n] with the image nearest to each of [n, 4, H, W]."""
         return self.retrieval.nearest(inputs) // self.train_set.num_views
 
-    def pictures(self, nearest: Tensor, pairs: _Pairs) -> Tensor:
-        """Returns pictures [P, 4, H, W] in [0, 1] over black of the nearest training objects."""
+    def images(self, nearest: Tensor, pairs: _Pairs) -> Tensor:
+        """Returns images [P, 4, H, W] in [0, 1] over black of the nearest training objects."""
         chosen = []
         for number, camera in zip(pairs.source, pairs.cameras, strict=True):
             index = int(nearest[number])
@@ -225,7 +225,7 @@ def _nearest_camera(candidates: Tensor, camera: Tensor) -> int:
 def _renderings(
     prediction: Prediction, faces: Tensor, pairs: _Pairs, baselines: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yields the pictures [P, 4, H, W] over black of the prediction, and of it in one colour."""
+    """Yields the images [P, 4, H, W] over black of the prediction, and of it in one colour."""
     if prediction.colors is None:
         raise ValueError("the model predicts no colours")
     vertices, size = prediction.vertices.float(), pairs.truth.shape[2:]
@@ -251,7 +251,7 @@ def render_colors(
         vertices: [n, V, 3], object units.
         faces: [F, 3] int64.
         colors: [n, V, 3] of vertices, or [n, F, R * R, 3] texels; sRGB in [0, 1].
-        source: [P] int64, which mesh each picture shows.
+        source: [P] int64, which mesh each image shows.
         cameras: [P, 16] rows of `Cameras`.
         image_size: (height, width) in pixels.
 
@@ -280,7 +280,7 @@ def render_colors(
         )
 
 
-def _measure(pictures: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[str, float]]:
+def _measure(images: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[str, float]]:
     """Returns the means of all measures over the pairs, for each predictor."""
     truth, masks = pairs.truth.float() / 255, pairs.truth[:, 3] >= INSIDE
     return {
@@ -288,5 +288,5 @@ def _measure(pictures: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[st
             measure: float(values.nanmean())
             for measure, values in color_scores(rendered.cpu(), truth, masks).items()
         }
-        for name, rendered in pictures.items()
+        for name, rendered in images.items()
     }

@@ -1,4 +1,4 @@
-"""Which predictions an evaluation writes as meshes and pictures, and in which formats."""
+"""Which predictions an evaluation writes as meshes and images, and in which formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures and meshes of predictions: what the numbers of a table look like."""
+"""Images and meshes of predictions: what the numbers of a table look like."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recon.metrics import voxel_iou
 from recon.visualization.draw import draw_mesh, to_pixels
 from recon.visualization.turntable import draw_turntable, save_animation
 
-CELL = 128  # pixels along a side of one picture of the sheet
+CELL = 128  # pixels along a side of one image of the sheet
 GAP = 6
 CAPTION = 18  # pixels of height for one line of text
 VIEWS = 4  # from which prediction and truth are shown, evenly spread over those of the data
@@ -104,7 +104,7 @@ def save_examples(
     suffix: str = ".obj",
     turntable: str | None = None,
 ) -> list[Path]:
-    """Write the predicted meshes as `meshes/STEM.obj` and all pictures as `contact_sheet.png`.
+    """Write the predicted meshes as `meshes/STEM.obj` and all images as `contact_sheet.png`.
 
     Files have the right-handed frame of models, up +Y and front +X.
 
@@ -146,8 +146,8 @@ def contact_sheet(examples: Sequence[Example]) -> Image.Image:
     for row, example in enumerate(examples):
         top = CAPTION + row * (CELL + CAPTION + GAP)
         draw.text((GAP, top + 2), example.caption, "black", font)
-        for column, picture in enumerate(_pictures(example)):
-            sheet.paste(picture, (GAP + column * (CELL + GAP), top + CAPTION))
+        for column, image in enumerate(_images(example)):
+            sheet.paste(image, (GAP + column * (CELL + GAP), top + CAPTION))
     return sheet
 
 
@@ -156,8 +156,8 @@ def _titles(views: int) -> list[str]:
     return ["input", *(f"{what}, {place}" for what in ("prediction", "truth") for place in places)]
 
 
-def _pictures(example: Example) -> list[Image.Image]:
-    """One picture per column."""
+def _images(example: Example) -> list[Image.Image]:
+    """One image per column."""
     truth = [_square(_on_white(image.float() / 255)) for image in example.truth]
     drawn = draw_mesh(example.mesh, example.cameras, CELL, example.colors)
     return [truth[0], *(_square(picture) for picture in drawn), *truth]
@@ -169,6 +169,6 @@ def _on_white(rgba: Tensor) -> Tensor:
 
 
 def _square(rgb: Tensor) -> Image.Image:
-    """A picture of the size of a cell."""
-    picture = Image.fromarray(to_pixels(rgb))
-    return picture.resize((CELL, CELL), Image.Resampling.BICUBIC)
+    """An image of the size of a cell."""
+    image = Image.fromarray(to_pixels(rgb))
+    return image.resize((CELL, CELL), Image.Resampling.BICUBIC)

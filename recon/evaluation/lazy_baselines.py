@@ -17,7 +17,7 @@ BASELINE_NOTES = (
     "template: the undeformed template sphere of the model",
     "mean shape: training voxels of all categories, cut at the rate best on the training split",
     "category mean: the same per category; it is told the category of each object",
-    "retrieval: the training object with the nearest picture (L2 on premultiplied RGBA pixels)",
+    "retrieval: the training object with the nearest image (L2 on premultiplied RGBA pixels)",
 )
 
 
@@ -28,7 +28,7 @@ class Baselines:
         model: has the template.
         data_path: of the file or files with the training split.
         resolution: R, voxels along a side.
-        device: where pictures are compared.
+        device: where images are compared.
         progress: whether to draw a progress bar.
     """
 
@@ -45,7 +45,7 @@ class Baselines:
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """Training objects by their pictures.
+        """Training objects by their images.
 
         Raises:
             ValueError: the data has no training split.

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 SHAPE, COLOR = "shape", "color"
 # Objects whose colours are measured, and written down, together: as many as the search of their
-# nearest training pictures takes at once.
+# nearest training images takes at once.
 _COLORS_AT_ONCE = 64
 
 

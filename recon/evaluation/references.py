@@ -81,7 +81,7 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
         Reference(
             "SoftRas full",
             _SOFTRAS_PAPER,
-            f"{_SOFTRAS_PROTOCOL}; trained on shaded pictures of their own",
+            f"{_SOFTRAS_PROTOCOL}; trained on shaded images of their own",
             f"mean with what the authors say in their repository; {_CELLS}",
             _row("66.70 54.29 73.82 78.76 54.70 62.98 45.80 68.07 67.02 72.20 53.25 81.27 61.45"),
             64.64,
@@ -92,7 +92,7 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
             "View priors",
             "Kato and Harada, Learning View Priors for Single-view 3D Reconstruction, CVPR 2019, "
             "arXiv 1811.10719",
-            "voxel IoU at 32^3 on pictures of 224 x 224, ResNet-18, 20 views of each object to "
+            "voxel IoU at 32^3 on images of 224 x 224, ResNet-18, 20 views of each object to "
             "train on; their best model (shapenet_multi_color_nv20_uvr_cc_long)",
             "all figures with the output which the authors' repository prints",
             _row("69.15 59.79 72.10 80.44 60.35 59.31 50.27 67.39 66.41 65.48 60.27 76.76 61.67"),

@@ -1,1 +1,1 @@
-"""Shapes, poses, joints, cameras and lights, found from pictures without any network."""
+"""Shapes, poses, joints, cameras and lights, found from images without any network."""

@@ -77,7 +77,7 @@ def fit(
             have settled; until then the newest state is the best. `steps` keeps the last state.
         patience: stop when no problem has improved for so many steps since `best_from`.
         min_delta: what a loss must fall by to count as improved.
-        on_step: called with the step after each evaluation, to make pictures for instance.
+        on_step: called with the step after each evaluation, to make images for instance.
         interruption: an entered context; its signal ends the fit after the current evaluation.
         progress: whether to draw a progress bar; None draws it on a terminal only.
         description: the words in front of the bar.

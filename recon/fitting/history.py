@@ -1,4 +1,4 @@
-"""The course of a fit for its user: losses as CSV and curves, pictures as an animation."""
+"""The course of a fit for its user: losses as CSV and curves, images as an animation."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class SoftStage:
 
     Args:
         steps: updates, >= 0.
-        image_size: pixels of the shorter side of what is rendered; None as in the pictures.
+        image_size: pixels of the shorter side of what is rendered; None as in the images.
         sigma: first and last softness of edges, squared NDC units.
         gamma: first and last softness of depth, in lengths of the object.
         learning_rate: first and last, of angles in radians and of others in proportion.
@@ -60,7 +60,7 @@ class SoftStage:
         return first * Geometric(rest, last / first)(step)
 
     def raster_size(self, images: Tensor) -> tuple[int, int]:
-        """Returns (height, width) of what is rendered for pictures [N, 4, H, W]."""
+        """Returns (height, width) of what is rendered for images [N, 4, H, W]."""
         height, width = images.shape[-2:]
         scale = 1.0 if self.image_size is None else self.image_size / min(height, width)
         return max(1, round(scale * height)), max(1, round(scale * width))

@@ -1,1 +1,1 @@
-"""Readers of files: meshes, pictures, voxel grids and arrays, believing no header."""
+"""Readers of files: meshes, images, voxel grids and arrays, believing no header."""

@@ -1,4 +1,4 @@
-"""Pictures as arrays: reading them safely, and bringing them to another size with their cameras."""
+"""Images as arrays: reading them safely, and bringing them to another size with their cameras."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from recon.geometry.cameras import Cameras
 FORMATS = ("PNG", "JPEG", "WEBP")
 # 400 MB as float32 while it is made smaller; cameras of today stay below.
 MAX_PIXELS = 100_000_000
-# Deflate makes at most 1032 bytes out of one and Huffman-coded JPEG no more, so a picture which
+# Deflate makes at most 1032 bytes out of one and Huffman-coded JPEG no more, so an image which
 # claims more than this per byte of its file lies.
 MAX_EXPANSION = 1100
 ASPECTS = ("pad", "crop")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a file.
+class RgbaImage:
+    """An image of a file.
 
     Attributes:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied, row 0 on top.
@@ -40,11 +40,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class PixelMap:
-    """Where the pixels of a picture lie in another: new = scale * old + offset.
+    """Where the pixels of an image lie in another: new = scale * old + offset.
 
     Attributes:
         scale: along x and y.
-        offset: along x and y, in new pixels; pixel centres are at integers in both pictures.
+        offset: along x and y, in new pixels; pixel centres are at integers in both images.
     """
 
     scale: tuple[float, float]
@@ -62,7 +62,7 @@ class PixelMap:
         return PixelMap((1 / a, 1 / b), (-x / a, -y / b))
 
     def intrinsics(self, K: NDArray[np.floating]) -> NDArray[np.float64]:  # noqa: N803
-        """Return the matrices for the new picture.
+        """Return the matrices for the new image.
 
         Args:
             K: [..., 3, 3] matrices from view coordinates to old pixels, last row (0, 0, 1).
@@ -74,10 +74,10 @@ class PixelMap:
     def cameras(
         self, cameras: Cameras, old_size: tuple[int, int], new_size: tuple[int, int]
     ) -> Cameras:
-        """Return the cameras of the new pictures.
+        """Return the cameras of the new images.
 
         Args:
-            cameras: of the old pictures.
+            cameras: of the old images.
             old_size: (height, width) of these.
             new_size: (height, width) of the new ones.
         """
@@ -98,14 +98,14 @@ class PixelMap:
 
 def read_rgba(
     store: Store, name: str, size: tuple[int, int] | None = None, upright: bool = False
-) -> Picture:
+) -> RgbaImage:
     """Read a PNG, JPEG or WebP file.
 
     Args:
         store: where the file is.
         name: of the file.
         size: the (height, width) it must have; None for any.
-        upright: whether to turn the picture as its EXIF data ask; else pixels are as stored, which
+        upright: whether to turn the image as its EXIF data ask; else pixels are as stored, which
             is what camera matrices of data sets belong to.
 
     Raises:
@@ -116,7 +116,7 @@ def read_rgba(
         has_alpha = _has_alpha(image)
         turned = ImageOps.exif_transpose(image) if upright else image
         converted = _eight_bits(turned).convert("RGBA")
-        return Picture(np.ascontiguousarray(np.asarray(converted).transpose(2, 0, 1)), has_alpha)
+        return RgbaImage(np.ascontiguousarray(np.asarray(converted).transpose(2, 0, 1)), has_alpha)
 
 
 def read_mask(store: Store, name: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -141,7 +141,7 @@ def read_mask(store: Store, name: str, size: tuple[int, int] | None = None) -> N
 
 @contextmanager
 def _opened(store: Store, name: str, size: tuple[int, int] | None) -> Iterator[Image.Image]:
-    """Open and decode a picture, turning everything that PIL raises into ValueErrors."""
+    """Open and decode an image, turning everything that PIL raises into ValueErrors."""
     data = store.read(name)
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -150,10 +150,10 @@ def _opened(store: Store, name: str, size: tuple[int, int] | None) -> Iterator[I
             image.load()
             yield image
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"{store.label}: {name} is no PNG, JPEG or WebP picture") from error
+        raise ValueError(f"{store.label}: {name} is no PNG, JPEG or WebP image") from error
     # PIL raises SyntaxError, EOFError, struct.error and others for damaged files.
     except Exception as error:
-        raise ValueError(f"{store.label}: picture {name} is unreadable: {error}") from error
+        raise ValueError(f"{store.label}: image {name} is unreadable: {error}") from error
 
 
 def _require_size(image: Image.Image, file_bytes: int, size: tuple[int, int] | None) -> None:
@@ -175,25 +175,25 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return grey pictures of 16 bits with 8, which PIL would otherwise clip."""
+    """Return grey images of 16 bits with 8, which PIL would otherwise clip."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
 
 
-def fit_picture(
+def fit_image(
     rgba: NDArray[np.uint8], image_size: tuple[int, int] | None, aspect: str = "pad"
 ) -> tuple[NDArray[np.uint8], PixelMap]:
-    """Bring a picture to a size without distorting it, its middle staying in the middle.
+    """Bring an image to a size without distorting it, its middle staying in the middle.
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
-        image_size: (height, width) of the result; None leaves the picture as it is.
+        image_size: (height, width) of the result; None leaves the image as it is.
         aspect: what is done where the aspects differ: "pad" adds transparent pixels, "crop" cuts
             off what is too much.
 
     Returns:
-        The picture [4, height, width], each pixel the mean over the area it covers with alpha as
+        The image [4, height, width], each pixel the mean over the area it covers with alpha as
         weight, and where the old pixels lie in it.
 
     Raises:
@@ -207,7 +207,7 @@ def fit_picture(
         return rgba, PixelMap((1.0, 1.0), (0.0, 0.0))
     ratios = height / old_height, width / old_width
     scale = min(ratios) if aspect == "pad" else max(ratios)
-    # What the new picture's left and upper border are in old pixels, counted from the old border.
+    # What the new image's left and upper border are in old pixels, counted from the old border.
     left, top = (old_width - width / scale) / 2, (old_height - height / scale) / 2
     resized = _resample(
         rgba, _overlaps(old_height, height, top, scale), _overlaps(old_width, width, left, scale)
@@ -218,26 +218,26 @@ def fit_picture(
 
 
 def fit_views(
-    pictures: NDArray[np.uint8], cameras: Cameras, image_size: tuple[int, int], aspect: str = "pad"
+    images: NDArray[np.uint8], cameras: Cameras, image_size: tuple[int, int], aspect: str = "pad"
 ) -> tuple[NDArray[np.uint8], Cameras]:
-    """Bring pictures of one size to another, with their cameras.
+    """Bring images of one size to another, with their cameras.
 
     Args:
-        pictures: [K, 4, H, W].
+        images: [K, 4, H, W].
         cameras: K.
         image_size, aspect: as for `fit_picture`.
 
     Returns:
-        The pictures [K, 4, height, width] and their cameras.
+        The images [K, 4, height, width] and their cameras.
     """
-    fitted = [fit_picture(picture, image_size, aspect) for picture in pictures]
-    old_size = (pictures.shape[2], pictures.shape[3])
+    fitted = [fit_image(image, image_size, aspect) for image in images]
+    old_size = (images.shape[2], images.shape[3])
     moved = fitted[0][1].cameras(cameras, old_size, image_size)
-    return np.stack([picture for picture, _ in fitted]), moved
+    return np.stack([image for image, _ in fitted]), moved
 
 
 def resize_rgba(rgba: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch a picture to a size, each new pixel the mean over the area it covers.
+    """Stretch an image to a size, each new pixel the mean over the area it covers.
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied; alpha is the weight of colours.
@@ -264,7 +264,7 @@ def _overlaps(old: int, new: int, start: float, scale: float) -> NDArray[np.floa
 def _resample(
     rgba: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Return the picture rows @ picture @ columns^T, alpha weighing the colours."""
+    """Return the image rows @ image @ columns^T, alpha weighing the colours."""
     weight = rgba[3].astype(np.float32) / 255
     alpha = rows @ weight @ columns.T
     # Where alpha is 0 so is the colour; the floor, half of the least alpha that shows, avoids 0/0.

@@ -34,7 +34,7 @@ These closed forms equal the look-at construction of the SoftRas and NMR code,
 right = normalize(cross((0, 1, 0), forward)), up = cross(forward, right), wherever
 |elevation| < 90. They continue it smoothly to the poles, where that cross product vanishes:
 straight from above (e = 90) the top of the image is (-sin a, 0, cos a), from below (e = -90) it is
-(sin a, 0, -cos a). Beyond a pole the orbit goes on, so the picture is upside down there.
+(sin a, 0, -cos a). Beyond a pole the orbit goes on, so the image is upside down there.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Meshes of pictures from anywhere, with a trained model."""
+"""Meshes of images from anywhere, with a trained model."""

@@ -1,12 +1,12 @@
-"""Reconstruct the objects of pictures: meshes, turntables and overlays in a folder for each.
+"""Reconstruct the objects of images: meshes, turntables and overlays in a folder for each.
 
     recon-reconstruct PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
 
-takes PNG, JPEG and WebP pictures of any size. Which pixels are the object says --mask, else the
+takes PNG, JPEG and WebP images of any size. Which pixels are the object says --mask, else the
 alpha channel, else an estimate from a plain background, which is written as mask.png to look at.
-Every picture gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png (the
+Every image gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png (the
 predicted outline in orange, the mask's in blue) and result.json. What is there already is left
-alone when it was made from the same, and refused otherwise. Pictures that cannot be used are
+alone when it was made from the same, and refused otherwise. Images that cannot be used are
 reported, the others are done, and the exit status is 1.
 """
 
@@ -27,34 +27,34 @@ import torch
 
 from recon.command_line import MENDABLE, concise_errors
 from recon.inference.files import find_result, save_reconstruction
-from recon.inference.input_images import SUFFIXES, read_picture
+from recon.inference.input_images import SUFFIXES, read_image
 from recon.inference.plain_background import WEAKNESS
-from recon.inference.reconstruct import PictureReconstructor, Reconstruction
+from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.runs.trained_models import load_trained_model
 from renderer_cuda import build
 
-# Pictures in one call of the network.
+# Images in one call of the network.
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to reconstruct.
+    """One image to reconstruct.
 
     Args:
-        picture: the file.
+        image: the file.
         mask: its mask, if one is given.
         folder: where the result goes.
     """
 
-    picture: Path
+    image: Path
     mask: Path | None
     folder: Path
 
 
 @dataclass(frozen=True)
 class Options:
-    """What holds for all pictures.
+    """What holds for all images.
 
     Args:
         checkpoint: SHA-256 of the file.
@@ -69,7 +69,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture.
+    """What became of an image.
 
     Args:
         job: which.
@@ -92,67 +92,65 @@ class Outcome:
     def line(self) -> str:
         """Tells it in one line."""
         if self.error:
-            return f"{self.job.picture}: FAILED: {self.error}"
+            return f"{self.job.image}: FAILED: {self.error}"
         if not self.mask:
-            return f"{self.job.picture}: done already in {self.job.folder}"
+            return f"{self.job.image}: done already in {self.job.folder}"
         return (
-            f"{self.job.picture}: mask: {self.mask}; outline IoU {self.iou:.2f}"
+            f"{self.job.image}: mask: {self.mask}; outline IoU {self.iou:.2f}"
             f" from azimuth {self.azimuth:.0f}, elevation {self.elevation:.0f} -> {self.job.folder}"
         )
 
 
 def plan_jobs(paths: Sequence[Path], output: Path, mask: Path | None = None) -> list[Job]:
-    """Returns a job for each picture, those of directories sorted by name.
+    """Returns a job for each image, those of directories sorted by name.
 
-    The folder has the name of the picture without its suffix, or with it where that is not unique.
+    The folder has the name of the image without its suffix, or with it where that is not unique.
 
     Args:
-        paths: pictures, and directories of pictures.
+        paths: images, and directories of images.
         output: where the folders go.
-        mask: for one picture a file, else a directory with masks of the same names, any suffix.
+        mask: for one image a file, else a directory with masks of the same names, any suffix.
 
     Raises:
         FileNotFoundError: there is no such mask.
-        ValueError: a directory has no pictures, two have one name, or a mask is for many.
+        ValueError: a directory has no images, two have one name, or a mask is for many.
     """
-    pictures: list[Path] = []
+    images: list[Path] = []
     for path in paths:
         found = [path]
         if path.is_dir():
             found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
             if not found:
-                raise ValueError(f"{path} has no pictures ({', '.join(SUFFIXES)})")
-        pictures += found
-    pictures = list(dict.fromkeys(pictures))
-    stems = Counter(path.stem for path in pictures)
-    names = [path.stem if stems[path.stem] == 1 else path.name for path in pictures]
+                raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
+        images += found
+    images = list(dict.fromkeys(images))
+    stems = Counter(path.stem for path in images)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in images]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"two pictures are called {twice[0]}; reconstruct them to two outputs")
-    masks = _masks(pictures, mask)
-    return [Job(p, m, output / name) for p, m, name in zip(pictures, masks, names, strict=True)]
+        raise ValueError(f"two images are called {twice[0]}; reconstruct them to two outputs")
+    masks = _masks(images, mask)
+    return [Job(p, m, output / name) for p, m, name in zip(images, masks, names, strict=True)]
 
 
-def _masks(pictures: Sequence[Path], mask: Path | None) -> list[Path | None]:
+def _masks(images: Sequence[Path], mask: Path | None) -> list[Path | None]:
     if mask is None:
-        return [None] * len(pictures)
+        return [None] * len(images)
     if mask.is_dir():
         by_stem = {path.stem: path for path in sorted(mask.iterdir())}
-        return [by_stem.get(path.stem) for path in pictures]
+        return [by_stem.get(path.stem) for path in images]
     if not mask.is_file():
         raise FileNotFoundError(f"no such mask: {mask}")
-    if len(pictures) > 1:
-        raise ValueError(
-            f"--mask {mask} is one file for {len(pictures)} pictures; give a directory"
-        )
+    if len(images) > 1:
+        raise ValueError(f"--mask {mask} is one file for {len(images)} images; give a directory")
     return [mask]
 
 
 def reconstruct_all(
-    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
+    reconstructor: ImageReconstructor, jobs: Sequence[Job], options: Options
 ) -> Iterator[Outcome]:
-    """Reconstructs pictures, some at once; yields what became of each, in order."""
+    """Reconstructs images, some at once; yields what became of each, in order."""
     count = max(2, os.cpu_count() or 1)  # one computes while another waits for the disk
-    # Pictures share the cores rather than the threads of one picture.
+    # Images share the cores rather than the threads of one image.
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = [
             pool.submit(_reconstruct_some, reconstructor, jobs[start : start + BATCH], options)
@@ -167,28 +165,28 @@ def reconstruct_all(
 
 
 def _reconstruct_some(
-    reconstructor: PictureReconstructor, jobs: Sequence[Job], options: Options
+    reconstructor: ImageReconstructor, jobs: Sequence[Job], options: Options
 ) -> list[Outcome]:
-    """Reconstructs pictures in one batch for the network."""
+    """Reconstructs images in one batch for the network."""
     outcomes = [Outcome(job) for job in jobs]
-    pictures, facts, places = [], [], []
+    images, facts, places = [], [], []
     for place, job in enumerate(jobs):
         try:
             made_from = _made_from(job, options)
             if options.overwrite or find_result(job.folder, made_from) is None:
-                pictures.append(read_picture(job.picture, job.mask))
-                facts.append({"picture": str(job.picture), "made_from": made_from})
+                images.append(read_image(job.image, job.mask))
+                facts.append({"picture": str(job.image), "made_from": made_from})
                 places.append(place)
         except MENDABLE as error:
             outcomes[place] = Outcome(job, error=str(error))
-    for place, made, fact in zip(places, reconstructor(pictures), facts, strict=True):
+    for place, made, fact in zip(places, reconstructor(images), facts, strict=True):
         outcomes[place] = _save(jobs[place], made, fact, options)
     return outcomes
 
 
 def _made_from(job: Job, options: Options) -> dict[str, Any]:
     return {
-        "picture": _digest(job.picture),
+        "picture": _digest(job.image),
         "mask": None if job.mask is None else _digest(job.mask),
         "checkpoint": options.checkpoint,
         "turntable": options.turntable,
@@ -201,8 +199,8 @@ def _save(job: Job, made: Reconstruction, facts: Mapping[str, Any], options: Opt
     except OSError as error:
         return Outcome(job, error=str(error))
     azimuth, elevation = made.camera.orbit_parameters()[0, :2].tolist()
-    picture = made.picture
-    return Outcome(job, "", picture.mask, picture.notes, made.iou, azimuth, elevation)
+    image = made.image
+    return Outcome(job, "", image.mask, image.notes, made.iou, azimuth, elevation)
 
 
 def _digest(path: Path) -> str:
@@ -226,7 +224,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--mask",
         type=Path,
-        help="white or opaque where the object is; for many pictures a directory",
+        help="white or opaque where the object is; for many images a directory",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (auto)")
     parser.add_argument("--no-turntable", action="store_true", help="draw no animations")
@@ -239,8 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     start = time.perf_counter()
     with concise_errors(raised_as=SystemExit):
-        jobs = plan_jobs(options.pictures, options.output, options.mask)
-        reconstructor = PictureReconstructor(load_trained_model(options.checkpoint), options.device)
+        jobs = plan_jobs(options.images, options.output, options.mask)
+        reconstructor = ImageReconstructor(load_trained_model(options.checkpoint), options.device)
         build.load("cpu")  # the first time on a machine it may have to be compiled
         every = Options(_digest(options.checkpoint), not options.no_turntable, options.overwrite)
         loaded = time.perf_counter()
@@ -255,12 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summary(
-    outcomes: Sequence[Outcome], reconstructor: PictureReconstructor, seconds: float, loading: float
+    outcomes: Sequence[Outcome], reconstructor: ImageReconstructor, seconds: float, loading: float
 ) -> str:
     """Returns what to know about all results, and the time."""
     made = [outcome for outcome in outcomes if outcome.mask]
     lines = [
-        f"{outcome.job.picture}: {note}"
+        f"{outcome.job.image}: {note}"
         for outcome in made
         for note in outcome.notes
         if note != WEAKNESS
@@ -270,10 +268,10 @@ def summary(
     framing = reconstructor.framing
     lines += [
         "framing: outlines shifted, and scaled to the best of sizes from"
-        f" {100 * framing.fill[0]:.0f} to {100 * framing.fill[2]:.0f} % of the picture, as in"
+        f" {100 * framing.fill[0]:.0f} to {100 * framing.fill[2]:.0f} % of the image, as in"
         f" {framing.source}; the camera is unknown: overlays show the best of"
         f" {len(framing.cameras)} known directions, shifted and scaled",
-        f"{len(made)} of {len(outcomes)} pictures reconstructed in {seconds:.2f} s"
+        f"{len(made)} of {len(outcomes)} images reconstructed in {seconds:.2f} s"
         f" (loading: {loading:.2f} s)",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a reconstruction leaves on disk: meshes, a turntable, and pictures which tell if it fits."""
+"""What a reconstruction leaves on disk: meshes, a turntable, and images which tell if it fits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.files import SUFFIX, atomic_file, unsynced
 from recon.fitting.history import Animation
 from recon.formats.images import PixelMap
 from recon.formats.meshes.writing import save_mesh
-from recon.inference.input_images import InputPicture
+from recon.inference.input_images import InputImage
 from recon.inference.reconstruct import Reconstruction
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.directory import read_json, write_json
@@ -38,14 +38,14 @@ _SIGMA = 1e-7
 
 
 class OtherResultError(ValueError):
-    """A folder holds the result of another picture, mask, checkpoint or setting."""
+    """A folder holds the result of another image, mask, checkpoint or setting."""
 
 
 def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns the result in a folder if it was made from the same, and None if there is none.
 
     Args:
-        folder: of one picture.
+        folder: of one image.
         made_from: plain data which determine the result.
 
     Raises:
@@ -70,7 +70,7 @@ def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | 
 def save_reconstruction(
     folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntable: bool = True
 ) -> list[Path]:
-    """Writes a folder of one picture, which appears under its name only when it is complete.
+    """Writes a folder of one image, which appears under its name only when it is complete.
 
     Args:
         folder: gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json and, where the mask
@@ -105,14 +105,12 @@ def _write(folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntab
     for suffix in (".glb", ".obj"):
         save_mesh(folder / f"mesh{suffix}", mesh, colors)
     _save_png(folder / "overlay.png", draw_overlay(made))
-    if made.picture.mask == "estimated":
-        _save_png(folder / "mask.png", made.picture.rgba.transpose(1, 2, 0))
+    if made.image.mask == "estimated":
+        _save_png(folder / "mask.png", made.image.rgba.transpose(1, 2, 0))
     if turntable:
         animation = Animation()
-        pictures = draw_mesh(
-            made.world, turntable_cameras(FRAMES), FRAME_SIDE, made.colors, SAMPLES
-        )
-        animation.frames.extend(to_pixels(pictures))
+        images = draw_mesh(made.world, turntable_cameras(FRAMES), FRAME_SIDE, made.colors, SAMPLES)
+        animation.frames.extend(to_pixels(images))
         animation.save(folder / "turntable.gif", TURN, TURN / FRAMES)
     write_json(folder / RESULT, {**facts, **_facts(made)})
 
@@ -121,8 +119,8 @@ def _facts(made: Reconstruction) -> dict[str, Any]:
     """Returns what is known of a reconstruction, as plain data."""
     azimuth, elevation, distance = made.camera.orbit_parameters()[0, :3].tolist()
     return {
-        "mask": made.picture.mask,
-        "notes": list(made.picture.notes),
+        "mask": made.image.mask,
+        "notes": list(made.image.notes),
         "fill": made.fill,
         "view": made.view,
         "outline_fit": made.fit,
@@ -143,11 +141,11 @@ def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
     Returns:
         [H, W, 3], the longer side of `OVERLAY_SIDE` pixels.
     """
-    height, width = made.picture.rgba.shape[1:]
+    height, width = made.image.rgba.shape[1:]
     zoom = OVERLAY_SIDE / max(height, width)
     size = (max(1, round(height * zoom)), max(1, round(width * zoom)))
-    shown, mask = _enlarged(made.picture, size)
-    # Pixel centres are at integers, so borders of the enlarged picture lie at -0.5 as before.
+    shown, mask = _enlarged(made.image, size)
+    # Pixel centres are at integers, so borders of the enlarged image lie at -0.5 as before.
     along = (size[1] / width, size[0] / height)
     enlarging = PixelMap(along, (along[0] / 2 - 0.5, along[1] / 2 - 0.5))
     back = made.cutout.pixels.inverse().then(enlarging)
@@ -164,14 +162,14 @@ def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
 
 
 def _enlarged(
-    picture: InputPicture, size: tuple[int, int]
+    picture: InputImage, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Returns a picture over white [H, W, 3], and where it is the object, at another size.
+    """Returns an image over white [H, W, 3], and where it is the object, at another size.
 
     What is outside of an estimated or given mask stays visible, in pale colours.
     """
     pixels = picture.rgba.transpose(1, 2, 0).astype(np.float32)
-    # What a transparent pixel is painted with is nobody's picture.
+    # What a transparent pixel is painted with is nobody's image.
     weight = np.maximum(pixels[..., 3:] / 255, 0.0 if picture.mask == "alpha channel" else PALE)
     pale = pixels[..., :3] * weight + 255 * (1 - weight)
     images = [Image.fromarray(array.astype(np.uint8)) for array in (pale, pixels[..., 3])]

@@ -1,4 +1,4 @@
-"""Pictures from anywhere made what the network learned from: an object alone, framed as there."""
+"""Images from anywhere made what the network learned from: an object alone, framed as there."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ RESAMPLING = Image.Resampling.HAMMING
 
 
 @dataclass(frozen=True, eq=False)
-class InputPicture:
-    """A picture and which of its pixels are the object.
+class InputImage:
+    """An image and which of its pixels are the object.
 
     Args:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied; at most `WORKING_SIDE` long.
@@ -50,11 +50,11 @@ class InputPicture:
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """A part of an input picture at another scale.
+    """A part of an input image at another scale.
 
     Args:
         image: [4, h, w] uint8.
-        pixels: where the pixels of the input picture lie in it.
+        pixels: where the pixels of the input image lie in it.
     """
 
     image: Tensor
@@ -63,12 +63,12 @@ class Cutout:
 
 @dataclass(frozen=True, eq=False)
 class CloseUp:
-    """A picture at the scale of the network's, with its object in the middle.
+    """An image at the scale of the network's, with its object in the middle.
 
     Args:
         image: a square in PIL's mode RGBa.
         longer: side of the outline's box in it, in pixels.
-        pixels: where the pixels of the input picture lie in it.
+        pixels: where the pixels of the input image lie in it.
     """
 
     image: Image.Image
@@ -93,13 +93,13 @@ class _OneFile:
         return self.find(leaf)
 
 
-def read_picture(path: str | Path, mask: Any = None) -> InputPicture:
+def read_image(path: str | Path, mask: Any = None) -> InputImage:
     """Reads a PNG, JPEG or WebP file, upright, and finds its object.
 
     Args:
         path: the file; an alpha channel which is not opaque everywhere is the mask.
-        mask: a picture file of the same size whose alpha channel, or else whose brightness, is the
-            mask; or as `take_picture`. With neither, the mask is estimated; see
+        mask: an image file of the same size whose alpha channel, or else whose brightness, is the
+            mask; or as `take_image`. With neither, the mask is estimated; see
             `recon.inference.plain_background`.
 
     Raises:
@@ -116,8 +116,8 @@ def read_picture(path: str | Path, mask: Any = None) -> InputPicture:
         raise ValueError(f"{path}: {error}") from error
 
 
-def take_picture(image: Any, mask: Any = None) -> InputPicture:
-    """Takes a picture out of memory, and finds its object as `read_picture` does.
+def take_image(image: Any, mask: Any = None) -> InputImage:
+    """Takes an image out of memory, and finds its object as `read_image` does.
 
     Args:
         image: a PIL image, or uint8 [H, W, 3] or [H, W, 4] sRGB.
@@ -161,13 +161,13 @@ def _require_file(what: str, path: Path) -> None:
         raise FileNotFoundError(f"no such {what}: {path}")
 
 
-def _masked(rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> InputPicture:
-    """Returns the picture at working size with the best alpha there is."""
+def _masked(rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> InputImage:
+    """Returns the image at working size with the best alpha there is."""
     source, notes = "alpha channel", tuple[str, ...]()
     if mask is not None:
         if mask.shape != rgba.shape[1:]:
             raise ValueError(
-                f"the mask must be [{rgba.shape[1]}, {rgba.shape[2]}] like the picture, "
+                f"the mask must be [{rgba.shape[1]}, {rgba.shape[2]}] like the image, "
                 f"got {list(mask.shape)}"
             )
         rgba = np.concatenate((rgba[:3], mask[None]))
@@ -181,7 +181,7 @@ def _masked(rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> InputPic
     small[3] = _without_specks(small[3])
     if len(outline_boxes(torch.from_numpy(small[3:]))) == 0:
         raise ValueError(f"the {source} shows no object: it is nowhere more than half opaque")
-    return InputPicture(small, source, notes)
+    return InputImage(small, source, notes)
 
 
 def _without_specks(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -202,11 +202,11 @@ def _at_working_size(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
-def close_up(picture: InputPicture, side: int, smallest: float) -> CloseUp:
-    """Brings a picture to a scale at which many sizes are cut out in little time.
+def close_up(picture: InputImage, side: int, smallest: float) -> CloseUp:
+    """Brings an image to a scale at which many sizes are cut out in little time.
 
     Args:
-        picture: the input.
+        image: the input.
         side: pixels of the longer side of the outline's box, at most.
         smallest: share of the longer side in a cut, at least; so much room is made around it.
     """
@@ -231,13 +231,13 @@ def close_up(picture: InputPicture, side: int, smallest: float) -> CloseUp:
 
 
 def cut_out(close: CloseUp, framing: Framing, image_size: Sequence[int], fill: float) -> Cutout:
-    """Shifts and scales a picture so that its object lies as in the framing.
+    """Shifts and scales an image so that its object lies as in the framing.
 
     Args:
-        close: of the picture, with room for this size.
-        framing: of the pictures which the network learned from.
+        close: of the image, with room for this size.
+        framing: of the images which the network learned from.
         image_size: (height, width) of these.
-        fill: the longer side of the outline's box as a share of the picture's side.
+        fill: the longer side of the outline's box as a share of the image's side.
     """
     height, width = image_size
     scale = fill * min(height, width) / close.longer

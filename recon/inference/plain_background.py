@@ -1,7 +1,7 @@
-"""An estimate of which pixels of a picture are its object, where the background is plain.
+"""An estimate of which pixels of an image are its object, where the background is plain.
 
 It is no segmentation by meaning: it knows a colour, or a smooth change of colours, that surrounds
-the picture. What has this colour in the object is lost, and what has another one around it, such as
+the image. What has this colour in the object is lost, and what has another one around it, such as
 a shadow or a table's edge, is taken for a part of it.
 """
 
@@ -26,9 +26,9 @@ LEAST_DIFFERENCE, MOST_DIFFERENCE = 14.0, 60.0
 DEVIATIONS = 6.0
 # A frame of which more than this differs from the fitted background is not plain.
 MOST_OF_FRAME = 0.25
-# Shares of the picture: a smaller object is dirt, and a larger one the background itself.
+# Shares of the image: a smaller object is dirt, and a larger one the background itself.
 LEAST_OBJECT, MOST_OBJECT = 0.002, 0.95
-# A hole must be so much nearer to the background, and so large a share of the picture.
+# A hole must be so much nearer to the background, and so large a share of the image.
 HOLE_FACTOR, LEAST_HOLE = 0.5, 0.001
 # Parts smaller than this share of the largest one are dirt.
 LEAST_PART = 0.05
@@ -52,8 +52,8 @@ class EstimatedMask:
 def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     """Separates an object from the plain background around it.
 
-    The background is a plane over the picture for each axis of colour, fitted to the frame of the
-    picture without its outliers. Background are the regions near to it which touch the border, and
+    The background is a plane over the image for each axis of colour, fitted to the frame of the
+    image without its outliers. Background are the regions near to it which touch the border, and
     holes which are nearer still.
 
     Args:
@@ -72,7 +72,7 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     if not LEAST_OBJECT <= share <= MOST_OBJECT:
         what = "nothing" if share < LEAST_OBJECT else "nearly everything"
         raise ValueError(
-            f"no object found: {what} differs from a plain background; give a mask, or a picture"
+            f"no object found: {what} differs from a plain background; give a mask, or an image"
             " with an alpha channel"
         )
     notes = [WEAKNESS]

@@ -1,4 +1,4 @@
-"""Meshes of pictures from anywhere, with a trained model."""
+"""Meshes of images from anywhere, with a trained model."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from recon.geometry.meshes import Mesh
 from recon.inference.input_images import (
     CloseUp,
     Cutout,
-    InputPicture,
+    InputImage,
     close_up,
     cut_out,
-    read_picture,
-    take_picture,
+    read_image,
+    take_image,
 )
 from recon.inference.viewpoint_search import find_directions, lay_over
 from recon.models import Prediction
 from recon.runs.trained_models import TrainedModel, load_trained_model
 
-# The side of the pictures of models whose encoder does not tell.
+# The side of the images of models whose encoder does not tell.
 USUAL_SIDE = 64
-# Sizes tried. On 108 test objects in pictures whose framing was thrown away (5 views each, a small
+# Sizes tried. On 108 test objects in images whose framing was thrown away (5 views each, a small
 # network) the best of such sizes gave 31 % voxel IoU, the usual size alone 26, the true one 38.
 SIZES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What a model makes of one picture.
+    """What a model makes of one image.
 
     Args:
-        picture: the input.
+        image: the input.
         cutout: what the network saw of it.
-        fill: the longer side of the outline there, as a share of the picture's side.
+        fill: the longer side of the outline there, as a share of the image's side.
         world: the mesh in the world of the cameras.
         colors: [V, 3] of its vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None without any.
         view: number of the known camera in which the outline fits best.
@@ -53,7 +53,7 @@ class Reconstruction:
         iou: of the outlines there.
     """
 
-    picture: InputPicture
+    image: InputImage
     cutout: Cutout
     fill: float
     world: Mesh
@@ -68,10 +68,10 @@ class Reconstruction:
         return turned_mesh(self.world, self.colors)
 
 
-class PictureReconstructor:
-    """Predicts meshes of pictures which are framed as in the training data first.
+class ImageReconstructor:
+    """Predicts meshes of images which are framed as in the training data first.
 
-    How large an object is in a training picture depends on its shape and on the viewpoint. So
+    How large an object is in a training image depends on its shape and on the viewpoint. So
     several sizes are tried, and that one is taken whose mesh, seen from a known viewpoint, has most
     nearly the outline which the network was shown.
 
@@ -90,33 +90,33 @@ class PictureReconstructor:
         self.image_size = (int(side), int(side))
         self.cameras = Cameras.from_rows(self.framing.cameras.float().cpu())
 
-    def __call__(self, pictures: Sequence[InputPicture]) -> list[Reconstruction]:
-        """Reconstructs pictures, all in one batch for the network."""
-        if not pictures:
+    def __call__(self, images: Sequence[InputImage]) -> list[Reconstruction]:
+        """Reconstructs images, all in one batch for the network."""
+        if not images:
             return []
         low, _, high = self.framing.fill
         sizes = torch.logspace(math.log10(low), math.log10(high), SIZES).tolist()
         # Twice the resolution that the network sees.
         side, reach = 2 * self.image_size[0], 2 * max(map(abs, self.framing.center))
-        close = [close_up(picture, side, low / (1 + reach)) for picture in pictures]
-        best = self._try(pictures, close, sizes[0])
+        close = [close_up(image, side, low / (1 + reach)) for image in images]
+        best = self._try(images, close, sizes[0])
         for size in sizes[1:]:
-            tried = self._try(pictures, close, size)
+            tried = self._try(images, close, size)
             best = [max(pair, key=lambda made: made.fit) for pair in zip(best, tried, strict=True)]
         return self._laid_over(best)
 
     def _try(
-        self, pictures: Sequence[InputPicture], close: Sequence[CloseUp], fill: float
+        self, images: Sequence[InputImage], close: Sequence[CloseUp], fill: float
     ) -> list[Reconstruction]:
-        """Reconstructs pictures at one size, each seen in its best known camera."""
+        """Reconstructs images at one size, each seen in its best known camera."""
         cutouts = [cut_out(one, self.framing, self.image_size, fill) for one in close]
-        images = torch.stack([cutout.image for cutout in cutouts])
-        prediction = self.predictor.predict(images)
+        inputs = torch.stack([cutout.image for cutout in cutouts])
+        prediction = self.predictor.predict(inputs)
         vertices, faces = prediction.vertices.float().cpu(), self.predictor.faces.cpu()
-        found = find_directions(vertices, faces, images[:, 3], self.cameras)
+        found = find_directions(vertices, faces, inputs[:, 3], self.cameras)
         return [
             Reconstruction(
-                picture=pictures[index],
+                image=images[index],
                 cutout=cutouts[index],
                 fill=fill,
                 world=Mesh(vertices[index], faces),
@@ -126,7 +126,7 @@ class PictureReconstructor:
                 camera=self.cameras[int(found.index[index])],
                 iou=0.0,
             )
-            for index in range(len(pictures))
+            for index in range(len(images))
         ]
 
     def _laid_over(self, made: Sequence[Reconstruction]) -> list[Reconstruction]:
@@ -146,9 +146,9 @@ def _colors(prediction: Prediction, index: int) -> Tensor | None:
 
 
 def reconstruct(
-    image: Any, checkpoint: str | Path | TrainedModel | PictureReconstructor, mask: Any = None
+    image: Any, checkpoint: str | Path | TrainedModel | ImageReconstructor, mask: Any = None
 ) -> Mesh:
-    """Predicts the mesh of the object in a picture.
+    """Predicts the mesh of the object in an image.
 
     Args:
         image: a PNG, JPEG or WebP file, a PIL image, or uint8 [H, W, 3] or [H, W, 4] sRGB.
@@ -165,15 +165,13 @@ def reconstruct(
         FileNotFoundError: there is no such file.
         ValueError: a file or an argument is not as described, or no object is found.
     """
-    if not isinstance(checkpoint, TrainedModel | PictureReconstructor):
+    if not isinstance(checkpoint, TrainedModel | ImageReconstructor):
         checkpoint = load_trained_model(checkpoint)
     if isinstance(checkpoint, TrainedModel):
-        checkpoint = PictureReconstructor(checkpoint)
-    if isinstance(image, str | Path):
-        picture = read_picture(image, mask)
-    else:
-        picture = take_picture(image, mask)
-    mesh, colors = checkpoint([picture])[0].model_mesh()
+        checkpoint = ImageReconstructor(checkpoint)
+    from_file = isinstance(image, str | Path)
+    taken = read_image(image, mask) if from_file else take_image(image, mask)
+    mesh, colors = checkpoint([taken])[0].model_mesh()
     if colors is None:
         return mesh
     of_faces = colors.mean(1) if colors.dim() == 3 else colors[mesh.faces].mean(1)

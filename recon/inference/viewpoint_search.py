@@ -1,9 +1,9 @@
-"""From which known direction a predicted mesh looks most like the outline in the picture.
+"""From which known direction a predicted mesh looks most like the outline in the image.
 
-The camera of a picture from elsewhere is unknown. The network learned from known directions, so one
+The camera of an image from elsewhere is unknown. The network learned from known directions, so one
 of these is taken: that whose outline of the mesh overlaps best. An outline is about the same from
 the other side, and symmetric shapes have many that are, so the direction is good for laying the
-mesh over the picture and for little else.
+mesh over the image and for little else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recon.datasets.framing import INSIDE
 from recon.geometry.cameras import Cameras
 from recon.rendering.renderer import SoftRenderer
 
-# Side of the pictures in which directions are compared: a quarter of the time of 64, and as good.
+# Side of the images in which directions are compared: a quarter of the time of 64, and as good.
 _COARSE = 32
 # Softness of outlines in squared NDC units: a third of a coarse pixel, and a hundredth of a fine
 # one, which is drawn faster than a hard edge.
@@ -29,7 +29,7 @@ _LEAST_BOX = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """The best known direction for each of B pictures.
+    """The best known direction for each of B images.
 
     Args:
         index: [B] of the direction.
@@ -113,7 +113,7 @@ def _box_of(inside: Tensor) -> Tensor:
 
 def _aligned(vertices: Tensor, cameras: Cameras, boxes: Tensor) -> Cameras:
     """Returns cameras in which the boxes of projected vertices have the centre and size of some."""
-    projected = cameras.project(vertices, 2)[..., :2]  # in NDC of a square picture
+    projected = cameras.project(vertices, 2)[..., :2]  # in NDC of a square image
     low, high = projected.amin(1), projected.amax(1)
     sizes = (high - low).clamp(min=_LEAST_BOX)
     scale = (boxes[:, 2:] / sizes).log().mean(1, keepdim=True).exp()

@@ -12,7 +12,7 @@ from recon.losses.smoothness import UniformLaplacian
 
 
 def over_black(images: Tensor) -> Tensor:
-    """Returns pictures RGBA [B, 4, H, W], colours not multiplied by alpha, over black: RGB."""
+    """Returns images RGBA [B, 4, H, W], colours not multiplied by alpha, over black: RGB."""
     return images[:, :3] * images[:, 3:]
 
 
@@ -20,8 +20,8 @@ def color_l1_loss(rgba: Tensor, images: Tensor) -> Tensor:
     """Returns the mean absolute difference of colours inside the true outlines.
 
     sum_p m_p mean_c |r_pc - i_pc| / sum_p m_p per image, then the mean over images, where r is the
-    rendering, i the picture over black and m its alpha. Outside, where faces that stick out should
-    not be at all, the picture is black and would only darken their colours; that is the
+    rendering, i the image over black and m its alpha. Outside, where faces that stick out should
+    not be at all, the image is black and would only darken their colours; that is the
     silhouettes' business.
 
     Args:
@@ -47,11 +47,11 @@ def color_l1_loss(rgba: Tensor, images: Tensor) -> Tensor:
 def shading_l1_loss(rgba: Tensor, shading: Tensor, masks: Tensor) -> Tensor:
     """Returns the mean absolute difference of brightness inside the true outlines.
 
-    As `color_l1_loss` with grey pictures: the shape itself is what can explain them.
+    As `color_l1_loss` with grey images: the shape itself is what can explain them.
 
     Args:
-        rgba: [B, 4, H, W] a white mesh rendered in the light of the pictures, over black.
-        shading: [B, H, W] pictures of a white surface, not multiplied by the mask.
+        rgba: [B, 4, H, W] a white mesh rendered in the light of the images, over black.
+        shading: [B, H, W] images of a white surface, not multiplied by the mask.
         masks: [B, H, W] in [0, 1].
 
     Returns:

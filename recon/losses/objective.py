@@ -52,9 +52,9 @@ class Renderings:
 
 
 class Objective(nn.Module):
-    """Renderings of several views crossed with several cameras, compared with the pictures.
+    """Renderings of several views crossed with several cameras, compared with the images.
 
-    Colours are rendered without light, as pictures have theirs in their colours. Silhouettes come
+    Colours are rendered without light, as images have theirs in their colours. Silhouettes come
     from the alpha of a colour rendering where there is one, so they cost nothing more.
 
     Args:
@@ -111,7 +111,7 @@ class Objective(nn.Module):
 
     @property
     def learns_colors(self) -> bool:
-        """Whether a term compares them with pictures."""
+        """Whether a term compares them with images."""
         return self._wants(*COLOR_TERMS)
 
     @property
@@ -223,7 +223,7 @@ class Objective(nn.Module):
         assert self.lighting is not None
         corners = gather_faces(vertices, self.faces)
         light = self.lighting.light(corners, cameras.eye())
-        # Lights may add up to more than white, which pictures do not hold.
+        # Lights may add up to more than white, which images do not hold.
         return light.clamp(max=1).expand(-1, -1, 1 if self.texels else 3, 3)
 
     def _require_renderer(self, renderer: SoftRenderer) -> None:
@@ -258,9 +258,9 @@ def _crossed(values: Tensor, views: torch.Size) -> Tensor:
     return each.expand(views[0], views[1], views[1], *sizes).flatten(0, 2)
 
 
-def _truth(pictures: Tensor, count: int) -> Tensor:
+def _truth(images: Tensor, count: int) -> Tensor:
     """Returns [N * n * n, ...]: what each of n meshes should look like in each of n cameras."""
-    return pictures[:, None].expand(-1, count, *pictures.shape[1:]).flatten(0, 2)
+    return images[:, None].expand(-1, count, *images.shape[1:]).flatten(0, 2)
 
 
 def recorded_lighting(recipes: Sequence[Mapping[str, Any]]) -> Lighting:

@@ -24,10 +24,10 @@ VGG16_LAYERS = (3, 8, 15, 22)
 
 
 class PerceptualLoss(nn.Module):
-    """Compares renderings with pictures by the features of a fixed VGG-16.
+    """Compares renderings with images by the features of a fixed VGG-16.
 
     loss = mean over layers, images and pixels of  |f / |f| - g / |g||^2, f and g being the features
-    of the rendering and of the picture over black.
+    of the rendering and of the image over black.
 
     Args:
         weights: file of a state dict of torchvision's `vgg16`, or of its `features` alone; None
@@ -82,7 +82,7 @@ class PerceptualLoss(nn.Module):
         return torch.stack(distances).mean()
 
     def _directions(self, colors: Tensor) -> list[Tensor]:
-        """Returns the features of pictures [B, 3, H, W], each of length 1, by layer."""
+        """Returns the features of images [B, 3, H, W], each of length 1, by layer."""
         values, found = (colors - self.mean) / self.std, []
         for index, layer in enumerate(self.features):
             values = layer(values)

@@ -1,6 +1,6 @@
 """Measures of colour inside the true outline, image by image.
 
-All compare what is seen in two RGB pictures where a mask says that the object is. Of an image whose
+All compare what is seen in two RGB images where a mask says that the object is. Of an image whose
 mask is empty nothing can be said: it gets NaN, to be left out of means.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
-# The PSNR of equal pictures would be infinite, and so every mean with one; 8 bits end near 59 dB.
+# The PSNR of equal images would be infinite, and so every mean with one; 8 bits end near 59 dB.
 MAX_PSNR = 100.0
 
 
@@ -31,7 +31,7 @@ def masked_l1(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
     Raises:
         ValueError: shapes disagree, or masks are not bool.
     """
-    _require_pictures(prediction, truth, masks)
+    _require_images(prediction, truth, masks)
     return _inside((prediction.double() - truth.double()).abs().mean(dim=1), masks)
 
 
@@ -49,7 +49,7 @@ def masked_psnr(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
     Raises:
         ValueError: shapes disagree, or masks are not bool.
     """
-    _require_pictures(prediction, truth, masks)
+    _require_images(prediction, truth, masks)
     error = _inside((prediction.double() - truth.double()).square().mean(dim=1), masks)
     return -10 * error.clamp(min=10 ** (-MAX_PSNR / 10)).log10()
 
@@ -57,8 +57,8 @@ def masked_psnr(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
 def masked_ssim(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
     """Computes the mean structural similarity of the pixels inside the masks.
 
-    Both pictures are black outside of the mask, so that windows which reach over the outline see
-    the object alone; beyond the border of the picture they are reflected. Mean over the channels.
+    Both images are black outside of the mask, so that windows which reach over the outline see
+    the object alone; beyond the border of the image they are reflected. Mean over the channels.
 
     Args:
         prediction, truth, masks: see `masked_l1`; H and W at least 6.
@@ -67,15 +67,15 @@ def masked_ssim(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
         [B] in [-1, 1]; higher is better; NaN where a mask is empty.
 
     Raises:
-        ValueError: shapes disagree, masks are not bool, or pictures are too small.
+        ValueError: shapes disagree, masks are not bool, or images are too small.
 
     Source: Wang et al., Image quality assessment, IEEE TIP 2004, equation 13, with an 11 x 11
     Gaussian window of sigma 1.5.
     """
-    _require_pictures(prediction, truth, masks)
+    _require_images(prediction, truth, masks)
     reach = SSIM_WINDOW // 2
     if min(masks.shape[1:]) <= reach:
-        raise ValueError(f"pictures must be larger than {reach}, got {tuple(masks.shape[1:])}")
+        raise ValueError(f"images must be larger than {reach}, got {tuple(masks.shape[1:])}")
     seen = masks[:, None].double()
     x, y = prediction.double() * seen, truth.double() * seen
     mean_x, mean_y = _blurred(x), _blurred(y)
@@ -94,7 +94,7 @@ def color_scores(prediction: Tensor, truth: Tensor, masks: Tensor) -> dict[str, 
 
     Args:
         prediction: [B, 4, H, W] a rendering over black.
-        truth: [B, 4, H, W] pictures, colours not multiplied by alpha.
+        truth: [B, 4, H, W] images, colours not multiplied by alpha.
         masks: [B, H, W] bool, the true outlines.
 
     Raises:
@@ -114,7 +114,7 @@ def color_scores(prediction: Tensor, truth: Tensor, masks: Tensor) -> dict[str, 
 
 
 def mean_color(images: Tensor) -> Tensor:
-    """Computes the mean colour of what pictures show: the simplest prediction of colours.
+    """Computes the mean colour of what images show: the simplest prediction of colours.
 
     Args:
         images: [B, 4, H, W] RGBA in [0, 1], colours not multiplied by alpha.
@@ -156,7 +156,7 @@ def _blur_matrix(length: int) -> Tensor:
     return weights.new_zeros(length, length).scatter_add(1, reflected, weights)
 
 
-def _require_pictures(prediction: Tensor, truth: Tensor, masks: Tensor) -> None:
+def _require_images(prediction: Tensor, truth: Tensor, masks: Tensor) -> None:
     if prediction.dim() != 4 or prediction.shape[1] != 3 or prediction.shape != truth.shape:
         raise ValueError(
             "prediction and truth must have one shape [B, 3, H, W], "

@@ -15,7 +15,7 @@ from recon.metrics.scoring import require_predictions
 from recon.metrics.truth import Truth
 from renderer_cuda import gather_faces, visible_faces
 
-# Samples along a side of a pixel. Prepared pictures have as many by default, and at fewer the true
+# Samples along a side of a pixel. Prepared images have as many by default, and at fewer the true
 # shape itself loses 1 to 3 % of IoU on thin rods.
 SUPERSAMPLE = 4
 # Samples rendered together, of all views of a prediction: 16 MB of face indices.
@@ -28,7 +28,7 @@ class Silhouette:
     """IoU of silhouettes, mean over all views of an object but the one which was shown.
 
     A pixel belongs to a silhouette when half of it or more is covered: by the alpha of the true
-    picture, which is averaged over blocks of pixels where the data has larger ones, and by 4 x 4
+    image, which is averaged over blocks of pixels where the data has larger ones, and by 4 x 4
     hard samples of the prediction. IoU = |both| / |either|; two empty silhouettes agree. It judges
     what can be seen of a shape: hollows that no outline shows do not count (Laurentini, The visual
     hull concept, IEEE TPAMI 1994).
@@ -59,7 +59,7 @@ class Silhouette:
         """Refuses a data set whose objects cannot be scored.
 
         Raises:
-            ValueError: there is one view, or the pictures are no multiple of the size.
+            ValueError: there is one view, or the images are no multiple of the size.
         """
         require_fields(self, layout)
         self._factor(layout.image_size)
@@ -95,7 +95,7 @@ class Silhouette:
         factor = min(image_size) // self.size
         if factor * self.size != min(image_size) or any(side % factor for side in image_size):
             raise ValueError(
-                f"preset {self.name} needs pictures of {self.size} pixels or a multiple of it, "
+                f"preset {self.name} needs images of {self.size} pixels or a multiple of it, "
                 f"the data has {image_size[0]} x {image_size[1]}; smaller ones are not enlarged, "
                 "as their outlines would be made up"
             )

@@ -17,7 +17,7 @@ class Truth:
         surface_normals: [M, 3] unit normals there, outward.
         points: [P, 3] positions in the world.
         occupancies: [P] bool, which of the points are inside.
-        silhouettes: [K, H, W] uint8, the alpha of the pictures of all views.
+        silhouettes: [K, H, W] uint8, the alpha of the images of all views.
         cameras: [K, 16] of these views, as `recon.geometry.cameras.Cameras.rows`.
     """
 

@@ -40,7 +40,7 @@ class SampleFacts:
     Attributes:
         rows: which objects were looked at.
         coverage: mean alpha of each, in [0, 1].
-        leaving: ids of those that touch the border of a picture.
+        leaving: ids of those that touch the border of an image.
         fills: by voxel field, the occupied share of each object's grid; for `triangles`, the share
             of them that is used.
         checks: of the cameras of each.

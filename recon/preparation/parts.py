@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from recon.datasets.storage.layout import Layout, Sample
 from recon.files import replacing
-from recon.preparation.sources.interface import Item, PictureSource
+from recon.preparation.sources.interface import ImageSource, Item
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _save(path: Path, sample: Sample) -> None:
 class _Job:
     """What a worker needs besides the object."""
 
-    source: PictureSource
+    source: ImageSource
     layout: Layout
     parts: Parts
 
@@ -141,7 +141,7 @@ class _Job:
 
 
 def make_parts(
-    source: PictureSource, objects: list[Item], parts: Parts, workers: int | None
+    source: ImageSource, objects: list[Item], parts: Parts, workers: int | None
 ) -> dict[str, str]:
     """Make the parts that are missing, with a progress bar.
 

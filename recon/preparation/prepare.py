@@ -34,7 +34,7 @@ from recon.preparation.checks.preview import write_preview
 from recon.preparation.parts import Parts, make_parts
 from recon.preparation.rendering.framing import touches_border
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
-from recon.preparation.sources.interface import Item, MeshSource, PictureSource
+from recon.preparation.sources.interface import ImageSource, Item, MeshSource
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Summary:
         output: the file.
         counts: objects by (synset, split).
         failures: objects left out, as {id: reason}.
-        leaving: ids of the objects which leave the picture in some view.
+        leaving: ids of the objects which leave the image in some view.
         seconds: what it took; 0 if the file was there already.
     """
 
@@ -60,10 +60,8 @@ class Summary:
         return counts_table(self.counts)
 
 
-def as_pictures(
-    source: MeshSource | PictureSource, renderer: ObjectRenderer | None
-) -> PictureSource:
-    """Return the source itself, or the pictures which a renderer makes of a source of meshes.
+def as_images(source: MeshSource | ImageSource, renderer: ObjectRenderer | None) -> ImageSource:
+    """Return the source itself, or the images which a renderer makes of a source of meshes.
 
     Raises:
         ValueError: if meshes come without a renderer.
@@ -82,7 +80,7 @@ def typed_command() -> str:
 
 def prepared_dataset(
     path: str | Path,
-    source: MeshSource | PictureSource,
+    source: MeshSource | ImageSource,
     renderer: ObjectRenderer | None = None,
     **settings: Any,
 ) -> MultiViewDataset:
@@ -91,18 +89,18 @@ def prepared_dataset(
     Args:
         path: the file.
         source: where its objects are.
-        renderer: makes pictures of meshes.
+        renderer: makes images of meshes.
         settings: of `MultiViewDataset`.
 
     Raises:
         ValueError, OSError: as `prepare` and `MultiViewDataset`.
     """
-    prepare(as_pictures(source, renderer), path, command=typed_command())
+    prepare(as_images(source, renderer), path, command=typed_command())
     return MultiViewDataset(path, **settings)
 
 
 def prepare(
-    source: PictureSource,
+    source: ImageSource,
     output: str | Path,
     workers: int | None = None,
     overwrite: bool = False,
@@ -158,7 +156,7 @@ def prepare(
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
 
 
-def is_made_by(output: str | Path, source: PictureSource) -> bool:
+def is_made_by(output: str | Path, source: ImageSource) -> bool:
     """Tell whether a valid file of that name is there and this very source has made it."""
     try:
         with open_dataset(output) as file:
@@ -225,7 +223,7 @@ def _versions() -> dict[str, str]:
 
 
 def _samples(items: list[Item], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
-    """Read the parts back, noting which objects touch the border of a picture."""
+    """Read the parts back, noting which objects touch the border of an image."""
     for item in items:
         sample = parts.read(item)
         if sample is None:

@@ -96,7 +96,7 @@ class SoftRenderer(nn.Module):
             cameras: B cameras.
             sigma: used instead of the renderer's own, for schedules.
             gamma: likewise.
-            background: likewise; a colour (3), or pictures [B, 3, H, W] of `image_size`, to whose
+            background: likewise; a colour (3), or images [B, 3, H, W] of `image_size`, to whose
                 tensors there is a gradient. Anti-aliasing repeats their pixels.
             light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
                 [B, L, 3] instead of those of all its lights; there is a gradient.

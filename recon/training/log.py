@@ -9,7 +9,7 @@
 | `time/images_per_second`, `time/readable_images_per_second` | the pace |
 | `time/share_of_rendering` | of the seconds of a step |
 | `final/best_iou`, `final/last_iou` | once, when the run is finished |
-| `training/input_rendered_truth` | pictures of a batch |
+| `training/input_rendered_truth` | images of a batch |
 | `validation/objects`, `validation/mesh` | the same objects at every validation |
 | `settings` | the configuration as text |
 """
@@ -110,8 +110,8 @@ class TrainingLog:
 
         Args:
             timer: what measured them; it starts anew.
-            images: pictures of a step, of all processes.
-            reading: pictures per second that can be read.
+            images: images of a step, of all processes.
+            reading: images per second that can be read.
             step: the step of the event.
         """
         values = timer.flush()
@@ -128,7 +128,7 @@ class TrainingLog:
             f" {pace:.0f} images/s, and {reading:.0f} could be read"
         )
 
-    def pictures(self, images: Tensor, renderings: Renderings, step: int, count: int = 8) -> None:
+    def images(self, images: Tensor, renderings: Renderings, step: int, count: int = 8) -> None:
         """Shows inputs, what is rendered of them and what should be, one row each.
 
         Args:

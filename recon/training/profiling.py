@@ -66,7 +66,7 @@ def _table(seconds: dict[str, float], trainer: Trainer) -> str:
     whole = seconds["step"]
     parts = {name: value for name, value in seconds.items() if name != "step"}
     inside = sum(value for name, value in parts.items() if not name.endswith("_backward"))
-    pictures = trainer.batch_size * trainer.views_per_object
+    images = trainer.batch_size * trainer.views_per_object
     rows = [
         f"{trainer.batch_size} objects x {trainer.views_per_object} views per step,"
         f" {trainer.processes.world_size} process(es), {torch.get_num_threads()} threads,"
@@ -75,7 +75,7 @@ def _table(seconds: dict[str, float], trainer: Trainer) -> str:
         f"{'part':<18}{'ms':>9}{'share':>9}",
         *(_row(name, value, whole) for name, value in {**parts, "rest": whole - inside}.items()),
         _row("step", whole, whole),
-        f"{pictures / whole:.0f} images/s; reading alone {pictures / seconds['data']:.0f} images/s",
+        f"{images / whole:.0f} images/s; reading alone {images / seconds['data']:.0f} images/s",
     ]
     return "\n".join(rows)
 

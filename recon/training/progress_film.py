@@ -94,8 +94,8 @@ def draw_frame(shown: Shown, text: str) -> NDArray[np.uint8]:
 
 
 def _cells(shown: Shown, index: int) -> list[Tensor]:
-    """Returns the pictures [3, h, w] of a row."""
-    truth = [over_white(picture.float() / 255) for picture in shown.truth[index]]
+    """Returns the images [3, h, w] of a row."""
+    truth = [over_white(image.float() / 255) for image in shown.truth[index]]
     drawn = draw_mesh(shown.mesh(index), shown.views(index), CELL, shown.mesh_colors(index))
     return [truth[0], drawn[0], drawn[1], truth[1]]
 

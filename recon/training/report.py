@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class TrainingReport:
-    """Writes scalars, pictures, validations and the showcase of a run.
+    """Writes scalars, images, validations and the showcase of a run.
 
     Args:
         run: whose folder it is.
         training_log: the TensorBoard writer.
         showcase: the objects that are shown at every validation, if any are.
-        images: pictures of a step, of all processes.
+        images: images of a step, of all processes.
         num_workers: processes which read batches; 0 reads in the one that trains.
     """
 
@@ -59,9 +59,9 @@ class TrainingReport:
         self._log.timing(timer, self._images, self._images / max(seconds, 1e-9), step)
         self._reading.clear()
 
-    def pictures(self, step: int, taken: StepTaken) -> None:
-        """Shows pictures of a step and what was rendered of them."""
-        self._log.pictures(taken.images, taken.renderings, step)
+    def images(self, step: int, taken: StepTaken) -> None:
+        """Shows images of a step and what was rendered of them."""
+        self._log.images(taken.images, taken.renderings, step)
 
     def validation(self, step: int, figures: Mapping[str, float], model: nn.Module) -> None:
         """Writes the figures of a validation, and shows the objects of the showcase.

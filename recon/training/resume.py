@@ -32,7 +32,7 @@ class RunState:
 
     Attributes:
         progress: steps and validations.
-        framing: how the training data frame their objects, for pictures from elsewhere; None until
+        framing: how the training data frame their objects, for images from elsewhere; None until
             somebody has measured it.
     """
 

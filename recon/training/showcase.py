@@ -1,6 +1,6 @@
 """A few validation objects that are shown at every validation, so that progress can be seen.
 
-    RUN/progress/objects.npz       which objects, their pictures from two views, and the faces
+    RUN/progress/objects.npz       which objects, their images from two views, and the faces
     RUN/progress/step_00000500.npz the meshes which the model made of them after that step
 
 `recon.training.progress_film` draws the film of it.

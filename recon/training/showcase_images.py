@@ -1,4 +1,4 @@
-"""How the objects that are shown at every validation look: a grid of pictures, and a mesh."""
+"""How the objects that are shown at every validation look: a grid of images, and a mesh."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def outline_difference(shown: Shown, index: int) -> Tensor:
     vertices = shown.vertices[index].expand(len(truth), -1, -1)
     with torch.no_grad():
         drawn = renderer.silhouette(vertices, shown.faces, shown.views(index)) > 0.5
-    picture = torch.ones(len(truth), *truth.shape[1:], 3)
+    image = torch.ones(len(truth), *truth.shape[1:], 3)
     for where, color in (
         (drawn & ~truth, TOO_MUCH),
         (truth & ~drawn, MISSING),
         (truth & drawn, BOTH),
     ):
-        picture[where] = torch.tensor(color)
-    return picture.movedim(-1, 1)
+        image[where] = torch.tensor(color)
+    return image.movedim(-1, 1)
 
 
 def over_white(rgba: Tensor) -> Tensor:
-    """Returns a picture [4, H, W] in [0, 1] over white, [3, H, W]."""
+    """Returns an image [4, H, W] in [0, 1] over white, [3, H, W]."""
     return rgba[:3] * rgba[3:] + (1 - rgba[3:])
 
 

@@ -1,4 +1,4 @@
-"""One step of training: pictures -> meshes -> renderings -> losses -> update."""
+"""One step of training: images -> meshes -> renderings -> losses -> update."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ class TrainingStep:
         """
         truth = self._to_device(batch)
         images = truth["images"]
-        pictures = images.flatten(0, 1).contiguous(memory_format=self.layout)
+        inputs = images.flatten(0, 1).contiguous(memory_format=self.layout)
         with computing_in(self.precision, self.device):
-            prediction = self.network(pictures)
+            prediction = self.network(inputs)
         with self.timer.part("render"):
             renderings = self.objective.render(
                 self.renderer, prediction, truth["cameras"], sigma, gamma
@@ -128,7 +128,7 @@ class TrainingStep:
         return {"total": total, **terms}, images, renderings
 
     def _to_device(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns cameras, and pictures in [0, 1], which travel to the device as bytes."""
+        """Returns cameras, and images in [0, 1], which travel to the device as bytes."""
         moved = {
             name: batch[name].to(self.device, non_blocking=True)
             for name in ("images", *self.objective.maps, "cameras")

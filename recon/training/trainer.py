@@ -43,7 +43,7 @@ Stopping = Callable[[int, Mapping[str, float]], str | None]
 
 
 class Trainer:
-    """Trains a model to explain the pictures of other views, without any 3D truth.
+    """Trains a model to explain the images of other views, without any 3D truth.
 
     Args:
         model: `predict` makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3]
@@ -61,7 +61,7 @@ class Trainer:
         batch_size: objects per step, over all processes.
         views_per_object: views per object and step.
         log_every: steps between scalars; losses are means over them.
-        image_every: steps between pictures.
+        image_every: steps between images.
         checkpoint_every: steps between writings of `last.pt`.
         validate_every: steps between validations; 0 means never.
         max_skipped_steps: how many steps of a run may have a loss or gradient that is not finite.
@@ -367,7 +367,7 @@ class Trainer:
         if self._is_due(self.log_every):
             report.scalars(step, taken, self.timer)
         if self._is_due(self.image_every):
-            report.pictures(step, taken)
+            report.images(step, taken)
 
     def _validate_if_due(self, checkpoints: RunCheckpoints, report: TrainingReport | None) -> None:
         """Measures, and keeps the best checkpoint; random states stay as they are."""

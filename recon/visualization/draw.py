@@ -1,4 +1,4 @@
-"""Pictures of meshes for people to look at: sharp, on white."""
+"""Images of meshes for people to look at: sharp, on white."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_mesh(
 ) -> Tensor:
     """Draws a mesh from several viewpoints.
 
-    Colours are shown as they are, since those which are learned from pictures have their light in
+    Colours are shown as they are, since those which are learned from images have their light in
     them; a mesh without colours is grey, in the light of the prepared data.
 
     Args:
@@ -82,7 +82,7 @@ def _textures(mesh: Mesh, colors: Tensor | None) -> Tensor:
     return gather_faces(colors[None], mesh.faces)
 
 
-def to_pixels(pictures: Tensor) -> NDArray[np.uint8]:
-    """Returns pictures [..., 3, H, W] in [0, 1] as bytes [..., H, W, 3]."""
-    bytes_ = (pictures.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Returns images [..., 3, H, W] in [0, 1] as bytes [..., H, W, 3]."""
+    bytes_ = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
     return np.ascontiguousarray(bytes_.movedim(-3, -1).cpu().numpy())

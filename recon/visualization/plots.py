@@ -1,4 +1,4 @@
-"""Curves and points as a picture, drawn with Pillow alone."""
+"""Curves and points as an image, drawn with Pillow alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def line_plot(
 
     Args:
         curves: by name in the legend, x and y of the points.
-        title: the line above the picture.
+        title: the line above the image.
         x_label: the line below it.
         log_y: whether the vertical axis is logarithmic.
         size: (width, height) in pixels.
@@ -49,15 +49,15 @@ def line_plot(
         raise ValueError("there is no point to draw")
     vertical = _range([y for _, y in flat]) if y_range is None else y_range
     axes = _Axes(_range([x for x, _ in flat]), vertical, size, log_y=log_y)
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
     axes.draw(draw, title, x_label)
     chosen = {name: COLORS[index % len(COLORS)] for index, name in enumerate(points)}
     chosen.update(colors or {})
     for name, curve in points.items():
         _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in curve], chosen[name])
     _draw_legend(draw, axes.box, [n for n in points if not n.startswith("_")], chosen, legend_left)
-    return picture
+    return image
 
 
 def scatter_plot(
@@ -74,7 +74,7 @@ def scatter_plot(
     Args:
         points: x and y.
         line: x and y.
-        title: the line above the picture.
+        title: the line above the image.
         x_label: the line below it.
         log_x: whether the horizontal axis is logarithmic.
         x_names: what stands below x = 0, 1, ... instead of numbers.
@@ -91,18 +91,18 @@ def scatter_plot(
     horizontal = _wider(*_range([x for x, _ in flat]))
     vertical = _wider(*_range([y for _, y in flat]))
     axes = _Axes(horizontal, vertical, size, log_x=log_x, x_names=x_names)
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
     axes.draw(draw, title, x_label)
     _draw_curve(draw, [None if p is None else axes.pixel(*p) for p in through], COLORS[0])
     for point in dots:
         if point is not None:
             draw.circle(axes.pixel(*point), DOT, fill=COLORS[1], outline="white")
-    return picture
+    return image
 
 
 class _Axes:
-    """Where values are in the picture."""
+    """Where values are in the image."""
 
     def __init__(
         self,

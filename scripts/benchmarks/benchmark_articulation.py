@@ -1,9 +1,9 @@
-"""Measures how well the joints of seeded poses of the figure are found in single pictures.
+"""Measures how well the joints of seeded poses of the figure are found in single images.
 
     python scripts/benchmarks/benchmark_articulation.py OUTPUT_DIR \
         [--poses 40] [--methods soft hard ...]
 
-Every picture hides a part. All fits begin in the middle of the limits of all joints, and the
+Every image hides a part. All fits begin in the middle of the limits of all joints, and the
 translation is unknown. Methods: `soft`, that of
 recon.fitting.articulation.fitter.ArticulationFitter; `pixels`, all
 its steps in the second stage, without looking through the figure first; `hard` and `hard pixels`,
@@ -36,7 +36,7 @@ from recon.fitting.articulation.fitter import (
     Stance,
     middle_stance,
 )
-from recon.fitting.articulation.run import colored_picture, sheet, side_cameras
+from recon.fitting.articulation.run import colored_image, sheet, side_cameras
 from recon.fitting.articulation.scores import (
     HIDDEN,
     Cases,
@@ -48,9 +48,9 @@ from recon.fitting.articulation.scores import (
 from recon.fitting.history import on_white
 from recon.runs.directory import write_json
 
-CELL = 160  # pixels along a side of a picture of the sheet
+CELL = 160  # pixels along a side of an image of the sheet
 WITH_SHAPES = ("shapes ignored", "shapes found")
-COLUMNS = ("all", "hidden in the picture", "hidden at the start")
+COLUMNS = ("all", "hidden in the image", "hidden at the start")
 
 
 def fitters() -> dict[str, ArticulationFitter]:
@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--poses", type=int, default=40, metavar="N", help="of each method (40)")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--shown", type=int, default=8, help="poses on the sheet of pictures (8)")
+    parser.add_argument("--shown", type=int, default=8, help="poses on the sheet of images (8)")
     options = parser.parse_args(arguments)
     for name in ("poses", "image_size", "shown"):
         if getattr(options, name) < 1:
@@ -165,8 +165,8 @@ def table(summaries: Sequence[dict[str, Any]]) -> str:
     """Return errors after the fit, and before it in the first row, as Markdown."""
     lines = [
         "Degrees: mean (median); places of joints: % of the height of the figure\n",
-        "| method | joints | hidden in the picture | hidden at the start"
-        " | places | places, hidden in the picture | coefficients | seconds |",
+        "| method | joints | hidden in the image | hidden at the start"
+        " | places | places, hidden in the image | coefficients | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
     first = next((s for s in summaries if s["method"] not in WITH_SHAPES), summaries[0])
@@ -192,15 +192,15 @@ def _line(
 
 
 def save_sheet(path: Path, row: Row, count: int) -> None:
-    """Draw the first poses: picture, start, and what was found from two sides."""
+    """Draw the first poses: image, start, and what was found from two sides."""
     truth, cameras = row.cases.truth, row.cases.cameras
     side = side_cameras(cameras)
     columns = {
-        "picture": colored_picture(row.body, truth, cameras, (CELL, CELL)),
-        "start": colored_picture(row.body, row.start(), cameras, (CELL, CELL)),
-        "found": colored_picture(row.body, row.found, cameras, (CELL, CELL)),
-        "found, side": colored_picture(row.body, row.found, side, (CELL, CELL)),
-        "truth, side": colored_picture(row.body, truth, side, (CELL, CELL)),
+        "picture": colored_image(row.body, truth, cameras, (CELL, CELL)),
+        "start": colored_image(row.body, row.start(), cameras, (CELL, CELL)),
+        "found": colored_image(row.body, row.found, cameras, (CELL, CELL)),
+        "found, side": colored_image(row.body, row.found, side, (CELL, CELL)),
+        "truth, side": colored_image(row.body, truth, side, (CELL, CELL)),
     }
     cells = [
         [on_white(image) for image in images] for images in zip(*columns.values(), strict=True)

@@ -29,7 +29,7 @@ class Case:
 
     Args:
         kind: "silhouette", "rgb" (softmax over depth), "hard" (colour of the nearest face) or
-            "visible" (index of the nearest face, as pictures for data sets are made); the last two
+            "visible" (index of the nearest face, as images for data sets are made); the last two
             forward only.
         images: B.
         image_size: pixels along each side.

@@ -3,11 +3,11 @@
     python scripts/benchmarks/benchmark_data.py \
         [--size 5] [--workers 0 1 2] [--compression lzf] [--keep FILE]
 
-The file has pictures of generated shapes under changing colours. Batches of 64 objects x 2 views
+The file has images of generated shapes under changing colours. Batches of 64 objects x 2 views
 come through the loader of recon.training.trainer, drawn as in training. Warm means from a part of
 the file that is in the system's page cache; cold means from the whole file after it was dropped
-from the cache, so every picture comes from the disk. The floor reads the same bytes in the same
-order with os.pread, one call per picture, in this process; all take turns, figures are medians
+from the cache, so every image comes from the disk. The floor reads the same bytes in the same
+order with os.pread, one call per image, in this process; all take turns, figures are medians
 over the turns, and shares of the floor are formed within a turn, so that a busy machine disturbs
 all alike.
 Hand-over is what a loader with workers delivers when there is nothing to read.
@@ -62,7 +62,7 @@ SEED = 0
 
 
 def make_file(path: Path, size: float, compression: str) -> None:
-    """Write pictures and voxels of so many bytes, before compression.
+    """Write images and voxels of so many bytes, before compression.
 
     Args:
         path: of the file.
@@ -116,7 +116,7 @@ def prepared_file(keep: str | None, size: float, compression: str) -> Iterator[P
 
 
 def chunk_table(path: Path) -> NDArray[np.int64]:
-    """Return address and stored size [objects, views, 2] of every picture."""
+    """Return address and stored size [objects, views, 2] of every image."""
     with open_dataset(path) as file:
         images = file["images"]
         table = np.zeros((*images.shape[:2], 2), np.int64)
@@ -159,7 +159,7 @@ class Reading:
         self.images = count * batch_size * views
         table, sampler = chunk_table(path), StepSampler(self.data.synsets, self.data.num_views)
         rows = np.array([int(name) for name in self.data.ids])
-        self.places = []  # (address, stored size) of every picture, in order
+        self.places = []  # (address, stored size) of every image, in order
         for step in range(HEAD, HEAD + count):
             objects, shown = sampler.draw(SEED, step, batch_size, views)
             self.places += table[rows[objects][:, None], shown].reshape(-1, 2).tolist()
@@ -176,7 +176,7 @@ class Reading:
                 pass
 
     def floor_seconds(self) -> float:
-        """Read with os.pread, one call per picture."""
+        """Read with os.pread, one call per image."""
         self.settle()
         with self.path.open("rb", buffering=0) as file:
             descriptor = file.fileno()
@@ -277,7 +277,7 @@ def describe_file(path: Path) -> str:
         compression = compression_of(file["images"])
     plain = count * views * channels * height * width
     return (
-        f"{1e-9 * path.stat().st_size:.2f} GB, {count * views:,} pictures of {height}x{width},"
+        f"{1e-9 * path.stat().st_size:.2f} GB, {count * views:,} images of {height}x{width},"
         f" compression {compression} ({plain / stored:.1f} : 1)"
     )
 

@@ -1,4 +1,4 @@
-"""Counts how many seeded starts lead to the pose of a known mesh in one picture.
+"""Counts how many seeded starts lead to the pose of a known mesh in one image.
 
     python scripts/benchmarks/benchmark_pose.py OUTPUT_DIR \
         [--objects cube FILE] [--methods fixed channels ...]
@@ -10,7 +10,7 @@ with sigma and gamma at rest, as published; `scheduled`, the same loss with both
 `moved`, that with an unknown translation, too; `multi`, that from several starts, of which the
 least loss counts.
 
-Writes table.md, table.csv, errors.json and a picture of the first problems after each row. Rows
+Writes table.md, table.csv, errors.json and an image of the first problems after each row. Rows
 which a folder has are not measured again, so that an interrupted command goes on when it is typed
 again.
 """
@@ -36,8 +36,8 @@ from pose_cases import (
     object_label,
     read_object,
 )
+from pose_images import draw_solutions
 from pose_landscape import write_landscape
-from pose_pictures import draw_solutions
 from tqdm import tqdm
 
 from recon.command_line import Interruption, concise_errors
@@ -120,7 +120,7 @@ def measure(options: argparse.Namespace, interruption: Interruption) -> list[Row
         starts = options.starts if name == "multi" else 1
         if any(row_key(row) == (label, name, degrees, starts) for row in rows):
             continue
-        row, picture = solve(
+        row, image = solve(
             meshes[label], methods[name], name == "moved", degrees, options, interruption
         )
         if interruption.signum is not None:
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace, interruption: Interruption) -> list[Row
         print(sentence(rows[-1]), flush=True)
         write(options.output_dir, settings, rows)
         with atomic_file(options.output_dir / f"{label}_{name}_{degrees:g}.png") as file:
-            picture.save(file, format="PNG", optimize=True)
+            image.save(file, format="PNG", optimize=True)
     return rows
 
 
@@ -166,7 +166,7 @@ def solve(
 ) -> tuple[Row, Image.Image]:
     """Solve the problems of one object by one method from one distance, or some before a signal.
 
-    Returns the row and a picture of the first problems.
+    Returns the row and an image of the first problems.
     """
     # Other problems at every distance, but the same ones for every method.
     seed = 1000 * options.seed + round(degrees)

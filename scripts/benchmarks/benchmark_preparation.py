@@ -1,4 +1,4 @@
-"""Times the making of pictures and voxels of meshes, stage by stage, and objects per second.
+"""Times the making of images and voxels of meshes, stage by stage, and objects per second.
 
     python scripts/benchmarks/benchmark_preparation.py \
         [--faces 1280 5120 20480] [--processes 1 2] [--csv F]

@@ -51,7 +51,7 @@ def own_truth(surface: Surface, name: str, points: int, image_size: int) -> Trut
         surface: the object.
         name: on which the choice of the points depends.
         points: how many of either kind.
-        image_size: of the pictures.
+        image_size: of the images.
     """
     renderer = ObjectRenderer(image_size, num_points=points, num_surface_points=points)
     sample = {key: torch.from_numpy(value) for key, value in renderer(surface, name).items()}

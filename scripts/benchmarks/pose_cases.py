@@ -45,7 +45,7 @@ PART = 20
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """N pictures of an object in poses which are known, and where to start.
+    """N images of an object in poses which are known, and where to start.
 
     Args:
         mesh: the object.

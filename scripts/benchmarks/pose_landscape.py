@@ -1,4 +1,4 @@
-"""Losses over the angle between a cube and its picture, at several softnesses."""
+"""Losses over the angle between a cube and its image, at several softnesses."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def write_landscape(folder: Path, seed: int, interruption: Interruption | None =
     Raises:
         OSError: a file could not be written.
     """
-    picture = draw_landscape(seed)
+    image = draw_landscape(seed)
     with atomic_file(folder / "landscape.png") as file:
-        picture.save(file, format="PNG", optimize=True)
+        image.save(file, format="PNG", optimize=True)
     lines = [
         f"Of {LINES} lines through the truth, the percentage on which the loss falls towards it"
         f" from {REACH:g} degrees on\n",

@@ -1,4 +1,4 @@
-"""Pictures of problems of pose, where they started and what was found."""
+"""Images of problems of pose, where they started and what was found."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recon.fitting.pose.run import outlined, render_sharply
 
 SHOWN = 6  # problems
 CELL = 128  # pixels along a side of each
-CLOSE = 0.6  # share of a picture's side that is shown, around its middle
+CLOSE = 0.6  # share of an image's side that is shown, around its middle
 
 
 def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
-    """Draws the first problems: in rows the picture, the start, and what was found.
+    """Draws the first problems: in rows the image, the start, and what was found.
 
-    On start and solution lies the outline of the picture.
+    On start and solution lies the outline of the image.
 
     Args:
         problems: some.
@@ -30,11 +30,11 @@ def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
     targets = torch.nn.functional.interpolate(problems.images[:SHOWN], (size, size))
     rows = [[on_white(target) for target in targets]]
     for poses in (problems.start, found):
-        pictures = _pictures(problems, poses[:SHOWN], size)
+        images = _images(problems, poses[:SHOWN], size)
         rows.append(
             [
-                outlined(on_white(picture), target[3])
-                for picture, target in zip(pictures, targets, strict=True)
+                outlined(on_white(image), target[3])
+                for image, target in zip(images, targets, strict=True)
             ]
         )
     edge = (size - CELL) // 2
@@ -43,6 +43,6 @@ def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
     return Image.fromarray(np.concatenate(np.concatenate(cells, axis=1), axis=1))
 
 
-def _pictures(problems: Problems, poses: Poses, size: int) -> Tensor:
+def _images(problems: Problems, poses: Poses, size: int) -> Tensor:
     mesh, count = problems.mesh, len(poses)
     return render_sharply(mesh, poses.apply(mesh.vertices), problems.cameras[:count], size)

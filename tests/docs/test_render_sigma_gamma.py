@@ -18,20 +18,20 @@ def test_edges_soften_with_sigma_and_hidden_parts_appear_with_gamma() -> None:
     mesh = script.coloured_mesh()
     assert mesh.face_colors is not None
     assert len(mesh.face_colors.unique(dim=0)) == 5
-    alpha, pictures = script.render_grid(mesh, (1e-6, 1e-3), (1e-4, 1e-2, 1.0), 48)
-    assert pictures.shape == (3, 2, 3, 48, 48)
+    alpha, images = script.render_grid(mesh, (1e-6, 1e-3), (1e-4, 1e-2, 1.0), 48)
+    assert images.shape == (3, 2, 3, 48, 48)
     soft = ((alpha > 0.05) & (alpha < 0.95)).sum(dim=(1, 2))
     assert soft[1] > 2 * soft[0]
-    # Where the sharpest picture shows the top, a leg behind it is seen through.
-    top = (pictures[0, 0] - pictures[0, 0, :, 24, 24][:, None, None]).abs().amax(0) < 0.02
+    # Where the sharpest image shows the top, a leg behind it is seen through.
+    top = (images[0, 0] - images[0, 0, :, 24, 24][:, None, None]).abs().amax(0) < 0.02
     assert top.sum() > 50
-    spread = [float(picture[0][:, top].std(dim=1).max()) for picture in pictures]
+    spread = [float(image[0][:, top].std(dim=1).max()) for image in images]
     assert spread[0] < 0.01 < spread[1] < spread[2]
     # At gamma 1 the white behind is seen through, too.
-    assert pictures[2, 0][:, top].mean() > pictures[0, 0][:, top].mean() + 0.05
+    assert images[2, 0][:, top].mean() > images[0, 0][:, top].mean() + 0.05
 
 
-def test_writes_a_labelled_picture(tmp_path: Path) -> None:
+def test_writes_a_labelled_image(tmp_path: Path) -> None:
     script.main([str(tmp_path / "grid.png"), "--size", "16"])
     with Image.open(tmp_path / "grid.png") as sheet:
         width, height = sheet.size
@@ -53,6 +53,6 @@ def test_labels_are_short(value: float, text: str) -> None:
     assert script._short(value) == text
 
 
-def test_the_committed_picture_is_small() -> None:
+def test_the_committed_image_is_small() -> None:
     assert script.OUTPUT.is_file()
     assert script.OUTPUT.stat().st_size < 200_000

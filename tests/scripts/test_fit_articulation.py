@@ -39,7 +39,7 @@ WRITTEN = {
 }
 
 
-def test_a_pose_of_its_own_is_found_and_its_picture_can_be_given_back(
+def test_a_pose_of_its_own_is_found_and_its_image_can_be_given_back(
     run_script_here: Run, tmp_path: Path
 ) -> None:
     done = run_script_here(SCRIPT, f"output_dir={tmp_path / 'run'}", *SMALL, "seed=2")
@@ -103,20 +103,20 @@ def test_bad_settings_are_one_line(
 @pytest.mark.parametrize(
     ("mode", "changes", "expected"),
     [
-        ("RGB", [], "photo.png has no alpha channel"),
-        ("RGBA", [], "a picture shows nothing"),
+        ("RGB", [], "image.png has no alpha channel"),
+        ("RGBA", [], "an image shows nothing"),
         ("opaque", ["fov=190"], "fov must lie in"),
         ("opaque", ["distance=.nan"], "distance"),
     ],
 )
-def test_bad_pictures_and_cameras_are_one_line(
+def test_bad_images_and_cameras_are_one_line(
     run_script_here: Run, tmp_path: Path, mode: str, changes: list[str], expected: str
 ) -> None:
     pixels = np.zeros((8, 8, 3 if mode == "RGB" else 4), np.uint8)
     if mode == "opaque":
         pixels[:] = 255
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    given = [f"image={tmp_path / 'photo.png'}", f"output_dir={tmp_path / 'run'}", *changes]
+    given = [f"image={tmp_path / 'image.png'}", f"output_dir={tmp_path / 'run'}", *changes]
     done = run_script_here(SCRIPT, *given, *SMALL)
     assert done.returncode == 1
     assert expected in done.stderr

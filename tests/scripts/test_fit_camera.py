@@ -37,24 +37,24 @@ SMALL = (
 )
 
 
-def save_picture(path: Path, picture: torch.Tensor) -> None:
-    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+def save_image(path: Path, image: torch.Tensor) -> None:
+    pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(path)
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> list[str]:
-    """A mesh file and a picture of it."""
+    """A mesh file and an image of it."""
     mesh = known_mesh("car", [0.62, 0.66, 0.72])
     save_mesh(tmp_path / "car.ply", Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1)))
     truth = Viewing(
         torch.tensor([130.0]), torch.tensor([20.0]), torch.tensor([2.6]), torch.ones(1, 3)
     )
-    save_picture(tmp_path / "photo.png", Scene(mesh).picture(truth, (32, 40))[0])
-    return [f"image={tmp_path / 'photo.png'}", f"mesh={tmp_path / 'car.ply'}"]
+    save_image(tmp_path / "photo.png", Scene(mesh).image(truth, (32, 40))[0])
+    return [f"image={tmp_path / 'image.png'}", f"mesh={tmp_path / 'car.ply'}"]
 
 
-def test_a_picture_is_explained(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
+def test_a_image_is_explained(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     more = ["azimuths=8", "coarse.steps=60", "coarse.image_size=24", "fine.steps=25", "keep=2"]
     done = run_script_here(SCRIPT, *inputs, f"output_dir={folder}", *SMALL, *more)
@@ -87,12 +87,12 @@ def test_a_benchmark_tells_errors_before_and_after(run_script_here: Run, tmp_pat
 def test_an_interrupted_benchmark_is_written(
     run_script_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = Benchmark.pictures
+    images = Benchmark.images
 
     def interrupt(self: Benchmark) -> torch.Tensor:
         os.kill(os.getpid(), signal.SIGTERM)
-        monkeypatch.setattr(Benchmark, "pictures", pictures)
-        return pictures(self)
+        monkeypatch.setattr(Benchmark, "pictures", images)
+        return images(self)
 
     monkeypatch.setattr(Benchmark, "pictures", interrupt)
     done = run_script_here(SCRIPT, f"output_dir={tmp_path}", *SMALL)
@@ -127,12 +127,12 @@ def test_bad_input_is_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_pictures_without_alpha_or_object(
+def test_images_without_alpha_or_object(
     run_script_here: Run, inputs: list[str], tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     done = run_script_here(SCRIPT, *inputs, f"output_dir={tmp_path / 'run'}", *SMALL)
-    assert "photo.png has no alpha channel" in done.stderr
+    assert "image.png has no alpha channel" in done.stderr
     Image.new("RGBA", (8, 8)).save(tmp_path / "photo.png")
     done = run_script_here(SCRIPT, *inputs, f"output_dir={tmp_path / 'run'}", *SMALL)
-    assert "a picture shows nothing" in done.stderr
+    assert "an image shows nothing" in done.stderr

@@ -64,7 +64,7 @@ def save_colored(path: Path, mesh: Mesh) -> None:
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> list[str]:
-    """A mesh file and a picture of it."""
+    """A mesh file and an image of it."""
     mesh, middle = box(), (SIZE - 1) / 2
     intrinsics = torch.tensor([[[FOCAL, 0, middle], [0, FOCAL, middle], [0, 0, 1]]])
     cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
@@ -73,7 +73,7 @@ def inputs(tmp_path: Path) -> list[str]:
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(tmp_path / "photo.png")
     save_colored(tmp_path / "box.ply", mesh)
     return [
-        f"image={tmp_path / 'photo.png'}",
+        f"image={tmp_path / 'image.png'}",
         f"mesh={tmp_path / 'box.ply'}",
         f"intrinsics=[{FOCAL},{FOCAL},{middle},{middle}]",
         f"output_dir={tmp_path / 'run'}",

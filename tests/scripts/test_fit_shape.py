@@ -36,7 +36,7 @@ SMALL = (
 
 @pytest.fixture
 def inputs(shapes_file: Path, tmp_path: Path) -> list[str]:
-    """A folder of 24 pictures with their cameras."""
+    """A folder of 24 images with their cameras."""
     data = MultiViewDataset(shapes_file)
     views = views_of_object(data, data.ids[0])
     folder = tmp_path / "pictures"
@@ -48,7 +48,7 @@ def inputs(shapes_file: Path, tmp_path: Path) -> list[str]:
     return [f"images={folder}", f"cameras={tmp_path / 'cameras.npy'}"]
 
 
-def test_pictures_become_a_mesh(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
+def test_images_become_a_mesh(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = run_script_here(
         SCRIPT, *inputs, f"output_dir={folder}", "holdout=3", "colors=true", *SMALL
@@ -137,7 +137,7 @@ def test_numbers_that_differ_and_unknown_objects(
 ) -> None:
     os.remove(tmp_path / "pictures" / "05.png")
     done = run_script_here(SCRIPT, *inputs, f"output_dir={tmp_path / 'run'}", *SMALL)
-    assert "has 23 pictures, but" in done.stderr
+    assert "has 23 images, but" in done.stderr
     source = [f"data.path={shapes_file}", f"output_dir={tmp_path / 'run'}"]
     done = run_script_here(SCRIPT, *source, "object=none", *SMALL)
     assert "has no object 'none'" in done.stderr

@@ -84,7 +84,7 @@ def test_what_is_wrong_with_a_file_is_one_line(
 
 
 def test_bad_arguments(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="--output names one picture, but there are 2 files"):
+    with pytest.raises(SystemExit, match="--output names one image, but there are 2 files"):
         main([str(file), str(file), "--output", "x.png"])
     with pytest.raises(SystemExit):
         main([str(file), "--sample", "-1"])

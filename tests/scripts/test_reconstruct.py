@@ -19,27 +19,25 @@ Run = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     rgba = np.zeros((40, 40, 4), np.uint8)
     rgba[10:30, 8:32] = (255, 128, 0, 255)
     Image.fromarray(rgba).save(tmp_path / "box.png")
     return tmp_path / "box.png"
 
 
-def test_a_picture_is_reconstructed(
-    run_script_here: Run, tiny_checkpoint: Path, picture: Path, tmp_path: Path
+def test_a_image_is_reconstructed(
+    run_script_here: Run, tiny_checkpoint: Path, image: Path, tmp_path: Path
 ) -> None:
     out = str(tmp_path / "out")
     options = ("--checkpoint", str(tiny_checkpoint), "--output", out, "--no-turntable")
-    done = run_script_here("scripts/reconstruct.py", str(picture), *options)
+    done = run_script_here("scripts/reconstruct.py", str(image), *options)
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 pictures reconstructed" in done.stdout
+    assert "1 of 1 images reconstructed" in done.stdout
     assert (tmp_path / "out" / "box" / "mesh.glb").stat().st_size > 1000
 
 
-def test_the_package_alone_does_it_too(
-    tiny_checkpoint: Path, picture: Path, tmp_path: Path
-) -> None:
+def test_the_package_alone_does_it_too(tiny_checkpoint: Path, image: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     for package in ("recon", "renderer_cuda"):
         shutil.copytree(
@@ -54,12 +52,12 @@ def test_the_package_alone_does_it_too(
     )
     options = ["--checkpoint", str(tiny_checkpoint), "--output", "out", "--no-turntable"]
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(ROOT), str(picture), *options],
+        [sys.executable, "-I", "-c", code, str(ROOT), str(image), *options],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 pictures reconstructed" in done.stdout
+    assert "1 of 1 images reconstructed" in done.stdout
     assert (tmp_path / "out" / "box" / "mesh.obj").exists()

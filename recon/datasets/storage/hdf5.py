@@ -118,11 +118,11 @@ def _known_size(layout: Layout, count: int, compression: str) -> int:
 
 
 def _is_packed(name: str, compression: str) -> bool:
-    """Tell whether a field is to be compressed: pictures and voxels are, if anything is."""
-    return compression != "none" and (_is_picture(name) or bool(voxel_resolutions([name])))
+    """Tell whether a field is to be compressed: images and voxels are, if anything is."""
+    return compression != "none" and (_is_image(name) or bool(voxel_resolutions([name])))
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return name in PER_VIEW and name != "cameras"
 
 
@@ -179,8 +179,8 @@ def _create_arrays(file: h5py.File, layout: Layout, count: int, compression: str
         options.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         if not packed:
             options.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        # One picture is one chunk, so two random views of an object are two reads.
-        chunks = (1, 1, *shape[1:]) if _is_picture(name) else (1, *shape) if packed else None
+        # One image is one chunk, so two random views of an object are two reads.
+        chunks = (1, 1, *shape[1:]) if _is_image(name) else (1, *shape) if packed else None
         filters = storage_options(compression, np.dtype(dtype).itemsize) if packed else {}
         file.create_dataset(name, (count, *shape), dtype, chunks=chunks, dcpl=options, **filters)
 

@@ -6,7 +6,7 @@ triangles:
     images      [K, 4, H, W]   uint8    sRGB red, green, blue and alpha, not premultiplied
     cameras     [K, 16]        float32  as `recon.geometry.cameras.Cameras.rows`
     voxels_R    [ceil(R^3/8)]  uint8    bits of bool [x, y, z], C order, first voxel = highest bit
-    shading     [K, H, W]      uint8    the same pictures of a white surface
+    shading     [K, H, W]      uint8    the same images of a white surface
     depth       [K, H, W]      float32  view depth at the pixel's centre, 0 where there is nothing
     normals     [K, 3, H, W]   int8     127 * unit world normal towards the eye, 0 likewise
     points      [P, 3]         float16  positions in the world

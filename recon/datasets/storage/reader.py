@@ -1,4 +1,4 @@
-"""Reads single pieces of a file's fields: one picture, or one object's array.
+"""Reads single pieces of a file's fields: one image, or one object's array.
 
 What is stored unfiltered lies in the file as it is in memory. Where each piece begins is looked up
 once, and then the operating system copies it to where it belongs: no lock of the HDF5 library, no

@@ -52,7 +52,7 @@ def table(
     return element("div", element("table", inner, class_=class_ or False), class_="scroll")
 
 
-def picture(rgba: Tensor, alt: str) -> str:
+def image_element(rgba: Tensor, alt: str) -> str:
     """Return an image [4, H, W] uint8 as an element which holds its own bytes."""
     buffer = io.BytesIO()
     Image.fromarray(rgba.movedim(0, -1).contiguous().numpy(), "RGBA").save(

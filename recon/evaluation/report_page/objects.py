@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report import figure, unit_label
-from recon.evaluation.report_page.html import element, picture, table
+from recon.evaluation.report_page.html import element, image_element, table
 from recon.evaluation.report_page.selection import BEST, MEDIAN, WORST, Pick
 from recon.evaluation.report_page.shapes import encode, encode_faces, predicted_shape
 from recon.evaluation.report_page.truth import true_shape
@@ -67,8 +67,8 @@ class Gallery:
             "prediction": encode(shape, self.faces),
             "truth": None if truth is None else encode(truth, self.faces),
         }
-        alt = f"input picture of {pick.row.name}"
-        card = _card(self, pick, picture(image[0], alt), truth is not None)
+        alt = f"input image of {pick.row.name}"
+        card = _card(self, pick, image_element(image[0], alt), truth is not None)
         self.cards.append((pick, card))
         self.entries.append(json.dumps(entry, separators=(",", ":")))
         self.size += len(card) + len(self.entries[-1])
@@ -114,7 +114,7 @@ class Gallery:
 
 
 def _camera(data: MultiViewDataset, index: int, view: int) -> dict[str, float]:
-    """Return from where the viewer looks at first: from where the picture was taken."""
+    """Return from where the viewer looks at first: from where the image was taken."""
     row = Cameras.from_rows(data.cameras(index, [view])).orbit_parameters()[0].tolist()
     names = ("azimuth", "elevation", "distance", "fov")
     return {name: round(value, 4) for name, value in zip(names, row, strict=True)}

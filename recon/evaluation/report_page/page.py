@@ -167,7 +167,7 @@ def _objects(gallery: Gallery, truth: str, left_out: int) -> str:
     if left_out:
         text += f" {left_out} more objects were left out to keep this file small."
     missing = element(
-        "p", "The meshes cannot be shown by this browser; figures and pictures can.",
+        "p", "The meshes cannot be shown by this browser; figures and images can.",
         id="no-viewer", hidden=True,
     )  # fmt: skip
     return element(

@@ -48,7 +48,7 @@ class Shape:
 
 
 def predicted_shape(vertices: Tensor, faces: Tensor, colors: Tensor | None) -> Shape:
-    """Make a shape of a prediction, whose colours were learned from pictures, light and all.
+    """Make a shape of a prediction, whose colours were learned from images, light and all.
 
     Args:
         vertices: [V, 3].

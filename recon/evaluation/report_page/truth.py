@@ -1,7 +1,7 @@
 """The true shape of an object, as far as a data set knows it.
 
 Data sets of meshes keep coloured triangles. Others have voxels: their outer faces are shown, with
-the colours of the pictures in which they are seen.
+the colours of the images in which they are seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def true_shape(data: MultiViewDataset, index: int) -> Shape | None:
         return None
     images = data.images(index, range(data.num_views)).float() / 255
     cameras = Cameras.from_rows(data.cameras(index, range(data.num_views)))
-    colors = picture_colors(vertices, squares, images, cameras)
+    colors = image_colors(vertices, squares, images, cameras)
     triangles = squares[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
     painted = None if colors is None else colors.repeat(2, axis=0)
     return Shape(vertices, triangles, painted, "face", lit=colors is None)
@@ -51,7 +51,7 @@ def describe_truth(data: MultiViewDataset) -> str:
     if data.layout.voxel_resolutions:
         return (
             f"The data holds no meshes, so the truth is the surface of its voxels "
-            f"({max(data.layout.voxel_resolutions)} along a side), coloured from the pictures in "
+            f"({max(data.layout.voxel_resolutions)} along a side), coloured from the images in "
             "which it is seen."
         )
     return "The data holds neither meshes nor voxels, so no truth is shown."
@@ -94,7 +94,7 @@ def voxel_surface(
     return placed.astype(np.float32), squares.reshape(-1, 4)
 
 
-def picture_colors(
+def image_colors(
     vertices: NDArray[np.float32],
     squares: NDArray[np.int64],
     images: Tensor,

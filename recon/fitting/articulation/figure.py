@@ -1,7 +1,7 @@
 """A figure made by code: a closed mesh with a skeleton, smooth weights and parts of many colours.
 
 It stands upright, y up and one unit high, in a T with its arms along x, and looks towards -z, where
-the eye of azimuth 0 is; its left is at +x then, on the right of the picture.
+the eye of azimuth 0 is; its left is at +x then, on the right of the image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Joint angles of an articulated mesh, found from single pictures by rendering softly."""
+"""Joint angles of an articulated mesh, found from single images by rendering softly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recon.geometry.cameras import Cameras
 # A colour counts as seen when it has this share of the silhouette.
 _SEEN = 0.01
 # What an angle beyond its limits costs, times the square of the excess in radians: far more than
-# a picture can gain by it.
+# an image can gain by it.
 _LIMIT_WEIGHT = 1.0
 # Mean squared differences of pixels are smaller than those of centroids, and so is their prior.
 _PIXEL_PRIOR = 0.1
@@ -73,7 +73,7 @@ class FittedStance:
 class ArticulationFitter:
     """Finds angles of joints in two stages, as `recon.fitting.pose.fitter.PoseFitter` does.
 
-    The coarse stage looks through the mesh and brings the centre of each colour that the picture
+    The coarse stage looks through the mesh and brings the centre of each colour that the image
     shows to its place; the fine one compares the channels of colours pixel by pixel.
 
     Args:
@@ -84,7 +84,7 @@ class ArticulationFitter:
         softness: likewise.
         blend: likewise.
         prior: what the squares of angles (from the middle of their limits) and of coefficients
-            cost; it decides about what the picture does not show.
+            cost; it decides about what the image does not show.
 
     Raises:
         ValueError: `prior` is not a finite number >= 0.
@@ -118,7 +118,7 @@ class ArticulationFitter:
         interruption: Interruption | None = None,
         progress: bool | None = False,
     ) -> FittedStance:
-        """Finds how N copies stand, each from its own picture alone.
+        """Finds how N copies stand, each from its own image alone.
 
         Args:
             body: with colours of faces, in the world of the cameras.
@@ -134,7 +134,7 @@ class ArticulationFitter:
             progress: as of `recon.fitting.fit.fit`.
 
         Raises:
-            ValueError: numbers or shapes disagree, or a picture shows nothing.
+            ValueError: numbers or shapes disagree, or an image shows nothing.
             FloatingPointError: a loss is not finite.
         """
         number = len(images)

@@ -33,19 +33,19 @@ from recon.geometry.meshes import Mesh
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.directory import write_json
 
-CELL = 160  # pixels along the shorter side of one picture
+CELL = 160  # pixels along the shorter side of one image
 CAPTION = 16  # pixels of height for a line of text
 CONVENTION = (
     "angles are axis-angle vectors in degrees, each in the axes of the rest pose turned by the"
     " joints above; the axes are those of the cameras: y up, the eye of azimuth 0 at -z and +x on"
-    " the right of its picture, left-handed. Mesh files have y up, the front towards +x and are"
+    " the right of its image, left-handed. Mesh files have y up, the front towards +x and are"
     " right-handed: (-z, y, -x) of that"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ArticulationRun:
-    """Finds how an articulated mesh stands in one picture, and writes it.
+    """Finds how an articulated mesh stands in one image, and writes it.
 
     Args:
         folder: where everything is written; made when it is not there.
@@ -55,8 +55,8 @@ class ArticulationRun:
         image: [4, H, W] sRGB and alpha in [0, 1], not premultiplied.
         cameras: one camera.
         settings: plain data for `result.json`.
-        frames: pictures in the animation, about.
-        truth: the one case of which this is the picture, where it is known.
+        frames: images in the animation, about.
+        truth: the one case of which this is the image, where it is known.
     """
 
     folder: Path
@@ -90,12 +90,12 @@ class ArticulationRun:
         )
 
     def write(self, fitted: FittedStance) -> dict[str, Any]:
-        """Writes meshes, pictures, curves and `result.json`, and returns what stands in it."""
+        """Writes meshes, images, curves and `result.json`, and returns what stands in it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         result = self._result(fitted)
         write_json(self.folder / "result.json", result)
         if self.truth is not None:
-            save_picture(self.folder / "input.png", self.image)
+            save_image(self.folder / "input.png", self.image)
         mesh, colors = self._model_mesh(fitted.stance)
         for suffix in (".obj", ".glb"):
             save_mesh(self.folder / f"mesh{suffix}", mesh, colors)
@@ -111,7 +111,7 @@ class ArticulationRun:
 
     def _result(self, fitted: FittedStance) -> dict[str, Any]:
         stance = fitted.stance
-        alpha = colored_picture(self.body, stance, self.cameras, self._size)[0, 3] > 0.5
+        alpha = colored_image(self.body, stance, self.cameras, self._size)[0, 3] > 0.5
         mask = self.image[3] > 0.5
         result = {
             **self.described(stance),
@@ -170,19 +170,19 @@ class ArticulationRun:
         return Mesh(table[:, :3].contiguous(), index.reshape(-1, 3)), table[:, 3:].contiguous()
 
     def _cells(self, stance: Stance) -> list[NDArray[np.uint8]]:
-        """Draws the start, the picture, a stance, their difference, and it from the side."""
+        """Draws the start, the image, a stance, their difference, and it from the side."""
         start = middle_stance(self.body, self.limits)
         size = _enlarged(self._size)
-        seen = colored_picture(self.body, stance, self.cameras, size)
+        seen = colored_image(self.body, stance, self.cameras, size)
         wanted = torch.nn.functional.interpolate(self.image[None], size)
-        pictures = [
-            colored_picture(self.body, start, self.cameras, size),
+        images = [
+            colored_image(self.body, start, self.cameras, size),
             wanted,
             seen,
             difference_images(seen[:, 3], wanted[:, 3]),
-            colored_picture(self.body, stance, side_cameras(self.cameras), size),
+            colored_image(self.body, stance, side_cameras(self.cameras), size),
         ]
-        return [on_white(picture[0]) for picture in pictures]
+        return [on_white(image[0]) for image in images]
 
     def _comparison(self, stance: Stance) -> Image.Image:
         start, wanted, *others = self._cells(stance)
@@ -190,8 +190,8 @@ class ArticulationRun:
         cells = [wanted, start, *others]
         if self.truth is not None:
             side = side_cameras(self.cameras)
-            picture = colored_picture(self.body, self.truth.truth, side, _enlarged(self._size))
-            titles, cells = [*titles, "truth, side"], [*cells, on_white(picture[0])]
+            image = colored_image(self.body, self.truth.truth, side, _enlarged(self._size))
+            titles, cells = [*titles, "truth, side"], [*cells, on_white(image[0])]
         return sheet(titles, [cells])
 
 
@@ -211,7 +211,7 @@ def face_colors(body: ArticulatedMesh) -> Tensor:
     return torch.full((body.mesh.num_faces, 3), 0.65) if colors is None else colors
 
 
-def colored_picture(
+def colored_image(
     body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: tuple[int, int]
 ) -> Tensor:
     """Renders N stances [N, 4, H, W] for people to look at, in the colours of faces."""
@@ -228,21 +228,21 @@ def side_cameras(cameras: Cameras) -> Cameras:
 
 
 def sheet(titles: Sequence[str], rows: Sequence[Sequence[NDArray[np.uint8]]]) -> Image.Image:
-    """Puts pictures of equal size into rows below titles of the columns."""
+    """Puts images of equal size into rows below titles of the columns."""
     height, width = rows[0][0].shape[:2]
-    picture = Image.new("RGB", (width * len(titles), CAPTION + height * len(rows)), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    image = Image.new("RGB", (width * len(titles), CAPTION + height * len(rows)), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
     for column, title in enumerate(titles):
         draw.text((column * width + 4, 1), title, "black", font)
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
-            picture.paste(Image.fromarray(cell), (column * width, CAPTION + row * height))
-    return picture
+            image.paste(Image.fromarray(cell), (column * width, CAPTION + row * height))
+    return image
 
 
-def save_picture(path: Path, picture: Tensor) -> None:
-    """Writes a picture [4, H, W] in [0, 1] as PNG with its alpha."""
-    pixels = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def save_image(path: Path, image: Tensor) -> None:
+    """Writes an image [4, H, W] in [0, 1] as PNG with its alpha."""
+    pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     with atomic_file(path) as file:
         Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
 

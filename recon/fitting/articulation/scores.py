@@ -1,4 +1,4 @@
-"""How far fitted joints are from the truth, which parts a picture hides, and random cases of it."""
+"""How far fitted joints are from the truth, which parts an image hides, and random cases of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
 from recon.rendering.renderer import SoftRenderer
 
-# Of a part that is hidden a picture shows less than this share of what it would show of it alone.
+# Of a part that is hidden an image shows less than this share of what it would show of it alone.
 HIDDEN = 0.15
 # Translations and coefficients of random cases lie between these.
 _SHIFT = (-0.05, 0.05)
@@ -32,7 +32,7 @@ class Cases:
         truth: the stances.
         cameras: N cameras.
         images: [N, 4, H, W] rendered sharply in the colours of the parts, without light.
-        shown: [N, J] what share of each part the picture shows.
+        shown: [N, J] what share of each part the image shows.
     """
 
     truth: Stance
@@ -44,7 +44,7 @@ class Cases:
 def random_cases(
     body: ArticulatedMesh, count: int, image_size: int, seed: int, reshape: bool = False
 ) -> Cases:
-    """Draws stances of the built-in figure of which the picture hides a part.
+    """Draws stances of the built-in figure of which the image hides a part.
 
     Args:
         body: the figure.
@@ -70,7 +70,7 @@ def random_cases(
         torch.stack, zip(*found[:count], strict=True)
     )
     truth, cameras = Stance(angles, translation, coefficients), Cameras.from_rows(rows)
-    return Cases(truth, cameras, sharp_picture(body, truth, cameras, image_size), shown)
+    return Cases(truth, cameras, sharp_image(body, truth, cameras, image_size), shown)
 
 
 def _random_stances(
@@ -88,9 +88,7 @@ def _random_stances(
     return stances, Cameras.orbit(azimuth, elevation, _DISTANCE * one, _FOV * one)
 
 
-def sharp_picture(
-    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int
-) -> Tensor:
+def sharp_image(body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int) -> Tensor:
     """Renders N stances [N, 4, H, W] sharply in the colours of faces, without light."""
     colors = body.mesh.face_colors
     if colors is None:
@@ -101,13 +99,13 @@ def sharp_picture(
 def shown_shares(
     body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int
 ) -> Tensor:
-    """Finds how much of each part pictures show.
+    """Finds how much of each part images show.
 
     A face belongs to the part of the joint with the greatest weight. What a part alone would show
     is what it shows with all other parts away.
 
     Returns:
-        [N, J] shares of the pixels; 1 for a part that is out of the picture or has no face.
+        [N, J] shares of the pixels; 1 for a part that is out of the image or has no face.
     """
     faces = body.mesh.faces
     part = body.weights[faces].mean(1).argmax(1)

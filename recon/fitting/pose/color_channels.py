@@ -1,4 +1,4 @@
-"""Pictures in channels of a palette, photographed or rendered softly, and where each colour is."""
+"""Images in channels of a palette, photographed or rendered softly, and where each colour is."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _OVER_BACKGROUND = 40.0
 # Colours of a palette this many times `softness` apart are told from each other: where one is, the
 # other has a share of exp(-4).
 _APART = 2.0
-# A colour which covers less of a picture (as a share of it) has no position worth a gradient.
+# A colour which covers less of an image (as a share of it) has no position worth a gradient.
 _LEAST_AREA = 1e-5
 
 
 class ColorChannels:
-    """The K colours of a mesh as channels of its soft renderings and of pictures of it.
+    """The K colours of a mesh as channels of its soft renderings and of images of it.
 
     Args:
         mesh: with colours of faces, or of one colour.
         count: colours at most.
-        darkest: the least factor that light may have in pictures, in [0, 1]; 1 is no light.
+        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
         softness: see `recon.fitting.pose.palettes.memberships`.
         blend: how faces over each other share a pixel: "softmax" over depth, or "hard", the
             nearest alone, which leaves no gradient to the others.
@@ -61,7 +61,7 @@ class ColorChannels:
         return len(self.palette)
 
     def of_images(self, images: Tensor) -> Tensor:
-        """Splits pictures into the channels.
+        """Splits images into the channels.
 
         Args:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
@@ -112,7 +112,7 @@ class ColorChannels:
 
 
 def centroids(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Finds where in their pictures channels are, and how much of them there is.
+    """Finds where in their images channels are, and how much of them there is.
 
     Args:
         maps: [N, K, H, W], >= 0.

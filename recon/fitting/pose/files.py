@@ -1,4 +1,4 @@
-"""Files of pose estimation: a picture of an object with its mask, and a coloured mesh of it."""
+"""Files of pose estimation: an image of an object with its mask, and a coloured mesh of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.formats.images import fit_picture, read_mask, read_rgba
+from recon.formats.images import fit_image, read_mask, read_rgba
 from recon.formats.meshes.reading.reader import read_surface
 from recon.formats.stores import FolderStore, ZipStore
 from recon.geometry.cameras import Cameras
@@ -23,14 +23,14 @@ OPAQUE = 128  # alpha from which on a pixel is inside a mask
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
-    """A picture of one object, cut out around it, and where it was in the whole.
+class CameraImage:
+    """An image of one object, cut out around it, and where it was in the whole.
 
     Args:
         image: [4, S, S] float32 sRGB and alpha in [0, 1], not premultiplied.
         intrinsics: [3, 3] float64 matrix from camera coordinates (x right, y down, z forward) to
             pixels of `image`, whose centres are at integers.
-        whole: [4, H, W] uint8, the picture as it was read.
+        whole: [4, H, W] uint8, the image as it was read.
         whole_intrinsics: [3, 3] likewise of that.
     """
 
@@ -78,19 +78,19 @@ class ScaledMesh:
         return rotation, self.side * translation - rotation @ self.center
 
 
-def read_photo(
+def read_camera_image(
     image: str | Path,
     mask: str | Path | None,
     fov: float,
     intrinsics: list[float] | None = None,
     size: int = 128,
     margin: float = 1.5,
-) -> Photo:
-    """Reads a picture and cuts out a square around its object.
+) -> CameraImage:
+    """Reads an image and cuts out a square around its object.
 
     Args:
         image: PNG, JPEG or WebP.
-        mask: likewise, of the same size; None takes the alpha of the picture.
+        mask: PNG, JPEG or WebP of the same size; None takes the alpha of the image.
         fov: full vertical angle of view in degrees.
         intrinsics: focal lengths x, y and principal point x, y in pixels, instead of `fov`.
         size: pixels along a side of what is cut out.
@@ -103,12 +103,12 @@ def read_photo(
     """
     if not (size >= 1 and margin >= 1 and math.isfinite(margin)):
         raise ValueError(f"size and margin must be >= 1, got {size} and {margin}")
-    picture = read_rgba(_OneFile(image), str(image))
-    rgba = picture.rgba
+    read = read_rgba(_OneFile(image), str(image))
+    rgba = read.rgba
     if mask is not None:
         alpha = read_mask(_OneFile(mask), str(mask), rgba.shape[1:])
         rgba = np.concatenate((rgba[:3], alpha[None]))
-    elif not picture.has_alpha:
+    elif not read.has_alpha:
         raise ValueError(f"{image} has no alpha channel, so that mask= must name a mask")
     rows, columns = (np.flatnonzero((rgba[3] >= OPAQUE).any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -116,9 +116,9 @@ def read_photo(
     whole = _intrinsics(rgba.shape[1], rgba.shape[2], fov, intrinsics)
     side = math.ceil(margin * max(np.ptp(rows), np.ptp(columns)) + 1)
     top, left = (round((span[0] + span[-1] + 1 - side) / 2) for span in (rows, columns))
-    cut, scaled = fit_picture(_window(rgba, top, left, side), (size, size))
+    cut, scaled = fit_image(_window(rgba, top, left, side), (size, size))
     shift = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
-    return Photo(
+    return CameraImage(
         image=torch.from_numpy(cut.copy()).float() / 255,
         intrinsics=scaled.intrinsics(shift @ whole),
         whole=rgba,
@@ -155,7 +155,7 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
 
 
 class _OneFile:
-    """A store of one file: a folder's would list all that lies around a picture."""
+    """A store of one file: a folder's would list all that lies around an image."""
 
     def __init__(self, path: str | Path) -> None:
         self.label = "file"
@@ -175,7 +175,7 @@ class _OneFile:
 def _intrinsics(
     height: int, width: int, fov: float, given: list[float] | None
 ) -> NDArray[np.float64]:
-    """Returns the matrix K of a picture."""
+    """Returns the matrix K of an image."""
     if given is None:
         if not 0 < fov < 180:
             raise ValueError(f"fov must lie in (0, 180) degrees, got {fov}")
@@ -190,7 +190,7 @@ def _intrinsics(
 
 
 def _window(rgba: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
-    """Returns a square of a picture, transparent where it reaches out of it."""
+    """Returns a square of an image, transparent where it reaches out of it."""
     height, width = rgba.shape[1:]
     window = np.zeros((4, side, side), np.uint8)
     rows = slice(max(top, 0), min(top + side, height))

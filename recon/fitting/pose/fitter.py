@@ -1,4 +1,4 @@
-"""Rigid poses of a mesh, found from pictures by rendering softly."""
+"""Rigid poses of a mesh, found from images by rendering softly."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class PoseFitter:
     """Finds rigid poses of a coloured mesh in two stages.
 
     The coarse stage renders the mesh so soft that one looks through it, and brings the centre of
-    each colour to where it is in the picture. Of a face that is hidden the picture shows nothing
+    each colour to where it is in the image. Of a face that is hidden the image shows nothing
     to compare with, but of one that should be seen and is still behind others there is a gradient.
     The position follows the centre and the area of the silhouette, by a gradient of its own. The
     fine stage compares the channels pixel by pixel, ever sharper.
@@ -123,7 +123,7 @@ class PoseFitter:
         interruption: Interruption | None = None,
         progress: bool | None = False,
     ) -> FittedPoses:
-        """Finds N poses at once, each from its picture and its start alone.
+        """Finds N poses at once, each from its image and its start alone.
 
         Args:
             mesh: with colours of faces.
@@ -136,7 +136,7 @@ class PoseFitter:
             progress: as of `recon.fitting.fit.fit`.
 
         Raises:
-            ValueError: numbers or shapes disagree, or a picture shows nothing.
+            ValueError: numbers or shapes disagree, or an image shows nothing.
             FloatingPointError: a loss is not finite.
         """
         require_images(images, cameras, len(start))
@@ -213,7 +213,7 @@ class _Scene:
             )
             place, area = centroids(alpha[:, None])
             terms["place"] = (place - self.place).square().sum((1, 2))
-            # An object outside of the picture has no area, and should come back.
+            # An object outside of the image has no area, and should come back.
             growth = area.clamp(min=1e-4).log() - self.log_area
             terms["size"] = _SIZE_WEIGHT * growth.square().sum(1)
         return terms
@@ -243,4 +243,4 @@ def require_images(images: Tensor, cameras: Cameras, starts: int) -> None:
     if not bool(((images >= 0) & (images <= 1)).all()):  # also refuses NaN
         raise ValueError("images must lie in [0, 1]")
     if not bool((images[:, 3].flatten(1).amax(1) > 0).all()):
-        raise ValueError("a picture shows nothing: its alpha is 0 everywhere")
+        raise ValueError("an image shows nothing: its alpha is 0 everywhere")

@@ -1,7 +1,7 @@
-"""Few colours that stand for many, and how much of each is in a colour: pictures as channels.
+"""Few colours that stand for many, and how much of each is in a colour: images as channels.
 
 Differences of RGB mix channels: white counts as red, and yellow lies closer to red than to blue.
-In channels of a palette every colour is as far from every other, and a picture of one tells where
+In channels of a palette every colour is as far from every other, and an image of one tells where
 that colour is.
 """
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from recon.command_line import Interruption
 from recon.files import atomic_file
 from recon.fitting.history import Animation, joined_history, on_white, write_history
-from recon.fitting.pose.files import Photo, ScaledMesh
+from recon.fitting.pose.files import CameraImage, ScaledMesh
 from recon.fitting.pose.fitter import FittedPoses, PoseFitter, Poses
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
@@ -42,11 +42,11 @@ CONVENTION = (
 
 @dataclass(frozen=True, eq=False)
 class PoseRun:
-    """Finds the pose of a mesh in a picture and writes it.
+    """Finds the pose of a mesh in an image and writes it.
 
     Args:
         folder: where everything is written; made when it is not there.
-        photo: the picture.
+        observed: the image with its camera.
         model: the mesh.
         search: how many starts are brought closer, of which the best go on.
         fitter: how these are.
@@ -54,7 +54,7 @@ class PoseRun:
     """
 
     folder: Path
-    photo: Photo
+    observed: CameraImage
     model: ScaledMesh
     search: PoseFitter
     fitter: PoseFitter
@@ -114,8 +114,8 @@ class PoseRun:
         number = len(poses)
         return fitter.fit(
             self.model.mesh,
-            self.photo.image.expand(number, -1, -1, -1),
-            self.photo.cameras(number),
+            self.observed.image.expand(number, -1, -1, -1),
+            self.observed.cameras(number),
             poses,
             interruption=interruption,
             progress=progress,
@@ -124,17 +124,17 @@ class PoseRun:
     def _place(self) -> Tensor:
         """Returns [3] where a mesh of side 1 would have the size of the mask."""
         # What is thin is opaque nowhere once it is made smaller.
-        alpha = self.photo.image[3].numpy()
+        alpha = self.observed.image[3].numpy()
         mask = alpha >= 0.5 * alpha.max()
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        focal = self.photo.intrinsics[[0, 1], [0, 1]]
+        focal = self.observed.intrinsics[[0, 1], [0, 1]]
         depth = focal.mean() / max(np.ptp(rows) + 1, np.ptp(columns) + 1)
         middle = np.array([columns[[0, -1]].mean(), rows[[0, -1]].mean()])
-        across = (middle - self.photo.intrinsics[[0, 1], 2]) / focal * depth
+        across = (middle - self.observed.intrinsics[[0, 1], 2]) / focal * depth
         return torch.tensor([*across, depth], dtype=torch.float32)
 
     def write(self, fitted: FittedPoses) -> dict[str, Any]:
-        """Writes the pose as `pose.json`, which is returned, pictures, losses and the course."""
+        """Writes the pose as `pose.json`, which is returned, images, losses and the course."""
         self.folder.mkdir(parents=True, exist_ok=True)
         best = int(fitted.loss.argmin())
         pose = fitted.poses[[best]]
@@ -153,16 +153,16 @@ class PoseRun:
 
     def _result(self, fitted: FittedPoses, pose: Poses, best: int) -> dict[str, Any]:
         rotation, translation = self.model.file_pose(pose.rotation[0], pose.translation[0])
-        rendered = self._render(pose, self.photo.image.shape[1])[3] > 0.5
-        mask = self.photo.image[3] > 0.5
+        rendered = self._render(pose, self.observed.image.shape[1])[3] > 0.5
+        mask = self.observed.image[3] > 0.5
         iou = float((rendered & mask).sum() / (rendered | mask).sum().clamp(min=1))
         return {
             "rotation": rotation.tolist(),
             "translation": translation.tolist(),
             "axis_angle_degrees": torch.rad2deg(rotation_to_axis_angle(rotation)).tolist(),
             "convention": CONVENTION,
-            "intrinsics": self.photo.whole_intrinsics.tolist(),
-            "image_size": list(self.photo.whole.shape[1:]),
+            "intrinsics": self.observed.whole_intrinsics.tolist(),
+            "image_size": list(self.observed.whole.shape[1:]),
             "silhouette_iou": iou,
             "best_start": best,
             "losses": fitted.loss.tolist(),
@@ -171,14 +171,14 @@ class PoseRun:
         }
 
     def _render(self, pose: Poses, size: int) -> Tensor:
-        """Renders the mesh in the place of the picture, sharp and lit a little."""
+        """Renders the mesh in the place of the image, sharp and lit a little."""
         return render_sharply(
-            self.model.mesh, pose.apply(self.model.mesh.vertices), self.photo.cameras(1), size
+            self.model.mesh, pose.apply(self.model.mesh.vertices), self.observed.cameras(1), size
         )[0]
 
     def _panels(self, pose: Poses) -> NDArray[np.uint8]:
-        """Draws the picture, the mesh in its pose, and the outline of this on that."""
-        image = torch.nn.functional.interpolate(self.photo.image[None], (SHOWN, SHOWN))[0]
+        """Draws the image, the mesh in its pose, and the outline of this on that."""
+        image = torch.nn.functional.interpolate(self.observed.image[None], (SHOWN, SHOWN))[0]
         rendered = self._render(pose, SHOWN)
         return np.concatenate(
             (on_white(image), on_white(rendered), outlined(on_white(image), rendered[3])), axis=1
@@ -198,13 +198,13 @@ def render_sharply(mesh: Mesh, vertices: Tensor, cameras: Cameras, size: int) ->
         return renderer(vertices, mesh.faces, colors.expand(len(vertices), -1, -1), cameras)
 
 
-def outlined(picture: NDArray[np.uint8], alpha: Tensor) -> NDArray[np.uint8]:
-    """Draws the outline of a silhouette [H, W] on a picture [H, W, 3] in magenta."""
+def outlined(image: NDArray[np.uint8], alpha: Tensor) -> NDArray[np.uint8]:
+    """Draws the outline of a silhouette [H, W] on an image [H, W, 3] in magenta."""
     inside = alpha.numpy() > 0.5
     shrunk = inside.copy()
     for axis in (0, 1):
         for shift in (-1, 1):
             shrunk &= np.roll(inside, shift, axis)
-    drawn = picture.copy()
+    drawn = image.copy()
     drawn[inside & ~shrunk] = (230, 0, 200)
     return drawn

@@ -1,7 +1,7 @@
-"""Shape from pictures: a template is deformed until its silhouettes and colours are those seen.
+"""Shape from images: a template is deformed until its silhouettes and colours are those seen.
 
 The template moves by the parametrisation of the reconstruction network's decoder, inside a cube,
-in stages from coarse to fine: outlines get sharper, pictures larger, and triangles more.
+in stages from coarse to fine: outlines get sharper, images larger, and triangles more.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Stage:
     Args:
         steps: of the optimiser.
         subdivide: how often every triangle is split into four before the stage.
-        resolution: pixels along the shorter side of what is rasterized. Larger pictures are made
+        resolution: pixels along the shorter side of what is rasterized. Larger images are made
             smaller for the stage, smaller ones are rasterized with anti-aliasing.
         sigma: softness of the outlines at the beginning and at the end, squared NDC units. Far
             below a hundredth of the squared size of a pixel an outline falls between the pixels.
@@ -209,7 +209,7 @@ def fit_shape(
     """Deforms a template until it looks as in the views.
 
     Args:
-        views: pictures and cameras; their device is used.
+        views: images and cameras; their device is used.
         template: inside the cube.
         stages: from coarse to fine.
         cube: which no vertex leaves.
@@ -220,7 +220,7 @@ def fit_shape(
         progress: as of `recon.fitting.fit.fit`.
 
     Raises:
-        ValueError: no stage, or a stage leaves nothing of a picture.
+        ValueError: no stage, or a stage leaves nothing of an image.
         FloatingPointError: a loss is not finite.
     """
     if not stages:

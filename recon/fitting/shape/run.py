@@ -55,7 +55,7 @@ class ShapeRun:
         self.folder, self.cube, self.settings = folder, cube, dict(settings)
         self.seen, self.held = views[seen], views[held] if held else None
         if not bool((self.seen.masks > 0).any()):
-            raise ValueError("the pictures to fit show nothing: their alpha is 0 everywhere")
+            raise ValueError("the images to fit show nothing: their alpha is 0 everywhere")
         self.device = views.images.device
         self.animation = Animation()
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class ShapeRun:
     def write(
         self, fitted: FittedShape, data: MultiViewDataset | None = None, object_id: str = ""
     ) -> dict[str, Any]:
-        """Writes meshes, pictures, curves and `result.json`, and returns what stands in it.
+        """Writes meshes, images, curves and `result.json`, and returns what stands in it.
 
         Args:
             fitted: what was found.

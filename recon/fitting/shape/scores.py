@@ -1,4 +1,4 @@
-"""How well a fitted shape agrees with views, and pictures that show it."""
+"""How well a fitted shape agrees with views, and images that show it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 from recon.visualization.draw import GREY
 
-# Samples along a side of a pixel, and of the whole picture, when outlines are compared.
+# Samples along a side of a pixel, and of the whole image, when outlines are compared.
 SUPERSAMPLING = 8
 MAX_SAMPLES = 1024
 # Softness far below a sample: each is inside or not.
 HARD_SIGMA = 1e-9
 HULL_REACHES = (0.0, 0.5)  # in voxel sides
-CELL = 112  # pixels along the longer side of a picture of a sheet
-RENDER_TIMES = 2  # small pictures are shown larger than they are
+CELL = 112  # pixels along the longer side of an image of a sheet
+RENDER_TIMES = 2  # small images are shown larger than they are
 GAP = 4
 TITLE = 16
 BOTH, MISSING, TOO_MUCH = (0.80, 0.82, 0.85), (0.82, 0.16, 0.20), (0.13, 0.35, 0.75)
@@ -116,7 +116,7 @@ def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> f
     return max(float(voxel_iou(hull[None], truth[None])) for hull in hulls)
 
 
-# --- Pictures -------------------------------------------------------------------------------------
+# --- Images -------------------------------------------------------------------------------------
 
 
 def render(
@@ -129,7 +129,7 @@ def render(
         cameras: N viewpoints.
         image_size: (height, width) in pixels.
         cube: of the fit.
-        times: by what the pictures are larger than `image_size`.
+        times: by what the images are larger than `image_size`.
 
     Returns:
         [N, 4, times * height, times * width] in [0, 1].
@@ -159,7 +159,7 @@ def render(
 def comparison(shape: Shape, views: Views, cube: Cube, columns: int = 3) -> Image.Image:
     """Draws for every view the truth, the rendering, and where their outlines differ.
 
-    In the third picture red is missing and blue is too much. All show the part of the pictures in
+    In the third image red is missing and blue is too much. All show the part of the images in
     which some view has the object.
 
     Args:
@@ -214,7 +214,7 @@ def course_frame(shape: Shape, views: Views, cube: Cube) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of pictures, in shares of their height and width.
+    """A part of images, in shares of their height and width.
 
     Args:
         top, bottom, left, right: in [0, 1].

@@ -1,4 +1,4 @@
-"""Pictures of one object with their cameras, read from a user's files."""
+"""Images of one object with their cameras, read from a user's files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from recon.formats.stores import FolderStore
 from recon.geometry.cameras import CAMERA_ROW, Cameras
 from recon.preparation.sources.camera_files import Frame, parse_cameras
 
-PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+IMAGES = (".png", ".webp", ".jpg", ".jpeg")
 # The columns of cameras on an orbit, in the order of the SoftRas demonstrations.
 ORBIT_COLUMNS = ("distance", "elevation", "azimuth")
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """N pictures of one object with their cameras.
+    """N images of one object with their cameras.
 
     Args:
         images: [N, 4, H, W] float32 sRGB and alpha in [0, 1], not premultiplied, row 0 on top.
@@ -75,16 +75,16 @@ class Views:
 
 
 def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Views:
-    """Reads pictures and their cameras.
+    """Reads images and their cameras.
 
     Args:
-        images: a folder of pictures with alpha, in the order of their names; or an array in a file
+        images: a folder of images with alpha, in the order of their names; or an array in a file
             .npy or .npz (there named `images`, or the only one): [N, 4, H, W], [N, H, W, 4] or, of
             silhouettes alone, [N, H, W], as uint8, bool or floating point in [0, 1].
         cameras: a table in a file .csv, .npy or .npz (there named `cameras`, or the only one) with
-            a row per picture, the columns distance, elevation and azimuth, or the 16 of
+            a row per image, the columns distance, elevation and azimuth, or the 16 of
             `Cameras.rows`; or a file .json as `sources.camera_files` describes, whose
-            frames name the pictures of the folder.
+            frames name the images of the folder.
         fov: full vertical angle of view in degrees of cameras that are given by three columns.
 
     Raises:
@@ -95,13 +95,13 @@ def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Vi
     _require_file(cameras, "cameras", (".json", ".csv", ".npy", ".npz"))
     if cameras.suffix.lower() == ".json":
         frames = _frames(cameras)
-        pictures = _read_images(images, frames)
-        _require_equal(images, len(pictures), cameras, len(frames))
-        return Views(pictures, _frame_cameras(cameras, frames, pictures))
-    pictures = _read_images(images, None)
+        views = _read_images(images, frames)
+        _require_equal(images, len(views), cameras, len(frames))
+        return Views(views, _frame_cameras(cameras, frames, views))
+    views = _read_images(images, None)
     table = _read_table(cameras)
-    _require_equal(images, len(pictures), cameras, len(table))
-    return Views(pictures, _table_cameras(cameras, table, fov))
+    _require_equal(images, len(views), cameras, len(table))
+    return Views(views, _table_cameras(cameras, table, fov))
 
 
 def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
@@ -119,7 +119,7 @@ def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
     )
 
 
-# --- Pictures -------------------------------------------------------------------------------------
+# --- Images -------------------------------------------------------------------------------------
 
 
 def _read_images(path: Path, frames: Sequence[Frame] | None) -> Tensor:
@@ -130,38 +130,38 @@ def _read_images(path: Path, frames: Sequence[Frame] | None) -> Tensor:
 
 
 def _read_folder(path: Path, frames: Sequence[Frame] | None) -> Tensor:
-    """Reads the pictures which frames name, or else all of the folder itself."""
+    """Reads the images which frames name, or else all of the folder itself."""
     store = FolderStore(path)
     if frames is None:
-        names = [n for n in store.names if "/" not in n and Path(n).suffix.lower() in PICTURES]
+        names = [n for n in store.names if "/" not in n and Path(n).suffix.lower() in IMAGES]
         pairs: list[tuple[str, str | None]] = [(name, None) for name in names]
     else:
         pairs = [(frame.file, frame.mask) for frame in frames]
     if not pairs:
-        raise ValueError(f"{path} has no pictures ({', '.join(PICTURES)})")
-    pictures = [_read_picture(store, *pair) for pair in pairs]
-    for (name, _), picture in zip(pairs, pictures, strict=True):
-        if picture.shape != pictures[0].shape:
+        raise ValueError(f"{path} has no images ({', '.join(IMAGES)})")
+    images = [_read_image(store, *pair) for pair in pairs]
+    for (name, _), image in zip(pairs, images, strict=True):
+        if image.shape != images[0].shape:
             raise ValueError(
-                f"{path}: {name} has {_size(picture)} pixels, but {pairs[0][0]}"
-                f" {_size(pictures[0])}; all must have one size"
+                f"{path}: {name} has {_size(image)} pixels, but {pairs[0][0]}"
+                f" {_size(images[0])}; all must have one size"
             )
-    return torch.from_numpy(np.stack(pictures)).float() / 255
+    return torch.from_numpy(np.stack(images)).float() / 255
 
 
-def _read_picture(store: FolderStore, name: str, mask: str | None) -> NDArray[np.uint8]:
+def _read_image(store: FolderStore, name: str, mask: str | None) -> NDArray[np.uint8]:
     """Returns [4, H, W] with a mask, if there is one, as alpha."""
-    picture = read_rgba(store, name)
+    image = read_rgba(store, name)
     if mask is not None:
-        alpha = read_mask(store, mask, picture.rgba.shape[1:])
-        return np.concatenate((picture.rgba[:3], alpha[None]))
-    if not picture.has_alpha:
+        alpha = read_mask(store, mask, image.rgba.shape[1:])
+        return np.concatenate((image.rgba[:3], alpha[None]))
+    if not image.has_alpha:
         raise ValueError(f"{store.label}: {name} has no alpha channel, which is the silhouette")
-    return picture.rgba
+    return image.rgba
 
 
-def _size(picture: NDArray[np.uint8]) -> str:
-    return f"{picture.shape[2]} x {picture.shape[1]}"
+def _size(image: NDArray[np.uint8]) -> str:
+    return f"{image.shape[2]} x {image.shape[1]}"
 
 
 def _as_images(path: Path, array: NDArray[Any]) -> Tensor:
@@ -180,7 +180,7 @@ def _as_images(path: Path, array: NDArray[Any]) -> Tensor:
         values = values.permute(0, 3, 1, 2).contiguous()
     if values.dim() != 4 or values.shape[1] != 4 or not values.numel():
         raise ValueError(
-            f"{path} must hold pictures with alpha, [N, 4, H, W] or [N, H, W, 4], or silhouettes"
+            f"{path} must hold images with alpha, [N, 4, H, W] or [N, H, W, 4], or silhouettes"
             f" [N, H, W]; got {list(array.shape)}"
         )
     if not bool(((values >= 0) & (values <= 1)).all()):
@@ -198,8 +198,8 @@ def _frames(path: Path) -> list[Frame]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _frame_cameras(path: Path, frames: Sequence[Frame], pictures: Tensor) -> Cameras:
-    size = pictures.shape[2], pictures.shape[3]
+def _frame_cameras(path: Path, frames: Sequence[Frame], images: Tensor) -> Cameras:
+    size = images.shape[2], images.shape[3]
     rows = []
     for frame in frames:
         try:
@@ -214,7 +214,7 @@ def _read_table(path: Path) -> NDArray[np.float32]:
     table = _read_csv(path) if path.suffix.lower() == ".csv" else _load_array(path, "cameras")
     if table.ndim != 2 or table.shape[1] not in (3, CAMERA_ROW) or table.dtype.kind not in "fiu":
         raise ValueError(
-            f"{path} must hold a row per picture with {len(ORBIT_COLUMNS)} numbers"
+            f"{path} must hold a row per image with {len(ORBIT_COLUMNS)} numbers"
             f" ({', '.join(ORBIT_COLUMNS)}) or {CAMERA_ROW}, got {table.dtype} {list(table.shape)}"
         )
     bad = np.flatnonzero(~np.isfinite(table).all(1))
@@ -291,6 +291,6 @@ def _require_file(path: Path, what: str, suffixes: Sequence[str]) -> None:
         raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
 
 
-def _require_equal(images: Path, pictures: int, cameras: Path, rows: int) -> None:
-    if pictures != rows:
-        raise ValueError(f"{images} has {pictures} pictures, but {cameras} has {rows} cameras")
+def _require_equal(images: Path, views: int, cameras: Path, rows: int) -> None:
+    if views != rows:
+        raise ValueError(f"{images} has {views} images, but {cameras} has {rows} cameras")

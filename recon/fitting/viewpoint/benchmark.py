@@ -15,7 +15,7 @@ from recon.fitting.viewpoint.scene import Scene
 from recon.fitting.viewpoint.viewpoints import Errors, Viewing
 
 # Of truths, in degrees and object units. The light is on the eye's side: what falls on the far side
-# alone is not in the picture.
+# alone is not in the image.
 ELEVATIONS = (-10.0, 50.0)
 DISTANCES = (2.2, 3.2)
 LIGHT_REACH = 70.0  # degrees between the directions of light and eye, at most
@@ -27,12 +27,12 @@ GOOD = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """Pictures of a scene in random viewings.
+    """Images of a scene in random viewings.
 
     Args:
         scene: the mesh and its surface.
         count: number of truths N.
-        image_size: (height, width) of the pictures.
+        image_size: (height, width) of the images.
         seed: of truths and starts.
     """
 
@@ -69,15 +69,15 @@ class Benchmark:
             truth.distance * DISTANCE_OFF**distance,
         )
 
-    def pictures(self) -> Tensor:
-        """Returns the pictures [N, 4, H, W] of the truths."""
-        return self.scene.picture(self.truth(), self.image_size)
+    def images(self) -> Tensor:
+        """Returns the images [N, 4, H, W] of the truths."""
+        return self.scene.image(self.truth(), self.image_size)
 
     def from_beside(
         self, fitter: ViewingFitter, interruption: Interruption | None, progress: bool | None
     ) -> Viewing:
         """Finds all viewings at once, each from its one start."""
-        fitted = fitter.fit(self.pictures(), self.starts(), interruption, progress)
+        fitted = fitter.fit(self.images(), self.starts(), interruption, progress)
         return fitted.viewing
 
     def from_around(
@@ -90,8 +90,8 @@ class Benchmark:
     ) -> Viewing:
         """Finds each viewing from the same starts all around, without knowing where it is."""
         found: list[Viewing] = []
-        for picture in self.pictures():
-            found.append(fitter.search(picture, starts, keep, interruption, progress).viewing)
+        for image in self.images():
+            found.append(fitter.search(image, starts, keep, interruption, progress).viewing)
             if interruption is not None and interruption.signum is not None:
                 break
         return Viewing(

@@ -1,4 +1,4 @@
-"""Viewpoint and light of a known mesh, found from one shaded picture."""
+"""Viewpoint and light of a known mesh, found from one shaded image."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ViewingFitter:
     """Finds viewpoints and lights in a coarse stage and a fine one.
 
     Args:
-        scene: what the pictures show.
+        scene: what the images show.
         coarse: the first stage.
         fine: the second one.
     """
@@ -78,7 +78,7 @@ class ViewingFitter:
         interruption: Interruption | None = None,
         progress: bool | None = False,
     ) -> FittedViewing:
-        """Finds N viewings at once, each from its picture and its start alone.
+        """Finds N viewings at once, each from its image and its start alone.
 
         Args:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
@@ -87,7 +87,7 @@ class ViewingFitter:
             progress: as of `recon.fitting.fit.fit`.
 
         Raises:
-            ValueError: numbers or shapes disagree, or a picture shows nothing.
+            ValueError: numbers or shapes disagree, or an image shows nothing.
             FloatingPointError: a loss is not finite.
         """
         target = _checked(images, start)
@@ -103,7 +103,7 @@ class ViewingFitter:
         interruption: Interruption | None = None,
         progress: bool | None = False,
     ) -> FittedViewing:
-        """Finds the viewing of one picture from many starts.
+        """Finds the viewing of one image from many starts.
 
         All go through the coarse stage, and the `keep` best of where they end, which is not always
         another place, through the fine one.
@@ -169,7 +169,7 @@ class ViewingFitter:
         return FittedViewing(found, fits[-1].best_loss, fits, [*course, found])
 
     def _best_lights(self, target: Tensor, found: Viewing) -> Viewing:
-        """Returns the viewings with the light from many around which suits their pictures best."""
+        """Returns the viewings with the light from many around which suits their images best."""
         lights = torch.cat((found.light[None], _around(found.light)))
         best = self._light_losses(target, found, lights).argmin(0)
         return replace(found, light=lights[best, torch.arange(len(found), device=best.device)])
@@ -187,7 +187,7 @@ class ViewingFitter:
         return replace(again, light=chosen)
 
     def _light_losses(self, target: Tensor, found: Viewing, lights: Tensor) -> Tensor:
-        """Returns [L, N], how the colours of N viewings differ from the pictures under lights."""
+        """Returns [L, N], how the colours of N viewings differ from the images under lights."""
         size = self.fine.raster_size(target)
         truth = _resized(target, size)
         sigma, gamma = self.fine.sigma[1], self.fine.gamma[1]
@@ -293,7 +293,7 @@ def _around(light: Tensor) -> Tensor:
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Makes pictures [N, 4, H, W] smaller; colours count as far as they are opaque."""
+    """Makes images [N, 4, H, W] smaller; colours count as far as they are opaque."""
     if size == images.shape[2:]:
         return images
     premultiplied = torch.cat((images[:, :3] * images[:, 3:], images[:, 3:]), dim=1)
@@ -305,5 +305,5 @@ def _checked(images: Tensor, start: Viewing) -> Tensor:
     if images.dim() != 4 or images.shape[1] != 4 or len(images) != len(start):
         raise ValueError(f"images must be [{len(start)}, 4, H, W], got {list(images.shape)}")
     if not bool((images[:, 3] > 0.5).flatten(1).any(1).all()):
-        raise ValueError("a picture shows nothing: its alpha is 0 everywhere")
+        raise ValueError("an image shows nothing: its alpha is 0 everywhere")
     return images

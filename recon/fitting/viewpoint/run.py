@@ -29,9 +29,9 @@ from recon.preparation.sources.shapes import make_shape
 from recon.runs.directory import write_json
 from recon.visualization.draw import GREY
 
-CELL = 160  # pixels along a side of a picture of a sheet
+CELL = 160  # pixels along a side of an image of a sheet
 GAP = 16
-SHOWN = 8  # pictures of a benchmark's sheet
+SHOWN = 8  # images of a benchmark's sheet
 FRAMES = 60  # of an animation, about
 
 
@@ -64,8 +64,8 @@ def known_mesh(name: str, color: Sequence[float] | None) -> Mesh:
     return Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1), colors)
 
 
-def read_picture(path: str | Path) -> Tensor:
-    """Reads a picture [4, H, W] in [0, 1] with alpha.
+def read_image(path: str | Path) -> Tensor:
+    """Reads an image [4, H, W] in [0, 1] with alpha.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -74,24 +74,24 @@ def read_picture(path: str | Path) -> Tensor:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image {path}")
-    picture = read_rgba(FolderStore(path.parent), path.name)
-    if not picture.has_alpha:
+    image = read_rgba(FolderStore(path.parent), path.name)
+    if not image.has_alpha:
         raise ValueError(f"{path} has no alpha channel, which is the silhouette")
-    return torch.from_numpy(picture.rgba.copy()).float() / 255
+    return torch.from_numpy(image.rgba.copy()).float() / 255
 
 
 def write_fit(
     folder: Path, scene: Scene, image: Tensor, fitted: FittedViewing, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Writes what was found of one picture: numbers, curves, a comparison and the course."""
+    """Writes what was found of one image: numbers, curves, a comparison and the course."""
     folder.mkdir(parents=True, exist_ok=True)
     size = (image.shape[1], image.shape[2])
     animation = Animation(every=max(1, len(fitted.course) // FRAMES))
     for step, viewing in enumerate(fitted.course):
         if animation.wants(step) or step == len(fitted.course) - 1:
-            animation.add(_row([image, scene.picture(viewing, size)[0]]))
+            animation.add(_row([image, scene.image(viewing, size)[0]]))
     animation.save(folder / "course.gif")
-    found = scene.picture(fitted.viewing, size)[0]
+    found = scene.image(fitted.viewing, size)[0]
     _save(folder / "comparison.png", [_cropped_row([image, found])])
     write_history(folder, _joined(fitted))
     result = {**described(fitted.viewing), "loss": float(fitted.loss), "settings": settings}
@@ -121,7 +121,7 @@ def described(viewing: Viewing) -> dict[str, Any]:
 def write_benchmark(
     folder: Path, benchmark: Benchmark, found: dict[str, Viewing], settings: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Writes errors and pictures of a benchmark, and returns the summary of each row."""
+    """Writes errors and images of a benchmark, and returns the summary of each row."""
     folder.mkdir(parents=True, exist_ok=True)
     truth = benchmark.truth()
     errors = {name: Errors.between(one, truth[: len(one)]) for name, one in found.items()}
@@ -131,20 +131,20 @@ def write_benchmark(
         for name, one in errors.items()
     }
     write_json(folder / "result.json", {"summary": rows, "errors": each, "settings": settings})
-    pictures = benchmark.pictures()[:SHOWN]
-    columns = [pictures] + [
-        benchmark.scene.picture(one[:SHOWN], benchmark.image_size) for one in found.values()
+    images = benchmark.images()[:SHOWN]
+    columns = [images] + [
+        benchmark.scene.image(one[:SHOWN], benchmark.image_size) for one in found.values()
     ]
     _save(
         folder / "comparison.png",
-        [_cropped_row(pictures) for pictures in zip(*columns, strict=False)],
+        [_cropped_row(images) for images in zip(*columns, strict=False)],
         across=2,
     )
     return rows
 
 
 def _row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Puts whole pictures [4, H, W] beside each other, the shorter side of each one cell long."""
+    """Puts whole images [4, H, W] beside each other, the shorter side of each one cell long."""
     height, width = images[0].shape[1:]
     scale = CELL / min(height, width)
     size = round(width * scale), round(height * scale)
@@ -156,14 +156,14 @@ def _row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
 
 
 def _cropped_row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Puts the part of pictures which has the object in one of them beside each other."""
+    """Puts the part of images which has the object in one of them beside each other."""
     part = Part.of_object(torch.stack([image[3] for image in images]))
     cells = [np.pad(part.cell(image), ((0, 0), (4, 4), (0, 0)), mode="edge") for image in images]
     return np.concatenate(cells, axis=1)
 
 
 def _save(path: Path, rows: Sequence[NDArray[np.uint8]], across: int = 1) -> None:
-    """Writes rows of pictures below each other, in some columns."""
+    """Writes rows of images below each other, in some columns."""
     height, width = (max(row.shape[axis] for row in rows) + GAP for axis in (0, 1))
     lines = -(-len(rows) // across)
     sheet = Image.new("RGB", (min(across, len(rows)) * width, lines * height), "white")

@@ -79,8 +79,8 @@ class Scene:
             light_direction=viewing.light,
         )
 
-    def picture(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
-        """Renders sharp pictures [N, 4, H, W], not premultiplied, as cameras take them."""
+    def image(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
+        """Renders sharp images [N, 4, H, W], not premultiplied, as cameras take them."""
         with torch.no_grad():
             rgba = self.render(viewing, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
         # Samples beside the object are black, so the mean over a pixel is premultiplied.
@@ -91,7 +91,7 @@ class Scene:
 def viewing_losses(
     rendered: Tensor, truth: Tensor, color_weight: float = 1.0, exact: bool = False
 ) -> dict[str, Tensor]:
-    """Compares silhouettes and colours, picture by picture.
+    """Compares silhouettes and colours, image by image.
 
     Args:
         rendered: [N, 4, H, W], as the rasterizer gives it.
@@ -104,14 +104,14 @@ def viewing_losses(
         Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
     """
     alpha, mask = rendered[:, 3], truth[:, 3]
-    # Neither an empty mask nor two empty pictures divide by less than one pixel.
+    # Neither an empty mask nor two empty images divide by less than one pixel.
     if exact:
         differing = (alpha - mask).square().sum((1, 2))
         silhouette = differing / mask.sum((1, 2)).clamp(min=1)
     else:
         shared = (alpha * mask).sum((1, 2))
         silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
-    # Outside of the outline soft pictures have colours, too, and there is nothing to compare.
+    # Outside of the outline soft images have colours, too, and there is nothing to compare.
     inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
     difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
     color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Pictures with the object's outline drawn through the stored cameras, for a person to look at."""
+"""Images with the object's outline drawn through the stored cameras, for a person to look at."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from recon.preparation.checks.preview import spread
 log = logging.getLogger(__name__)
 
 OBJECTS, VIEWS = 6, 8
-TILE = 128  # pixels which the shorter side of a picture has at least
+TILE = 128  # pixels which the shorter side of an image has at least
 CAPTION = 16  # pixels of height for one line of text
 GAP = 2
 OUTLINE = (255, 0, 200)  # a colour which few objects have
@@ -52,10 +52,10 @@ def camera_sheet_path(path: str | Path) -> Path:
 
 
 def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Path:
-    """Draw the outlines of some objects of a file over their pictures; warn of what looks wrong.
+    """Draw the outlines of some objects of a file over their images; warn of what looks wrong.
 
     The outline is that of the stored voxels, or of the masks' visual hull where there are none.
-    Where a camera is right it follows the outline in the picture.
+    Where a camera is right it follows the outline in the image.
 
     Args:
         path: the file.
@@ -96,7 +96,7 @@ def _summary(check: CameraCheck) -> str:
 
 
 def _tiles(images: NDArray[np.uint8], cameras: Cameras, check: CameraCheck) -> NDArray[np.uint8]:
-    """Return the pictures [n, H, W, 3] of some views, enlarged, on white, with outlines."""
+    """Return the images [n, H, W, 3] of some views, enlarged, on white, with outlines."""
     times = -(-TILE // min(images.shape[2:]))
     large = images.repeat(times, axis=2).repeat(times, axis=3)
     alpha = large[:, 3:].astype(np.float32) / 255

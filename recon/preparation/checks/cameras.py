@@ -1,4 +1,4 @@
-"""Whether cameras, pictures and voxels belong together: what a wrong convention would spoil."""
+"""Whether cameras, images and voxels belong together: what a wrong convention would spoil."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PREFERRED_RESOLUTION = 32
 
 @dataclass(frozen=True)
 class CameraCheck:
-    """How cameras, pictures and voxels of one object agree.
+    """How cameras, images and voxels of one object agree.
 
     Attributes:
         hull: visual hull of the masks, [64, 64, 64] bool.
@@ -113,7 +113,7 @@ def complaints(checks: Sequence[CameraCheck]) -> list[str]:
     if hull < LEAST_AGREEMENT:
         found.append(
             f"masks and cameras agree only to {hull:.2f} (1 is best): is y up or down, is R"
-            " transposed, is the world left-handed, does K belong to another picture size?"
+            " transposed, is the world left-handed, does K belong to another image size?"
         )
     span = float(np.mean([check.span for check in checks]))
     if not empty and span < LEAST_SPAN:

@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.rendering.renderer import SoftRenderer
 
-# Of silhouettes, in squared NDC units: edges of 1e-4 are hard at every picture size in use.
+# Of silhouettes, in squared NDC units: edges of 1e-4 are hard at every image size in use.
 HARD_SIGMA = 1e-8
 # Nothing is nearer to an eye than this (object units), so that no face is cut away in front.
 NEAR = 1e-3
@@ -115,7 +115,7 @@ def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int
     Args:
         voxels: [R, R, R] bool.
         cameras: K cameras.
-        image_size: (height, width) in pixels, an int for square pictures.
+        image_size: (height, width) in pixels, an int for square images.
 
     Raises:
         ValueError: if `voxels` is not a cubic bool grid.

@@ -16,7 +16,7 @@ from recon.geometry.cameras import SHAPENET_VIEWS
 # Of the standard views: front, one side of the front, back and side.
 STANDARD_VIEWS = (0, 3, 12, 18)
 OBJECTS_PER_CATEGORY = 4
-LARGEST = 128  # pixels along a side of a picture on the sheet
+LARGEST = 128  # pixels along a side of an image on the sheet
 BACKGROUND = 255
 MARGIN = 80  # pixels to the left of each row, for the category's name
 
@@ -64,8 +64,8 @@ def spread(count: int, wanted: int) -> list[int]:
 
 
 def _over_background(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay [n, 4, H, W] pictures over the background, side by side: [h, n * w, 3]."""
-    # Every so-many-th pixel of a large picture is enough to look at.
+    """Lay [n, 4, H, W] images over the background, side by side: [h, n * w, 3]."""
+    # Every so-many-th pixel of a large image is enough to look at.
     step = -(-max(images.shape[2:]) // LARGEST)
     images = images[:, :, ::step, ::step]
     alpha = images[:, 3:].astype(np.float32) / 255

@@ -1,1 +1,1 @@
-"""From a surface to pictures, maps and voxels."""
+"""From a surface to images, maps and voxels."""

@@ -65,7 +65,7 @@ def render_views(
     supersample: int,
     maps: Sequence[str],
 ) -> dict[str, Tensor]:
-    """Render pictures and maps.
+    """Render images and maps.
 
     Args:
         scene: what is seen.

@@ -1,4 +1,4 @@
-"""Does an object leave the picture, and how much smaller must it be to stay inside?"""
+"""Does an object leave the image, and how much smaller must it be to stay inside?"""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 from recon.geometry.cameras import Cameras
 
-# Pixels between the picture's border and an object that fits: then its border pixels are empty.
+# Pixels between the image's border and an object that fits: then its border pixels are empty.
 MARGIN = 1
 
 
 def touches_border(images: NDArray[np.uint8]) -> bool:
-    """Tell whether anything is seen in the outermost pixels of pictures [K, 4, H, W]."""
+    """Tell whether anything is seen in the outermost pixels of images [K, 4, H, W]."""
     alpha: NDArray[Any] = images[:, 3]
     return bool(alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any())
 
 
 def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -> float:
-    """Return the largest factor up to 1 by which an object is inside the pictures of all cameras.
+    """Return the largest factor up to 1 by which an object is inside the images of all cameras.
 
-    A vertex s * v is inside a picture when it is on the inner side of four planes through the eye.
+    A vertex s * v is inside an image when it is on the inner side of four planes through the eye.
     Its distance to each is a * s + b, so there is nothing to search for.
 
     Args:
@@ -33,7 +33,7 @@ def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -
         image_size: (height, width) in pixels.
 
     Raises:
-        ValueError: naming a view whose picture does not show the origin.
+        ValueError: naming a view whose image does not show the origin.
     """
     height, width = image_size
     exact = cameras.to(dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Pictures, maps, voxels and points of a surface, as the ShapeNet renderings have them."""
+"""Images, maps, voxels and points of a surface, as the ShapeNet renderings have them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ObjectRenderer:
         """Settings.
 
         Args:
-            image_size: (height, width) in pixels, an int for square pictures.
+            image_size: (height, width) in pixels, an int for square images.
             supersample: each pixel is the mean of this many samples squared, 1 to 16.
             lighting: how faces are shaded, by white lights and flat; None leaves their colours as
                 they are.
@@ -236,7 +236,7 @@ def _depth_bounds(projected: Tensor) -> tuple[float, float]:
 
 
 class RenderedSource:
-    """The pictures which a renderer makes of a source of meshes, with its points if it has any."""
+    """The images which a renderer makes of a source of meshes, with its points if it has any."""
 
     def __init__(self, meshes: MeshSource, renderer: ObjectRenderer) -> None:
         """Pair a source with a renderer.

@@ -17,7 +17,7 @@ FAINT = round(255 * MIN_ALPHA)
 
 
 class Hits(NamedTuple):
-    """Places on faces which are seen at N samples of a picture.
+    """Places on faces which are seen at N samples of an image.
 
     Attributes:
         faces: [N] int32.
@@ -30,9 +30,9 @@ class Hits(NamedTuple):
 
 
 def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
-    """Return where on their faces some samples of a picture lie.
+    """Return where on their faces some samples of an image lie.
 
-    In the picture, barycentric coordinates are ratios of areas; divided by the depths of their
+    In the image, barycentric coordinates are ratios of areas; divided by the depths of their
     corners they are, up to a factor, those in the world.
 
     Args:

@@ -37,7 +37,7 @@ class Viewpoints(Protocol):
         """Return the settings as plain data."""
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
-        """Return the cameras of one object for pictures of (height, width) pixels."""
+        """Return the cameras of one object for images of (height, width) pixels."""
 
 
 class StandardViews:
@@ -49,7 +49,7 @@ class StandardViews:
         """Settings.
 
         Args:
-            intrinsics: camera matrix K in pixels of the pictures, pixel centres at whole numbers;
+            intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers;
                 None for square pixels and a full vertical angle of 30 degrees.
 
         Raises:
@@ -90,7 +90,7 @@ class RandomViews:
             distance: lowest and highest, object units, > 0.
             fov: full vertical angle of view in degrees, in (0, 180).
             seed: of the choice, >= 0.
-            intrinsics: camera matrix K in pixels of the pictures, pixel centres at whole numbers,
+            intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers,
                 instead of `fov`.
 
         Raises:

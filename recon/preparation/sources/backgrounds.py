@@ -1,4 +1,4 @@
-"""Pictures that come with a background: which colours and which mask they have without it."""
+"""Images that come with a background: which colours and which mask they have without it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# How the colours of a picture with an alpha channel may have been stored:
+# How the colours of an image with an alpha channel may have been stored:
 #   straight  as they are
 #   white     laid over a white background
 #   inverted  laid over a white background, then 255 minus that
@@ -29,7 +29,7 @@ MIN_HOLE = 12
 
 
 def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
-    """Return which of `COLORS` pictures [..., 4, H, W] have, or None if they do not show it.
+    """Return which of `COLORS` images [..., 4, H, W] have, or None if they do not show it.
 
     "white": the pixels without alpha are white. "inverted": they are black, and at the border no
     colour is above its alpha, as in 255 * alpha * (1 - color). Otherwise "straight", if there are
@@ -50,7 +50,7 @@ def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
 
 
 def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
-    """Return pictures with straight colours, 0 where alpha is 0.
+    """Return images with straight colours, 0 where alpha is 0.
 
     Args:
         rgba: [..., 4, H, W].
@@ -67,9 +67,9 @@ def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
 
 
 def mask_before_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 255 where a picture on white shows its object, else 0; an estimate.
+    """Return 255 where an image on white shows its object, else 0; an estimate.
 
-    Background are the nearly white regions which touch the picture's border, and of the others
+    Background are the nearly white regions which touch the image's border, and of the others
     those that are purely white and large enough to be holes (a white surface inside the object
     may be taken for one, and a white surface at its outline for background).
 

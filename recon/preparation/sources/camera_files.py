@@ -1,4 +1,4 @@
-"""The file `cameras.json` of a user's own pictures: reading and strict validation.
+"""The file `cameras.json` of a user's own images: reading and strict validation.
 
     {
       "fov": 40.0, "elevation": 10, "distance": 2.5,      shared by all frames (K may be, too)
@@ -42,7 +42,7 @@ SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "R": (3, 3), "t": (3,)}
 ROTATION_TOLERANCE = 1e-3
 # Beyond, float32 and squares would overflow; no calibration has such numbers.
 LARGEST = 1e9
-# A wider picture than this is no photo; its K is in other units than pixels, say.
+# A wider image than this is no image; its K is in other units than pixels, say.
 MAX_FOV = 170.0
 
 Values = dict[str, NDArray[np.float64]]
@@ -50,13 +50,13 @@ Values = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with its camera.
+    """One image with its camera.
 
     Attributes:
-        file: of the picture, relative to the object's folder.
+        file: of the image, relative to the object's folder.
         mask: of its mask, likewise; None where the frame names none.
         pose: R and t of OpenCV, or azimuth, elevation and distance.
-        intrinsics: K in pixels of the picture, or fov in degrees.
+        intrinsics: K in pixels of the image, or fov in degrees.
     """
 
     file: str
@@ -65,10 +65,10 @@ class Frame:
     intrinsics: Values
 
     def matrix(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """Return K [3, 3] in pixels of a picture of `size` (height, width).
+        """Return K [3, 3] in pixels of an image of `size` (height, width).
 
         Raises:
-            ValueError: if K sees a wider angle than a photo can.
+            ValueError: if K sees a wider angle than an image can.
         """
         height, width = size
         if "K" not in self.intrinsics:
@@ -82,7 +82,7 @@ class Frame:
             angle = 2 * math.degrees(math.atan2(side / 2, focal))
             if angle > MAX_FOV:
                 raise ValueError(
-                    f"key K has the focal length {focal:g}, with which the picture's {name} of"
+                    f"key K has the focal length {focal:g}, with which the image's {name} of"
                     f" {side} pixels spans {angle:.0f} degrees; K is in pixels"
                 )
         return matrix
@@ -91,8 +91,8 @@ class Frame:
         """Return the camera, in the world of the renderings.
 
         Args:
-            intrinsics: K [3, 3] of the picture as it is stored.
-            image_size: (height, width) of that picture.
+            intrinsics: K [3, 3] of the image as it is stored.
+            image_size: (height, width) of that image.
 
         Raises:
             ValueError: if K is none of a camera without skew.

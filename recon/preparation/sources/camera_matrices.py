@@ -3,11 +3,11 @@
 For every view i there are
 
     world_mat_i   [3, 4] or [4, 4]  from the model's coordinates to the camera's
-    camera_mat_i  [3, 3] or [4, 4]  from these to the picture
+    camera_mat_i  [3, 3] or [4, 4]  from these to the image
     scale_mat_i   [4, 4]            perhaps: from the model's coordinates to those of world_mat_i
 
 and perhaps their inverses, which are not read. The camera is OpenCV's: x right, y down, z forward.
-The picture's borders are at -1 and 1 in the files of DVR, at 0 and 137 in those of Occupancy
+The image's borders are at -1 and 1 in the files of DVR, at 0 and 137 in those of Occupancy
 Networks, its upper left corner being the least of both. Where camera_mat_i looks along -z (or
 mirrors an axis) the axes of the camera are turned, so that focal lengths and depths are positive.
 """
@@ -40,7 +40,7 @@ def read_cameras(
         name: of the file.
         views: how many cameras there must be; more are passed over.
         borders: what camera_mat gives at the left and upper, and at the right and lower border.
-        image_size: (height, width) of the pictures.
+        image_size: (height, width) of the images.
 
     Returns:
         Float64 cameras.

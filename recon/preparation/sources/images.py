@@ -1,4 +1,4 @@
-"""A user's own pictures of objects, with cameras in JSON files."""
+"""A user's own images of objects, with cameras in JSON files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recon.datasets.categories import category_of
 from recon.datasets.storage.layout import Layout, Sample
-from recon.formats.images import ASPECTS, fit_picture, read_mask, read_rgba
+from recon.formats.images import ASPECTS, fit_image, read_mask, read_rgba
 from recon.formats.meshes.reading.reader import READERS, read_surface
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras, as_image_size
@@ -41,12 +41,12 @@ HULL_REACH = 0.5
 
 
 class ImagesSource:
-    """Pictures in FOLDER/category/object/, each with its camera in a file `cameras.json`.
+    """Images in FOLDER/category/object/, each with its camera in a file `cameras.json`.
 
     `sources.camera_files` describes that file; it lies in the object's folder or, for all
     objects there, in the category's or in FOLDER. The object stands within [-0.5, 0.5]^3 of the
     frame of models, and so does its mesh, `mesh.obj` and so on, which is taken as it is. Masks are
-    what a frame names, else `mask/NAME.png` or `NAME_mask.png` beside the picture, else its alpha.
+    what a frame names, else `mask/NAME.png` or `NAME_mask.png` beside the image, else its alpha.
     """
 
     name = "images"
@@ -68,8 +68,8 @@ class ImagesSource:
 
         Args:
             folder: with a folder per category, with a folder per object.
-            image_size: (height, width) of the stored pictures, an int for square ones.
-            aspect: what is done with pictures of another aspect: "pad" or "crop".
+            image_size: (height, width) of the stored images, an int for square ones.
+            aspect: what is done with images of another aspect: "pad" or "crop".
             num_views: K, the first frames of every object; None takes the number that most objects
                 have (the smallest such number). Objects with fewer are left out.
             voxels: "mesh", of the mesh of every object; "hull", the visual hull of the masks, which
@@ -157,7 +157,7 @@ class ImagesSource:
         return Layout(self._image_size, self._num_views, resolutions)
 
     def sample(self, item: Item) -> Sample:
-        """Read the pictures of an object and bring them to size, with their cameras.
+        """Read the images of an object and bring them to size, with their cameras.
 
         Raises:
             ValueError, OSError: naming the object, frame and key, if something is wrong.
@@ -174,7 +174,7 @@ class ImagesSource:
                 views.append(self._view(store, frame))
             except (ValueError, OSError) as error:
                 raise ValueError(f"{place}: frame {index} ({frame.file}): {error}") from error
-        images = np.stack([picture for picture, _ in views])
+        images = np.stack([image for image, _ in views])
         rows = torch.cat([camera.rows() for _, camera in views])
         sample: Sample = {"images": images, "cameras": rows.numpy()}
         if self._voxels != "none":
@@ -245,21 +245,21 @@ class ImagesSource:
         ]
 
     def _view(self, store: FolderStore, frame: Frame) -> tuple[NDArray[np.uint8], Cameras]:
-        """Return the picture [4, H, W] of a frame at the stored size, and its camera."""
-        picture = read_rgba(store, frame.file)
-        size = picture.rgba.shape[1:]
+        """Return the image [4, H, W] of a frame at the stored size, and its camera."""
+        image = read_rgba(store, frame.file)
+        size = image.rgba.shape[1:]
         name = _mask_name(store, frame)
         if name is not None:
-            picture.rgba[3] = read_mask(store, name, size)
-        elif picture.rgba[3].min() == 255:
+            image.rgba[3] = read_mask(store, name, size)
+        elif image.rgba[3].min() == 255:
             stem = posixpath.splitext(posixpath.basename(frame.file))[0]
             raise ValueError(
-                f"there is neither a mask nor transparency in the picture; add mask/{stem}.png"
+                f"there is neither a mask nor transparency in the image; add mask/{stem}.png"
                 f" beside it (white where the object is) or name the file by the key mask"
             )
-        if picture.rgba[3].max() < OPAQUE:
-            raise ValueError("its mask is empty, so the object is not in the picture")
-        fitted, pixels = fit_picture(picture.rgba, self._image_size, self._aspect)
+        if image.rgba[3].max() < OPAQUE:
+            raise ValueError("its mask is empty, so the object is not in the image")
+        fitted, pixels = fit_image(image.rgba, self._image_size, self._aspect)
         matrix = pixels.intrinsics(frame.matrix((size[0], size[1])))
         return fitted, frame.camera(matrix, self._image_size)
 
@@ -272,9 +272,7 @@ class ImagesSource:
         masks = torch.from_numpy(images[:, 3] >= OPAQUE)
         hull = carve(masks, cameras, self._resolution, HULL_REACH)
         if not hull.any():
-            raise ValueError(
-                f"{place}: no voxel is inside all masks; pictures and cameras disagree"
-            )
+            raise ValueError(f"{place}: no voxel is inside all masks; images and cameras disagree")
         return hull
 
 

@@ -53,7 +53,7 @@ class Item:
 
 @runtime_checkable
 class MeshSource(Protocol):
-    """A picklable collection of meshes, of which pictures are to be made.
+    """A picklable collection of meshes, of which images are to be made.
 
     Attributes:
         name: of the source, stored in the file.
@@ -98,8 +98,8 @@ class TruthSource(Protocol):
 
 
 @runtime_checkable
-class PictureSource(Protocol):
-    """A picklable collection of objects which come with pictures and cameras.
+class ImageSource(Protocol):
+    """A picklable collection of objects which come with images and cameras.
 
     Attributes:
         name: of the source, stored in the file.

@@ -5,7 +5,7 @@ FOLDER/ has for each category and split
     {synset}_{train|val|test}_images.npz   uint8 [N, 24, 4, 64, 64]
     {synset}_{train|val|test}_voxels.npz   bool [N, 32, 32, 32], stored [y, x, -z]
 
-whose first array counts, whatever its name. There are no ids. Pictures are the 24 standard views of
+whose first array counts, whatever its name. There are no ids. Images are the 24 standard views of
 `recon.geometry.cameras`, and the axes of the voxels those of its world.
 """
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # Counted up whenever the same files give other samples.
 VERSION = 1
 RESOLUTION = 32
-# The pictures of one object are 25 MB at this size; the public ones are 64 wide.
+# The images of one object are 25 MB at this size; the public ones are 64 wide.
 MAX_SIDE = 512
 # Objects looked at to tell how colours are stored.
 LOOKED_AT = 4
@@ -225,7 +225,7 @@ class NmrSource:
         for pair in pairs:
             if pair.side != first.side:
                 raise ValueError(
-                    f"{pair.images} has pictures {pair.side} wide, {first.images} {first.side}"
+                    f"{pair.images} has images {pair.side} wide, {first.images} {first.side}"
                 )
         if not any(pair.count for pair in pairs):
             raise ValueError(f"the files in {self._folder} have no objects")
@@ -250,15 +250,15 @@ def _item(pair: _Pair, row: int, state: Any) -> Item:
 
 
 def _require_shapes(images: ArrayRows, voxels: ArrayRows) -> tuple[int, int]:
-    """Return number and side of the pictures of two files that agree."""
+    """Return number and side of the images of two files that agree."""
     count, side = images.shape[0], images.shape[-1]
     if images.shape[1:] != (SHAPENET_VIEWS, 4, side, side) or not 1 <= side <= MAX_SIDE:
         raise ValueError(
-            f"{images.path}: pictures must be [N, {SHAPENET_VIEWS}, 4, S, S] with S up to"
+            f"{images.path}: images must be [N, {SHAPENET_VIEWS}, 4, S, S] with S up to"
             f" {MAX_SIDE}, got {images.shape}"
         )
     if images.dtype != np.uint8:
-        raise ValueError(f"{images.path}: pictures must be uint8, got {images.dtype}")
+        raise ValueError(f"{images.path}: images must be uint8, got {images.dtype}")
     if voxels.shape[1:] != (RESOLUTION,) * 3 or voxels.dtype not in (np.bool_, np.uint8):
         raise ValueError(
             f"{voxels.path}: voxels must be bool [N, {RESOLUTION}, {RESOLUTION}, {RESOLUTION}],"

@@ -6,7 +6,7 @@ FOLDER/{synset}/ has softras_{train,val,test}.lst, and for each model
     {model}/mask/0000.png .. 0023.png    brighter where the object is
     {model}/cameras.npz                  world_mat_i, camera_mat_i
 
-`sources.camera_matrices` describes the cameras; here the picture's borders are at -1 and 1.
+`sources.camera_matrices` describes the cameras; here the image's borders are at -1 and 1.
 Their world is the ShapeNetCore v1 frame with the model's bounding box centred and its longest side
 1. In public files world_mat_0 has the rows (0, 0, -1, 0), (0.5, -0.866, 0, 0) and
 (-0.866, -0.5, 0, 2.732): an eye in front (+X) and above, with -Z on the right. So these are the
@@ -68,7 +68,7 @@ class NmrFoldersSource:
             categories: names or synsets to keep; None for all that are there.
             split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
                 the synsets' folders, and without them splits 70/10/20 by a hash of the id.
-            image_size: (height, width) to which pictures are brought, an int for square ones.
+            image_size: (height, width) to which images are brought, an int for square ones.
             aspect: what is done where the aspect is another: "pad" or "crop".
             voxels: whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is
                 then scaled by 32/31, so that the voxels lie in it as the evaluation places them.
@@ -143,15 +143,15 @@ class NmrFoldersSource:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the pictures, cameras, and what else was asked for of an object.
+        """Read the images, cameras, and what else was asked for of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
-                voxels and pictures disagree.
+                voxels and images disagree.
         """
         synset, model = self._found().key(item)
         store = open_model(self._folder, synset, model)
-        pictures = read_masked_pictures(store, VIEWS)
+        pictures = read_masked_images(store, VIEWS)
         size = (pictures.shape[2], pictures.shape[3])
         frame = NORMALISED
         sample: Sample = {}
@@ -170,20 +170,20 @@ class NmrFoldersSource:
         return sample
 
 
-def read_masked_pictures(store: FolderStore, views: int) -> NDArray[np.uint8]:
-    """Read pictures with their masks as straight RGBA [K, 4, H, W], all of one square size.
+def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
+    """Read images with their masks as straight RGBA [K, 4, H, W], all of one square size.
 
     Raises:
-        FileNotFoundError: naming a picture or mask that is missing.
+        FileNotFoundError: naming an image or mask that is missing.
         ValueError: naming one that is damaged or of another size.
     """
     first = read_rgba(store, f"image/{0:04d}.png").rgba
     height, width = first.shape[1:]
     if height != width:
-        raise ValueError(f"{store.label}: pictures must be square, got {width} x {height} pixels")
-    pictures = np.empty((views, 4, height, width), np.uint8)
+        raise ValueError(f"{store.label}: images must be square, got {width} x {height} pixels")
+    images = np.empty((views, 4, height, width), np.uint8)
     for view in range(views):
         name = f"{view:04d}.png"
-        pictures[view] = read_rgba(store, f"image/{name}", (height, width)).rgba
-        pictures[view, 3] = read_mask(store, f"mask/{name}", (height, width))
-    return straighten(pictures, detect_colors(pictures) or "straight")
+        images[view] = read_rgba(store, f"image/{name}", (height, width)).rgba
+        images[view, 3] = read_mask(store, f"mask/{name}", (height, width))
+    return straighten(images, detect_colors(images) or "straight")

@@ -97,7 +97,7 @@ def find_places(root: Path, categories_wanted: Sequence[str] | None) -> list[Pla
     ]
     if not places:
         raise ValueError(
-            f"{root} has no objects; pictures belong into {root}/CATEGORY/OBJECT/ beside"
+            f"{root} has no objects; images belong into {root}/CATEGORY/OBJECT/ beside"
             f" {CAMERAS_FILE}"
         )
     return places

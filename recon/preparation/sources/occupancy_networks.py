@@ -7,10 +7,10 @@ FOLDER/{synset}/ has {train,val,test}.lst, and for each model
     {model}/points.npz, pointcloud.npz        see `recon.preparation.sources.point_truth`
     {model}/model.binvox                      32^3, the grid of 3D-R2N2
 
-`sources.camera_matrices` describes the cameras; here the picture's borders are at 0 and 137,
+`sources.camera_matrices` describes the cameras; here the image's borders are at 0 and 137,
 and the world is that of the model's own file, which loc and scale of the points tell.
 
-The pictures have no alpha. Masks are estimated from the white background
+The images have no alpha. Masks are estimated from the white background
 (`sources.backgrounds.mask_before_white`), with errors of a pixel or two at outlines and more
 where an object is white. The source r2n2 has the same renderings with alpha, and takes the points
 of this one.
@@ -42,8 +42,8 @@ VERSION = 1
 VIEWS = 24
 SIDE = 137  # pixels
 RESOLUTION = 32
-PICTURES, GRID = "img_choy2016", "model.binvox"
-CAMERAS = f"{PICTURES}/cameras.npz"
+IMAGES, GRID = "img_choy2016", "model.binvox"
+CAMERAS = f"{IMAGES}/cameras.npz"
 BORDERS = (0.0, float(SIDE))
 
 
@@ -70,7 +70,7 @@ class OccupancyNetworksSource:
             categories: names or synsets to keep; None for all that are there.
             split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
                 the synsets' folders, and without them splits 70/10/20 by a hash of the id.
-            image_size: (height, width) to which pictures are brought, an int for square ones; None
+            image_size: (height, width) to which images are brought, an int for square ones; None
                 keeps 137.
             aspect: what is done where the aspect is another: "pad" or "crop".
             voxels: whether to read the grids. The world's cube is then that of the grid, in which
@@ -126,7 +126,7 @@ class OccupancyNetworksSource:
         grid = [GRID] if self._with_voxels else []
         return [
             self._settings(),
-            files_state(self._folder, synset, model, [PICTURES, *grid]),
+            files_state(self._folder, synset, model, [IMAGES, *grid]),
             self._points.state(synset, model),
         ]
 
@@ -141,15 +141,15 @@ class OccupancyNetworksSource:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the pictures, cameras, points and voxels of an object.
+        """Read the images, cameras, points and voxels of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
-                voxels and pictures disagree.
+                voxels and images disagree.
         """
         synset, model = self._found().key(item)
         store = open_model(self._folder, synset, model)
-        pictures = np.stack([_picture(store, view) for view in range(VIEWS)])
+        pictures = np.stack([_image(store, view) for view in range(VIEWS)])
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, (SIDE, SIDE))
         sample: Sample = {}
         if self._with_voxels:
@@ -163,8 +163,8 @@ class OccupancyNetworksSource:
         return sample | self._points.sample(synset, model, frame)
 
 
-def _picture(store: FolderStore, view: int) -> NDArray[np.uint8]:
+def _image(store: FolderStore, view: int) -> NDArray[np.uint8]:
     """Return [4, 137, 137] with the estimated mask."""
-    rgba = read_rgba(store, f"{PICTURES}/{view:03d}.jpg", (SIDE, SIDE)).rgba
+    rgba = read_rgba(store, f"{IMAGES}/{view:03d}.jpg", (SIDE, SIDE)).rgba
     rgba[3] = mask_before_white(rgba[:3])
     return straighten(rgba, "straight")

@@ -7,11 +7,11 @@ FOLDER/ has
     ShapeNetVox32/{synset}/{model}/model.binvox                     32^3, solid
 
 Each line of the metadata has azimuth, elevation and in-plane rotation in degrees, the distance over
-1.75 units of the model, and an angle of view which is not that of the pictures: these are made with
+1.75 units of the model, and an angle of view which is not that of the images: these are made with
 35 mm on a sensor of 32 mm, 149.84 pixels. The camera orbits the origin of the model's file
 (ShapeNetCore v1), not the middle of a normalised model, and at its scale; so the cameras are moved
 into the cube of the voxels (`sources.shapenet_voxels`), which leaves all projections as they
-are. Pictures, cameras and voxels then agree in the world. The longest side of an object is 32/31
+are. Images, cameras and voxels then agree in the world. The longest side of an object is 32/31
 there, since the public grids have no margin where the evaluation's placement leaves half a voxel.
 """
 
@@ -48,7 +48,7 @@ RESOLUTION = 32
 RENDERINGS, VOXELS = "ShapeNetRendering", "ShapeNetVox32"
 METADATA, GRID = "rendering/rendering_metadata.txt", "model.binvox"
 MAX_DISTANCE = 1.75  # of which the metadata has the ratio
-# In half picture heights: 35 mm over half of a sensor of 32 mm, that is 149.84 pixels of 137.
+# In half image heights: 35 mm over half of a sensor of 32 mm, that is 149.84 pixels of 137.
 FOCAL = 35.0 / 16.0
 FOV = 2 * math.degrees(math.atan(1 / FOCAL))
 
@@ -76,7 +76,7 @@ class R2N2Source:
             categories: names or synsets to keep; None for all that are there.
             split_file: see `sources.splits.read_splits`; None splits 70/10/20 by a hash of
                 the id.
-            image_size: (height, width) to which pictures are brought, an int for square ones; None
+            image_size: (height, width) to which images are brought, an int for square ones; None
                 keeps 137.
             aspect: what is done where the aspect is another: "pad" or "crop".
             points_folder: of Occupancy Networks' data, for points of the same objects.
@@ -150,17 +150,17 @@ class R2N2Source:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the pictures, cameras, voxels and points of an object.
+        """Read the images, cameras, voxels and points of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
-                voxels and pictures disagree.
+                voxels and images disagree.
         """
         synset, model = self._found().key(item)
         frame, voxels = self._voxels(synset, model)
         store = open_model(os.path.join(self._folder, RENDERINGS), synset, model)
         own = orbit_cameras(read_metadata(store, METADATA))
-        pictures = np.stack([_picture(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
+        pictures = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
         cameras = frame.cameras(own)
         require_agreement(store.label, voxels, cameras, pictures[:, 3])
         images, cameras = fit_views(pictures, cameras, self._image_size, self._aspect)
@@ -179,11 +179,11 @@ class R2N2Source:
         return read_voxels(store, GRID, RESOLUTION)
 
 
-def _picture(store: FolderStore, name: str) -> NDArray[np.uint8]:
-    picture = read_rgba(store, name, (SIDE, SIDE))
-    if not picture.has_alpha:
-        raise ValueError(f"{store.label}: picture {name} has no alpha channel")
-    return straighten(picture.rgba, "straight")
+def _image(store: FolderStore, name: str) -> NDArray[np.uint8]:
+    image = read_rgba(store, name, (SIDE, SIDE))
+    if not image.has_alpha:
+        raise ValueError(f"{store.label}: image {name} has no alpha channel")
+    return straighten(image.rgba, "straight")
 
 
 def read_metadata(store: FolderStore, name: str) -> NDArray[np.float64]:
@@ -226,7 +226,7 @@ def orbit_cameras(metadata: NDArray[np.float64]) -> Cameras:
 
     The renderer turned an empty object by Euler angles (-rotation, -elevation, -azimuth) about x, y
     and z, with the camera on its x axis, up z, and the model's (x, y, z) at its (x, -z, y): so the
-    eye goes round the other way than that of `Cameras.orbit`, and the picture is turned clockwise
+    eye goes round the other way than that of `Cameras.orbit`, and the image is turned clockwise
     by the in-plane rotation, the object in it counterclockwise.
 
     Returns:

@@ -45,7 +45,7 @@ AXES = {1: "+x,+y", 2: "-z,+y"}
 
 
 class ShapeNetCoreSource:
-    """The meshes of a copy of ShapeNetCore, of which pictures are to be made."""
+    """The meshes of a copy of ShapeNetCore, of which images are to be made."""
 
     name = "shapenet_core"
 
@@ -174,7 +174,7 @@ class ShapeNetCoreSource:
 class _ModelFiles:
     """The files of a model, each also found by the last part of its name.
 
-    Material files may name pictures by a path of the machine that wrote them.
+    Material files may name images by a path of the machine that wrote them.
     """
 
     def __init__(self, store: FolderStore) -> None:

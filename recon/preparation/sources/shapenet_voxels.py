@@ -11,12 +11,12 @@ from recon.formats.stores import Store
 from recon.geometry.cameras import Cameras
 from recon.preparation.sources.model_frame import ModelFrame
 
-# Of the occupied voxels this share must lie on the object in the pictures. Of seven public objects
+# Of the occupied voxels this share must lie on the object in the images. Of seven public objects
 # 0.995 and more do; with azimuth the other way round 0.59 to 0.87 (a round lamp 1), with y and z
 # exchanged 0.2 to 0.97, with the cube at the corner that its header seems to name 0.08 to 0.43.
 LEAST_ON_OBJECT = 0.9
 # A voxel's centre may lie outside of a thin part by half a voxel, which is this share of the width
-# of the pictures there.
+# of the images there.
 REACH = 0.02
 
 
@@ -78,7 +78,7 @@ def world_voxels(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def require_agreement(
     label: str, voxels: NDArray[np.bool_], cameras: Cameras, alpha: NDArray[np.uint8]
 ) -> None:
-    """Refuse voxels which do not lie on the object in its pictures.
+    """Refuse voxels which do not lie on the object in its images.
 
     Args:
         label: of the object, for the error.
@@ -100,7 +100,7 @@ def require_agreement(
     reach = max(1, round(REACH * width))
     grown = _grown(np.pad(alpha > 0, ((0, 0), (reach, reach), (reach, reach))), reach)
     views = np.arange(len(alpha))[:, None]
-    # What leaves a picture is counted at its border.
+    # What leaves an image is counted at its border.
     on_object = grown[
         views,
         (rows + reach).clip(0, height + 2 * reach - 1),
@@ -109,8 +109,8 @@ def require_agreement(
     share = float(on_object.mean())
     if share < LEAST_ON_OBJECT:
         raise ValueError(
-            f"{label}: voxels and pictures disagree: {share:.0%} of the occupied voxels lie on"
-            f" the object in the pictures, at least {LEAST_ON_OBJECT:.0%} must"
+            f"{label}: voxels and images disagree: {share:.0%} of the occupied voxels lie on"
+            f" the object in the images, at least {LEAST_ON_OBJECT:.0%} must"
         )
 
 

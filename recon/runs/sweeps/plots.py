@@ -1,4 +1,4 @@
-"""Pictures of a sweep: a figure against what was swept, and the validation curves."""
+"""Images of a sweep: a figure against what was swept, and the validation curves."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class SweepReport:
         return csv_text(rows)
 
     def write(self, folder: Path, bad: Mapping[str, str]) -> list[Path]:
-        """Write `comparison.txt` and `.csv`, and pictures of what there is to draw.
+        """Write `comparison.txt` and `.csv`, and images of what there is to draw.
 
         Returns:
             The files.
@@ -135,13 +135,13 @@ class SweepReport:
         write_text(files[1], self.csv())
         groups = [(self.label(group), group.runs) for group in self.groups]
         finished = [run for run in self.runs if run.is_finished and self.metric in run.figures]
-        pictures = {
+        images = {
             "comparison_parameters.png": parameters_plot(finished, self.parameters, self.metric),
             "comparison_curves.png": curves_plot(groups, self.metric),
         }
-        for name, picture in pictures.items():
-            if picture is not None:
-                picture.save(folder / name)
+        for name, image in images.items():
+            if image is not None:
+                image.save(folder / name)
                 files.append(folder / name)
         return files
 

@@ -1,4 +1,4 @@
-"""Where outlines lie in training pictures."""
+"""Where outlines lie in training images."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_a_framing_is_measured_on_data(shapes_file: Path) -> None:
     framing = measure_framing(data)
     alpha = torch.cat([data.images(i, range(SHAPENET_VIEWS))[:, 3] for i in range(len(data))])
     longest = []
-    for picture in alpha > 127:
-        rows, columns = picture.nonzero().unbind(1)
+    for image in alpha > 127:
+        rows, columns = image.nonzero().unbind(1)
         longest.append(max(int(rows.max() - rows.min()), int(columns.max() - columns.min())) + 1)
     below = [sum(x / 64 < fill for x in longest) / len(longest) for fill in framing.fill]
     assert below == pytest.approx([0.05, 0.5, 0.95], abs=0.05)
-    # The ellipsoids are round about the middle of the pictures.
+    # The ellipsoids are round about the middle of the images.
     assert framing.center == pytest.approx((0, 0), abs=0.02)
     # In the order of the views.
     assert torch.equal(framing.cameras, shapenet_cameras(range(SHAPENET_VIEWS)).rows())

@@ -44,7 +44,7 @@ def trained(tmp_path: Path) -> TrainedModel:
     return load_trained_model(checkpoint(tmp_path))
 
 
-def test_tables_and_pictures_are_written_and_printed(
+def test_tables_and_images_are_written_and_printed(
     trained: TrainedModel,
     shapes_file: Path,
     tmp_path: Path,

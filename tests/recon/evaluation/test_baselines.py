@@ -22,7 +22,7 @@ from recon.evaluation.voxel_scores import evaluate, macro_mean
 from recon.metrics import voxel_iou
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 
-PICTURES = torch.zeros(5, 4, 64, 64, dtype=torch.uint8)
+IMAGES = torch.zeros(5, 4, 64, 64, dtype=torch.uint8)
 
 
 def test_the_template_is_the_undeformed_sphere_of_the_decoder() -> None:
@@ -30,7 +30,7 @@ def test_the_template_is_the_undeformed_sphere_of_the_decoder() -> None:
         SoftRasEncoder(channels=(2,), hidden=(4,), latent=4),
         MeshDecoder(latent=4, hidden=(4,), template_scale=0.8),
     )
-    voxels = template_shape(model, 32)(PICTURES, [])
+    voxels = template_shape(model, 32)(IMAGES, [])
     assert voxels.shape == (5, 32, 32, 32)
     centres = (torch.arange(32) - 15.5) / 31
     distance = torch.cartesian_prod(centres, centres, centres).norm(dim=1).reshape(32, 32, 32)
@@ -74,17 +74,17 @@ def test_a_mean_shape_weighs_categories_not_objects(shapes_file: Path) -> None:
 def test_category_means_are_told_the_category(shapes_file: Path) -> None:
     train_set = MultiViewDataset(shapes_file, "train")
     predict = category_mean_shape(train_set)
-    airplane, lamp = (predict(PICTURES[:1], [synset])[0] for synset in ("02691156", "03636649"))
+    airplane, lamp = (predict(IMAGES[:1], [synset])[0] for synset in ("02691156", "03636649"))
     assert int(airplane.any(2).any(1).sum()) > int(airplane.any(2).any(0).sum())  # long in x
     assert int(lamp.any(2).any(1).sum()) < int(lamp.any(2).any(0).sum())  # long in y
-    chair = predict(PICTURES[:1], ["03001627"])[0]  # no chairs in training
+    chair = predict(IMAGES[:1], ["03001627"])[0]  # no chairs in training
     assert torch.equal(chair, mean_shape(train_set).voxels)
 
 
 def test_category_shapes_follow_the_order_of_the_images() -> None:
     full, empty = torch.ones(2, 2, 2, dtype=torch.bool), torch.zeros(2, 2, 2, dtype=torch.bool)
     predict = CategoryShape({"a": full}, otherwise=empty)
-    assert predict(PICTURES[:3], ["b", "a", "b"]).any(dim=(1, 2, 3)).tolist() == [
+    assert predict(IMAGES[:3], ["b", "a", "b"]).any(dim=(1, 2, 3)).tolist() == [
         False,
         True,
         False,
@@ -102,7 +102,7 @@ def test_retrieval_equals_brute_force_whatever_the_chunk(shapes_file: Path) -> N
         assert torch.allclose(reached, distances.min(dim=1).values, atol=1e-4)
 
 
-def test_retrieval_finds_a_training_picture_itself(shapes_file: Path) -> None:
+def test_retrieval_finds_a_training_image_itself(shapes_file: Path) -> None:
     train_set = MultiViewDataset(shapes_file, "train")
     voxels = Retrieval(train_set, chunk=50)(train_set.images(4, [9]), [])
     assert torch.equal(voxels[0], train_set.voxels(4))

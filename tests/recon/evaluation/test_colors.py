@@ -1,4 +1,4 @@
-"""Colours in unseen views: known ones score as they must, and the right pictures are compared."""
+"""Colours in unseen views: known ones score as they must, and the right images are compared."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from renderer_cuda import gather_faces
 SIZE, VIEWS = 32, 8
 SPHERE = icosphere(3)
 SHAPE = SPHERE.vertices * torch.tensor([0.45, 0.3, 0.4])
-# Another colour on every side, so that a wrong view is a wrong picture.
+# Another colour on every side, so that a wrong view is a wrong image.
 COLORS = (SPHERE.vertices * 0.45 + 0.5).clamp(0, 1)
 CAMERAS = shapenet_cameras(range(0, 24, 3))
 # The training object shows dimmer colours, and its views are stored in another order.
@@ -150,7 +150,7 @@ def test_the_wrong_place_and_the_wrong_side_are_errors(data: MultiViewDataset) -
         assert score.values["color_l1"] > 0.1
 
 
-def test_each_picture_shows_its_mesh_from_its_camera() -> None:
+def test_each_image_shows_its_mesh_from_its_camera() -> None:
     vertices = torch.stack((SHAPE, SHAPE + torch.tensor([0.1, 0.0, 0.0])))
     colors = torch.stack((torch.full_like(SHAPE, 0.2), torch.full_like(SHAPE, 0.8)))
     rows = CAMERAS.rows()[:3]

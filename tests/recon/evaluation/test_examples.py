@@ -1,4 +1,4 @@
-"""Which meshes and pictures are written, and what is refused before hours of work."""
+"""Which meshes and images are written, and what is refused before hours of work."""
 
 from __future__ import annotations
 

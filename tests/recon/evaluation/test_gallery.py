@@ -62,7 +62,7 @@ def test_the_sheet_shows_the_same_object_from_the_same_side(
         both = (shown[prediction] & shown[truth]).sum()
         assert both / (shown[prediction] | shown[truth]).sum() > 0.75
     different = (shown[1] & shown[2]).sum() / (shown[1] | shown[2]).sum()
-    assert different < 0.75  # the two views are not the same picture
+    assert different < 0.75  # the two views are not the same image
 
 
 def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> None:

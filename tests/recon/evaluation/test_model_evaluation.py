@@ -93,7 +93,7 @@ def test_a_broken_evaluation_goes_on_to_the_same_result(
     monkeypatch.undo()
     begun = break_after(monkeypatch, batches=9)
     resumed = evaluation(shapes_file, tmp_path / "b").run()
-    # Whole batches, as what is beside a picture may change the rounding of its prediction.
+    # Whole batches, as what is beside an image may change the rounding of its prediction.
     assert begun == [[2, 3], [4, 5]]
     assert (resumed.objects, resumed.means) == (whole.objects, whole.means)
     break_after(monkeypatch, batches=0)

@@ -28,7 +28,7 @@ from recon.metrics.softras import SoftRas
 
 
 class SphereModel(nn.Module):
-    """Predicts a sphere whose radius is half of the mean alpha of the picture."""
+    """Predicts a sphere whose radius is half of the mean alpha of the image."""
 
     def __init__(self) -> None:
         super().__init__()

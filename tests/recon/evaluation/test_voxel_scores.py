@@ -1,4 +1,4 @@
-"""Scoring: the protocol's order of means, the same pictures for all, and its placement."""
+"""Scoring: the protocol's order of means, the same images for all, and its placement."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHAIR, TABLE, LAMP = "03001627", "04379243", "03636649"
 
 
 class SphereModel(nn.Module):
-    """Predicts a sphere whose radius is half of the mean alpha of the picture."""
+    """Predicts a sphere whose radius is half of the mean alpha of the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_every_view_of_every_object_is_scored_once(shapes_file: Path) -> None:
     assert torch.equal(torch.cat(shown), torch.cat(expected))
 
 
-def test_a_score_is_the_iou_of_that_picture(shapes_file: Path) -> None:
+def test_a_score_is_the_iou_of_that_image(shapes_file: Path) -> None:
     data, model = MultiViewDataset(shapes_file, "test"), SphereModel()
     (scores,) = evaluate({"model": MeshPredictor(model)}, data, [2, 7], batch_size=3).values()
     for index, row in enumerate(scores):

@@ -35,7 +35,7 @@ MASK = silhouette(0.0, 1e-8).round()
 
 
 def energy(x: float | Tensor, sigma: float) -> Tensor:
-    """1 - IoU with the sharp picture of the square at 0."""
+    """1 - IoU with the sharp image of the square at 0."""
     return silhouette_iou_loss(silhouette(x, sigma), MASK)
 
 
@@ -96,7 +96,7 @@ def test_the_share_of_flat_places_falls_with_sigma() -> None:
 
 
 def hidden_gradient(**modes: object) -> tuple[Tensor, Tensor]:
-    """Gradients of the picture to a square in front, and to a smaller one hidden behind it.
+    """Gradients of the image to a square in front, and to a smaller one hidden behind it.
 
     Returns:
         [4, 3] each.

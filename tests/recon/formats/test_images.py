@@ -12,7 +12,7 @@ from PIL import Image
 
 from recon.formats.images import (
     PixelMap,
-    fit_picture,
+    fit_image,
     read_mask,
     read_rgba,
     resize_rgba,
@@ -53,7 +53,7 @@ def test_pixels_and_alpha_are_those_of_the_file(folder, rgba: np.ndarray) -> Non
     assert (without.rgba[3] == 255).all()
 
 
-def test_grey_palette_and_jpeg_pictures_are_read(folder, rgba: np.ndarray) -> None:
+def test_grey_palette_and_jpeg_images_are_read(folder, rgba: np.ndarray) -> None:
     grey = rgba[..., 0]
     wide = grey.astype(np.uint16) * 257
     store = folder(
@@ -103,14 +103,14 @@ NOISE = np.random.default_rng(1).integers(0, 256, (5, 7, 4), np.uint8)
         (encoded(NOISE)[:90], (5, 7), "unreadable"),
     ],
 )
-def test_a_broken_picture_is_named(folder, content: bytes, size, message: str) -> None:
+def test_a_broken_image_is_named(folder, content: bytes, size, message: str) -> None:
     store = folder({"sub/a.png": content})
     for read in (read_rgba, read_mask):
         with pytest.raises(ValueError, match=rf"sub/a\.png.*{message}"):
             read(store, "sub/a.png", size)
 
 
-def test_a_missing_picture_or_a_link_out_of_the_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_image_or_a_link_out_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(np.zeros((2, 2), np.uint8)))
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link.png").symlink_to(tmp_path / "secret.png")
@@ -135,12 +135,12 @@ def test_resizing_averages_areas_with_alpha_as_weight() -> None:
 @pytest.mark.parametrize("aspect", ["pad", "crop"])
 @pytest.mark.parametrize("size", [(40, 40), (30, 90), (64, 16), (137, 100)])
 def test_intrinsics_follow_the_pixels(aspect: str, size: tuple[int, int]) -> None:
-    """A blob is in the new picture where the new intrinsics project it."""
+    """A blob is in the new image where the new intrinsics project it."""
     centre = np.array([62.5, 43.5, 1.0])
     x, y = np.meshgrid(np.arange(120), np.arange(90))
     rgba = np.zeros((4, 90, 120), np.uint8)
     rgba[3] = np.rint(255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 18))
-    fitted, pixels = fit_picture(rgba, size, aspect)
+    fitted, pixels = fit_image(rgba, size, aspect)
     assert fitted.shape == (4, *size)
     alpha = fitted[3].astype(float)
     found = [
@@ -162,7 +162,7 @@ def test_cameras_follow_the_pixels(aspect: str, size: tuple[int, int]) -> None:
     inner = torch.tensor([[2.0, 2.5], [3.0, 3.0]]), torch.tensor([[0.1, -0.2], [0.0, 0.3]])
     orbit = Cameras.orbit(*torch.tensor([[10.0, 70.0], [30.0, -20.0], [3.0, 4.0], [40.0, 40.0]]))
     cameras = Cameras(orbit.rotation, orbit.translation, *inner).to(dtype=torch.float64)
-    _, pixels = fit_picture(np.zeros((4, *old), np.uint8), size, aspect)
+    _, pixels = fit_image(np.zeros((4, *old), np.uint8), size, aspect)
 
     def project(cameras: Cameras, size: tuple[int, int]) -> torch.Tensor:
         height, width = size
@@ -174,22 +174,22 @@ def test_cameras_follow_the_pixels(aspect: str, size: tuple[int, int]) -> None:
     assert torch.allclose(project(pixels.cameras(cameras, old, size), size), moved, atol=1e-4)
 
 
-def test_padding_is_transparent_and_null_keeps_the_picture() -> None:
+def test_padding_is_transparent_and_null_keeps_the_image() -> None:
     rgba = np.full((4, 10, 20), 255, np.uint8)
-    padded, _ = fit_picture(rgba, (20, 20))
+    padded, _ = fit_image(rgba, (20, 20))
     assert (padded[3, 5:15] == 255).all()
     assert not padded[:, :5].any()
     assert not padded[:, 15:].any()
-    cropped, _ = fit_picture(rgba, (20, 20), "crop")
+    cropped, _ = fit_image(rgba, (20, 20), "crop")
     assert (cropped == 255).all()
-    same, pixels = fit_picture(rgba, None)
+    same, pixels = fit_image(rgba, None)
     assert same is rgba
     assert (pixels.intrinsics(np.eye(3)) == np.eye(3)).all()
     with pytest.raises(ValueError, match="aspect must be one of"):
-        fit_picture(rgba, (5, 5), "stretch")
+        fit_image(rgba, (5, 5), "stretch")
 
 
-def test_a_picture_is_turned_upright_only_when_asked(folder, rgba: np.ndarray) -> None:
+def test_a_image_is_turned_upright_only_when_asked(folder, rgba: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held so that a viewer must turn clockwise
     store = folder({"a.png": encoded(rgba, exif=exif)})

@@ -262,7 +262,7 @@ def test_opencv_matrices_give_the_pixels_of_opencv(image_size: tuple[int, int]) 
     cameras = Cameras.from_opencv(intrinsics, rotation, translation, image_size)
     ndc = cameras.project(vertices, image_size)
     height, width = image_size
-    # The pixel (i, j) of a picture has the NDC of its centre, see the rasterizer.
+    # The pixel (i, j) of an image has the NDC of its centre, see the rasterizer.
     columns = (ndc[..., 0] * min(image_size) + width - 1) / 2
     rows = (height - 1 - ndc[..., 1] * min(image_size)) / 2
     torch.testing.assert_close(torch.stack((columns, rows), -1), pixels[..., :2])

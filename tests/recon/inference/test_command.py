@@ -1,4 +1,4 @@
-"""The command line: which pictures, what is told, and what is left alone."""
+"""The command line: which images, what is told, and what is left alone."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def save_ball(path: Path, opaque: bool = False, color: tuple[int, int, int] = (2
     Image.fromarray(rgba[..., :3] if opaque else rgba).save(path)
 
 
-def test_jobs_are_named_after_pictures(tmp_path: Path) -> None:
+def test_jobs_are_named_after_images(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "a.png", "notes.txt", "C.JPEG"):
         (tmp_path / name).touch()
     masks = tmp_path / "masks"
     masks.mkdir()
     (masks / "b.webp").touch()
     jobs = plan_jobs([tmp_path, tmp_path / "b.png"], Path("out"), masks)
-    assert [(j.picture.name, j.folder) for j in jobs] == [
+    assert [(j.image.name, j.folder) for j in jobs] == [
         ("C.JPEG", Path("out/C")),
         ("a.jpg", Path("out/a.jpg")),
         ("a.png", Path("out/a.png")),
@@ -40,26 +40,26 @@ def test_plans_that_cannot_be_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.png").touch()
     (tmp_path / "empty").mkdir()
     two = [Path("x/a.png"), Path("y/a.png")]
-    with pytest.raises(ValueError, match=r"two pictures are called a\.png"):
+    with pytest.raises(ValueError, match=r"two images are called a\.png"):
         plan_jobs(two, Path("out"))
-    with pytest.raises(ValueError, match="one file for 2 pictures"):
+    with pytest.raises(ValueError, match="one file for 2 images"):
         plan_jobs([Path("x/a.png"), Path("x/b.png")], Path("out"), tmp_path / "m.png")
     with pytest.raises(FileNotFoundError, match="no such mask"):
         plan_jobs(two[:1], Path("out"), tmp_path / "gone.png")
-    with pytest.raises(ValueError, match="has no pictures"):
+    with pytest.raises(ValueError, match="has no images"):
         plan_jobs([tmp_path / "empty"], Path("out"))
 
 
 def test_a_directory_is_done_but_for_what_is_unreadable(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    save_ball(pictures / "cut.png")
-    save_ball(pictures / "plain.jpg", opaque=True)
-    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n")
+    images = tmp_path / "pictures"
+    images.mkdir()
+    save_ball(images / "cut.png")
+    save_ball(images / "plain.jpg", opaque=True)
+    (images / "broken.png").write_bytes(b"\x89PNG\r\n")
     output = tmp_path / "out"
-    arguments = [str(pictures), "--checkpoint", str(tiny_checkpoint), "--output", str(output)]
+    arguments = [str(images), "--checkpoint", str(tiny_checkpoint), "--output", str(output)]
     with pytest.raises(SystemExit) as end:
         main([*arguments, "--no-turntable"])
     assert end.value.code == 1
@@ -67,23 +67,23 @@ def test_a_directory_is_done_but_for_what_is_unreadable(
     assert "broken.png: FAILED" in told
     assert "cut.png: mask: alpha channel; outline IoU 0." in told
     assert "1 masks are estimated (look at mask.png): the mask is an estimate" in told
-    assert "2 of 3 pictures reconstructed in" in told
+    assert "2 of 3 images reconstructed in" in told
     assert sorted(path.name for path in output.iterdir()) == ["cut", "plain"]
 
-    (pictures / "broken.png").unlink()
+    (images / "broken.png").unlink()
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     main([*arguments, "--no-turntable"])
     told = capsys.readouterr().out
     assert told.count("done already") == 2
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
 
-    save_ball(pictures / "cut.png", color=(0, 99, 0))
+    save_ball(images / "cut.png", color=(0, 99, 0))
     with pytest.raises(SystemExit):
         main([*arguments, "--no-turntable"])
-    assert "holds another result (picture differ)" in capsys.readouterr().out
+    assert "holds another result (image differ)" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
     main([*arguments, "--overwrite"])
-    assert "2 of 2 pictures" in capsys.readouterr().out
+    assert "2 of 2 images" in capsys.readouterr().out
     assert (output / "cut" / "turntable.gif").exists()
 
 

@@ -23,16 +23,16 @@ from recon.inference.files import (
     find_result,
     save_reconstruction,
 )
-from recon.inference.input_images import take_picture
-from recon.inference.reconstruct import PictureReconstructor, Reconstruction
+from recon.inference.input_images import take_image
+from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.runs.trained_models import load_trained_model
 
 FROM = {"picture": "aa", "checkpoint": "bb"}
 
 
 @pytest.fixture(scope="module")
-def reconstructor(tiny_checkpoint: Path) -> PictureReconstructor:
-    return PictureReconstructor(load_trained_model(tiny_checkpoint))
+def reconstructor(tiny_checkpoint: Path) -> ImageReconstructor:
+    return ImageReconstructor(load_trained_model(tiny_checkpoint))
 
 
 def scene(height: int = 60, width: int = 120, x: int = 85, y: int = 30) -> np.ndarray:
@@ -43,11 +43,11 @@ def scene(height: int = 60, width: int = 120, x: int = 85, y: int = 30) -> np.nd
 
 
 @pytest.fixture(scope="module")
-def made(reconstructor: PictureReconstructor) -> Reconstruction:
-    return reconstructor([take_picture(scene())])[0]
+def made(reconstructor: ImageReconstructor) -> Reconstruction:
+    return reconstructor([take_image(scene())])[0]
 
 
-def test_a_folder_holds_meshes_pictures_and_facts(made: Reconstruction, tmp_path: Path) -> None:
+def test_a_folder_holds_meshes_images_and_facts(made: Reconstruction, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "ball"
     paths = save_reconstruction(folder, made, {"made_from": FROM})
     names = ["mask.png", "mesh.glb", "mesh.obj", "overlay.png", "result.json", "turntable.gif"]
@@ -63,7 +63,7 @@ def test_a_folder_holds_meshes_pictures_and_facts(made: Reconstruction, tmp_path
     with Image.open(folder / "turntable.gif") as gif:
         assert (gif.n_frames, gif.size) == (FRAMES, (FRAME_SIDE, FRAME_SIDE))
     with Image.open(folder / "mask.png") as mask:
-        assert (np.asarray(mask)[..., 3] == made.picture.rgba[3]).all()
+        assert (np.asarray(mask)[..., 3] == made.image.rgba[3]).all()
     facts = json.loads((folder / "result.json").read_text())
     assert facts["mask"] == "estimated"
     assert "estimate" in facts["notes"][0]
@@ -72,10 +72,10 @@ def test_a_folder_holds_meshes_pictures_and_facts(made: Reconstruction, tmp_path
 
 
 def test_a_mask_which_is_no_estimate_is_not_written(
-    reconstructor: PictureReconstructor, tmp_path: Path
+    reconstructor: ImageReconstructor, tmp_path: Path
 ) -> None:
-    picture = take_picture(scene(), scene()[..., 0] < 99)
-    made = reconstructor([picture])[0]
+    image = take_image(scene(), scene()[..., 0] < 99)
+    made = reconstructor([image])[0]
     paths = save_reconstruction(tmp_path / "a", made, {}, turntable=False)
     assert [path.name for path in paths] == ["mesh.glb", "mesh.obj", "overlay.png", "result.json"]
 

@@ -1,4 +1,4 @@
-"""Pictures from anywhere: which mask is used, and how they are framed."""
+"""Images from anywhere: which mask is used, and how they are framed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from PIL import Image
 from recon.datasets.framing import Framing, outline_boxes, usual_framing
 from recon.inference.input_images import (
     WORKING_SIDE,
-    InputPicture,
+    InputImage,
     close_up,
     cut_out,
-    read_picture,
-    take_picture,
+    read_image,
+    take_image,
 )
 
 
@@ -38,10 +38,10 @@ def block(height: int = 40, width: int = 60) -> np.ndarray:
 def test_the_alpha_channel_is_the_mask(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(painted(block())).save(path, lossless=True)
-    picture = read_picture(path)
-    assert (picture.mask, picture.notes) == ("alpha channel", ())
-    assert (picture.rgba[3] == block()).all()
-    assert (picture.rgba[:3, 15, 30] == [0, 160, 0]).all()
+    image = read_image(path)
+    assert (image.mask, image.notes) == ("alpha channel", ())
+    assert (image.rgba[3] == block()).all()
+    assert (image.rgba[:3, 15, 30] == [0, 160, 0]).all()
 
 
 @pytest.mark.parametrize("form", ["alpha.png", "grey.png"])
@@ -51,29 +51,29 @@ def test_a_given_mask_comes_first(tmp_path: Path, form: str) -> None:
     other[5:30, 5:10] = 255
     grey = Image.fromarray(other)
     (Image.fromarray(painted(other)) if form == "alpha.png" else grey).save(tmp_path / form)
-    picture = read_picture(tmp_path / "a.png", tmp_path / form)
-    assert picture.mask == "mask"
-    assert (picture.rgba[3] == other).all()
-    taken = take_picture(painted(block()), other > 0)
-    assert (taken.rgba == picture.rgba).all()
+    image = read_image(tmp_path / "a.png", tmp_path / form)
+    assert image.mask == "mask"
+    assert (image.rgba[3] == other).all()
+    taken = take_image(painted(block()), other > 0)
+    assert (taken.rgba == image.rgba).all()
 
 
 def test_without_either_it_is_estimated(tmp_path: Path) -> None:
     opaque = painted(block())[..., :3]
     Image.fromarray(opaque).save(tmp_path / "a.jpg", quality=95)
-    for picture in (read_picture(tmp_path / "a.jpg"), take_picture(Image.fromarray(opaque))):
-        assert picture.mask == "estimated"
-        assert "estimate" in picture.notes[0]
-        assert ((picture.rgba[3] > 0) == (block() > 0)).mean() > 0.95
+    for image in (read_image(tmp_path / "a.jpg"), take_image(Image.fromarray(opaque))):
+        assert image.mask == "estimated"
+        assert "estimate" in image.notes[0]
+        assert ((image.rgba[3] > 0) == (block() > 0)).mean() > 0.95
 
 
-def test_large_pictures_become_small_and_stay_in_proportion(tmp_path: Path) -> None:
+def test_large_images_become_small_and_stay_in_proportion(tmp_path: Path) -> None:
     alpha = np.zeros((1600, 2000), np.uint8)
     alpha[400:800, 500:1500] = 255
     Image.fromarray(painted(alpha)).save(tmp_path / "a.png")
-    picture = read_picture(tmp_path / "a.png")
-    assert picture.rgba.shape == (4, round(WORKING_SIDE * 0.8), WORKING_SIDE)
-    box = outline_boxes(torch.from_numpy(picture.rgba[3:]))[0] / WORKING_SIDE
+    image = read_image(tmp_path / "a.png")
+    assert image.rgba.shape == (4, round(WORKING_SIDE * 0.8), WORKING_SIDE)
+    box = outline_boxes(torch.from_numpy(image.rgba[3:]))[0] / WORKING_SIDE
     assert box.tolist() == pytest.approx([0.25, 0.2, 0.75, 0.4], abs=0.004)
 
 
@@ -81,7 +81,7 @@ def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise
     Image.fromarray(painted(block())[..., :3]).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    assert read_picture(tmp_path / "a.jpg").rgba.shape == (4, 60, 40)
+    assert read_image(tmp_path / "a.jpg").rgba.shape == (4, 60, 40)
 
 
 @pytest.mark.parametrize("fill", [0.4, 0.75])
@@ -89,9 +89,9 @@ def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
 def test_objects_are_shifted_and_scaled_into_the_frame(fill: float, zoom: float) -> None:
     alpha = Image.fromarray(block()).resize((round(60 * zoom), round(40 * zoom)), 0)
     rgba = painted(np.asarray(alpha)).transpose(2, 0, 1)
-    picture = InputPicture(np.ascontiguousarray(rgba), "alpha channel")
+    image = InputImage(np.ascontiguousarray(rgba), "alpha channel")
     framing = Framing((0.3, 0.5, 0.9), (0.0, 0.1), usual_framing().cameras, "")
-    cutout = cut_out(close_up(picture, 128, 0.2), framing, (64, 64), fill)
+    cutout = cut_out(close_up(image, 128, 0.2), framing, (64, 64), fill)
     left, top, right, bottom = outline_boxes(cutout.image[3:])[0].tolist()
     assert right - left == pytest.approx(64 * fill, abs=1.1)
     assert (left + right) / 2 == pytest.approx(32, abs=1.1)
@@ -109,20 +109,20 @@ def test_objects_are_shifted_and_scaled_into_the_frame(fill: float, zoom: float)
 def test_specks_do_not_decide_on_the_frame() -> None:
     alpha = block(80, 120)
     alpha[70, 110] = 255
-    picture = take_picture(painted(alpha))
-    assert outline_boxes(torch.from_numpy(picture.rgba[3:])).tolist() == [[20, 10, 50, 20]]
+    image = take_image(painted(alpha))
+    assert outline_boxes(torch.from_numpy(image.rgba[3:])).tolist() == [[20, 10, 50, 20]]
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no such picture.*gone\.png"):
-        read_picture(tmp_path / "gone.png")
-    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(FileNotFoundError, match=r"no such image.*gone\.png"):
+        read_image(tmp_path / "gone.png")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match=r"text\.png"):
-        read_picture(tmp_path / "text.png")
+        read_image(tmp_path / "text.png")
     Image.fromarray(painted(np.zeros((9, 9), np.uint8))).save(tmp_path / "empty.png")
     with pytest.raises(ValueError, match=r"empty\.png: the alpha channel shows no object"):
-        read_picture(tmp_path / "empty.png")
+        read_image(tmp_path / "empty.png")
     with pytest.raises(ValueError, match=r"mask must be \[40, 60\].*got \[9, 9\]"):
-        take_picture(painted(block()), np.ones((9, 9), bool))
+        take_image(painted(block()), np.ones((9, 9), bool))
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3 or 4\], got float64"):
-        take_picture(np.zeros((9, 9, 3)))
+        take_image(np.zeros((9, 9, 3)))

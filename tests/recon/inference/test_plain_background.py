@@ -13,9 +13,9 @@ def scene(mask: NDArray[np.bool_], noise: float = 3.0) -> NDArray[np.uint8]:
     """A red object before a grey background that changes from left to right, with noise."""
     height, width = mask.shape
     background = 150 + 60 * np.linspace(0, 1, width)[None, None] + np.zeros((3, height, 1))
-    picture = np.where(mask, np.array([170, 40, 40])[:, None, None], background)
-    picture = picture + np.random.default_rng(0).normal(0, noise, picture.shape)
-    return picture.clip(0, 255).astype(np.uint8)
+    image = np.where(mask, np.array([170, 40, 40])[:, None, None], background)
+    image = image + np.random.default_rng(0).normal(0, noise, image.shape)
+    return image.clip(0, 255).astype(np.uint8)
 
 
 def disc(height: int = 120, width: int = 160, x: float = 90, y: float = 55, r: float = 30):
@@ -56,6 +56,6 @@ def test_doubts_are_told() -> None:
     assert any("is not plain" in note for note in estimate_mask(busy).notes)
 
 
-def test_a_picture_without_an_object_is_refused() -> None:
+def test_a_image_without_an_object_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no object found: nothing differs"):
         estimate_mask(scene(np.zeros((50, 60), bool)))

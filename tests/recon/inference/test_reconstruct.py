@@ -1,4 +1,4 @@
-"""Meshes of pictures."""
+"""Meshes of images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import recon
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import icosphere
-from recon.inference.input_images import take_picture
-from recon.inference.reconstruct import PictureReconstructor
+from recon.inference.input_images import take_image
+from recon.inference.reconstruct import ImageReconstructor
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.trained_models import load_trained_model
 
@@ -43,7 +43,7 @@ def test_a_file_becomes_a_mesh_in_the_frame_of_models(
     assert bool((outward > 0).all())  # turned round, as the frame of models is right-handed
 
 
-def test_all_ways_to_pass_a_picture_and_a_model_give_the_same(
+def test_all_ways_to_pass_a_image_and_a_model_give_the_same(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     Image.fromarray(ball()).save(tmp_path / "ball.png")
@@ -51,7 +51,7 @@ def test_all_ways_to_pass_a_picture_and_a_model_give_the_same(
     meshes = [
         recon.reconstruct(tmp_path / "ball.png", tiny_checkpoint),
         recon.reconstruct(ball(), trained),
-        recon.reconstruct(Image.fromarray(ball()), PictureReconstructor(trained)),
+        recon.reconstruct(Image.fromarray(ball()), ImageReconstructor(trained)),
         recon.reconstruct(ball()[..., :3], trained, mask=ball()[..., 3]),
     ]
     for mesh in meshes[1:]:
@@ -73,8 +73,8 @@ def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> N
     trained = load_trained_model(tiny_checkpoint)
     sphere = icosphere(2)
     model = Rigid(sphere.vertices * 0.3, sphere.faces)
-    reconstructor = PictureReconstructor(type(trained)(model, trained.checkpoint, trained.path))
-    made, twin = reconstructor([take_picture(ball(60)), take_picture(ball(200))])
+    reconstructor = ImageReconstructor(type(trained)(model, trained.checkpoint, trained.path))
+    made, twin = reconstructor([take_image(ball(60)), take_image(ball(200))])
     alpha = SoftRenderer(64, sigma=1e-7).silhouette(
         model.vertices[None], sphere.faces, shapenet_cameras([0])
     )
@@ -84,13 +84,13 @@ def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> N
     assert made.fill == pytest.approx(nearest, rel=1e-4)
     assert made.fit > 0.85
     assert made.iou > 0.93
-    assert twin.fill == made.fill  # whatever the size of the picture
+    assert twin.fill == made.fill  # whatever the size of the image
     assert isinstance(made.camera, Cameras)
 
 
 def test_the_world_is_turned_into_the_frame_of_models(tiny_checkpoint: Path) -> None:
-    reconstructor = PictureReconstructor(load_trained_model(tiny_checkpoint))
-    made = reconstructor([take_picture(ball())])[0]
+    reconstructor = ImageReconstructor(load_trained_model(tiny_checkpoint))
+    made = reconstructor([take_image(ball())])[0]
     mesh, colors = made.model_mesh()
     assert torch.equal(world_vertices(mesh.vertices), made.world.vertices)
     assert torch.equal(mesh.faces.flip(1), made.world.faces)

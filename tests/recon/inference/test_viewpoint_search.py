@@ -50,7 +50,7 @@ def test_a_mesh_is_laid_over_an_outline_elsewhere_and_of_another_size(horn: Mesh
 
 def test_a_camera_that_fits_better_as_it_is_stays(horn: Mesh) -> None:
     alpha = outlines(horn, KNOWN[5])
-    alpha[:, 40:42, :] = 255  # a bar across the picture spoils the box
+    alpha[:, 40:42, :] = 255  # a bar across the image spoils the box
     cameras, _ = lay_over(horn.vertices[None], horn.faces, alpha, KNOWN[5])
     assert torch.equal(cameras.rows(), KNOWN[5].rows())
 

@@ -74,7 +74,7 @@ def test_color_loss_leaves_the_outline_alone() -> None:
     assert torch.autograd.gradcheck(of_colors, (rgba[:, :3].detach().requires_grad_(),))
 
 
-def test_shading_loss_is_the_color_loss_of_grey_pictures() -> None:
+def test_shading_loss_is_the_color_loss_of_grey_images() -> None:
     rgba, shading, masks = random(2, 4, 4, 5), random(2, 4, 5, seed=1), random(2, 4, 5, seed=2)
     images = torch.stack((shading, shading, shading, masks), dim=1)
     assert float(shading_l1_loss(rgba, shading, masks)) == float(color_l1_loss(rgba, images))
@@ -135,7 +135,7 @@ def test_smoothness_of_two_faces_by_hand() -> None:
 # --- Together with the renderer -------------------------------------------------------------------
 
 
-def test_colors_of_a_mesh_are_found_from_pictures() -> None:
+def test_colors_of_a_mesh_are_found_from_images() -> None:
     sphere = icosphere(1)
     cameras = shapenet_cameras([0, 6, 12, 18])
     renderer = SoftRenderer(24, sigma=1e-4, gamma=1e-3)

@@ -17,7 +17,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-def test_perceptual_loss_tells_pictures_apart() -> None:
+def test_perceptual_loss_tells_images_apart() -> None:
     loss = PerceptualLoss(layers=(1, 3, 6))
     images = random(2, 4, 16, 16).float()
     truth = torch.cat((over_black(images), images[:, 3:]), dim=1).requires_grad_()

@@ -38,7 +38,7 @@ def test_known_values() -> None:
     assert masked_psnr(prediction, truth, masks).item() == pytest.approx(-10 * math.log10(error))
 
 
-def test_equal_pictures_have_the_best_values() -> None:
+def test_equal_images_have_the_best_values() -> None:
     _, truth, masks = pair()
     assert masked_l1(truth, truth, masks).tolist() == [0, 0]
     assert masked_psnr(truth, truth, masks).tolist() == [MAX_PSNR, MAX_PSNR]

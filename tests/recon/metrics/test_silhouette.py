@@ -110,7 +110,7 @@ def test_what_is_behind_the_eye_is_not_seen() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 64), (192, 128)])
-def test_pictures_of_a_multiple_of_the_size(size: tuple[int, int]) -> None:
+def test_images_of_a_multiple_of_the_size(size: tuple[int, int]) -> None:
     preset = Silhouette()
     preset.require(Layout(size, 2))
     masks = preset._masks(torch.full((2, *size), 255, dtype=torch.uint8))
@@ -122,7 +122,7 @@ def test_pictures_of_a_multiple_of_the_size(size: tuple[int, int]) -> None:
     ("preset", "size"),
     [(Silhouette(256), (64, 64)), (Silhouette(), (137, 137)), (Silhouette(), (128, 129))],
 )
-def test_other_pictures_are_refused(preset: Silhouette, size: tuple[int, int]) -> None:
+def test_other_images_are_refused(preset: Silhouette, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=rf"the data has {size[0]} x {size[1]}; smaller ones"):
         preset.require(Layout(size, 2))
 

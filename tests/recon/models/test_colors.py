@@ -105,7 +105,7 @@ def test_under_autocast_colors_are_float32_and_close(kind: str) -> None:
 
 
 def test_a_palette_learns_which_pixels_to_pick_and_where_to_put_them() -> None:
-    """Two-coloured pictures of any colours: the upper one to the first half of the vertices."""
+    """Two-coloured images of any colours: the upper one to the first half of the vertices."""
     generator = torch.Generator().manual_seed(0)
     model = head("palette", width=8, hidden=(16,))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)

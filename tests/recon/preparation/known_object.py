@@ -82,9 +82,9 @@ def rgba(matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8
     return np.concatenate([color, alpha[..., None]], -1)
 
 
-def encoded(picture: NDArray[np.uint8], form: str = "PNG", **options: object) -> bytes:
+def encoded(image: NDArray[np.uint8], form: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, form, **options)
+    Image.fromarray(image).save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -138,7 +138,7 @@ def public_world_mat(view: int) -> NDArray[np.float64]:
 
 
 def pixel_matrix(ndc: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    """From a matrix [3, 4] to [-1, 1] across the picture's borders to one to its pixels."""
+    """From a matrix [3, 4] to [-1, 1] across the image's borders to one to its pixels."""
     height, width = size
     to_pixels = np.array(
         [[width / 2, 0, width / 2 - 0.5], [0, height / 2, height / 2 - 0.5], [0, 0, 1]]
@@ -153,7 +153,7 @@ def public_matrix(view: int, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 @cache
-def public_pictures(size: int) -> NDArray[np.uint8]:
+def public_images(size: int) -> NDArray[np.uint8]:
     """The 24 standard views [24, H, W, 4] as straight RGBA; not to be written to."""
     drawn = np.stack([rgba(public_matrix(k, (size, size)), (size, size)) for k in range(24)])
     drawn.flags.writeable = False

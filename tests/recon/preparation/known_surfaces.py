@@ -1,4 +1,4 @@
-"""Surfaces whose pictures are known, for the tests of rendering."""
+"""Surfaces whose images are known, for the tests of rendering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of a user's own pictures, made by projecting a mesh with K, R and t of OpenCV alone."""
+"""Folders of a user's own images, made by projecting a mesh with K, R and t of OpenCV alone."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def write_object(
     mistake: Callable[[Record], Record] = lambda record: record,
     mesh: bool = False,
 ) -> None:
-    """Write pictures with alpha, and their cameras as a user may have mistaken them."""
+    """Write images with alpha, and their cameras as a user may have mistaken them."""
     folder.mkdir(parents=True)
     records = frame_records(views)
     for record in records:

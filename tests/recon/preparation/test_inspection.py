@@ -25,7 +25,7 @@ LICENCES = ("CC0-1.0", "CC0-1.0", "")
 
 
 def ellipsoid(axes: tuple[float, float, float], voxel_axes: tuple[int, ...]) -> Sample:
-    """Pictures of 32 x 32 pixels and voxels, whose axes are stored in some order."""
+    """Images of 32 x 32 pixels and voxels, whose axes are stored in some order."""
     ball = icosphere(2)
     # Not symmetric about any plane, so that every order of axes differs.
     vertices = ball.vertices * torch.tensor(axes)

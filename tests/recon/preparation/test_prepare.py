@@ -18,7 +18,7 @@ from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.checks.preview import preview_path
 from recon.preparation.prepare import (
     Summary,
-    as_pictures,
+    as_images,
     is_made_by,
     prepare,
     prepared_dataset,
@@ -169,7 +169,7 @@ def test_a_damaged_file_of_that_name_is_not_overwritten_unasked(tmp_path: Path, 
     assert preview_path(path).exists()
 
 
-def test_objects_that_leave_the_picture_are_named(tmp_path: Path, renderer) -> None:
+def test_objects_that_leave_the_image_are_named(tmp_path: Path, renderer) -> None:
     class Boxes(ShapesSource):
         def load(self, item: Item) -> Surface:
             surface = super().load(item)
@@ -204,8 +204,8 @@ def test_versions_and_texts_are_stored(tmp_path: Path, renderer: ObjectRenderer)
         assert read_texts(file, "licences") == ["CC0-1.0", "CC0-1.0"]
 
 
-class Pictures:
-    """A source whose second object has pictures of another size."""
+class Images:
+    """A source whose second object has images of another size."""
 
     name = "pictures"
 
@@ -224,8 +224,8 @@ class Pictures:
         return {"images": images, "cameras": shapenet_cameras([0, 5]).rows().numpy()}
 
 
-def test_a_source_with_pictures_of_a_users_own_category(tmp_path: Path) -> None:
-    summary = prepare(Pictures(), tmp_path / "x.h5", workers=1)
+def test_a_source_with_images_of_a_users_own_category(tmp_path: Path) -> None:
+    summary = prepare(Images(), tmp_path / "x.h5", workers=1)
     assert list(summary.failures) == ["o1"]
     assert "images must be uint8 (2, 4, 6, 8)" in summary.failures["o1"]
     assert summary.table().splitlines()[1].split() == ["mug", "2", "2"]
@@ -236,14 +236,14 @@ def test_a_source_with_pictures_of_a_users_own_category(tmp_path: Path) -> None:
 
 
 def test_who_made_a_file(tmp_path: Path) -> None:
-    prepare(Pictures(), tmp_path / "x.h5", workers=1)
+    prepare(Images(), tmp_path / "x.h5", workers=1)
     (tmp_path / "y.h5").write_bytes(b"something")
-    other = Pictures()
+    other = Images()
     other.recipe = lambda: {"a": {"b": 2}}  # type: ignore[method-assign]
-    assert is_made_by(tmp_path / "x.h5", Pictures())
+    assert is_made_by(tmp_path / "x.h5", Images())
     assert not is_made_by(tmp_path / "x.h5", other)
-    assert not is_made_by(tmp_path / "y.h5", Pictures())
-    assert not is_made_by(tmp_path / "z.h5", Pictures())
+    assert not is_made_by(tmp_path / "y.h5", Images())
+    assert not is_made_by(tmp_path / "z.h5", Images())
     with pytest.raises(ValueError, match=r"a\.b was 1, is now 2"):
         prepare(other, tmp_path / "x.h5", workers=1)
 
@@ -293,6 +293,6 @@ def test_a_data_set_is_prepared_where_it_is_not_there(tmp_path: Path, renderer) 
 
 def test_meshes_need_a_renderer() -> None:
     with pytest.raises(ValueError, match="shapes has meshes, so it needs a renderer"):
-        as_pictures(ShapesSource(1), None)
-    pictures = Pictures()
-    assert as_pictures(pictures, None) is pictures
+        as_images(ShapesSource(1), None)
+    images = Images()
+    assert as_images(images, None) is images

@@ -144,20 +144,20 @@ def test_wrong_numbers_of_texels_are_refused(texture: str, texels: int, lighting
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_picture_lies_behind_the_mesh(times: int) -> None:
+def test_a_image_lies_behind_the_mesh(times: int) -> None:
     cameras, size = shapenet_cameras([0, 7]), (8, 12)
-    picture = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     renderer = SoftRenderer(size, anti_aliasing=times, color="hard", distance="hard")
     arguments = (make_vertices(), FACES, make_colors(), cameras)
-    rgba = renderer(*arguments, background=picture)
+    rgba = renderer(*arguments, background=image)
     free = renderer.silhouette(*arguments[:2], cameras)[:, None] == 0
     assert 0.1 < free.double().mean() < 0.9
-    torch.testing.assert_close(rgba[:, :3] * free, picture * free)
-    # The picture's weight in a pixel is the part of the pixel that is free.
-    (gradient,) = torch.autograd.grad(rgba[:, :3].sum(), picture)
+    torch.testing.assert_close(rgba[:, :3] * free, image * free)
+    # The image's weight in a pixel is the part of the pixel that is free.
+    (gradient,) = torch.autograd.grad(rgba[:, :3].sum(), image)
     torch.testing.assert_close(gradient, (1 - rgba[:, 3:]).expand(-1, 3, -1, -1))
     black = renderer(*arguments)[:, :3]
-    torch.testing.assert_close(rgba[:, :3], black + gradient * picture)
+    torch.testing.assert_close(rgba[:, :3], black + gradient * image)
 
 
 def test_a_color_of_the_call_replaces_that_of_the_renderer() -> None:

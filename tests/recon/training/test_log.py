@@ -70,20 +70,20 @@ def test_events_after_the_checkpoint_are_replaced_by_the_continued_run(tmp_path:
     assert curve == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0), (7, 70.0)]
 
 
-def test_pictures_show_input_render_and_truth_and_colors_where_there_are_any(
+def test_images_show_input_render_and_truth_and_colors_where_there_are_any(
     tmp_path: Path,
 ) -> None:
     images, alpha = torch.rand(3, 2, 4, 6, 5), torch.rand(3, 2, 2, 6, 5)
     red = torch.zeros(3, 2, 2, 4, 6, 5)
     red[:, :, :, [0, 3]] = 1
     with TrainingLog(tmp_path, step=0) as log:
-        log.pictures(images, Renderings(alpha), step=1, count=2)
-        log.pictures(images, Renderings(alpha, rgba=red, shading=red), step=2, count=2)
+        log.images(images, Renderings(alpha), step=1, count=2)
+        log.images(images, Renderings(alpha, rgba=red, shading=red), step=2, count=2)
     plain, colored = read(tmp_path).Images("training/input_rendered_truth")
     assert (plain.width, plain.height) == (2 * 5, 3 * 6)
     assert (colored.width, colored.height) == (2 * 5, 5 * 6)
-    with Image.open(io.BytesIO(colored.encoded_image_string)) as picture:
-        assert picture.getpixel((0, 3 * 6)) == picture.getpixel((9, 5 * 6 - 1)) == (255, 0, 0)
+    with Image.open(io.BytesIO(colored.encoded_image_string)) as image:
+        assert image.getpixel((0, 3 * 6)) == image.getpixel((9, 5 * 6 - 1)) == (255, 0, 0)
 
 
 def sphere_shown() -> Shown:
@@ -94,13 +94,13 @@ def sphere_shown() -> Shown:
     return Shown(("a", "b"), truth, rows, sphere.faces, vertices)
 
 
-def test_objects_are_shown_as_pictures_and_the_first_as_a_mesh(tmp_path: Path) -> None:
+def test_objects_are_shown_as_images_and_the_first_as_a_mesh(tmp_path: Path) -> None:
     with TrainingLog(tmp_path, step=0) as log:
         for step in (10, 20):
             log.objects(sphere_shown(), step)
     events = read(tmp_path)
-    pictures = events.Images("validation/objects")
-    assert [(p.step, p.width, p.height) for p in pictures] == [(10, 32, 96), (20, 32, 96)]
+    images = events.Images("validation/objects")
+    assert [(p.step, p.width, p.height) for p in images] == [(10, 32, 96), (20, 32, 96)]
     vertices = tensor_util.make_ndarray(events.Tensors("validation/mesh_VERTEX")[1].tensor_proto)
     assert vertices.shape == (1, 42, 3)
     assert np.linalg.norm(vertices[0], axis=1) == pytest.approx(0.3, abs=1e-6)

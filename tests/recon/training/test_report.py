@@ -37,7 +37,7 @@ def test_all_that_is_told_can_be_read_back(
         report.add_step({READING: torch.tensor(1.5)}, taken(float("nan"), broken=True))
         report.add_step({READING: torch.tensor(1.0)}, taken(2.0))
         report.scalars(3, taken(2.0), StepTimer(torch.device("cpu")))
-        report.pictures(3, taken(2.0))
+        report.images(3, taken(2.0))
         report.validation(3, {"iou": 0.25}, model)
         report.finish({"step": 3, "best_iou": 0.25, "last_iou": 0.2, "stopped": None})
     events = EventAccumulator(str(run.tensorboard))

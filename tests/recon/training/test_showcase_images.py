@@ -34,9 +34,9 @@ def shown(colors: torch.Tensor | None = None, radius: float = 0.3) -> Shown:
     return Shown(("a",), truth, VIEWS.rows()[None], SPHERE.faces, vertices, colors)
 
 
-def same(picture: torch.Tensor, color: tuple[float, float, float]) -> torch.Tensor:
-    """[H, W] where a picture [3, H, W] has a colour."""
-    return (picture - torch.tensor(color)[:, None, None]).abs().amax(0) < 1e-3
+def same(image: torch.Tensor, color: tuple[float, float, float]) -> torch.Tensor:
+    """[H, W] where an image [3, H, W] has a colour."""
+    return (image - torch.tensor(color)[:, None, None]).abs().amax(0) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def same(picture: torch.Tensor, color: tuple[float, float, float]) -> torch.Tens
 def test_differences_tell_too_much_from_missing(
     radius: float, there: tuple[float, float, float], absent: tuple[float, float, float]
 ) -> None:
-    for picture in outline_difference(shown(radius=radius), 0):
-        assert same(picture, there).any()
-        assert not same(picture, absent).any()
-        assert same(picture, BOTH)[15:17, 15:17].all()
-        assert same(picture, (1, 1, 1))[0].all()
+    for image in outline_difference(shown(radius=radius), 0):
+        assert same(image, there).any()
+        assert not same(image, absent).any()
+        assert same(image, BOTH)[15:17, 15:17].all()
+        assert same(image, (1, 1, 1))[0].all()
 
 
 def test_a_column_shows_input_prediction_and_difference_twice() -> None:

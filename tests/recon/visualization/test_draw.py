@@ -15,10 +15,10 @@ def test_colors_are_shown_as_they_are_on_white() -> None:
     color = torch.tensor([0.2, 0.6, 0.9])
     cameras = shapenet_cameras([0, 7])
     for colors in (color.expand(162, 3), color.expand(320, 4, 3)):
-        pictures = draw_mesh(BALL, cameras, 32, colors)
-        assert pictures.shape == (2, 3, 32, 32)
-        torch.testing.assert_close(pictures[:, :, 16, 16], color.expand(2, 3))
-        assert bool((pictures[:, :, 0, 0] == 1).all())
+        images = draw_mesh(BALL, cameras, 32, colors)
+        assert images.shape == (2, 3, 32, 32)
+        torch.testing.assert_close(images[:, :, 16, 16], color.expand(2, 3))
+        assert bool((images[:, :, 0, 0] == 1).all())
 
 
 def test_the_side_towards_the_viewer_is_seen() -> None:
@@ -31,12 +31,12 @@ def test_the_side_towards_the_viewer_is_seen() -> None:
 
 
 def test_without_colors_a_mesh_is_grey_with_light_and_dark_sides() -> None:
-    picture = draw_mesh(BALL, shapenet_cameras([3]), 64)[0]
-    inside = (picture < 0.9).all(0)
+    image = draw_mesh(BALL, shapenet_cameras([3]), 64)[0]
+    inside = (image < 0.9).all(0)
     assert int(inside.sum()) > 500
-    brightness = picture[0][inside]
+    brightness = image[0][inside]
     assert float(brightness.max() - brightness.min()) > 0.1
-    hues = picture[:, inside] / torch.tensor(GREY)[:, None]
+    hues = image[:, inside] / torch.tensor(GREY)[:, None]
     assert float((hues - hues[:1]).abs().max()) < 0.35  # only mixed with white at the outline
 
 

@@ -11,16 +11,16 @@ from recon.visualization.plots import COLORS, MARGIN, _ticks, line_plot
 SIZE = (320, 200)
 
 
-def marked(picture: Image.Image, color: str) -> np.ndarray:
+def marked(image: Image.Image, color: str) -> np.ndarray:
     """Rows and columns [N, 2] of the pixels in a colour, away from the legend."""
     wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
-    return np.argwhere((np.asarray(picture) == wanted).all(-1))
+    return np.argwhere((np.asarray(image) == wanted).all(-1))
 
 
 def test_a_rising_curve_goes_from_corner_to_corner() -> None:
-    picture = line_plot({"": ([0, 10], [0, 5])}, size=SIZE)
-    assert picture.size == SIZE
-    where = marked(picture, COLORS[0])
+    image = line_plot({"": ([0, 10], [0, 5])}, size=SIZE)
+    assert image.size == SIZE
+    where = marked(image, COLORS[0])
     assert where[:, 1].min() == pytest.approx(MARGIN[0], abs=2)
     assert where[:, 1].max() == pytest.approx(SIZE[0] - MARGIN[2], abs=2)
     left = where[where[:, 1] < MARGIN[0] + 10]
@@ -29,8 +29,8 @@ def test_a_rising_curve_goes_from_corner_to_corner() -> None:
 
 def test_a_logarithmic_axis_leaves_out_what_it_cannot_show() -> None:
     steps = [0, 1, 2, 3, 4]
-    picture = line_plot({"": (steps, [1.0, 0.0, float("nan"), 0.1, 0.01])}, log_y=True, size=SIZE)
-    columns = marked(picture, COLORS[0])[:, 1]
+    image = line_plot({"": (steps, [1.0, 0.0, float("nan"), 0.1, 0.01])}, log_y=True, size=SIZE)
+    columns = marked(image, COLORS[0])[:, 1]
     third = MARGIN[0] + 0.75 * (SIZE[0] - MARGIN[0] - MARGIN[2])
     assert not ((columns > MARGIN[0] + 5) & (columns < third - 5)).any()
     assert (columns > third + 5).any()

@@ -28,9 +28,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "fitters", lambda: fitters)
 
 
-def test_tables_and_pictures_are_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tables_and_images_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     small = ["--poses", "2", "--image-size", "24", "--shown", "1"]
     benchmark.main([str(folder), *small, "--methods", "soft", "one colour", "shapes found"])
@@ -57,19 +55,19 @@ def test_the_summary_of_the_truth_is_without_error() -> None:
     row = benchmark.Row("soft", body, cases, cases.truth, 0.0)
     groups, summary = row.groups(), row.summary()
     assert summary["all, joints"] == 33
-    assert summary["hidden in the picture, joints"] == int((cases.shown < 0.15).sum()) > 0
+    assert summary["hidden in the image, joints"] == int((cases.shown < 0.15).sum()) > 0
     assert summary["all, mean degrees after"] < 1e-3
     assert summary["coefficients off after"] == 0
     assert summary["coefficients off before"] > 0
     no_joint = replace(cases, shown=torch.ones_like(cases.shown))
     nothing = benchmark.Row("soft", body, no_joint, cases.truth, 0.0).summary()
-    assert nothing["hidden in the picture, mean degrees after"] is None
+    assert nothing["hidden in the image, mean degrees after"] is None
     assert "| - (-) |" in benchmark.table([nothing])
     turned = cases.truth.angles.clone()
-    turned[groups["hidden in the picture"]] = 0
+    turned[groups["hidden in the image"]] = 0
     found = Stance(turned, cases.truth.translation, cases.truth.coefficients)
     summary = benchmark.Row("soft", body, cases, found, 0.0).summary()
-    assert summary["hidden in the picture, mean degrees after"] > 5
+    assert summary["hidden in the image, mean degrees after"] > 5
     assert torch.isfinite(torch.tensor(summary["all, mean % of height after"]))
 
 

@@ -32,7 +32,7 @@ def test_every_reader_has_a_row_warm_and_cold(benchmark, capsys, tmp_path: Path)
         assert row["megabytes"] == pytest.approx(row["rate"] * 0.016384)
         assert (row["share"] == 1) == (row["reader"] == "floor")
     printed = capsys.readouterr().out
-    assert "pictures of 64x64, compression none (1.0 : 1)" in printed
+    assert "images of 64x64, compression none (1.0 : 1)" in printed
     assert printed.count("of floor") == 2
     made = path.stat().st_mtime_ns
     benchmark.main([*SHORT[2:], "--repeats", "1", "--workers", "0", "--keep", str(path)])

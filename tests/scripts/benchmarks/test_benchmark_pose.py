@@ -38,7 +38,7 @@ def short_fitter(fitter, cases):  # type: ignore[no-untyped-def]
     return make
 
 
-def test_tables_errors_and_pictures_are_written(benchmark, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_tables_errors_and_images_are_written(benchmark, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     benchmark.main([str(tmp_path), *SMALL, "--methods", "channels", "multi", "--starts", "2"])
     printed = capsys.readouterr().out
     content = read_json(tmp_path / "errors.json")

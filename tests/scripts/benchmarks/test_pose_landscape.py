@@ -41,13 +41,13 @@ def test_profiles_are_least_at_the_truth(landscape) -> None:  # type: ignore[no-
         assert float(values[0]) == pytest.approx(float(values[-1]), rel=1e-3)  # a full turn apart
 
 
-def test_the_picture_and_the_table_are_written(landscape, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_image_and_the_table_are_written(landscape, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     text = landscape.write_landscape(tmp_path, seed=1)
     assert (tmp_path / "landscape.md").read_text() == text + "\n"
     assert len(re.findall(r"gamma .* \| \d+ \|$", text, re.MULTILINE)) == 6
-    picture = Image.open(tmp_path / "landscape.png")
-    assert picture.size == (960, 300)
-    assert len(picture.convert("RGB").getcolors(100_000)) > 10
+    image = Image.open(tmp_path / "landscape.png")
+    assert image.size == (960, 300)
+    assert len(image.convert("RGB").getcolors(100_000)) > 10
 
 
 def test_a_signal_ends_the_counting(landscape, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ from recon.formats.stores import Store
 
 DEFAULT_COLOR = (0.7, 0.7, 0.7)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tga", ".pcx")
-# Textures are read at this size: a picture of 64 pixels shows no finer detail, and hundreds of them
+# Textures are read at this size: an image of 64 pixels shows no finer detail, and hundreds of them
 # fit into memory.
 TEXTURE_SIZE = 512
 # More pixels than any sane texture has; a header may claim them without the file holding them.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recon.geometry.meshes import Mesh
 
-# Faces and texels fainter than this are panes, glows and holes which a picture hardly shows.
+# Faces and texels fainter than this are panes, glows and holes which an image hardly shows.
 MIN_ALPHA = 0.05
 
 

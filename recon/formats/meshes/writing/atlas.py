@@ -1,4 +1,4 @@
-"""Texture atlases: the texels of all faces in one picture."""
+"""Texture atlases: the texels of all faces in one image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASIDE = 1e-3
 
 
 def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Lays the texels of every face into a square tile of one picture.
+    """Lays the texels of every face into a square tile of one image.
 
     Looked up without a filter at its centre, every texel is found exactly (in 256 steps).
 
@@ -30,7 +30,7 @@ def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
         texels: [F, R * R, 3] sRGB in [0, 1].
 
     Returns:
-        picture: [H, W, 3] uint8, nearly square.
+        image: [H, W, 3] uint8, nearly square.
         uvs: [F, 3, 2] places of the corners, u to the right and v upwards, in [0, 1].
 
     Raises:
@@ -45,11 +45,11 @@ def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     columns = math.ceil(count**0.5)
     rows = math.ceil(count / columns)
     size = tiles.shape[1]
-    picture = np.zeros((rows * columns, size, size, 3), np.uint8)
-    picture[:count] = tiles
-    picture = picture.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
+    image = np.zeros((rows * columns, size, size, 3), np.uint8)
+    image[:count] = tiles
+    image = image.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
     return (
-        np.ascontiguousarray(picture).reshape(rows * size, columns * size, 3),
+        np.ascontiguousarray(image).reshape(rows * size, columns * size, 3),
         _corner_places(count, side, rows, columns),
     )
 

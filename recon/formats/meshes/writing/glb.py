@@ -100,10 +100,10 @@ class _Document:
         view = self._view(faces.astype("<u4").tobytes(), INDICES)
         return self._accessor(view, UNSIGNED_INT, faces.size, "SCALAR")
 
-    def add_texture(self, picture: NDArray[np.uint8]) -> None:
-        """Adds a picture as PNG, as texture 0; smaller copies of it would mix faces."""
+    def add_texture(self, image: NDArray[np.uint8]) -> None:
+        """Adds an image as PNG, as texture 0; smaller copies of it would mix faces."""
         png = io.BytesIO()
-        Image.fromarray(picture).save(png, format="PNG")
+        Image.fromarray(image).save(png, format="PNG")
         view = self._view(png.getvalue(), None)
         sampler = {"magFilter": LINEAR, "minFilter": LINEAR, "wrapS": CLAMP, "wrapT": CLAMP}
         self.json |= {

@@ -49,9 +49,9 @@ def _rows(keyword: str, rows: np.ndarray) -> str:
 
 
 def _write_material(path: Path, texture: np.ndarray) -> None:
-    picture = path.with_suffix(".png")
-    with atomic_file(picture) as file:
+    image = path.with_suffix(".png")
+    with atomic_file(image) as file:
         Image.fromarray(texture).save(file, format="PNG")
     with atomic_file(path.with_suffix(".mtl")) as file:
-        text = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nmap_Kd {picture.name}\n"
+        text = f"newmtl {MATERIAL}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nmap_Kd {image.name}\n"
         file.write(text.encode())

@@ -189,7 +189,7 @@ def test_a_disk_that_fails_is_named(data_file: Path, monkeypatch: pytest.MonkeyP
         images(reader)
 
 
-def test_damaged_compressed_pictures_are_named(data_file: Path) -> None:
+def test_damaged_compressed_images_are_named(data_file: Path) -> None:
     rewrite(data_file, chunks=(1, 1, 4, 6, 8), compression="gzip", fletcher32=True)
     with h5py.File(data_file, "r+") as file:
         file["images"].id.write_direct_chunk((1, 0, 0, 0, 0), b"nonsense")

@@ -98,7 +98,7 @@ class Page:
         )  # fmt: skip
 
     def open(self, path: Path) -> None:
-        """Load a file and wait until its scripts have run and two pictures were drawn."""
+        """Load a file and wait until its scripts have run and two images were drawn."""
         self.call("Page.navigate", url=path.resolve().as_uri())
         deadline = time.monotonic() + PATIENCE
         while self.run("document.readyState") != "complete":

@@ -23,7 +23,7 @@ PROTOCOLS = {"softras": "softras: voxels & views.", "onet": "onet: 100,000 sampl
 
 
 class Squeezed(nn.Module):
-    """Predicts a sphere squeezed by the mean of the picture, with colours or without."""
+    """Predicts a sphere squeezed by the mean of the image, with colours or without."""
 
     def __init__(self, colored: bool) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recon.evaluation.report_page.html import element, picture, table
+from recon.evaluation.report_page.html import element, image, table
 
 
 def test_attributes_are_escaped_and_named_as_in_html() -> None:
@@ -27,9 +27,9 @@ def test_a_table_escapes_its_heads_and_keeps_its_cells() -> None:
     assert "tfoot" not in table(["a"], [["<td>1</td>"]])
 
 
-def test_a_picture_holds_its_own_pixels() -> None:
+def test_a_image_holds_its_own_pixels() -> None:
     rgba = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 5, 7), np.uint8))
-    text = picture(rgba, 'a "name"')
+    text = image(rgba, 'a "name"')
     data = re.search(r"data:image/png;base64,([^\"]+)", text)
     assert data is not None
     found = np.asarray(Image.open(io.BytesIO(base64.b64decode(data[1]))))

@@ -69,7 +69,7 @@ def test_the_page_is_whole_and_asks_for_nothing(page: Callable[..., str]) -> Non
     reader = Reader(text)
     assert reader.open == []
     assert len(set(reader.ids)) == len(reader.ids)
-    assert len(reader.addresses) == 15  # the input pictures
+    assert len(reader.addresses) == 15  # the input images
     assert all(address.startswith("data:image/png;base64,") for address in reader.addresses)
     assert not re.search(r"https?:|//[a-z]+\.|url\(|@import|\bimport\s*\(|fetch\(", text)
     assert "default-src 'none'" in text

@@ -9,13 +9,13 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report_page.truth import (
     describe_truth,
-    picture_colors,
+    image_colors,
     true_shape,
     voxel_surface,
 )
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.voxels import voxelize_mesh
-from recon.preparation.prepare import as_pictures, prepare
+from recon.preparation.prepare import as_images, prepare
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.sources.shapes import ShapesSource
 from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
@@ -54,7 +54,7 @@ def test_the_surface_lies_where_the_evaluation_places_voxels() -> None:
     assert iou(enclosed_voxels(corners, 8), torch.from_numpy(occupied)) == 1.0
 
 
-def test_squares_have_the_colours_of_the_pictures_which_show_them() -> None:
+def test_squares_have_the_colours_of_the_images_which_show_them() -> None:
     occupied = np.zeros((8, 8, 8), bool)
     occupied[2:6, 2:6, 2:6] = True
     vertices, squares = voxel_surface(occupied)
@@ -65,22 +65,22 @@ def test_squares_have_the_colours_of_the_pictures_which_show_them() -> None:
     images = torch.zeros(2, 4, 64, 64)
     images[:, 3] = 1
     images[0, 0], images[1, 2] = 1, 1  # red, blue
-    colors = picture_colors(vertices, squares, images, cameras)
+    colors = image_colors(vertices, squares, images, cameras)
     assert colors is not None
     centers = vertices[squares].mean(axis=1)
     front, back = centers[:, 2] < -0.28, centers[:, 2] > 0.28
     assert front.sum() == back.sum() == 16
     assert (colors[front] == (255, 0, 0)).all()
     assert (colors[back] == (0, 0, 255)).all()
-    # What no picture shows has the colour of its nearest neighbour.
+    # What no image shows has the colour of its nearest neighbour.
     near = ~front & (centers[:, 2] < -0.2)
     assert (colors[near] == (255, 0, 0)).all()
 
 
-def test_what_no_picture_shows_has_no_colours() -> None:
+def test_what_no_image_shows_has_no_colours() -> None:
     vertices, squares = voxel_surface(blocks())
     images = torch.zeros(2, 4, 16, 16)
-    assert picture_colors(vertices, squares, images, shapenet_cameras([0, 5])) is None
+    assert image_colors(vertices, squares, images, shapenet_cameras([0, 5])) is None
 
 
 def test_data_without_meshes_shows_its_voxels(ellipsoids: MultiViewDataset) -> None:
@@ -102,7 +102,7 @@ def test_data_without_meshes_shows_its_voxels(ellipsoids: MultiViewDataset) -> N
 def chairs(tmp_path_factory: pytest.TempPathFactory) -> MultiViewDataset:
     path: Path = tmp_path_factory.mktemp("chairs") / "chairs.h5"
     renderer = ObjectRenderer(32, supersample=1, triangles=512)
-    prepare(as_pictures(ShapesSource(2, categories=["chair"]), renderer), path, workers=1)
+    prepare(as_images(ShapesSource(2, categories=["chair"]), renderer), path, workers=1)
     return MultiViewDataset(path)
 
 
@@ -126,7 +126,7 @@ def test_data_of_meshes_shows_their_triangles_where_the_voxels_are(
 def test_data_without_any_shape_has_no_truth(tmp_path: Path) -> None:
     path = tmp_path / "pictures.h5"
     renderer = ObjectRenderer(16, supersample=1, voxel_resolutions=())
-    prepare(as_pictures(ShapesSource(1, categories=["chair"]), renderer), path, workers=1)
+    prepare(as_images(ShapesSource(1, categories=["chair"]), renderer), path, workers=1)
     data = MultiViewDataset(path)
     assert true_shape(data, 0) is None
     assert "no truth is shown" in describe_truth(data)

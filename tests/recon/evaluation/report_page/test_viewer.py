@@ -342,7 +342,7 @@ def test_a_phone_shows_all_in_its_width_and_a_finger_turns_it(page: Page, file: 
     assert errors[-26] < 0.5 * errors[0] < 0.5 * errors[26]
 
 
-def test_without_webgl_figures_and_pictures_remain(page: Page, file: Path) -> None:
+def test_without_webgl_figures_and_images_remain(page: Page, file: Path) -> None:
     page.run("window.name = 'without'")
     page.open(file)
     page.requests.pop()

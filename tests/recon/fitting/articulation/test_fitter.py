@@ -1,4 +1,4 @@
-"""Angles of joints are found from one picture, also of what is hidden where the fit begins."""
+"""Angles of joints are found from one image, also of what is hidden where the fit begins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def camera(azimuth: float = 0.0) -> Cameras:
     return Cameras.orbit(azimuth * one, 0 * one, 3 * one, 30 * one)
 
 
-def picture(body: ArticulatedMesh, angles: torch.Tensor, cameras: Cameras) -> torch.Tensor:
+def image_of(body: ArticulatedMesh, angles: torch.Tensor, cameras: Cameras) -> torch.Tensor:
     hard = SoftRenderer(64, distance="hard", alpha="hard", color="hard")
     assert body.mesh.face_colors is not None
     colors = body.mesh.face_colors[None]
@@ -49,7 +49,7 @@ def arm_behind() -> torch.Tensor:
 
 
 def gradients(body: ArticulatedMesh, blend: str) -> dict[str, torch.Tensor]:
-    """Gradients of a picture from behind, which should be that of arms stretched out.
+    """Gradients of an image from behind, which should be that of arms stretched out.
 
     Colours of vertices vary, so that a hard renderer has gradients to what it shows.
 
@@ -76,10 +76,10 @@ def gradients(body: ArticulatedMesh, blend: str) -> dict[str, torch.Tensor]:
     }
 
 
-def test_the_forearm_behind_the_trunk_is_not_in_the_picture() -> None:
+def test_the_forearm_behind_the_trunk_is_not_in_the_image() -> None:
     body, elbow = make_figure(), joint("left elbow")
     mesh = body.mesh
-    shown = picture(body, arm_behind(), camera(180.0))
+    shown = image_of(body, arm_behind(), camera(180.0))
     assert mesh.face_colors is not None
     color = mesh.face_colors[body.weights[mesh.faces].mean(1).argmax(1) == elbow][0]
     assert not bool(((shown[0, :3] - color[:, None, None]).abs().amax(0) < 0.02).any())
@@ -102,7 +102,7 @@ def test_an_arm_that_is_hidden_at_the_start_comes_out() -> None:
     truth[0, joint("left elbow"), 1] = 0.3
     start = middle_stance(body, LIMITS)
     start = Stance(arm_behind(), start.translation, start.coefficients)
-    found = QUICK.fit(body, LIMITS, picture(body, truth, cameras), cameras, start, move=False)
+    found = QUICK.fit(body, LIMITS, image_of(body, truth, cameras), cameras, start, move=False)
     before, after = errors(start.angles, truth), errors(found.stance.angles, truth)
     for name in ("left shoulder", "left elbow"):
         assert float(before[joint(name)]) > 60
@@ -129,7 +129,7 @@ def test_position_and_shape_are_found_too() -> None:
 
 def test_bad_input_is_named() -> None:
     body = make_figure()
-    image = picture(body, LIMITS.mean(-1)[None], camera())
+    image = image_of(body, LIMITS.mean(-1)[None], camera())
     with pytest.raises(ValueError, match=r"shape \[11, 3, 2\], got \[3, 2\]"):
         QUICK.fit(body, LIMITS[0], image, camera())
     with pytest.raises(ValueError, match="pairs from low to high"):

@@ -13,9 +13,9 @@ from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_f
 from recon.fitting.articulation.fitter import ArticulationFitter, middle_stance
 from recon.fitting.articulation.run import (
     ArticulationRun,
-    colored_picture,
+    colored_image,
     orbit_of,
-    save_picture,
+    save_image,
     sheet,
     side_cameras,
 )
@@ -65,7 +65,7 @@ def test_a_run_writes_what_it_found(tmp_path: Path) -> None:
     assert BODY.mesh.face_colors is not None
     colors = torch.from_numpy(surface.mesh().face_colors.numpy())  # type: ignore[union-attr]
     assert torch.allclose(colors, BODY.mesh.face_colors, atol=0.02)
-    # The picture can be read again as it was.
+    # The image can be read again as it was.
     pixels = np.asarray(Image.open(run.folder / "input.png"))
     assert np.array_equal(pixels, (run.image * 255).round().byte().permute(1, 2, 0).numpy())
     again = make_run(tmp_path / "other", known=False)
@@ -89,15 +89,15 @@ def test_the_view_from_the_side_is_a_quarter_turn_on() -> None:
     assert [*told] == ["azimuth", "elevation", "distance"]
     assert list(told.values()) == pytest.approx([110, 10, 3], abs=1e-4)
     stance = middle_stance(BODY, LIMITS)
-    pictures = [
-        colored_picture(BODY, stance, side_cameras(front), (32, 40)),
-        colored_picture(BODY, stance, side, (32, 40)),
+    images = [
+        colored_image(BODY, stance, side_cameras(front), (32, 40)),
+        colored_image(BODY, stance, side, (32, 40)),
     ]
-    assert pictures[0].shape == (1, 4, 32, 40)
-    assert torch.allclose(*pictures, atol=0.02)
+    assert images[0].shape == (1, 4, 32, 40)
+    assert torch.allclose(*images, atol=0.02)
 
 
-def test_a_sheet_has_a_place_for_every_picture(tmp_path: Path) -> None:
+def test_a_sheet_has_a_place_for_every_image(tmp_path: Path) -> None:
     cells = [np.full((8, 10, 3), value, np.uint8) for value in (10, 20, 30, 40)]
     drawn = np.asarray(sheet(["a", "b"], [cells[:2], cells[2:]]))
     assert drawn.shape == (16 + 2 * 8, 20, 3)
@@ -108,4 +108,4 @@ def test_a_sheet_has_a_place_for_every_picture(tmp_path: Path) -> None:
         40,
     ]
     with pytest.raises(OSError, match="absent"):
-        save_picture(tmp_path / "absent" / "picture.png", torch.zeros(4, 2, 2))
+        save_image(tmp_path / "absent" / "picture.png", torch.zeros(4, 2, 2))

@@ -43,7 +43,7 @@ def test_cases_hide_a_part_and_follow_the_seed() -> None:
         random_cases(BODY, 0, 32, 4)
 
 
-def test_the_picture_of_a_case_is_that_of_its_stance() -> None:
+def test_the_image_of_a_case_is_that_of_its_stance() -> None:
     cases = random_cases(BODY, 2, 64, 1)
     shown = shown_shares(BODY, cases.truth, cases.cameras, 64)
     assert torch.allclose(shown, cases.shown)

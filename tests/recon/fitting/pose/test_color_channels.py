@@ -1,4 +1,4 @@
-"""Channels of pictures and of renderings agree; hidden faces have a gradient where they should."""
+"""Channels of images and of renderings agree; hidden faces have a gradient where they should."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def channel(channels: ColorChannels, color: int) -> int:
     return int((channels.palette - COLORS[color]).abs().sum(1).argmin())
 
 
-def test_sharp_renderings_have_the_channels_of_their_pictures() -> None:
+def test_sharp_renderings_have_the_channels_of_their_images() -> None:
     mesh, cameras = scene(), camera()
     assert mesh.face_colors is not None
     channels = ColorChannels(mesh)
     assert channels.count == 3
     hard = SoftRenderer(48, distance="hard", alpha="hard", color="hard")
-    picture = hard(mesh.vertices[None], mesh.faces, mesh.face_colors[None], cameras)
-    target = channels.of_images(picture)
+    image = hard(mesh.vertices[None], mesh.faces, mesh.face_colors[None], cameras)
+    target = channels.of_images(image)
     maps = channels.render(mesh.vertices[None], cameras, 48, sigma=1e-8, gamma=1e-3)
-    torch.testing.assert_close(target.sum(1), picture[:, 3])
+    torch.testing.assert_close(target.sum(1), image[:, 3])
     assert float((maps - target).abs().mean()) < 2e-3
     # Where depth is soft, half of what is behind shows through.
     through = channels.render(mesh.vertices[None], cameras, 48, sigma=1e-8, gamma=100.0)

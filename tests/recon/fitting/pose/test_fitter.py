@@ -33,7 +33,7 @@ def cameras(count: int) -> Cameras:
     return Cameras.orbit(30 * one, 20 * one, 4 * one, 40 * one)
 
 
-def pictures(mesh: Mesh, poses: Poses) -> torch.Tensor:
+def images(mesh: Mesh, poses: Poses) -> torch.Tensor:
     hard = SoftRenderer(SIZE, distance="hard", alpha="hard", color="hard")
     assert mesh.face_colors is not None
     count = len(poses)
@@ -46,7 +46,7 @@ def problems(count: int = 6, degrees: float = 70.0) -> tuple[Mesh, torch.Tensor,
     truth = Poses(random_rotations(count, generator), torch.zeros(count, 3))
     turns = random_turns(count, degrees, generator)
     start = Poses(truth.rotation @ turns, torch.zeros(count, 3))
-    return mesh, pictures(mesh, truth), truth, start
+    return mesh, images(mesh, truth), truth, start
 
 
 def test_far_starts_lead_to_the_rotation() -> None:
@@ -105,7 +105,7 @@ def test_applying_a_pose_turns_then_moves() -> None:
     ("change", "message"),
     [
         ({"images": torch.zeros(2, 3, 8, 8)}, r"\[N, 4, H, W\], got torch.float32 \[2, 3, 8, 8\]"),
-        ({"images": torch.zeros(2, 4, 8, 8)}, "a picture shows nothing"),
+        ({"images": torch.zeros(2, 4, 8, 8)}, "an image shows nothing"),
         ({"images": torch.full((2, 4, 8, 8), torch.nan)}, r"images must lie in \[0, 1\]"),
         ({"cameras": cameras(3)}, "2 images, 3 cameras, 2 starts"),
     ],

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from recon.command_line import Interruption
-from recon.fitting.pose.files import Photo, ScaledMesh, read_photo
+from recon.fitting.pose.files import CameraImage, ScaledMesh, read_camera_image
 from recon.fitting.pose.fitter import PoseFitter, Poses
 from recon.fitting.pose.run import FACING, PoseRun, outlined, render_sharply
 from recon.fitting.stages import SoftStage
@@ -52,15 +52,15 @@ def truth() -> Poses:
     return Poses(torch.tensor(FACING) @ turn, torch.tensor([[0.1, -0.15, 3.0]]))
 
 
-def photo(folder: Path) -> Photo:
-    """A picture of the model in its true pose, written and read."""
+def image(folder: Path) -> CameraImage:
+    """An image of the model in its true pose, written and read."""
     intrinsics = camera_matrix()
     cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
     mesh = model().mesh
     rgba = render_sharply(mesh, truth().apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
     pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(folder / "photo.png")
-    return read_photo(folder / "photo.png", None, FOV, size=48)
+    return read_camera_image(folder / "photo.png", None, FOV, size=48)
 
 
 def camera_matrix() -> torch.Tensor:
@@ -72,7 +72,7 @@ def camera_matrix() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> PoseRun:
     folder = tmp_path_factory.mktemp("pose")
-    return PoseRun(folder / "out", photo(folder), model(), SEARCH, FITTER, {"size": 48})
+    return PoseRun(folder / "out", image(folder), model(), SEARCH, FITTER, {"size": 48})
 
 
 def test_the_pose_is_found_and_written_in_units_of_the_file(run: PoseRun) -> None:
@@ -112,7 +112,7 @@ def test_the_course_leads_from_the_kept_start_to_the_end(run: PoseRun) -> None:
 
 
 def test_starts_have_the_size_and_the_place_of_the_mask(run: PoseRun) -> None:
-    fitted = PoseRun(run.folder, run.photo, run.model, still(SEARCH), still(FITTER), {}).fit(
+    fitted = PoseRun(run.folder, run.observed, run.model, still(SEARCH), still(FITTER), {}).fit(
         torch.zeros(3), starts=3, keep=3, seed=0
     )
     x, y, depth = fitted.course[0].translation[0].tolist()
@@ -132,7 +132,7 @@ def test_thin_objects_have_a_place_too(run: PoseRun, tmp_path: Path) -> None:
     rgba = np.zeros((300, 300, 4), np.uint8)
     rgba[20:280, 150] = 255
     Image.fromarray(rgba).save(tmp_path / "thin.png")
-    thin = read_photo(tmp_path / "thin.png", None, FOV, size=32)
+    thin = read_camera_image(tmp_path / "thin.png", None, FOV, size=32)
     assert float(thin.image[3].max()) < 0.5
     one = PoseRun(run.folder, thin, run.model, still(SEARCH), still(FITTER), {})
     assert len(one.fit(torch.zeros(3), starts=1, keep=1, seed=0).poses) == 1
@@ -148,7 +148,7 @@ def test_a_signal_ends_the_run_with_what_there_is(run: PoseRun) -> None:
 
 def test_a_mesh_of_one_colour_is_compared_by_its_outline(run: PoseRun) -> None:
     grey = replace(run.model.mesh, face_colors=None)
-    one = PoseRun(run.folder, run.photo, replace(run.model, mesh=grey), SEARCH, FITTER, {})
+    one = PoseRun(run.folder, run.observed, replace(run.model, mesh=grey), SEARCH, FITTER, {})
     fitted = one.fit(torch.zeros(3), starts=4, keep=2, seed=0)
     assert one.write(fitted)["silhouette_iou"] > 0.7
 

@@ -228,7 +228,7 @@ def test_other_bad_settings() -> None:
         fit_shape(ellipsoid_views(), read_template("sphere", CUBE, 1), [], CUBE)
 
 
-def test_large_pictures_are_made_smaller_with_their_colours() -> None:
+def test_large_images_are_made_smaller_with_their_colours() -> None:
     from recon.fitting.shape.fitter import _smaller
 
     views = ellipsoid_views()

@@ -28,7 +28,7 @@ def test_some_views_must_be_left(holdout: int) -> None:
         split_views(5, holdout)
 
 
-def test_pictures_without_an_object_are_refused(tmp_path: Path) -> None:
+def test_images_without_an_object_are_refused(tmp_path: Path) -> None:
     images = torch.zeros(4, 4, 8, 8)
     images[2, 3] = 1  # held out
     views = Views(images, shapenet_cameras(range(4)))

@@ -1,4 +1,4 @@
-"""Scores of shapes whose outlines are known, and pictures that show what they should."""
+"""Scores of shapes whose outlines are known, and images that show what they should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures and cameras in every form they may have, and what is said of broken ones."""
+"""Images and cameras in every form they may have, and what is said of broken ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.geometry.cameras import Cameras
 TABLE = np.array([[2.5, 10.0, 0.0], [3.0, -20.0, 50.0], [2.0, 0.0, -170.0]])
 
 
-def pictures(count: int = 3) -> np.ndarray:
+def random_images(count: int = 3) -> np.ndarray:
     """[N, 4, 6, 8] uint8."""
     return np.random.default_rng(0).integers(0, 256, (count, 4, 6, 8), dtype=np.uint8)
 
@@ -38,14 +38,14 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_images_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
-    images = pictures()
+    images = random_images()
     np.save(tmp_path / "first.npy", images)
     np.save(tmp_path / "last.npy", images.transpose(0, 2, 3, 1))
     np.save(tmp_path / "float.npy", images / 255)
     np.savez(tmp_path / "named.npz", images=images, other=TABLE)
     np.savez_compressed(tmp_path / "only.npz", images)
     folder = write_folder(tmp_path / "pictures", images)
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     names = ["first.npy", "last.npy", "float.npy", "named.npz", "only.npz", "pictures"]
     for name in names:
         views = read_views(tmp_path / name, table)
@@ -58,7 +58,7 @@ def test_images_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
 
 
 def test_cameras_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
-    np.save(tmp_path / "images.npy", pictures())
+    np.save(tmp_path / "images.npy", random_images())
     distance, elevation, azimuth = torch.from_numpy(TABLE).float().unbind(1)
     expected = Cameras.orbit(azimuth, elevation, distance, torch.full((3,), 40.0)).rows()
     np.save(tmp_path / "rows.npy", expected.numpy())
@@ -86,8 +86,8 @@ def test_cameras_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
     assert torch.equal(views[[2, 0]].images[0], views.images[2])
 
 
-def test_frames_choose_pictures_and_masks_by_name(tmp_path: Path) -> None:
-    images = pictures()
+def test_frames_choose_images_and_masks_by_name(tmp_path: Path) -> None:
+    images = random_images()
     folder = write_folder(tmp_path / "pictures", images)
     Image.fromarray(images[0, 3]).save(folder / "mask.png")
     Image.fromarray(images[1, :3].transpose(1, 2, 0), "RGB").save(folder / "photo.jpg")
@@ -108,11 +108,11 @@ def test_views_of_prepared_files(shapes_file: Path) -> None:
 
 
 BAD_IMAGES: list[tuple[Any, str]] = [
-    (pictures()[:, :3], "pictures with alpha"),
-    (pictures(2), "has 2 pictures, but"),
-    (pictures(0), "pictures with alpha"),
-    (pictures().astype(np.uint16), "8 bits"),
-    (pictures().astype(np.float32), r"\[0, 1\]"),
+    (random_images()[:, :3], "images with alpha"),
+    (random_images(2), "has 2 images, but"),
+    (random_images(0), "images with alpha"),
+    (random_images().astype(np.uint16), "8 bits"),
+    (random_images().astype(np.float32), r"\[0, 1\]"),
     (np.full((3, 4, 6, 8), np.nan), r"\[0, 1\]"),
     (np.array(["a", "b", "c"]), "uint8, bool or"),
     (np.array([None, 3, "c"], object), "cannot read"),
@@ -129,7 +129,7 @@ def test_bad_arrays_of_images(tmp_path: Path, table: Path, array: Any, match: st
 
 BAD_TABLES: list[tuple[Any, str]] = [
     (TABLE[:, :2], "3 numbers"),
-    (TABLE[:2], "has 3 pictures, but .* has 2 cameras"),
+    (TABLE[:2], "has 3 images, but .* has 2 cameras"),
     (np.where(TABLE == 50, np.nan, TABLE), "row 1 is not finite"),
     (TABLE * [-1, 1, 1], "distance must be > 0"),
     (np.zeros((3, 16)), "focal must be > 0"),
@@ -138,7 +138,7 @@ BAD_TABLES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("array", "match"), BAD_TABLES)
 def test_bad_tables_of_cameras(tmp_path: Path, array: Any, match: str) -> None:
-    np.save(tmp_path / "images.npy", pictures())
+    np.save(tmp_path / "images.npy", random_images())
     np.save(tmp_path / "cameras.npy", array)
     with pytest.raises(ValueError, match=match) as caught:
         read_views(tmp_path / "images.npy", tmp_path / "cameras.npy")
@@ -160,7 +160,7 @@ def test_bad_tables_of_cameras(tmp_path: Path, array: Any, match: str) -> None:
     ],
 )
 def test_damaged_camera_files(tmp_path: Path, name: str, content: bytes, match: str) -> None:
-    np.save(tmp_path / "images.npy", pictures())
+    np.save(tmp_path / "images.npy", random_images())
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=match) as caught:
         read_views(tmp_path / "images.npy", tmp_path / name)
@@ -168,7 +168,7 @@ def test_damaged_camera_files(tmp_path: Path, name: str, content: bytes, match: 
 
 
 def test_a_header_which_claims_more_than_there_is(tmp_path: Path, table: Path) -> None:
-    np.save(tmp_path / "images.npy", pictures())
+    np.save(tmp_path / "images.npy", random_images())
     data = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(data.replace(b"(3, 4, 6, 8)", b"(3, 4, 6, 8000000000)"))
     with pytest.raises(ValueError, match=r"images\.npy"):
@@ -181,12 +181,12 @@ def test_bad_folders(tmp_path: Path, table: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no cameras .*absent"):
         read_views(tmp_path, tmp_path / "absent.npy")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty has no pictures"):
+    with pytest.raises(ValueError, match="empty has no images"):
         read_views(tmp_path / "empty", table)
-    folder = write_folder(tmp_path / "opaque", pictures(), "RGB")
+    folder = write_folder(tmp_path / "opaque", random_images(), "RGB")
     with pytest.raises(ValueError, match=r"000\.png has no alpha channel"):
         read_views(folder, table)
-    folder = write_folder(tmp_path / "sizes", pictures())
+    folder = write_folder(tmp_path / "sizes", random_images())
     Image.new("RGBA", (5, 5)).save(folder / "001.png")
     with pytest.raises(ValueError, match=r"001\.png has 5 x 5 pixels, but 000\.png 8 x 6"):
         read_views(folder, table)

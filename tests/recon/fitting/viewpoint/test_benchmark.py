@@ -46,12 +46,12 @@ def test_starts_are_beside_the_truths() -> None:
     assert set(ratio.mul(100).round().int().tolist()) == {83, 120}
 
 
-def test_pictures_show_the_object() -> None:
-    pictures = benchmark(count=5).pictures()
-    assert pictures.shape == (5, 4, 24, 24)
-    assert (pictures[:, 3] > 0.5).float().mean((1, 2)).min() > 0.05
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
+def test_images_show_the_object() -> None:
+    images = benchmark(count=5).images()
+    assert images.shape == (5, 4, 24, 24)
+    assert (images[:, 3] > 0.5).float().mean((1, 2)).min() > 0.05
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
 def test_summaries() -> None:

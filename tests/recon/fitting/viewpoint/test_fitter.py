@@ -1,4 +1,4 @@
-"""Viewpoint and light are found from one picture, near the truth and from all around."""
+"""Viewpoint and light are found from one image, near the truth and from all around."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_from_beside_the_truth_viewpoint_distance_and_light_are_found() -> None:
     scene = Scene(lump())
     start = moved(TRUTH, -25.0, 12.0, 1.15)
     before = Errors.between(start, TRUTH)
-    fitted = ViewingFitter(scene, COARSE, FINE).fit(scene.picture(TRUTH, (32, 32)), start)
+    fitted = ViewingFitter(scene, COARSE, FINE).fit(scene.image(TRUTH, (32, 32)), start)
     after = Errors.between(fitted.viewing, TRUTH)
     assert before.view.min() > 20
     assert before.light.min() > 15
@@ -60,7 +60,7 @@ def test_from_all_around_a_viewing_is_found_without_a_guess() -> None:
     scene, truth = Scene(lump()), TRUTH[1:]
     starts = grid_of_starts(6, [0.0, 30.0], 2.6)
     fitter = ViewingFitter(scene, COARSE, FINE)
-    fitted = fitter.search(scene.picture(truth, (32, 32))[0], starts, keep=2)
+    fitted = fitter.search(scene.image(truth, (32, 32))[0], starts, keep=2)
     error = Errors.between(fitted.viewing, truth)
     assert len(fitted.viewing) == 1
     assert error.view.item() < 4
@@ -72,7 +72,7 @@ def test_a_fine_stage_does_not_leave_the_truth_for_something_worse() -> None:
     scene = Scene(lump())
     wild = SoftStage(8, None, (1e-1, 1e-5), (0.5, 0.005), (0.3, 0.3))
     still = SoftStage(0, None, (1e-3, 1e-3), (0.1, 0.1), (0.1, 0.1))
-    fitted = ViewingFitter(scene, still, wild).fit(scene.picture(TRUTH, (32, 32)), TRUTH)
+    fitted = ViewingFitter(scene, still, wild).fit(scene.image(TRUTH, (32, 32)), TRUTH)
     error = Errors.between(fitted.viewing, TRUTH)
     # It comes far away on its course, and takes nothing of that.
     assert Errors.between(fitted.course[-2], TRUTH).view.min() > 5
@@ -85,8 +85,8 @@ def test_starts_which_end_in_one_place_are_refined_once() -> None:
     scene, quick = Scene(lump()), SoftStage(3, None, (1e-3, 1e-3), (0.1, 0.1), (0.01, 0.01))
     starts = grid_of_starts(4, [5.0], 2.6)
     twice = starts[torch.tensor([0, 0, 1, 1, 1, 2])]
-    picture = scene.picture(TRUTH[1:], (24, 24))[0]
-    fitted = ViewingFitter(scene, quick, quick).search(picture, twice, keep=6)
+    image = scene.image(TRUTH[1:], (24, 24))[0]
+    fitted = ViewingFitter(scene, quick, quick).search(image, twice, keep=6)
     assert [one.history["total"].shape[1] for one in fitted.fits[:3]] == [6, 3, 3]
 
 

@@ -1,4 +1,4 @@
-"""Meshes and pictures that a fit of viewpoint and light reads."""
+"""Meshes and images that a fit of viewpoint and light reads."""
 
 from __future__ import annotations
 

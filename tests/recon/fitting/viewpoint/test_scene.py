@@ -24,7 +24,7 @@ def egg() -> Mesh:
     return Mesh(vertices, sphere.faces, torch.full((sphere.num_faces, 3), 0.8))
 
 
-def test_pictures_have_gradients_to_every_unknown() -> None:
+def test_images_have_gradients_to_every_unknown() -> None:
     scene = Scene(egg())
     unknowns = [TRUTH.azimuth, TRUTH.elevation, TRUTH.distance, TRUTH.light]
     leaves = [value.clone().requires_grad_() for value in unknowns]
@@ -50,7 +50,7 @@ def test_pictures_have_gradients_to_every_unknown() -> None:
 def test_losses_are_least_at_the_truth() -> None:
     scene = Scene(egg())
     azimuth = TRUTH.azimuth + 10
-    image = scene.picture(TRUTH, (32, 32))
+    image = scene.image(TRUTH, (32, 32))
 
     def at(one: Viewing, exact: bool) -> dict[str, Tensor]:
         return viewing_losses(scene.render(one, (32, 32), 1e-5, 0.01, 2), image, exact=exact)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.recon.preparation.image_folders import write_object
 
 from recon.preparation.checks.camera_sheet import (
     CAPTION,
@@ -18,7 +19,6 @@ from recon.preparation.checks.camera_sheet import (
 from recon.preparation.prepare import prepare
 from recon.preparation.sources.images import ImagesSource
 from tests.recon.preparation.checks.test_cameras import transposed
-from tests.recon.preparation.picture_folders import write_object
 
 
 def prepared(tmp_path: Path, **settings: object) -> Path:
@@ -28,7 +28,7 @@ def prepared(tmp_path: Path, **settings: object) -> Path:
 
 
 @pytest.mark.parametrize("mesh", [False, True])
-def test_outlines_follow_the_pictures(
+def test_outlines_follow_the_images(
     tmp_path: Path, mesh: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_object(tmp_path / "data" / "chair" / "one", views=3, mesh=mesh)
@@ -39,7 +39,7 @@ def test_outlines_follow_the_pictures(
         pixels = np.asarray(image)
     drawn = (pixels == OUTLINE).all(axis=2)
     assert drawn.sum() > 3 * TILE
-    # Between the outline and the object there is a voxel or a pixel of the stored picture, no more.
+    # Between the outline and the object there is a voxel or a pixel of the stored image, no more.
     object_ = (pixels < 240).all(axis=2) & ~drawn
     tile = slice(16, 16 + TILE), slice(0, TILE)
     rows, columns = np.nonzero(object_[tile])

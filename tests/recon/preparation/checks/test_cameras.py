@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from tests.recon.preparation.image_folders import Record, write_object
 
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
 from recon.preparation.checks.cameras import CameraCheck, best_axis_order, check_cameras, complaints
 from recon.preparation.sources.images import ImagesSource
-from tests.recon.preparation.picture_folders import Record, write_object
 
 
 def right(record: Record) -> Record:
@@ -65,11 +65,11 @@ def test_mistaken_cameras_are_noticed(
     assert ("voxels and masks agree only to" in complaints([check])[-1]) == mesh
 
 
-def test_pictures_upside_down_are_noticed(tmp_path: Path) -> None:
+def test_images_upside_down_are_noticed(tmp_path: Path) -> None:
     write_object(tmp_path / "data" / "chair" / "one", mesh=True)
     for path in tmp_path.glob("data/*/*/*.png"):
-        with Image.open(path) as picture:
-            ImageOps.flip(picture).save(path)
+        with Image.open(path) as image:
+            ImageOps.flip(image).save(path)
     found = complaints([checked(tmp_path / "data", right)])
     assert "is y up or down" in found[0]
     assert len(found) == 2  # of the axes of voxels nothing can be said

@@ -30,12 +30,12 @@ def test_a_row_per_category(data_file: Path) -> None:
 
 @pytest.fixture
 def one_view(tmp_path: Path, header: Header) -> Callable[[int, list[str]], Path]:
-    """Make a file of red square pictures, one per synset."""
+    """Make a file of red square images, one per synset."""
 
     def make(size: int, synsets: list[str]) -> Path:
-        picture = np.zeros((1, 4, size, size), np.uint8)
-        picture[0, [0, 3], :, size // 2 :] = 255
-        sample: Sample = {"images": picture, "cameras": shapenet_cameras([0]).rows().numpy()}
+        image = np.zeros((1, 4, size, size), np.uint8)
+        image[0, [0, 3], :, size // 2 :] = 255
+        sample: Sample = {"images": image, "cameras": shapenet_cameras([0]).rows().numpy()}
         labels = [Labels(f"o{k}", "", s, "", "train", "") for k, s in enumerate(synsets)]
         path = tmp_path / "one.h5"
         write_dataset(path, header, Layout((size, size), 1), labels, [sample] * len(labels))
@@ -44,7 +44,7 @@ def one_view(tmp_path: Path, header: Header) -> Callable[[int, list[str]], Path]
     return make
 
 
-def test_words_of_a_users_own_come_last_and_large_pictures_are_shrunk(
+def test_words_of_a_users_own_come_last_and_large_images_are_shrunk(
     one_view: Callable[[int, list[str]], Path],
 ) -> None:
     with Image.open(write_preview(one_view(300, ["mug", "03001627"]))) as image:

@@ -93,7 +93,7 @@ def test_maps_of_a_box() -> None:
     seen = sample["images"][:, 3] == 255
     shading, normals = sample["shading"], sample["normals"]
     assert (shading[sample["images"][:, 3] == 0] == 0).all()
-    # The picture is colour times shading.
+    # The image is colour times shading.
     green = sample["images"][:, 1].astype(int)
     assert np.array_equal(green, shading)
     assert np.isin(shading[seen], [round(255 * 0.3), round(255 * 0.9)]).mean() > 0.8

@@ -17,7 +17,7 @@ def points(count: int = 200, side: float = 1.0) -> torch.Tensor:
 
 
 def farthest(vertices: torch.Tensor, cameras: Cameras) -> float:
-    """How near any projection comes to the border of the pictures, in pixels."""
+    """How near any projection comes to the border of the images, in pixels."""
     ndc = cameras.project(vertices.expand(len(cameras), -1, -1), SIZE)
     assert ndc[..., 2].min() > 0
     half = torch.tensor([SIZE[1], SIZE[0]]) / min(SIZE)

@@ -16,7 +16,7 @@ from recon.geometry.voxels import unpack_voxels
 from recon.preparation.rendering.framing import fit_scale, touches_border
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
 from recon.preparation.rendering.viewpoints import RandomViews, StandardViews
-from recon.preparation.sources.interface import MeshSource, PictureSource
+from recon.preparation.sources.interface import ImageSource, MeshSource
 from recon.preparation.sources.shapes import ShapesSource
 from recon.rendering.lighting import Lighting
 from tests.recon.preparation.known_surfaces import (
@@ -156,7 +156,7 @@ def test_random_views_are_stored_and_seen() -> None:
     assert (depth < distance - 0.14).all()
 
 
-def test_a_camera_matrix_moves_the_picture() -> None:
+def test_a_camera_matrix_moves_the_image() -> None:
     matrix = [[80.0, 0, 10], [0, 80.0, 25], [0, 0, 1]]
     renderer = ObjectRenderer((40, 30), viewpoints=StandardViews(matrix))
     alpha = images(renderer, mesh((0.2, 0.2, 0.2)))[:, 3].astype(float)
@@ -166,7 +166,7 @@ def test_a_camera_matrix_moves_the_picture() -> None:
         assert (columns * weights).sum() / weights.sum() == pytest.approx(10, abs=0.3)
 
 
-def test_fit_shrinks_pictures_and_voxels_alike() -> None:
+def test_fit_shrinks_images_and_voxels_alike() -> None:
     box = mesh((1, 1, 1))
     loose, fitted = (ObjectRenderer(32, fit=fit)(box, "a") for fit in (False, True))
     assert touches_border(loose["images"])
@@ -230,10 +230,10 @@ def test_bad_settings(setting, message: str) -> None:
         ObjectRenderer(**setting)
 
 
-def test_a_rendered_source_is_a_source_of_pictures() -> None:
+def test_a_rendered_source_is_a_source_of_images() -> None:
     meshes, renderer = ShapesSource(2, ["lamp"]), ObjectRenderer(8, supersample=1)
     source = pickle.loads(pickle.dumps(RenderedSource(meshes, renderer)))
-    assert isinstance(source, PictureSource)
+    assert isinstance(source, ImageSource)
     assert not isinstance(source, MeshSource)
     assert source.name == "shapes"
     assert source.recipe() == {"source": meshes.recipe(), "rendering": renderer.recipe()}

@@ -1,4 +1,4 @@
-"""Pictures and maps against an independent ray caster, Embree, through every sample of a pixel."""
+"""Images and maps against an independent ray caster, Embree, through every sample of a pixel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_soup() -> Surface:
 
 
 def textured_box() -> Surface:
-    """A box with a coarse random picture, repeated one and a half times, on every side."""
+    """A box with a coarse random image, repeated one and a half times, on every side."""
     rng = np.random.default_rng(1)
     solid = block((0.05, 0.0, -0.03), (0.5, 0.6, 0.4))
     texture = rng.integers(0, 256, (6, 5, 4), np.uint8)
@@ -86,7 +86,7 @@ def cast_rays(surface: Surface, cameras: Cameras, view: int, size: tuple[int, in
     )
     height, width = size
     rows, columns = np.mgrid[:height, :width]
-    # In half image heights, from the middle of the picture.
+    # In half image heights, from the middle of the image.
     x = (2 * columns + 1 - width) / height
     y = (height - 1 - 2 * rows) / height
     inside = np.stack([(x - center[0]) / focal[0], (y - center[1]) / focal[1], np.ones(size)], -1)

@@ -14,7 +14,7 @@ from recon.preparation.rendering.supersampling import (
 
 
 def samples(colors: dict[tuple[int, int], list[float]], size: tuple[int, int], supersample: int):
-    """One picture of samples, some of them coloured."""
+    """One image of samples, some of them coloured."""
     seen = torch.full((1, *size), -1, dtype=torch.int32)
     for face, place in enumerate(colors):
         seen[0, place[0], place[1]] = face

@@ -37,8 +37,8 @@ def shown(sample: Sample, view: int, size: int = 32) -> NDArray[np.float64]:
     return 255 * drawn.permute(1, 2, 0).double().numpy()
 
 
-def pictured(sample: Sample, view: int) -> NDArray[np.float64]:
-    """The picture of a view on white, [H, W, 3] in 0 to 255."""
+def imaged(sample: Sample, view: int) -> NDArray[np.float64]:
+    """The image of a view on white, [H, W, 3] in 0 to 255."""
     image = sample["images"][view].astype(float)
     alpha = image[3:] / 255
     return (image[:3] * alpha + 255 * (1 - alpha)).transpose(1, 2, 0)
@@ -71,15 +71,15 @@ def test_a_small_surface_is_kept_as_it_is_and_the_rest_is_zero() -> None:
     assert (sample["triangle_colors"][12:24] == (0, 0, 255)).all()
 
 
-def test_triangles_lie_where_pictures_and_voxels_do() -> None:
+def test_triangles_lie_where_images_and_voxels_do() -> None:
     surface = joined(
         mesh((0.8, 0.2, 0.4), (0.1, -0.3, 0.1)), mesh((0.2, 0.6, 0.2), (-0.2, 0.0, 0.3), (0, 1, 0))
     )
     sample = rendered(surface)
     for view in (0, 7):
-        difference = np.abs(shown(sample, view) - pictured(sample, view)).max(axis=2)
+        difference = np.abs(shown(sample, view) - imaged(sample, view)).max(axis=2)
         assert (difference > 64).mean() < 0.01
-        assert (pictured(sample, view) < 250).any(axis=2).mean() > 0.05
+        assert (imaged(sample, view) < 250).any(axis=2).mean() > 0.05
     corners = torch.from_numpy(sample["triangles"][used(sample)]).float().reshape(1, -1, 3)
     faces = torch.arange(corners.shape[1]).reshape(-1, 3)
     own, truth = voxelize_mesh(corners, faces)[0], unpack_voxels(sample["voxels_32"], 32)
@@ -110,11 +110,11 @@ def test_textured_faces_are_split_until_their_texels_show() -> None:
     surface = textured_quad(random_texture(5, 7))  # halves of triangles do not end at texels
     sample = rendered(surface, 2048, size=64)
     assert 2 < used(sample).sum() <= 2048
-    difference = np.abs(shown(sample, 0, 64) - pictured(sample, 0)).mean(axis=2)
-    inside = (pictured(sample, 0) < 255).any(axis=2)
+    difference = np.abs(shown(sample, 0, 64) - imaged(sample, 0)).mean(axis=2)
+    inside = (imaged(sample, 0) < 255).any(axis=2)
     assert difference[inside].mean() < 12  # of 255; colours blend along the borders of texels
     coarse = {**sample, **rendered(surface, MIN_TRIANGLES, size=64)}
-    worse = np.abs(shown(coarse, 0, 64) - pictured(coarse, 0)).mean(axis=2)
+    worse = np.abs(shown(coarse, 0, 64) - imaged(coarse, 0)).mean(axis=2)
     assert worse[inside].mean() > 2 * difference[inside].mean()
 
 

@@ -53,7 +53,7 @@ def test_a_camera_matrix_replaces_the_angle() -> None:
         origin = torch.zeros(len(cameras), 1, 3)
         ndc = cameras.project(origin, SIZE)[:, 0, :2]
         # The origin, in the axis of every camera, is seen at the principal point (29.5, 24.5),
-        # which is the middle of the picture's width and 5 pixels below that of its height.
+        # which is the middle of the image's width and 5 pixels below that of its height.
         assert ndc.numpy() == pytest.approx(np.tile([0, -5 / 20], (len(cameras), 1)), abs=1e-6)
         to_the_right = cameras.rotation[:, :1] * 0.1
         moved = cameras.project(to_the_right, SIZE)[:, 0]

@@ -15,7 +15,7 @@ from recon.preparation.sources.backgrounds import (
 from tests.recon.preparation.known_object import public_matrix, rgba
 
 
-def picture(view: int = 2, size: int = 64) -> np.ndarray:
+def image(view: int = 2, size: int = 64) -> np.ndarray:
     """The known object with colours which differ from pixel to pixel."""
     drawn = rgba(public_matrix(view, (size, size)), (size, size)).transpose(2, 0, 1)
     colors = np.random.default_rng(0).integers(20, 235, (3, size, size), np.uint8)
@@ -24,7 +24,7 @@ def picture(view: int = 2, size: int = 64) -> np.ndarray:
 
 
 def stored(straight: np.ndarray, colors: str) -> np.ndarray:
-    """The picture as Kato's script stores it."""
+    """The image as Kato's script stores it."""
     if colors == "straight":
         return straight
     color, alpha = straight[:3] / 255, straight[3] / 255
@@ -35,7 +35,7 @@ def stored(straight: np.ndarray, colors: str) -> np.ndarray:
 
 @pytest.mark.parametrize("colors", COLORS)
 def test_stored_colours_are_told_apart_and_made_straight(colors: str) -> None:
-    straight = picture()
+    straight = image()
     seen = stored(straight, colors)
     assert detect_colors(np.stack([seen, seen])) == colors
     restored = straighten(seen, colors)
@@ -49,15 +49,15 @@ def test_stored_colours_are_told_apart_and_made_straight(colors: str) -> None:
 
 
 def test_stray_colours_without_alpha_do_not_mislead() -> None:
-    seen = stored(picture(), "straight")
+    seen = stored(image(), "straight")
     seen[:3, 0, :9] = 255  # as Blender leaves them
     assert detect_colors(seen) == "straight"
 
 
-def test_pictures_which_show_nothing_tell_nothing() -> None:
-    opaque = picture()
+def test_images_which_show_nothing_tell_nothing() -> None:
+    opaque = image()
     opaque[3] = 255
-    hard = picture()
+    hard = image()
     hard[3] = np.where(hard[3] > 127, 255, 0)
     hard[:3] *= hard[3] > 0
     assert detect_colors(opaque) is detect_colors(hard) is None

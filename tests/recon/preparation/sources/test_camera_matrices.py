@@ -31,7 +31,7 @@ def stored(views: int = 24, **changes: object) -> bytes:
 
 
 def pixels(cameras, points: np.ndarray) -> np.ndarray:
-    """Where positions are in the pictures, as columns and rows."""
+    """Where positions are in the images, as columns and rows."""
     height, width = SIZE
     batch = torch.from_numpy(points).expand(len(cameras), -1, -1)
     ndc = cameras.project(batch, SIZE).numpy()

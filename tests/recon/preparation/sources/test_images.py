@@ -16,14 +16,7 @@ from hydra.utils import instantiate
 from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
 from PIL import Image
-
-from recon.datasets.storage.layout import Layout
-from recon.geometry.cameras import Cameras
-from recon.geometry.voxels import unpack_voxels
-from recon.preparation.checks.carving import agreement
-from recon.preparation.sources.images import ImagesSource
-from recon.preparation.sources.interface import PictureSource
-from tests.recon.preparation.picture_folders import (
+from tests.recon.preparation.image_folders import (
     frame_records,
     look_at,
     matrix,
@@ -32,12 +25,19 @@ from tests.recon.preparation.picture_folders import (
     write_object,
 )
 
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.carving import agreement
+from recon.preparation.sources.images import ImagesSource
+from recon.preparation.sources.interface import ImageSource
+
 ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
 def chair(tmp_path: Path) -> Path:
-    """The folder of one object with four pictures with alpha, and a mesh."""
+    """The folder of one object with four images with alpha, and a mesh."""
     write_object(tmp_path / "data" / "chair" / "one", views=4, mesh=True)
     return tmp_path / "data" / "chair" / "one"
 
@@ -58,9 +58,9 @@ def copy(chair: Path, name: str, category: str = "chair") -> Path:
     return Path(shutil.copytree(chair, chair.parents[1] / category / name))
 
 
-def test_pictures_cameras_and_voxels(chair: Path) -> None:
+def test_images_cameras_and_voxels(chair: Path) -> None:
     images = source(chair, image_size=32)
-    assert isinstance(images, PictureSource)
+    assert isinstance(images, ImageSource)
     (item,) = images.objects()
     assert (item.id, item.name, item.synset) == ("chair-one", "one", "03001627")
     assert images.layout() == Layout((32, 32), 4, (32,))
@@ -75,15 +75,15 @@ def test_pictures_cameras_and_voxels(chair: Path) -> None:
     assert agreement(voxels, masks, cameras).min() > 0.97
 
 
-def test_pictures_of_the_stored_size_are_kept_to_the_bit(chair: Path) -> None:
+def test_images_of_the_stored_size_are_kept_to_the_bit(chair: Path) -> None:
     sample = source(chair, image_size=(48, 64)).sample(source(chair).objects()[0])
-    with Image.open(chair / "002.png") as picture:
-        assert np.array_equal(sample["images"][2], np.asarray(picture).transpose(2, 0, 1))
+    with Image.open(chair / "002.png") as image:
+        assert np.array_equal(sample["images"][2], np.asarray(image).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 64), (30, 70), (21, 17)])
 @pytest.mark.parametrize("aspect", ["pad", "crop"])
-def test_cameras_follow_their_pictures(chair: Path, size: tuple[int, int], aspect: str) -> None:
+def test_cameras_follow_their_images(chair: Path, size: tuple[int, int], aspect: str) -> None:
     """The middle of the drawn pixels is where the new camera has that of the old ones."""
     sample = source(chair, image_size=size, aspect=aspect, voxels="hull").sample(
         source(chair).objects()[0]
@@ -106,7 +106,7 @@ def test_angles_stand_for_the_same_camera(chair: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["named", "folder", "suffix"])
-def test_masks_beside_opaque_pictures(chair: Path, place: str) -> None:
+def test_masks_beside_opaque_images(chair: Path, place: str) -> None:
     images = source(chair, image_size=(48, 64))
     expected = images.sample(images.objects()[0])["images"]
     records = json.loads((chair / "cameras.json").read_text())["frames"]
@@ -115,9 +115,9 @@ def test_masks_beside_opaque_pictures(chair: Path, place: str) -> None:
         path = chair / record["file"]
         mask = chair / names[place].format(path.stem)
         mask.parent.mkdir(exist_ok=True)
-        with Image.open(path) as picture:
-            picture.getchannel("A").save(mask)
-            picture.convert("RGB").save(path.with_suffix(".webp"), lossless=True)
+        with Image.open(path) as image:
+            image.getchannel("A").save(mask)
+            image.convert("RGB").save(path.with_suffix(".webp"), lossless=True)
         path.unlink()
         record["file"] = path.with_suffix(".webp").name
         if place == "named":
@@ -199,7 +199,7 @@ def test_a_mesh_in_another_frame_is_refused(chair: Path) -> None:
     assert "but has mesh.obj and mesh" in reason(chair, voxels="mesh")
 
 
-def test_hull_of_pictures_and_cameras_that_disagree(chair: Path) -> None:
+def test_hull_of_images_and_cameras_that_disagree(chair: Path) -> None:
     mask = Image.new("L", (64, 48))
     mask.paste(255, (8, 20, 16, 28))  # to the left of the middle, from all sides
     for index in range(4):
@@ -248,7 +248,7 @@ def spoil_units(chair: Path) -> None:
     [
         (spoil_missing, "has no file 001.png"),
         (spoil_damaged, "001.png is unreadable"),
-        (spoil_alpha, "neither a mask nor transparency in the picture; add mask/001.png beside it"),
+        (spoil_alpha, "neither a mask nor transparency in the image; add mask/001.png beside it"),
         (spoil_opaque, "neither a mask nor transparency"),
         (spoil_mask, "it must be 64 pixels wide and 48 high, got 64 and 47"),
         (spoil_empty, "its mask is empty"),
@@ -266,7 +266,7 @@ def test_sources_that_are_not_usable(tmp_path: Path, chair: Path) -> None:
     root = chair.parents[1]
     with pytest.raises(FileNotFoundError, match=r"folder not found: .*gone"):
         ImagesSource(tmp_path / "gone")
-    with pytest.raises(ValueError, match=r"has no objects; pictures belong into .*/CATEGORY/OBJ"):
+    with pytest.raises(ValueError, match=r"has no objects; images belong into .*/CATEGORY/OBJ"):
         ImagesSource(chair).objects()
     with pytest.raises(ValueError, match=r"has no category spoon; it has 03001627"):
         ImagesSource(root, categories=["spoon"]).objects()
@@ -313,7 +313,7 @@ def test_recipe_and_fingerprints_tell_changes_but_not_the_place(chair: Path) -> 
     assert json.loads(json.dumps(source(chair).recipe())) == source(chair).recipe()
 
 
-def test_the_front_is_in_the_picture_of_azimuth_0(chair: Path) -> None:
+def test_the_front_is_in_the_image_of_azimuth_0(chair: Path) -> None:
     rotation, shift = look_at(0, 0)
     front = rotation @ [0.5, 0, 0] + shift
     assert front[2] == pytest.approx(1.5)  # nearer than the origin

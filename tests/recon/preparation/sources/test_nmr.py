@@ -14,13 +14,13 @@ from hydra.utils import instantiate
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import unpack_voxels, voxelize_mesh
-from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.interface import ImageSource
 from recon.preparation.sources.nmr import NmrSource
 from tests.recon.preparation.known_object import (
     COLOR,
     corners,
     faces,
-    public_pictures,
+    public_images,
     rendered,
     voxels,
     worst_iou,
@@ -40,7 +40,7 @@ def write(
     folder: Path, synset: str = CHAIR, split: str = "train", count: int = 3, compressed: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """A pair of files; the first object is the known one, the others differ from it and another."""
-    images = np.repeat(public_pictures(64).transpose(0, 3, 1, 2)[None], count, 0)
+    images = np.repeat(public_images(64).transpose(0, 3, 1, 2)[None], count, 0)
     grids = np.repeat(stored_voxels()[None], count, 0)
     for k in range(1, count):
         images[k, :, :3] //= k + 1
@@ -51,7 +51,7 @@ def write(
     return images, grids
 
 
-def test_pictures_cameras_and_voxels_agree_in_the_world(tmp_path: Path) -> None:
+def test_images_cameras_and_voxels_agree_in_the_world(tmp_path: Path) -> None:
     write(tmp_path)
     source = NmrSource(tmp_path)
     item = source.objects()[0]
@@ -77,7 +77,7 @@ def test_pictures_cameras_and_voxels_agree_in_the_world(tmp_path: Path) -> None:
 def test_objects_are_read_in_any_order_in_any_process(tmp_path: Path, compressed: bool) -> None:
     written = {CHAIR: write(tmp_path, compressed=compressed), CAR: write(tmp_path, CAR, "val", 2)}
     source = NmrSource(tmp_path)
-    assert isinstance(source, PictureSource)
+    assert isinstance(source, ImageSource)
     items = source.objects()
     assert [item.id for item in items] == [
         *(f"{CAR}_val_{k:05d}" for k in range(2)),
@@ -100,7 +100,7 @@ def test_objects_are_read_in_any_order_in_any_process(tmp_path: Path, compressed
 def test_categories_are_chosen_by_name_and_the_first_array_counts(tmp_path: Path) -> None:
     write(tmp_path)
     images, grids = write(tmp_path, CAR)
-    np.savez(tmp_path / f"{CAR}_train_images.npz", pictures=images, other=np.zeros(3))
+    np.savez(tmp_path / f"{CAR}_train_images.npz", images=images, other=np.zeros(3))
     np.savez(tmp_path / f"{CAR}_train_voxels.npz", grids.astype(np.uint8))
     source = NmrSource(tmp_path, ["car"])
     assert {item.synset for item in source.objects()} == {CAR}
@@ -130,7 +130,7 @@ def test_colours_laid_over_white_are_noticed_and_said(tmp_path: Path, kind: str,
 
 
 def test_a_huge_file_takes_little_memory(tmp_path: Path) -> None:
-    """Both claims and content are 160 MB of pictures."""
+    """Both claims and content are 160 MB of images."""
     count = 400
     for kind, shape, dtype in (
         ("images", (count, 24, 4, 64, 64), "|u1"),
@@ -235,7 +235,7 @@ def test_files_of_two_sizes_do_not_go_together(tmp_path: Path) -> None:
     write(tmp_path)
     write(tmp_path, CAR)
     np.savez(tmp_path / f"{CAR}_train_images.npz", np.zeros((3, 24, 4, 8, 8), np.uint8))
-    with pytest.raises(ValueError, match=r"has pictures 64 wide, .*02958343.* 8"):
+    with pytest.raises(ValueError, match=r"has images 64 wide, .*02958343.* 8"):
         NmrSource(tmp_path).objects()
 
 

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import unpack_voxels, voxelize_mesh
-from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.interface import ImageSource
 from recon.preparation.sources.nmr_folders import NmrFoldersSource
 from tests.recon.preparation.known_object import (
     COLOR,
@@ -25,7 +25,7 @@ from tests.recon.preparation.known_object import (
     encoded,
     faces,
     pixel_matrix,
-    public_pictures,
+    public_images,
     public_world_mat,
     rendered,
     rgba,
@@ -50,14 +50,14 @@ def cameras_file(world_mats: list[np.ndarray], camera_mat: np.ndarray = NDC) -> 
     return buffer.getvalue()
 
 
-def model_files(pictures: np.ndarray, cameras: bytes) -> dict[str, bytes]:
-    """The files of one model, its pictures laid over white."""
+def model_files(images: np.ndarray, cameras: bytes) -> dict[str, bytes]:
+    """The files of one model, its images laid over white."""
     files = {"cameras.npz": cameras}
-    for k, picture in enumerate(pictures):
-        alpha = picture[..., 3:] / 255
-        white = np.rint(picture[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    for k, image in enumerate(images):
+        alpha = image[..., 3:] / 255
+        white = np.rint(image[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
         files[f"image/{k:04d}.png"] = encoded(white)
-        files[f"mask/{k:04d}.png"] = encoded(picture[..., 3])
+        files[f"mask/{k:04d}.png"] = encoded(image[..., 3])
     return files
 
 
@@ -73,7 +73,7 @@ def files() -> dict[str, bytes]:
         scale=np.array(0.7),
     )
     return {
-        **model_files(public_pictures(64), cameras_file([public_world_mat(k) for k in range(24)])),
+        **model_files(public_images(64), cameras_file([public_world_mat(k) for k in range(24)])),
         "pointcloud.npz": buffer.getvalue(),
         "model.binvox": binvox_header(0.7) + runs(binvox_grid()),
     }
@@ -98,9 +98,9 @@ def vertices() -> torch.Tensor:
     return world_vertices(torch.from_numpy(corners().reshape(-1, 3)))
 
 
-def test_pictures_and_cameras_agree_in_the_world(root: Path) -> None:
+def test_images_and_cameras_agree_in_the_world(root: Path) -> None:
     source = NmrFoldersSource(root)
-    assert isinstance(source, PictureSource)
+    assert isinstance(source, ImageSource)
     sample = source.sample(source.objects()[0])
     source.layout().check(sample)
     cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
@@ -128,10 +128,10 @@ def test_other_cameras_are_taken_as_the_file_says(tmp_path: Path, size, aspect: 
         matrix = roll @ matrix
         matrix[2, 3] = 2.2 + 0.02 * k
         world_mats.append(matrix)
-    pictures = np.stack(
+    images = np.stack(
         [rgba(pixel_matrix((camera_mat @ m)[:3], (80, 80)), (80, 80)) for m in world_mats]
     )
-    add(tmp_path, model_files(pictures, cameras_file(world_mats, camera_mat)), "abc")
+    add(tmp_path, model_files(images, cameras_file(world_mats, camera_mat)), "abc")
     source = NmrFoldersSource(tmp_path, image_size=size, aspect=aspect)
     sample = source.sample(source.objects()[0])
     cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
@@ -208,7 +208,7 @@ BROKEN = {
     "elsewhere": (
         "cameras.npz",
         cameras_file([public_world_mat(k + 6) for k in range(24)]),
-        "voxels and pictures disagree",
+        "voxels and images disagree",
     ),
 }
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.recon.preparation.image_folders import frame_records, write_cameras
 
 from recon.preparation.sources.object_folders import find_places, readable, unique_ids
-from tests.recon.preparation.picture_folders import frame_records, write_cameras
 
 
 @pytest.fixture
@@ -26,9 +26,7 @@ def test_places_by_category_and_name(root: Path) -> None:
     assert len(find_places(root, ["03001627"])) == 2
     with pytest.raises(ValueError, match="has no category spoon; it has 03001627, mug"):
         find_places(root, ["spoon", "mug"])
-    with pytest.raises(
-        ValueError, match=r"has no objects; pictures belong into .*/CATEGORY/OBJECT"
-    ):
+    with pytest.raises(ValueError, match=r"has no objects; images belong into .*/CATEGORY/OBJECT"):
         find_places(root / "chair", None)
 
 

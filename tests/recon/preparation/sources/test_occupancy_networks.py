@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import unpack_voxels, voxelize_mesh
-from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.interface import ImageSource
 from recon.preparation.sources.occupancy_networks import OccupancyNetworksSource
 from tests.recon.preparation.known_object import (
     COLOR,
@@ -53,12 +53,12 @@ def npz(**arrays: object) -> bytes:
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     scaled, matrices, files = np.diag([SIDE, SIDE, SIDE, 1]), {}, {}
-    # In the files 0 is the picture's border; pixel centres are half a pixel from there.
+    # In the files 0 is the image's border; pixel centres are half a pixel from there.
     to_pixels = INTRINSICS - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     for k in range(24):
-        picture = rgba(to_pixels @ world_mat(k) @ scaled, (137, 137))
-        alpha = picture[..., 3:] / 255
-        white = np.rint(picture[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+        image = rgba(to_pixels @ world_mat(k) @ scaled, (137, 137))
+        alpha = image[..., 3:] / 255
+        white = np.rint(image[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
         files[f"img_choy2016/{k:03d}.jpg"] = encoded(white, "JPEG", quality=92)
         matrices |= {f"camera_mat_{k}": INTRINSICS, f"world_mat_{k}": world_mat(k)}
     points = ((np.random.default_rng(0).random((500, 3)) - 0.5) * 1.1).astype(np.float16)
@@ -98,7 +98,7 @@ def vertices() -> torch.Tensor:
 @pytest.mark.parametrize(("voxels", "size"), [(True, None), (False, None), (False, (64, 64))])
 def test_everything_agrees_in_the_world(root: Path, voxels: bool, size) -> None:
     source = source_of(root, voxels=voxels, image_size=size)
-    assert isinstance(source, PictureSource)
+    assert isinstance(source, ImageSource)
     sample = source.sample(source.objects()[0])
     source.layout().check(sample)
     pair, scale = source.layout().image_size, 32 / 31 if voxels else 1

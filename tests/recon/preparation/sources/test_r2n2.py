@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import unpack_voxels, voxelize_mesh
-from recon.preparation.sources.interface import PictureSource
+from recon.preparation.sources.interface import ImageSource
 from recon.preparation.sources.r2n2 import R2N2Source
 from tests.recon.preparation.known_object import (
     COLOR,
@@ -80,14 +80,14 @@ def lines(metadata: np.ndarray) -> str:
 def files() -> dict[str, bytes]:
     """The files of one object, below ShapeNetRendering and ShapeNetVox32."""
     scaled = np.diag([SIDE, SIDE, SIDE, 1])
-    pictures = {
+    images = {
         f"ShapeNetRendering/rendering/{k:02d}.png": encoded(
             rgba(blender_matrix(row) @ scaled, (137, 137))
         )
         for k, row in enumerate(METADATA)
     }
     return {
-        **pictures,
+        **images,
         "ShapeNetRendering/rendering/rendering_metadata.txt": lines(METADATA).encode(),
         "ShapeNetVox32/model.binvox": binvox_header(SIDE) + runs(binvox_grid()),
     }
@@ -115,7 +115,7 @@ def vertices() -> torch.Tensor:
 @pytest.mark.parametrize(
     ("size", "aspect"), [(None, "pad"), (64, "pad"), ((48, 80), "pad"), ((80, 48), "crop")]
 )
-def test_pictures_cameras_and_voxels_agree_in_the_world(root: Path, size, aspect: str) -> None:
+def test_images_cameras_and_voxels_agree_in_the_world(root: Path, size, aspect: str) -> None:
     source = R2N2Source(root, image_size=size, aspect=aspect)
     sample = source.sample(source.objects()[0])
     source.layout().check(sample)
@@ -157,7 +157,7 @@ def test_points_of_the_same_object_are_moved_along(root: Path, tmp_path: Path) -
 def test_objects_are_found_split_and_fingerprinted(root: Path, files, tmp_path: Path) -> None:
     add(root, files, "def", CAR)
     source = R2N2Source(root)
-    assert isinstance(source, PictureSource)
+    assert isinstance(source, ImageSource)
     items = source.objects()
     assert [(item.id, item.synset) for item in items] == [
         (f"{CAR}-def", CAR),
@@ -203,7 +203,7 @@ BROKEN = {
     "way": (
         f"{RENDERING}/rendering_metadata.txt",
         lines(OTHER_WAY),
-        "voxels and pictures disagree",
+        "voxels and images disagree",
     ),
     "binvox": (GRID, b"#binvox 2\n", r"model\.binvox is no usable binvox file"),
     "cube": (

@@ -23,7 +23,7 @@ TO_VERSION_2 = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]], np.float64)
 
 
 def png() -> bytes:
-    """Four colours, so that a turned picture would be noticed."""
+    """Four colours, so that a turned image would be noticed."""
     colors = [[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 0)]]
     stream = io.BytesIO()
     Image.fromarray(np.array(colors, np.uint8)).save(stream, "PNG")
@@ -41,8 +41,8 @@ def obj(vertices: np.ndarray, mtl: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def mtl(picture: str) -> str:
-    return f"newmtl red\nKd 1 0 0\nnewmtl wood\nKd 1 1 1\nmap_Kd {picture}\n"
+def mtl(image: str) -> str:
+    return f"newmtl red\nKd 1 0 0\nnewmtl wood\nKd 1 1 1\nmap_Kd {image}\n"
 
 
 def write(root: Path, files: dict[str, str | bytes]) -> Path:
@@ -53,20 +53,20 @@ def write(root: Path, files: dict[str, str | bytes]) -> Path:
     return root
 
 
-def model(version: int, picture: str = "") -> dict[str, str | bytes]:
+def model(version: int, image: str = "") -> dict[str, str | bytes]:
     """The files of one model; the two versions place and scale it differently."""
     points = corners().reshape(-1, 3)
     if version == 1:
         return {
             "model.obj": obj(points * 0.8 + [0.01, 0.2, 0], "model.mtl"),
-            "model.mtl": mtl(picture or "./images/wood.png"),
+            "model.mtl": mtl(image or "./images/wood.png"),
             "images/wood.png": png(),
         }
     return {
         "models/model_normalized.obj": obj(
             points @ TO_VERSION_2.T * 0.55 - [0.1, 0, 0.3], "model_normalized.mtl"
         ),
-        "models/model_normalized.mtl": mtl(picture or "../images/wood.png"),
+        "models/model_normalized.mtl": mtl(image or "../images/wood.png"),
         "images/wood.png": png(),
     }
 
@@ -117,8 +117,8 @@ def test_both_versions_give_the_same_surface(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("picture", ["wood.png", "/home/a/b/WOOD.PNG", "..\\other\\wood.png"])
-def test_pictures_are_found_by_their_last_name(tmp_path: Path, picture: str) -> None:
-    write(tmp_path / CHAIR / "abc", model(1, picture))
+def test_images_are_found_by_their_last_name(tmp_path: Path, image: str) -> None:
+    write(tmp_path / CHAIR / "abc", model(1, image))
     source = ShapeNetCoreSource(tmp_path)
     assert source.load(source.objects()[0]).textured.any()
 
@@ -141,7 +141,7 @@ def test_split_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert (item.id, item.split) == (f"{CAR}-def", "test")
 
 
-def test_fingerprints_follow_meshes_materials_and_pictures(tmp_path: Path) -> None:
+def test_fingerprints_follow_meshes_materials_and_images(tmp_path: Path) -> None:
     root = tree(tmp_path / "s", 2)
     first = ShapeNetCoreSource(root)
     prints = {item.id: item.fingerprint for item in first.objects()}

@@ -18,7 +18,7 @@ from tests.recon.preparation.known_object import (
     binvox_header,
     corners,
     faces,
-    public_pictures,
+    public_images,
     runs,
     voxels,
 )
@@ -54,8 +54,8 @@ def test_voxels_are_turned_into_the_world() -> None:
         assert int((wrong & mesh).sum()) < 0.9 * int(world.sum())
 
 
-def test_voxels_elsewhere_than_in_the_pictures_are_noticed() -> None:
-    cameras, alpha = shapenet_cameras(range(24)), public_pictures(64)[..., 3]
+def test_voxels_elsewhere_than_in_the_images_are_noticed() -> None:
+    cameras, alpha = shapenet_cameras(range(24)), public_images(64)[..., 3]
     world = world_voxels(voxels(32))
     require_agreement("chair", world, cameras, alpha)
     for wrong in (world[:, ::-1], world.transpose(0, 2, 1), world.transpose(2, 1, 0)):

@@ -1,4 +1,4 @@
-"""Pictures of sweeps."""
+"""Images of sweeps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def run(lr: str, model: str, iou: float) -> SweptRun:
 RUNS = [run("1e-4", "small", 0.2), run("1e-2", "small", 0.4), run("1e-2", "softras", 0.3)]
 
 
-def has_color(picture: np.ndarray, color: str) -> bool:
+def has_color(image: np.ndarray, color: str) -> bool:
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return bool((picture == rgb).all(-1).any())
+    return bool((image == rgb).all(-1).any())
 
 
 def test_a_panel_for_each_parameter_numbers_and_words() -> None:
-    picture = parameters_plot(RUNS, ["optimizer.lr", "model"], "iou")
-    assert picture is not None
-    assert picture.size == (SIZE[0], 2 * SIZE[1])
-    for half in np.split(np.asarray(picture), 2):
+    image = parameters_plot(RUNS, ["optimizer.lr", "model"], "iou")
+    assert image is not None
+    assert image.size == (SIZE[0], 2 * SIZE[1])
+    for half in np.split(np.asarray(image), 2):
         assert has_color(half, COLORS[1])  # dots
         assert has_color(half, COLORS[0])  # the line of means
     assert parameters_plot([], ["model"], "iou") is None
@@ -36,9 +36,9 @@ def test_a_panel_for_each_parameter_numbers_and_words() -> None:
 
 def test_groups_have_colours_and_those_beyond_are_grey() -> None:
     groups = [(f"group {i}", [run("1", "a", 0.1 * (i + 1))]) for i in range(len(COLORS) + 1)]
-    picture = curves_plot(groups, "iou")
-    assert picture is not None
-    assert picture.size == CURVES_SIZE
-    pixels = np.asarray(picture)
+    image = curves_plot(groups, "iou")
+    assert image is not None
+    assert image.size == CURVES_SIZE
+    pixels = np.asarray(image)
     assert all(has_color(pixels, color) for color in (*COLORS, "#cccccc"))
     assert curves_plot([("none", [SweptRun("x", {}, {}, "failed")])], "iou") is None

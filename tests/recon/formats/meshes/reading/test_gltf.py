@@ -167,9 +167,8 @@ def test_interleaved_rows(folder) -> None:
 def test_file_of_another_writer(folder) -> None:
     ball = trimesh.creation.icosphere(subdivisions=1)
     uvs = np.tile([0.1, 0.2], (len(ball.vertices), 1))
-    material = trimesh.visual.material.PBRMaterial(
-        baseColorTexture=Image.open(io.BytesIO(picture()))
-    )
+    texture = Image.open(io.BytesIO(picture()))
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=texture)
     ball.visual = trimesh.visual.TextureVisuals(uv=uvs, material=material)
     scene = trimesh.Scene()
     turn = trimesh.transformations.rotation_matrix(1, [1, 2, 3], point=[1, 0, 0])

@@ -15,7 +15,7 @@ from recon.formats.meshes.reading.materials import Paint
 UVS = np.tile([[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]], (2, 1, 1))
 
 
-def picture(mode: str, *columns: tuple[int, ...]) -> bytes:
+def png(mode: str, *columns: tuple[int, ...]) -> bytes:
     image = Image.new(mode, (len(columns), 1))
     image.putdata(columns)
     stream = io.BytesIO()
@@ -61,7 +61,7 @@ def test_factors_are_linear_and_opacity_counts_only_when_asked(folder, mode, alp
 def test_textures_are_srgb_and_multiplied_by_the_factor(folder) -> None:
     material = textured()
     material["pbrMetallicRoughness"]["baseColorFactor"] = [1, 0.2, 1, 1]
-    made = paint(folder, material, picture("RGB", (100, 200, 50)))
+    made = paint(folder, material, png("RGB", (100, 200, 50)))
     wanted = np.array([100, 200 * 0.48453, 50, 255])
     assert made["textures"][0][0, 0].tolist() == pytest.approx(wanted, abs=0.51)
     assert made["face_rgba"][0] * 255 == pytest.approx(wanted, abs=0.51)
@@ -70,7 +70,7 @@ def test_textures_are_srgb_and_multiplied_by_the_factor(folder) -> None:
 
 
 def test_opaque_materials_ignore_the_opacity_of_texels(folder) -> None:
-    image = picture("RGBA", (10, 20, 30, 0), (40, 50, 60, 128))
+    image = png("RGBA", (10, 20, 30, 0), (40, 50, 60, 128))
     opaque = paint(folder, textured(), image)
     assert opaque["textures"][0].tolist() == [[[10, 20, 30, 255], [40, 50, 60, 255]]]
     clear = paint(folder, {**textured(), "alphaMode": "BLEND"}, image)
@@ -83,19 +83,19 @@ def test_extensions(folder) -> None:
     made = paint(
         folder,
         {"extensions": {"KHR_materials_pbrSpecularGlossiness": old}},
-        picture("RGB", (255, 255, 255)),
+        png("RGB", (255, 255, 255)),
     )
     assert made["face_rgba"][0].tolist() == pytest.approx([0.48453, 1, 0, 1], abs=1e-5)
     place = {"offset": [0.5, 0.25], "scale": [2, 0.5], "texCoord": 1}
     moved = textured(extensions={"KHR_texture_transform": place})
-    made = paint(folder, moved, picture("RGB", (1, 2, 3)))
+    made = paint(folder, moved, png("RGB", (1, 2, 3)))
     wanted = UVS * [2, 0.5] + [0.5, 0.25]
     assert made["uvs"] is not None
     assert np.abs(made["uvs"][..., 0] - wanted[..., 0]).max() < 1e-6
     assert np.abs(made["uvs"][..., 1] - (1 - wanted[..., 1])).max() < 1e-6
 
 
-@pytest.mark.parametrize("image", [b"", b"no picture"])
+@pytest.mark.parametrize("image", [b"", b"no image"])
 def test_unreadable_textures_leave_the_factor(folder, image: bytes) -> None:
     with pytest.warns(UserWarning, match="unreadable"):
         made = paint(folder, textured(), image)

@@ -98,7 +98,7 @@ def test_invisible_texels_take_the_colour_of_the_others() -> None:
 
 
 def test_damaged_texture_leaves_the_plain_colour(folder) -> None:
-    store = folder({"t.png": b"not a picture"})
+    store = folder({"t.png": b"not an image"})
     with pytest.warns(UserWarning, match=r"t\.png is unreadable"):
         paint = paint_faces(store, [Material(texture="t.png")], np.zeros(1, int), CORNERS)
     assert paint["textures"] == ()

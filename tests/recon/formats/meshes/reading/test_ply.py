@@ -39,7 +39,7 @@ def binary(order: str, *faces: tuple[int, ...]) -> bytes:
     return HEADER.format(format=name, faces=len(faces)).encode() + b"".join(rows)
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """Left half green, right half blue."""
     pixels = np.zeros((2, 4, 3), np.uint8)
     pixels[:, :2, 1] = pixels[:, 2:, 2] = 255
@@ -137,13 +137,13 @@ def test_textures(folder, place: str) -> None:
         f"element face 1\nproperty list uchar int vertex_indices\n{face}end_header\n"
         + "\n".join([*rows, corners])
     )
-    store = folder({"a/m.ply": content, "a/my wood.png": picture()})
+    store = folder({"a/m.ply": content, "a/my wood.png": image()})
     surface = read_ply(store, "a/m.ply")
     assert surface.textured.all()
     assert surface.textures[0].shape == (2, 4, 4)
     assert surface.face_rgba[0].tolist() == pytest.approx([0, 1, 0, 1])
     assert np.sort(surface.uvs[..., 0], axis=None)[[0, -1]].tolist() == pytest.approx([0.1, 0.2])
-    alone = read_ply(folder({"b/m.ply": content}), "b/m.ply")  # without its picture
+    alone = read_ply(folder({"b/m.ply": content}), "b/m.ply")  # without its image
     assert not alone.textured.any()
 
 

@@ -1,4 +1,4 @@
-"""The atlas: tiles that do not mix, and a picture of the same face as the rasterizer's."""
+"""The atlas: tiles that do not mix, and an image of the same face as the rasterizer's."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from recon.formats.meshes.writing.atlas import CELL_PIXELS, GUTTER, build_atlas
 def test_tiles_hold_the_colors_of_their_face_alone(side: int) -> None:
     """So that no filter of two pixels finds a neighbour, up to the very edge of a face."""
     colors = torch.arange(7) / 255
-    picture, uvs = build_atlas(colors[:, None, None].expand(7, side * side, 3))
-    assert picture.shape[:2] == (3 * (side * CELL_PIXELS + 2 * GUTTER),) * 2
+    image, uvs = build_atlas(colors[:, None, None].expand(7, side * side, 3))
+    assert image.shape[:2] == (3 * (side * CELL_PIXELS + 2 * GUTTER),) * 2
     for face, corners in enumerate(uvs):
-        x, y = corners[:, 0] * picture.shape[1], (1 - corners[:, 1]) * picture.shape[0]
+        x, y = corners[:, 0] * image.shape[1], (1 - corners[:, 1]) * image.shape[0]
         rows = slice(round(y.min()) - GUTTER, round(y.max()) + GUTTER)
         columns = slice(round(x.min()) - GUTTER, round(x.max()) + GUTTER)
-        assert (picture[rows, columns] == face).all()
+        assert (image[rows, columns] == face).all()
 
 
 def test_a_tile_of_two_by_two_by_hand() -> None:
     texels = torch.tensor([10.0, 20, 30, 40])[None, :, None].expand(1, 4, 3) / 255
-    picture, uvs = build_atlas(texels)
+    image, uvs = build_atlas(texels)
     # Cell (0, 0) is texel 0 below its diagonal and texel 3 above; 1 and 2 are beside it.
-    inner = picture[..., 0].astype(int)
+    inner = image[..., 0].astype(int)
     assert inner[1, 1] == 10
     assert inner[1, 2] == inner[2, 1] == 25
     assert inner[2, 2] == 40

@@ -147,15 +147,15 @@ def test_textures_are_read_by_trimesh(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(pixels[rows, columns], np.round(texels[:, 0].numpy() * 255))
 
 
-def test_a_textured_obj_brings_its_material_and_picture(tmp_path: Path) -> None:
+def test_a_textured_obj_brings_its_material_and_image(tmp_path: Path) -> None:
     save_mesh(tmp_path / "chair.obj", sphere(), random_colors(80, 4, 3))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         "chair.mtl", "chair.obj", "chair.png",
     ]  # fmt: skip
     assert (tmp_path / "chair.obj").read_text().startswith("mtllib chair.mtl\n")
     assert "map_Kd chair.png" in (tmp_path / "chair.mtl").read_text()
-    with Image.open(tmp_path / "chair.png") as picture:
-        assert picture.mode == "RGB"
+    with Image.open(tmp_path / "chair.png") as image:
+        assert image.mode == "RGB"
 
 
 # --- The container --------------------------------------------------------------------------------
