@@ -49,16 +49,17 @@ def problems(count: int = 6, degrees: float = 70.0) -> tuple[Mesh, torch.Tensor,
     return mesh, images(mesh, truth), truth, start
 
 
-def test_far_starts_lead_to_the_rotation() -> None:
-    mesh, images, truth, start = problems()
-    found = QUICK.fit(mesh, images, cameras(6), start, move=False)
+def test_most_far_starts_lead_to_the_rotation() -> None:
+    """About 85 of 100 starts do; two of three are asked for, as which ones do is chaotic."""
+    mesh, images, truth, start = problems(32, 70.0)
+    found = QUICK.fit(mesh, images, cameras(32), start, move=False)
     errors = rotation_distance(found.poses.rotation, truth.rotation)
-    assert int((errors < 10).sum()) >= 5, errors
+    assert int((errors < 10).sum()) >= 21, errors.sort()[0]
     assert torch.equal(found.poses.translation, start.translation)
     assert len(found.course) == 51 + 41 + 1
     torch.testing.assert_close(found.course[0].rotation, start.rotation)
     assert torch.equal(found.course[-1].rotation, found.poses.rotation)
-    assert found.loss.shape == (6,)
+    assert found.loss.shape == (32,)
 
 
 def test_the_position_is_found_with_it() -> None:
