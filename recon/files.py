@@ -122,34 +122,28 @@ def csv_text(rows: Sequence[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns to the right, the last one to the left; a rule below the first row.
+def text_table(rows: Sequence[Sequence[str]], left: int = 0, total: bool = False) -> str:
+    """Return rows in columns, with a rule below the first row.
 
     Args:
-        rows: of equally many cells.
+        rows: the cells of each row, equally many in every row.
+        left: the column whose text starts at its left edge, -1 for the last one; the text of all
+            others ends at their right edge.
+        total: whether the last row sums up the others and stands below a rule of its own.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def aligned_with_total(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns, the first one to the left; rules below the first row and above the
-    last, which sums up the others.
-
-    Args:
-        rows: of equally many cells.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    left %= len(columns)
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    body = [*lines[1:-1], rule, lines[-1]] if total else lines[1:]
+    return "\n".join([lines[0], rule, *body])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.geometry.voxels import voxelize_mesh
+from recon.rendering.compositing import premultiplied
 
 # Cells of a mean shape are rates k / N; 50 thresholds separate them as finely as the IoU can feel.
 _THRESHOLDS = 50
@@ -175,7 +176,7 @@ class Retrieval:
         Args:
             images: [n, 4, H, W] uint8.
         """
-        queries = premultiplied(images.to(self._device))
+        queries = _vectors(images.to(self._device))
         best = torch.full((len(queries),), torch.inf, device=self._device)
         index = torch.zeros(len(queries), dtype=torch.int64, device=self._device)
         for start, candidates in self._candidates():
@@ -188,10 +189,9 @@ class Retrieval:
 
     def _candidates(self) -> Iterator[tuple[int, Tensor]]:
         for start in range(0, len(self._images), self._chunk):
-            yield start, premultiplied(self._images[start : start + self._chunk].to(self._device))
+            yield start, _vectors(self._images[start : start + self._chunk].to(self._device))
 
 
-def premultiplied(images: Tensor) -> Tensor:
-    """RGBA bytes [n, 4, H, W] as vectors [n, 4 * H * W] in [0, 1], colours times alpha."""
-    pixels = images.float() / 255
-    return torch.cat([pixels[:, :3] * pixels[:, 3:], pixels[:, 3:]], dim=1).flatten(1)
+def _vectors(images: Tensor) -> Tensor:
+    """Returns RGBA bytes [n, 4, H, W] as vectors [n, 4 * H * W] in [0, 1], colours times alpha."""
+    return premultiplied(images.float() / 255).flatten(1)

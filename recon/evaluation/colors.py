@@ -20,6 +20,7 @@ from recon.evaluation.voxel_scores import MeshPredictor
 from recon.geometry.cameras import Cameras
 from recon.metrics.colors import color_scores, mean_color
 from recon.models import Prediction
+from recon.rendering.compositing import premultiplied
 from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
@@ -207,8 +208,7 @@ class Neighbours:
             index = int(nearest[number])
             view = _nearest_camera(self.train_set.cameras(index, self._all), camera)
             chosen.append(self.train_set.images(index, [view]))
-        rgba = torch.cat(chosen).float() / 255
-        return torch.cat((rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]), dim=1)
+        return premultiplied(torch.cat(chosen).float() / 255)
 
     @property
     def _all(self) -> list[int]:

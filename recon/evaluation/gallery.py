@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from recon.datasets.categories import category_of, present_categories
@@ -19,12 +21,12 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
 from recon.geometry.meshes import Mesh
 from recon.metrics import voxel_iou
-from recon.visualization.draw import draw_mesh, to_pixels
+from recon.rendering.compositing import over_white
+from recon.visualization.contact_sheet import contact_sheet, sheet_cell
+from recon.visualization.draw import draw_mesh
 from recon.visualization.turntable import draw_turntable, save_animation
 
 CELL = 128  # pixels along a side of one image of the sheet
-GAP = 6
-CAPTION = 18  # pixels of height for one line of text
 VIEWS = 4  # from which prediction and truth are shown, evenly spread over those of the data
 
 
@@ -125,7 +127,7 @@ def save_examples(
     meshes.mkdir(parents=True, exist_ok=True)
     paths = [folder / "contact_sheet.png"]
     with atomic_file(paths[0]) as file:
-        contact_sheet(examples).save(file, format="PNG")
+        contact_sheet_of(examples).save(file, format="PNG")
     for example in examples:
         paths.append(meshes / f"{example.stem}{suffix}")
         save_mesh(paths[-1], *turned_mesh(example.mesh, example.colors))
@@ -135,40 +137,17 @@ def save_examples(
     return paths
 
 
-def contact_sheet(examples: Sequence[Example]) -> Image.Image:
-    """Draw for each example a row of the input, the prediction in all views, and the truth."""
-    titles = _titles(max((len(example.truth) for example in examples), default=VIEWS))
-    height = CAPTION + len(examples) * (CELL + CAPTION + GAP)
-    sheet = Image.new("RGB", (len(titles) * (CELL + GAP) + GAP, height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, title in enumerate(titles):
-        draw.text((GAP + column * (CELL + GAP), 2), title, "black", font)
-    for row, example in enumerate(examples):
-        top = CAPTION + row * (CELL + CAPTION + GAP)
-        draw.text((GAP, top + 2), example.caption, "black", font)
-        for column, image in enumerate(_images(example)):
-            sheet.paste(image, (GAP + column * (CELL + GAP), top + CAPTION))
-    return sheet
+def contact_sheet_of(examples: Sequence[Example]) -> Image.Image:
+    """Draws for each example a row of the input, the prediction in all views, and the truth."""
+    turns = [f"{360 * turn // VIEWS}° on" for turn in range(1, VIEWS)]
+    places = ["same view", *turns]
+    titles = [f"{what}, {place}" for what in ("prediction", "truth") for place in places]
+    rows = [_cells(example) for example in examples]
+    return contact_sheet(rows, ["input", *titles], [example.caption for example in examples])
 
 
-def _titles(views: int) -> list[str]:
-    places = ["same view", *(f"{360 * turn // views}° on" for turn in range(1, views))]
-    return ["input", *(f"{what}, {place}" for what in ("prediction", "truth") for place in places)]
-
-
-def _images(example: Example) -> list[Image.Image]:
-    """One image per column."""
-    truth = [_square(_on_white(image.float() / 255)) for image in example.truth]
+def _cells(example: Example) -> list[NDArray[np.uint8]]:
+    """Returns one image per column."""
+    truth = over_white(example.truth.float() / 255)
     drawn = draw_mesh(example.mesh, example.cameras, CELL, example.colors)
-    return [truth[0], *(_square(picture) for picture in drawn), *truth]
-
-
-def _on_white(rgba: Tensor) -> Tensor:
-    """An RGBA image [4, H, W] over white, [3, H, W]."""
-    return rgba[:3] * rgba[3:] + (1 - rgba[3:])
-
-
-def _square(rgb: Tensor) -> Image.Image:
-    """An image of the size of a cell."""
-    image = Image.fromarray(to_pixels(rgb))
-    return image.resize((CELL, CELL), Image.Resampling.BICUBIC)
+    return [sheet_cell(image, CELL) for image in (truth[0], *drawn, *truth)]

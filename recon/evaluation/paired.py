@@ -25,7 +25,7 @@ from recon.evaluation.result import (
     ResultMeasure,
     plain,
 )
-from recon.files import aligned_with_total
+from recon.files import text_table
 
 # Means over the views of an object which differ by less are equal: rounding of their sums.
 TIE = 1e-9
@@ -96,7 +96,7 @@ class Comparison:
                 ]
             )
         head = f"{measure.preset}, {unit_label(measure)} ({better} is better)"
-        return f"{head}\n\n{aligned_with_total(rows)}"
+        return f"{head}\n\n{text_table(rows, total=True)}"
 
     def table(self) -> list[list[str]]:
         """Returns a header and one row for each measure and category; shares are in percent."""

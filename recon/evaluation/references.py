@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation.report import figure, unit_label
 from recon.evaluation.result import MACRO, MODEL, EvaluationResult
-from recon.files import aligned_with_total
+from recon.files import text_table
 
 # Measure of all rows so far.
 IOU = "softras_iou"
@@ -152,4 +152,4 @@ def reference_rows(
 
 def reference_text(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
     """Returns `reference_rows` for a terminal."""
-    return f"{aligned_with_total(rows)}\n\n" + "\n".join(notes) + "\n"
+    return f"{text_table(rows, total=True)}\n\n" + "\n".join(notes) + "\n"

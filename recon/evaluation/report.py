@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recon.datasets.categories import CATEGORIES
 from recon.evaluation.result import MACRO, MODEL, Estimate, EvaluationResult, ResultMeasure
-from recon.files import aligned_with_total, csv_text, write_text
+from recon.files import csv_text, text_table, write_text
 
 # Characters of a fingerprint which tell one from another in a table.
 _SHORT = 16
@@ -92,7 +92,7 @@ def _block(
             for name, measure in columns
         ]
         rows.append([category, str(count), *cells])
-    return f"{head}\n\n{aligned_with_total(rows)}"
+    return f"{head}\n\n{text_table(rows, total=True)}"
 
 
 def _reading_notes(result: EvaluationResult) -> list[str]:

@@ -9,11 +9,7 @@ from recon.compute import at_least_float32
 from recon.geometry.meshes import edges, face_pairs_of_edges
 from recon.geometry.texels import texel_faces
 from recon.losses.smoothness import UniformLaplacian
-
-
-def over_black(images: Tensor) -> Tensor:
-    """Returns images RGBA [B, 4, H, W], colours not multiplied by alpha, over black: RGB."""
-    return images[:, :3] * images[:, 3:]
+from recon.rendering.compositing import over_black
 
 
 def color_l1_loss(rgba: Tensor, images: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.compute import at_least_float32
-from recon.losses.color import _renderings, over_black
+from recon.losses.color import _renderings
+from recon.rendering.compositing import over_black
 
 # Means and deviations of red, green and blue which the networks of torchvision expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

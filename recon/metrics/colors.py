@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.rendering.compositing import over_black
+
 # Wang et al., Image quality assessment (IEEE TIP 2004): the window and the constants.
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -105,7 +107,7 @@ def color_scores(prediction: Tensor, truth: Tensor, masks: Tensor) -> dict[str, 
             "prediction and truth must be [B, 4, H, W], "
             f"got {list(prediction.shape)} and {list(truth.shape)}"
         )
-    pair = prediction[:, :3].clamp(0, 1), truth[:, :3] * truth[:, 3:]
+    pair = prediction[:, :3].clamp(0, 1), over_black(truth)
     return {
         "color_l1": masked_l1(*pair, masks),
         "color_psnr": masked_psnr(*pair, masks),

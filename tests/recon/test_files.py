@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from recon.files import (
-    aligned,
-    aligned_with_total,
     atomic_file,
     csv_text,
     locked,
     replacing,
+    text_table,
     unsynced,
     write_text,
 )
@@ -104,7 +103,7 @@ ROWS = [["lr", "iou", "note"], ["0.001", "9.5", "best"], ["1", "10.25", ""]]
 
 
 def test_columns_are_aligned() -> None:
-    assert aligned(ROWS).splitlines() == [
+    assert text_table(ROWS, left=-1).splitlines() == [
         "   lr    iou  note",
         "------------------",
         "0.001    9.5  best",
@@ -119,7 +118,7 @@ def test_csv_quotes_what_it_must(tmp_path: Path) -> None:
 
 def test_a_last_row_which_sums_up_stands_below_a_rule() -> None:
     rows = [["category", "iou"], ["chair", "1.00"], ["car", "10.00"], ["mean", "5.50"]]
-    assert aligned_with_total(rows).splitlines() == [
+    assert text_table(rows, total=True).splitlines() == [
         "category    iou",
         "---------------",
         "chair      1.00",

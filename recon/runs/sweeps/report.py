@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.files import aligned, csv_text, write_text
+from recon.files import csv_text, text_table, write_text
 from recon.runs.sweeps.plots import curves_plot, parameters_plot
 from recon.runs.sweeps.runs import SweptRun
 
@@ -101,9 +101,12 @@ class SweepReport:
         """Return the tables for a terminal, and what was left out."""
         parts = []
         if any(len(group.runs) > 1 for group in self.groups):
-            parts.append(f"{self.metric} in percent over seeds\n\n{aligned(self.group_rows())}")
+            parts.append(
+                f"{self.metric} in percent over seeds\n\n{text_table(self.group_rows(), left=-1)}"
+            )
         best = f"\n\n* best: {self.best.name}" if self.best else "\n\nno run is finished"
-        parts.append(f"best validation of every run in percent\n\n{aligned(self.run_rows())}{best}")
+        table = text_table(self.run_rows(), left=-1)
+        parts.append(f"best validation of every run in percent\n\n{table}{best}")
         if bad:
             parts.append("\n".join(["left out:", *(f"  {k}: {v}" for k, v in bad.items())]))
         return "\n\n".join(parts) + "\n"

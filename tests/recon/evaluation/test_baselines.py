@@ -15,12 +15,12 @@ from recon.evaluation.baselines import (
     _best_cut,
     category_mean_shape,
     mean_shape,
-    premultiplied,
     template_shape,
 )
 from recon.evaluation.voxel_scores import evaluate, macro_mean
 from recon.metrics import voxel_iou
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
+from recon.rendering.compositing import premultiplied
 
 IMAGES = torch.zeros(5, 4, 64, 64, dtype=torch.uint8)
 
@@ -95,7 +95,8 @@ def test_retrieval_equals_brute_force_whatever_the_chunk(shapes_file: Path) -> N
     train_set, test_set = (MultiViewDataset(shapes_file, split) for split in ("train", "test"))
     candidates = torch.cat([train_set.images(i, range(24)) for i in range(len(train_set))])
     queries = test_set.images(3, [0, 5, 11])
-    distances = torch.cdist(premultiplied(queries).double(), premultiplied(candidates).double())
+    vectors = [premultiplied(images / 255).flatten(1).double() for images in (queries, candidates)]
+    distances = torch.cdist(*vectors)
     for chunk in (7, 10_000):
         nearest = Retrieval(train_set, chunk=chunk).nearest(queries)
         reached = distances[torch.arange(3), nearest]
@@ -106,9 +107,3 @@ def test_retrieval_finds_a_training_image_itself(shapes_file: Path) -> None:
     train_set = MultiViewDataset(shapes_file, "train")
     voxels = Retrieval(train_set, chunk=50)(train_set.images(4, [9]), [])
     assert torch.equal(voxels[0], train_set.voxels(4))
-
-
-def test_colours_under_transparent_pixels_do_not_count() -> None:
-    images = torch.randint(0, 256, (2, 4, 3, 3), dtype=torch.uint8)
-    images[:, 3] = 0
-    assert float(premultiplied(images).abs().max()) == 0.0

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.gallery import CAPTION, CELL, GAP, make_examples, pick_objects, save_examples
+from recon.evaluation.gallery import CELL, make_examples, pick_objects, save_examples
 from recon.evaluation.voxel_scores import MeshPredictor
 from recon.geometry.meshes import icosphere, load_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.visualization.contact_sheet import GAP, LINE
 
 
 class Ellipsoid(nn.Module):
@@ -46,7 +47,7 @@ def test_objects_are_picked_in_turn_from_all_categories(data: MultiViewDataset) 
 
 
 def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
-    top = CAPTION + row * (CELL + CAPTION + GAP) + CAPTION
+    top = LINE + row * (CELL + LINE + GAP) + LINE
     left = GAP + column * (CELL + GAP)
     return sheet[top : top + CELL, left : left + CELL]
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.texels import texel_centers
-from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, over_black, shading_l1_loss
+from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
 from recon.losses.perceptual import PerceptualLoss
+from recon.rendering.compositing import over_black
 from recon.rendering.renderer import SoftRenderer
 
 

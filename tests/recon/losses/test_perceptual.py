@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.losses.color import over_black
 from recon.losses.perceptual import PerceptualLoss
+from recon.rendering.compositing import over_black
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -47,7 +47,7 @@ def test_random_weights_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("prefix", ["features.", ""])
 def test_weights_come_from_a_file(tmp_path: Path, prefix: str) -> None:
-    from recon.losses.color import _vgg16_features
+    from recon.losses.perceptual import _vgg16_features
 
     state = {prefix + name: value for name, value in _vgg16_features(7).state_dict().items()}
     if prefix:
