@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from recon.evaluation.result import EvaluationResult
-from recon.geometry.meshes import load_mesh
+from recon.formats.meshes import read_mesh
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 from recon.runs.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
 
@@ -52,7 +52,7 @@ def test_a_table_a_image_and_meshes(run_script: Run, checkpoint: Path, tmp_path:
     counts = {category.name: category.objects for category in result.categories}
     assert counts == {"airplane": 2, "lamp": 2, "table": 2}
     assert result.predictors == ("model", "template", "mean shape", "category mean", "retrieval")
-    assert load_mesh(folder / "meshes" / "lamp_test-lamp-0.obj").num_faces == 320
+    assert read_mesh(folder / "meshes" / "lamp_test-lamp-0.obj").num_faces == 320
     assert (folder / "contact_sheet.png").stat().st_size > 1000
     # Four steps of a tiny network are still the template.
     assert iou(result) == pytest.approx(iou(result, "template"), abs=0.05)

@@ -11,7 +11,7 @@ from torch import nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.gallery import make_examples, pick_objects, save_examples
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.formats.meshes.writing import COLORED_FORMATS, TEXTURED_FORMATS
+from recon.formats.meshes import COLORED_FORMATS, TEXTURED_FORMATS
 from recon.visualization.turntable import VIDEO_FORMATS
 
 

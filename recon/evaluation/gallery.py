@@ -16,7 +16,7 @@ from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import MeshPredictor
 from recon.files import atomic_file
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
 from recon.geometry.meshes import Mesh

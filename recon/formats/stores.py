@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import unicodedata
 import zipfile
 import zlib
 from pathlib import Path
@@ -40,19 +41,24 @@ def _escapes(name: str) -> bool:
     return name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":")
 
 
+def _folded(name: str) -> str:
+    """Return a name for comparisons: systems differ in case and in how they write accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 class _NameIndex:
-    """Case-insensitive look-up of names."""
+    """Look-up of names which ignores case and the form of accents."""
 
     def __init__(self, names: list[str]) -> None:
         self._exact = set(names)
-        self._by_lower = {name.lower(): name for name in sorted(names, reverse=True)}
-        self._by_leaf = {name.lower().rsplit("/", 1)[-1]: name for name in sorted(names)[::-1]}
+        self._by_folded = {_folded(name): name for name in sorted(names, reverse=True)}
+        self._by_leaf = {_folded(name.rsplit("/", 1)[-1]): name for name in sorted(names)[::-1]}
 
     def find(self, name: str) -> str | None:
-        return name if name in self._exact else self._by_lower.get(name.lower())
+        return name if name in self._exact else self._by_folded.get(_folded(name))
 
     def find_leaf(self, leaf: str) -> str | None:
-        return self._by_leaf.get(leaf.lower())
+        return self._by_leaf.get(_folded(leaf))
 
 
 class FolderStore:
@@ -193,6 +199,57 @@ class ZipStore:
             return self._zip.read(found)
         except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{self.label}: member {found} is unreadable: {error}") from error
+
+
+class DiskStore:
+    """Files on disk by their paths, looked up when they are asked for; nothing is listed before.
+
+    It serves a single file with what lies around it, which may be in a sister folder.
+
+    Attributes:
+        label: what messages call it.
+    """
+
+    label = "disk"
+
+    def find(self, name: str) -> str | None:
+        """Return the spelling on disk of the path `name` (exact, else ignoring case), or None."""
+        if os.path.isfile(name):
+            return name
+        found = "/" if name.startswith("/") else ""
+        for part in filter(None, name.split("/")):
+            spelled = self._entry(found, part)
+            if spelled is None:
+                return None
+            found = posixpath.join(found, spelled)
+        return found if os.path.isfile(found) else None
+
+    @staticmethod
+    def _entry(folder: str, part: str) -> str | None:
+        """Return how a folder spells one of its entries."""
+        if os.path.lexists(os.path.join(folder, part)):
+            return part
+        try:
+            entries = sorted(os.listdir(folder or "."))
+        except OSError:
+            return None
+        return next((entry for entry in entries if _folded(entry) == _folded(part)), None)
+
+    def find_leaf(self, leaf: str) -> str | None:
+        """Return None: what lies anywhere on a disk does not belong to a file of it."""
+        return None
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the file at the path `name`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        found = self.find(name)
+        if found is None:
+            raise FileNotFoundError(f"no file {name}")
+        with open(found, "rb") as stream:
+            return stream.read()
 
 
 def open_store(path: str | Path) -> FolderStore | ZipStore:

@@ -1,4 +1,4 @@
-"""Triangle meshes: the value type, topology tables, deterministic gathers, the icosphere, reading.
+"""Triangle meshes: the value type, topology tables, deterministic gathers, the icosphere.
 
 A face (a, b, c) faces outward when cross(v_b - v_a, v_c - v_a) points away from the inside.
 """
@@ -6,14 +6,13 @@ A face (a, b, c) faces outward when cross(v_b - v_a, v_c - v_a) points away from
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
-
-MESH_FORMATS = (".obj", ".ply", ".stl", ".glb", ".off")
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +266,47 @@ def face_pairs_of_edges(faces: Tensor) -> tuple[Tensor, Tensor]:
     return pairs[distinct], quads[distinct]
 
 
+def welded(mesh: Mesh) -> Mesh:
+    """Merges the vertices at exactly equal positions; faces that lose an edge by it are left out.
+
+    Files without shared vertices (STL), or with seams of textures, fall apart without it.
+
+    Args:
+        mesh: any mesh.
+
+    Returns:
+        The mesh, its vertices in the order of their first appearance.
+
+    Raises:
+        ValueError: no face is left.
+    """
+    # Adding 0 turns -0 into 0, which is at the same place.
+    unique, inverse = torch.unique(mesh.vertices + 0.0, dim=0, return_inverse=True)
+    rows = torch.arange(len(inverse), device=inverse.device)
+    first = rows.new_full((len(unique),), len(rows)).scatter_reduce(0, inverse, rows, "amin")
+    order = first.argsort()
+    rank = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device))
+    faces = rank[inverse][mesh.faces]
+    a, b, c = faces.unbind(1)
+    whole = (a != b) & (b != c) & (c != a)
+    colors = None if mesh.face_colors is None else mesh.face_colors[whole]
+    return Mesh(mesh.vertices[first[order]], faces[whole], colors)
+
+
+def count_components(faces: Tensor) -> int:
+    """Counts the parts of a mesh that share no vertex.
+
+    Args:
+        faces: [F, 3] int64.
+    """
+    corners = faces.cpu().numpy()
+    starts, ends = np.concatenate((corners[:, :2], corners[:, 1:])).T
+    size = int(corners.max()) + 1
+    graph = coo_matrix((np.ones(len(starts), np.int8), (starts, ends)), shape=(size, size))
+    _, labels = connected_components(graph, directed=False)
+    return len(np.unique(labels[corners[:, 0]]))  # vertices of no face are no parts
+
+
 # --- Shapes ---------------------------------------------------------------------------------------
 
 
@@ -356,48 +396,3 @@ def normalize_vertices(vertices: Tensor) -> Tensor:
     if not bool(((side > 0) & torch.isfinite(side)).all()):
         raise ValueError(f"vertices must span a finite box with a side > 0, got {side.min():g}")
     return (vertices - (low + high) / 2) / side
-
-
-# --- Reading files --------------------------------------------------------------------------------
-
-
-def load_mesh(path: str | Path) -> Mesh:
-    """Reads the triangles of an OBJ, PLY, STL, GLB or OFF file as one mesh.
-
-    Polygons are triangulated and the parts of a scene are joined; vertices are neither welded nor
-    reordered. Colours are not read.
-
-    Args:
-        path: file to read.
-
-    Returns:
-        The mesh, in the units and axes of the file.
-
-    Raises:
-        ValueError: another suffix, or the file cannot be read as a mesh with at least one triangle.
-        FileNotFoundError: no such file.
-    """
-    import trimesh
-
-    path = _require_format(Path(path))
-    if not path.is_file():
-        raise FileNotFoundError(f"no mesh file {path}")
-    try:
-        solid: Any = trimesh.load(str(path), force="mesh", process=False, maintain_order=True)
-        vertices, faces = np.asarray(solid.vertices), np.asarray(solid.faces)
-    except Exception as error:  # trimesh raises whatever its parsers meet in a damaged file
-        raise ValueError(f"cannot read {path} as a mesh: {error}") from error
-    if len(faces) == 0:
-        raise ValueError(f"cannot read {path} as a mesh: it holds no triangles")
-    try:
-        return Mesh(
-            torch.tensor(vertices, dtype=torch.float32), torch.tensor(faces, dtype=torch.int64)
-        )
-    except ValueError as error:
-        raise ValueError(f"cannot read {path} as a mesh: {error}") from error
-
-
-def _require_format(path: Path) -> Path:
-    if path.suffix.lower() not in MESH_FORMATS:
-        raise ValueError(f"mesh file must end in {', '.join(MESH_FORMATS)}, got {path.name}")
-    return path

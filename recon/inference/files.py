@@ -15,7 +15,7 @@ from scipy import ndimage
 from recon.files import SUFFIX, atomic_file, unsynced
 from recon.fitting.history import Animation
 from recon.formats.images import PixelMap
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.inference.input_images import InputImage
 from recon.inference.reconstruct import Reconstruction
 from recon.rendering.renderer import SoftRenderer

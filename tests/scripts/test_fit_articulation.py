@@ -14,7 +14,7 @@ from PIL import Image
 
 from recon.fitting.articulation.figure import make_figure
 from recon.fitting.articulation.fitter import ArticulationFitter
-from recon.geometry.meshes import load_mesh
+from recon.formats.meshes import read_mesh
 from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
@@ -53,7 +53,7 @@ def test_a_pose_of_its_own_is_found_and_its_image_can_be_given_back(
     )
     assert after < 0.8 * before
     assert list(result["joints"]) == list(make_figure().skeleton.names)
-    assert load_mesh(tmp_path / "run" / "mesh.obj").num_faces == make_figure().mesh.num_faces
+    assert read_mesh(tmp_path / "run" / "mesh.obj").num_faces == make_figure().mesh.num_faces
     assert "left elbow" in done.stdout
     assert "hidden" in done.stdout
 

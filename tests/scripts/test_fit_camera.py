@@ -17,7 +17,7 @@ from recon.fitting.viewpoint.benchmark import Benchmark
 from recon.fitting.viewpoint.run import known_mesh
 from recon.fitting.viewpoint.scene import Scene
 from recon.fitting.viewpoint.viewpoints import Viewing
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh
 from recon.runs.directory import read_json

@@ -15,7 +15,7 @@ from PIL import Image
 
 from recon.fitting.pose.fitter import Poses
 from recon.fitting.pose.run import FACING, PoseRun, render_sharply
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.geometry.rotations import random_turns, rotation_distance

@@ -17,7 +17,7 @@ from PIL import Image
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting.shape.fitter import Cube, Shape
 from recon.fitting.shape.view_files import Views, views_of_object
-from recon.geometry.meshes import load_mesh
+from recon.formats.meshes import read_mesh
 from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
@@ -65,7 +65,7 @@ def test_images_become_a_mesh(run_script_here: Run, inputs: list[str], tmp_path:
         "history.png",
         "result.json",
     }
-    assert load_mesh(folder / "mesh.ply").num_faces == 320
+    assert read_mesh(folder / "mesh.ply").num_faces == 320
     assert len(iio.imread(folder / "course.gif")) > 2
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + 7 + 5 + 5
     result = read_json(folder / "result.json")
@@ -104,7 +104,7 @@ def test_an_interrupted_fit_is_written(
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert "interrupted" in done.stdout + done.stderr
     assert read_json(folder / "result.json")["interrupted"] is True
-    assert load_mesh(folder / "mesh.obj").num_faces == 80
+    assert read_mesh(folder / "mesh.obj").num_faces == 80
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from recon.fitting.articulation.fitter import (
 from recon.fitting.articulation.scores import Cases, angle_errors, place_errors
 from recon.fitting.history import Animation, joined_history, on_white, write_history
 from recon.fitting.shape.scores import difference_images
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.formats.images import fit_image, read_mask, read_rgba
-from recon.formats.meshes.reading.reader import read_surface
-from recon.formats.stores import FolderStore, ZipStore
+from recon.formats.meshes import read_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 
-# Between the name of an archive and that of a file in it.
-INSIDE = "!"
 OPAQUE = 128  # alpha from which on a pixel is inside a mask
 
 
@@ -130,25 +127,13 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
     """Reads a mesh with colours of faces; textures count by their mean colour on each face.
 
     Args:
-        path: a file of any format of `recon.formats.meshes.reading.reader`; ARCHIVE!FILE in a zip.
+        path: as for `recon.formats.meshes.read_mesh`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read as a mesh.
     """
-    archive, inside, name = str(path).partition(INSIDE)
-    if inside:
-        if not Path(archive).is_file():
-            raise FileNotFoundError(f"no archive {archive}")
-        surface = read_surface(ZipStore(archive), name)
-    else:
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"no mesh file {path}")
-        surface = read_surface(FolderStore(Path(path).parent), Path(path).name)
-    try:
-        mesh = surface.cleaned().mesh()
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    mesh = read_mesh(path)
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
     center, side = (low + high) / 2, float((high - low).max())
     return ScaledMesh(replace(mesh, vertices=(mesh.vertices - center) / side), center, side)

@@ -7,6 +7,7 @@ in stages from coarse to fine: outlines get sharper, images larger, and triangle
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +19,17 @@ from torch import Tensor
 from recon.command_line import Interruption
 from recon.fitting.fit import Fit, fit
 from recon.fitting.shape.view_files import Views
+from recon.formats.meshes import read_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh, world_vertices
-from recon.geometry.meshes import Mesh, gather_rows, icosphere, load_mesh, subdivide
+from recon.geometry.meshes import Mesh, count_components, gather_rows, icosphere, subdivide, welded
 from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models.decoder import deform_template
 from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Geometric, WarmupCosine
+
+log = logging.getLogger(__name__)
 
 SILHOUETTE_LOSSES = {"iou": silhouette_iou_loss, "squared": silhouette_squared_loss}
 # Sigma falls during this share of a stage and stays for the rest, in which the mesh settles.
@@ -169,7 +173,8 @@ def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: floa
     """Returns the shape that a fit starts from.
 
     Args:
-        template: "sphere", or a mesh file in the frame of models.
+        template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
+            are merged. Parts that share no vertex are fitted as such, with a warning.
         cube: in which it must lie.
         subdivisions: of the sphere.
         radius: of the sphere, in sides of the cube, in (0, 0.5).
@@ -183,7 +188,11 @@ def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: floa
             raise ValueError(f"radius must lie in (0, 0.5), got {radius}")
         sphere = icosphere(subdivisions)
         return Shape(cube.outward(sphere.vertices * radius), sphere.faces)
-    mesh = load_mesh(template)
+    mesh = welded(read_mesh(template))
+    if (parts := count_components(mesh.faces)) > 1:
+        log.warning(
+            "%s consists of %d parts that share no vertex: each moves alone", template, parts
+        )
     vertices = world_vertices(mesh.vertices)
     reach = float(cube.inward(vertices).abs().max())
     if not reach < 1:

@@ -22,7 +22,7 @@ from recon.fitting.shape.scores import (
     voxel_iou_to_truth,
 )
 from recon.fitting.shape.view_files import Views
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.runs.directory import write_json
 
 FRAME_VIEWS = 4

@@ -22,9 +22,10 @@ from recon.fitting.viewpoint.fitter import FittedViewing
 from recon.fitting.viewpoint.scene import Scene
 from recon.fitting.viewpoint.viewpoints import Errors, Viewing
 from recon.formats.images import read_rgba
+from recon.formats.meshes import read_mesh
 from recon.formats.stores import FolderStore
 from recon.geometry.frames import world_vertices
-from recon.geometry.meshes import Mesh, load_mesh
+from recon.geometry.meshes import Mesh
 from recon.preparation.sources.shapes import make_shape
 from recon.runs.directory import write_json
 from recon.visualization.draw import GREY
@@ -54,7 +55,7 @@ def known_mesh(name: str, color: Sequence[float] | None) -> Mesh:
             torch.from_numpy(surface.face_rgba[:, :3]).float(),
         )
     else:
-        mesh = load_mesh(name)
+        mesh = read_mesh(name)
         color = GREY if color is None else color
     colors = mesh.face_colors
     if color is not None:

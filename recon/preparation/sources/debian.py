@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import find_category
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.surfaces import Surface, concatenate
 from recon.formats.stores import Store, open_store
 from recon.preparation.sources.axes import orientation

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import category_of
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import FolderStore, ZipStore, open_store
 from recon.preparation.sources.axes import orientation

@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.datasets.categories import category_of
 from recon.datasets.storage.layout import Layout, Sample
 from recon.formats.images import ASPECTS, fit_image, read_mask, read_rgba
-from recon.formats.meshes.reading.reader import READERS, read_surface
+from recon.formats.meshes import MESH_FORMATS, read_surface
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
@@ -290,14 +290,16 @@ def _mask_name(store: FolderStore, frame: Frame) -> str | None:
 
 
 def _mesh_names(store: FolderStore) -> list[str]:
-    return [name for suffix in READERS if (name := store.find(f"mesh{suffix}")) is not None]
+    return [name for suffix in MESH_FORMATS if (name := store.find(f"mesh{suffix}")) is not None]
 
 
 def _mesh_voxels(place: Place, store: FolderStore, resolution: int, mode: str) -> Tensor:
     names = _mesh_names(store)
     if len(names) != 1:
         found = " and ".join(names) or "none"
-        raise ValueError(f"{place} must have one mesh, mesh{'|'.join(READERS)}, but has {found}")
+        raise ValueError(
+            f"{place} must have one mesh, mesh{'|'.join(MESH_FORMATS)}, but has {found}"
+        )
     mesh = read_surface(store, names[0]).cleaned().mesh()
     reach, limit = float(mesh.vertices.abs().max()), 0.5 + 0.5 / resolution
     if reach > limit:

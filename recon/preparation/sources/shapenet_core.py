@@ -24,7 +24,7 @@ import numpy as np
 
 from recon.datasets.categories import CATEGORIES
 from recon.datasets.storage.layout import Sample
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import FolderStore
 from recon.preparation.sources.axes import orientation

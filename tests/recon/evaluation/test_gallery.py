@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.gallery import CELL, make_examples, pick_objects, save_examples
 from recon.evaluation.voxel_scores import MeshPredictor
-from recon.geometry.meshes import icosphere, load_mesh
+from recon.formats.meshes import read_mesh
+from recon.geometry.meshes import icosphere
 from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 from recon.visualization.contact_sheet import GAP, LINE
 
@@ -70,7 +71,7 @@ def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> Non
     examples = make_examples(MeshPredictor(Ellipsoid()), data, [0])
     (_, path) = save_examples(tmp_path, examples)
     assert path == tmp_path / "meshes" / "airplane_test-airplane-0.obj"
-    mesh = load_mesh(path)
+    mesh = read_mesh(path)
     # In the frame of models, where fronts face +X.
     x, y, z = mesh.vertices.unbind(1)
     world = torch.stack((-z, y, -x), dim=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.formats.stores import FolderStore, ZipStore, join_name, open_store
+from recon.formats.stores import DiskStore, FolderStore, ZipStore, join_name, open_store
 
 FILES = {"a/Wood.PNG": b"wood", "a/model.obj": b"model", "z/wood.png": b"other"}
 
@@ -117,3 +117,22 @@ def test_huge_members_are_refused_before_they_are_unpacked(
 def test_names_in_files_are_relative_to_them() -> None:
     assert join_name("a/b/model.obj", "..\\tex\\Wood.png ") == "a/tex/Wood.png"
     assert join_name("model.obj", "./wood.png") == "wood.png"
+
+
+# --- Disk -----------------------------------------------------------------------------------------
+
+
+def test_paths_on_disk_are_found_exactly_then_ignoring_case(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Images" / "gru\u0308n.PNG").write_bytes(b"green")
+    store = DiskStore()
+    found = f"{tmp_path}/Images/gru\u0308n.PNG"
+    assert store.find(found) == store.find(f"{tmp_path}/images/gr\u00fcn.png") == found
+    assert store.read(f"{tmp_path}/images/gr\u00fcn.png") == b"green"
+    assert store.find(f"{tmp_path}/images") is None  # a folder is no file
+    assert store.find(f"{tmp_path}/none/a.png") is None
+    assert store.find_leaf("gru\u0308n.PNG") is None
+    with pytest.raises(FileNotFoundError, match=r"no file none\.png"):
+        store.read("none.png")
+    monkeypatch.chdir(tmp_path / "Images")
+    assert store.find("../images/GR\u00dcN.png") == "../Images/gru\u0308n.PNG"

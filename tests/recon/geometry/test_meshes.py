@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,18 +9,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recon.geometry.meshes import (
-    MESH_FORMATS,
     Mesh,
+    count_components,
     edges,
     face_normals,
     face_pairs_of_edges,
     gather_rows,
     icosphere,
-    load_mesh,
     normalize_vertices,
     scatter_rows,
     subdivide,
     vertex_normals,
+    welded,
 )
 
 TETRAHEDRON = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
@@ -251,33 +250,32 @@ def test_normalization_refuses_a_point_and_infinity() -> None:
             normalize_vertices(vertices)
 
 
-# --- Files ----------------------------------------------------------------------------------------
+# --- Welding --------------------------------------------------------------------------------------
 
 
-def test_load_triangulates_polygons_and_joins_parts(tmp_path: Path) -> None:
-    path = tmp_path / "quads.obj"
-    path.write_text(
-        "o a\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n"
-        "o b\nv 0 0 1\nv 1 0 1\nv 1 1 1\nf 5 6 7\n"
-    )
-    mesh = load_mesh(path)
-    assert mesh.num_faces == 3
-    corners = mesh.vertices[mesh.faces]
-    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=1)
-    assert float(area.norm(dim=1).sum() / 2) == pytest.approx(1.5)
+def test_loose_triangles_are_welded_to_the_mesh_they_were() -> None:
+    mesh = icosphere(2)
+    loose = Mesh(mesh.vertices[mesh.faces].flatten(0, 1), torch.arange(960).reshape(-1, 3))
+    assert count_components(loose.faces) == 320
+    whole = welded(loose)
+    assert (whole.num_vertices, count_components(whole.faces)) == (162, 1)
+    assert torch.equal(whole.vertices[whole.faces], mesh.vertices[mesh.faces])
 
 
-def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"missing\.obj"):
-        load_mesh(tmp_path / "missing.obj")
-    with pytest.raises(ValueError, match=r"must end in .*got mesh.xyz"):
-        load_mesh(tmp_path / "mesh.xyz")
+def test_welding_keeps_order_colours_and_merges_both_zeros() -> None:
+    colors = torch.rand(320, 3)
+    sphere = icosphere(2)
+    mesh = Mesh(sphere.vertices, sphere.faces, colors)
+    same = welded(mesh)
+    assert torch.equal(same.vertices, mesh.vertices)
+    assert torch.equal(same.faces, mesh.faces)
+    rows = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [-0.0, 0, 0]])
+    faces = torch.tensor([[0, 1, 2], [0, 3, 1], [3, 2, 1]])
+    whole = welded(Mesh(rows, faces, torch.eye(3)))
+    assert whole.faces.tolist() == [[0, 1, 2], [0, 2, 1]]
+    assert whole.face_colors is not None
+    assert torch.equal(whole.face_colors, torch.eye(3)[[0, 2]])
 
 
-@pytest.mark.parametrize("suffix", MESH_FORMATS)
-@pytest.mark.parametrize("content", [b"", b"garbage \x00\xff", b"v 0 0 0\nv 1 0 0\n"])
-def test_damaged_files_are_refused_by_name(tmp_path: Path, suffix: str, content: bytes) -> None:
-    path = tmp_path / f"damaged{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"cannot read .*damaged{suffix} as a mesh"):
-        load_mesh(path)
+def test_vertices_of_no_face_are_no_components() -> None:
+    assert count_components(torch.tensor([[0, 1, 2], [5, 6, 7], [7, 8, 9]])) == 2

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.geometry.meshes import load_mesh
+from recon.formats.meshes import read_mesh
 from recon.inference.files import (
     FRAME_SIDE,
     FRAMES,
@@ -55,7 +55,7 @@ def test_a_folder_holds_meshes_images_and_facts(made: Reconstruction, tmp_path: 
     mesh, colors = made.model_mesh()
     assert colors is not None
     for suffix in ("glb", "obj"):
-        read = load_mesh(folder / f"mesh.{suffix}")
+        read = read_mesh(folder / f"mesh.{suffix}")
         assert torch.allclose(read.vertices, mesh.vertices, atol=1e-6)
         assert torch.equal(read.faces, mesh.faces)
     first = (folder / "mesh.obj").read_text().splitlines()[0].split()

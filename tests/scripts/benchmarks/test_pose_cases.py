@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recon.command_line import Interruption
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.meshes import Mesh, face_normals
 from recon.geometry.rotations import rotation_distance
 

@@ -1,10 +1,15 @@
-"""Reading a mesh file by its suffix."""
+"""Reading a mesh file by its suffix.
+
+The readers are this project's own: trimesh loses colours of faces, materials and polygons of some
+formats, has no reader for AC3D, MD2, MD3 and 3DS, and trusts the sizes that a header claims.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from recon.formats.meshes.reading.ac3d import read_ac3d
@@ -17,7 +22,8 @@ from recon.formats.meshes.reading.ply import read_ply
 from recon.formats.meshes.reading.stl import read_stl
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.meshes.reading.threeds import read_3ds
-from recon.formats.stores import Store
+from recon.formats.stores import DiskStore, Store, ZipStore
+from recon.geometry.meshes import Mesh
 
 READERS: dict[str, Callable[..., Surface]] = {
     ".obj": read_obj,
@@ -32,6 +38,46 @@ READERS: dict[str, Callable[..., Surface]] = {
     ".md3": read_md3,
     ".3ds": read_3ds,
 }
+MESH_FORMATS = tuple(READERS)
+# Stands between an archive and the name of a file in it.
+INSIDE = "!"
+
+
+def read_mesh(path: str | Path) -> Mesh:
+    """Read the visible triangles of a mesh file, with a colour per face.
+
+    Polygons are triangulated, the objects of a scene are joined, and a face has the mean colour of
+    its texture. Faces without area or without opacity and vertices of no face are left out; the
+    other vertices are neither welded nor reordered.
+
+    Args:
+        path: a file with a suffix among `MESH_FORMATS`, or ARCHIVE!FILE for one in a zip archive.
+
+    Returns:
+        The mesh, in the units and axes of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: naming the file, if it is damaged, of another format, or has no visible faces.
+    """
+    store, name = _located(path)
+    surface = read_surface(store, name)
+    try:
+        return surface.cleaned().mesh()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _located(path: str | Path) -> tuple[Store, str]:
+    """Return where a file is to be read, and its name there."""
+    archive, inside, name = str(path).partition(INSIDE)
+    if not inside or Path(path).is_file():
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no mesh file {path}")
+        return DiskStore(), Path(path).as_posix()
+    if not Path(archive).is_file():
+        raise FileNotFoundError(f"no archive {archive}")
+    return ZipStore(archive), name
 
 
 def read_surface(store: Store, name: str, **options: Any) -> Surface:

@@ -21,7 +21,7 @@ GUTTER = 1
 _ASIDE = 1e-3
 
 
-def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def build_atlas(texels: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Lays the texels of every face into a square tile of one image.
 
     Looked up without a filter at its centre, every texel is found exactly (in 256 steps).
@@ -36,12 +36,11 @@ def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     Raises:
         ValueError: texels are not [F, R * R, 3] with F >= 1.
     """
-    if texels.dim() != 3 or texels.shape[2] != 3 or len(texels) == 0:
+    if texels.ndim != 3 or texels.shape[2] != 3 or len(texels) == 0:
         raise ValueError(f"texels must be [F, R * R, 3], got {list(texels.shape)}")
     count, side = len(texels), texture_side(texels.shape[1])
     first, second = _tile_texels(side)
-    colors = texels.detach().cpu().float()
-    tiles = to_bytes(((colors[:, first] + colors[:, second]) / 2).numpy())
+    tiles = to_bytes((texels[:, first] + texels[:, second]) / np.float32(2))
     columns = math.ceil(count**0.5)
     rows = math.ceil(count / columns)
     size = tiles.shape[1]
@@ -54,7 +53,7 @@ def build_atlas(texels: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     )
 
 
-def _tile_texels(side: int) -> tuple[Tensor, Tensor]:
+def _tile_texels(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns for every pixel of a tile [T, T] the two texels of which it is the mean.
 
     Column and row are the first and the second weight.
@@ -65,7 +64,7 @@ def _tile_texels(side: int) -> tuple[Tensor, Tensor]:
     weights = _onto_face(torch.stack((first, second), dim=-1))
     aside = _ASIDE / side
     below, above = _onto_face(weights - aside), _onto_face(weights + aside)
-    return texel_at(below, side), texel_at(above, side)
+    return texel_at(below, side).numpy(), texel_at(above, side).numpy()
 
 
 def _onto_face(weights: Tensor) -> Tensor:

@@ -21,11 +21,10 @@ from recon.fitting.articulation.run import (
 )
 from recon.fitting.articulation.scores import random_cases
 from recon.fitting.stages import SoftStage
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_mesh, read_surface
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.geometry.meshes import load_mesh
 from recon.runs.directory import read_json
 
 BODY, LIMITS = make_figure(), figure_limits()
@@ -58,7 +57,7 @@ def test_a_run_writes_what_it_found(tmp_path: Path) -> None:
     assert set(result["shapes"]) == set(SHAPE_NAMES)
     # The mesh of the file, turned back into the world, is the mesh in its stance.
     corners = fitted.stance.vertices(BODY)[0][BODY.mesh.faces]
-    written = load_mesh(run.folder / "mesh.obj")
+    written = read_mesh(run.folder / "mesh.obj")
     again = world_vertices(written.vertices)[written.faces.flip(1)]
     assert torch.allclose(again.double(), corners.double(), atol=1e-5)
     surface = read_surface(FolderStore(run.folder), "mesh.glb")

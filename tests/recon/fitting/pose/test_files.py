@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from recon.fitting.pose.files import read_camera_image, read_colored_mesh
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.meshes import Mesh
 
 

@@ -24,10 +24,10 @@ from recon.fitting.shape.fitter import (
 )
 from recon.fitting.shape.scores import score_silhouettes
 from recon.fitting.shape.view_files import Views
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import read_mesh, save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.geometry.meshes import Mesh, gather_rows, icosphere, load_mesh
+from recon.geometry.meshes import Mesh, gather_rows, icosphere
 from recon.rendering.renderer import SoftRenderer
 
 CUBE = Cube()
@@ -179,7 +179,21 @@ def test_templates_of_files_are_in_the_frame_of_models(tmp_path: Path) -> None:
     assert len(read_template(str(tmp_path / "mesh.ply"), Cube(size=2.0)).vertices) == 42
     with pytest.raises(FileNotFoundError):
         read_template(str(tmp_path / "absent.ply"), CUBE)
-    assert load_mesh(tmp_path / "mesh.ply").num_vertices == 42
+    assert read_mesh(tmp_path / "mesh.ply").num_vertices == 42
+
+
+def test_templates_are_welded_and_their_parts_counted(tmp_path: Path, caplog) -> None:
+    sphere = icosphere(1)
+    small = Mesh(sphere.vertices * 0.2, sphere.faces)
+    save_mesh(tmp_path / "loose.stl", small)  # three vertices of its own for every face
+    shape = read_template(str(tmp_path / "loose.stl"), CUBE)
+    assert (len(shape.vertices), len(shape.faces)) == (42, 80)
+    assert not caplog.messages
+    two = torch.cat((small.vertices, small.vertices + 0.2))
+    save_mesh(tmp_path / "two.stl", Mesh(two, torch.cat((small.faces, small.faces + 42))))
+    assert len(read_template(str(tmp_path / "two.stl"), CUBE).vertices) == 84
+    assert len(caplog.messages) == 1
+    assert "two.stl consists of 2 parts that share no vertex" in caplog.text
 
 
 def test_subdivided_shapes_keep_colours() -> None:

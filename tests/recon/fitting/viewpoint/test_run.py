@@ -9,7 +9,7 @@ import torch
 
 from recon.fitting.viewpoint.run import described, known_mesh
 from recon.fitting.viewpoint.viewpoints import Viewing
-from recon.formats.meshes.writing import save_mesh
+from recon.formats.meshes import save_mesh
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import face_normals, icosphere
 from recon.visualization.draw import GREY

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.ac3d import read_ac3d
-from recon.formats.meshes.reading.reader import read_surface
 
 MATERIALS = """MATERIAL "red" rgb 1 0 0  amb 0 0 0  emis 0 0 0  spec 0 0 0  shi 1  trans 0
 MATERIAL "pane" rgb 0 0 1  amb 0 0 0  emis 0 0 0  spec 0 0 0  shi 1  trans 0.75

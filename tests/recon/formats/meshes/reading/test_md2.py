@@ -6,8 +6,8 @@ import struct
 import pytest
 from PIL import Image
 
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.md2 import HEADER, read_md2
-from recon.formats.meshes.reading.reader import read_surface
 
 
 def md2(triangle: tuple[int, ...] = (0, 1, 2, 0, 1, 2), skin: str = "models/x/skin.pcx") -> bytes:

@@ -6,8 +6,8 @@ import struct
 import pytest
 from PIL import Image
 
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.md3 import FILE_HEADER, SURFACE_HEADER, read_md3
-from recon.formats.meshes.reading.reader import read_surface
 
 
 def part(name: str, shader: str, triangle: tuple[int, ...] = (0, 1, 2)) -> bytes:

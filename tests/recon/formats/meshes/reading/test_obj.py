@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.obj import read_obj
-from recon.formats.meshes.reading.reader import read_surface
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 

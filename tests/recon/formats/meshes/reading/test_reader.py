@@ -1,10 +1,73 @@
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 import trimesh
 
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import MESH_FORMATS, read_mesh, read_surface
+
+TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+
+
+def test_polygons_are_triangulated_and_objects_joined(tmp_path: Path) -> None:
+    path = tmp_path / "quads.obj"
+    path.write_text(
+        "o a\nv 9 9 9\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 2 3 4 5\nf 2 3 3\n"
+        "o b\nv 0 0 1\nv 1 0 1\nv 1 1 1\nf 6 7 8\n"
+    )
+    mesh = read_mesh(path)
+    assert (mesh.num_vertices, mesh.num_faces) == (7, 3)  # no vertex without faces, no flat face
+    corners = mesh.vertices[mesh.faces]
+    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=1)
+    assert float(area.norm(dim=1).sum() / 2) == pytest.approx(1.5)
+    assert mesh.face_colors is not None
+    assert mesh.face_colors.tolist() == [pytest.approx([0.7] * 3)] * 3
+
+
+def test_a_mesh_is_read_with_what_lies_around_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "Materials").mkdir()
+    (tmp_path / "models" / "m.obj").write_text(f"mtllib ../materials/M.mtl\nusemtl red\n{TRIANGLE}")
+    (tmp_path / "Materials" / "m.MTL").write_text("newmtl red\nKd 1 0 0\n")
+    monkeypatch.chdir(tmp_path / "models")
+    for path in (tmp_path / "models" / "m.obj", "m.obj", "../models/m.obj"):
+        mesh = read_mesh(path)
+        assert mesh.face_colors is not None
+        assert mesh.face_colors.tolist() == [[1, 0, 0]]
+
+
+def test_a_mesh_may_lie_in_an_archive_or_have_an_exclamation_mark(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("folder/a.obj", TRIANGLE)
+    assert read_mesh(f"{tmp_path / 'a.zip'}!folder/a.obj").num_faces == 1
+    (tmp_path / "ah!.obj").write_text(TRIANGLE)
+    assert read_mesh(tmp_path / "ah!.obj").num_faces == 1
+
+
+def test_missing_and_useless_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no mesh file .*absent\.obj"):
+        read_mesh(tmp_path / "absent.obj")
+    with pytest.raises(FileNotFoundError, match=r"no archive .*absent\.zip"):
+        read_mesh(tmp_path / "absent.zip!a.obj")
+    (tmp_path / "a.xyz").touch()
+    with pytest.raises(ValueError, match=r"a\.xyz: suffix '\.xyz' is not one of"):
+        read_mesh(tmp_path / "a.xyz")
+    (tmp_path / "flat.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
+    with pytest.raises(ValueError, match=r"flat\.obj: the model has no visible faces"):
+        read_mesh(tmp_path / "flat.obj")
+
+
+@pytest.mark.parametrize("suffix", MESH_FORMATS)
+@pytest.mark.parametrize("content", [b"", b"garbage \x00\xff", b"v 0 0 0\nv 1 0 0\n"])
+def test_damaged_files_are_refused_by_name(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"damaged{suffix}: "):
+        read_mesh(path)
 
 
 def test_suffix_chooses_the_reader_whatever_its_case(folder) -> None:

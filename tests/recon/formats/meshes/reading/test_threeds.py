@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.threeds import read_3ds
 
 

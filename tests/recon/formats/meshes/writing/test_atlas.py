@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from recon.formats.meshes.writing.atlas import CELL_PIXELS, GUTTER, build_atlas
 
@@ -12,8 +11,8 @@ from recon.formats.meshes.writing.atlas import CELL_PIXELS, GUTTER, build_atlas
 @pytest.mark.parametrize("side", [1, 2, 4])
 def test_tiles_hold_the_colors_of_their_face_alone(side: int) -> None:
     """So that no filter of two pixels finds a neighbour, up to the very edge of a face."""
-    colors = torch.arange(7) / 255
-    image, uvs = build_atlas(colors[:, None, None].expand(7, side * side, 3))
+    colors = np.arange(7, dtype=np.float32)[:, None, None] / 255
+    image, uvs = build_atlas(np.tile(colors, (1, side * side, 3)))
     assert image.shape[:2] == (3 * (side * CELL_PIXELS + 2 * GUTTER),) * 2
     for face, corners in enumerate(uvs):
         x, y = corners[:, 0] * image.shape[1], (1 - corners[:, 1]) * image.shape[0]
@@ -23,7 +22,7 @@ def test_tiles_hold_the_colors_of_their_face_alone(side: int) -> None:
 
 
 def test_a_tile_of_two_by_two_by_hand() -> None:
-    texels = torch.tensor([10.0, 20, 30, 40])[None, :, None].expand(1, 4, 3) / 255
+    texels = np.tile(np.array([10, 20, 30, 40], np.float32)[None, :, None], (1, 1, 3)) / 255
     image, uvs = build_atlas(texels)
     # Cell (0, 0) is texel 0 below its diagonal and texel 3 above; 1 and 2 are beside it.
     inner = image[..., 0].astype(int)
@@ -38,4 +37,4 @@ def test_a_tile_of_two_by_two_by_hand() -> None:
 def test_other_shapes_are_refused() -> None:
     for shape in ((3, 4), (0, 4, 3), (2, 4, 4)):
         with pytest.raises(ValueError, match="texels must be"):
-            build_atlas(torch.zeros(shape))
+            build_atlas(np.zeros(shape, np.float32))

@@ -13,12 +13,12 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from recon.formats.meshes.reading.reader import read_surface
+from recon.formats.meshes import read_mesh, read_surface, save_mesh
 from recon.formats.meshes.reading.surfaces import Surface
-from recon.formats.meshes.writing import save_mesh
 from recon.formats.meshes.writing.glb import srgb_to_linear
+from recon.formats.meshes.writing.writer import WRITERS
 from recon.formats.stores import FolderStore
-from recon.geometry.meshes import MESH_FORMATS, Mesh, icosphere, load_mesh
+from recon.geometry.meshes import Mesh, icosphere
 from recon.geometry.texels import texel_centers
 
 
@@ -40,11 +40,11 @@ def read(path: Path) -> Surface:
 # --- Shapes ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", MESH_FORMATS)
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_files_round_trip_exactly(tmp_path: Path, suffix: str) -> None:
     mesh, path = sphere(), tmp_path / f"mesh{suffix}"
     save_mesh(path, mesh)
-    loaded = load_mesh(path)
+    loaded = read_mesh(path)
     # STL stores no shared vertices, so compare the corners of the triangles.
     assert torch.equal(loaded.vertices[loaded.faces], mesh.vertices[mesh.faces])
     if suffix != ".stl":
@@ -58,7 +58,7 @@ def test_files_round_trip_exactly(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".OBJ", ".Glb"])
 def test_suffixes_may_be_written_large(tmp_path: Path, suffix: str) -> None:
     save_mesh(tmp_path / f"mesh{suffix}", sphere())
-    assert load_mesh(tmp_path / f"mesh{suffix}").num_faces == 80
+    assert read_mesh(tmp_path / f"mesh{suffix}").num_faces == 80
 
 
 # --- Colours of vertices --------------------------------------------------------------------------
@@ -158,6 +158,38 @@ def test_a_textured_obj_brings_its_material_and_image(tmp_path: Path) -> None:
         assert image.mode == "RGB"
 
 
+def test_files_from_elsewhere_are_left_alone(tmp_path: Path) -> None:
+    photo, library = tmp_path / "chair.png", tmp_path / "chair.mtl"
+    photo.write_bytes(b"a photo")
+    library.write_text("newmtl textured\nmap_Kd chair.png\n")
+    for grey in (0.25, 0.5):  # what was written here before is written over
+        save_mesh(tmp_path / "chair.obj", sphere(), torch.full((80, 1, 3), grey))
+        surface = read(tmp_path / "chair.obj")
+        assert set(surface.textures[0].reshape(-1, 4)[0].tolist()) == {round(255 * grey), 255}
+    assert (photo.read_bytes(), library.stat().st_size) == (b"a photo", 33)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        "chair.mtl", "chair.obj", "chair.png", "chair_texture.mtl", "chair_texture.png",
+    ]  # fmt: skip
+    (tmp_path / "chair_texture.mtl").write_text("newmtl a\n")
+    save_mesh(tmp_path / "chair.obj", sphere(), torch.zeros(80, 1, 3))
+    assert read(tmp_path / "chair.obj").textured.all()
+    assert (tmp_path / "chair_texture_2.mtl").exists()
+    assert (tmp_path / "chair_texture_2.png").exists()
+
+
+# --- Arrays ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [np.int16, np.uint32, np.int64])
+@pytest.mark.parametrize("floating", [np.float32, np.float64])
+def test_arrays_are_written_as_tensors_are(tmp_path: Path, whole: type, floating: type) -> None:
+    mesh, colors = sphere(), random_colors(42, 3)
+    save_mesh(tmp_path / "a.ply", mesh, colors)
+    arrays = (mesh.vertices.numpy().astype(floating), mesh.faces.numpy().astype(whole))
+    save_mesh(tmp_path / "b.ply", arrays, colors.numpy().astype(floating))
+    assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
+
+
 # --- The container --------------------------------------------------------------------------------
 
 
@@ -206,6 +238,10 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
         save_mesh(tmp_path / "mesh.ply", mesh, torch.zeros(80, 4, 3))
     with pytest.raises(ValueError, match=r"colors must be \[42, 3\] or \[80, R \* R, 3\]"):
         save_mesh(tmp_path / "mesh.ply", mesh, torch.zeros(80, 3))
+    with pytest.raises(ValueError, match=r"colors must be floating numbers .* got uint8"):
+        save_mesh(tmp_path / "mesh.ply", mesh, np.full((42, 3), 200, np.uint8))
+    with pytest.raises(ValueError, match="colors must be finite, got NaN"):
+        save_mesh(tmp_path / "mesh.ply", mesh, torch.full((42, 3), torch.nan))
     with pytest.raises(ValueError, match="R \\* R with R >= 1, got 2"):
         save_mesh(tmp_path / "mesh.obj", mesh, torch.zeros(80, 2, 3))
     with pytest.raises(ValueError, match=r"must end in .*got mesh.txt"):
@@ -215,7 +251,24 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", MESH_FORMATS)
+@pytest.mark.parametrize(
+    ("vertices", "faces", "message"),
+    [
+        (np.zeros((3, 2)), [[0, 1, 2]], r"vertices must be \[N, 3\] .* got \[3, 2\]"),
+        (np.zeros((3, 3), int), [[0, 1, 2]], "vertices must be floating, got int64"),
+        (np.full((3, 3), np.nan), [[0, 1, 2]], "vertices must be finite"),
+        (np.full((3, 3), 1e39), [[0, 1, 2]], "vertices must be finite numbers of 32 bits"),
+        (np.zeros((3, 3)), [[0, 1, 3]], r"indices in \[0, 2\], got 0 to 3"),
+        (np.zeros((3, 3)), [[0.0, 1, 2]], "faces must be whole numbers, got float64"),
+        (np.zeros((3, 3)), np.zeros((0, 3), int), "faces must be .* N >= 1"),
+    ],
+)
+def test_useless_arrays_are_refused(tmp_path: Path, vertices, faces, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        save_mesh(tmp_path / "mesh.ply", (vertices, np.array(faces)))
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_a_failed_save_leaves_what_was_there(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
