@@ -116,7 +116,7 @@ def test_both_versions_give_the_same_surface(tmp_path: Path) -> None:
     assert one.face_rgba[0].tolist() == [1, 0, 0, 1]
 
 
-@pytest.mark.parametrize("picture", ["wood.png", "/home/a/b/WOOD.PNG", "..\\other\\wood.png"])
+@pytest.mark.parametrize("image", ["wood.png", "/home/a/b/WOOD.PNG", "..\\other\\wood.png"])
 def test_images_are_found_by_their_last_name(tmp_path: Path, image: str) -> None:
     write(tmp_path / CHAIR / "abc", model(1, image))
     source = ShapeNetCoreSource(tmp_path)
