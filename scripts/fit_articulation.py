@@ -53,7 +53,7 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
         truth = random_cases(body, 1, cfg.image_size, cfg.seed, cfg.reshape)
         image, cameras = truth.images[0], truth.cameras
     else:
-        image = read_image(cfg.image)
+        image = read_image(cfg.image, cfg.mask)
         values = (cfg.azimuth, cfg.elevation, cfg.distance, cfg.fov)
         cameras = Cameras.orbit(*(torch.tensor([float(value)]) for value in values))
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore

@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
         fitter = ViewingFitter(scene, instantiate(cfg.coarse), instantiate(cfg.fine))
         starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
         if cfg.image is not None:
-            image = read_image(cfg.image)
+            image = read_image(cfg.image, cfg.mask)
             fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
             print(sentence(write_fit(folder, scene, image, fitted, settings)))
         else:

@@ -68,7 +68,7 @@ def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
         raise ValueError(
             f"{missing[0]}= is missing; images= and cameras=, or data.path= and object="
         )
-    return read_views(cfg.images, cfg.cameras, cfg.fov)
+    return read_views(cfg.images, cfg.cameras, cfg.fov, cfg.mask)
 
 
 if __name__ == "__main__":

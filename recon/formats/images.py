@@ -1,159 +1,271 @@
-"""Images as arrays: reading them safely, and bringing them to another size with their cameras."""
+"""The one decoder of images and masks: a file, bytes, a PIL image or an array become 8 bits.
+
+Everything that reads an image decides the following here:
+
+* Orientation: images are turned upright as their EXIF data ask. With `upright=False` the pixels
+  stay as they are stored, which is what calibrated cameras belong to; a note says so where the two
+  differ.
+* Depth: 16 bits become 8 by scaling, and so do floating-point numbers in [0, 1].
+* Palettes, grey, CMYK and transparent colours become RGB and alpha.
+* Masks: the alpha channel where it has a clear share of transparent pixels, else the brightest
+  channel; a mask of two values, one of them 0, is one of 0 and 255.
+* Animated files: the first frame, with a note.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from recon.formats.stores import Store
-from recon.geometry.cameras import Cameras
+
+log = logging.getLogger(__name__)
+
+# A path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, 1 to 4].
+ImageLike: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 
 # What is read; PIL knows formats which run other programs.
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # 400 MB as float32 while it is made smaller; cameras of today stay below.
 MAX_PIXELS = 100_000_000
 # Deflate makes at most 1032 bytes out of one and Huffman-coded JPEG no more, so an image which
 # claims more than this per byte of its file lies.
 MAX_EXPANSION = 1100
-ASPECTS = ("pad", "crop")
+# An image has a mask when at least this share of its pixels is more transparent than opaque. Image
+# editors leave single pixels of alpha 254; an object with a mask leaves some of the image free.
+LEAST_TRANSPARENT = 0.005
+OPAQUE = 128  # alpha from which on a pixel is inside a mask
+
+_ORIENTATION = 0x0112  # EXIF's tag
+_TRANSPOSED = (5, 6, 7, 8)
+_OPPOSITE = {6: 8, 8: 6}  # the other orientations are their own opposites
 
 
 @dataclass(frozen=True)
 class RgbaImage:
-    """An image of a file.
+    """A decoded image.
 
     Attributes:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied, row 0 on top.
-        has_alpha: whether the file has an alpha channel; without one alpha is 255 everywhere.
+        orientation: EXIF's orientation of the stored pixels, 1 to 8; 1 is upright.
+        upright: whether `rgba` was turned by it.
+        notes: what to know about the file, in words.
     """
 
     rgba: NDArray[np.uint8]
-    has_alpha: bool
+    orientation: int = 1
+    upright: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.rgba.shape[1], self.rgba.shape[2]
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether alpha is a mask: a clear share of the pixels is clearly transparent."""
+        return _is_mask(self.rgba[3])
 
 
-@dataclass(frozen=True)
-class PixelMap:
-    """Where the pixels of an image lie in another: new = scale * old + offset.
+def _is_mask(alpha: NDArray[np.uint8]) -> bool:
+    return float((alpha < OPAQUE).mean()) >= LEAST_TRANSPARENT
 
-    Attributes:
-        scale: along x and y.
-        offset: along x and y, in new pixels; pixel centres are at integers in both images.
+
+def decode_image(
+    source: ImageLike,
+    label: str | None = None,
+    upright: bool = True,
+    size: tuple[int, int] | None = None,
+    formats: tuple[str, ...] = FORMATS,
+    draft: int | None = None,
+) -> RgbaImage:
+    """Decode an image.
+
+    Args:
+        source: a path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, C] with C
+            from 1 (grey) and 2 (grey, alpha) to 3 (RGB) and 4 (RGB, alpha): bool, 8 or 16 bits, or
+            floating point in [0, 1].
+        label: what messages call it; None takes the path, else "the image".
+        upright: whether to turn the image as its EXIF data ask.
+        size: the (height, width) it must have as stored; None allows any.
+        formats: PIL's names of the file formats that are read.
+        draft: JPEG files may be decoded at a fraction of their size, no side of which is below
+            this number of pixels; None decodes them whole.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the image, if it is damaged, too large, of another size or no image.
     """
+    label = label or _label(source, "the image")
+    with _pixels_of(source, label, size, formats, draft) as raw:
+        rgba = _as_rgba(_eight_bits(raw.pixels))
+        notes = raw.notes
+        if raw.orientation != 1 and not upright:
+            notes += (
+                f"its EXIF orientation is {raw.orientation}, but its pixels are taken as they are"
+                " stored, which is what its camera belongs to",
+            )
+        if upright:
+            rgba = _turned(rgba, raw.orientation)
+    return RgbaImage(rgba, raw.orientation, upright, notes)
 
-    scale: tuple[float, float]
-    offset: tuple[float, float]
 
-    def then(self, other: PixelMap) -> PixelMap:
-        """Return where pixels lie after this map and another one."""
-        (a, b), (c, d) = self.scale, other.scale
-        (x, y), (u, v) = self.offset, other.offset
-        return PixelMap((a * c, b * d), (x * c + u, y * d + v))
+def decode_mask(
+    source: ImageLike,
+    label: str | None = None,
+    like: RgbaImage | None = None,
+    upright: bool = True,
+) -> NDArray[np.uint8]:
+    """Decode a mask.
 
-    def inverse(self) -> PixelMap:
-        """Return the map back."""
-        (a, b), (x, y) = self.scale, self.offset
-        return PixelMap((1 / a, 1 / b), (-x / a, -y / b))
+    Args:
+        source: as for `decode_image`.
+        label: what messages call it; None takes the path, else "the mask".
+        like: the image it belongs to, whose size it must have. A mask which has only the size of
+            that image before (or after) it was turned upright is turned alike.
+        upright: as for `decode_image`.
 
-    def intrinsics(self, K: NDArray[np.floating]) -> NDArray[np.float64]:  # noqa: N803
-        """Return the matrices for the new image.
+    Returns:
+        [H, W] uint8, 255 inside.
 
-        Args:
-            K: [..., 3, 3] matrices from view coordinates to old pixels, last row (0, 0, 1).
-        """
-        (scale_x, scale_y), (offset_x, offset_y) = self.scale, self.offset
-        matrix = [[scale_x, 0, offset_x], [0, scale_y, offset_y], [0, 0, 1]]
-        return np.asarray(np.array(matrix) @ K, np.float64)
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the mask, if it is no image or of another size.
+    """
+    label = label or _label(source, "the mask")
+    with _pixels_of(source, label, None, FORMATS, None) as raw:
+        mask = _mask_values(raw.pixels)
+        mask = _turned(mask[None], raw.orientation)[0] if upright else mask
+    return mask if like is None else _turned_like(mask, like, label)
 
-    def cameras(
-        self, cameras: Cameras, old_size: tuple[int, int], new_size: tuple[int, int]
-    ) -> Cameras:
-        """Return the cameras of the new images.
 
-        Args:
-            cameras: of the old images.
-            old_size: (height, width) of these.
-            new_size: (height, width) of the new ones.
-        """
-        (old_height, old_width), (height, width) = old_size, new_size
-        like = cameras.center
-        scale, offset = like.new_tensor(self.scale), like.new_tensor(self.offset)
-        down = like.new_tensor([1.0, -1.0])  # rows are counted downwards, y upwards
-        middle = like.new_tensor([old_width - 1, old_height - 1]) / 2
-        new_middle = like.new_tensor([width - 1, height - 1]) / 2
-        pixels = scale * (cameras.center * down * old_height / 2 + middle) + offset
-        return Cameras(
-            rotation=cameras.rotation,
-            translation=cameras.translation,
-            focal=cameras.focal * scale * old_height / height,
-            center=(pixels - new_middle) * down * 2 / height,
-        )
+def _turned_like(mask: NDArray[np.uint8], like: RgbaImage, label: str) -> NDArray[np.uint8]:
+    if mask.shape == like.size:
+        return mask
+    if like.orientation in _TRANSPOSED and mask.shape == like.size[::-1]:
+        back = _OPPOSITE.get(like.orientation, like.orientation)
+        return _turned(mask[None], like.orientation if like.upright else back)[0]
+    height, width = like.size
+    raise ValueError(
+        f"{label} must have the size of its image, {width} x {height} pixels,"
+        f" got {mask.shape[1]} x {mask.shape[0]}"
+    )
 
 
 def read_rgba(
     store: Store, name: str, size: tuple[int, int] | None = None, upright: bool = False
 ) -> RgbaImage:
-    """Read a PNG, JPEG or WebP file.
+    """Read an image of a data set, and log its notes as warnings.
 
     Args:
         store: where the file is.
         name: of the file.
-        size: the (height, width) it must have; None for any.
-        upright: whether to turn the image as its EXIF data ask; else pixels are as stored, which
-            is what camera matrices of data sets belong to.
+        size: the (height, width) it must have; None allows any.
+        upright: whether to turn the image as its EXIF data ask; by default pixels are as stored,
+            which is what camera matrices of data sets belong to.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file, if it is damaged, too large or of another size.
     """
-    with _opened(store, name, size) as image:
-        has_alpha = _has_alpha(image)
-        turned = ImageOps.exif_transpose(image) if upright else image
-        converted = _eight_bits(turned).convert("RGBA")
-        return RgbaImage(np.ascontiguousarray(np.asarray(converted).transpose(2, 0, 1)), has_alpha)
+    label = f"{store.label}: {name}"
+    image = decode_image(store.read(name), label, upright, size)
+    for note in image.notes:
+        log.warning("%s: %s", label, note)
+    return image
 
 
-def read_mask(store: Store, name: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Read a mask: the alpha channel where there is one, else the brightness.
+def read_mask(store: Store, name: str, like: RgbaImage) -> NDArray[np.uint8]:
+    """Read the mask of an image.
 
     Args:
-        store, name, size: as for `read_rgba`.
+        store: where the file is.
+        name: of the file.
+        like: the image.
 
     Returns:
-        [H, W] uint8, 255 inside; a file of only zeros and ones counts as one of 0 and 255.
+        [H, W] uint8, 255 inside.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_rgba`.
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file, if it is damaged or has another size than the image.
     """
-    with _opened(store, name, size) as image:
-        if _has_alpha(image):
-            mask = np.asarray(image.convert("RGBA"))[..., 3]
-        else:
-            mask = np.asarray(_eight_bits(image).convert("L"))
-    return mask * np.uint8(255) if mask.max() <= 1 else mask.copy()
+    return decode_mask(store.read(name), f"{store.label}: {name}", like, like.upright)
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Stored pixels [H, W] or [H, W, 1 to 4] of any depth, and what the file says about them."""
+
+    pixels: NDArray[Any]
+    orientation: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def _label(source: Any, otherwise: str) -> str:
+    return str(source) if isinstance(source, str | Path) else otherwise
 
 
 @contextmanager
-def _opened(store: Store, name: str, size: tuple[int, int] | None) -> Iterator[Image.Image]:
-    """Open and decode an image, turning everything that PIL raises into ValueErrors."""
-    data = store.read(name)
+def _pixels_of(
+    source: Any,
+    label: str,
+    size: tuple[int, int] | None,
+    formats: tuple[str, ...],
+    draft: int | None,
+) -> Iterator[_Pixels]:
+    """Open any source; whatever is raised in the block names it in a ValueError."""
+    if isinstance(source, str | Path):
+        if not Path(source).is_file():
+            raise FileNotFoundError(f"no such file: {source}")
+        source = Path(source).read_bytes()
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            warnings.simplefilter("ignore")  # of odd but harmless metadata
-            _require_size(image, len(data), size)
-            image.load()
-            yield image
+        if isinstance(source, bytes):
+            yield _decoded(source, size, formats, draft)
+        elif isinstance(source, Image.Image):
+            yield _of_pil(source)
+        else:
+            yield _Pixels(np.asarray(source))
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"{store.label}: {name} is no PNG, JPEG or WebP image") from error
+        raise ValueError(f"{label} {_unidentified(source, formats)}") from error
     # PIL raises SyntaxError, EOFError, struct.error and others for damaged files.
     except Exception as error:
-        raise ValueError(f"{store.label}: image {name} is unreadable: {error}") from error
+        raise ValueError(f"{label} is unreadable: {error or type(error).__name__}") from error
+
+
+def _unidentified(data: bytes, formats: tuple[str, ...]) -> str:
+    names = f"{', '.join(formats[:-1])} or {formats[-1]}"
+    if data[4:8] == b"ftyp":
+        return f"is a HEIC, AVIF or video file, not {names}; save it as JPEG or PNG"
+    return f"is not a {names} image"
+
+
+def _decoded(
+    data: bytes, size: tuple[int, int] | None, formats: tuple[str, ...], draft: int | None
+) -> _Pixels:
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=formats) as image:
+        warnings.simplefilter("ignore")  # of odd but harmless metadata
+        _require_size(image, len(data), size)
+        # Phones add small copies to a JPEG (MPO), which is no animation.
+        frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+        if draft is not None:
+            image.draft(None, (draft, draft))
+        image.load()
+        pixels = _of_pil(image)
+    first = (f"it is animated: the first of its {frames} frames is taken",) if frames > 1 else ()
+    return _Pixels(pixels.pixels, pixels.orientation, first)
 
 
 def _require_size(image: Image.Image, file_bytes: int, size: tuple[int, int] | None) -> None:
@@ -170,106 +282,103 @@ def _require_size(image: Image.Image, file_bytes: int, size: tuple[int, int] | N
         raise ValueError(f"its {file_bytes} bytes cannot hold {width} x {height} pixels")
 
 
-def _has_alpha(image: Image.Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+def _of_pil(image: Image.Image) -> _Pixels:
+    return _Pixels(_channels(image), _orientation(image))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return grey images of 16 bits with 8, which PIL would otherwise clip."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, 1 where there is none or its data are damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of data that are damaged elsewhere
+            found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata raise whatever struct, TIFF and XML readers do
+        return 1
+    return int(found) if found in range(1, 9) else 1
 
 
-def fit_image(
-    rgba: NDArray[np.uint8], image_size: tuple[int, int] | None, aspect: str = "pad"
-) -> tuple[NDArray[np.uint8], PixelMap]:
-    """Bring an image to a size without distorting it, its middle staying in the middle.
-
-    Args:
-        rgba: [4, H, W] uint8, not premultiplied.
-        image_size: (height, width) of the result; None leaves the image as it is.
-        aspect: what is done where the aspects differ: "pad" adds transparent pixels, "crop" cuts
-            off what is too much.
-
-    Returns:
-        The image [4, height, width], each pixel the mean over the area it covers with alpha as
-        weight, and where the old pixels lie in it.
-
-    Raises:
-        ValueError: if `aspect` is another word.
-    """
-    if aspect not in ASPECTS:
-        raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
-    old_height, old_width = rgba.shape[1:]
-    height, width = image_size or (old_height, old_width)
-    if (height, width) == (old_height, old_width):
-        return rgba, PixelMap((1.0, 1.0), (0.0, 0.0))
-    ratios = height / old_height, width / old_width
-    scale = min(ratios) if aspect == "pad" else max(ratios)
-    # What the new image's left and upper border are in old pixels, counted from the old border.
-    left, top = (old_width - width / scale) / 2, (old_height - height / scale) / 2
-    resized = _resample(
-        rgba, _overlaps(old_height, height, top, scale), _overlaps(old_width, width, left, scale)
-    )
-    # Centres at integers are half a pixel right of and below the border of their pixel.
-    offsets = tuple((0.5 - start) * scale - 0.5 for start in (left, top))
-    return resized, PixelMap((scale, scale), (offsets[0], offsets[1]))
+def _channels(image: Image.Image) -> NDArray[Any]:
+    """Return [H, W, C] samples as they are stored, palettes and colour models resolved."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image)
+        key = image.info.get("transparency")
+        if not isinstance(key, int):
+            return grey
+        return np.stack((grey, np.where(grey == key, 0, 65535).astype(grey.dtype)), axis=-1)
+    has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
+    if image.mode in ("1", "L") and not has_alpha:
+        return np.asarray(image.convert("L"))
+    if image.mode == "La":
+        image = image.convert("LA")
+    return np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
 
 
-def fit_views(
-    images: NDArray[np.uint8], cameras: Cameras, image_size: tuple[int, int], aspect: str = "pad"
-) -> tuple[NDArray[np.uint8], Cameras]:
-    """Bring images of one size to another, with their cameras.
-
-    Args:
-        images: [K, 4, H, W].
-        cameras: K.
-        image_size, aspect: as for `fit_picture`.
-
-    Returns:
-        The images [K, 4, height, width] and their cameras.
-    """
-    fitted = [fit_image(image, image_size, aspect) for image in images]
-    old_size = (images.shape[2], images.shape[3])
-    moved = fitted[0][1].cameras(cameras, old_size, image_size)
-    return np.stack([image for image, _ in fitted]), moved
+def _require_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return samples as [H, W, C]."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype.kind not in "buif":
+        raise ValueError(
+            "an image is a file, a PIL image or an array [H, W] or [H, W, 1 to 4] of uint8, uint16,"
+            f" bool or floating point, got {pixels.dtype} {list(pixels.shape)}"
+        )
+    if not pixels.size:
+        raise ValueError(f"it must have at least one pixel, got {list(pixels.shape)}")
+    return pixels
 
 
-def resize_rgba(rgba: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch an image to a size, each new pixel the mean over the area it covers.
-
-    Args:
-        rgba: [4, H, W] uint8, not premultiplied; alpha is the weight of colours.
-        image_size: (height, width) of the result.
-    """
-    (old_height, old_width), (height, width) = rgba.shape[1:], image_size
-    return _resample(
-        rgba,
-        _overlaps(old_height, height, 0, height / old_height),
-        _overlaps(old_width, width, 0, width / old_width),
-    )
-
-
-def _overlaps(old: int, new: int, start: float, scale: float) -> NDArray[np.float32]:
-    """Return [new, old]: the share of each new pixel that each old one covers.
-
-    New pixel i is old coordinates start + i / scale to start + (i + 1) / scale.
-    """
-    edges = start + np.arange(new + 1)[:, None] / scale
-    low, high = np.maximum(edges[:-1], np.arange(old)), np.minimum(edges[1:], np.arange(old) + 1)
-    return (np.maximum(high - low, 0) * scale).astype(np.float32)
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return samples [H, W, C] of any depth with 8 bits."""
+    pixels = _require_pixels(pixels)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels * np.uint8(255)
+    low, high = pixels.min(), pixels.max()
+    if pixels.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):  # also refuses NaN
+            raise ValueError(f"floating-point samples must lie in [0, 1], got {low:g} to {high:g}")
+        return np.rint(pixels * np.float64(255)).astype(np.uint8)
+    if low < 0 or high > 65535:
+        raise ValueError(f"samples must have 8 or 16 bits, got numbers from {low} to {high}")
+    if pixels.dtype != np.uint16 and high <= 255:  # 8 bits in wider integers
+        return pixels.astype(np.uint8)
+    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _resample(
-    rgba: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """Return the image rows @ image @ columns^T, alpha weighing the colours."""
-    weight = rgba[3].astype(np.float32) / 255
-    alpha = rows @ weight @ columns.T
-    # Where alpha is 0 so is the colour; the floor, half of the least alpha that shows, avoids 0/0.
-    divisor = np.maximum(alpha, 0.5 / 255)
-    colors = [rows @ (channel * weight) @ columns.T / divisor for channel in rgba[:3]]
-    resized = np.stack([*colors, alpha * 255])
-    resized[:3, alpha < 0.5 / 255] = 0
-    return np.rint(resized.clip(0, 255)).astype(np.uint8)
+def _as_rgba(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return [4, H, W] of samples [H, W, C]; alpha is 255 where there is none."""
+    channels = np.moveaxis(pixels, 2, 0)
+    count = len(channels)
+    colors = channels[:3] if count >= 3 else np.repeat(channels[:1], 3, axis=0)
+    alpha = channels[-1:] if count in (2, 4) else np.full_like(channels[:1], 255)
+    return np.concatenate((colors, alpha))
+
+
+def _mask_values(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return [H, W], 255 inside."""
+    pixels = _require_pixels(pixels)
+    if pixels.shape[2] in (2, 4):
+        alpha = _eight_bits(pixels[..., -1:])[..., 0]
+        if _is_mask(alpha):
+            return alpha
+    # Of a label's colour, such as a dark red, the brightest channel shows more than brightness.
+    values = pixels[..., : 1 if pixels.shape[2] <= 2 else 3].max(2)
+    high = values.max()
+    inside = values == high
+    if high == 0 or ((high <= 1 or not inside.all()) and (inside | (values == 0)).all()):
+        return np.where(values > 0, 255, 0).astype(np.uint8)
+    if values.dtype == np.uint16 and high <= 255:  # 8 bits in a file of 16
+        return values.astype(np.uint8)
+    return _eight_bits(values)[..., 0]
+
+
+def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return an image [C, H, W] turned upright from one of EXIF's orientations."""
+    if orientation in _TRANSPOSED:
+        image = image.transpose(0, 2, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, :, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)

@@ -1,9 +1,10 @@
 """Reconstruct the objects of images: meshes, turntables and overlays in a folder for each.
 
-    recon-reconstruct PICTURE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
+    recon-reconstruct IMAGE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
 
-takes PNG, JPEG and WebP images of any size. Which pixels are the object says --mask, else the
-alpha channel, else an estimate from a plain background, which is written as mask.png to look at.
+takes PNG, JPEG, WebP, GIF, BMP and TIFF images of any size. Which pixels are the object says
+--mask, else the alpha channel, else an estimate from a plain background, which is written as
+mask.png to look at.
 Every image gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png (the
 predicted outline in orange, the mask's in blue) and result.json. What is there already is left
 alone when it was made from the same, and refused otherwise. Images that cannot be used are
@@ -26,9 +27,10 @@ from typing import Any
 import torch
 
 from recon.command_line import MENDABLE, concise_errors
+from recon.formats.images import SUFFIXES
+from recon.formats.plain_background import WEAKNESS
 from recon.inference.files import find_result, save_reconstruction
-from recon.inference.input_images import SUFFIXES, read_image
-from recon.inference.plain_background import WEAKNESS
+from recon.inference.input_images import InputImage, take_image
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.runs.trained_models import load_trained_model
 from renderer_cuda import build
@@ -174,19 +176,34 @@ def _reconstruct_some(
         try:
             made_from = _made_from(job, options)
             if options.overwrite or find_result(job.folder, made_from) is None:
-                images.append(read_image(job.image, job.mask))
-                facts.append({"picture": str(job.image), "made_from": made_from})
+                images.append(take_image(job.image, job.mask))
+                facts.append({"image": str(job.image), "made_from": made_from})
                 places.append(place)
         except MENDABLE as error:
             outcomes[place] = Outcome(job, error=str(error))
-    for place, made, fact in zip(places, reconstructor(images), facts, strict=True):
-        outcomes[place] = _save(jobs[place], made, fact, options)
+    for place, made, fact in zip(places, _each_alone(reconstructor, images), facts, strict=True):
+        job = jobs[place]
+        outcomes[place] = (
+            Outcome(job, error=made) if isinstance(made, str) else _save(job, made, fact, options)
+        )
     return outcomes
+
+
+def _each_alone(
+    reconstructor: ImageReconstructor, images: Sequence[InputImage]
+) -> list[Reconstruction | str]:
+    """Reconstructs images in one batch; if that fails, one by one, with the error of each."""
+    try:
+        return list(reconstructor(images))
+    except Exception as error:  # whatever is odd about one image must not take the others along
+        if len(images) == 1:
+            return [f"{type(error).__name__}: {error}"]
+    return [made for image in images for made in _each_alone(reconstructor, [image])]
 
 
 def _made_from(job: Job, options: Options) -> dict[str, Any]:
     return {
-        "picture": _digest(job.image),
+        "image": _digest(job.image),
         "mask": None if job.mask is None else _digest(job.mask),
         "checkpoint": options.checkpoint,
         "turntable": options.turntable,
@@ -218,7 +235,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="or a directory")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="or a directory")
     parser.add_argument("--checkpoint", type=Path, required=True, help="of a training run")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the results")
     parser.add_argument(

@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from recon.files import SUFFIX, atomic_file, unsynced
 from recon.fitting.history import Animation
-from recon.formats.images import PixelMap
 from recon.formats.meshes import save_mesh
+from recon.formats.resampling import PixelMap
 from recon.inference.input_images import InputImage
 from recon.inference.reconstruct import Reconstruction
 from recon.rendering.renderer import SoftRenderer
@@ -57,7 +57,9 @@ def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | 
     if not path.is_file():
         raise OtherResultError(f"{folder} exists and holds no {RESULT}; choose another output")
     result = read_json(path)
-    before = result.get("made_from") or {}
+    before = dict(result.get("made_from") or {})
+    if "picture" in before:  # the key of earlier versions
+        before["image"] = before.pop("picture")
     names = sorted(before.keys() | made_from.keys())
     if changed := [name for name in names if before.get(name) != made_from.get(name)]:
         raise OtherResultError(
@@ -162,18 +164,18 @@ def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
 
 
 def _enlarged(
-    picture: InputImage, size: tuple[int, int]
+    image: InputImage, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Returns an image over white [H, W, 3], and where it is the object, at another size.
 
     What is outside of an estimated or given mask stays visible, in pale colours.
     """
-    pixels = picture.rgba.transpose(1, 2, 0).astype(np.float32)
+    pixels = image.rgba.transpose(1, 2, 0).astype(np.float32)
     # What a transparent pixel is painted with is nobody's image.
-    weight = np.maximum(pixels[..., 3:] / 255, 0.0 if picture.mask == "alpha channel" else PALE)
+    weight = np.maximum(pixels[..., 3:] / 255, 0.0 if image.mask == "alpha channel" else PALE)
     pale = pixels[..., :3] * weight + 255 * (1 - weight)
-    images = [Image.fromarray(array.astype(np.uint8)) for array in (pale, pixels[..., 3])]
-    large, mask = (image.resize(size[::-1], Image.Resampling.BICUBIC) for image in images)
+    layers = [Image.fromarray(array.astype(np.uint8)) for array in (pale, pixels[..., 3])]
+    large, mask = (layer.resize(size[::-1], Image.Resampling.BICUBIC) for layer in layers)
     return np.array(large), np.asarray(mask) > 127
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,21 +15,15 @@ from scipy import ndimage
 from torch import Tensor
 
 from recon.datasets.framing import Framing, outline_boxes
-from recon.formats.images import (
-    PixelMap,
-    read_mask,
-    read_rgba,
-)
-from recon.inference.plain_background import estimate_mask
+from recon.formats.images import ImageLike, decode_image, decode_mask
+from recon.formats.masks import masked_image, require_object
+from recon.formats.resampling import RESAMPLING, PixelMap
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # The longer side of what is worked on. The network sees far less, and an estimated mask is not
 # better for more.
 WORKING_SIDE = 384
 # A part smaller than this share of all is a speck, which must not decide on the framing.
 SPECK = 0.005
-# A mean over a little more than a pixel's area: nothing of fine lines gets lost between pixels.
-RESAMPLING = Image.Resampling.HAMMING
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,112 +69,30 @@ class CloseUp:
     pixels: PixelMap
 
 
-class _OneFile:
-    """A file as the readers of data sets take it; `FolderStore` would list its whole folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.label = str(path.parent)
-        self._path = path
-
-    def read(self, name: str) -> bytes:
-        return self._path.read_bytes()
-
-    def find(self, name: str) -> str | None:
-        return name if name == self._path.name else None
-
-    def find_leaf(self, leaf: str) -> str | None:
-        return self.find(leaf)
-
-
-def read_image(path: str | Path, mask: Any = None) -> InputImage:
-    """Reads a PNG, JPEG or WebP file, upright, and finds its object.
+def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
+    """Take an image, upright, and find its object.
 
     Args:
-        path: the file; an alpha channel which is not opaque everywhere is the mask.
-        mask: an image file of the same size whose alpha channel, or else whose brightness, is the
-            mask; or as `take_image`. With neither, the mask is estimated; see
-            `recon.inference.plain_background`.
+        image: a file, its bytes, a PIL image or an array [H, W, 3 or 4]; see
+            `recon.formats.images.decode_image`. An alpha channel with a clear share of transparent
+            pixels is the mask.
+        mask: an image of the same size in any of these forms, see
+            `recon.formats.images.decode_mask`. With neither, the mask is estimated, see
+            `recon.formats.plain_background`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file is damaged or too large, sizes differ, or there is no object.
+        FileNotFoundError: if there is no such file.
+        ValueError: if a file is damaged or too large, sizes differ, or there is no object.
     """
-    path = Path(path)
-    _require_file("picture", path)
-    rgba = read_rgba(_OneFile(path), path.name, upright=True).rgba
-    inside = _mask_pixels(mask)
+    decoded = decode_image(image)
+    alpha = None if mask is None else decode_mask(mask, like=decoded)
     try:
-        return _masked(rgba, inside)
+        masked = masked_image(decoded, alpha, WORKING_SIDE)
+        masked.rgba[3] = _without_specks(masked.rgba[3])
+        require_object(masked.rgba[3], masked.source)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def take_image(image: Any, mask: Any = None) -> InputImage:
-    """Takes an image out of memory, and finds its object as `read_image` does.
-
-    Args:
-        image: a PIL image, or uint8 [H, W, 3] or [H, W, 4] sRGB.
-        mask: a PIL image, [H, W] uint8, 255 inside, or bool, or a file.
-
-    Raises:
-        ValueError: another shape or type, sizes differ, or there is no object.
-    """
-    if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGBA"))
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
-        raise ValueError(
-            "image must be a file, a PIL image or uint8 [H, W, 3 or 4], "
-            f"got {pixels.dtype} {list(pixels.shape)}"
-        )
-    channels = np.moveaxis(pixels, 2, 0)
-    if len(channels) == 3:
-        channels = np.concatenate((channels, np.full_like(channels[:1], 255)))
-    return _masked(np.ascontiguousarray(channels), _mask_pixels(mask))
-
-
-def _mask_pixels(mask: Any) -> NDArray[np.uint8] | None:
-    if mask is None:
-        return None
-    if isinstance(mask, str | Path):
-        _require_file("mask", Path(mask))
-        return read_mask(_OneFile(Path(mask)), Path(mask).name)
-    pixels = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
-    if pixels.dtype == np.bool_:
-        return pixels * np.uint8(255)
-    if pixels.dtype != np.uint8 or pixels.ndim != 2:
-        raise ValueError(
-            f"mask must be uint8 or bool [H, W], got {pixels.dtype} {list(pixels.shape)}"
-        )
-    return pixels
-
-
-def _require_file(what: str, path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"no such {what}: {path}")
-
-
-def _masked(rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> InputImage:
-    """Returns the image at working size with the best alpha there is."""
-    source, notes = "alpha channel", tuple[str, ...]()
-    if mask is not None:
-        if mask.shape != rgba.shape[1:]:
-            raise ValueError(
-                f"the mask must be [{rgba.shape[1]}, {rgba.shape[2]}] like the image, "
-                f"got {list(mask.shape)}"
-            )
-        rgba = np.concatenate((rgba[:3], mask[None]))
-        source = "mask"
-    estimated = source == "alpha channel" and bool((rgba[3] == 255).all())
-    small = _at_working_size(rgba)
-    if estimated:
-        found = estimate_mask(small[:3])
-        small = np.concatenate((small[:3], found.alpha[None]))
-        source, notes = "estimated", found.notes
-    small[3] = _without_specks(small[3])
-    if len(outline_boxes(torch.from_numpy(small[3:]))) == 0:
-        raise ValueError(f"the {source} shows no object: it is nowhere more than half opaque")
-    return InputImage(small, source, notes)
+        raise ValueError(f"{image}: {error}" if isinstance(image, str | Path) else error) from error
+    return InputImage(masked.rgba, masked.source, masked.notes)
 
 
 def _without_specks(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -190,19 +101,7 @@ def _without_specks(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where((sizes < SPECK * sizes.sum())[parts], 0, alpha).astype(np.uint8)
 
 
-def _at_working_size(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = rgba.shape[1:]
-    scale = WORKING_SIDE / max(height, width)
-    if scale >= 1:
-        return rgba.copy()
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = Image.fromarray(np.ascontiguousarray(rgba.transpose(1, 2, 0)))
-    premultiplied = image.convert("RGBa")  # a transparent pixel's colour does not count
-    small = premultiplied.resize(size, RESAMPLING, reducing_gap=3.0).convert("RGBA")
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
-
-
-def close_up(picture: InputImage, side: int, smallest: float) -> CloseUp:
+def close_up(image: InputImage, side: int, smallest: float) -> CloseUp:
     """Brings an image to a scale at which many sizes are cut out in little time.
 
     Args:
@@ -210,7 +109,7 @@ def close_up(picture: InputImage, side: int, smallest: float) -> CloseUp:
         side: pixels of the longer side of the outline's box, at most.
         smallest: share of the longer side in a cut, at least; so much room is made around it.
     """
-    left, top, right, bottom = outline_boxes(torch.from_numpy(picture.rgba[3:]))[0].tolist()
+    left, top, right, bottom = outline_boxes(torch.from_numpy(image.rgba[3:]))[0].tolist()
     longer = max(right - left, bottom - top)
     scale = min(1.0, side / longer)
     room = math.ceil(longer / smallest)  # around the centre, on either side
@@ -219,12 +118,14 @@ def close_up(picture: InputImage, side: int, smallest: float) -> CloseUp:
         (room, room),
         (0, 0),
     )
-    padded = np.pad(picture.rgba.transpose(1, 2, 0), padding)
-    image = Image.fromarray(padded).convert("RGBa")  # colours times alpha, as for all means
+    padded = np.pad(image.rgba.transpose(1, 2, 0), padding)
+    premultiplied = Image.fromarray(padded).convert("RGBa")  # colours times alpha, as for all means
     x, y = (left + right) / 2 + room, (top + bottom) / 2 + room
     count = math.floor(2 * room * scale)
     half = count / scale / 2
-    small = image.resize((count, count), RESAMPLING, (x - half, y - half, x + half, y + half))
+    small = premultiplied.resize(
+        (count, count), RESAMPLING, (x - half, y - half, x + half, y + half)
+    )
     corner = (x - half - room, y - half - room)  # in pixels of the input
     offset = ((0.5 - corner[0]) * scale - 0.5, (0.5 - corner[1]) * scale - 0.5)
     return CloseUp(small, longer * scale, PixelMap((scale, scale), offset))

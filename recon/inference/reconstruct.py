@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch import Tensor
 from recon.compute import choose_device
 from recon.datasets.framing import framing_of
 from recon.evaluation.voxel_scores import MeshPredictor
+from recon.formats.images import ImageLike
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
 from recon.geometry.meshes import Mesh
@@ -23,7 +23,6 @@ from recon.inference.input_images import (
     InputImage,
     close_up,
     cut_out,
-    read_image,
     take_image,
 )
 from recon.inference.viewpoint_search import find_directions, lay_over
@@ -146,16 +145,19 @@ def _colors(prediction: Prediction, index: int) -> Tensor | None:
 
 
 def reconstruct(
-    image: Any, checkpoint: str | Path | TrainedModel | ImageReconstructor, mask: Any = None
+    image: ImageLike,
+    checkpoint: str | Path | TrainedModel | ImageReconstructor,
+    mask: ImageLike | None = None,
 ) -> Mesh:
     """Predicts the mesh of the object in an image.
 
     Args:
-        image: a PNG, JPEG or WebP file, a PIL image, or uint8 [H, W, 3] or [H, W, 4] sRGB.
+        image: a path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4] of sRGB;
+            see `recon.formats.images.decode_image`.
         checkpoint: a file written by a training run; or what one call has loaded for many:
-            `PictureReconstructor(load_trained_model(path))`.
-        mask: which pixels are the object: a file, a PIL image, or [H, W] uint8 or bool. None takes
-            the alpha channel, and where there is none estimates it from a plain background.
+            `ImageReconstructor(load_trained_model(path))`.
+        mask: which pixels are the object, in any of these forms. None takes the alpha channel, and
+            where that is no mask estimates it from a plain background.
 
     Returns:
         The mesh in the right-handed frame of models: up +Y, front +X, within [-0.5, 0.5]; its faces
@@ -169,9 +171,7 @@ def reconstruct(
         checkpoint = load_trained_model(checkpoint)
     if isinstance(checkpoint, TrainedModel):
         checkpoint = ImageReconstructor(checkpoint)
-    from_file = isinstance(image, str | Path)
-    taken = read_image(image, mask) if from_file else take_image(image, mask)
-    mesh, colors = checkpoint([taken])[0].model_mesh()
+    mesh, colors = checkpoint([take_image(image, mask)])[0].model_mesh()
     if colors is None:
         return mesh
     of_faces = colors.mean(1) if colors.dim() == 3 else colors[mesh.faces].mean(1)

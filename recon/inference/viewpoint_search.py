@@ -82,7 +82,7 @@ def lay_over(
         ValueError: shapes disagree.
     """
     _require_outlines(alpha, vertices)
-    inside = alpha > INSIDE
+    inside = _inside(alpha)
     boxes = torch.stack([_box_of(one) for one in inside]).to(vertices)
     rows, ious = [], []
     for tried in (cameras, _aligned(vertices, cameras, boxes)):
@@ -94,6 +94,16 @@ def lay_over(
         rows.append(tried.rows())
     best = torch.stack(ious).max(0)
     return Cameras.from_rows(torch.stack(rows)[best.indices, range(len(vertices))]), best.values
+
+
+def _inside(alpha: Tensor) -> Tensor:
+    """Returns which pixels of outlines [B, S, S] are inside.
+
+    An object narrower than a pixel is nowhere more than half opaque: its most opaque pixels count.
+    """
+    most = alpha.flatten(1).amax(1).clamp(min=1)
+    limit = torch.where(most > INSIDE, torch.full_like(most, INSIDE), most - 1)
+    return alpha > limit[:, None, None]
 
 
 def _require_outlines(alpha: Tensor, vertices: Tensor) -> None:

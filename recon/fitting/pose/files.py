@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.formats.images import fit_image, read_mask, read_rgba
+from recon.formats.images import OPAQUE
 from recon.formats.meshes import read_mesh
+from recon.formats.resampling import fit_image
+from recon.formats.views import read_masked_image
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
-
-OPAQUE = 128  # alpha from which on a pixel is inside a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,12 @@ def read_camera_image(
     """Reads an image and cuts out a square around its object.
 
     Args:
-        image: PNG, JPEG or WebP.
-        mask: PNG, JPEG or WebP of the same size; None takes the alpha of the image.
-        fov: full vertical angle of view in degrees.
-        intrinsics: focal lengths x, y and principal point x, y in pixels, instead of `fov`.
+        image: the file of an image.
+        mask: the file of a mask of the same size; None takes the alpha channel of the image, and
+            "plain" estimates the mask from a plain background where there is none.
+        fov: full vertical angle of view in degrees, of the image turned upright.
+        intrinsics: focal lengths x, y and principal point x, y in pixels of the image as it is
+            stored, instead of `fov`.
         size: pixels along a side of what is cut out.
         margin: its side in longest sides of the object.
 
@@ -100,16 +102,9 @@ def read_camera_image(
     """
     if not (size >= 1 and margin >= 1 and math.isfinite(margin)):
         raise ValueError(f"size and margin must be >= 1, got {size} and {margin}")
-    read = read_rgba(_OneFile(image), str(image))
-    rgba = read.rgba
-    if mask is not None:
-        alpha = read_mask(_OneFile(mask), str(mask), rgba.shape[1:])
-        rgba = np.concatenate((rgba[:3], alpha[None]))
-    elif not read.has_alpha:
-        raise ValueError(f"{image} has no alpha channel, so that mask= must name a mask")
+    # Intrinsics in pixels belong to the pixels as they are stored, an angle to the image as seen.
+    rgba = read_masked_image(image, mask, upright=intrinsics is None).rgba
     rows, columns = (np.flatnonzero((rgba[3] >= OPAQUE).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        raise ValueError(f"{mask or image} shows nothing: no pixel is inside the mask")
     whole = _intrinsics(rgba.shape[1], rgba.shape[2], fov, intrinsics)
     side = math.ceil(margin * max(np.ptp(rows), np.ptp(columns)) + 1)
     top, left = (round((span[0] + span[-1] + 1 - side) / 2) for span in (rows, columns))
@@ -137,24 +132,6 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
     center, side = (low + high) / 2, float((high - low).max())
     return ScaledMesh(replace(mesh, vertices=(mesh.vertices - center) / side), center, side)
-
-
-class _OneFile:
-    """A store of one file: a folder's would list all that lies around an image."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.label = "file"
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"no file {path}")
-
-    def read(self, name: str) -> bytes:
-        return Path(name).read_bytes()
-
-    def find(self, name: str) -> str | None:
-        return name
-
-    def find_leaf(self, leaf: str) -> str | None:
-        return None
 
 
 def _intrinsics(

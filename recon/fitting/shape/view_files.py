@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.formats.images import read_mask, read_rgba
+from recon.formats.cameras.cameras_json import parse_cameras
+from recon.formats.cameras.frame import Frame
+from recon.formats.images import SUFFIXES
 from recon.formats.stores import FolderStore
+from recon.formats.views import is_mask_name, log_notes, read_view
 from recon.geometry.cameras import CAMERA_ROW, Cameras
-from recon.preparation.sources.camera_files import Frame, parse_cameras
 
-IMAGES = (".png", ".webp", ".jpg", ".jpeg")
 # The columns of cameras on an orbit, in the order of the SoftRas demonstrations.
 ORBIT_COLUMNS = ("distance", "elevation", "azimuth")
 
@@ -74,18 +75,22 @@ class Views:
         return Views(self.images.to(device), self.cameras.to(device))
 
 
-def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Views:
+def read_views(
+    images: str | Path, cameras: str | Path, fov: float = 30.0, masks: str = "given"
+) -> Views:
     """Reads images and their cameras.
 
     Args:
-        images: a folder of images with alpha, in the order of their names; or an array in a file
+        images: a folder of images with masks (see `recon.formats.views.read_view`), in the order of
+            their names; or an array in a file
             .npy or .npz (there named `images`, or the only one): [N, 4, H, W], [N, H, W, 4] or, of
             silhouettes alone, [N, H, W], as uint8, bool or floating point in [0, 1].
         cameras: a table in a file .csv, .npy or .npz (there named `cameras`, or the only one) with
             a row per image, the columns distance, elevation and azimuth, or the 16 of
-            `Cameras.rows`; or a file .json as `sources.camera_files` describes, whose
+            `Cameras.rows`; or a file .json as `recon.formats.cameras.cameras_json` describes, whose
             frames name the images of the folder.
         fov: full vertical angle of view in degrees of cameras that are given by three columns.
+        masks: "given" or "plain", see `recon.formats.views.read_view`.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -95,10 +100,10 @@ def read_views(images: str | Path, cameras: str | Path, fov: float = 30.0) -> Vi
     _require_file(cameras, "cameras", (".json", ".csv", ".npy", ".npz"))
     if cameras.suffix.lower() == ".json":
         frames = _frames(cameras)
-        views = _read_images(images, frames)
+        views = _read_images(images, frames, masks)
         _require_equal(images, len(views), cameras, len(frames))
         return Views(views, _frame_cameras(cameras, frames, views))
-    views = _read_images(images, None)
+    views = _read_images(images, None, masks)
     table = _read_table(cameras)
     _require_equal(images, len(views), cameras, len(table))
     return Views(views, _table_cameras(cameras, table, fov))
@@ -122,42 +127,40 @@ def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
 # --- Images -------------------------------------------------------------------------------------
 
 
-def _read_images(path: Path, frames: Sequence[Frame] | None) -> Tensor:
+def _read_images(path: Path, frames: Sequence[Frame] | None, masks: str) -> Tensor:
     if path.is_dir():
-        return _read_folder(path, frames)
+        return _read_folder(path, frames, masks)
     _require_file(path, "images", (".npy", ".npz"))
     return _as_images(path, _load_array(path, "images"))
 
 
-def _read_folder(path: Path, frames: Sequence[Frame] | None) -> Tensor:
+def _read_folder(path: Path, frames: Sequence[Frame] | None, masks: str) -> Tensor:
     """Reads the images which frames name, or else all of the folder itself."""
     store = FolderStore(path)
     if frames is None:
-        names = [n for n in store.names if "/" not in n and Path(n).suffix.lower() in IMAGES]
-        pairs: list[tuple[str, str | None]] = [(name, None) for name in names]
-    else:
-        pairs = [(frame.file, frame.mask) for frame in frames]
-    if not pairs:
-        raise ValueError(f"{path} has no images ({', '.join(IMAGES)})")
-    images = [_read_image(store, *pair) for pair in pairs]
-    for (name, _), image in zip(pairs, images, strict=True):
+        # An angle of view stands for cameras in a table, whose images are turned upright.
+        frames = [Frame(name, None, {}, {}) for name in store.names if _is_image(name)]
+    if not frames:
+        raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
+    views = {}
+    for frame in frames:
+        try:
+            views[frame.file] = read_view(store, frame, masks)
+        except ValueError as error:
+            raise ValueError(f"{path}: {frame.file}: {error}") from error
+    log_notes(str(path), views)
+    images = [view.rgba for view in views.values()]
+    for name, image in zip(views, images, strict=True):
         if image.shape != images[0].shape:
             raise ValueError(
-                f"{path}: {name} has {_size(image)} pixels, but {pairs[0][0]}"
+                f"{path}: {name} has {_size(image)} pixels, but {frames[0].file}"
                 f" {_size(images[0])}; all must have one size"
             )
     return torch.from_numpy(np.stack(images)).float() / 255
 
 
-def _read_image(store: FolderStore, name: str, mask: str | None) -> NDArray[np.uint8]:
-    """Returns [4, H, W] with a mask, if there is one, as alpha."""
-    image = read_rgba(store, name)
-    if mask is not None:
-        alpha = read_mask(store, mask, image.rgba.shape[1:])
-        return np.concatenate((image.rgba[:3], alpha[None]))
-    if not image.has_alpha:
-        raise ValueError(f"{store.label}: {name} has no alpha channel, which is the silhouette")
-    return image.rgba
+def _is_image(name: str) -> bool:
+    return "/" not in name and Path(name).suffix.lower() in SUFFIXES and not is_mask_name(name)
 
 
 def _size(image: NDArray[np.uint8]) -> str:

@@ -21,9 +21,8 @@ from recon.fitting.viewpoint.benchmark import Benchmark, summarise
 from recon.fitting.viewpoint.fitter import FittedViewing
 from recon.fitting.viewpoint.scene import Scene
 from recon.fitting.viewpoint.viewpoints import Errors, Viewing
-from recon.formats.images import read_rgba
 from recon.formats.meshes import read_mesh
-from recon.formats.stores import FolderStore
+from recon.formats.views import read_masked_image
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh
 from recon.preparation.sources.shapes import make_shape
@@ -65,20 +64,18 @@ def known_mesh(name: str, color: Sequence[float] | None) -> Mesh:
     return Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1), colors)
 
 
-def read_image(path: str | Path) -> Tensor:
-    """Reads an image [4, H, W] in [0, 1] with alpha.
+def read_image(path: str | Path, mask: str | Path | None = None) -> Tensor:
+    """Reads an image [4, H, W] in [0, 1], upright, with a mask as its alpha.
+
+    Args:
+        path: the file of an image.
+        mask: as for `recon.formats.views.read_masked_image`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be read or has no alpha.
+        ValueError: it cannot be read or has no mask.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image {path}")
-    image = read_rgba(FolderStore(path.parent), path.name)
-    if not image.has_alpha:
-        raise ValueError(f"{path} has no alpha channel, which is the silhouette")
-    return torch.from_numpy(image.rgba.copy()).float() / 255
+    return torch.from_numpy(read_masked_image(path, mask).rgba).float() / 255
 
 
 def write_fit(

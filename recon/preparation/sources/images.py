@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +16,17 @@ from torch import Tensor
 
 from recon.datasets.categories import category_of
 from recon.datasets.storage.layout import Layout, Sample
-from recon.formats.images import ASPECTS, fit_image, read_mask, read_rgba
+from recon.formats.cameras.frame import Frame
+from recon.formats.images import OPAQUE
+from recon.formats.masks import MaskedImage
 from recon.formats.meshes import MESH_FORMATS, read_surface
+from recon.formats.resampling import ASPECTS, fit_image
 from recon.formats.stores import FolderStore
+from recon.formats.views import MASKS, log_notes, read_view
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
 from recon.preparation.checks.carving import carve
-from recon.preparation.sources.camera_files import Frame
 from recon.preparation.sources.interface import Item, fingerprint
 from recon.preparation.sources.object_folders import Place, find_places, readable, unique_ids
 from recon.preparation.sources.splits import assign_splits
@@ -33,9 +35,8 @@ from renderer_cuda.voxelization import MODES
 log = logging.getLogger(__name__)
 
 # Counted up whenever the same files give other samples.
-VERSION = 1
+VERSION = 2
 VOXELS = ("auto", "mesh", "hull", "none")
-OPAQUE = 128  # alpha from which on a pixel is inside a mask
 # What is thinner than a voxel stays in a hull, as it does in the voxels of a surface.
 HULL_REACH = 0.5
 
@@ -43,10 +44,10 @@ HULL_REACH = 0.5
 class ImagesSource:
     """Images in FOLDER/category/object/, each with its camera in a file `cameras.json`.
 
-    `sources.camera_files` describes that file; it lies in the object's folder or, for all
-    objects there, in the category's or in FOLDER. The object stands within [-0.5, 0.5]^3 of the
-    frame of models, and so does its mesh, `mesh.obj` and so on, which is taken as it is. Masks are
-    what a frame names, else `mask/NAME.png` or `NAME_mask.png` beside the image, else its alpha.
+    `recon.formats.cameras.cameras_json` describes that file; it lies in the object's folder or, for
+    all objects there, in the category's or in FOLDER. The object stands within [-0.5, 0.5]^3 of the
+    frame of models, and so does its mesh, `mesh.obj` and so on, which is taken as it is.
+    `recon.formats.views` says where masks are found.
     """
 
     name = "images"
@@ -63,6 +64,7 @@ class ImagesSource:
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
         licence: str = "unknown",
+        mask: str = "given",
     ) -> None:
         """Settings.
 
@@ -81,6 +83,8 @@ class ImagesSource:
             split_file: see `sources.splits.read_splits`, with objects by the names of their
                 folders; None splits 70/10/20 by a hash of the id.
             licence: of all objects.
+            mask: "given" leaves out objects without masks; "plain" estimates a mask from a plain
+                background where none is given.
 
         Raises:
             FileNotFoundError: if `folder` is not a folder.
@@ -94,6 +98,7 @@ class ImagesSource:
             ("voxels", voxels, VOXELS),
             ("aspect", aspect, ASPECTS),
             ("voxel_mode", voxel_mode, MODES),
+            ("mask", mask, MASKS),
         ):
             if word not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, got {word!r}")
@@ -109,6 +114,7 @@ class ImagesSource:
         self._categories = categories
         self._split_file = split_file
         self._licence = licence
+        self._mask = mask
         self._items: list[Item] | None = None
         self._places: dict[str, Place] = {}
 
@@ -133,6 +139,7 @@ class ImagesSource:
             "voxels": self._voxels,
             "voxel_resolution": self._resolution,
             "voxel_mode": self._voxel_mode,
+            "mask": self._mask,
         }
 
     def objects(self) -> list[Item]:
@@ -168,12 +175,14 @@ class ImagesSource:
         if len(frames) < self._num_views:
             raise ValueError(f"{place} has {len(frames)} frames, {self._num_views} are needed")
         store = FolderStore(place.folder)
-        views = []
+        views, masked = [], {}
         for index, frame in enumerate(frames[: self._num_views]):
             try:
-                views.append(self._view(store, frame))
+                masked[frame.file] = read_view(store, frame, self._mask)
+                views.append(self._fitted(frame, masked[frame.file]))
             except (ValueError, OSError) as error:
                 raise ValueError(f"{place}: frame {index} ({frame.file}): {error}") from error
+        log_notes(str(place), masked)
         images = np.stack([image for image, _ in views])
         rows = torch.cat([camera.rows() for _, camera in views])
         sample: Sample = {"images": images, "cameras": rows.numpy()}
@@ -244,23 +253,11 @@ class ImagesSource:
             if split is not None
         ]
 
-    def _view(self, store: FolderStore, frame: Frame) -> tuple[NDArray[np.uint8], Cameras]:
+    def _fitted(self, frame: Frame, view: MaskedImage) -> tuple[NDArray[np.uint8], Cameras]:
         """Return the image [4, H, W] of a frame at the stored size, and its camera."""
-        image = read_rgba(store, frame.file)
-        size = image.rgba.shape[1:]
-        name = _mask_name(store, frame)
-        if name is not None:
-            image.rgba[3] = read_mask(store, name, size)
-        elif image.rgba[3].min() == 255:
-            stem = posixpath.splitext(posixpath.basename(frame.file))[0]
-            raise ValueError(
-                f"there is neither a mask nor transparency in the image; add mask/{stem}.png"
-                f" beside it (white where the object is) or name the file by the key mask"
-            )
-        if image.rgba[3].max() < OPAQUE:
-            raise ValueError("its mask is empty, so the object is not in the image")
-        fitted, pixels = fit_image(image.rgba, self._image_size, self._aspect)
-        matrix = pixels.intrinsics(frame.matrix((size[0], size[1])))
+        height, width = view.rgba.shape[1:]
+        fitted, pixels = fit_image(view.rgba, self._image_size, self._aspect)
+        matrix = pixels.intrinsics(frame.matrix((height, width)))
         return fitted, frame.camera(matrix, self._image_size)
 
     def _voxelize(
@@ -274,19 +271,6 @@ class ImagesSource:
         if not hull.any():
             raise ValueError(f"{place}: no voxel is inside all masks; images and cameras disagree")
         return hull
-
-
-def _mask_name(store: FolderStore, frame: Frame) -> str | None:
-    """Return the name of the frame's mask, or None if it has none."""
-    if frame.mask is not None:
-        return frame.mask
-    folder, leaf = posixpath.split(frame.file)
-    stem = posixpath.splitext(leaf)[0]
-    names = (
-        posixpath.join(folder, "mask", f"{stem}.png"),
-        f"{posixpath.join(folder, stem)}_mask.png",
-    )
-    return next((name for name in names if store.find(name) is not None), None)
 
 
 def _mesh_names(store: FolderStore) -> list[str]:

@@ -6,7 +6,7 @@ FOLDER/{synset}/ has softras_{train,val,test}.lst, and for each model
     {model}/mask/0000.png .. 0023.png    brighter where the object is
     {model}/cameras.npz                  world_mat_i, camera_mat_i
 
-`sources.camera_matrices` describes the cameras; here the image's borders are at -1 and 1.
+`recon.formats.cameras.dvr` describes the cameras; here the image's borders are at -1 and 1.
 Their world is the ShapeNetCore v1 frame with the model's bounding box centred and its longest side
 1. In public files world_mat_0 has the rows (0, 0, -1, 0), (0.5, -0.866, 0, 0) and
 (-0.866, -0.5, 0, 2.732): an eye in front (+X) and above, with -Z on the right. So these are the
@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.datasets.storage.layout import Layout, Sample
-from recon.formats.images import ASPECTS, fit_views, read_mask, read_rgba
+from recon.formats.cameras.dvr import read_cameras
+from recon.formats.images import read_mask, read_rgba
+from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
 from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import detect_colors, straighten
-from recon.preparation.sources.camera_matrices import read_cameras
 from recon.preparation.sources.interface import Item
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
@@ -184,6 +185,7 @@ def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
     images = np.empty((views, 4, height, width), np.uint8)
     for view in range(views):
         name = f"{view:04d}.png"
-        images[view] = read_rgba(store, f"image/{name}", (height, width)).rgba
-        images[view, 3] = read_mask(store, f"mask/{name}", (height, width))
+        image = read_rgba(store, f"image/{name}", (height, width))
+        images[view] = image.rgba
+        images[view, 3] = read_mask(store, f"mask/{name}", image)
     return straighten(images, detect_colors(images) or "straight")

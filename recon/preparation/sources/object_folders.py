@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from recon.datasets.categories import category_of
-from recon.preparation.sources.camera_files import Frame, parse_cameras
+from recon.formats.cameras.cameras_json import parse_cameras
+from recon.formats.cameras.frame import Frame
 from recon.preparation.sources.interface import fingerprint
 
 CAMERAS_FILE = "cameras.json"

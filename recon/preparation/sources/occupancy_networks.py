@@ -7,7 +7,7 @@ FOLDER/{synset}/ has {train,val,test}.lst, and for each model
     {model}/points.npz, pointcloud.npz        see `recon.preparation.sources.point_truth`
     {model}/model.binvox                      32^3, the grid of 3D-R2N2
 
-`sources.camera_matrices` describes the cameras; here the image's borders are at 0 and 137,
+`recon.formats.cameras.dvr` describes the cameras; here the image's borders are at 0 and 137,
 and the world is that of the model's own file, which loc and scale of the points tell.
 
 The images have no alpha. Masks are estimated from the white background
@@ -26,12 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.datasets.storage.layout import Layout, Sample
-from recon.formats.images import ASPECTS, fit_views, read_rgba
+from recon.formats.cameras.dvr import read_cameras
+from recon.formats.images import read_rgba
+from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
 from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import mask_before_white, straighten
-from recon.preparation.sources.camera_matrices import read_cameras
 from recon.preparation.sources.interface import Item
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.point_truth import PointTruth

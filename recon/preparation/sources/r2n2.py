@@ -28,7 +28,8 @@ import torch
 from numpy.typing import NDArray
 
 from recon.datasets.storage.layout import Layout, Sample
-from recon.formats.images import ASPECTS, fit_views, read_rgba
+from recon.formats.images import read_rgba
+from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
@@ -181,8 +182,8 @@ class R2N2Source:
 
 def _image(store: FolderStore, name: str) -> NDArray[np.uint8]:
     image = read_rgba(store, name, (SIDE, SIDE))
-    if not image.has_alpha:
-        raise ValueError(f"{store.label}: image {name} has no alpha channel")
+    if not image.has_mask:
+        raise ValueError(f"{store.label}: image {name} has no transparent pixels, which mask it")
     return straighten(image.rgba, "straight")
 
 

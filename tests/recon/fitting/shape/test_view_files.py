@@ -184,10 +184,11 @@ def test_bad_folders(tmp_path: Path, table: Path) -> None:
     with pytest.raises(ValueError, match="empty has no images"):
         read_views(tmp_path / "empty", table)
     folder = write_folder(tmp_path / "opaque", random_images(), "RGB")
-    with pytest.raises(ValueError, match=r"000\.png has no alpha channel"):
+    with pytest.raises(ValueError, match=r"000\.png: there is neither a mask nor transparency"):
         read_views(folder, table)
     folder = write_folder(tmp_path / "sizes", random_images())
-    Image.new("RGBA", (5, 5)).save(folder / "001.png")
+    small = np.array([[[9, 9, 9, 255]] * 3 + [[9, 9, 9, 0]] * 2] * 5, np.uint8)
+    Image.fromarray(small).save(folder / "001.png")
     with pytest.raises(ValueError, match=r"001\.png has 5 x 5 pixels, but 000\.png 8 x 6"):
         read_views(folder, table)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.recon.preparation.image_folders import write_object
 
 from recon.preparation.checks.camera_sheet import (
     CAPTION,
@@ -19,6 +18,7 @@ from recon.preparation.checks.camera_sheet import (
 from recon.preparation.prepare import prepare
 from recon.preparation.sources.images import ImagesSource
 from tests.recon.preparation.checks.test_cameras import transposed
+from tests.recon.preparation.image_folders import write_object
 
 
 def prepared(tmp_path: Path, **settings: object) -> Path:

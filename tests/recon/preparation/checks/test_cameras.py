@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
-from tests.recon.preparation.image_folders import Record, write_object
 
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
 from recon.preparation.checks.cameras import CameraCheck, best_axis_order, check_cameras, complaints
 from recon.preparation.sources.images import ImagesSource
+from tests.recon.preparation.image_folders import Record, write_object
 
 
 def right(record: Record) -> Record:

@@ -16,6 +16,13 @@ from hydra.utils import instantiate
 from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
 from PIL import Image
+
+from recon.datasets.storage.layout import Layout
+from recon.geometry.cameras import Cameras
+from recon.geometry.voxels import unpack_voxels
+from recon.preparation.checks.carving import agreement
+from recon.preparation.sources.images import ImagesSource
+from recon.preparation.sources.interface import ImageSource
 from tests.recon.preparation.image_folders import (
     frame_records,
     look_at,
@@ -24,13 +31,6 @@ from tests.recon.preparation.image_folders import (
     write_mesh,
     write_object,
 )
-
-from recon.datasets.storage.layout import Layout
-from recon.geometry.cameras import Cameras
-from recon.geometry.voxels import unpack_voxels
-from recon.preparation.checks.carving import agreement
-from recon.preparation.sources.images import ImagesSource
-from recon.preparation.sources.interface import ImageSource
 
 ROOT = Path(__file__).parents[4]
 
@@ -250,8 +250,8 @@ def spoil_units(chair: Path) -> None:
         (spoil_damaged, "001.png is unreadable"),
         (spoil_alpha, "neither a mask nor transparency in the image; add mask/001.png beside it"),
         (spoil_opaque, "neither a mask nor transparency"),
-        (spoil_mask, "it must be 64 pixels wide and 48 high, got 64 and 47"),
-        (spoil_empty, "its mask is empty"),
+        (spoil_mask, "must have the size of its image, 64 x 48 pixels, got 64 x 47"),
+        (spoil_empty, "the mask is empty"),
         (spoil_link, "001.png is a link that leads out of the folder"),
         (spoil_units, "key K has the focal length 1.1"),
     ],

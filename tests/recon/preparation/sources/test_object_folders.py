@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.recon.preparation.image_folders import frame_records, write_cameras
 
 from recon.preparation.sources.object_folders import find_places, readable, unique_ids
+from tests.recon.preparation.image_folders import frame_records, write_cameras
 
 
 @pytest.fixture

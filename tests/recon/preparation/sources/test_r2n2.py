@@ -193,7 +193,7 @@ BROKEN = {
     "alpha": (
         f"{RENDERING}/07.png",
         encoded(np.zeros((137, 137, 3), np.uint8)),
-        "no alpha channel",
+        "no transparent pixels",
     ),
     "damage": (f"{RENDERING}/07.png", b"\x89PNG\r\n\x1a\n" + b"0" * 99, r"07\.png"),
     "short": (f"{RENDERING}/rendering_metadata.txt", lines(METADATA[:, :4]), "line 1: azimuth, el"),

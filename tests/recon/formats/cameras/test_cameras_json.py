@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from tests.recon.preparation.image_folders import frame_records, look_at, matrix
 
+from recon.formats.cameras.cameras_json import parse_cameras
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.preparation.sources.camera_files import parse_cameras
+from tests.recon.preparation.image_folders import frame_records, look_at, matrix
 
 ORBIT = {"azimuth": 20, "elevation": 10, "distance": 2.5, "fov": 40}
 

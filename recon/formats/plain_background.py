@@ -79,8 +79,6 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     odd = float((difference[frame] > limit).mean())
     if odd > MOST_OF_FRAME:
         notes.append(f"the background is not plain: {100 * odd:.0f} % of the frame differs from it")
-    if _touches(inside):
-        notes.append("the object touches the border, so a part of it may be missing")
     return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
 
 
@@ -132,7 +130,3 @@ def _large_parts(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     return np.asarray((sizes >= max(1.0, LEAST_PART * sizes.max()))[parts])
-
-
-def _touches(inside: NDArray[np.bool_]) -> bool:
-    return bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from recon.formats.cameras.dvr import read_cameras
 from recon.geometry.cameras import shapenet_cameras
-from recon.preparation.sources.camera_matrices import read_cameras
 from recon.preparation.sources.model_frame import NORMALISED
 from tests.recon.preparation.known_object import (
     PUBLIC_FOCAL,

@@ -1,0 +1,1 @@
+"""Cameras of images in the files that people have."""

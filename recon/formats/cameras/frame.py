@@ -1,0 +1,93 @@
+"""One image with its camera, whichever file the camera was read from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import world_cameras
+
+POSE_MATRICES = ("R", "t")
+POSE_ANGLES = ("azimuth", "elevation", "distance")
+INTRINSICS = ("K", "fov")
+# A wider image than this is no image; its K is in other units than pixels, say.
+MAX_FOV = 170.0
+
+Values = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image with its camera.
+
+    Attributes:
+        file: name of the image, relative to the object's folder.
+        mask: name of its mask, relative to that folder; None where the camera file names none.
+        pose: R and t of OpenCV, or azimuth, elevation and distance.
+        intrinsics: K in pixels of the image, or fov in degrees.
+    """
+
+    file: str
+    mask: str | None
+    pose: Values
+    intrinsics: Values
+
+    def matrix(self, size: tuple[int, int]) -> NDArray[np.float64]:
+        """Return K [3, 3] in pixels of an image of `size` (height, width).
+
+        Raises:
+            ValueError: if K sees a wider angle than an image can.
+        """
+        height, width = size
+        if "K" not in self.intrinsics:
+            focal = height / 2 / math.tan(math.radians(float(self.intrinsics["fov"])) / 2)
+            center = (width - 1) / 2, (height - 1) / 2
+            return np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
+        matrix = self.intrinsics["K"]
+        for name, focal, side in zip(
+            ("width", "height"), matrix.diagonal()[:2], (width, height), strict=True
+        ):
+            angle = 2 * math.degrees(math.atan2(side / 2, focal))
+            if angle > MAX_FOV:
+                raise ValueError(
+                    f"key K has the focal length {focal:g}, with which the image's {name} of"
+                    f" {side} pixels spans {angle:.0f} degrees; K is in pixels"
+                )
+        return matrix
+
+    def camera(self, intrinsics: NDArray[np.float64], image_size: tuple[int, int]) -> Cameras:
+        """Return the camera, in the world of the renderings.
+
+        Args:
+            intrinsics: K [3, 3] of the image as it is stored.
+            image_size: (height, width) of that image.
+
+        Raises:
+            ValueError: if K is none of a camera without skew.
+        """
+        matrix = torch.from_numpy(intrinsics)[None]
+        if "R" in self.pose:
+            rotation, shift = (torch.from_numpy(self.pose[key])[None] for key in POSE_MATRICES)
+            cameras = Cameras.from_opencv(matrix, rotation, shift, image_size)
+            return world_cameras(cameras).to(dtype=torch.float32)
+        unit = torch.eye(3, dtype=torch.float64)[None]
+        inner = Cameras.from_opencv(matrix, unit, torch.zeros_like(unit[0, :1]), image_size)
+        azimuth, elevation, distance = (
+            torch.from_numpy(self.pose[key]).reshape(1) for key in POSE_ANGLES
+        )
+        # The angle of view is that of K; 60 stands for any.
+        any_fov = torch.full_like(azimuth, 60.0)
+        orbit = Cameras.orbit(azimuth, elevation, distance, any_fov)
+        return Cameras(orbit.rotation, orbit.translation, inner.focal, inner.center).to(
+            dtype=torch.float32
+        )
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the intrinsics are in pixels, and so belong to the pixels as they are stored."""
+        return "K" in self.intrinsics
