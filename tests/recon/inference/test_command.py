@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from recon.inference.command import main, plan_jobs
+from recon.inference.input_images import CloseUp, InputImage, close_up
 
 
 def save_ball(path: Path, opaque: bool = False, color: tuple[int, int, int] = (200, 0, 0)) -> None:
@@ -93,3 +94,34 @@ def test_a_bad_checkpoint_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: checkpoint: no such file"):
         main([*arguments, str(tmp_path / "gone.pt")])
     assert not (tmp_path / "out").exists()
+
+
+def test_an_odd_image_does_not_take_the_others_along(
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    save_ball(images / "ball.png")
+    odd = {"pixel": (20, 20, 21, 21), "line": (3, 20, 183, 22), "column": (20, 1, 21, 191)}
+    for name, (left, top, right, bottom) in odd.items():
+        rgba = np.zeros((192, 192, 4), np.uint8)
+        rgba[top:bottom, left:right] = (200, 0, 0, 255)
+        Image.fromarray(rgba).save(images / f"{name}.png")
+    arguments = [str(images), "--checkpoint", str(tiny_checkpoint), "--no-turntable", "--output"]
+    main([*arguments, str(tmp_path / "all")])
+    assert "4 of 4 images reconstructed" in capsys.readouterr().out
+
+    def fail(image: InputImage, *rest: object) -> CloseUp:
+        if image.rgba.shape[1] == 192:
+            raise IndexError("an odd image")
+        return close_up(image, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("recon.inference.reconstruct.close_up", fail)
+    with pytest.raises(SystemExit):
+        main([*arguments, str(tmp_path / "one")])
+    told = capsys.readouterr().out
+    assert told.count("FAILED: IndexError: an odd image") == 3
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["ball"]

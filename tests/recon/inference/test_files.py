@@ -27,7 +27,7 @@ from recon.inference.input_images import take_image
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.runs.trained_models import load_trained_model
 
-FROM = {"picture": "aa", "checkpoint": "bb"}
+FROM = {"image": "aa", "checkpoint": "bb"}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,9 @@ def test_the_same_is_found_again_and_another_is_refused(
     assert find_result(folder, FROM)["made_from"] == FROM
     with pytest.raises(OtherResultError, match=r"another result \(checkpoint differ\)"):
         find_result(folder, {**FROM, "checkpoint": "cc"})
+    old = {"picture": "aa", "checkpoint": "bb"}  # as earlier versions wrote it
+    (folder / "result.json").write_text(json.dumps({"made_from": old}))
+    assert find_result(folder, FROM) == {"made_from": old}
     (folder / "result.json").unlink()
     with pytest.raises(OtherResultError, match=r"holds no result\.json"):
         find_result(folder, FROM)
