@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recon.command_line import concise_errors
 from recon.runs.directory import RunDirectory
+from recon.runs.former_names import current_config
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 def main(cfg: DictConfig) -> float | None:
     """Train, or repeat the result of a finished run; returns the best validation IoU."""
     with concise_errors(raised_as=CompactHydraException):
-        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        settings = current_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore
+        cfg = OmegaConf.create(settings)
         run = RunDirectory(HydraConfig.get().runtime.output_dir, settings)
         result = None if cfg.profile else run.result(cfg.trainer.max_steps)
         try:

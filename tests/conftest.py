@@ -110,8 +110,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         "color_head": {
             "_target_": "recon.models.VertexColorHead",
+            "_partial_": True,
             "latent": 8,
-            "subdivisions": 1,
             "hidden": [8],
         },
     }

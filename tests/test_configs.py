@@ -71,7 +71,7 @@ def test_every_color_head_fits_every_model(head: str, size: str) -> None:
     model = instantiate(cfg.model)
     image = torch.rand(2, 4, 64, 64)
     with torch.no_grad():
-        colors = model.eval().predict(image).colors
+        colors = model.eval()(image).colors
     assert colors.shape == (2, len(model.template_vertices), 3)
     assert compose("train", f"model={size}", "data.path=x.h5").model.get("color_head") is None
 
@@ -85,7 +85,8 @@ def test_generated_shapes_are_prepared_and_trained_on(tmp_path: Path) -> None:
         "renderer.voxel_resolutions=[8]",
     ]
     overrides = [f"data.preparation.{text}" for text in small]
-    trainer = build(compose("train", "model=small", "data=shapes", f"data.path={path}", *overrides))
+    overrides += ["model=small", "model.encoder.image_size=16", "data=shapes", f"data.path={path}"]
+    trainer = build(compose("train", *overrides))
     assert trainer.train_set.ids == ["chair-0-00000"]
     assert trainer.val_set.ids == ["chair-0-00001"]
     assert path.is_file()

@@ -39,14 +39,10 @@ class EllipsoidModel(nn.Module):
         """The mesh before anything was learned: a ball of half the size of an object."""
         return 0.25 * self.sphere
 
-    def predict(self, image: Tensor) -> Prediction:
-        """Predicts ellipsoids [B, V, 3] from images [B, 4, H, W]; all training asks of a model."""
+    def forward(self, image: Tensor) -> Prediction:
+        """Predicts ellipsoids [B, V, 3] from images [B, 4, H, W] in [0, 1]."""
         numbers = self.layers(image[:, 3:]).float()
         half_axes = 0.5 * torch.sigmoid(numbers[:, None, :3])
         # Voxels cover [-0.5, 0.5]^3: a mesh which leaves that is cut open, and so counts as hollow.
         centre = (0.5 - half_axes) * torch.tanh(numbers[:, None, 3:])
         return Prediction(half_axes * self.sphere + centre)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Predicts vertices alone, which evaluation asks for."""
-        return self.predict(image).vertices

@@ -56,8 +56,7 @@ class MeshPredictor:
     and filled inside.
 
     Args:
-        model: has `faces`, and `predict`: images [B, 4, H, W] in [0, 1] -> `Prediction`; without
-            it, a call of the model gives the vertices [B, V, 3].
+        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
         resolution: R, voxels along a side.
     """
 
@@ -81,9 +80,8 @@ class MeshPredictor:
         """The prediction from images [n, 4, H, W] uint8; batch norm is not fed."""
         device = next(self.model.parameters()).device
         pixels = images.to(device).float() / 255
-        predict = getattr(self.model, "predict", None)
         with torch.inference_mode(), evaluating(self.model):
-            return Prediction(self.model(pixels)) if predict is None else predict(pixels)
+            return self.model(pixels)
 
     def voxelize(self, vertices: Tensor) -> Tensor:
         """The voxels [n, R, R, R] of predicted vertices."""

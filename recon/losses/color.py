@@ -8,47 +8,82 @@ from torch import Tensor, nn
 from recon.compute import at_least_float32
 from recon.geometry.meshes import edges, face_pairs_of_edges
 from recon.geometry.texels import texel_faces
+from recon.losses.reduction import reduce_images
 from recon.losses.smoothness import UniformLaplacian
 from recon.rendering.compositing import over_black
 
 
-def color_l1_loss(rgba: Tensor, images: Tensor) -> Tensor:
-    """Returns the mean absolute difference of colours inside the true outlines.
+def color_l1_loss(rgba: Tensor, image: Tensor, reduction: str = "mean") -> Tensor:
+    """Returns the mean absolute difference of colours inside the true masks.
 
-    sum_p m_p mean_c |r_pc - i_pc| / sum_p m_p per image, then the mean over images, where r is the
-    rendering, i the image over black and m its alpha. Outside, where faces that stick out should
-    not be at all, the image is black and would only darken their colours; that is the
-    silhouettes' business.
+    sum_p m_p mean_c |r_pc - i_pc| / sum_p m_p per image, where r is the rendering, i the image over
+    black and m its alpha. Outside of the mask the image is black and would only darken the colours
+    of faces which should not be there at all; the silhouette loss moves these.
 
     Args:
         rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
-        images: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
+        image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
+        reduction: "mean" over the images, or "none".
 
     Returns:
-        A scalar >= 0; an image which shows nothing adds 0.
+        A scalar >= 0, or [B] for the reduction "none"; an image which shows nothing has 0.
 
     Raises:
-        ValueError: shapes differ or are not [B, 4, H, W] with B >= 1.
+        ValueError: shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+            word.
 
-    Source: SoftRas (arXiv 1904.01786), equation 5, whose colour loss is an L1 norm over the image;
-    the outline is our choice, which also lets small objects count like large ones.
+    Source: SoftRas (arXiv 1904.01786), equation 5, whose colour loss is an L1 norm over the image.
+    That only the mask counts is our choice, which also lets small objects count like large ones.
     """
-    rgba, images = _renderings(rgba, images)
-    difference = (rgba[:, :3] - over_black(images)).abs().mean(dim=1)
-    mask = images[:, 3]
-    # 1e-6 of a pixel: of an empty outline the mean is 0.
-    return ((difference * mask).sum(dim=(1, 2)) / (mask.sum(dim=(1, 2)) + 1e-6)).mean()
+    rgba, image = as_renderings(rgba, image)
+    difference = (rgba[:, :3] - over_black(image)).abs().mean(dim=1)
+    mask = image[:, 3]
+    # 1e-6 of a pixel: the mean over an empty mask is 0.
+    losses = (difference * mask).sum(dim=(1, 2)) / (mask.sum(dim=(1, 2)) + 1e-6)
+    return reduce_images(losses, reduction)
 
 
-def shading_l1_loss(rgba: Tensor, shading: Tensor, masks: Tensor) -> Tensor:
-    """Returns the mean absolute difference of brightness inside the true outlines.
+def overlap_color_l1_loss(
+    rgba: Tensor, image: Tensor, power: float = 1.0, reduction: str = "mean"
+) -> Tensor:
+    """Returns the mean absolute difference of colours where rendering and truth are both opaque.
 
-    As `color_l1_loss` with grey images: the shape itself is what can explain them.
+    sum_p w_p mean_c |r_pc - i_pc| / max(sum_p w_p, 1) per image with w = (a * m)^power, a and m
+    being both alphas. There is no gradient to a, so the loss says nothing about the silhouette:
+    it compares an object in motion with its image, where `color_l1_loss` would darken or brighten
+    colours at an edge that is not yet in its place.
 
     Args:
-        rgba: [B, 4, H, W] a white mesh rendered in the light of the images, over black.
-        shading: [B, H, W] images of a white surface, not multiplied by the mask.
-        masks: [B, H, W] in [0, 1].
+        rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
+        image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
+        power: above 1, pixels that are opaque in part count less.
+        reduction: "mean" over the images, or "none".
+
+    Returns:
+        A scalar >= 0, or [B] for the reduction "none"; images that do not overlap have 0.
+
+    Raises:
+        ValueError: shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+            word.
+    """
+    rgba, image = as_renderings(rgba, image)
+    weight = (rgba[:, 3].detach() * image[:, 3]).pow(power)
+    difference = (rgba[:, :3] - image[:, :3]).abs().mean(dim=1)
+    # At least one pixel: images that hardly overlap count little.
+    losses = (weight * difference).sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp(min=1)
+    return reduce_images(losses, reduction)
+
+
+def shading_l1_loss(shading: Tensor, shading_map: Tensor, mask: Tensor) -> Tensor:
+    """Returns the mean absolute difference of brightness inside the true masks.
+
+    It is `color_l1_loss` of grey images. A white mesh has no colours which could explain them, so
+    its shape has to.
+
+    Args:
+        shading: [B, 4, H, W] a white mesh rendered in the light of the images, over black.
+        shading_map: [B, H, W] images of a white surface, not multiplied by the mask.
+        mask: [B, H, W] in [0, 1].
 
     Returns:
         A scalar >= 0.
@@ -56,23 +91,28 @@ def shading_l1_loss(rgba: Tensor, shading: Tensor, masks: Tensor) -> Tensor:
     Raises:
         ValueError: shapes differ.
     """
-    if shading.dim() != 3 or shading.shape != masks.shape:
+    if shading_map.dim() != 3 or shading_map.shape != mask.shape:
         raise ValueError(
-            f"shading and masks must be [B, H, W], got {list(shading.shape)} {list(masks.shape)}"
+            "shading_map and mask must have one shape [B, H, W], got "
+            f"{list(shading_map.shape)} and {list(mask.shape)}"
         )
-    grey = shading[:, None].expand(-1, 3, -1, -1)
-    return color_l1_loss(rgba, torch.cat((grey, masks[:, None].to(grey.dtype)), dim=1))
+    grey = shading_map[:, None].expand(-1, 3, -1, -1)
+    return color_l1_loss(shading, torch.cat((grey, mask[:, None].to(grey.dtype)), dim=1))
 
 
-def _renderings(rgba: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Checks both shapes and returns both in at least float32."""
-    if rgba.dim() != 4 or rgba.shape[1] != 4 or rgba.shape != images.shape or not len(rgba):
+def as_renderings(rgba: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a rendering and its true image in at least float32.
+
+    Raises:
+        ValueError: the shapes differ or are not [B, 4, H, W] with B >= 1.
+    """
+    if rgba.dim() != 4 or rgba.shape[1] != 4 or rgba.shape != image.shape or not len(rgba):
         raise ValueError(
-            f"rgba and images must have one shape [B, 4, H, W], got {list(rgba.shape)} "
-            f"and {list(images.shape)}"
+            f"rgba and image must have one shape [B, 4, H, W], got {list(rgba.shape)} "
+            f"and {list(image.shape)}"
         )
     rgba = at_least_float32(rgba)
-    return rgba, images.to(rgba.dtype)
+    return rgba, image.to(rgba.dtype)
 
 
 class ColorSmoothnessLoss(nn.Module):
@@ -86,15 +126,17 @@ class ColorSmoothnessLoss(nn.Module):
 
     Args:
         faces: [F, 3] int64.
+        num_vertices: V.
         texels: R for R * R texels on each face, 0 for colours of vertices.
 
     Raises:
-        ValueError: `faces` is not [F, 3] int64, or `texels` is negative.
+        ValueError: `faces` is not [F, 3] int64 with indices in [0, `num_vertices`), or `texels` is
+            negative.
 
     Source: SoftRas; its author (issue 44): a Laplacian over the colours of adjacent triangles.
     """
 
-    def __init__(self, faces: Tensor, texels: int = 0) -> None:
+    def __init__(self, faces: Tensor, num_vertices: int, texels: int = 0) -> None:
         super().__init__()
         if texels < 0:
             raise ValueError(f"texels must be >= 0, got {texels}")
@@ -102,7 +144,7 @@ class ColorSmoothnessLoss(nn.Module):
             finer = texel_faces(faces, texels)
             self.laplacian = UniformLaplacian(face_pairs_of_edges(finer)[0], len(finer))
         else:
-            self.laplacian = UniformLaplacian(edges(faces), int(faces.max()) + 1)
+            self.laplacian = UniformLaplacian(edges(faces), num_vertices)
 
     def forward(self, colors: Tensor) -> Tensor:
         """Computes the loss.

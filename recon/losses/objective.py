@@ -1,35 +1,20 @@
-"""What a training step minimises: outlines, pixels, shading and smoothness."""
+"""What a training step minimises: the weighted sum of terms, and the renderings they need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recon.geometry.cameras import Cameras
-from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
-from recon.losses.perceptual import PerceptualLoss
-from recon.losses.silhouette import silhouette_iou_loss
-from recon.losses.smoothness import FlattenLoss, LaplacianLoss
+from recon.losses.terms import Term, needs_of, read_terms
 from recon.models import Prediction
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
-
-TERMS = (
-    "silhouette",
-    "color",
-    "shading",
-    "perceptual",
-    "laplacian",
-    "flatten",
-    "color_smoothness",
-)
-# Which need a rendering of the predicted colours.
-COLOR_TERMS = ("color", "perceptual")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +24,8 @@ class Renderings:
     Args:
         alpha: [N, n, n, H, W]; [:, i, j] is mesh i in camera j.
         rgba: [N, n, n, 4, H, W] in the predicted colours, over black; None if no term needs it.
-        shading: [N, n, n, 4, H, W], likewise a white mesh in the light of the data.
+        shading: [N, n, n, 4, H, W], a white mesh in the light of the data, over black; None if no
+            term needs it.
     """
 
     alpha: Tensor
@@ -47,77 +33,74 @@ class Renderings:
     shading: Tensor | None = None
 
     def tensors(self) -> list[Tensor]:
-        """Returns those that there are."""
+        """Returns those renderings that there are."""
         return [x for x in (self.alpha, self.rgba, self.shading) if x is not None]
 
 
 class Objective(nn.Module):
-    """Renderings of several views crossed with several cameras, compared with the images.
+    """Renders several views crossed with several cameras, and sums terms that judge the result.
 
-    Colours are rendered without light, as images have theirs in their colours. Silhouettes come
-    from the alpha of a colour rendering where there is one, so they cost nothing more.
+    What is rendered is what the terms need. Colours are rendered without light, as images have
+    theirs in their colours. Silhouettes come from the alpha of another rendering where there is
+    one, so they cost nothing more.
 
     Args:
         faces: [F, 3] of the mesh which the model deforms.
         num_vertices: V of that mesh.
-        weights: the factor of each of `terms`; a term which is left out or 0 is not computed. The
-            smoothness terms of the shape are sums over vertices and edges, so their factors belong
-            to the size of the mesh (the paper's to 642 vertices); all others are means.
+        terms: by name, see `read_terms`; a term of weight 0 is neither built nor computed. The
+            built-in smoothness terms of the shape are sums over vertices and edges, so their
+            weights belong to the size of the mesh (the paper's to 642 vertices); others are means.
+        weights: by name, what replaces the weight of a term.
         texels: R for R * R texels on each face, 0 for colours of vertices; as the model's.
-        recipes: of the data, as their headers keep them; the term `shading` needs the light there.
-        perceptual: what the term `perceptual` compares by; None is a `PerceptualLoss` with random
-            weights.
+        recipes: of the data, as their headers keep them; a term that needs `shading` needs the
+            light there.
         shape_from_color: whether the terms on colours move the shape too. The author of SoftRas
             learned colours on a shape that stood still (its issue 87).
 
     Raises:
-        ValueError: a weight has another name or is negative, or none is positive; or the light that
-            a term needs is missing, coloured or smooth.
+        ValueError: the terms or weights are bad, or the light that a term needs is missing,
+            coloured or smooth.
 
     Source: SoftRas (arXiv 1904.01786), equation 5 and section 5.1; see the losses. The sums are
     those of its code.
     """
 
-    # What there may be weights for. An objective of one's own adds its terms to these.
-    terms: ClassVar[tuple[str, ...]] = TERMS
     faces: Tensor
 
     def __init__(
         self,
         faces: Tensor,
         num_vertices: int,
-        weights: Mapping[str, float],
+        terms: Mapping[str, Term | Mapping[str, Any]],
+        weights: Mapping[str, float] | None = None,
         texels: int = 0,
         recipes: Sequence[Mapping[str, Any]] = (),
-        perceptual: PerceptualLoss | None = None,
         shape_from_color: bool = True,
     ) -> None:
         super().__init__()
-        _require_weights(weights, self.terms)
-        self.weights = {name: float(weights.get(name, 0.0)) for name in self.terms}
-        self.shape_from_color, self.texels = shape_from_color, texels
-        self.lighting = recorded_lighting(recipes) if self._wants("shading") else None
+        read = read_terms(terms, weights)
+        mesh = {"faces": faces, "num_vertices": num_vertices, "texels": texels}
+        self.weights = {name: float(term.weight) for name, term in read.items()}
+        self._losses: dict[str, Callable[..., Tensor]] = {
+            name: term.build(mesh) for name, term in read.items() if term.weight > 0
+        }
+        self._needs = {name: needs_of(name, loss) for name, loss in self._losses.items()}
+        # Only for their buffers, which follow the objective to its device.
+        self.modules_of_terms = nn.ModuleDict(
+            {name: loss for name, loss in self._losses.items() if isinstance(loss, nn.Module)}
+        )
         self.register_buffer("faces", faces, persistent=False)
-        self.laplacian_loss = LaplacianLoss(faces, num_vertices)
-        self.flatten_loss = FlattenLoss(faces)
-        self.smoothness_loss = ColorSmoothnessLoss(faces, texels)
-        if self._wants("perceptual"):
-            self.perceptual_loss = PerceptualLoss() if perceptual is None else perceptual
+        self.texels, self.shape_from_color = texels, shape_from_color
+        self.lighting = recorded_lighting(recipes) if self.needs("shading") else None
 
-    @property
-    def colored(self) -> bool:
-        """Whether a term needs the colours of the model."""
-        return self._wants(*COLOR_TERMS, "color_smoothness")
-
-    @property
-    def learns_colors(self) -> bool:
-        """Whether a term compares them with images."""
-        return self._wants(*COLOR_TERMS)
+    def needs(self, *inputs: str) -> bool:
+        """Tells whether a term needs one of some inputs, see `recon.losses.terms`."""
+        return any(set(inputs) & set(needs) for needs in self._needs.values())
 
     @property
     def maps(self) -> tuple[str, ...]:
         """Which maps of the data a batch must bring beside images and cameras."""
-        return ("shading",) if self.weights["shading"] > 0 else ()
+        return ("shading",) if self.needs("shading_map") else ()
 
     def render(
         self,
@@ -134,7 +117,7 @@ class Objective(nn.Module):
             prediction: N * n meshes, those of one object's views side by side.
             cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
             sigma: edge softness in squared NDC units; None is the renderer's.
-            gamma: temperature of the softmax over depth; likewise.
+            gamma: temperature of the softmax over depth; None is the renderer's.
 
         Raises:
             ValueError: the renderer does not fit, or the model has no colours but a term needs it.
@@ -145,11 +128,11 @@ class Objective(nn.Module):
         crossed = Cameras.from_rows(rows)
         vertices = _crossed(prediction.vertices, views)
         rgba = shading = None
-        if self._wants(*COLOR_TERMS):
+        if self.needs("rgba"):
             still = vertices if self.shape_from_color else vertices.detach()
             textures = _crossed(self._textures(prediction), views)
             rgba = renderer(still, self.faces, textures, crossed, sigma, gamma)
-        if self._wants("shading"):
+        if self.needs("shading"):
             textures = self._shades(vertices, crossed)
             shading = renderer(vertices, self.faces, textures, crossed, sigma, gamma)
         if shading is not None:
@@ -168,7 +151,7 @@ class Objective(nn.Module):
     def forward(
         self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Computes the terms of a batch, without their weights.
+        """Returns the terms of a batch without their weights: a scalar for each that is computed.
 
         Args:
             renderings: of the predictions, see `render`.
@@ -176,47 +159,47 @@ class Objective(nn.Module):
             batch: images [N, n, 4, H, W] in [0, 1]; and shading [N, n, H, W] in [0, 1] where a
                 term needs it, see `maps`.
 
-        Returns:
-            A scalar for each term of positive weight.
+        Raises:
+            ValueError: a term needs what the batch or the prediction does not have.
         """
-        count = batch["images"].shape[1]
-        masks = _truth(batch["images"][:, :, 3], count)
-        terms: dict[str, Tensor] = {}
-        if self._wants("silhouette"):
-            terms["silhouette"] = silhouette_iou_loss(renderings.alpha.flatten(0, 2), masks)
-        if renderings.rgba is not None:
-            rgba, images = renderings.rgba.flatten(0, 2), _truth(batch["images"], count)
-            if self._wants("color"):
-                terms["color"] = color_l1_loss(rgba, images)
-            if self._wants("perceptual"):
-                terms["perceptual"] = self.perceptual_loss(rgba, images)
-        if renderings.shading is not None:
-            white, shading = renderings.shading.flatten(0, 2), _truth(batch["shading"], count)
-            terms["shading"] = shading_l1_loss(white, shading, masks)
-        return terms | self._smoothness(prediction)
+        inputs = self._inputs(renderings, prediction, batch)
+        return {
+            name: loss(**{key: _given(name, key, inputs[key]) for key in self._needs[name]})
+            for name, loss in self._losses.items()
+        }
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of terms, a scalar."""
+        """Returns the weighted sum of terms, a scalar."""
         weighted = [self.weights[name] * term for name, term in terms.items()]
         return sum(weighted[1:], start=weighted[0])
 
-    def _smoothness(self, prediction: Prediction) -> dict[str, Tensor]:
-        terms = {}
-        if self._wants("laplacian"):
-            terms["laplacian"] = self.laplacian_loss(prediction.vertices)
-        if self._wants("flatten"):
-            terms["flatten"] = self.flatten_loss(prediction.vertices)
-        if self._wants("color_smoothness"):
-            terms["color_smoothness"] = self.smoothness_loss(_colors(prediction))
-        return terms
+    def _inputs(
+        self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor | None]:
+        """Returns what terms may need by its name; None is what there is not."""
+        images, shading = batch["images"], batch.get("shading")
+        count = images.shape[1]
 
-    def _wants(self, *names: str) -> bool:
-        return any(self.weights[name] > 0 for name in names)
+        def flat(rendering: Tensor | None) -> Tensor | None:
+            return None if rendering is None else rendering.flatten(0, 2)
+
+        return {
+            "alpha": flat(renderings.alpha),
+            "rgba": flat(renderings.rgba),
+            "shading": flat(renderings.shading),
+            "mask": _truth(images[:, :, 3], count),
+            "image": _truth(images, count) if self.needs("image") else None,
+            "shading_map": None if shading is None else _truth(shading, count),
+            "vertices": prediction.vertices,
+            "faces": self.faces,
+            "colors": prediction.colors,
+        }
 
     def _textures(self, prediction: Prediction) -> Tensor:
         """Returns the predicted colours [B, F, K, 3] as the renderer takes them."""
-        colors = _colors(prediction)
-        return colors if self.texels else gather_faces(colors, self.faces)
+        if prediction.colors is None:
+            raise ValueError("terms on colours need a model with colours, got a model without")
+        return prediction.colors if self.texels else gather_faces(prediction.colors, self.faces)
 
     def _shades(self, vertices: Tensor, cameras: Cameras) -> Tensor:
         """Returns the light on every face [B, F, K, 3], K being 3 corners or one texel."""
@@ -228,7 +211,7 @@ class Objective(nn.Module):
 
     def _require_renderer(self, renderer: SoftRenderer) -> None:
         texture = "surface" if self.texels else "vertex"
-        if self._wants(*COLOR_TERMS, "shading") and renderer.texture != texture:
+        if self.needs("rgba", "shading") and renderer.texture != texture:
             raise ValueError(
                 f"renderer.texture must be {texture!r} for texels={self.texels}, "
                 f"got {renderer.texture!r}"
@@ -237,18 +220,10 @@ class Objective(nn.Module):
             raise ValueError("the renderer must have no lighting and a black background")
 
 
-def _require_weights(weights: Mapping[str, float], terms: Sequence[str]) -> None:
-    unknown = sorted(set(weights) - set(terms))
-    if unknown or min(weights.values(), default=0) < 0 or not any(weights.values()):
-        raise ValueError(
-            f"loss.weights takes {tuple(terms)}, each >= 0 and one > 0, got {dict(weights)}"
-        )
-
-
-def _colors(prediction: Prediction) -> Tensor:
-    if prediction.colors is None:
-        raise ValueError("terms on colours need a model with a color_head")
-    return prediction.colors
+def _given(term: str, name: str, value: Tensor | None) -> Tensor:
+    if value is None:
+        raise ValueError(f"loss.terms.{term} needs {name}, which the model or the data do not have")
+    return value
 
 
 def _crossed(values: Tensor, views: torch.Size) -> Tensor:

@@ -10,15 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.compute import at_least_float32
-from recon.losses.color import _renderings
+from recon.losses.color import as_renderings
 from recon.rendering.compositing import over_black
 
 # Means and deviations of red, green and blue which the networks of torchvision expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
-
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 # relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16, those of Johnson et al. (arXiv 1603.08155).
 VGG16_LAYERS = (3, 8, 15, 22)
@@ -66,8 +63,12 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
-    def forward(self, rgba: Tensor, images: Tensor) -> Tensor:
-        """Computes the loss; arguments as of `color_l1_loss`.
+    def forward(self, rgba: Tensor, image: Tensor) -> Tensor:
+        """Returns the loss.
+
+        Args:
+            rgba: [B, 4, H, W] a rendering over a black background.
+            image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
 
         Returns:
             A scalar in [0, 4].
@@ -75,9 +76,9 @@ class PerceptualLoss(nn.Module):
         Raises:
             ValueError: shapes differ or are not [B, 4, H, W].
         """
-        rgba, images = _renderings(rgba, images)
+        rgba, image = as_renderings(rgba, image)
         with torch.no_grad():  # else the way back would cost twice as much
-            theirs = self._directions(over_black(images))
+            theirs = self._directions(over_black(image))
         ours = self._directions(rgba[:, :3])
         distances = [(f - g).square().sum(1).mean() for f, g in zip(ours, theirs, strict=True)]
         return torch.stack(distances).mean()

@@ -12,23 +12,24 @@ from recon.models.encoder import linear_layers
 
 
 class ColoredSurface:
-    """Which points of an icosphere have colours: its vertices, or R * R texels on each face.
+    """Which points of a mesh have colours: its vertices, or R * R texels on each face.
 
     Args:
-        subdivisions: of the icosphere, as of the decoder.
+        num_vertices: V of the mesh.
+        num_faces: F of the mesh.
         texels: R >= 1, or 0 for colours of vertices.
 
     Raises:
-        ValueError: a number is negative.
+        ValueError: the mesh is empty, or `texels` is negative.
     """
 
-    def __init__(self, subdivisions: int, texels: int) -> None:
-        if subdivisions < 0 or texels < 0:
+    def __init__(self, num_vertices: int, num_faces: int, texels: int) -> None:
+        if min(num_vertices, num_faces) < 1 or texels < 0:
             raise ValueError(
-                f"subdivisions and texels must be >= 0, got {subdivisions} and {texels}"
+                "num_vertices and num_faces must be >= 1 and texels >= 0, got "
+                f"{num_vertices}, {num_faces} and {texels}"
             )
-        self.num_vertices, self.num_faces = 10 * 4**subdivisions + 2, 20 * 4**subdivisions
-        self.texels = texels
+        self.num_vertices, self.num_faces, self.texels = num_vertices, num_faces, texels
 
     @property
     def samples(self) -> int:
@@ -56,8 +57,9 @@ class PaletteHead(nn.Module):
     the pixel and its neighbours are; the selection is mixed from `modes` learned fields.
 
     Args:
+        num_vertices: V of the meshes to colour.
+        num_faces: F of the meshes to colour.
         latent: length of the latent vector.
-        subdivisions: of the icosphere, as of the decoder.
         texels: R for R * R texels on each face, 0 for colours of vertices.
         palette: N, the number of palette colours.
         width: channels by which pixels are described.
@@ -70,8 +72,9 @@ class PaletteHead(nn.Module):
 
     def __init__(
         self,
+        num_vertices: int,
+        num_faces: int,
         latent: int = 512,
-        subdivisions: int = 3,
         texels: int = 0,
         palette: int = 20,
         width: int = 16,
@@ -85,7 +88,7 @@ class PaletteHead(nn.Module):
                 f"{latent}, {palette}, {width}, {modes} and {list(hidden)}"
             )
         self.latent, self.palette_size, self.modes = latent, palette, modes
-        self.surface = ColoredSurface(subdivisions, texels)
+        self.surface = ColoredSurface(num_vertices, num_faces, texels)
         self.trunk = linear_layers([latent, *hidden])
         last = [latent, *hidden][-1]
         self.keys = nn.Sequential(
@@ -135,8 +138,9 @@ class VertexColorHead(nn.Module):
     """Regresses every colour of the surface from the latent vector alone, through a sigmoid.
 
     Args:
+        num_vertices: V of the meshes to colour.
+        num_faces: F of the meshes to colour.
         latent: length of the latent vector.
-        subdivisions: of the icosphere, as of the decoder.
         texels: R for R * R texels on each face, 0 for colours of vertices.
         hidden: widths of the linear layers.
 
@@ -146,8 +150,9 @@ class VertexColorHead(nn.Module):
 
     def __init__(
         self,
+        num_vertices: int,
+        num_faces: int,
         latent: int = 512,
-        subdivisions: int = 3,
         texels: int = 0,
         hidden: Sequence[int] = (1024,),
     ) -> None:
@@ -155,7 +160,7 @@ class VertexColorHead(nn.Module):
         if min(latent, *hidden, 1) < 1:
             raise ValueError(f"latent and hidden must be >= 1, got {latent} and {list(hidden)}")
         self.latent = latent
-        self.surface = ColoredSurface(subdivisions, texels)
+        self.surface = ColoredSurface(num_vertices, num_faces, texels)
         self.trunk = linear_layers([latent, *hidden])
         self.colors = nn.Linear([latent, *hidden][-1], self.surface.samples * 3)
 

@@ -14,7 +14,7 @@ from recon.models.encoder import linear_layers
 class MeshDecoder(nn.Module):
     """Decodes a latent vector into the vertices of a deformed icosphere.
 
-    Linear layers with ReLU, then two linear heads: one centroid per mesh and one bias per
+    Linear layers with ReLU, then two linear heads: one centroid per mesh and one offset per
     coordinate, which `deform_template` turns into vertices. The topology is fixed. Weights start as
     PyTorch's defaults. Source: the released code of Liu et al., Soft Rasterizer (arXiv 1904.01786).
 
@@ -24,7 +24,7 @@ class MeshDecoder(nn.Module):
         subdivisions: of the icosphere; 3 gives 642 vertices and 1280 faces.
         template_scale: radius of the template sphere before deformation, in (0, 1).
         centroid_scale: factor on the centroid head.
-        bias_scale: factor on the bias head.
+        offset_scale: factor on the offset head.
 
     Raises:
         ValueError: a bad size, or `template_scale` outside (0, 1).
@@ -40,7 +40,7 @@ class MeshDecoder(nn.Module):
         subdivisions: int = 3,
         template_scale: float = 0.5,
         centroid_scale: float = 0.1,
-        bias_scale: float = 1.0,
+        offset_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if latent < 1 or not hidden or any(width < 1 for width in hidden):
@@ -51,18 +51,23 @@ class MeshDecoder(nn.Module):
             raise ValueError(f"template_scale must lie in (0, 1), got {template_scale}")
         sphere = icosphere(subdivisions)
         self.latent = latent
-        self.centroid_scale, self.bias_scale = centroid_scale, bias_scale
+        self.centroid_scale, self.offset_scale = centroid_scale, offset_scale
         # Kept in checkpoints: weights mean nothing without the vertex order they were trained for.
         self.register_buffer("template", sphere.vertices * template_scale)
         self.register_buffer("faces", sphere.faces)
         self.trunk = linear_layers([latent, *hidden])
         self.centroid = nn.Linear(hidden[-1], 3)
-        self.bias = nn.Linear(hidden[-1], sphere.num_vertices * 3)
+        self.offset = nn.Linear(hidden[-1], sphere.num_vertices * 3)
 
     @property
     def num_vertices(self) -> int:
         """V, the number of vertices of every decoded mesh."""
         return len(self.template)
+
+    @property
+    def template_vertices(self) -> Tensor:
+        """The vertices [V, 3] that zero centroid and zero offsets decode to, object units."""
+        return 0.5 * self.template  # see `deform_template`
 
     def forward(self, latent: Tensor) -> Tensor:
         """Decodes latent vectors; the deformation is in float32 under autocast.
@@ -81,37 +86,37 @@ class MeshDecoder(nn.Module):
         features = self.trunk(latent)
         dtype = self.template.dtype
         centroid = self.centroid(features).to(dtype) * self.centroid_scale
-        bias = self.bias(features).to(dtype) * self.bias_scale
-        return deform_template(self.template, centroid, bias.reshape(-1, self.num_vertices, 3))
+        offset = self.offset(features).to(dtype) * self.offset_scale
+        return deform_template(self.template, centroid, offset.reshape(-1, self.num_vertices, 3))
 
 
-def deform_template(template: Tensor, centroid: Tensor, bias: Tensor) -> Tensor:
+def deform_template(template: Tensor, centroid: Tensor, offset: Tensor) -> Tensor:
     """Moves template vertices inside a cube without letting any leave its octant around a centroid.
 
-    With b a coordinate of the template, p its bias and c = tanh(centroid):
+    With b a coordinate of the template, p its offset and c = tanh(centroid):
 
         u = sign(b) * sigmoid(logit(|b|) + p)                 in (-1, 1)
         v = 0.5 * (u * (1 - sign(b) * c) + c)                 in (-0.5, 0.5)
 
-    so (0, 1) is squeezed into (c, 1), (-1, 0) into (-1, c); zero bias and centroid give 0.5 * b.
+    so (0, 1) is squeezed into (c, 1), (-1, 0) into (-1, c); zero offset and centroid give 0.5 * b.
     In floating point a saturated sigmoid or tanh may reach +-0.5 but never pass it.
 
-    A coordinate with b = 0 has no octant and logit(0) = -inf: its u is 0 and its bias has no effect
-    and a zero gradient, which is the limit of the formula for b -> 0 and what the released code
-    computes. Such vertices stay on the plane through the centroid.
+    A coordinate with b = 0 has no octant and logit(0) = -inf: its u is 0 and its offset has no
+    effect and a zero gradient, which is the limit of the formula for b -> 0 and what the released
+    code computes. Such vertices stay on the plane through the centroid.
 
     Args:
         template: [V, 3] with coordinates in (-1, 1).
         centroid: [B, 3].
-        bias: [B, V, 3].
+        offset: [B, V, 3].
 
     Returns:
         [B, V, 3] vertices.
     """
     sign = template.sign()
     # Where b = 0 any finite logit serves, because it is multiplied by sign(b) = 0. The true one,
-    # -inf, gives NaN as the gradient of a template that is learned, and with a bias of +inf.
+    # -inf, gives NaN as the gradient of a template that is learned, and with an offset of +inf.
     magnitude = torch.where(template == 0, 0.5, template.abs())
-    unit = sign * torch.sigmoid(torch.logit(magnitude) + bias)
+    unit = sign * torch.sigmoid(torch.logit(magnitude) + offset)
     shift = torch.tanh(centroid)[:, None, :]
     return 0.5 * (unit * (1 - sign * shift) + shift)

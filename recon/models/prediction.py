@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -21,17 +22,49 @@ class Prediction:
     colors: Tensor | None = None
 
 
-class Predicting(nn.Module):
-    """Calls a model's `predict` as its forward pass, for what wraps nothing but forward passes.
+def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Prediction:
+    """Returns what a model predicts from one blank image, which shows what it is able to predict.
+
+    Nothing about the model changes: it is in evaluation mode for the call, and no gradient is kept.
 
     Args:
-        model: has `predict`, from images [B, 4, H, W] to a `Prediction`.
+        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
+            `template_vertices` [V, 3].
+        image_size: (H, W) in pixels.
+
+    Raises:
+        ValueError: the model returns something else, or another mesh than its template.
     """
+    modes = [(module, module.training) for module in model.modules()]
+    weight = next(model.parameters())
+    image = torch.zeros(1, 4, *image_size, device=weight.device, dtype=weight.dtype)
+    model.eval()
+    try:
+        with torch.no_grad():
+            prediction = model(image)
+    finally:
+        for module, training in modes:
+            module.training = training
+    name = type(model).__name__
+    if not isinstance(prediction, Prediction):
+        raise ValueError(
+            f"{name} must return a recon.models.Prediction, got {type(prediction).__name__}"
+        )
+    vertices, faces = len(model.template_vertices), len(model.faces)  # type: ignore[arg-type]
+    if prediction.vertices.shape != (1, vertices, 3):
+        raise ValueError(
+            f"{name} must predict vertices [1, {vertices}, 3] as its template_vertices have, "
+            f"got {list(prediction.vertices.shape)}"
+        )
+    _require_colors_of_mesh(prediction.colors, vertices, faces, name)
+    return prediction
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
-    def forward(self, images: Tensor) -> Prediction:
-        """Predicts meshes and maybe colours from images [B, 4, H, W]."""
-        return self.model.predict(images)  # type: ignore[operator]
+def _require_colors_of_mesh(colors: Tensor | None, vertices: int, faces: int, name: str) -> None:
+    if colors is None or colors.shape == (1, vertices, 3):
+        return
+    if colors.dim() != 4 or colors.shape[:2] != (1, faces) or colors.shape[3] != 3:
+        raise ValueError(
+            f"{name} must predict colors [1, {vertices}, 3] of its vertices or [1, {faces}, R * R, "
+            f"3] texels of its faces, got {list(colors.shape)}"
+        )

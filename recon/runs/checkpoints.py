@@ -26,9 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from recon.files import atomic_file
+from recon.runs.former_names import current_config, current_state
 
 FORMAT = "recon.checkpoint"
-VERSION = 2
+VERSION = 3
 REQUIRED = ("model", "optimizer", "step", "config")
 
 # A module path is importable code, so a file from elsewhere must not name any other than these.
@@ -77,7 +78,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
 def _validate(path: Path, content: object) -> None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"checkpoint {path}: not written by this library (no format={FORMAT!r})")
-    if content.get("version") not in (1, VERSION):
+    if content.get("version") not in range(1, VERSION + 1):
         raise ValueError(
             f"checkpoint {path}: version {content.get('version')}, this code reads 1 to {VERSION}"
         )
@@ -87,12 +88,17 @@ def _validate(path: Path, content: object) -> None:
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """Returns a checkpoint of version 1, which was of one process, as one of today."""
-    if content["version"] == VERSION:
-        return content
-    added = {"best_figures": None, "skipped": 0, "seconds": 0.0, "stopped": None}
-    random = [content["random"]] if "random" in content else []
-    return {**added, **content, "random": random, "version": VERSION}
+    """Returns a checkpoint with the names of today; one of version 1 was of one process."""
+    changed: dict[str, Any] = {"version": VERSION}
+    if isinstance(content["config"], dict):
+        changed["config"] = current_config(content["config"])
+    if content["version"] < 3:
+        changed["model"] = current_state(content["model"])
+    if content["version"] < 2:
+        added = {"best_figures": None, "skipped": 0, "seconds": 0.0, "stopped": None}
+        random = [content["random"]] if "random" in content else []
+        content = {**added, **content, "random": random}
+    return {**content, **changed}
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:

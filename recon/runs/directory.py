@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.files import SUFFIX, atomic_file, locked
+from recon.runs.former_names import current_config
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
 # of these changes which numbers a step computes (other than by the rounding of another device, or
@@ -80,7 +81,8 @@ class RunDirectory:
         self._result_path = self.path / "result.json"
         self._failure_path = self.path / "failure.json"
         if self._settings_path.exists() and (self._has_checkpoint() or self._result_path.exists()):
-            refuse_other_settings(read_json(self._settings_path), self.settings, self.path)
+            stored = current_config(read_json(self._settings_path))
+            refuse_other_settings(stored, self.settings, self.path)
 
     def _has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from recon.runs.checkpoints import (
 )
 
 TARGET = "_target_"
+# Whether what is built is a function of the arguments that are left.
+PARTIAL = "_partial_"
 # Says how Hydra converts containers; plain ones need nothing.
 CONVERT = "_convert_"
 
@@ -91,7 +94,7 @@ def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
     built = {
         name: _construct(value, allowed_targets)
         for name, value in node.items()
-        if name not in (TARGET, CONVERT)
+        if name not in (TARGET, CONVERT, PARTIAL)
     }
     if TARGET not in node:
         return built
@@ -100,7 +103,7 @@ def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
     if special := [name for name in built if str(name).startswith("_")]:
         raise ValueError(f"the settings of {target} have {special}, which need Hydra")
     try:
-        return made_of(**built)
+        return partial(made_of, **built) if node.get(PARTIAL) else made_of(**built)
     except TypeError as error:
         raise ValueError(f"the checkpoint's settings do not fit {target}: {error}") from error
 

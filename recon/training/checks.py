@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from recon.losses.objective import Objective
+from recon.models import blank_prediction
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
@@ -24,16 +25,21 @@ def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     return frozen
 
 
-def require_colors(objective: Objective, model: nn.Module) -> None:
+def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int, int]) -> None:
     """Refuses a model without the colours that are to be learned, and colours nothing learns.
 
+    Args:
+        objective: tells which of its terms need colours.
+        model: makes a `Prediction` of images.
+        image_size: (H, W) of the images of the data, in pixels.
+
     Raises:
-        ValueError: the one or the other.
+        ValueError: the colours of the model and the terms do not fit, or it is no such model.
     """
-    colored = getattr(model, "color_head", None) is not None
-    if objective.colored and not colored:
+    colors = blank_prediction(model, image_size).colors
+    if objective.needs("rgba", "colors") and colors is None:
         raise ValueError("loss.weights of colours need a model.color_head, got none")
-    if colored and not objective.learns_colors:
+    if colors is not None and not objective.needs("rgba"):
         raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
 
 

@@ -18,7 +18,6 @@ from recon.compute import choose_device, choose_precision
 from recon.datasets.framing import measure_framing
 from recon.datasets.multiview import MultiViewDataset
 from recon.losses.objective import Objective
-from recon.models import Predicting
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.checkpoints import preserved_random_states
 from recon.runs.directory import RunDirectory
@@ -46,8 +45,8 @@ class Trainer:
     """Trains a model to explain the images of other views, without any 3D truth.
 
     Args:
-        model: `predict` makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3]
-            and `template_vertices` [V, 3].
+        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
+            `template_vertices` [V, 3].
         renderer: what draws; its `sigma` and `gamma` are the values at schedule 1.
         objective: makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
         optimizer: makes the optimiser from the model's parameters, without those of frozen parts.
@@ -137,7 +136,6 @@ class Trainer:
         self.timer = StepTimer(self.device)
         self.model = model.to(self.device).to(memory_format=self.layout)
         self.frozen = freeze(self.model, frozen)
-        self.network = self._distributed(self.model, compile)
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
@@ -145,7 +143,9 @@ class Trainer:
         known = {} if train_set is None else {"recipes": train_set.recipes()}
         made = objective(faces=self.faces, num_vertices=num_vertices, **known)
         self.objective = made.to(self.device)
-        require_colors(self.objective, self.model)
+        if train_set is not None:
+            require_colors(self.objective, self.model, train_set.image_size)
+        self.network = self._distributed(self.model, compile)
         self.optimizer = optimizer([p for p in self.model.parameters() if p.requires_grad])
         self.schedule = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
@@ -187,10 +187,9 @@ class Trainer:
 
     def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
         """Returns what computes: the model itself, or with its gradients averaged."""
-        network = Predicting(model)
-        if compile:
-            network.compile()
-        else:  # its parts can be told from each other
+        # What is compiled shares its parameters with the model, which validation calls uncompiled.
+        network: nn.Module = torch.compile(model) if compile else model  # type: ignore[assignment]
+        if not compile:  # its parts can be told from each other
             self.timer.modules(model)
         if self.processes.world_size == 1:
             return network

@@ -53,7 +53,7 @@ class Painted(nn.Module):
         self.unused = nn.Parameter(torch.zeros(()))
         self.colors, self.shape = colors, vertices
 
-    def predict(self, image: Tensor) -> Prediction:
+    def forward(self, image: Tensor) -> Prediction:
         count = len(image)
         return Prediction(self.shape.expand(count, -1, -1), self.colors.expand(count, -1, -1))
 

@@ -16,7 +16,7 @@ from recon.evaluation.gallery import CELL, make_examples, pick_objects, save_exa
 from recon.evaluation.voxel_scores import MeshPredictor
 from recon.formats.meshes import read_mesh
 from recon.geometry.meshes import icosphere
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.models import MeshDecoder, PaletteHead, Prediction, Reconstructor, SoftRasEncoder
 from recon.visualization.contact_sheet import GAP, LINE
 
 
@@ -30,8 +30,8 @@ class Ellipsoid(nn.Module):
         self.register_buffer("shape", sphere.vertices * torch.tensor([0.44, 0.14, 0.27]))
         self.unused = nn.Parameter(torch.zeros(()))
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.shape.expand(len(image), -1, -1)
+    def forward(self, image: Tensor) -> Prediction:
+        return Prediction(self.shape.expand(len(image), -1, -1))
 
 
 @pytest.fixture(scope="module")

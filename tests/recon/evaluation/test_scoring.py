@@ -25,6 +25,7 @@ from recon.geometry.meshes import icosphere
 from recon.metrics import PRESETS, Measure, Truth
 from recon.metrics.seeds import object_seed
 from recon.metrics.softras import SoftRas
+from recon.models import Prediction
 
 
 class SphereModel(nn.Module):
@@ -37,8 +38,8 @@ class SphereModel(nn.Module):
         self.register_buffer("sphere", sphere.vertices)
         self.unused = nn.Parameter(torch.zeros(1))
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2
+    def forward(self, image: Tensor) -> Prediction:
+        return Prediction(self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2)
 
 
 class Radius:

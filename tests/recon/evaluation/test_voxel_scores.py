@@ -23,6 +23,7 @@ from recon.evaluation.voxel_scores import (
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
+from recon.models import Prediction
 
 CHAIR, TABLE, LAMP = "03001627", "04379243", "03636649"
 
@@ -38,10 +39,10 @@ class SphereModel(nn.Module):
         self.norm = nn.BatchNorm2d(4)  # feeding it in evaluation would change it
         self.seen: list[Tensor] = []
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Prediction:
         self.norm(image)
         self.seen.append(image)
-        return self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2
+        return Prediction(self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2)
 
 
 def score(synset: str, *ious: float, name: str = "x") -> ObjectScore:

@@ -17,6 +17,7 @@ from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import icosphere
 from recon.inference.input_images import take_image
 from recon.inference.reconstruct import ImageReconstructor
+from recon.models import Prediction
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.trained_models import load_trained_model
 
@@ -65,8 +66,8 @@ class Rigid(torch.nn.Module):
         super().__init__()
         self.vertices, self.faces = torch.nn.Parameter(vertices), faces
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.vertices.expand(len(images), -1, -1)
+    def forward(self, images: torch.Tensor) -> Prediction:
+        return Prediction(self.vertices.expand(len(images), -1, -1))
 
 
 def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> None:

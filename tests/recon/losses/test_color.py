@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,12 @@ from torch import Tensor
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.texels import texel_centers
-from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
+from recon.losses.color import (
+    ColorSmoothnessLoss,
+    color_l1_loss,
+    overlap_color_l1_loss,
+    shading_l1_loss,
+)
 from recon.losses.perceptual import PerceptualLoss
 from recon.rendering.compositing import over_black
 from recon.rendering.renderer import SoftRenderer
@@ -81,6 +88,38 @@ def test_shading_loss_is_the_color_loss_of_grey_images() -> None:
     assert float(shading_l1_loss(rgba, shading, masks)) == float(color_l1_loss(rgba, images))
 
 
+def test_overlapping_colors_are_compared_where_both_are_opaque() -> None:
+    image, rgba = torch.zeros(1, 4, 1, 4), torch.zeros(1, 4, 1, 4)
+    image[0, :, 0, 0] = torch.tensor([1.0, 0.5, 0.0, 1.0])
+    image[0, :, 0, 1] = torch.tensor([0.6, 0.6, 0.6, 1.0])  # missed by the rendering
+    image[0, :, 0, 2] = torch.tensor([0.4, 0.4, 0.4, 1.0])
+    rgba[0, :, 0, 0] = torch.tensor([0.7, 0.5, 0.3, 1.0])
+    rgba[0, :, 0, 2] = torch.tensor([0.8, 0.8, 0.8, 0.5])
+    rgba[0, :, 0, 3] = torch.tensor([0.3, 0.0, 0.0, 1.0])  # where nothing is
+    assert float(overlap_color_l1_loss(rgba, image)) == pytest.approx((0.2 + 0.4 / 2) / 1.5)
+    squared = overlap_color_l1_loss(rgba, image, power=2)
+    assert float(squared) == pytest.approx((0.2 + 0.4 / 4) / 1.25)
+
+
+def test_overlapping_colors_say_nothing_about_the_silhouette() -> None:
+    rgba, image = random(2, 4, 4, 5).requires_grad_(), random(2, 4, 4, 5, seed=1)
+    (gradient,) = torch.autograd.grad(overlap_color_l1_loss(rgba, image), rgba)
+    assert not gradient[:, 3].any()
+    assert gradient[:, :3].all()
+    nothing = overlap_color_l1_loss(rgba, torch.zeros_like(image))
+    assert float(nothing.detach()) == 0
+    assert bool(torch.isfinite(torch.autograd.grad(nothing, rgba)[0]).all())
+
+
+@pytest.mark.parametrize("loss", [color_l1_loss, overlap_color_l1_loss])
+def test_colors_of_each_image_are_compared_alone(loss: Callable[..., Tensor]) -> None:
+    rgba, image = random(3, 4, 4, 5), random(3, 4, 4, 5, seed=1)
+    each = loss(rgba, image, reduction="none")
+    single = torch.stack([loss(rgba[i : i + 1], image[i : i + 1]) for i in range(3)])
+    assert torch.equal(each, single)
+    assert torch.equal(loss(rgba, image), each.mean())
+
+
 def test_half_precision_is_compared_in_float32() -> None:
     rgba, images = random(1, 4, 4, 4), random(1, 4, 4, 4, seed=1)
     assert color_l1_loss(rgba.bfloat16(), images.bfloat16()).dtype == torch.float32
@@ -88,10 +127,10 @@ def test_half_precision_is_compared_in_float32() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 4, 4, 4), (2, 4, 4, 5), (4, 4, 4)])
 def test_shapes_which_disagree_are_refused(shape: tuple[int, ...]) -> None:
-    for loss in (color_l1_loss, PerceptualLoss(layers=(0,))):
-        with pytest.raises(ValueError, match="rgba and images must have one shape"):
+    for loss in (color_l1_loss, overlap_color_l1_loss, PerceptualLoss(layers=(0,))):
+        with pytest.raises(ValueError, match="rgba and image must have one shape"):
             loss(torch.zeros(shape), torch.zeros(2, 4, 4, 4))
-    with pytest.raises(ValueError, match="shading and masks"):
+    with pytest.raises(ValueError, match="shading_map and mask"):
         shading_l1_loss(torch.zeros(2, 4, 4, 4), torch.zeros(2, 4, 4), torch.zeros(1, 4, 4))
 
 
@@ -101,7 +140,7 @@ def test_shapes_which_disagree_are_refused(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("texels", [0, 1, 3])
 def test_one_color_is_smooth_and_noise_is_not(texels: int) -> None:
     sphere = icosphere(1)
-    loss = ColorSmoothnessLoss(sphere.faces, texels)
+    loss = ColorSmoothnessLoss(sphere.faces, 42, texels)
     shape = (2, 80, texels**2, 3) if texels else (2, 42, 3)
     assert float(loss(torch.full(shape, 0.3))) == pytest.approx(0, abs=1e-12)
     noise = random(*shape)
@@ -116,21 +155,24 @@ def test_smoothness_of_texels_reaches_over_edges_of_faces() -> None:
     weights = texel_centers(3)
     ramp = torch.einsum("tk,fkc->ftc", weights, corners)[None] * 0.5 + 0.5
     patchy = weights.expand(1, 80, -1, -1)
-    loss = ColorSmoothnessLoss(sphere.faces, 3)
+    loss = ColorSmoothnessLoss(sphere.faces, 42, 3)
     assert float(loss(ramp)) < 0.1 * float(loss(patchy))
 
 
 def test_smoothness_of_two_faces_by_hand() -> None:
     faces = torch.tensor([[0, 1, 2], [2, 1, 3]])
     colors = torch.tensor([[[[1.0, 0, 0]], [[0, 0, 0.5]]]])
-    assert float(ColorSmoothnessLoss(faces, 1)(colors)) == pytest.approx(1.25)
+    assert float(ColorSmoothnessLoss(faces, 4, 1)(colors)) == pytest.approx(1.25)
     with pytest.raises(ValueError, match="colors must have 2 samples of 3"):
-        ColorSmoothnessLoss(faces, 1)(colors.expand(1, 2, 4, 3))
+        ColorSmoothnessLoss(faces, 4, 1)(colors.expand(1, 2, 4, 3))
     with pytest.raises(ValueError, match="texels must be >= 0"):
-        ColorSmoothnessLoss(faces, -1)
+        ColorSmoothnessLoss(faces, 4, -1)
 
 
-# --- Perception -----------------------------------------------------------------------------------
+def test_vertices_of_no_face_have_no_say_in_smoothness() -> None:
+    faces, colors = torch.tensor([[0, 1, 2]]), random(1, 5, 3)
+    loss = ColorSmoothnessLoss(faces, 5)(colors)
+    assert float(loss) == pytest.approx(float(ColorSmoothnessLoss(faces, 3)(colors[:, :3])) * 3 / 5)
 
 
 # --- Together with the renderer -------------------------------------------------------------------

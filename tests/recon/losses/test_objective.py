@@ -10,11 +10,12 @@ from torch import Tensor
 
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import icosphere
-from recon.losses.color import color_l1_loss
-from recon.losses.objective import TERMS, Objective, Renderings, recorded_lighting
+from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
+from recon.losses.objective import Objective, Renderings, recorded_lighting
 from recon.losses.perceptual import PerceptualLoss
 from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
+from recon.losses.terms import Term
 from recon.models import Prediction
 from recon.rendering.lighting import DirectionalLight, Lighting
 from recon.rendering.renderer import SoftRenderer
@@ -22,13 +23,24 @@ from recon.rendering.renderer import SoftRenderer
 BALL = icosphere(1)
 LIGHT = Lighting(0.3, 0.7, (0.4, 1.0, -0.6), two_sided=True)
 RECIPES = [{"source": {}, "rendering": {"lighting": LIGHT.settings()}}]
-ALL = dict.fromkeys(TERMS, 1.0)
+TERMS = {
+    "silhouette": Term(silhouette_iou_loss),
+    "color": Term(color_l1_loss),
+    "perceptual": Term(PerceptualLoss, options={"layers": (1,)}),
+    "shading": Term(shading_l1_loss),
+    "laplacian": Term(LaplacianLoss),
+    "flatten": Term(FlattenLoss),
+    "color_smoothness": Term(ColorSmoothnessLoss),
+}
 SIZE = 12
 
 
 def objective(texels: int = 0, weights: dict[str, float] | None = None, **options: Any) -> Any:
-    settings = {"recipes": RECIPES, "perceptual": PerceptualLoss(layers=(1,))} | options
-    return Objective(BALL.faces, 42, weights or ALL, texels, **settings)
+    """An objective of all terms, or of those that weights are given for."""
+    weights = weights or dict.fromkeys(TERMS, 1.0)
+    terms = {name: term for name, term in TERMS.items() if name in weights}
+    more = {"recipes": RECIPES} | options
+    return Objective(BALL.faces, 42, terms, weights, texels, **more)
 
 
 def renderer(texels: int = 0, **options: Any) -> SoftRenderer:
@@ -131,7 +143,8 @@ def test_colors_may_leave_the_shape_alone() -> None:
 
 
 def test_terms_of_no_weight_cost_nothing() -> None:
-    judge = objective(weights={"silhouette": 1.0, "laplacian": 0.5}, recipes=())
+    weights = dict.fromkeys(TERMS, 0.0) | {"silhouette": 1.0, "laplacian": 0.5}
+    judge = objective(weights=weights, recipes=())
     plain = Prediction(prediction().vertices)
     given = {name: batch()[name] for name in ("images", "cameras")}
     terms = compute(judge, renderer(), plain, given)
@@ -152,16 +165,13 @@ def test_sigma_and_gamma_of_a_step_are_used() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    for weights in ({}, {"color": 0.0}, {"color": -1.0}, {"colour": 1.0}):
-        with pytest.raises(ValueError, match=r"loss\.weights takes"):
-            Objective(BALL.faces, 42, weights)
     given = batch()
     with pytest.raises(ValueError, match=r"renderer\.texture must be 'surface' for texels=2"):
         objective(2).render(renderer(), prediction(2), given["cameras"])
     for wrong in (renderer(lighting=LIGHT), renderer(background=(1.0, 1.0, 1.0))):
         with pytest.raises(ValueError, match="no lighting and a black background"):
             objective().render(wrong, prediction(), given["cameras"])
-    with pytest.raises(ValueError, match="need a model with a color_head"):
+    with pytest.raises(ValueError, match="need a model with colours"):
         objective().render(renderer(), Prediction(prediction().vertices), given["cameras"])
 
 
@@ -188,6 +198,40 @@ def test_a_silhouette_is_compared_with_the_truth_of_its_camera() -> None:
     by_mesh = Renderings(masks[:, :, None].expand(-1, -1, 2, -1, -1))
     assert float(judge(by_camera, guess, given)["silhouette"]) == pytest.approx(0.0, abs=1e-6)
     assert float(judge(by_mesh, guess, given)["silhouette"]) > 0.2
+
+
+def reddish(colors: Tensor, vertices: Tensor, strength: float = 1.0) -> Tensor:
+    """A loss of one's own, with an option."""
+    return strength * (1 - colors[..., 0]).mean() + 0 * vertices.sum()
+
+
+def test_a_term_of_ones_own_gets_what_it_names_and_is_summed() -> None:
+    guess, given = prediction(), batch()
+    terms = {"red": Term(reddish, 0.5, {"strength": 3.0}), "laplacian": TERMS["laplacian"]}
+    judge = Objective(BALL.faces, 42, terms)
+    found = judge.render(renderer(), guess, given["cameras"])
+    assert found.rgba is None  # no term needs a rendering of the colours
+    values = judge(found, guess, given)
+    assert torch.equal(values["red"], reddish(guess.colors, guess.vertices, 3.0))
+    assert torch.equal(judge.total(values), 0.5 * values["red"] + values["laplacian"])
+    with pytest.raises(ValueError, match=r"loss\.terms\.red needs colors, which the model"):
+        judge(found, Prediction(guess.vertices), given)
+
+
+def test_a_configured_objective_is_the_same() -> None:
+    guess, given = prediction(), batch()
+    configured = {
+        "silhouette": {"_target_": "recon.losses.silhouette.silhouette_iou_loss", "weight": 2.0},
+        "laplacian": {"_target_": "recon.losses.smoothness.LaplacianLoss"},
+        "perceptual": {"_target_": "recon.losses.perceptual.PerceptualLoss", "layers": [1]},
+    }
+    weights = {"laplacian": 0.5, "perceptual": 0.0}
+    judge = Objective(BALL.faces, 42, configured, weights)
+    assert judge.weights == {"silhouette": 2.0, "laplacian": 0.5, "perceptual": 0.0}
+    names = ("silhouette", "laplacian")
+    other = Objective(BALL.faces, 42, {name: TERMS[name] for name in names})
+    found = judge.render(renderer(), guess, given["cameras"])
+    assert judge(found, guess, given) == other(found, guess, given)
 
 
 def test_the_total_is_the_weighted_sum_of_the_losses() -> None:

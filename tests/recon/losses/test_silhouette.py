@@ -108,6 +108,16 @@ def test_iou_loss_passes_gradcheck_and_bfloat16_is_summed_in_float32() -> None:
     assert silhouette_iou_loss(large, torch.ones(1, 64, 64)).item() == pytest.approx(1 / 4096)
 
 
+@pytest.mark.parametrize("loss", [silhouette_iou_loss, silhouette_squared_loss])
+def test_the_losses_of_images_are_given_one_by_one(loss: Callable[..., Tensor]) -> None:
+    alpha, mask = random(3, 5, 7), random(3, 5, 7, seed=1) > 0.7
+    each = loss(alpha, mask, reduction="none")
+    assert each.shape == (3,)
+    assert torch.equal(each.mean(), loss(alpha, mask))
+    with pytest.raises(ValueError, match="reduction must be 'mean' or 'none', got 'sum'"):
+        loss(alpha, mask, reduction="sum")
+
+
 @pytest.mark.parametrize(
     ("alpha", "mask"), [((2, 4, 4), (2, 4, 5)), ((4, 4), (4, 4)), ((0, 4, 4), (0, 4, 4))]
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder, VertexColorHead
+from recon.models import PaletteHead, VertexColorHead
 
 V, F = 42, 80  # of an icosphere split once
 
@@ -16,9 +16,9 @@ V, F = 42, 80  # of an icosphere split once
 def head(kind: str, texels: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(0)
     if kind == "vertex":
-        return VertexColorHead(5, 1, texels, hidden=(6,))
+        return VertexColorHead(V, F, 5, texels, hidden=(6,))
     settings = {"palette": 3, "width": 4, "modes": 5, "hidden": (6,)} | options
-    return PaletteHead(5, 1, texels, **settings)
+    return PaletteHead(V, F, 5, texels, **settings)
 
 
 def half_transparent(colors: Tensor, size: int = 8) -> Tensor:
@@ -131,50 +131,13 @@ def test_a_palette_learns_which_pixels_to_pick_and_where_to_put_them() -> None:
 
 def test_bad_settings_and_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="palette, width, modes"):
-        PaletteHead(palette=0)
-    with pytest.raises(ValueError, match="subdivisions and texels must be >= 0, got 3 and -1"):
-        VertexColorHead(texels=-1)
+        PaletteHead(V, F, palette=0)
+    with pytest.raises(ValueError, match="texels >= 0, got 42, 80 and -1"):
+        VertexColorHead(V, F, texels=-1)
     with pytest.raises(ValueError, match="latent and hidden"):
-        VertexColorHead(hidden=(0,))
+        VertexColorHead(V, F, hidden=(0,))
     for kind in ("palette", "vertex"):
         with pytest.raises(ValueError, match=r"latent must be \[B, 5\], got \[2, 6\]"):
             head(kind)(torch.ones(2, 6), torch.ones(2, 4, 8, 8))
         with pytest.raises(ValueError, match=r"image must be \[2, 4, H, W\], got \[1, 4, 8, 8\]"):
             head(kind)(torch.ones(2, 5), torch.ones(1, 4, 8, 8))
-
-
-# --- In the reconstruction network ----------------------------------------------------------------
-
-
-def network(color_head: nn.Module | None) -> Reconstructor:
-    torch.manual_seed(0)
-    encoder = SoftRasEncoder(channels=(4,), hidden=(6,), latent=5, image_size=8)
-    return Reconstructor(encoder, MeshDecoder(5, (6,), 1), color_head).eval()
-
-
-def test_a_network_without_a_head_predicts_vertices_as_ever() -> None:
-    image, plain = torch.rand(2, 4, 8, 8), network(None)
-    prediction = plain.predict(image)
-    assert prediction.colors is None
-    assert torch.equal(prediction.vertices, plain(image))
-    assert set(plain.state_dict()) == {
-        name for name in network(head("vertex")).state_dict() if not name.startswith("color_head")
-    }
-
-
-@pytest.mark.parametrize("kind", ["palette", "vertex"])
-def test_a_network_with_a_head_predicts_colors_too(kind: str) -> None:
-    image, model = torch.rand(2, 4, 8, 8), network(head(kind))
-    prediction = model.predict(image)
-    assert prediction.colors is not None
-    assert prediction.colors.shape == (2, V, 3)
-    assert torch.equal(prediction.vertices, model(image))
-    prediction.colors.sum().backward()
-    assert float(model.encoder.linears[0].weight.grad.abs().max()) > 0
-
-
-def test_a_head_of_another_mesh_or_latent_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"must color \(42, 80\) vertices and faces"):
-        network(VertexColorHead(5, 2, hidden=(6,)))
-    with pytest.raises(ValueError, match=r"must equal encoder.latent \(5\), got 6"):
-        network(VertexColorHead(6, 1, hidden=(6,)))

@@ -18,18 +18,18 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_no_bias_and_no_centroid_give_half_the_template() -> None:
+def test_no_offset_and_no_centroid_give_half_the_template() -> None:
     vertices = deform_template(TEMPLATE, torch.zeros(1, 3), torch.zeros(1, 42, 3))
     torch.testing.assert_close(vertices[0], 0.5 * TEMPLATE)
 
 
 def test_hand_computed_deformation() -> None:
-    # logit(0.25) = -ln 3; a bias of ln 3 gives 0.5, one of 2 ln 3 gives 0.75; c = tanh(atanh(0.2)).
+    # logit(0.25) = -ln 3; offset ln 3 gives 0.5, and 2 ln 3 gives 0.75; c = tanh(atanh(0.2)).
     template = torch.tensor([[0.25, -0.25, 0.0]], dtype=torch.float64)
     log3 = torch.log(torch.tensor(3.0, dtype=torch.float64))
     centroid = torch.full((1, 3), 0.2, dtype=torch.float64).atanh()
-    bias = torch.stack((log3, 2 * log3, torch.tensor(5.0, dtype=torch.float64)))[None, None]
-    vertices = deform_template(template, centroid, bias)[0, 0]
+    offset = torch.stack((log3, 2 * log3, torch.tensor(5.0, dtype=torch.float64)))[None, None]
+    vertices = deform_template(template, centroid, offset)[0, 0]
     expected = [0.5 * (0.5 * 0.8 + 0.2), 0.5 * (-0.75 * 1.2 + 0.2), 0.5 * 0.2]
     assert vertices.tolist() == pytest.approx(expected)
 
@@ -38,8 +38,8 @@ def test_hand_computed_deformation() -> None:
 @given(st.integers(0, 10_000), st.floats(0, 5))
 def test_coordinates_stay_strictly_inside_the_cube(seed: int, spread: float) -> None:
     centroid = spread * random(2, 3, seed=seed)
-    bias = spread * random(2, 42, 3, seed=seed + 1)
-    assert (deform_template(TEMPLATE, centroid, bias).abs() < 0.5).all()
+    offset = spread * random(2, 42, 3, seed=seed + 1)
+    assert (deform_template(TEMPLATE, centroid, offset).abs() < 0.5).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -48,16 +48,16 @@ def test_saturated_coordinates_reach_but_never_pass_the_cube(
     dtype: torch.dtype, size: float
 ) -> None:
     centroid = (size * random(64, 3)).to(dtype).requires_grad_()
-    bias = (size * random(64, 42, 3, seed=1)).to(dtype).requires_grad_()
-    vertices = deform_template(TEMPLATE.to(dtype), centroid, bias)
+    offset = (size * random(64, 42, 3, seed=1)).to(dtype).requires_grad_()
+    vertices = deform_template(TEMPLATE.to(dtype), centroid, offset)
     assert (vertices.abs() <= 0.5).all()
-    for gradient in torch.autograd.grad(vertices.sum(), (centroid, bias)):
+    for gradient in torch.autograd.grad(vertices.sum(), (centroid, offset)):
         assert torch.isfinite(gradient).all()
 
 
 def test_vertices_stay_in_their_octant_around_the_centroid() -> None:
-    centroid, bias = random(5, 3), random(5, 42, 3, seed=1)
-    from_centroid = deform_template(TEMPLATE, centroid, bias) - 0.5 * centroid.tanh()[:, None]
+    centroid, offset = random(5, 3), random(5, 42, 3, seed=1)
+    from_centroid = deform_template(TEMPLATE, centroid, offset) - 0.5 * centroid.tanh()[:, None]
     on_plane = (TEMPLATE == 0).expand_as(from_centroid)
     signs = TEMPLATE.sign().expand_as(from_centroid)
     assert torch.equal(from_centroid[~on_plane].sign(), signs[~on_plane])
@@ -65,9 +65,9 @@ def test_vertices_stay_in_their_octant_around_the_centroid() -> None:
     assert from_centroid[on_plane].abs().max() < 1e-15
 
 
-def test_a_zero_coordinate_takes_a_zero_gradient_from_its_bias() -> None:
-    bias = random(1, 42, 3).requires_grad_()
-    (gradient,) = torch.autograd.grad(deform_template(TEMPLATE, random(1, 3), bias).sum(), bias)
+def test_a_zero_coordinate_takes_a_zero_gradient_from_its_offset() -> None:
+    offset = random(1, 42, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(deform_template(TEMPLATE, random(1, 3), offset).sum(), offset)
     assert torch.isfinite(gradient).all()
     assert torch.equal(gradient[0] == 0, TEMPLATE == 0)
 
@@ -97,6 +97,7 @@ def test_decoder_shapes_topology_and_buffers() -> None:
     assert decoder.num_vertices == 42
     assert torch.equal(decoder.faces, icosphere(1).faces)
     assert {"faces", "template"} <= set(decoder.state_dict())
+    torch.testing.assert_close(decoder.template_vertices, 0.25 * icosphere(1).vertices)
     assert MeshDecoder().num_vertices == 642
 
 
@@ -108,10 +109,10 @@ def test_the_heads_are_scaled() -> None:
     expected = deform_template(
         decoder.template,
         decoder.centroid(features) * 0.1,
-        decoder.bias(features).reshape(-1, 42, 3),
+        decoder.offset(features).reshape(-1, 42, 3),
     )
     torch.testing.assert_close(decoder(latent), expected)
-    decoder.centroid_scale = decoder.bias_scale = 0.0
+    decoder.centroid_scale = decoder.offset_scale = 0.0
     torch.testing.assert_close(decoder(latent)[0], 0.5 * decoder.template)
 
 

@@ -1,20 +1,60 @@
-"""Predictions as the result of a forward pass."""
+"""What a model predicts from a blank image, and models which do not keep the contract."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
+from torch import Tensor, nn
 
-from recon.models import MeshDecoder, Predicting, Prediction, Reconstructor, SoftRasEncoder
+from recon.models import MeshDecoder, Prediction, Reconstructor, SoftRasEncoder, blank_prediction
 
 
-def test_a_forward_pass_predicts_and_shares_the_parameters() -> None:
+class Returning(nn.Module):
+    """Returns always the same, whatever it is shown; its mesh has 3 vertices and 1 face."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.faces, self.template_vertices = torch.tensor([[0, 1, 2]]), torch.zeros(3, 3)
+
+    def forward(self, image: Tensor) -> Any:
+        return self.result
+
+
+def test_a_blank_image_is_predicted_and_the_model_stays_as_it_was() -> None:
     model = Reconstructor(
         SoftRasEncoder(channels=(4,), hidden=(4,), latent=3, image_size=8),
         MeshDecoder(latent=3, hidden=(4,), subdivisions=1),
-    ).eval()
-    images, network = torch.rand(2, 4, 8, 8), Predicting(model)
-    prediction = network(images)
-    assert isinstance(prediction, Prediction)
-    assert torch.equal(prediction.vertices, model(images))
-    assert prediction.colors is None
-    assert {id(p) for p in network.parameters()} == {id(p) for p in model.parameters()}
+    )
+    model.decoder.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    prediction = blank_prediction(model, (8, 8))
+    assert prediction.vertices.shape == (1, 42, 3)
+    assert not prediction.vertices.requires_grad
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert (model.training, model.encoder.training, model.decoder.training) == (True, True, False)
+
+
+VERTICES = torch.zeros(1, 3, 3)
+
+
+@pytest.mark.parametrize("colors", [None, VERTICES, torch.zeros(1, 1, 4, 3)])
+def test_every_kind_of_colors_is_taken(colors: Tensor | None) -> None:
+    assert blank_prediction(Returning(Prediction(VERTICES, colors)), (8, 8)).colors is colors
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (VERTICES, "must return a recon.models.Prediction, got Tensor"),
+        (Prediction(torch.zeros(1, 4, 3)), r"vertices \[1, 3, 3\] as its template.*\[1, 4, 3\]"),
+        (Prediction(VERTICES, torch.zeros(1, 4, 3)), r"must predict colors .*got \[1, 4, 3\]"),
+        (Prediction(VERTICES, torch.zeros(1, 2, 4, 3)), r"got \[1, 2, 4, 3\]"),
+    ],
+)
+def test_what_is_no_prediction_of_its_mesh_is_refused(result: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Returning {message}" if "got T" in message else message):
+        blank_prediction(Returning(result), (8, 8))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from recon.models import Prediction
 from recon.training.checks import freeze, require_at_least, require_colors
 
 
@@ -21,15 +23,31 @@ def test_frozen_parts_have_no_gradients() -> None:
         freeze(model, ["decoder"])
 
 
+class Colored(nn.Module):
+    """Predicts a triangle, with colours or without."""
+
+    def __init__(self, colored: bool) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.faces, self.template_vertices = torch.tensor([[0, 1, 2]]), torch.zeros(3, 3)
+        self.colors = torch.zeros(1, 3, 3) if colored else None
+
+    def forward(self, image: Tensor) -> Prediction:
+        return Prediction(torch.zeros(1, 3, 3), self.colors)
+
+
 def test_colors_are_predicted_and_learned_or_neither() -> None:
-    objective = partial(SimpleNamespace, colored=False, learns_colors=False)
-    with_head, without = SimpleNamespace(color_head=object()), SimpleNamespace()
-    require_colors(objective(), without)
-    require_colors(objective(colored=True, learns_colors=True), with_head)
-    with pytest.raises(ValueError, match=r"need a model\.color_head"):
-        require_colors(objective(colored=True), without)
-    with pytest.raises(ValueError, match=r"color_head needs loss\.weights"):
-        require_colors(objective(), with_head)
+    def judge(*needs: str) -> Any:
+        return SimpleNamespace(needs=lambda *inputs: bool(set(inputs) & set(needs)))
+
+    require_colors(judge("alpha"), Colored(False), (8, 8))
+    require_colors(judge("rgba"), Colored(True), (8, 8))
+    for needed in ("rgba", "colors"):
+        with pytest.raises(ValueError, match=r"need a model\.color_head"):
+            require_colors(judge(needed), Colored(False), (8, 8))
+    for needed in ("alpha", "colors"):  # smoothness alone teaches no colours
+        with pytest.raises(ValueError, match=r"needs loss\.weights\.color or perceptual"):
+            require_colors(judge(needed), Colored(True), (8, 8))
 
 
 def test_too_small_settings_are_named() -> None:

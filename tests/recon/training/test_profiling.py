@@ -12,11 +12,16 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.voxel_scores import VoxelValidation
 from recon.losses.objective import Objective
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.losses.smoothness import LaplacianLoss
+from recon.losses.terms import Term
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Constant
 from recon.training.profiling import profile_training
 from recon.training.trainer import Trainer
+
+TERMS = {"silhouette": Term(silhouette_iou_loss), "laplacian": Term(LaplacianLoss, 5e-3)}
 
 
 def test_every_part_of_a_step_is_in_the_table(shapes_file: Path, tmp_path: Path) -> None:
@@ -26,7 +31,7 @@ def test_every_part_of_a_step_is_in_the_table(shapes_file: Path, tmp_path: Path)
             MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
         ),
         renderer=SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
-        objective=partial(Objective, weights={"silhouette": 1.0, "laplacian": 5e-3}),
+        objective=partial(Objective, terms=TERMS),
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         schedule={"lr": Constant(), "sigma": Constant()},
         train_set=MultiViewDataset(shapes_file, "train"),

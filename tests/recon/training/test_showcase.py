@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.models import Prediction
 from recon.runs.trained_models import load_trained_model
 from recon.training.showcase import OBJECTS, Showcase, read_shown, spread_objects, step_files
 from recon.training.showcase_images import objects_grid
@@ -43,7 +44,7 @@ def test_what_is_shown_is_read_back(
     assert torch.equal(read.truth[0], data.images(index, [3, 9]))
     assert torch.equal(read.cameras[0], data.cameras(index, [3, 9]))
     with torch.inference_mode():
-        expected = model.predict(read.truth[:, 0].float() / 255)
+        expected = model(read.truth[:, 0].float() / 255)
     assert torch.allclose(read.vertices, expected.vertices, atol=5e-4)
     assert read.colors is not None
     assert torch.allclose(read.colors, expected.colors, atol=3e-3)
@@ -58,8 +59,8 @@ class Diverged(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.tensor([float("nan"), float("inf"), 1e9]))
         self.faces = torch.tensor([[0, 1, 2]])
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.weight.expand(len(images), 3, 3)
+    def forward(self, images: torch.Tensor) -> Prediction:
+        return Prediction(self.weight.expand(len(images), 3, 3))
 
 
 def test_a_prediction_that_is_not_finite_is_shown_all_the_same(

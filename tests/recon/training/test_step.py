@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.losses.objective import Objective
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.losses.terms import Term
 from recon.models import Prediction
 from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Constant, StepDecay
@@ -51,7 +53,9 @@ def make_step(network: nn.Module, schedule: Mapping[str, Any]) -> TrainingStep:
     return TrainingStep(
         network=network,
         renderer=SoftRenderer(32, sigma=1e-3, gamma=1e-2),
-        objective=Objective(SPHERE.faces, SPHERE.num_vertices, {"silhouette": 1.0}),
+        objective=Objective(
+            SPHERE.faces, SPHERE.num_vertices, {"silhouette": Term(silhouette_iou_loss)}
+        ),
         optimizer=torch.optim.SGD(network.parameters(), lr=0.01),
         schedule=factors,
         guard=StepGuard(network, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -16,14 +17,21 @@ from torch import Tensor, nn
 
 from recon.datasets.framing import framing_of, measure_framing
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.baselines import template_shape
 from recon.evaluation.voxel_scores import VoxelValidation
+from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
 from recon.losses.objective import Objective, Renderings
+from recon.losses.perceptual import PerceptualLoss
+from recon.losses.silhouette import silhouette_iou_loss
+from recon.losses.smoothness import FlattenLoss, LaplacianLoss
+from recon.losses.terms import Term
 from recon.models import (
     MeshDecoder,
     PaletteHead,
     Prediction,
     Reconstructor,
     SoftRasEncoder,
+    VertexColorHead,
 )
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.checkpoints import load_checkpoint, seed_everything
@@ -32,11 +40,15 @@ from recon.schedules import Constant, StepDecay
 from recon.training.step_guard import SkippedStepsError
 from recon.training.trainer import Trainer
 
-WEIGHTS = {"silhouette": 1.0, "laplacian": 5e-3, "flatten": 5e-4}
+TERMS = {
+    "silhouette": Term(silhouette_iou_loss),
+    "laplacian": Term(LaplacianLoss, 5e-3),
+    "flatten": Term(FlattenLoss, 5e-4),
+}
 
 
 def make_trainer(
-    file: Path, max_steps: int, color_head: nn.Module | None = None, **more: Any
+    file: Path, max_steps: int, color_head: Callable[..., nn.Module] | None = None, **more: Any
 ) -> Trainer:
     seed_everything(0)
     model = Reconstructor(
@@ -45,8 +57,9 @@ def make_trainer(
         color_head,
     )
     settings: dict[str, Any] = {
+        "model": model,
         "renderer": SoftRenderer(64, sigma=1e-4, dist_eps=1e-10),
-        "objective": partial(Objective, weights=WEIGHTS),
+        "objective": partial(Objective, terms=TERMS),
         "optimizer": partial(torch.optim.Adam, lr=1e-3, fused=True),
         "schedule": {"lr": StepDecay([4], 0.5), "sigma": StepDecay([4], 0.5)},
         "train_set": MultiViewDataset(file, "train"),
@@ -59,7 +72,7 @@ def make_trainer(
         "validate_every": 3,
         "device": "cpu",
     }
-    return Trainer(model=model, max_steps=max_steps, **{**settings, **more})
+    return Trainer(max_steps=max_steps, **{**settings, **more})
 
 
 def run_in(folder: Path) -> RunDirectory:
@@ -191,7 +204,7 @@ class BreaksAt(Objective):
 def test_a_loss_which_is_not_finite_is_skipped_and_dumped(
     shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    objective = partial(BreaksAt, weights=WEIGHTS, call=4)
+    objective = partial(BreaksAt, terms=TERMS, call=4)
     trainer = make_trainer(shapes_file, 6, objective=objective)
     before: dict[str, Tensor] = {}
 
@@ -223,7 +236,7 @@ def test_a_run_ends_after_too_many_skipped_steps_and_keeps_its_checkpoint(
     def poison(gradient: Tensor) -> Tensor:
         return gradient * float("nan") if trainer.progress.step >= 2 else gradient
 
-    trainer.model.decoder.bias.weight.register_hook(poison)
+    trainer.model.decoder.offset.weight.register_hook(poison)
     with pytest.raises(
         SkippedStepsError, match=r"skipped step 2 of.*max_skipped_steps is 1"
     ) as end:
@@ -297,6 +310,63 @@ def test_a_validation_may_end_the_run(shapes_file: Path, tmp_path: Path) -> None
     assert last(tmp_path)["step"] == 4
 
 
+class CubeDecoder(nn.Module):
+    """Moves the corners of a cube, which it holds at its true scale."""
+
+    def __init__(self, latent: int = 8) -> None:
+        super().__init__()
+        self.latent = latent
+        corners = torch.tensor(list(itertools.product((-0.2, 0.2), repeat=3)))
+        sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+        faces = [face for a, b, c, d in sides for face in ((a, b, c), (a, c, d))]
+        self.register_buffer("template_vertices", corners)
+        self.register_buffer("faces", torch.tensor(faces))
+        self.offset = nn.Linear(latent, 24)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        moved = 0.1 * torch.tanh(self.offset(latent)).float().unflatten(1, (8, 3))
+        return self.template_vertices + moved
+
+
+EVERY_TERM = {
+    **TERMS,
+    "color": Term(color_l1_loss),
+    "perceptual": Term(PerceptualLoss, options={"layers": (1,)}),
+    "shading": Term(shading_l1_loss),
+    "color_smoothness": Term(ColorSmoothnessLoss),
+}
+
+
+@pytest.mark.parametrize("head", [PaletteHead, VertexColorHead])
+@pytest.mark.parametrize("texels", [0, 2])
+def test_another_template_works_with_every_head_and_every_loss(
+    shaded_file: Path, tmp_path: Path, head: type[nn.Module], texels: int
+) -> None:
+    torch.manual_seed(0)
+    model = Reconstructor(
+        SoftRasEncoder(channels=(4, 8, 8, 8), hidden=(16,), latent=8),
+        CubeDecoder(),
+        partial(head, latent=8, texels=texels, hidden=(8,)),
+    )
+    trainer = make_trainer(
+        shaded_file,
+        2,
+        model=model,
+        renderer=SoftRenderer(64, sigma=1e-4, texture="surface" if texels else "vertex"),
+        objective=partial(Objective, terms=EVERY_TERM, texels=texels),
+        validate_every=2,
+    )
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    figures = trainer.take_step(trainer.batches[0]).figures
+    assert set(EVERY_TERM) < set(figures)
+    assert trainer.run(run_in(tmp_path))["best_iou"] > 0
+    unmoved = [name for name, value in model.named_parameters() if torch.equal(value, before[name])]
+    assert not unmoved
+    # Measured in its true size: 0.4 wide in a grid of 32 voxels.
+    voxels = template_shape(model, 32)(torch.zeros(1, 4, 8, 8), ["chair"])
+    assert float(voxels.sum()) == pytest.approx(12.8**3, rel=0.25)
+
+
 def test_bfloat16_is_near_float32(shapes_file: Path) -> None:
     batch = make_trainer(shapes_file, 1).batches[0]
     losses = {
@@ -345,13 +415,13 @@ def test_it_learns(shapes_file: Path, tmp_path: Path) -> None:
     assert trainer.run(run_in(tmp_path))["best_iou"] > before + 0.1
 
 
-COLORS = WEIGHTS | {"color": 1.0, "color_smoothness": 0.01}
+COLORS = TERMS | {"color": Term(color_l1_loss), "color_smoothness": Term(ColorSmoothnessLoss, 0.01)}
 
 
 def make_colored(file: Path, max_steps: int, **more: Any) -> Trainer:
     seed_everything(1)
-    head = PaletteHead(8, subdivisions=1, palette=4, width=4, modes=8, hidden=(8,))
-    objective = partial(Objective, weights=COLORS)
+    head = partial(PaletteHead, latent=8, palette=4, width=4, modes=8, hidden=(8,))
+    objective = partial(Objective, terms=COLORS)
     return make_trainer(file, max_steps, color_head=head, **{"objective": objective, **more})
 
 
@@ -364,7 +434,7 @@ def test_shape_and_colors_are_learned_together_and_resumed(
     before = {name: value.clone() for name, value in start.model.state_dict().items()}
     start.run(run_in(tmp_path / "parts"))
     after = start.model.state_dict()
-    for name in ("decoder.bias.weight", "color_head.fields"):
+    for name in ("decoder.offset.weight", "color_head.fields"):
         assert not torch.equal(after[name], before[name]), name
     make_colored(shapes_file, 4, schedule=schedule).run(run_in(tmp_path / "parts"))
     assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
@@ -408,9 +478,9 @@ def test_parts_that_are_not_there_are_refused(
     with pytest.raises(ValueError, match="nothing to train"):
         make_trainer(shapes_file, 2, frozen=["encoder", "decoder"])
     with pytest.raises(ValueError, match=r"need a model\.color_head"):
-        make_trainer(shapes_file, 2, objective=partial(Objective, weights=COLORS))
+        make_trainer(shapes_file, 2, objective=partial(Objective, terms=COLORS))
     with pytest.raises(ValueError, match=r"needs loss\.weights\.color"):
-        make_colored(shapes_file, 2, objective=partial(Objective, weights=WEIGHTS))
+        make_colored(shapes_file, 2, objective=partial(Objective, terms=TERMS))
     make_colored(shapes_file, 1, validate_every=0).run(run_in(tmp_path / "colored"))
     initial = str(tmp_path / "colored" / "checkpoints" / "last.pt")
     with pytest.raises(ValueError, match="unexpected"):
@@ -418,16 +488,18 @@ def test_parts_that_are_not_there_are_refused(
 
 
 def test_shading_needs_data_that_have_it(shapes_file: Path) -> None:
-    shading = partial(Objective, weights={"shading": 1.0})
+    shading = partial(Objective, terms={"shading": Term(shading_l1_loss)})
     with pytest.raises(ValueError, match="needs the light of the data"):
         make_trainer(shapes_file, 2, objective=shading)
-    lit = partial(Objective, weights={"shading": 1.0}, recipes=[{}])
+    lit = partial(Objective, terms={"shading": Term(shading_l1_loss)}, recipes=[{}])
     with pytest.raises(ValueError, match="needs the light of the data"):
         make_trainer(shapes_file, 2, objective=lit)
 
 
 def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
-    shading = partial(Objective, weights={"shading": 1.0, "laplacian": 5e-3})
+    shading = partial(
+        Objective, terms={"shading": Term(shading_l1_loss), "laplacian": TERMS["laplacian"]}
+    )
     slow = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": {}}
     trainer = make_trainer(shaded_file, 30, objective=shading, **slow)
     first = trainer.take_step(trainer.batches[0]).figures["shading"]

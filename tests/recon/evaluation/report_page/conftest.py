@@ -33,7 +33,7 @@ class Squeezed(nn.Module):
         self.register_buffer("sphere", sphere.vertices)
         self.weight = nn.Parameter(torch.tensor(0.3))
 
-    def predict(self, images: Tensor) -> Prediction:
+    def forward(self, images: Tensor) -> Prediction:
         squeeze = images[:, 3].mean((1, 2))[:, None] * torch.tensor([0.0, 1.0, 0.0])
         vertices = self.weight * self.sphere * (1 + squeeze[:, None])
         colors = (self.sphere + 1) / 2 if self.colored else None

@@ -1,0 +1,152 @@
+"""Terms of an objective: functions or modules which name what they need by their parameters.
+
+A term is called with those of the following that are parameters of it without a default:
+
+| parameter | what it is | shape |
+|---|---|---|
+| `alpha` | rendered silhouettes: every mesh in every camera of its object | [K, H, W] |
+| `rgba` | renderings in the predicted colours, without light, over black | [K, 4, H, W] |
+| `shading` | renderings of a white mesh in the light of the data, over black | [K, 4, H, W] |
+| `mask` | the alpha of the true images | [K, H, W] |
+| `image` | the true images, sRGB in [0, 1] not multiplied by alpha, and alpha | [K, 4, H, W] |
+| `shading_map` | the true images of a white surface in the light of the data | [K, H, W] |
+| `vertices` | predicted vertices, object units | [B, V, 3] |
+| `faces` | of every predicted mesh, int64 | [F, 3] |
+| `colors` | predicted colours of the vertices, or R * R texels of the faces | [B, V, 3] or [B, F, R * R, 3] |
+
+B is the number of images of a batch, K that number times the views of each object; see `Objective`.
+Nothing is rendered that no term needs.
+"""  # noqa: E501 - rows of a table
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pkgutil import resolve_name
+from typing import Any
+
+from torch import Tensor, nn
+
+INPUTS = (
+    "alpha",
+    "rgba",
+    "shading",
+    "mask",
+    "image",
+    "shading_map",
+    "vertices",
+    "faces",
+    "colors",
+)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss and its weight.
+
+    Args:
+        loss: a function of some of `INPUTS` that returns a scalar; or a class whose instances are
+            called so. Of the parameters `faces`, `num_vertices` and `texels` its constructor gets
+            those it has: what the model deforms.
+        weight: the factor of the loss, finite and >= 0; a term of weight 0 is not computed.
+        options: further keyword arguments of the function or the constructor.
+    """
+
+    loss: Callable[..., Any]
+    weight: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, mesh: Mapping[str, Any]) -> Callable[..., Tensor]:
+        """Returns what computes the loss.
+
+        Args:
+            mesh: `faces` [F, 3], `num_vertices` and `texels`.
+        """
+        if not inspect.isclass(self.loss):
+            return partial(self.loss, **self.options)
+        taken = inspect.signature(self.loss).parameters
+        arguments = {name: value for name, value in mesh.items() if name in taken}
+        make: Callable[..., Any] = self.loss
+        return make(**{**arguments, **self.options})
+
+
+def read_terms(
+    terms: Mapping[str, Term | Mapping[str, Any]], weights: Mapping[str, float] | None = None
+) -> dict[str, Term]:
+    """Returns the terms that a configuration describes.
+
+    Args:
+        terms: by name a `Term`; or `_target_`, the dotted name of its loss, `weight`, and further
+            options of the loss.
+        weights: by name, what replaces the weight of a term.
+
+    Raises:
+        ValueError: a weight is of no term, not a number, negative or not finite, or none is
+            positive; or a target is not there.
+    """
+    weights = weights or {}
+    found = {name: _read_term(name, term, weights.get(name)) for name, term in terms.items()}
+    given = {name: term.weight for name, term in found.items()}
+    numbers = [weight for weight in given.values() if _is_weight(weight)]
+    if set(weights) - set(terms) or len(numbers) < len(given) or not any(numbers):
+        raise ValueError(
+            f"loss.weights takes {', '.join(terms)}; each must be a finite number >= 0 and one > 0,"
+            f" got {given | dict(weights)}"
+        )
+    return found
+
+
+def needs_of(name: str, loss: Callable[..., Any]) -> tuple[str, ...]:
+    """Returns which of `INPUTS` a loss is called with.
+
+    Args:
+        name: of the term, for the message.
+        loss: what `Term.build` returned.
+
+    Raises:
+        ValueError: it needs something else, or nothing.
+    """
+    called = loss.forward if isinstance(loss, nn.Module) else loss
+    needs = tuple(
+        parameter.name
+        for parameter in inspect.signature(called).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    )
+    if not needs or set(needs) - set(INPUTS):
+        raise ValueError(
+            f"the loss of loss.terms.{name} may need {', '.join(INPUTS)}; its parameters without a "
+            f"default are {', '.join(needs) or 'none'}"
+        )
+    return needs
+
+
+def _read_term(name: str, term: Term | Mapping[str, Any], weight: float | None) -> Term:
+    if isinstance(term, Term):
+        return term if weight is None else Term(term.loss, weight, term.options)
+    options = {key: value for key, value in term.items() if key not in ("_target_", "weight")}
+    if "_target_" not in term:
+        raise ValueError(f"loss.terms.{name} has no _target_, the dotted name of its loss")
+    if weight is None:
+        weight = term.get("weight", 1.0)
+    return Term(_resolve(name, term["_target_"]), weight, options)
+
+
+def _resolve(name: str, target: object) -> Callable[..., Any]:
+    if callable(target):
+        return target
+    try:
+        loss = resolve_name(str(target))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"loss.terms.{name}._target_={target}: {error}") from error
+    if not callable(loss):
+        raise ValueError(f"loss.terms.{name}._target_={target} must be a function or a class")
+    return loss
+
+
+def _is_weight(weight: object) -> bool:
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    return number and math.isfinite(weight) and weight >= 0  # type: ignore[arg-type, operator]
