@@ -17,8 +17,9 @@ import torch
 
 from recon.evaluation.result import EvaluationResult
 from recon.formats.meshes import read_mesh
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.models import MeshDecoder, PaletteHead, SoftRasEncoder
 from recon.runs.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
+from recon.runs.trained_models import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., CompletedProcess[str]]
@@ -65,15 +66,15 @@ def colored_checkpoint(checkpoint: Path, tmp_path: Path, texels: int) -> Path:
         "decoder": (MeshDecoder, {"latent": 5, "hidden": [4], "subdivisions": 1}),
         "color_head": (
             PaletteHead,
-            {"latent": 5, "subdivisions": 1, "texels": texels, "palette": 2, "modes": 4},
+            {"_partial_": True, "latent": 5, "texels": texels, "palette": 2, "modes": 4},
         ),
     }
-    model = Reconstructor(**{name: kind(**settings) for name, (kind, settings) in parts.items()})
     content = load_checkpoint(checkpoint)
     content["config"]["model"] = {
         "_target_": "recon.models.Reconstructor",
         **{n: {"_target_": f"recon.models.{k.__name__}", **s} for n, (k, s) in parts.items()},
     }
+    model = build_model(content)
     path = tmp_path / "colored.pt"
     kept = {key: value for key, value in content.items() if key not in ("format", "version")}
     save_checkpoint(path, {**kept, "model": model.state_dict()})
@@ -120,7 +121,7 @@ def damaged(checkpoint: Path, tmp_path: Path, kind: str) -> Path:
     if kind == "other":  # another network than the configuration it carries
         content["model"] = {"layer.weight": torch.zeros(3, 3)}
     if kind == "nan":
-        content["model"]["decoder.bias.weight"][0, 0] = math.nan
+        content["model"]["decoder.offset.weight"][0, 0] = math.nan
     if kind == "foreign":
         content = {"state_dict": content["model"]}
     if kind == "evil":
@@ -136,7 +137,7 @@ def damaged(checkpoint: Path, tmp_path: Path, kind: str) -> Path:
         ("other", "holds another model than Reconstructor"),
         ("foreign", "not written by this library"),
         ("evil", "would call 'os.system'"),
-        ("nan", "tensors are not finite, the first is decoder.bias.weight"),
+        ("nan", "tensors are not finite, the first is decoder.offset.weight"),
     ],
 )
 def test_a_checkpoint_which_cannot_be_used_is_one_clear_message(

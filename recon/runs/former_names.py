@@ -100,7 +100,6 @@ _FORMER_TERMS = {
     "color_smoothness": "recon.losses.color.ColorSmoothnessLoss",
 }
 _OBJECTIVE = "recon.losses.objective.Objective"
-_HEADS = ("recon.models.PaletteHead", "recon.models.VertexColorHead")
 
 
 def current_name(target: str) -> str:
@@ -154,7 +153,7 @@ def _current_model(model: dict[str, Any]) -> dict[str, Any]:
     if isinstance(decoder, dict) and "bias_scale" in decoder:
         names = {"bias_scale": "offset_scale"}
         changed["decoder"] = {names.get(key, key): value for key, value in decoder.items()}
-    if isinstance(head, dict) and head.get("_target_") in _HEADS and "subdivisions" in head:
+    if isinstance(head, dict) and "subdivisions" in head:
         kept = {key: value for key, value in head.items() if key != "subdivisions"}
         changed["color_head"] = {"_partial_": True, **kept}
     return changed

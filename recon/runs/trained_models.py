@@ -104,7 +104,7 @@ def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
         raise ValueError(f"the settings of {target} have {special}, which need Hydra")
     try:
         return partial(made_of, **built) if node.get(PARTIAL) else made_of(**built)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ValueError(f"the checkpoint's settings do not fit {target}: {error}") from error
 
 

@@ -12,10 +12,10 @@ from recon.evaluation.assessment import Assessment
 from recon.evaluation.examples import ExampleFiles
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.settings import EvaluationSettings
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.models import MeshDecoder, PaletteHead, SoftRasEncoder
 from recon.runs.checkpoints import save_checkpoint, seed_everything
 from recon.runs.directory import read_json
-from recon.runs.trained_models import TrainedModel, load_trained_model
+from recon.runs.trained_models import TrainedModel, build_model, load_trained_model
 
 QUICK = EvaluationSettings(views=[0, 12], baselines=False)
 
@@ -28,11 +28,11 @@ def checkpoint(folder: Path, seed: int = 0, texels: int | None = None) -> Path:
         "decoder": (MeshDecoder, {"latent": 4, "hidden": [8], "subdivisions": 2}),
     }
     if texels is not None:
-        sizes = {"latent": 4, "subdivisions": 2, "texels": texels}
+        sizes = {"_partial_": True, "latent": 4, "texels": texels}
         parts["color_head"] = (PaletteHead, {**sizes, "palette": 2, "modes": 4, "hidden": [4]})
-    model = Reconstructor(**{name: kind(**settings) for name, (kind, settings) in parts.items()})
     built = {n: {"_target_": f"recon.models.{k.__name__}", **s} for n, (k, s) in parts.items()}
     config = {"model": {"_target_": "recon.models.Reconstructor", **built}}
+    model = build_model({"config": config})
     path = folder / f"model-{seed}.pt"
     content = {"model": model.state_dict(), "optimizer": {}, "step": 5, "config": config}
     save_checkpoint(path, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
 def model(texels: int | None = None) -> Reconstructor:
     encoder = SoftRasEncoder(channels=(2, 2, 2), hidden=(4,), latent=4)
     decoder = MeshDecoder(latent=4, hidden=(4,), subdivisions=1)
-    head = None if texels is None else PaletteHead(4, 1, texels, palette=2, modes=4, hidden=(4,))
+    if texels is None:
+        return Reconstructor(encoder, decoder)
+    head = partial(PaletteHead, latent=4, texels=texels, palette=2, modes=4, hidden=(4,))
     return Reconstructor(encoder, decoder, head)
 
 

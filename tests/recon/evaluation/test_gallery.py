@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,8 @@ def test_colored_predictions_are_shown_and_written_in_color(
 ) -> None:
     torch.manual_seed(0)
     encoder = SoftRasEncoder(channels=(2, 2, 2), hidden=(4,), latent=5)
-    decoder, head = MeshDecoder(5, (4,), 1), PaletteHead(5, 1, 2, palette=2, modes=4, hidden=(4,))
+    decoder = MeshDecoder(5, (4,), 1)
+    head = partial(PaletteHead, latent=5, texels=2, palette=2, modes=4, hidden=(4,))
     model = Reconstructor(encoder, decoder, head)
     (example,) = make_examples(MeshPredictor(model), data, [1])
     assert model.training

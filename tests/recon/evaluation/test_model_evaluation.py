@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def trained(folder: Path, seed: int = 0, colored: bool = False) -> TrainedModel:
     seed_everything(seed)
     encoder = SoftRasEncoder(channels=(4, 4, 4), hidden=(8,), latent=4)
     decoder = MeshDecoder(latent=4, hidden=(8,), subdivisions=2)
-    head = PaletteHead(4, 2, 0, palette=2, modes=4, hidden=(4,)) if colored else None
+    head = partial(PaletteHead, latent=4, palette=2, modes=4, hidden=(4,)) if colored else None
     model = Reconstructor(encoder, decoder, head)
     content = {"model": model.state_dict(), "optimizer": {}, "step": 5, "config": {}}
     path = folder / f"model-{seed}.pt"
@@ -218,6 +219,6 @@ def test_weights_which_are_no_numbers_are_refused(tmp_path: Path, value: float) 
     broken = trained(tmp_path)
     require_finite(broken)
     with torch.no_grad():
-        broken.model.decoder.bias.weight[3, 2] = value
+        broken.model.decoder.offset.weight[3, 2] = value
     with pytest.raises(ValueError, match=r"0\.pt: 1 of \d+ tensors are not finite, the first"):
         require_finite(broken)

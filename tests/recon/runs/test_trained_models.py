@@ -32,8 +32,8 @@ def test_it_is_the_model_that_hydra_builds(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint)
     checkpoint["config"]["model"]["color_head"] = {
         "_target_": "recon.models.colors.PaletteHead",
+        "_partial_": True,
         "latent": 8,
-        "subdivisions": 1,
         "texels": 2,
         "palette": 3,
         "hidden": [],
@@ -79,7 +79,10 @@ def test_settings_that_do_not_fit_are_named(tiny_checkpoint: Path) -> None:
         "_target_": "recon.models.MeshDecoder",
         "_partial_": True,
     }
-    with pytest.raises(ValueError, match="_partial_"):
+    with pytest.raises(ValueError, match=r"do not fit recon\.models\.Reconstructor: 'functools"):
+        build_model(checkpoint)
+    checkpoint["config"]["model"]["decoder"]["_args_"] = [8]
+    with pytest.raises(ValueError, match=r"\['_args_'\], which need Hydra"):
         build_model(checkpoint)
 
 

@@ -21,7 +21,7 @@ def run(shapes_file: Path, tiny_checkpoint: Path, tmp_path: Path) -> Path:
     showcase = Showcase(tmp_path / "progress", MultiViewDataset(shapes_file, "test"), 2, 0)
     showcase.show(model, 10)
     with torch.no_grad():
-        model.decoder.bias.bias += 1.5
+        model.decoder.offset.bias += 1.5
     showcase.show(model, 20)
     (tmp_path / "validation.csv").write_text("step,iou\n10,0.25\n20,0.5\n")
     return tmp_path

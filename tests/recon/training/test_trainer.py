@@ -364,7 +364,7 @@ def test_another_template_works_with_every_head_and_every_loss(
     assert not unmoved
     # Measured in its true size: 0.4 wide in a grid of 32 voxels.
     voxels = template_shape(model, 32)(torch.zeros(1, 4, 8, 8), ["chair"])
-    assert float(voxels.sum()) == pytest.approx(12.8**3, rel=0.25)
+    assert 12**3 < float(voxels.sum()) < 16**3
 
 
 def test_bfloat16_is_near_float32(shapes_file: Path) -> None:
