@@ -177,7 +177,7 @@ def test_what_cannot_be_measured_is_refused(data: MultiViewDataset, tmp_path: Pa
     plain.color_head = None  # type: ignore[assignment]
     assert has_colors(Painted())
     assert not has_colors(plain)
-    plain.predict = lambda image: Prediction(SHAPE.expand(len(image), -1, -1))  # type: ignore[method-assign]
+    plain.forward = lambda image: Prediction(SHAPE.expand(len(image), -1, -1))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="the model predicts no colours"):
         ColorEvaluation()(MeshPredictor(plain), data)
 

@@ -108,7 +108,7 @@ def test_no_positive_weight_is_refused() -> None:
     ("config", "message"),
     [
         ({"weight": 1.0}, "loss.terms.a has no _target_"),
-        ({"_target_": "recon.nowhere.loss"}, "loss.terms.a._target_=recon.nowhere.loss: No module"),
+        ({"_target_": "nowhere.loss"}, "loss.terms.a._target_=nowhere.loss: No module named"),
         ({"_target_": "math.nothing"}, "loss.terms.a._target_=math.nothing: "),
         ({"_target_": "math.pi"}, "loss.terms.a._target_=math.pi must be a function or a class"),
     ],
