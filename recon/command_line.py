@@ -10,36 +10,32 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 # What bad input raises throughout the library; anything else is a defect and keeps its traceback.
-MENDABLE = (ValueError, OSError, FloatingPointError)
+USER_ERRORS = (ValueError, OSError, FloatingPointError)
+
+
+def user_error(error: BaseException) -> BaseException | None:
+    """Returns the first of `USER_ERRORS` among an error and those it was raised from, if any."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, USER_ERRORS):
+        link = link.__cause__
+    return link
 
 
 @contextmanager
 def concise_errors(raised_as: type[BaseException]) -> Iterator[None]:
-    """Raise the errors of the block which a user can mend as `raised_as("error: ...")`.
-
-    An error is mendable when it, or one it was raised from, is one of `MENDABLE`.
+    """Raises the errors of the block which a user can mend as `raised_as("error: ...")`.
 
     Args:
-        raised_as: an exception type whose message the command line prints without a traceback.
+        raised_as: An exception type whose message the command line prints without a traceback.
             The environment variable HYDRA_FULL_ERROR=1 leaves every error as it is.
     """
     try:
         yield
     except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        mendable = next((link for link in _chain(error) if isinstance(link, MENDABLE)), None)
-        if mendable is None:
+        mendable = user_error(error)
+        if mendable is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise raised_as(f"error: {mendable}") from None
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """An error and all it was raised from, outermost first."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    return chain
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from recon.command_line import MENDABLE, concise_errors
+from recon.command_line import USER_ERRORS, concise_errors
 from recon.formats.images import SUFFIXES
 from recon.formats.plain_background import WEAKNESS
 from recon.inference.files import find_result, save_reconstruction
@@ -179,7 +179,7 @@ def _reconstruct_some(
                 images.append(take_image(job.image, job.mask))
                 facts.append({"image": str(job.image), "made_from": made_from})
                 places.append(place)
-        except MENDABLE as error:
+        except USER_ERRORS as error:
             outcomes[place] = Outcome(job, error=str(error))
     for place, made, fact in zip(places, _each_alone(reconstructor, images), facts, strict=True):
         job = jobs[place]

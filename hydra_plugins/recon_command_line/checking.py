@@ -1,0 +1,106 @@
+"""Values of a configuration, checked against the signatures of what it builds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from recon.arguments import check_arguments, check_value
+
+# `${data.path}`: the whole value is that of another key.
+_REFERENCE = re.compile(r"^\$\{([\w.]+)\}$")
+
+
+def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
+    """Checks every value of a configuration before anything is built of it.
+
+    Values of nodes with a `_target_` are checked against its signature, the others against `keys`.
+    What the declared types convert (`no` to false, 1e4 to 10000) is replaced in the configuration.
+
+    Args:
+        config: Composed; changed in place.
+        keys: The types of keys which a command itself reads, by their full names.
+
+    Raises:
+        ValueError: A value is missing or not of the declared type and range, a target does not
+            exist or has no such argument; the message names the key as it is typed.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
+    for key, hint in keys.items():
+        value = _plain(OmegaConf.select(config, key))
+        _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
+    for key, node in _built_nodes(config, ""):
+        _check_node(config, key, node)
+
+
+def _check_node(config: DictConfig, key: str, node: DictConfig) -> None:
+    target = _target(f"{key}._target_", node["_target_"])
+    names = [str(name) for name in node if not str(name).startswith("_")]
+    full = {name: f"{key}.{name}" for name in names}
+    values = {name: _plain(node[name]) for name in names}
+    own = {name: value for name, value in values.items() if not _builds(value)}
+    typed = {name: _typed_key(config, full[name]) for name in names}
+    for name, value in check_arguments(target, own, typed).items():
+        _replace(config, full[name], own[name], value)
+
+
+def _target(key: str, name: object) -> Callable[..., Any]:
+    if not isinstance(name, str):
+        raise ValueError(f"{key} must be the dotted name of a class or function, got {name!r}")
+    try:
+        target = get_object(name)
+    except Exception as error:  # whatever the import of a module raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{key}={name} cannot be imported: {reason}") from error
+    if not callable(target):
+        raise ValueError(f"{key}={name} is no class and no function")
+    return target  # type: ignore[no-any-return]
+
+
+def _built_nodes(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:
+    """Yields every mapping with a `_target_`, also within lists, with its full key."""
+    if OmegaConf.is_list(node):
+        children = list(enumerate(node._iter_ex(resolve=False)))
+    elif OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield key, node
+        children = list(node.items_ex(resolve=False))
+    else:
+        return
+    for name, child in children:
+        # References repeat what is checked where it stands.
+        if OmegaConf.is_config(child) and name != "hydra":
+            yield from _built_nodes(child, f"{key}.{name}" if key else str(name))
+
+
+def _builds(value: object) -> bool:
+    if isinstance(value, dict):
+        return "_target_" in value or any(map(_builds, value.values()))
+    return isinstance(value, list) and any(map(_builds, value))
+
+
+def _typed_key(config: DictConfig, key: str) -> str:
+    """Returns the key which a user types to set a value: where it is a reference, what it names."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    raw = node._get_node(name) if OmegaConf.is_dict(node) else None
+    value = raw._value() if raw is not None else None
+    match = _REFERENCE.match(value) if isinstance(value, str) else None
+    return _typed_key(config, match[1]) if match else key
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _replace(config: DictConfig, key: str, old: object, new: Any) -> None:
+    """Sets what a check has converted; what it only gave another type of container stays."""
+    if isinstance(new, bool | int | str) and (type(new) is not type(old) or new != old):
+        with open_dict(config):
+            OmegaConf.update(config, key, new, force_add=True)

@@ -1,0 +1,142 @@
+"""The decorator of a command line: Hydra's, with checked values and errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.recon_command_line.checking import check_config
+from hydra_plugins.recon_command_line.messages import one_line
+from hydra_plugins.recon_command_line.paths import quote_paths
+
+Task = Callable[[DictConfig], Any]
+
+# Shows every error with its traceback.
+FULL_ERROR = "HYDRA_FULL_ERROR"
+_CHECK = "hydra_plugins.recon_command_line.command.CheckConfig"
+
+
+@dataclass(frozen=True)
+class _Running:
+    """The running command, which the callback of Hydra has no other way to know."""
+
+    configs: Path
+    name: str
+    keys: Mapping[str, Any]
+    full_errors: bool
+
+    def default_config(self) -> DictConfig:
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(self.configs), version_base="1.3"):
+            return hydra.compose(self.name, return_hydra_config=True)
+
+
+_running: _Running | None = None
+
+
+def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[], None]]:
+    """Makes a command line of a function which takes a configuration.
+
+    Args:
+        name: The configuration's file in `configs`, without its suffix.
+        keys: The types of the keys which the function itself reads, by their full names.
+
+    Returns:
+        A decorator. What it returns reads `sys.argv`, quotes paths for Hydra, checks all values
+        before anything is written, and reports bad input in one line with exit status 1.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        @functools.wraps(task)
+        def checked(config: DictConfig) -> Any:
+            check_config(config, keys)  # the values of a job of a sweep
+            return task(config)
+
+        configs = _configs(task)
+        run = hydra.main(version_base="1.3", config_path=str(configs), config_name=name)(checked)
+
+        @functools.wraps(task)
+        def main() -> None:
+            global _running
+            _running = _Running(configs, name, keys, os.environ.get(FULL_ERROR) == "1")
+            _run(run)
+
+        return main
+
+    return decorate
+
+
+class CheckConfig(Callback):
+    """Checks a configuration before Hydra makes the folder of the run."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Ends the program where a value is bad; of exceptions in a callback Hydra only warns."""
+        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        assert _running is not None
+        try:
+            check_config(own, _running.keys)
+        except Exception as error:
+            _end(error)
+
+
+def record_config(config: DictConfig) -> None:
+    """Writes `.hydra/config.yaml` and `.hydra/overrides.yaml` into the folder of the run.
+
+    Hydra would write them before the run could refuse to start in this folder.
+
+    Args:
+        config: What the run was started with.
+    """
+    runtime = HydraConfig.get()
+    folder = Path(runtime.runtime.output_dir, ".hydra")
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(runtime.overrides.task, folder / "overrides.yaml")
+
+
+def _configs(task: Task) -> Path:
+    folder = Path(inspect.getfile(task)).resolve().parent
+    return next(path for path in (folder / "configs", folder.parent / "configs") if path.is_dir())
+
+
+def _run(run: Callable[[], None]) -> None:
+    full = os.environ.get(FULL_ERROR)
+    typed = sys.argv
+    try:
+        sys.argv = [typed[0], *quote_paths(typed[1:]), f"+hydra.callbacks.check._target_={_CHECK}"]
+        # So that Hydra passes errors on instead of printing them with a hint of its own.
+        os.environ[FULL_ERROR] = "1"
+        run()
+    except Exception as error:
+        _end(error)
+    finally:
+        sys.argv = typed
+        if full is None:
+            os.environ.pop(FULL_ERROR, None)
+        else:
+            os.environ[FULL_ERROR] = full
+
+
+def _end(error: Exception) -> NoReturn:
+    """Ends the program with one line for an error of the user, or else with its traceback."""
+    assert _running is not None
+    full = _running.full_errors
+    message = None if full else one_line(error, _running.default_config)
+    if message is None:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)

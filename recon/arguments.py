@@ -1,0 +1,217 @@
+"""Checks of arguments that people type: a signature is the schema of what a configuration may say.
+
+`Annotated` types of `annotated_types` (such as `Annotated[int, Ge(0)]`) give ranges. Values are
+converted only where nothing is lost: `yes`, `no`, `on` and `off` to a bool, 1e4 to an int, a number
+to the text of a name. Everything else that is not of the declared type is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    AllowInfNan,
+    BeforeValidator,
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+# Seeds of torch and numpy are unsigned; 2^32 is the smaller limit of both.
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+# More processes than any machine has cores only exhaust its memory.
+Workers = Annotated[int, Ge(0), Le(1024)]
+# Pixels along a side: a square image of more takes over 4 GB as float32 RGBA.
+ImageSide = Annotated[int, Ge(1), Le(16384)]
+
+_WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+
+
+def check_arguments(
+    target: Callable[..., Any], arguments: Mapping[str, Any], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Checks arguments of a function or a class against its annotations.
+
+    Args:
+        target: A function or a class; what it does not annotate is not checked.
+        arguments: Values by the names of arguments; not all need to be given.
+        names: What the messages call an argument, where that is not its own name.
+
+    Returns:
+        The values as the annotations want them.
+
+    Raises:
+        ValueError: An argument is unknown or its value is not of the declared type and range; the
+            message names the argument, what is required, and what came.
+    """
+    hints = argument_hints(target)
+    _require_known(target, arguments, names)
+    return {
+        name: check_value(value, hints[name], names.get(name, name)) if name in hints else value
+        for name, value in arguments.items()
+    }
+
+
+def check_value(value: object, hint: object, name: str) -> Any:
+    """Checks one value against a type.
+
+    Args:
+        value: What was typed.
+        hint: A type as annotations have it.
+        name: What the message calls the value.
+
+    Returns:
+        The value as the type wants it.
+
+    Raises:
+        ValueError: It is not of that type and range.
+    """
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            _checked(hint), config=ConfigDict(arbitrary_types_allowed=True)
+        )
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+        return value  # a type which cannot be checked at run time
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"{name} must be {required(hint)}, got {_shown(value)}") from error
+
+
+def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the types of the arguments of a function or class which can be resolved."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}  # names that are only known to a type checker
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns `; did you mean X?` for the known name most like the given one, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def required(hint: object) -> str:
+    """Returns a type in words, for the message of an error."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return required(arguments[0]) + _range(arguments[1:])
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(required(one) for one in arguments))
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin is not None and inspect.isclass(origin):
+        return _collection(origin, arguments)
+    return _PLAIN.get(hint) or _class_in_words(hint)
+
+
+_PLAIN: dict[object, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    Path: "a path",
+    bool: "true or false",
+    str: "a text",
+    type(None): "null",
+}
+
+
+def _class_in_words(hint: object) -> str:
+    return f"a mapping with the _target_ of a {getattr(hint, '__name__', str(hint))}"
+
+
+def _collection(origin: type, arguments: tuple[Any, ...]) -> str:
+    if issubclass(origin, Mapping):
+        return f"a mapping to {required(arguments[-1])}" if arguments else "a mapping"
+    if issubclass(origin, tuple) and arguments and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)} values ({', '.join(map(required, arguments))})"
+    if issubclass(origin, Iterable) and arguments:
+        return f"a list in which each is {required(arguments[0])}"
+    return _class_in_words(origin)
+
+
+def _range(limits: tuple[Any, ...]) -> str:
+    signs = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
+    parts = [
+        f"{signs[type(limit)][0]} {getattr(limit, signs[type(limit)][1])}"
+        for limit in limits
+        if type(limit) in signs
+    ]
+    return " " + " and ".join(parts) if parts else ""
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else repr(value)
+
+
+def _checked(hint: Any) -> Any:
+    """Returns a type whose leaves convert and refuse as this module says."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in _LEAVES:
+        return _LEAVES[hint]
+    if origin is Annotated:
+        return Annotated.__class_getitem__((_checked(arguments[0]), *arguments[1:]))  # type: ignore
+    if origin is Literal or origin is None or not arguments or origin is Callable:
+        return hint
+    if inspect.isclass(origin) and issubclass(origin, Callable):  # type: ignore[arg-type]
+        return hint
+    inner = tuple(one if one is Ellipsis else _checked(one) for one in arguments)
+    if origin in (Union, types.UnionType):
+        return Union[inner]  # noqa: UP007 - a union which is made of a tuple
+    return origin[inner]
+
+
+def _word(value: object) -> object:
+    return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
+    return int(value) if whole else value  # type: ignore[call-overload]
+
+
+def _text(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number else value
+
+
+_LEAVES: dict[Any, Any] = {
+    bool: Annotated[bool, Strict(), BeforeValidator(_word)],
+    int: Annotated[int, Strict(), BeforeValidator(_whole)],
+    float: Annotated[float, Strict(), AllowInfNan(False)],
+    str: Annotated[str, Strict(), BeforeValidator(_text)],
+}
+
+
+def _require_known(
+    target: Callable[..., Any], arguments: Mapping[str, Any], names: Mapping[str, str]
+) -> None:
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return  # a built-in without a signature
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in arguments:
+        if name not in parameters:
+            raise ValueError(
+                f"{names.get(name, name)} is unknown: {getattr(target, '__name__', target)} takes "
+                f"{', '.join(parameters)}{nearest(name, parameters)}"
+            )
