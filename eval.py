@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from hydra_plugins.recon_command_line import command
 from recon.command_line import concise_errors
 from recon.evaluation.result import MACRO, MODEL
 from recon.runs.trained_models import load_trained_model
 
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "checkpoint": str,
+    "output_dir": str,
+    "allowed_targets": list[str],
+    "data.path": str | list[str] | None,
+}
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="eval")
+
+@command("eval", KEYS)
 def main(cfg: DictConfig) -> float:
     """Score the model of a checkpoint; returns the macro mean of the first measure."""
     with concise_errors(raised_as=CompactHydraException):

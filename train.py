@@ -7,13 +7,14 @@ import os
 import sys
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import Seed
 from recon.command_line import concise_errors
 from recon.runs.directory import RunDirectory
 from recon.runs.former_names import current_config
@@ -27,7 +28,16 @@ OTHER_PROCESSES = ("hydra.output_subdir=null", "hydra/job_logging=stdout")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "seed": Seed,
+    "profile": bool,
+    "name": str,
+    "output_dir": str,
+}
+
+
+@command("train", KEYS)
 def main(cfg: DictConfig) -> float | None:
     """Train, or repeat the result of a finished run; returns the best validation IoU."""
     with concise_errors(raised_as=CompactHydraException):

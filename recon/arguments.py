@@ -37,6 +37,12 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 # More processes than any machine has cores only exhaust its memory.
 Workers = Annotated[int, Ge(0), Le(1024)]
+# Full vertical angle of a perspective camera in degrees.
+FieldOfView = Annotated[float, Gt(0), Lt(180)]
+# Degrees above the horizon.
+Elevation = Annotated[float, Ge(-90), Le(90)]
+# Starts or cases of a fit: more would not fit into memory.
+StartCount = Annotated[int, Ge(1), Le(100_000)]
 # Pixels along a side: a square image of more takes over 4 GB as float32 RGBA.
 ImageSide = Annotated[int, Ge(1), Le(16384)]
 
@@ -82,6 +88,8 @@ def check_value(value: object, hint: object, name: str) -> Any:
     Raises:
         ValueError: It is not of that type and range.
     """
+    if isinstance(value, Mapping) and (inner := _mapped(hint)) is not None:
+        return {key: check_value(one, inner, f"{name}.{key}") for key, one in value.items()}
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(
             _checked(hint), config=ConfigDict(arbitrary_types_allowed=True)
@@ -92,6 +100,17 @@ def check_value(value: object, hint: object, name: str) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         raise ValueError(f"{name} must be {required(hint)}, got {_shown(value)}") from error
+
+
+def _mapped(hint: object) -> object | None:
+    """Returns the type of the values of a mapping, where a type is that of one mapping."""
+    found = [one for one in (hint, *get_args(hint)) if _is_mapping(one)]
+    return get_args(found[0])[-1] if len(found) == 1 else None
+
+
+def _is_mapping(hint: object) -> bool:
+    origin = get_origin(hint)
+    return inspect.isclass(origin) and issubclass(origin, Mapping)
 
 
 def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:
@@ -115,7 +134,10 @@ def required(hint: object) -> str:
     if origin is Annotated:
         return required(arguments[0]) + _range(arguments[1:])
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(required(one) for one in arguments))
+        # An object cannot be typed where a plain value is taken as well.
+        plain = [one for one in arguments if one in _PLAIN or get_origin(one) is not None]
+        typed = plain if len(set(plain) - {type(None)}) else arguments
+        return " or ".join(dict.fromkeys(map(required, typed)))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin is not None and inspect.isclass(origin):
@@ -167,7 +189,7 @@ def _checked(hint: Any) -> Any:
     if hint in _LEAVES:
         return _LEAVES[hint]
     if origin is Annotated:
-        return Annotated.__class_getitem__((_checked(arguments[0]), *arguments[1:]))  # type: ignore
+        return Annotated.__class_getitem__((_checked(arguments[0]), *arguments[1:]))
     if origin is Literal or origin is None or not arguments or origin is Callable:
         return hint
     if inspect.isclass(origin) and issubclass(origin, Callable):  # type: ignore[arg-type]
@@ -189,12 +211,13 @@ def _whole(value: object) -> object:
 
 def _text(value: object) -> object:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    return str(value) if number and math.isfinite(value) else value  # type: ignore[arg-type]
 
 
 _LEAVES: dict[Any, Any] = {
     bool: Annotated[bool, Strict(), BeforeValidator(_word)],
-    int: Annotated[int, Strict(), BeforeValidator(_whole)],
+    # What torch and numpy can hold.
+    int: Annotated[int, Strict(), BeforeValidator(_whole), Ge(-(2**63)), Lt(2**63)],
     float: Annotated[float, Strict(), AllowInfNan(False)],
     str: Annotated[str, Strict(), BeforeValidator(_text)],
 }

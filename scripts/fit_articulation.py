@@ -6,13 +6,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import Elevation, FieldOfView, ImageSide, NonNegativeInt, PositiveFloat, Seed
 from recon.command_line import Interruption, concise_errors
 from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_figure
 from recon.fitting.articulation.run import ArticulationRun
@@ -23,7 +24,24 @@ from recon.geometry.cameras import Cameras
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_articulation")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "image": str | None,
+    "azimuth": float,
+    "elevation": Elevation,
+    "distance": PositiveFloat,
+    "fov": FieldOfView,
+    "output_dir": str,
+    "move": bool,
+    "reshape": bool,
+    "seed": Seed,
+    "image_size": ImageSide,
+    "frames": NonNegativeInt,
+    "progress": bool | None,
+}
+
+
+@command("fit_articulation", KEYS)
 def main(cfg: DictConfig) -> float:
     """Fit, write everything and print the angles; returns the IoU of the silhouettes."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:

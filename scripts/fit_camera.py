@@ -6,12 +6,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import (
+    Elevation,
+    FieldOfView,
+    Fraction,
+    ImageSide,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    StartCount,
+)
 from recon.command_line import Interruption, concise_errors
 from recon.fitting.viewpoint.benchmark import Benchmark, table
 from recon.fitting.viewpoint.fitter import ViewingFitter
@@ -22,7 +33,28 @@ from recon.fitting.viewpoint.viewpoints import Viewing, grid_of_starts
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_camera")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "image": str | None,
+    "mesh": str,
+    "color": tuple[Fraction, Fraction, Fraction] | None,
+    "ambient": NonNegativeFloat,
+    "directional": NonNegativeFloat,
+    "fov": FieldOfView,
+    "output_dir": str,
+    "azimuths": StartCount,
+    "elevations": list[Elevation],
+    "distance": PositiveFloat,
+    "keep": PositiveInt,
+    "truths": StartCount,
+    "around": bool,
+    "image_size": ImageSide,
+    "seed": Seed,
+    "progress": bool | None,
+}
+
+
+@command("fit_camera", KEYS)
 def main(cfg: DictConfig) -> None:
     """Find the viewing of an image, or measure how well that works."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:

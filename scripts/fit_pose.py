@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import hydra
 import torch
+from annotated_types import Ge
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import FieldOfView, ImageSide, PositiveInt, Seed, StartCount
 from recon.command_line import Interruption, concise_errors
 from recon.fitting.pose.files import read_camera_image, read_colored_mesh
 from recon.fitting.pose.run import PoseRun
@@ -20,7 +22,25 @@ from recon.fitting.pose.run import PoseRun
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_pose")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "image": str | None,
+    "mask": str | None,
+    "mesh": str | None,
+    "output_dir": str,
+    "fov": FieldOfView,
+    "intrinsics": tuple[float, float, float, float] | None,
+    "size": ImageSide,
+    "margin": Annotated[float, Ge(1)],
+    "start": tuple[float, float, float],
+    "starts": StartCount,
+    "keep": PositiveInt,
+    "seed": Seed,
+    "progress": bool | None,
+}
+
+
+@command("fit_pose", KEYS)
 def main(cfg: DictConfig) -> float:
     """Fit, write everything and print the pose; returns the IoU of the silhouettes."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:

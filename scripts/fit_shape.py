@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import hydra
 import torch
+from annotated_types import Ge, Le
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import FieldOfView, NonNegativeInt, PositiveFloat, Seed
 from recon.command_line import Interruption, concise_errors
 from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
@@ -23,7 +25,28 @@ from recon.fitting.shape.view_files import Views, read_views, views_of_object
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="fit_shape")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "images": str | None,
+    "cameras": str | None,
+    "fov": FieldOfView,
+    "data.path": str | list[str] | None,
+    "object": str | None,
+    "output_dir": str,
+    "template": str,
+    "subdivisions": Annotated[int, Ge(0), Le(7)],
+    "radius": PositiveFloat,
+    "holdout": NonNegativeInt,
+    "colors": bool,
+    "seed": Seed,
+    "frames": NonNegativeInt,
+    "device": str,
+    "progress": bool | None,
+    "stages": list[dict[str, Any]],
+}
+
+
+@command("fit_shape", KEYS)
 def main(cfg: DictConfig) -> float | None:
     """Fit, write everything and print the scores; returns the IoU in the views held out."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.recon_command_line import command
+from recon.arguments import Workers
 from recon.command_line import concise_errors
 from recon.preparation.checks.camera_sheet import camera_sheet_path
 from recon.preparation.checks.preview import preview_path
@@ -22,7 +23,17 @@ SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_data")
+# What this file itself reads of the configuration; the rest are arguments of what it builds.
+KEYS = {
+    "output": str,
+    "overwrite": bool,
+    "workers": Workers | None,
+    "compression": str,
+    "fallback": str | None,
+}
+
+
+@command("prepare_data", KEYS)
 def main(cfg: DictConfig) -> None:
     """Prepare the data set that the configuration describes and say what is in it."""
     with concise_errors(raised_as=CompactHydraException):

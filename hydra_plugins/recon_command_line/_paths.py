@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 # Keys whose value is a path, by the last part of their name.
 PATH_KEYS = frozenset(
@@ -40,6 +42,25 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
     """
     sweeping = not {"-m", "--multirun"}.isdisjoint(arguments)
     return [_quoted_override(one, sweeping) for one in arguments]
+
+
+def is_override(argument: str) -> bool:
+    """Tells whether an argument sets or deletes a key; others are flags and their values."""
+    return argument.startswith("~") or _OVERRIDE.match(argument) is not None
+
+
+def swept_keys(overrides: Sequence[str]) -> Iterator[str]:
+    """Yields the keys of overrides which have several values.
+
+    Args:
+        overrides: What Hydra can parse; other arguments, such as flags, are passed over.
+    """
+    parser = OverridesParser.create()
+    for override in overrides:
+        if _OVERRIDE.match(override):
+            parsed = parser.parse_override(override)
+            if parsed.is_sweep_override():
+                yield parsed.key_or_group
 
 
 def quoted(text: str) -> str:

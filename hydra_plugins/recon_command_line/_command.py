@@ -16,17 +16,19 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.recon_command_line.checking import check_config
-from hydra_plugins.recon_command_line.messages import one_line
-from hydra_plugins.recon_command_line.paths import quote_paths
+from hydra_plugins.recon_command_line._checking import check_config
+from hydra_plugins.recon_command_line._messages import one_line
+from hydra_plugins.recon_command_line._paths import is_override, quote_paths, swept_keys
 
 Task = Callable[[DictConfig], Any]
 
 # Shows every error with its traceback.
 FULL_ERROR = "HYDRA_FULL_ERROR"
-_CHECK = "hydra_plugins.recon_command_line.command.CheckConfig"
+_EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
+_CHECK = "hydra_plugins.recon_command_line._command.CheckConfig"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,13 @@ def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[],
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(config: DictConfig) -> Any:
-            check_config(config, keys)  # the values of a job of a sweep
-            return task(config)
+            try:
+                check_config(config, keys)  # the values of a job of a sweep
+                return task(config)
+            except Exception as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # the other jobs go on, and the sweep tells of this one at its end
+                _end(error)
 
         configs = _configs(task)
         run = hydra.main(version_base="1.3", config_path=str(configs), config_name=name)(checked)
@@ -84,10 +91,9 @@ class CheckConfig(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Ends the program where a value is bad; of exceptions in a callback Hydra only warns."""
-        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
         assert _running is not None
         try:
-            check_config(own, _running.keys)
+            check_config(config, _running.keys)
         except Exception as error:
             _end(error)
 
@@ -116,7 +122,7 @@ def _run(run: Callable[[], None]) -> None:
     full = os.environ.get(FULL_ERROR)
     typed = sys.argv
     try:
-        sys.argv = [typed[0], *quote_paths(typed[1:]), f"+hydra.callbacks.check._target_={_CHECK}"]
+        sys.argv = [typed[0], *_overrides(typed[1:])]
         # So that Hydra passes errors on instead of printing them with a hint of its own.
         os.environ[FULL_ERROR] = "1"
         run()
@@ -128,6 +134,26 @@ def _run(run: Callable[[], None]) -> None:
             os.environ.pop(FULL_ERROR, None)
         else:
             os.environ[FULL_ERROR] = full
+
+
+def _overrides(typed: list[str]) -> list[str]:
+    """Returns the command line for Hydra, whose parser wants all overrides side by side."""
+    assert _running is not None
+    overrides = [one for one in quote_paths(typed) if is_override(one)]
+    flags = [one for one in typed if not is_override(one)]
+    overrides.append(f"+hydra.callbacks.check._target_={_CHECK}")
+    if {"-m", "--multirun"}.isdisjoint(flags):
+        return [*flags, *overrides]
+    # A key which is not in the names of folders must be, once jobs differ by it.
+    excluded = _excluded_keys(OmegaConf.load(_running.configs / f"{_running.name}.yaml"))
+    left = [key for key in excluded if key not in set(swept_keys(overrides))]
+    if left != excluded:
+        overrides.append(f"{_EXCLUDED}=[{','.join(left)}]")
+    return [*flags, *overrides]
+
+
+def _excluded_keys(config: Any) -> list[str]:
+    return list(OmegaConf.select(config, _EXCLUDED) or ())
 
 
 def _end(error: Exception) -> NoReturn:

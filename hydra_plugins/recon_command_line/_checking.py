@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recon.arguments import check_arguments, check_value
@@ -29,7 +29,7 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
         ValueError: A value is missing or not of the declared type and range, a target does not
             exist or has no such argument; the message names the key as it is typed.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = sorted(_missing_keys(config, ""))
     if missing:
         raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
     for key, hint in keys.items():
@@ -37,6 +37,20 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
         _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
     for key, node in _built_nodes(config, ""):
         _check_node(config, key, node)
+
+
+def _missing_keys(node: Any, key: str) -> Iterator[str]:
+    """Yields the full names of keys which must be given; references to them are passed over."""
+    names = range(len(node)) if OmegaConf.is_list(node) else node.keys()
+    for name in names:
+        child = node._get_node(name)
+        full = f"{key}.{name}" if key else str(name)
+        if full == "hydra" or child is None or child._is_none() or child._is_interpolation():
+            continue
+        if child._is_missing():
+            yield full
+        elif OmegaConf.is_config(child):
+            yield from _missing_keys(child, full)
 
 
 def _check_node(config: DictConfig, key: str, node: DictConfig) -> None:
@@ -54,10 +68,9 @@ def _target(key: str, name: object) -> Callable[..., Any]:
     if not isinstance(name, str):
         raise ValueError(f"{key} must be the dotted name of a class or function, got {name!r}")
     try:
-        target = get_object(name)
+        target = pkgutil.resolve_name(name)
     except Exception as error:  # whatever the import of a module raises
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{key}={name} cannot be imported: {reason}") from error
+        raise ValueError(f"{key}={name} cannot be imported: {error}") from error
     if not callable(target):
         raise ValueError(f"{key}={name} is no class and no function")
     return target  # type: ignore[no-any-return]
@@ -92,7 +105,14 @@ def _typed_key(config: DictConfig, key: str) -> str:
     raw = node._get_node(name) if OmegaConf.is_dict(node) else None
     value = raw._value() if raw is not None else None
     match = _REFERENCE.match(value) if isinstance(value, str) else None
-    return _typed_key(config, match[1]) if match else key
+    return _typed_key(config, _absolute(key, match[1])) if match else key
+
+
+def _absolute(key: str, reference: str) -> str:
+    """Returns the full key of a reference: each of its leading dots is a step up from `key`."""
+    name = reference.lstrip(".")
+    steps = len(reference) - len(name)
+    return ".".join([*key.split(".")[:-steps], name]) if steps else name
 
 
 def _plain(value: Any) -> Any:

@@ -34,12 +34,16 @@ def one_line(error: BaseException, default_config: Callable[[], DictConfig]) -> 
         if unknown:
             key = unknown[1]
             return f"{key} is unknown{nearest(key, _names(default_config()))}"
-    mendable = user_error(error)
-    if mendable is not None:
-        return str(mendable)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException) and not _raised_by_us(error):
         return "; ".join(_sentences(error))
-    return None
+    ours = user_error(error)
+    return None if ours is None else str(ours)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Tells whether an error of Hydra was raised from one of the library, which says more."""
+    ours = user_error(error)
+    return ours is not None and not isinstance(ours, HydraException | OmegaConfBaseException)
 
 
 def _missing_file(error: MissingConfigException) -> str:
