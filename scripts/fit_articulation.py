@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 # What this file itself reads of the configuration; the rest are arguments of what it builds.
 KEYS = {
     "image": str | None,
+    "mask": str | None,
     "azimuth": float,
     "elevation": Elevation,
     "distance": PositiveFloat,

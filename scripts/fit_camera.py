@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 # What this file itself reads of the configuration; the rest are arguments of what it builds.
 KEYS = {
     "image": str | None,
+    "mask": str | None,
     "mesh": str,
     "color": tuple[Fraction, Fraction, Fraction] | None,
     "ambient": NonNegativeFloat,

@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # The parts of recon from the lowest row to the highest; a part imports from its own row and below.
 # Every part stands in exactly one row.
 ROWS = (
-    ("files", "command_line", "compute", "schedules", "timing"),  # import nothing of recon
+    (
+        "arguments",
+        "files",
+        "command_line",
+        "compute",
+        "schedules",
+        "timing",
+    ),  # import nothing of recon
     ("geometry",),
     ("rendering", "formats"),
     ("losses", "metrics", "datasets", "models"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,9 +74,8 @@ def test_values_of_the_type_are_taken(value: object, hint: object, expected: obj
     ],
 )
 def test_other_values_are_refused_in_words(value: object, hint: object, message: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         check_value(value, hint, "key")
-    assert str(caught.value).startswith(message)
 
 
 class Ball:
