@@ -163,9 +163,10 @@ def _collection(origin: type, arguments: tuple[Any, ...]) -> str:
     if issubclass(origin, Mapping):
         return f"a mapping to {required(arguments[-1])}" if arguments else "a mapping"
     if issubclass(origin, tuple) and arguments and arguments[-1] is not Ellipsis:
-        return f"a list of {len(arguments)} values ({', '.join(map(required, arguments))})"
+        each = list(dict.fromkeys(map(required, arguments)))
+        return f"a list of {len(arguments)}, each {' or '.join(each)}"
     if issubclass(origin, Iterable) and arguments:
-        return f"a list in which each is {required(arguments[0])}"
+        return f"a list, each {required(arguments[0])}"
     return _class_in_words(origin)
 
 

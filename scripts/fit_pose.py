@@ -48,7 +48,6 @@ def main(cfg: DictConfig) -> float:
             if cfg[name] is None:
                 raise ValueError(f"{name}= is missing; image= and mesh= name files")
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
-        require_numbers(settings)
         run = PoseRun(
             folder=Path(HydraConfig.get().runtime.output_dir),
             observed=read_camera_image(
@@ -70,20 +69,6 @@ def main(cfg: DictConfig) -> float:
         log.warning("interrupted: this is the pose so far")
         raise SystemExit(interruption.exit_status)
     return float(result["silhouette_iou"])
-
-
-def require_numbers(settings: dict[str, Any]) -> None:
-    """Refuse what is not a number where one is needed.
-
-    Raises:
-        ValueError: naming the key.
-    """
-    for name in ("starts", "keep", "seed", "size"):
-        if not isinstance(settings[name], int):
-            raise ValueError(f"{name} must be a whole number, got {settings[name]!r}")
-    for name in ("fov", "margin"):
-        if not isinstance(settings[name], int | float):
-            raise ValueError(f"{name} must be a number, got {settings[name]!r}")
 
 
 def report(result: dict[str, Any], folder: Path) -> None:

@@ -84,9 +84,9 @@ def test_what_an_interrupted_fit_has_is_written(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (["image=absent.png"], "no image absent.png"),
-        (["image_size=0"], "image_size must be >= 1"),
-        (["fitter.fine.gamma=[1]"], "gamma must be two"),
+        (["image=absent.png"], "no such file: absent.png"),
+        (["image_size=0"], "image_size must be a whole number >= 1"),
+        (["fitter.fine.gamma=[1]"], "gamma must be a list of 2"),
         (["fitter.blend=firm"], "color must be one of"),
         (["fitter.prior=-1"], "prior must be finite and >= 0"),
     ],
@@ -103,9 +103,9 @@ def test_bad_settings_are_one_line(
 @pytest.mark.parametrize(
     ("mode", "changes", "expected"),
     [
-        ("RGB", [], "image.png has no alpha channel"),
-        ("RGBA", [], "an image shows nothing"),
-        ("opaque", ["fov=190"], "fov must lie in"),
+        ("RGB", [], "image.png has no transparent pixels"),
+        ("RGBA", [], "the alpha channel is empty"),
+        ("opaque", ["fov=190"], "fov must be a finite number > 0 and < 180"),
         ("opaque", ["distance=.nan"], "distance"),
     ],
 )
@@ -115,7 +115,7 @@ def test_bad_images_and_cameras_are_one_line(
     pixels = np.zeros((8, 8, 3 if mode == "RGB" else 4), np.uint8)
     if mode == "opaque":
         pixels[:] = 255
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.fromarray(pixels).save(tmp_path / "image.png")
     given = [f"image={tmp_path / 'image.png'}", f"output_dir={tmp_path / 'run'}", *changes]
     done = run_script_here(SCRIPT, *given, *SMALL)
     assert done.returncode == 1

@@ -70,7 +70,7 @@ def inputs(tmp_path: Path) -> list[str]:
     cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
     rgba = render_sharply(mesh, TRUTH.apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
     pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(tmp_path / "photo.png")
+    Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(tmp_path / "image.png")
     save_colored(tmp_path / "box.ply", mesh)
     return [
         f"image={tmp_path / 'image.png'}",
@@ -118,19 +118,19 @@ def test_an_interrupted_run_writes_the_pose_so_far(
     [
         (["image=null"], "image= is missing"),
         (["mesh=null"], "mesh= is missing"),
-        (["image=absent.png"], "no file absent.png"),
-        (["mask=absent.png"], "no file absent.png"),
+        (["image=absent.png"], "no such file: absent.png"),
+        (["mask=absent.png"], "no such file: absent.png"),
         (["mesh=absent.obj"], "no mesh file absent.obj"),
-        (["intrinsics=null", "fov=190"], "fov must lie in"),
-        (["intrinsics=[1,2]"], "intrinsics must be"),
-        (["starts=some"], "starts must be a whole number, got 'some'"),
-        (["fov=null"], "fov must be a number, got None"),
-        (["starts=0"], "starts and keep must be >= 1"),
-        (["start=[0,1]"], "start three finite angles"),
-        (["size=0"], "size and margin must be >= 1"),
+        (["intrinsics=null", "fov=190"], "fov must be a finite number > 0 and < 180"),
+        (["intrinsics=[1,2]"], "intrinsics must be a list of 4"),
+        (["starts=some"], "starts must be a whole number >= 1 and <= 100000, got 'some'"),
+        (["fov=null"], "fov must be a finite number > 0 and < 180, got null"),
+        (["starts=0"], "starts must be a whole number >= 1"),
+        (["start=[0,1]"], "start must be a list of 3"),
+        (["size=0"], "size must be a whole number >= 1"),
         (["search.darkest=2"], "darkest must lie in"),
         (["search.colors=0"], "count must be >= 1"),
-        (["fitter.fine.sigma=[1e-3]"], "sigma must be two"),
+        (["fitter.fine.sigma=[1e-3]"], "sigma must be a list of 2"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -149,7 +149,7 @@ def test_bad_files_are_one_line(run_script_here: Run, inputs: list[str], tmp_pat
     assert "nan.obj: a vertex of a face is not a finite number" in done.stderr
     Image.new("RGBA", (8, 8)).save(tmp_path / "empty.png")
     done = run_script_here(SCRIPT, *inputs, f"image={tmp_path / 'empty.png'}")
-    assert "empty.png shows nothing" in done.stderr
+    assert "the alpha channel is empty" in done.stderr
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     done = run_script_here(SCRIPT, *inputs, f"image={tmp_path / 'plain.png'}")
     assert "plain.png has no alpha channel" in done.stderr

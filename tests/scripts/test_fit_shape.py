@@ -39,7 +39,7 @@ def inputs(shapes_file: Path, tmp_path: Path) -> list[str]:
     """A folder of 24 images with their cameras."""
     data = MultiViewDataset(shapes_file)
     views = views_of_object(data, data.ids[0])
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for index, image in enumerate(views.images):
         pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
@@ -135,7 +135,7 @@ def test_bad_input_is_one_line(
 def test_numbers_that_differ_and_unknown_objects(
     run_script_here: Run, inputs: list[str], shapes_file: Path, tmp_path: Path
 ) -> None:
-    os.remove(tmp_path / "pictures" / "05.png")
+    os.remove(tmp_path / "images" / "05.png")
     done = run_script_here(SCRIPT, *inputs, f"output_dir={tmp_path / 'run'}", *SMALL)
     assert "has 23 images, but" in done.stderr
     source = [f"data.path={shapes_file}", f"output_dir={tmp_path / 'run'}"]

@@ -54,7 +54,7 @@ def test_plans_that_cannot_be_are_refused(tmp_path: Path) -> None:
 def test_a_directory_is_done_but_for_what_is_unreadable(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = tmp_path / "pictures"
+    images = tmp_path / "images"
     images.mkdir()
     save_ball(images / "cut.png")
     save_ball(images / "plain.jpg", opaque=True)

@@ -59,8 +59,8 @@ def image(folder: Path) -> CameraImage:
     mesh = model().mesh
     rgba = render_sharply(mesh, truth().apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
     pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(folder / "photo.png")
-    return read_camera_image(folder / "photo.png", None, FOV, size=48)
+    Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(folder / "image.png")
+    return read_camera_image(folder / "image.png", None, FOV, size=48)
 
 
 def camera_matrix() -> torch.Tensor:

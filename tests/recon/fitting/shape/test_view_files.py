@@ -44,9 +44,9 @@ def test_images_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
     np.save(tmp_path / "float.npy", images / 255)
     np.savez(tmp_path / "named.npz", images=images, other=TABLE)
     np.savez_compressed(tmp_path / "only.npz", images)
-    folder = write_folder(tmp_path / "pictures", images)
+    folder = write_folder(tmp_path / "images", images)
     (folder / "notes.txt").write_text("not an image")
-    names = ["first.npy", "last.npy", "float.npy", "named.npz", "only.npz", "pictures"]
+    names = ["first.npy", "last.npy", "float.npy", "named.npz", "only.npz", "images"]
     for name in names:
         views = read_views(tmp_path / name, table)
         assert torch.allclose(views.images, torch.from_numpy(images).float() / 255), name
@@ -88,11 +88,11 @@ def test_cameras_read_alike_in_every_form(tmp_path: Path, table: Path) -> None:
 
 def test_frames_choose_images_and_masks_by_name(tmp_path: Path) -> None:
     images = random_images()
-    folder = write_folder(tmp_path / "pictures", images)
+    folder = write_folder(tmp_path / "images", images)
     Image.fromarray(images[0, 3]).save(folder / "mask.png")
-    Image.fromarray(images[1, :3].transpose(1, 2, 0), "RGB").save(folder / "photo.jpg")
+    Image.fromarray(images[1, :3].transpose(1, 2, 0), "RGB").save(folder / "image.jpg")
     pose = {"azimuth": 0, "elevation": 0, "distance": 2}
-    frames = [{"file": "002.png", **pose}, {"file": "photo.jpg", "mask": "mask.png", **pose}]
+    frames = [{"file": "002.png", **pose}, {"file": "image.jpg", "mask": "mask.png", **pose}]
     (tmp_path / "cameras.json").write_text(json.dumps({"fov": 40, "frames": frames}))
     views = read_views(folder, tmp_path / "cameras.json")
     assert torch.allclose(views.images[0] * 255, torch.from_numpy(images[2]).float())
