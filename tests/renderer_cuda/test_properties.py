@@ -446,7 +446,10 @@ def test_backs_have_alpha_and_no_color_unless_double_sided(scene: Scene) -> None
     first, second = (vertices[0, :, k, :2] - vertices[0, :, 0, :2] for k in (1, 2))
     clockwise = first[:, 0] * second[:, 1] < first[:, 1] * second[:, 0]
     fronts = scene.render(vertices[:, clockwise], textures[:, clockwise], double_sided=True)
-    assert torch.equal(one_sided[:, :3], fronts[:, :3])
+    # Which faces share a vector register, and so the order of the sums of the softmax, depends on
+    # how many faces there are.
+    tolerance = rounding(fronts.dtype) if scene.mode["color"] == "softmax" else 0.0
+    torch.testing.assert_close(one_sided[:, :3], fronts[:, :3], rtol=tolerance, atol=tolerance)
 
 
 # ---- against other renderers ---------------------------------------------------------------------
