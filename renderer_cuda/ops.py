@@ -7,7 +7,6 @@ op; where no kernels can be had they call the oracle of `renderer_cuda.reference
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -359,26 +358,14 @@ def _save_rasterize(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 
 def _background_share(ctx: Any) -> Tensor:
     """Return the weight [B, H, W] of the background in the colour of each pixel."""
-    peak, partition, nearest_face = ctx.saved_tensors[5:]
+    faces, textures, first_face, *_, peak, partition, nearest_face = ctx.saved_tensors
     if len(nearest_face) > 0 or len(peak) == 0:
         return nearest_face < 0
-    gamma, eps = ctx.settings[2:4]
-    exponent, fraction = _scaled_background(gamma, eps, peak.dtype)
+    # The weight as the kernels hold it, to the bit: a pixel that shows nothing else. At small gamma
+    # the digits of the logit that decide its fraction depend on the processor's arithmetic.
+    nothing = (faces[:0], textures[:0], faces.new_zeros(3), first_face.new_zeros(2), 1, 1, 1)
+    _, _, exponent, fraction, _ = _ops.soft_rasterize(*nothing, *ctx.settings)
     return fraction * torch.exp2((exponent - peak).clamp(max=0)) / partition
-
-
-def _scaled_background(gamma: float, eps: float, dtype: torch.dtype) -> tuple[float, float]:
-    """Return exp((eps - 1) / gamma) as the kernels hold it: a power of two and a factor.
-
-    Logits are cut and rounded as in parameters.h: where the kernels cannot tell the exponents of
-    background and faces apart, the gradient must not do so either.
-    """
-    bound = torch.finfo(dtype).max * 1e-3
-    logit = torch.tensor((eps - 1) / gamma, dtype=torch.float64).clamp(-bound, bound).to(dtype)
-    exponent = (logit * (1 / math.log(2))).round()
-    high, low = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # log 2, see real.h
-    rest = (logit.double() - exponent.double() * high) - exponent.double() * low
-    return exponent.item(), rest.clamp(-0.5, 0.5).exp().item()
 
 
 def _rasterize_backward(ctx: Any, grad_rgba: Tensor | None, *_: Any) -> tuple[Any, ...]:

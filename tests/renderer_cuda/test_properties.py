@@ -298,9 +298,7 @@ def test_gradient_of_the_background_is_its_share(scene: Scene) -> None:
     white = torch.ones_like(scene.background).requires_grad_()
     image = render(white)
     (grad,) = torch.autograd.grad(image[:, :3].sum(), white)
-    # See test_gradient_of_a_background_behind_nothing_is_one.
-    lost = 8 * torch.finfo(image.dtype).eps / scene.arguments["gamma"]
-    tolerance = min(max(lost, rounding(image.dtype)), 5e-3)
+    tolerance = rounding(image.dtype)
     torch.testing.assert_close(grad, image[:, :3].detach(), rtol=tolerance, atol=tolerance)
 
 
