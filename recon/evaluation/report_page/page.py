@@ -27,7 +27,7 @@ from recon.files import write_text
 # Browsers open more, but mail and chat programs often do not take files beyond 30 MB.
 MAX_BYTES = 28_000_000
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def write_report_page(
@@ -101,13 +101,13 @@ def _gallery(
 def _page(name: str, main: str, gallery: Gallery) -> str:
     head = (
         '<meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         + element("title", escape(name))
-        + element("style", _asset("page.css"))
+        + element("style", asset("page.css"))
     )
-    scripts = "".join(element("script", _asset(file)) for file in ("viewer.js", "page.js"))
+    scripts = "".join(element("script", asset(file)) for file in ("viewer.js", "page.js"))
     shapes = ""
     if gallery.cards:
         shapes = element("script", gallery.json(), type="application/json", id="shapes")
@@ -115,7 +115,8 @@ def _page(name: str, main: str, gallery: Gallery) -> str:
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Returns the text of a file that lies beside this module."""
     return (
         resources.files("recon.evaluation.report_page").joinpath(name).read_text(encoding="utf-8")
     )
