@@ -35,6 +35,11 @@ def join_name(base: str, relative: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), relative))
 
 
+def full_name(store: Store, name: str) -> str:
+    """Return what a person calls a file of a store."""
+    return f"{store.label}/{name}" if store.label else name
+
+
 def _escapes(name: str) -> bool:
     """Tell whether a stored name points out of its tree."""
     parts = name.replace("\\", "/").split("/")
@@ -207,10 +212,10 @@ class DiskStore:
     It serves a single file with what lies around it, which may be in a sister folder.
 
     Attributes:
-        label: what messages call it.
+        label: nothing, as names are paths.
     """
 
-    label = "disk"
+    label = ""
 
     def find(self, name: str) -> str | None:
         """Return the spelling on disk of the path `name` (exact, else ignoring case), or None."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.formats.meshes.reading.surfaces import MIN_ALPHA, Surface
+from recon.formats.meshes.reading.surfaces import CLAMP, MIN_ALPHA, MIRROR, Surface
 
 FAINT = round(255 * MIN_ALPHA)
 
@@ -90,6 +90,7 @@ class Textures:
         self._heights = torch.from_numpy(sizes[chosen, 0]).int()
         self._widths = torch.from_numpy(sizes[chosen, 1]).int()
         self._starts = torch.from_numpy(starts[chosen])
+        self._wraps = _face_wraps(surface, chosen)
         self._texels_covered = torch.from_numpy(_texels_covered(surface.uvs, sizes[chosen]))
         texels = np.concatenate([texture.reshape(-1, 4) for texture in surface.textures])
         self._texels = torch.from_numpy(np.ascontiguousarray(texels)).view(torch.int32).flatten()
@@ -107,13 +108,33 @@ class Textures:
         u, v = (interpolate(corners, hits) for corners in self._uvs)
         widths = self._widths.index_select(0, hits.faces)
         heights = self._heights.index_select(0, hits.faces)
-        columns = ((u - u.floor()) * widths).int()
-        rows = ((1 - (v - v.floor())) * heights).int()
+        if self._wraps is None:
+            u, v = u - u.floor(), v - v.floor()
+        else:
+            modes = self._wraps.index_select(1, hits.faces)
+            u, v = _wrapped(u, modes[0]), _wrapped(v, modes[1])
+        columns = (u * widths).int()
+        rows = ((1 - v) * heights).int()
         # Also inside where rounding, or a NaN, leads out of the texture.
         columns = torch.minimum(columns.clamp_(min=0), widths - 1)
         rows = torch.minimum(rows.clamp_(min=0), heights - 1)
         places = rows.mul_(widths).add_(columns) + self._starts.index_select(0, hits.faces)
         return self._texels.index_select(0, places).view(torch.uint8).view(-1, 4)
+
+
+def _face_wraps(surface: Surface, chosen: NDArray[np.int64]) -> Tensor | None:
+    """Return how the texture of each face goes on along u and v, [2, F]; None if all repeat."""
+    if not surface.texture_wraps:
+        return None
+    table = np.array(surface.texture_wraps, np.int64)
+    return torch.from_numpy(np.ascontiguousarray(table[chosen].T))
+
+
+def _wrapped(values: Tensor, modes: Tensor) -> Tensor:
+    """Return coordinates [N] along one axis as places in [0, 1] of images, by each one's mode."""
+    mirrored = 1 - (values - 2 * (values / 2).floor() - 1).abs()
+    clamped = torch.where(modes == CLAMP, values.clamp(0, 1), values - values.floor())
+    return torch.where(modes == MIRROR, mirrored, clamped)
 
 
 def _texels_covered(uvs: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.float64]:

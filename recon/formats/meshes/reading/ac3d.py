@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import Material, paint_faces
 from recon.formats.meshes.reading.polygons import triangulate
-from recon.formats.meshes.reading.surfaces import Surface
-from recon.formats.stores import Store, join_name
+from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.stores import Store
+from recon.formats.text import decode_text, split_lines
 
 POLYGON, STRIP = 0, 4  # low four bits of a SURF's flags; 1 and 2 are lines
 # Last words of a TORCS texture line that is a second layer (shadows, tyre marks, tiling).
@@ -45,6 +48,14 @@ class _Object:
     materials: list[int] = field(default_factory=list)
     children: int = 0
 
+    def turn(self) -> None:
+        """Reverse the order of every surface's corners."""
+        ends = np.cumsum(self.counts, dtype=np.int64)
+        order = np.repeat(2 * ends - np.array(self.counts, np.int64) - 1, self.counts)
+        rows = (order - np.arange(len(order))).tolist()
+        self.corners = [self.corners[row] for row in rows]
+        self.uvs = [self.uvs[row] for row in rows]
+
 
 class _Reader:
     """Walks the lines of one file."""
@@ -54,8 +65,14 @@ class _Reader:
     ) -> None:
         self._store, self._name, self._texture_folder = store, name, texture_folder
         self._skip = re.compile(skip, re.IGNORECASE) if skip else None
-        self._lines = store.read(name).decode("latin-1").splitlines()
+        data = store.read(name)
+        text = decode_text(data)
+        # `data` gives a number of bytes: of UTF-8 unless the file is in the older Latin-1.
+        is_utf8 = len(text.encode()) + 3 >= len(data) >= len(text.encode())
+        self._encoding = "utf-8" if is_utf8 else "latin-1"
+        self._lines = split_lines(text)
         self._next = 0
+        self.missing: dict[str, None] = {}
         if not self._lines or not self._lines[0].startswith("AC3D"):
             raise ValueError("not an AC3D file: it must begin with 'AC3D'")
 
@@ -127,6 +144,11 @@ class _Reader:
                 item.rotation = np.array(rest.split()[:9], np.float64).reshape(3, 3)
             elif keyword == "loc":
                 item.shift = np.array(rest.split()[:3], np.float64)
+            elif keyword == "subdiv" and rest.split()[:1] not in ([], ["0"]):
+                raise ValueError(
+                    f"object {item.name!r} is a subdivision surface (subdiv {rest}), which cannot"
+                    " be read; save it with its surfaces divided"
+                )
             elif keyword == "numvert":
                 rows = [words[:3] for words in self._block(int(rest), "vertices")]
                 item.vertices = np.array(rows, np.float64).reshape(-1, 3)
@@ -135,10 +157,10 @@ class _Reader:
         return item
 
     def _skip_data(self, length: int) -> None:
-        """Skip a text of `length` characters, which may span lines."""
+        """Skip a text of `length` bytes, which may span lines."""
         skipped = -1
         while skipped < length and self._next < len(self._lines):
-            skipped += len(self._lines[self._next]) + 1
+            skipped += len(self._lines[self._next].encode(self._encoding, "replace")) + 1
             self._next += 1
 
     def _texture(self, words: str) -> str | None:
@@ -146,11 +168,12 @@ class _Reader:
             return None
         path = _unquoted(words)
         leaf = path.replace("\\", "/").rsplit("/", 1)[-1]
-        candidates = [path, leaf]
-        if self._texture_folder:
-            candidates.insert(0, f"{self._texture_folder}/{leaf}")
-        found = (self._store.find(join_name(self._name, c)) for c in candidates)
-        return next(filter(None, found), None)
+        folders = [f"{self._texture_folder}/{leaf}"] if self._texture_folder else []
+        for written in (*folders, path):
+            if found := find_companion(self._store, self._name, written):
+                return found
+        self.missing.setdefault(path, None)
+        return None
 
     def _surfaces(self, item: _Object, count: int) -> None:
         for _ in range(count):
@@ -201,7 +224,10 @@ def read_ac3d(
     Raises:
         ValueError: if the text is not AC3D, ends early, or a surface names a missing vertex.
     """
-    materials, shown = _Reader(store, name, skip, texture_folder).read()
+    reader = _Reader(store, name, skip, texture_folder)
+    materials, shown = reader.read()
+    for texture in reader.missing:
+        warnings.warn(f"no file {texture} (a texture)", MeshWarning, stacklevel=2)
     shown = [(item, frame) for item, frame in shown if len(item.vertices)]
     points, corners, start = [np.zeros((0, 3))], [np.zeros(0, np.int64)], 0
     for item, frame in shown:
@@ -211,6 +237,9 @@ def read_ac3d(
                 f"object {item.name!r}: a surface names vertex {own.max()} (counted from 0)"
                 f" of {len(item.vertices)} vertices"
             )
+        if np.linalg.det(frame.rotation) < 0:  # a mirrored object: its outer sides stay outside
+            item.turn()
+            own = np.array(item.corners, np.int64)
         points.append(item.vertices @ frame.rotation + frame.shift)
         corners.append(own + start)
         start += len(item.vertices)

@@ -13,33 +13,39 @@ from numpy.typing import NDArray
 
 from recon.formats.meshes.reading.gltf_container import Container, as_list, as_object, pick
 from recon.formats.meshes.reading.gltf_materials import BaseColor, base_color, paint_triangles
+from recon.formats.meshes.reading.gltf_nodes import NodeTree, skin_matrices
 from recon.formats.meshes.reading.surfaces import Surface, concatenate
 from recon.formats.stores import Store
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 # A scene may show one mesh thousands of times; more faces than this are no model of one object.
 MAX_FACES = 20_000_000
+DRACO = "KHR_draco_mesh_compression"
+
+# A part of a mesh, and whether its joints have placed it in the scene.
+Part = tuple[Surface, bool]
 
 
 def read_gltf(store: Store, name: str) -> Surface:
     """Read a .glb or .gltf file.
 
-    Lines and points are passed over; skins and morph targets stay in their rest pose. A face has
-    the mean colour of its corners in linear light, turned to sRGB; a texture is multiplied by the
-    mean of all vertex colours.
+    Lines and points are passed over; skins are in the rest pose of their joints, and morph targets
+    have the weights that the file gives. A face has the mean colour of its corners in linear light,
+    turned to sRGB; a texture is multiplied by the mean of all vertex colours.
 
     Args:
         store: where the file, its buffers and its textures are.
         name: the file.
 
     Raises:
-        ValueError: if the file is malformed, truncated, compressed or has no triangles.
+        ValueError: if the file is malformed, truncated or has no triangles, or if it requires an
+            extension that cannot be read.
         FileNotFoundError: if a buffer is missing.
     """
     container = Container(store, name)
     try:
         surfaces = list(_placed_surfaces(container))
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"malformed glTF: {type(error).__name__} {error}") from error
     if not surfaces:
         raise ValueError("the scene has no triangles")
@@ -48,28 +54,27 @@ def read_gltf(store: Store, name: str) -> Surface:
 
 def _placed_surfaces(container: Container) -> Iterator[Surface]:
     """Yield the surfaces of every node's mesh, placed in the scene."""
-    nodes = container.items("nodes")
-    meshes: dict[int, list[Surface]] = {}
-    waiting = [(root, np.eye(4)) for root in reversed(_roots(container, nodes))]
-    seen: set[int] = set()
+    tree = NodeTree(container)
+    read: dict[tuple[Any, Any, tuple[float, ...]], list[Part]] = {}
     faces = 0
-    while waiting:
-        index, above = waiting.pop()
-        node = as_object(pick(nodes, index, "node"))
-        if index in seen:
-            raise ValueError(f"node {index} has several parents; nodes must form trees")
-        seen.add(index)
-        matrix = above @ _placement(node)
-        waiting += [(child, matrix) for child in reversed(as_list(node.get("children", [])))]
+    for index in tree.shown():
+        node = tree.nodes[index]
         if "mesh" not in node:
             continue
-        mesh = node["mesh"]
-        if mesh not in meshes:
-            meshes[mesh] = _read_mesh(container, mesh)
-        faces += sum(surface.num_faces for surface in meshes[mesh])
+        weights = tuple(float(weight) for weight in as_list(node.get("weights", [])))
+        key = (node["mesh"], node.get("skin"), weights)
+        if key not in read:
+            joints = None if "skin" not in node else tree.joints(node["skin"])
+            read[key] = _read_mesh(container, node["mesh"], joints, weights)
+        places = tree.instances(index)
+        faces += len(places) * sum(surface.num_faces for surface, _ in read[key])
         _require_few(faces)
-        for surface in meshes[mesh]:
-            yield surface.transformed(matrix[:3, :3], matrix[:3, 3])
+        for surface, placed in read[key]:
+            if placed:  # by its joints; where its node stands does not matter
+                yield surface
+                continue
+            for place in places:
+                yield surface.transformed(place[:3, :3], place[:3, 3])
 
 
 def _require_few(faces: int) -> None:
@@ -77,68 +82,88 @@ def _require_few(faces: int) -> None:
         raise ValueError(f"the scene has more than {MAX_FACES} triangles")
 
 
-def _roots(container: Container, nodes: list[Any]) -> list[Any]:
-    """Return the roots of the default scene; without scenes, all nodes without a parent."""
-    scenes = container.items("scenes")
-    if scenes:
-        scene = as_object(pick(scenes, container.json.get("scene", 0), "scene"))
-        return as_list(scene.get("nodes", []))
-    children = {child for node in nodes for child in as_list(as_object(node).get("children", []))}
-    return [index for index in range(len(nodes)) if index not in children]
+def _read_mesh(
+    container: Container,
+    index: Any,
+    joints: NDArray[np.float64] | None,
+    weights: tuple[float, ...],
+) -> list[Part]:
+    """Read the parts of a mesh.
 
-
-def _placement(node: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the matrix [4, 4] of a node: given as such, or translation * rotation * scale."""
-    if "matrix" in node:
-        return np.array(node["matrix"], np.float64).reshape(4, 4).T  # stored column by column
-    x, y, z, w = np.array(node.get("rotation", [0, 0, 0, 1]), np.float64).tolist()
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation * np.array(node.get("scale", [1, 1, 1]), np.float64)
-    matrix[:3, 3] = node.get("translation", [0, 0, 0])
-    return matrix
-
-
-def _read_mesh(container: Container, index: Any) -> list[Surface]:
+    Args:
+        container: the document.
+        index: of the mesh.
+        joints: [J, 4, 4] matrices of the joints of its skin, None without one.
+        weights: of its morph targets; without any the mesh's own count.
+    """
     mesh = as_object(pick(container.items("meshes"), index, "mesh"))
-    surfaces: list[Surface] = []
-    for primitive in as_list(mesh["primitives"]):
-        surface = _read_primitive(container, as_object(primitive), str(mesh.get("name", "")))
-        if surface is not None:
-            surfaces.append(surface)
-            _require_few(sum(surface.num_faces for surface in surfaces))
-    return surfaces
+    weights = weights or tuple(float(weight) for weight in as_list(mesh.get("weights", [])))
+    parts: list[Part] = []
+    for item in as_list(mesh["primitives"]):
+        part = _read_primitive(
+            container, as_object(item), str(mesh.get("name", "")), joints, weights
+        )
+        if part is not None:
+            parts.append(part)
+            _require_few(sum(surface.num_faces for surface, _ in parts))
+    return parts
 
 
-def _read_primitive(container: Container, primitive: dict[str, Any], name: str) -> Surface | None:
+def _read_primitive(
+    container: Container,
+    primitive: dict[str, Any],
+    name: str,
+    joints: NDArray[np.float64] | None,
+    weights: tuple[float, ...],
+) -> Part | None:
     """Read the triangles of a part of a mesh; None if it is made of lines or points."""
     attributes = as_object(primitive["attributes"])
     mode = primitive.get("mode", TRIANGLES)
     if mode not in (TRIANGLES, STRIP, FAN) or "POSITION" not in attributes:
         return None
-    vertices = container.accessor(attributes["POSITION"], 3)
+    vertices = _morphed(container, primitive, weights)
     order = np.arange(len(vertices))
     if "indices" in primitive:
         order = container.accessor(primitive["indices"], 1)[:, 0].astype(np.int64)
     faces = _faces(order, mode)
     if len(faces) and faces.max() >= len(vertices):
         raise ValueError(f"a face names vertex {faces.max()} of {len(vertices)} vertices")
+    mirrored = np.zeros(len(faces), np.bool_)
+    matrices = None
+    if joints is not None:
+        matrices = skin_matrices(container, attributes, joints, len(vertices))
+    if matrices is not None:
+        vertices = np.einsum("vij,vj->vi", matrices[:, :3, :3], vertices) + matrices[:, :3, 3]
+        mirrored = np.linalg.det(matrices[faces[:, 0], :3, :3]) < 0
     color = base_color(container, primitive.get("material"))
     linear = _vertex_colors(container, attributes, len(vertices))[faces].mean(axis=1)
     uvs = _texture_coordinates(container, color, attributes, len(vertices))
-    return Surface(
+    surface = Surface(
         vertices=vertices,
         faces=faces,
         face_objects=np.zeros(len(faces), np.int64),
         object_names=(name,),
+        cut=color.mode == "MASK",
         **paint_triangles(container, color, linear, None if uvs is None else uvs[faces]),
     )
+    return surface.turned(mirrored), matrices is not None
+
+
+def _morphed(
+    container: Container, primitive: dict[str, Any], weights: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """Return the positions [V, 3], moved towards the morph targets as much as the file says."""
+    if DRACO in as_object(primitive.get("extensions", {})):
+        raise ValueError(f"{DRACO} cannot be read; save the file without compression")
+    vertices = container.accessor(primitive["attributes"]["POSITION"], 3)
+    targets = as_list(primitive.get("targets", []))
+    for weight, target in zip(weights, targets, strict=False):
+        if weight != 0 and "POSITION" in as_object(target):
+            moves = container.accessor(target["POSITION"], 3)
+            if len(moves) != len(vertices):
+                raise ValueError(f"a morph target needs {len(vertices)} rows, got {len(moves)}")
+            vertices = vertices + weight * moves
+    return vertices
 
 
 def _faces(order: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
@@ -172,8 +197,10 @@ def _texture_coordinates(
     container: Container, color: BaseColor, attributes: dict[str, Any], count: int
 ) -> NDArray[np.float64] | None:
     """Return the texture coordinates [V, 2] of the vertices, None if none are needed."""
-    attribute = f"TEXCOORD_{color.texture_set}"
-    if color.image is None or attribute not in attributes:
+    if color.texture is None:
+        return None
+    attribute = f"TEXCOORD_{color.texture.texture_set}"
+    if attribute not in attributes:
         return None
     uvs = container.accessor(attributes[attribute], 2)
     if len(uvs) != count:

@@ -12,15 +12,37 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.stores import Store, join_name
+from recon.formats.text import decode_text
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-COMPRESSIONS = (
-    "KHR_draco_mesh_compression",
-    "EXT_meshopt_compression",
-    "KHR_meshopt_compression",
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+# Extensions without which a file cannot be shown, of those that are read or change no shape and no
+# base colour. Compressions are not among them.
+SUPPORTED = (
+    "EXT_mesh_gpu_instancing",
+    "EXT_texture_webp",
+    "KHR_lights_punctual",
+    "KHR_materials_anisotropy",
+    "KHR_materials_clearcoat",
+    "KHR_materials_dispersion",
+    "KHR_materials_emissive_strength",
+    "KHR_materials_ior",
+    "KHR_materials_iridescence",
+    "KHR_materials_pbrSpecularGlossiness",
+    "KHR_materials_sheen",
+    "KHR_materials_specular",
+    "KHR_materials_transmission",
+    "KHR_materials_unlit",
+    "KHR_materials_variants",
+    "KHR_materials_volume",
+    "KHR_mesh_quantization",
+    "KHR_texture_transform",
+    "KHR_xmp_json_ld",
 )
+# An accessor without data claims as many zeros as it likes; a scene of more has too many triangles.
+MAX_ZEROS = 60_000_000
 
 
 class Container:
@@ -34,21 +56,24 @@ class Container:
             name: the file.
 
         Raises:
-            ValueError: if it is truncated, not glTF 2 or compressed.
+            ValueError: if it is truncated, not glTF 2, or requires what cannot be read.
         """
         self._store, self._name = store, name
         data = store.read(name)
         text, self._binary = _chunks(data) if data[:4] == b"glTF" else (data, b"")
         try:
-            self.json = as_object(json.loads(text))
+            self.json = as_object(json.loads(decode_text(text), parse_float=_number))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not a glTF file: {error}") from error
         version = str(as_object(self.json.get("asset", {})).get("version", ""))
         if not version.startswith("2"):
             raise ValueError(f"only glTF 2 can be read, the file is of version {version!r}")
         for extension in as_list(self.json.get("extensionsRequired", [])):
-            if extension in COMPRESSIONS:
-                raise ValueError(f"{extension} cannot be read; save the file without compression")
+            if extension not in SUPPORTED:
+                raise ValueError(
+                    f"the file requires the extension {extension}, which cannot be read; save it"
+                    " without compression and extensions"
+                )
         self._buffers: dict[int, bytes] = {}
 
     def items(self, key: str) -> list[Any]:
@@ -69,26 +94,56 @@ class Container:
         kind, columns = COMPONENTS.get(item["componentType"]), WIDTHS.get(item["type"])
         if kind is None or columns is None or (width is not None and columns != width):
             raise ValueError(f"accessor {index} has {item['type']} of {item['componentType']}")
-        if "sparse" in item or "bufferView" not in item:
-            raise ValueError(f"accessor {index} is sparse or compressed, which cannot be read")
+        values = self._dense(index, item, np.dtype(kind), columns)
+        if "sparse" in item:
+            values = self._substituted(index, as_object(item["sparse"]), values, np.dtype(kind))
+        if item.get("normalized") and np.dtype(kind).kind != "f":
+            values = np.maximum(values / np.iinfo(kind).max, -1)
+        return values
+
+    def _dense(
+        self, index: Any, item: dict[str, Any], dtype: np.dtype, columns: int
+    ) -> NDArray[np.float64]:
+        """Return the rows of an accessor without its substitutions, zeros where it has no data."""
+        count = _size(item["count"])
+        if "bufferView" in item:
+            return self._rows(f"accessor {index}", item, dtype, count, columns)
+        if count * columns > MAX_ZEROS:
+            raise ValueError(f"accessor {index} claims {count} rows without any data")
+        return np.zeros((count, columns))
+
+    def _substituted(
+        self, index: Any, sparse: dict[str, Any], values: NDArray[np.float64], dtype: np.dtype
+    ) -> NDArray[np.float64]:
+        """Return the rows of an accessor with those which its sparse part gives in their place."""
+        count, name = _size(sparse["count"]), f"the sparse part of accessor {index}"
+        places = as_object(sparse["indices"])
+        kind = np.dtype(COMPONENTS[places["componentType"]])
+        rows = self._rows(name, places, kind, count, 1)[:, 0].astype(np.int64)
+        if count and (rows.min() < 0 or rows.max() >= len(values)):
+            raise ValueError(f"{name} names row {rows.max()} of {len(values)}")
+        given = as_object(sparse["values"])
+        values[rows] = self._rows(name, given, dtype, count, values.shape[1])
+        return values
+
+    def _rows(
+        self, name: str, item: dict[str, Any], dtype: np.dtype, count: int, columns: int
+    ) -> NDArray[np.float64]:
+        """Return rows [count, columns] that lie in a buffer view."""
         data, stride = self._view(item["bufferView"])
-        dtype = np.dtype(kind)
         stride = stride or dtype.itemsize * columns
-        count, start = _size(item["count"]), _size(item.get("byteOffset", 0))
+        start = _size(item.get("byteOffset", 0))
         # Checked before anything is allocated: a count may claim what the file does not hold.
         if count and start + (count - 1) * stride + dtype.itemsize * columns > len(data):
             raise ValueError(
-                f"accessor {index} claims {count} rows every {stride} bytes from byte {start},"
+                f"{name} claims {count} rows every {stride} bytes from byte {start},"
                 f" its buffer view has {len(data)} bytes"
             )
         if not count:
             return np.zeros((0, columns))
         table = np.ndarray((count, columns), dtype, data, start, (stride, dtype.itemsize))
         with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
-            values = table.astype(np.float64)
-        if item.get("normalized") and dtype.kind != "f":
-            values = np.maximum(values / np.iinfo(dtype).max, -1)
-        return values
+            return table.astype(np.float64)
 
     def image(self, index: Any) -> bytes:
         """Return the encoded bytes of an image.
@@ -100,6 +155,13 @@ class Container:
         if "bufferView" in item:
             return bytes(self._view(item["bufferView"])[0])
         return self._read(item["uri"])
+
+    def missing_image(self, index: Any) -> str | None:
+        """Return the name of the file that an image should be in; None if it is there."""
+        uri = str(as_object(pick(self.items("images"), index, "image")).get("uri", "data:"))
+        if uri.startswith("data:") or find_companion(self._store, self._name, uri) is not None:
+            return None
+        return uri
 
     def _view(self, index: Any) -> tuple[memoryview, int]:
         """Return the bytes of a buffer view and its stride, 0 where it has none."""
@@ -114,6 +176,8 @@ class Container:
 
     def _buffer(self, index: Any) -> bytes:
         item = as_object(pick(self.items("buffers"), index, "buffer"))
+        if "uri" not in item and index != 0:
+            raise ValueError(f"buffer {index} names no data; compressed files cannot be read")
         if index not in self._buffers:
             self._buffers[index] = self._read(item["uri"]) if "uri" in item else self._binary
         return self._buffers[index]
@@ -125,7 +189,8 @@ class Container:
                 return base64.b64decode(str(uri).partition(",")[2], validate=True)
             except binascii.Error as error:
                 raise ValueError(f"a data URI is not base64: {error}") from error
-        return self._store.read(join_name(self._name, unquote(str(uri))))
+        found = find_companion(self._store, self._name, str(uri))
+        return self._store.read(found or join_name(self._name, unquote(str(uri))))
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes]:
@@ -147,6 +212,12 @@ def _chunks(data: bytes) -> tuple[bytes, bytes]:
     return chunks.get(b"JSON", b""), chunks.get(b"BIN\0", b"")
 
 
+def _number(text: str) -> float | int:
+    """Return a number of the document; some exporters write whole numbers as 0.0."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def pick(items: Sequence[Any], index: Any, what: str) -> Any:
     """Return an item of a list of the document, which an index of it names.
 
@@ -158,15 +229,29 @@ def pick(items: Sequence[Any], index: Any, what: str) -> Any:
     return items[index]
 
 
-def as_object(value: Any) -> dict[str, Any]:
+def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
     """Return a JSON object as it is.
+
+    Args:
+        value: what the document holds.
+        what: it should be, for the message.
 
     Raises:
         ValueError: if it is something else.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"an object is required, got {str(value)[:40]!r}")
+        raise ValueError(f"{what} is required, got {str(value)[:40]!r}")
     return value
+
+
+def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what an extension says about an item of the document, nothing if it is not there.
+
+    Raises:
+        ValueError: naming the extension, if it is not an object.
+    """
+    found = as_object(item.get("extensions", {}), "an object `extensions`")
+    return as_object(found.get(name, {}), f"an object {name}")
 
 
 def as_list(value: Any) -> list[Any]:

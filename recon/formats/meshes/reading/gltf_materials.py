@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from recon.formats.meshes.reading.gltf_container import Container, as_object, pick
-from recon.formats.meshes.reading.materials import MAX_PIXELS, Material, Paint, paint_faces
+from recon.formats.meshes.reading.gltf_container import Container, as_object, extension, pick
+from recon.formats.meshes.reading.materials import (
+    AS_GIVEN,
+    Material,
+    Paint,
+    UvTransform,
+    paint_faces,
+    plain_paint,
+)
+from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+
+WRAPS = {33071: CLAMP, 33648: MIRROR, 10497: REPEAT}
+# A base colour up to this is black: the light that such a material gives off is its colour.
+BLACK = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,22 +30,40 @@ class BaseColor:
 
     Attributes:
         factor: [4] linear red, green, blue and opacity.
-        opaque: whether opacity is to be ignored.
-        image: row of the document's images, None without a texture.
-        texture_set: which coordinates the texture uses: attribute TEXCOORD_n.
-        scale, offset: of texture coordinates (the extension KHR_texture_transform).
+        name: of the material, for messages.
+        mode: "OPAQUE", "MASK" or "BLEND": how opacity counts.
+        cutoff: the opacity from which on a surface of mode "MASK" is solid.
+        texture: the colour's texture, None without one.
     """
 
     factor: NDArray[np.float64]
-    opaque: bool = True
-    image: int | None = None
+    name: str = ""
+    mode: str = "OPAQUE"
+    cutoff: float = 0.5
+    texture: TextureInfo | None = None
+
+
+@dataclass(frozen=True)
+class TextureInfo:
+    """A texture and where it lies.
+
+    Attributes:
+        image: row of the document's images, None if no image is named.
+        texture_set: which coordinates the texture uses: attribute TEXCOORD_n.
+        transform: of these coordinates, as stored in the document (v downwards).
+        wrap: how the image goes on beyond its sides, along u and v.
+    """
+
+    image: int | None
     texture_set: int = 0
-    scale: tuple[float, float] = (1.0, 1.0)
-    offset: tuple[float, float] = (0.0, 0.0)
+    transform: UvTransform = AS_GIVEN
+    wrap: tuple[int, int] = (REPEAT, REPEAT)
 
 
 def base_color(container: Container, material: Any) -> BaseColor:
     """Return the base colour of a material.
+
+    A material which reflects nothing has the colour of the light that it gives off.
 
     Args:
         container: the document.
@@ -47,38 +75,75 @@ def base_color(container: Container, material: Any) -> BaseColor:
     if material is None:
         return BaseColor(np.ones(4))
     item = as_object(pick(container.items("materials"), material, "material"))
-    extensions = as_object(item.get("extensions", {}))
-    old = extensions.get("KHR_materials_pbrSpecularGlossiness")
-    if old is not None:
-        words, prefix = as_object(old), "diffuse"
+    if old := extension(item, "KHR_materials_pbrSpecularGlossiness"):
+        words, prefix = old, "diffuse"
     else:
         words, prefix = as_object(item.get("pbrMetallicRoughness", {})), "baseColor"
-    factor = np.array(words.get(prefix + "Factor", [1, 1, 1, 1]), np.float64)
-    if factor.shape != (4,) or not np.isfinite(factor).all():
-        raise ValueError(f"a colour factor needs 4 numbers, got {words[prefix + 'Factor']}")
-    opaque = item.get("alphaMode", "OPAQUE") == "OPAQUE"
+    factor = _factor(words, prefix + "Factor", [1, 1, 1, 1])
     texture = words.get(prefix + "Texture")
-    if texture is None:
-        return BaseColor(factor, opaque)
-    return _textured(container, factor, opaque, as_object(texture))
-
-
-def _textured(
-    container: Container, factor: NDArray[np.float64], opaque: bool, info: dict[str, Any]
-) -> BaseColor:
-    texture = as_object(pick(container.items("textures"), info["index"], "texture"))
-    webp = as_object(texture.get("extensions", {})).get("EXT_texture_webp", {})
-    place = as_object(info.get("extensions", {})).get("KHR_texture_transform", {})
-    scale_u, scale_v = place.get("scale", (1.0, 1.0))
-    offset_u, offset_v = place.get("offset", (0.0, 0.0))
+    if texture is None and factor[:3].max() <= BLACK and "emissiveFactor" in item:
+        factor[:3] = _factor(item, "emissiveFactor", [0, 0, 0])
+        texture = item.get("emissiveTexture")
     return BaseColor(
         factor,
-        opaque,
-        image=webp.get("source", texture.get("source")),
-        texture_set=int(place.get("texCoord", info.get("texCoord", 0))),
-        scale=(float(scale_u), float(scale_v)),
-        offset=(float(offset_u), float(offset_v)),
+        name=str(item.get("name", f"material {material}")),
+        mode=str(item.get("alphaMode", "OPAQUE")),
+        cutoff=float(item.get("alphaCutoff", 0.5)),
+        texture=None if texture is None else _texture_info(container, as_object(texture)),
     )
+
+
+def _factor(words: dict[str, Any], key: str, default: list[float]) -> NDArray[np.float64]:
+    factor = np.array(words.get(key, default), np.float64)
+    if factor.shape != (len(default),) or not np.isfinite(factor).all():
+        raise ValueError(f"a colour factor needs {len(default)} numbers, got {words[key]}")
+    return factor
+
+
+def _texture_info(container: Container, info: dict[str, Any]) -> TextureInfo:
+    texture = as_object(pick(container.items("textures"), info["index"], "texture"))
+    # Extensions name images of other formats (WebP, Basis) in the place of the plain one.
+    others = [as_object(value) for value in as_object(texture.get("extensions", {})).values()]
+    images = [other["source"] for other in others if "source" in other]
+    plain = [texture["source"]] if "source" in texture else []
+    webp = "EXT_texture_webp" in as_object(texture.get("extensions", {}))
+    ranked = [*images, *plain] if webp else [*plain, *images]
+    place = extension(info, "KHR_texture_transform")
+    sampler: dict[str, Any] = {}
+    if "sampler" in texture:
+        sampler = as_object(pick(container.items("samplers"), texture["sampler"], "sampler"))
+    return TextureInfo(
+        image=ranked[0] if ranked else None,
+        texture_set=int(place.get("texCoord", info.get("texCoord", 0))),
+        transform=_transform(place),
+        wrap=(_wrap(sampler.get("wrapS")), _wrap(sampler.get("wrapT"))),
+    )
+
+
+def _wrap(mode: Any) -> int:
+    return WRAPS.get(mode, REPEAT) if isinstance(mode, int) else REPEAT
+
+
+def _transform(place: dict[str, Any]) -> UvTransform:
+    """Return shift * rotation * scale, v downwards (the extension KHR_texture_transform).
+
+    The rotation is counter-clockwise for an eye which sees v point down (glTF issue 1563).
+    """
+    scale = np.array(place.get("scale", [1, 1]), np.float64)
+    shift = np.array(place.get("offset", [0, 0]), np.float64)
+    angle = float(place.get("rotation", 0))
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.array([[cos, sin], [-sin, cos]]) * scale
+    if shift.shape != (2,) or matrix.shape != (2, 2) or not np.isfinite([*matrix, shift]).all():
+        raise ValueError(f"a texture transform needs finite pairs of numbers, got {place}")
+    (a, b), (c, d) = matrix.tolist()
+    return UvTransform(((a, b), (c, d)), (float(shift[0]), float(shift[1])))
+
+
+def _upwards(transform: UvTransform) -> UvTransform:
+    """Return the same transform of coordinates whose v points upwards, v = 1 - v'."""
+    ((a, b), (c, d)), (e, f) = transform
+    return UvTransform(((a, -b), (-c, d)), (e + b, 1 - d - f))
 
 
 def paint_triangles(
@@ -96,18 +161,51 @@ def paint_triangles(
         uvs: [F, 3, 2] texture coordinates as in the document (v downwards), None without a texture.
     """
     factors = linear * color.factor
-    if color.opaque:
+    if color.mode == "OPAQUE":
         factors[:, 3] = 1
-    if uvs is None or color.image is None or not len(linear):
-        rgba = to_srgb(factors).astype(np.float32)
-        return Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=())
-    placed = uvs * color.scale + color.offset
-    placed[..., 1] = 1 - placed[..., 1]
+    if color.texture is not None and uvs is not None and len(linear):
+        return _textured(container, color, color.texture, factors, uvs)
+    if color.mode == "MASK":
+        factors[:, 3] = factors[:, 3] >= color.cutoff
+    return plain_paint(to_srgb(factors).astype(np.float32))
+
+
+def _textured(
+    container: Container,
+    color: BaseColor,
+    texture: TextureInfo,
+    factors: NDArray[np.float64],
+    uvs: NDArray[np.float64],
+) -> Paint:
+    """Return the paint of triangles [F] with factors [F, 4] and coordinates [F, 3, 2]."""
+    uvs = uvs.copy()
+    uvs[..., 1] = 1 - uvs[..., 1]
     # Products of sRGB values stand for those of linear light: the same for a pure power law.
     red, green, blue, alpha = to_srgb(factors.mean(axis=0)).tolist()
-    material = Material(color=(red, green, blue), alpha=alpha, texture=str(color.image))
-    images = _Images(container, color.opaque)
-    return paint_faces(images, [material], np.zeros(len(linear), np.int64), placed)
+    missing = _missing(container, color, texture)
+    material = Material(
+        name=color.name,
+        color=(red, green, blue),
+        alpha=alpha,
+        texture=None if missing else str(texture.image),
+        opacity="none" if color.mode == "OPAQUE" else "alpha",
+        cutoff=color.cutoff if color.mode == "MASK" else None,
+        transform=_upwards(texture.transform) if texture.transform != AS_GIVEN else AS_GIVEN,
+        wrap=texture.wrap,
+        missing=missing,
+    )
+    paint = paint_faces(_Images(container), [material], np.zeros(len(uvs), np.int64), uvs)
+    if paint["face_texture"] is None and missing:
+        paint["face_rgba"] = to_srgb(factors).astype(np.float32)
+    return paint
+
+
+def _missing(container: Container, color: BaseColor, texture: TextureInfo) -> tuple[str, ...]:
+    """Return what to say about a texture which is not there."""
+    if texture.image is None:
+        return (f"a texture of material {color.name} names no image",)
+    file = container.missing_image(texture.image)
+    return () if file is None else (f"no file {file} (of material {color.name})",)
 
 
 def to_srgb(rgba: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -123,9 +221,9 @@ def to_srgb(rgba: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Images:
     """The images of a document as a store of files; a name is the row of an image."""
 
-    def __init__(self, container: Container, opaque: bool) -> None:
+    def __init__(self, container: Container) -> None:
         self.label = "embedded images"
-        self._container, self._opaque = container, opaque
+        self._container = container
 
     def find(self, name: str) -> str | None:
         return name
@@ -134,16 +232,8 @@ class _Images:
         return leaf
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of an image, without the opacity that an opaque material ignores."""
+        """Return the bytes of an image."""
         try:
-            data = self._container.image(int(name))
+            return self._container.image(int(name))
         except (KeyError, TypeError) as error:
             raise ValueError(f"image {name} is malformed: {error}") from error
-        if not self._opaque:
-            return data
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in ("RGB", "L") or image.width * image.height > MAX_PIXELS:
-                return data
-            opaque = io.BytesIO()
-            image.convert("RGB").save(opaque, "BMP")  # the quickest to write
-        return opaque.getvalue()

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from recon.formats.meshes.reading.opacity import Opacity, combine_opacity, is_opacity
+from recon.formats.meshes.reading.surfaces import (
+    CLAMP,
+    MIN_ALPHA,
+    REPEAT,
+    MeshWarning,
+)
+from recon.formats.meshes.reading.textures import load_texture, read_opacity, wrap_coordinates
 from recon.formats.stores import Store
 
 DEFAULT_COLOR = (0.7, 0.7, 0.7)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tga", ".pcx")
-# Textures are read at this size: an image of 64 pixels shows no finer detail, and hundreds of them
-# fit into memory.
-TEXTURE_SIZE = 512
-# More pixels than any sane texture has; a header may claim them without the file holding them.
-MAX_PIXELS = 1 << 26
 # A face with more repetitions of its texture shows their mean; more is an exporter's mistake.
 MAX_REPEATS = 1000.0
 # Beyond, a texture coordinate is nonsense, and sums of some could overflow.
 FARTHEST_UV = 1e9
 # A diffuse colour darker than this under a texture is an exporter's "no colour", not a shade.
 UNSET_DIFFUSE = 0.05
+# A guess that an alpha channel is opacity may hide this share of faces as a whole.
+MOST_HIDDEN = 0.25
 # Where the texture is sampled on each face: its centre, towards its corners, and its edges.
 SAMPLES = np.array(
     [[1, 1, 1], [3, 1, 1], [1, 3, 1], [1, 1, 3], [4.5, 4.5, 1], [4.5, 1, 4.5], [1, 4.5, 4.5]]
 )
 SAMPLES /= SAMPLES.sum(axis=1, keepdims=True)
+# The same more densely, for faces which may only seem to lie in a hole: the centres of the cells of
+# a triangle cut into 16 x 16.
+_CELLS = np.array([(i, j) for i in range(16) for j in range(16 - i)], np.float64)
+DENSE_SAMPLES = np.stack([_CELLS[:, 0], _CELLS[:, 1], 15 - _CELLS.sum(axis=1)], axis=1) + 1 / 3
+DENSE_SAMPLES /= 16
+
+
+class UvTransform(NamedTuple):
+    """Where a texture lies: (u, v) becomes matrix @ (u, v) + shift, v upwards."""
+
+    matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+AS_GIVEN = UvTransform()
 
 
 @dataclass(frozen=True)
@@ -44,12 +62,32 @@ class Material:
         color: diffuse sRGB in [0, 1].
         alpha: opacity in [0, 1].
         texture: name of the texture image in the store, or None.
+        mask: name of an image that holds the opacity (of an OBJ's `map_d`), or None.
+        opacity: what the alpha channel of the texture means.
+        cutoff: opacity under which there is a hole and from which on there is none; None for
+            opacities in between.
+        transform: of texture coordinates.
+        wrap: how the texture goes on beyond its sides, along u and v: REPEAT, CLAMP or MIRROR.
+        gain: colours of the texture become gain[0] + gain[1] * colour.
+        missing: the files it names which are not there, in words for a message.
     """
 
     name: str = ""
     color: tuple[float, float, float] = DEFAULT_COLOR
     alpha: float = 1.0
     texture: str | None = None
+    mask: str | None = None
+    opacity: Opacity = "alpha"
+    cutoff: float | None = None
+    transform: UvTransform = AS_GIVEN
+    wrap: tuple[int, int] = (REPEAT, REPEAT)
+    gain: tuple[float, float] = (0.0, 1.0)
+    missing: tuple[str, ...] = ()
+
+    def rgba(self) -> tuple[float, float, float, float]:
+        """Return colour and opacity of a face without a texture."""
+        solid = self.alpha if self.cutoff is None else float(self.alpha >= self.cutoff)
+        return (*self.color, solid)
 
 
 def find_image(store: Store, stems: Sequence[str], suffixes: Sequence[str]) -> str | None:
@@ -64,28 +102,6 @@ def find_image(store: Store, stems: Sequence[str], suffixes: Sequence[str]) -> s
     return None
 
 
-def load_texture(store: Store, name: str) -> NDArray[np.float32] | None:
-    """Return the image as [H, W, 4] RGBA in [0, 1], at most 512 wide or high; None if unreadable.
-
-    A texture is decoration: a damaged one leaves the plain colour, with a warning.
-    """
-    try:
-        with Image.open(io.BytesIO(store.read(name))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            image.draft("RGB", (TEXTURE_SIZE, TEXTURE_SIZE))  # JPEG decodes at a fraction
-            has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-            converted = image.convert("RGBA" if has_alpha else "RGB")
-        converted.thumbnail((TEXTURE_SIZE, TEXTURE_SIZE))
-        pixels = np.asarray(converted.convert("RGBA")) / np.float32(255)
-        if not pixels[..., 3].any():
-            pixels[..., 3] = 1  # a channel which its program did not use, not an invisible texture
-        return pixels
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        warnings.warn(f"{store.label}: texture {name} is unreadable: {error}", stacklevel=2)
-        return None
-
-
 class Paint(TypedDict):
     """The fields of a `Surface` which materials decide."""
 
@@ -93,6 +109,12 @@ class Paint(TypedDict):
     uvs: NDArray[np.float32] | None
     face_texture: NDArray[np.int64] | None
     textures: tuple[NDArray[np.uint8], ...]
+    texture_wraps: tuple[tuple[int, int], ...]
+
+
+def plain_paint(rgba: NDArray[np.float32]) -> Paint:
+    """Return the paint of faces which have colours [F, 4] and no textures."""
+    return Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=(), texture_wraps=())
 
 
 def paint_faces(
@@ -109,7 +131,7 @@ def paint_faces(
         face_materials: [F] rows of `materials`.
         uvs: [F, 3, 2] texture coordinates, v upwards; NaN where a face has none.
     """
-    table = np.array([(*m.color, m.alpha) for m in materials], np.float32).reshape(-1, 4)
+    table = np.array([m.rgba() for m in materials], np.float32).reshape(-1, 4)
     rgba = np.clip(np.nan_to_num(table[face_materials], nan=0.7), 0, 1)
     face_texture = np.full(len(rgba), -1, np.int64)
     palette = _Palette(store)
@@ -117,25 +139,66 @@ def paint_faces(
     uvs = np.where(usable[:, None, None], uvs, np.nan)
     for index in np.unique(face_materials):
         material = materials[index]
+        for words in material.missing:
+            warnings.warn(words, MeshWarning, stacklevel=2)
         members = np.flatnonzero((face_materials == index) & usable)
-        texture = palette.load(material.texture) if len(members) else None
-        if texture is None:
+        image = palette.load(material) if len(members) else None
+        if image is None:
             continue
-        if max(material.color) <= UNSET_DIFFUSE:
+        if material.transform != AS_GIVEN:
+            matrix, shift = material.transform
+            uvs[members] = uvs[members] @ np.array(matrix).T + shift
+        if material.texture is not None and max(material.color) <= UNSET_DIFFUSE:
             rgba[members, :3] = 1
-        face_texture[members] = palette.add(material.texture, texture, rgba[members[0], :3])
-        rgba[members] *= sample_faces(texture, uvs[members])
+        if material.cutoff is not None:
+            rgba[members, 3] = 1  # counted in the texture's opacity already
+        image, sampled = _visible(material, image, uvs[members])
+        face_texture[members] = palette.add(material, image, rgba[members[0], :3])
+        rgba[members] *= sampled
+    return _paint(rgba, uvs, face_texture, palette)
+
+
+def _visible(
+    material: Material, image: NDArray[np.float32], uvs: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a material's image and its colours on faces; opaque if a guess would hide many faces.
+
+    The holes of a cut-out lie within faces; gloss and the like care for no faces.
+    """
+    sampled = _sample(image, uvs, material.wrap)
+    if material.opacity != "guess" or (sampled[:, 3] <= MIN_ALPHA).mean() <= MOST_HIDDEN:
+        return image, sampled
+    words = f"the alpha channel of {material.texture} is not taken for opacity: it would hide"
+    share = f"{100 * (sampled[:, 3] <= MIN_ALPHA).mean():.0f} % of its faces"
+    warnings.warn(f"{words} {share}", MeshWarning, stacklevel=3)
+    opaque = np.concatenate([image[..., :3], np.ones_like(image[..., 3:])], axis=-1)
+    return opaque, _sample(opaque, uvs, material.wrap)
+
+
+def _paint(
+    rgba: NDArray[np.float32],
+    uvs: NDArray[np.float64],
+    face_texture: NDArray[np.int64],
+    palette: _Palette,
+) -> Paint:
+    """Return the paint, with coordinates near 0 and without textures that repeat too often."""
+    wraps = np.array([*palette.wraps, (REPEAT, REPEAT)])[face_texture]  # the last for none
+    low = uvs.min(axis=1, keepdims=True)
     # Whole repetitions do not matter, and near 0 float32 tells all texels apart.
-    wrapped = uvs - np.floor(uvs.min(axis=1, keepdims=True))
-    face_texture[(np.ptp(wrapped, axis=1) > MAX_REPEATS).any(axis=1)] = -1
+    period = np.array([1, np.inf, 2])[wraps][:, None]
+    starts = np.where(np.isfinite(period), np.floor(low / period) * np.minimum(period, 2), 0)
+    near = uvs - starts
+    repeats = (np.ptp(near, axis=1) > MAX_REPEATS) & (wraps != CLAMP)
+    face_texture[repeats.any(axis=1)] = -1
     if not (face_texture >= 0).any():
-        return Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=())
-    wrapped[face_texture < 0] = np.nan
+        return plain_paint(rgba)
+    near[face_texture < 0] = np.nan
     return Paint(
         face_rgba=rgba,
-        uvs=wrapped.astype(np.float32),
+        uvs=near.astype(np.float32),
         face_texture=face_texture,
         textures=tuple(palette.textures),
+        texture_wraps=tuple(palette.wraps) if np.any(palette.wraps) else (),
     )
 
 
@@ -144,23 +207,54 @@ class _Palette:
 
     def __init__(self, store: Store) -> None:
         self.textures: list[NDArray[np.uint8]] = []
+        self.wraps: list[tuple[int, int]] = []
         self._store = store
-        self._loaded: dict[str, NDArray[np.float32] | None] = {}
-        self._rows: dict[tuple[str | None, bytes], int] = {}
+        self._kept: list[NDArray[np.float32]] = []
+        self._loaded: dict[Material, NDArray[np.float32] | None] = {}
+        self._rows: dict[tuple[int, tuple[int, int], bytes], int] = {}
 
-    def load(self, name: str | None) -> NDArray[np.float32] | None:
-        """Return the image `name`; None if there is none or it is unreadable."""
-        if name is None:
+    def load(self, material: Material) -> NDArray[np.float32] | None:
+        """Return colour and opacity [H, W, 4] of a material's images; None without a readable one.
+
+        Materials which differ only in their names, colours and places share them.
+        """
+        key = Material(
+            texture=material.texture,
+            mask=material.mask,
+            opacity=material.opacity,
+            cutoff=material.cutoff,
+            alpha=1.0 if material.cutoff is None else material.alpha,
+            gain=material.gain,
+        )
+        if key not in self._loaded:
+            self._loaded[key] = self._composed(key)
+        return self._loaded[key]
+
+    def _composed(self, material: Material) -> NDArray[np.float32] | None:
+        image = mask = None
+        if material.texture is not None:
+            meant, name = material.opacity, material.texture
+            image = load_texture(self._store, name, lambda alpha: is_opacity(alpha, meant, name))
+        if material.mask is not None:
+            mask = read_opacity(self._store, material.mask)
+        if image is None and mask is None:
             return None
-        if name not in self._loaded:
-            self._loaded[name] = load_texture(self._store, name)
-        return self._loaded[name]
+        if image is None:
+            assert mask is not None
+            image = np.ones((*mask.shape, 4), np.float32)
+        elif material.gain != (0.0, 1.0):
+            base, factor = material.gain
+            image[..., :3] = (image[..., :3] * factor + base).clip(0, 1)
+        return combine_opacity(image, mask, material.cutoff, material.alpha)
 
-    def add(self, name: str | None, texture: NDArray[np.float32], tint: NDArray[np.float32]) -> int:
-        """Return the row of `textures` which holds the image `name` times a colour."""
-        row = self._rows.setdefault((name, tint.tobytes()), len(self.textures))
+    def add(self, material: Material, image: NDArray[np.float32], tint: NDArray[np.float32]) -> int:
+        """Return the row of `textures` which holds an image of `load` times a colour."""
+        key = (id(image), material.wrap, tint.tobytes())
+        row = self._rows.setdefault(key, len(self.textures))
         if row == len(self.textures):
-            self.textures.append(tinted(texture, tint))
+            self._kept.append(image)  # as long as it lives no other one has its id
+            self.textures.append(tinted(image, tint))
+            self.wraps.append(material.wrap)
         return row
 
 
@@ -180,21 +274,40 @@ def tinted(texture: NDArray[np.float32], tint: NDArray[np.float32]) -> NDArray[n
     return pixels.astype(np.uint8)
 
 
-def sample_faces(texture: NDArray[np.float32], uvs: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the mean colour of a repeating texture over each face, weighted by opacity.
+def _sample(
+    texture: NDArray[np.float32], uvs: NDArray[np.float64], wrap: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return the mean colours [F, 4] of faces, looking closer at those that seem to be holes."""
+    sampled = sample_faces(texture, uvs, wrap)
+    faint = np.flatnonzero(sampled[:, 3] <= MIN_ALPHA)
+    if len(faint) and (texture[..., 3] > MIN_ALPHA).any():
+        closer = sample_faces(texture, uvs[faint], wrap, DENSE_SAMPLES)
+        sampled[faint] = np.where(closer[:, 3:] > sampled[faint, 3:], closer, sampled[faint])
+    return sampled
+
+
+def sample_faces(
+    texture: NDArray[np.float32],
+    uvs: NDArray[np.float64],
+    wrap: tuple[int, int] = (REPEAT, REPEAT),
+    samples: NDArray[np.float64] = SAMPLES,
+) -> NDArray[np.float32]:
+    """Return the mean colour of a texture over each face, weighted by opacity.
 
     Args:
         texture: [H, W, 4] RGBA in [0, 1], row 0 at v = 1.
         uvs: [F, 3, 2] finite texture coordinates.
+        wrap: how the texture goes on beyond its sides, along u and v.
+        samples: [S, 3] barycentric weights of the places to look at.
 
     Returns:
         [F, 4] RGBA.
     """
-    points = np.einsum("sk,fkc->fsc", SAMPLES, uvs)
-    points -= np.floor(points)
+    points = np.einsum("sk,fkc->fsc", samples, uvs)
+    u, v = (wrap_coordinates(points[..., axis], wrap[axis]) for axis in (0, 1))
     height, width = texture.shape[:2]
-    rows = np.minimum(((1 - points[..., 1]) * height).astype(int), height - 1)
-    columns = np.minimum((points[..., 0] * width).astype(int), width - 1)
+    rows = np.minimum(((1 - v) * height).astype(int), height - 1)
+    columns = np.minimum((u * width).astype(int), width - 1)
     pixels = texture[rows, columns]
     weights = pixels[..., 3:]
     total = weights.sum(axis=1)

@@ -42,7 +42,10 @@ def read_md2(store: Store, name: str) -> Surface:
         raise ValueError(f"a triangle names texture corner {table[:, 3:].max()} of {len(uvs)}")
     skin_names = [_text(data, skin_at + SKIN_BYTES * k) for k in range(min(skins, 32))]
     texture = _find_skin(store, name, skin_names)
-    material = Material("skin", (1.0, 1.0, 1.0) if texture else UNTEXTURED, texture=texture)
+    color = (1.0, 1.0, 1.0) if texture else UNTEXTURED
+    named = next(filter(None, skin_names), "")
+    missing = (f"no file {named} (its skin)",) if named and not texture else ()
+    material = Material("skin", color, texture=texture, missing=missing)
     zeros = np.zeros(len(table), np.int64)
     return Surface(
         vertices=packed[:, :3] * scale + shift,

@@ -52,13 +52,15 @@ def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[Sur
     packed = np.frombuffer(data, "<i2", 4 * vertices, start + vertex_at).reshape(-1, 4)
     if len(faces) and (faces.min() < 0 or faces.max() >= vertices):
         raise ValueError(f"a triangle names vertex {faces.max()} of {vertices} vertices")
-    texture = None
+    texture, named = None, ""
     for index in range(min(shaders, 32)):
         at = start + shader_at + SHADER_BYTES * index
         shader = _text(data[at : at + 64]).replace("\\", "/")
         stems = [shader, join_name(name, shader.rsplit("/", 1)[-1])]
-        texture = texture or find_image(store, stems, SKIN_SUFFIXES)
-    material = Material("", (1.0, 1.0, 1.0) if texture else UNTEXTURED, texture=texture)
+        texture, named = texture or find_image(store, stems, SKIN_SUFFIXES), named or shader
+    missing = (f"no file {named} (its skin)",) if named and not texture else ()
+    color = (1.0, 1.0, 1.0) if texture else UNTEXTURED
+    material = Material("", color, texture=texture, missing=missing)
     zeros = np.zeros(len(faces), np.int64)
     surface = Surface(
         vertices=packed[:, :3] * UNITS,

@@ -1,18 +1,22 @@
-"""Wavefront OBJ files with MTL materials."""
+"""Wavefront OBJ files; their material libraries are read in `mtl`."""
 
 from __future__ import annotations
 
 import posixpath
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, paint_faces
+from recon.formats.meshes.reading.mtl import read_mtl
 from recon.formats.meshes.reading.polygons import triangulate
-from recon.formats.meshes.reading.surfaces import Surface
-from recon.formats.stores import Store, join_name
+from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.stores import Store
+from recon.formats.text import parse_floats, read_lines
 
 # Materials which Sweet Home 3D knows by name, without any MTL file (approximate colours).
 NAMED_COLORS: dict[str, tuple[float, float, float]] = {
@@ -87,8 +91,8 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
     Raises:
         ValueError: on a malformed number or a face that names a missing vertex.
     """
-    text = store.read(name).decode("latin-1").replace("\\\r\n", " ").replace("\\\n", " ")
-    lines = _sort_lines(text)
+    text = "\n".join(read_lines(store.read(name)))
+    lines = _sort_lines(text.replace("\\\n", " "))  # a backslash continues a line
     vertices = _numbers(lines.vertices, 3)
     texture_vertices = _numbers(lines.texture_vertices, 2)
     counts = np.array([len(corners) for corners in lines.corners], np.int64)
@@ -98,14 +102,14 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
         raise ValueError(f"a face names vertex {bad + 1} of {len(vertices)} vertices")
     triangles, polygons = triangulate(vertices[corners], counts)
     face_objects = np.array(lines.face_objects, np.int64)[polygons]
+    colors = None if tiles else _vertex_colors(lines.vertices)
     if tiles:
         materials, face_materials = _tile_materials(store, tiles, face_objects)
     else:
-        materials = _file_materials(store, name, lines)
+        materials = _file_materials(store, name, lines, colors is not None)
         face_materials = np.array(lines.face_materials, np.int64)[polygons]
     uvs = _texture_coordinates(texture_vertices, texture_corners[triangles])
     paint = paint_faces(store, materials, face_materials, uvs)
-    colors = None if tiles else _vertex_colors(lines.vertices)
     if colors is not None:
         plain = face_materials == 0  # the material without a name
         paint["face_rgba"][plain, :3] = colors[corners[triangles[plain]]].mean(axis=1)
@@ -122,7 +126,7 @@ def _sort_lines(text: str) -> _Lines:
     lines = _Lines()
     material, materials = 0, {"": 0}
     lines.material_names.append("")
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split(None, 1)
         if len(words) < 2:
             continue
@@ -157,24 +161,29 @@ def _numbers(lines: list[str], width: int) -> NDArray[np.float64]:
         if len(values) == width * len(lines):
             return values.reshape(-1, width)
     except ValueError:
-        pass  # a trailing comment, or nonsense which the slow path names
+        pass  # a trailing comment, -nan(ind), or nonsense which the slow path names
     rows = [line.split("#", 1)[0].split()[:width] for line in lines]
     if width == 2:
         rows = [row if len(row) == 2 else [*row, "0"] for row in rows]
     short = next((line for line, row in zip(lines, rows, strict=True) if len(row) < width), None)
     if short is not None:
         raise ValueError(f"a vertex line needs {width} numbers: {short!r}")
-    return np.array(rows, np.float64)
+    return parse_floats(word for row in rows for word in row).reshape(-1, width)
 
 
 def _vertex_colors(lines: list[str]) -> NDArray[np.float64] | None:
-    """Return [V, 3] sRGB of lines `x y z red green blue`, None unless all lines are such."""
+    """Return [V, 3] sRGB of lines `x y z red green blue`, None unless all lines are such.
+
+    Numbers are shares of 1, or of 255 where all are whole and one is larger than 1.
+    """
     if not lines or len(lines[0].split("#", 1)[0].split()) < 6:
         return None
     rows = [line.split("#", 1)[0].split()[3:6] for line in lines]
     if any(len(row) < 3 for row in rows):
         return None
-    return np.clip(np.nan_to_num(np.array(rows, np.float64)), 0, 1)
+    colors = np.nan_to_num(parse_floats(word for row in rows for word in row)).reshape(-1, 3)
+    bytes_ = colors.max() > 1 and (colors == np.floor(colors)).all()
+    return np.clip(colors / (255 if bytes_ else 1), 0, 1)
 
 
 def _indices(
@@ -237,65 +246,56 @@ def _tile_materials(
     return materials, np.clip(face_objects - 1, 0, len(tiles) - 1)
 
 
-def _file_materials(store: Store, name: str, lines: _Lines) -> list[Material]:
-    """Return the materials which the file uses; unknown names get a named or default colour."""
-    library: dict[str, Material] = {}
-    for words in lines.libraries:
-        found = _find_library(store, name, words)
-        if found is not None:
-            library.update(read_mtl(store, found))
+def _file_materials(store: Store, name: str, lines: _Lines, colored: bool) -> list[Material]:
+    """Return the materials which the file uses; unknown names get a named or default colour.
+
+    A library of one material serves all names, and the faces without a name unless `colored`.
+    """
+    library, there = _read_libraries(store, name, lines)
+    folded = {label.casefold(): material for label, material in library.items()}
     only = next(iter(library.values())) if len(library) == 1 else None
-    return [
-        library.get(used)
-        or (only if used and only is not None else None)
-        or Material(name=used, color=NAMED_COLORS.get(used.lower(), DEFAULT_COLOR))
-        for used in lines.material_names
-    ]
-
-
-def _find_library(store: Store, name: str, words: str) -> str | None:
-    for candidate in (words, *words.split()):
-        for relative in (candidate, candidate.replace("\\", "/").rsplit("/", 1)[-1]):
-            found = store.find(join_name(name, relative))
-            if found is not None:
-                return found
-    return store.find(posixpath.splitext(name)[0] + ".mtl")
-
-
-def read_mtl(store: Store, name: str) -> dict[str, Material]:
-    """Read a material library; statements it cannot understand keep their defaults."""
-    materials: dict[str, Material] = {}
-    fields: dict[str, str] = {}
-    current: str | None = None
-    for line in [*store.read(name).decode("latin-1").splitlines(), "newmtl"]:
-        keyword, _, rest = line.strip().replace("\t", " ").partition(" ")
-        if keyword.lower() == "newmtl":
-            if current is not None:
-                materials[current] = _material(store, name, current, fields)
-            current, fields = rest.strip(), {}
-        elif keyword:
-            fields[keyword.lower()] = rest.strip()
+    materials, unknown, shown = [], [], set(lines.face_materials)
+    for row, used in enumerate(lines.material_names):
+        found = library.get(used) or folded.get(used.casefold())
+        if found is None and (used or not colored):
+            found = only
+        if found is None:
+            color = NAMED_COLORS.get(used.lower(), DEFAULT_COLOR)
+            if there and row in shown and used and used.lower() not in NAMED_COLORS:
+                unknown.append(used)
+            found = Material(name=used, color=color)
+        materials.append(found)
+    if unknown:
+        words = f"no material {', '.join(unknown)} in {', '.join(there)}: grey instead"
+        warnings.warn(words, MeshWarning, stacklevel=3)
     return materials
 
 
-def _material(store: Store, library: str, name: str, fields: dict[str, str]) -> Material:
-    rgb = _floats(fields.get("kd", ""))
-    alpha = _floats(fields.get("d", "").rsplit(" ", 1)[-1])
-    clear = _floats(fields.get("tr", ""))
-    texture = None
-    words = fields.get("map_kd", "")
-    for candidate in filter(None, (words, words.split(" ")[-1])):
-        texture = texture or store.find(join_name(library, candidate))
-    return Material(
-        name=name,
-        color=(rgb[0], rgb[1], rgb[2]) if len(rgb) >= 3 else DEFAULT_COLOR,
-        alpha=alpha[0] if alpha else 1 - clear[0] if clear else 1.0,
-        texture=texture,
-    )
+def _read_libraries(
+    store: Store, name: str, lines: _Lines
+) -> tuple[dict[str, Material], list[str]]:
+    """Return the materials of all libraries of a file, and which libraries were found.
+
+    Without a statement that names one, the library of the file's own name counts.
+    """
+    own = posixpath.splitext(posixpath.basename(name))[0] + ".mtl"
+    library: dict[str, Material] = {}
+    there: list[str] = []
+    for words in lines.libraries or ([own] if any(lines.material_names) else []):
+        found = _find_libraries(store, name, words, own)
+        if not found and lines.libraries:
+            what = f"no file {words} (the library of its materials)"
+            warnings.warn(what, MeshWarning, stacklevel=4)
+        for file in dict.fromkeys(found):
+            library.update(read_mtl(store, file))
+            there.append(posixpath.basename(file))
+    return library, there
 
 
-def _floats(words: str) -> list[float]:
-    try:
-        return [float(word) for word in words.split()]
-    except ValueError:
-        return []
+def _find_libraries(store: Store, name: str, words: str, own: str) -> list[str]:
+    """Return the libraries of a statement: one name with spaces, several names, or the own one."""
+    for names in ([words], words.split(), [own]):
+        found = [file for word in names if (file := find_companion(store, name, word))]
+        if found:
+            return found
+    return []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import struct
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,9 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.formats.meshes.reading.companions import find_companion
+from recon.formats.meshes.reading.materials import DEFAULT_COLOR
 from recon.formats.meshes.reading.polygon_surfaces import PolygonTextures, polygon_surface
-from recon.formats.meshes.reading.surfaces import Surface
-from recon.formats.stores import Store, join_name
+from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.stores import Store
+from recon.formats.text import decode_text, parse_floats, read_lines
 
 KINDS = {
     "char": "i1",
@@ -39,6 +45,8 @@ ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 RED_GREEN_BLUE = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 TEXTURE_COORDINATES = (("texture_u", "texture_v"), ("s", "t"), ("u", "v"))
 VERTEX_LISTS = ("vertex_indices", "vertex_index")
+# A line of its own: the words may also stand in a comment.
+END_HEADER = re.compile(rb"(?<=[\r\n])end_header[ \t]*(?:\r\n|\r|\n|$)")
 
 
 @dataclass
@@ -80,37 +88,87 @@ def read_ply(store: Store, name: str) -> Surface:
     Raises:
         ValueError: if the file is malformed, truncated or has no faces.
     """
-    data = store.read(name)
+    data = _as_bytes(store.read(name))
     order, elements, images, start = _read_header(data)
     tables = _read_elements(data[start:], elements, order)
     vertex, face = tables.get("vertex", {}), tables.get("face", {})
     for axis in "xyz":
         if axis not in vertex or vertex[axis].counts is not None:
             raise ValueError(f"a vertex must have a number {axis}")
-    listed = next((face[word] for word in VERTEX_LISTS if word in face), None)
-    if listed is None or listed.counts is None or not len(listed.counts):
-        raise ValueError("the file has no faces (a list vertex_indices per face)")
-    corners = _whole(listed.values)
-    found = [store.find(join_name(name, image)) for image in images]
+    corners, counts = _polygons(face)
+    strips = _strips(tables.get("tristrips", {}))
+    if not len(counts) and not len(strips):
+        raise ValueError("the file has no faces (a list vertex_indices per face, or tristrips)")
+    found = [find_companion(store, name, image) for image in images]
+    for image, there in zip(images, found, strict=True):
+        if there is None:
+            warnings.warn(f"no file {image} (a texture)", MeshWarning, stacklevel=2)
+    polygon_rgba = _colors(face) if len(counts) else None
+    textures = _textures(store, found, vertex, face, corners, counts)
+    if len(strips):
+        corners = np.concatenate([corners, strips.reshape(-1)])
+        if polygon_rgba is not None:
+            grey = np.tile([*DEFAULT_COLOR, 1], (len(strips), 1))
+            polygon_rgba = np.concatenate([polygon_rgba, grey])
+        if textures is not None:
+            textures = textures.extended(len(strips))
+        counts = np.concatenate([counts, np.full(len(strips), 3)])
     return polygon_surface(
         vertices=np.stack([vertex[axis].values for axis in "xyz"], axis=1),
         corners=corners,
-        counts=listed.counts,
+        counts=counts,
         vertex_rgba=_colors(vertex),
-        polygon_rgba=_colors(face),
-        textures=_textures(store, found, vertex, face, corners, listed.counts),
+        polygon_rgba=polygon_rgba,
+        textures=textures,
     )
+
+
+def _as_bytes(data: bytes) -> bytes:
+    """Return the file without a mark of its encoding; text of 16 bits becomes UTF-8."""
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return decode_text(data).encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _polygons(face: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the corners of all polygons and how many each one has."""
+    listed = next((face[word] for word in VERTEX_LISTS if word in face), None)
+    if listed is None or listed.counts is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return _whole(listed.values), listed.counts
+
+
+def _strips(tables: Columns) -> NDArray[np.int64]:
+    """Return the triangles [T, 3] of strips, which a negative number interrupts."""
+    listed = next((tables[word] for word in VERTEX_LISTS if word in tables), None)
+    if listed is None or listed.counts is None:
+        return np.zeros((0, 3), np.int64)
+    rows = _whole(listed.values)
+    breaks = np.zeros(len(rows), np.bool_)
+    breaks[(np.cumsum(listed.counts) - listed.counts)[listed.counts > 0]] = True  # of each list
+    piece = np.cumsum(breaks | (rows < 0))
+    kept = rows >= 0
+    rows, piece = rows[kept], piece[kept]
+    if len(rows) < 3:
+        return np.zeros((0, 3), np.int64)
+    first = np.searchsorted(piece, piece)  # where the strip of each entry begins
+    triangles = np.stack([rows[:-2], rows[1:-1], rows[2:]], axis=1)
+    odd = ((np.arange(len(rows)) - first)[:-2] % 2).astype(bool)
+    triangles[odd] = triangles[odd, ::-1]  # every second triangle of a strip turns the other way
+    whole = piece[:-2] == piece[2:]
+    a, b, c = triangles.T
+    return triangles[whole & (a != b) & (b != c) & (c != a)]  # repeated corners join strips
 
 
 def _read_header(data: bytes) -> tuple[str, list[_Element], list[str], int]:
     """Return the byte order ('' for text), elements, texture names and where the rows begin."""
-    end = data.find(b"end_header")
-    if not data.startswith(b"ply") or end < 0:
+    end = END_HEADER.search(data)
+    if not data.startswith(b"ply") or end is None:
         raise ValueError("not a PLY file: it must begin with 'ply' and have an 'end_header'")
     order: str | None = None
     elements: list[_Element] = []
     images: list[str] = []
-    for line in data[:end].decode("latin-1").splitlines()[1:]:
+    for line in read_lines(data[: end.start()])[1:]:
         words = line.split()
         if words[:1] == ["format"]:
             order = ORDERS.get(words[1] if len(words) > 1 else "")
@@ -124,7 +182,10 @@ def _read_header(data: bytes) -> tuple[str, list[_Element], list[str], int]:
             images.append(line.split(None, 2)[2] if len(words) > 2 else "")
     if order is None:
         raise ValueError(f"the format must be one of {', '.join(ORDERS)}")
-    return order, elements, images, data.find(b"\n", end) + 1 or len(data)
+    # A binary row may begin with the byte of a line feed: the header's first line tells its ends.
+    alone = data[3:5].startswith(b"\r") and data[3:5] != b"\r\n"
+    start = end.end() - (1 if alone and end[0].endswith(b"\r\n") else 0)
+    return order, elements, images, start
 
 
 def _element(words: Sequence[str]) -> _Element:
@@ -146,7 +207,7 @@ def _read_elements(data: bytes, elements: Sequence[_Element], order: str) -> dic
     """Read the rows of all elements; text becomes float64 numbers and is then read alike."""
     if not order:
         try:
-            data = np.array(data.split(), np.float64).tobytes()
+            data = parse_floats(decode_text(data).split()).tobytes()
         except ValueError as error:
             raise ValueError(f"the text is not made of numbers: {error}") from error
     tables: dict[str, Columns] = {}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, Paint, paint_faces
+from recon.formats.meshes.reading.materials import (
+    DEFAULT_COLOR,
+    Material,
+    Paint,
+    paint_faces,
+    plain_paint,
+)
 from recon.formats.meshes.reading.polygons import triangulate
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import Store
@@ -30,6 +36,12 @@ class PolygonTextures:
     chosen: NDArray[np.int64]
     uvs: NDArray[np.float64]
 
+    def extended(self, triangles: int) -> PolygonTextures:
+        """Return the textures of these polygons and of some triangles without a texture."""
+        chosen = np.concatenate([self.chosen, np.full(triangles, -1)])
+        uvs = np.concatenate([self.uvs, np.full((3 * triangles, 2), np.nan)])
+        return replace(self, chosen=chosen, uvs=uvs)
+
 
 def polygon_surface(
     vertices: NDArray[np.float64],
@@ -46,7 +58,7 @@ def polygon_surface(
         corners: [N] rows of `vertices`, one polygon after another.
         counts: [P] number of corners of each polygon; fewer than 3 make nothing.
         vertex_rgba: [V, 4] sRGB and opacity in [0, 1]; a face has the mean of its corners.
-        polygon_rgba: [P, 4] likewise, taken instead.
+        polygon_rgba: [P, 4] sRGB and opacity of the polygons, taken instead of `vertex_rgba`.
         textures: taken instead where a face has one that is readable.
 
     Raises:
@@ -61,7 +73,7 @@ def polygon_surface(
     triangles, polygons = triangulate(points, counts)
     faces = corners[triangles]
     rgba = _colors(faces, polygons, vertex_rgba, polygon_rgba)
-    paint = Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=())
+    paint = plain_paint(rgba)
     if textures is not None:
         paint = _textured(textures, rgba, polygons, triangles)
     return Surface(
@@ -95,7 +107,9 @@ def _textured(
     triangles: NDArray[np.int64],
 ) -> Paint:
     """Paint the triangles that have a readable texture; the others keep their colour `rgba`."""
-    materials = [Material(name, (1, 1, 1), texture=name) for name in textures.names]
+    materials = [
+        Material(name, (1, 1, 1), texture=name or None, opacity="guess") for name in textures.names
+    ]
     known = (textures.chosen >= 0) & (textures.chosen < len(materials))
     chosen = np.where(known, textures.chosen, len(materials))[polygons]
     uvs = textures.uvs[triangles]

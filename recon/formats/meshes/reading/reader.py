@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import struct
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from recon.formats.meshes.reading.md2 import read_md2
 from recon.formats.meshes.reading.md3 import read_md3
 from recon.formats.meshes.reading.obj import read_obj
 from recon.formats.meshes.reading.off import read_off
+from recon.formats.meshes.reading.opacity import ensure_visible
 from recon.formats.meshes.reading.ply import read_ply
 from recon.formats.meshes.reading.stl import read_stl
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
 from recon.formats.meshes.reading.threeds import read_3ds
-from recon.formats.stores import DiskStore, Store, ZipStore
+from recon.formats.stores import DiskStore, Store, ZipStore, full_name
 from recon.geometry.meshes import Mesh
 
 READERS: dict[str, Callable[..., Surface]] = {
@@ -41,6 +43,8 @@ READERS: dict[str, Callable[..., Surface]] = {
 MESH_FORMATS = tuple(READERS)
 # Stands between an archive and the name of a file in it.
 INSIDE = "!"
+# So many things are said about one file; a model may lack hundreds of textures.
+MOST_NOTES = 6
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -89,6 +93,9 @@ def read_surface(store: Store, name: str, **options: Any) -> Surface:
         options: what the format's reader takes besides (`tiles` for OBJ, `skip` and
             `texture_folder` for AC3D).
 
+    Warns:
+        MeshWarning: once, naming the file and what it lacks or does not say clearly.
+
     Raises:
         ValueError: naming the file, whatever is wrong inside it, or if its suffix is unknown.
         FileNotFoundError: if the store has no such file.
@@ -97,7 +104,23 @@ def read_surface(store: Store, name: str, **options: Any) -> Surface:
     reader = READERS.get(suffix)
     if reader is None:
         raise ValueError(f"{name}: suffix {suffix!r} is not one of {', '.join(sorted(READERS))}")
-    try:
-        return reader(store, name, **options)
-    except (ValueError, IndexError, OverflowError, struct.error) as error:
-        raise ValueError(f"{name}: {error}") from error
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MeshWarning)
+        try:
+            surface = ensure_visible(reader(store, name, **options), suffix)
+        except (ValueError, IndexError, OverflowError, struct.error) as error:
+            raise ValueError(f"{name}: {error}") from error
+    _warn_once(full_name(store, name), caught)
+    return surface
+
+
+def _warn_once(name: str, caught: Sequence[warnings.WarningMessage]) -> None:
+    """Pass on what readers had to say about a file as one warning that names it."""
+    notes = dict.fromkeys(str(w.message) for w in caught if w.category is MeshWarning)
+    more = f"; and {len(notes) - MOST_NOTES} more of the kind" if len(notes) > MOST_NOTES else ""
+    if notes:
+        words = "; ".join(list(notes)[:MOST_NOTES])
+        warnings.warn(f"{name}: {words}{more}", MeshWarning, stacklevel=3)
+    for other in caught:
+        if other.category is not MeshWarning:
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from recon.formats.meshes.reading.polygon_surfaces import polygon_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import Store
+from recon.formats.text import decode_text, parse_floats
 
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 HEADER_BYTES = 84  # any 80 bytes and the number of triangles
-VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
+VERTEX = re.compile(r"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
+FACET = re.compile(rb"\b(?:facet|endsolid)\b", re.IGNORECASE)
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+SNIFFED = 4096  # bytes at the beginning; a binary file has zeros among the first 84
 
 
 def read_stl(store: Store, name: str) -> Surface:
@@ -33,11 +38,18 @@ def read_stl(store: Store, name: str) -> Surface:
 
 
 def _is_text(data: bytes) -> bool:
-    """Tell text from binary files, whose header may also begin with 'solid'."""
-    if not data[:512].lstrip().lower().startswith(b"solid"):
+    """Tell text from binary files, whose header may also begin with 'solid'.
+
+    Text has words of the format and no control characters, which the count of triangles and the
+    attributes of binary files are made of; bytes after the last triangle tell nothing.
+    """
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return True
+    start = data[:512].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if not start.startswith((b"solid", b"facet")):
         return False
-    fits = len(data) >= HEADER_BYTES and len(data) == HEADER_BYTES + _claimed(data) * 50
-    return not fits
+    words = FACET.search(data) is not None or not data[HEADER_BYTES:].strip()
+    return words and CONTROL.search(data[:SNIFFED]) is None
 
 
 def _claimed(data: bytes) -> int:
@@ -56,8 +68,9 @@ def _binary_vertices(data: bytes) -> NDArray[np.float64]:
 
 
 def _text_vertices(data: bytes) -> NDArray[np.float64]:
-    found = VERTEX.findall(data)
-    facets = len(re.findall(rb"\bendfacet\b", data, re.IGNORECASE))
+    text = decode_text(data)
+    found = VERTEX.findall(text)
+    facets = len(re.findall(r"\bendfacet\b", text, re.IGNORECASE))
     if len(found) != 3 * facets:
         raise ValueError(f"{len(found)} vertices do not make {facets} complete triangles")
-    return np.array(found, np.float64).reshape(-1, 3)
+    return parse_floats(word for row in found for word in row).reshape(-1, 3)

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from recon.geometry.meshes import Mesh
 
+# How a texture goes on beyond its sides.
+REPEAT, CLAMP, MIRROR = 0, 1, 2
 # Faces and texels fainter than this are panes, glows and holes which an image hardly shows.
 MIN_ALPHA = 0.05
+
+
+class MeshWarning(UserWarning):
+    """What was decided about a mesh file that does not say what it means, or lacks something."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +35,11 @@ class Surface:
         uvs: [F, 3, 2] float32 texture coordinates of the corners, u to the right and v upwards,
             NaN where a face has no texture; None if no face has one.
         face_texture: [F] int64 rows of `textures`, -1 where a face has none; None like `uvs`.
-        textures: repeating images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already
-            multiplied by the colour of the material.
+        textures: images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already multiplied by
+            the colour of the material.
+        texture_wraps: how each texture goes on beyond its sides, along u and along v: REPEAT, CLAMP
+            or MIRROR; without any entry all repeat.
+        cut: whether the file itself says that parts of its surface are holes (glTF's MASK).
 
     Raises:
         ValueError: shapes disagree, an index is out of range, or a used vertex is not finite.
@@ -44,6 +53,8 @@ class Surface:
     uvs: NDArray[np.float32] | None = None
     face_texture: NDArray[np.int64] | None = None
     textures: tuple[NDArray[np.uint8], ...] = ()
+    texture_wraps: tuple[tuple[int, int], ...] = ()
+    cut: bool = False
 
     def __post_init__(self) -> None:
         if self.faces.size and (self.faces.min() < 0 or self.faces.max() >= len(self.vertices)):
@@ -79,8 +90,31 @@ class Surface:
         )
 
     def transformed(self, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> Surface:
-        """Return the surface with each vertex v replaced by matrix @ v + shift."""
-        return replace(self, vertices=self.vertices @ matrix.T + shift)
+        """Return the surface with each vertex v replaced by matrix @ v + shift.
+
+        A mirroring matrix turns the faces round, so that their outer sides stay outside.
+        """
+        moved = replace(self, vertices=self.vertices @ matrix.T + shift)
+        return moved.turned(np.full(self.num_faces, np.linalg.det(matrix) < 0))
+
+    def turned(self, chosen: NDArray[np.bool_]) -> Surface:
+        """Return the surface with the corners of the faces where `chosen` [F] in reversed order."""
+        if not chosen.any():
+            return self
+        faces, uvs = self.faces.copy(), None if self.uvs is None else self.uvs.copy()
+        faces[chosen] = faces[chosen, ::-1]
+        if uvs is not None:
+            uvs[chosen] = uvs[chosen, ::-1]
+        return replace(self, faces=faces, uvs=uvs)
+
+    def opaque(self) -> Surface:
+        """Return the surface without the opacities of its faces and textures."""
+        rgba = self.face_rgba.copy()
+        rgba[:, 3] = 1
+        textures = tuple(texture.copy() for texture in self.textures)
+        for texture in textures:
+            texture[..., 3] = 255
+        return replace(self, face_rgba=rgba, textures=textures)
 
     def normalized(self) -> Surface:
         """Return the surface with the box of its faces centred and the longest side of it 1.
@@ -136,6 +170,8 @@ def _require_textures(surface: Surface) -> None:
             )
         if not texture.size:
             raise ValueError(f"a texture must have pixels, got {texture.shape}")
+    if len(surface.texture_wraps) not in (0, len(textures)):
+        raise ValueError(f"{len(textures)} textures need as many texture_wraps")
     if uvs is None or chosen is None:
         return
     count = surface.num_faces
@@ -166,6 +202,19 @@ def concatenate(surfaces: Sequence[Surface]) -> Surface:
         uvs=uvs,
         face_texture=face_texture,
         textures=tuple(texture for s in surfaces for texture in s.textures),
+        texture_wraps=_joined_wraps(surfaces),
+        cut=any(s.cut for s in surfaces),
+    )
+
+
+def _joined_wraps(surfaces: Sequence[Surface]) -> tuple[tuple[int, int], ...]:
+    """Return how all textures go on; nothing if all repeat."""
+    if not any(surface.texture_wraps for surface in surfaces):
+        return ()
+    return tuple(
+        wrap
+        for surface in surfaces
+        for wrap in surface.texture_wraps or [(REPEAT, REPEAT)] * len(surface.textures)
     )
 
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.formats.meshes.reading.companions import FOLDERS, find_companion
 from recon.formats.meshes.reading.materials import Material, paint_faces
 from recon.formats.meshes.reading.surfaces import Surface
-from recon.formats.stores import Store, join_name
+from recon.formats.stores import Store
 
 CHUNK = struct.Struct("<HI")
 MAIN, EDITOR, OBJECT, TRIANGLES = 0x4D4D, 0x3D3D, 0x4000, 0x4100
 VERTICES, FACES, FACE_MATERIAL, UVS = 0x4110, 0x4120, 0x4130, 0x4140
 MATERIAL, MATERIAL_NAME, DIFFUSE, TEXTURE_MAP, TEXTURE_FILE = 0xAFFF, 0xA000, 0xA020, 0xA200, 0xA300
+SISTER = "../textures"  # where games keep the images of models
 FLOAT_COLORS, BYTE_COLORS = (0x0010, 0x0013), (0x0011, 0x0012)
 
 
@@ -106,7 +108,7 @@ def _read_part(part: _Part, data: bytes, kind: int, start: int, end: int) -> Non
 
 
 def _read_material(store: Store, name: str, data: bytes, start: int, end: int) -> Material:
-    label, texture, color = "", None, Material().color
+    label, written, color = "", "", Material().color
     for kind, inner, stop in _chunks(data, start, end):
         if kind == MATERIAL_NAME:
             label = _text(data, inner, stop)[0]
@@ -114,8 +116,10 @@ def _read_material(store: Store, name: str, data: bytes, start: int, end: int) -
             color = _read_color(data, inner, stop) or color
         elif kind == TEXTURE_MAP:
             for _, begin, last in _chunks(data, inner, stop, (TEXTURE_FILE,)):
-                texture = _find_texture(store, name, _text(data, begin, last)[0])
-    return Material(label, color, texture=texture)
+                written = _text(data, begin, last)[0]
+    texture = _find_texture(store, name, written) if written else None
+    missing = (f"no file {written} (of material {label})",) if written and not texture else ()
+    return Material(label, color, texture=texture, missing=missing)
 
 
 def _read_color(data: bytes, start: int, end: int) -> tuple[float, float, float] | None:
@@ -129,18 +133,11 @@ def _read_color(data: bytes, start: int, end: int) -> tuple[float, float, float]
 
 
 def _find_texture(store: Store, name: str, file_name: str) -> str | None:
-    """Look beside the model and in a sister folder 'textures', as written and as .tga."""
+    """Look for an image as written, and as .tga under the same name."""
     stem = posixpath.splitext(file_name)[0]
-    for candidate in (
-        file_name,
-        f"../textures/{file_name}",
-        f"../textures/{stem}.tga",
-        f"{stem}.tga",
-    ):
-        found = store.find(join_name(name, candidate))
-        if found is not None:
-            return found
-    return None
+    names = (file_name, f"{stem}.tga")
+    found = (find_companion(store, name, written, (*FOLDERS, SISTER)) for written in names)
+    return next(filter(None, found), None)
 
 
 def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) -> Surface:

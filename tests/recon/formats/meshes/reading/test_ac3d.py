@@ -124,3 +124,34 @@ def test_bad_files_are_refused_with_their_name(folder, text: str, message: str) 
 def test_deep_nesting_is_no_recursion(folder) -> None:
     text = "AC3Db\n" + "OBJECT group\nloc 1 0 0\nkids 1\n" * 5000 + poly("x")
     assert read_ac3d(folder({"m.ac": text}), "m.ac").vertices[0].tolist() == [5000, 0, 0]
+
+
+def test_subdivision_surfaces_are_refused(folder) -> None:
+    assert read_ac3d(folder({"m.ac": world(poly("a", "subdiv 0\n"))}), "m.ac").num_faces == 1
+    with pytest.raises(ValueError, match=r"object 'a' is a subdivision surface \(subdiv 2\)"):
+        read_ac3d(folder({"m.ac": world(poly("a", "subdiv 2\n"))}), "m.ac")
+
+
+def test_mirrored_objects_are_turned_round(folder) -> None:
+    text = world(poly("a", "rot -1 0 0 0 1 0 0 0 1\n"), poly("b"))
+    surface = read_ac3d(folder({"m.ac": text}), "m.ac")
+    assert surface.vertices[:3].tolist() == [[0, 0, 0], [-1, 0, 0], [0, 1, 0]]
+    assert surface.faces.tolist() == [[2, 1, 0], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_names_and_data_in_every_encoding(folder, encoding: str, end: str) -> None:
+    note = "gr\u00f8n\nsecond line"
+    length = len(note.encode(encoding.removesuffix("-sig")))
+    text = world(poly("gr\u00f8n", f"data {length}\n{note}\n")).replace("\n", end)
+    surface = read_ac3d(folder({"m.ac": text.encode(encoding)}), "m.ac")
+    assert surface.object_names == ("gr\u00f8n",)
+    assert surface.num_faces == 1
+
+
+def test_missing_textures_are_named_once(folder) -> None:
+    text = world(*[poly(name, 'texture "C:\\gone.rgb"\n') for name in "ab"])
+    with pytest.warns(UserWarning, match=r"m\.ac: no file C:\\gone\.rgb \(a texture\)$"):
+        surface = read_surface(folder({"m.ac": text}), "m.ac")
+    assert surface.face_rgba.tolist() == [[1, 0, 0, 1]] * 2

@@ -10,12 +10,14 @@ from PIL import Image
 from recon.formats.meshes.reading.materials import (
     MAX_REPEATS,
     Material,
+    UvTransform,
     find_image,
-    load_texture,
     paint_faces,
     sample_faces,
     tinted,
 )
+from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+from recon.formats.meshes.reading.textures import load_texture
 
 CORNERS = np.array([[(0.0, 0.0), (1, 0), (0, 1)]])
 
@@ -99,7 +101,7 @@ def test_invisible_texels_take_the_colour_of_the_others() -> None:
 
 def test_damaged_texture_leaves_the_plain_colour(folder) -> None:
     store = folder({"t.png": b"not an image"})
-    with pytest.warns(UserWarning, match=r"t\.png is unreadable"):
+    with pytest.warns(UserWarning, match=r"t\.png is not a"):
         paint = paint_faces(store, [Material(texture="t.png")], np.zeros(1, int), CORNERS)
     assert paint["textures"] == ()
     assert paint["face_rgba"][0] == pytest.approx([0.7, 0.7, 0.7, 1])
@@ -137,3 +139,56 @@ def test_a_texture_of_absurd_size_is_not_decoded(folder) -> None:
     store = folder({"t.png": lie[:29] + checksum + lie[33:]})
     with pytest.warns(UserWarning, match=r"t\.png is unreadable: 20000 x 8000 pixels"):
         assert load_texture(store, "t.png") is None
+
+
+def test_places_of_textures_and_how_they_go_on(folder) -> None:
+    store = folder({"t.png": png([[[255, 0, 0], [0, 255, 0]]])})  # left red, right green
+    uvs = np.array([[[0.1, 0], [0.4, 0], [0.1, 1]]])
+    shifted = UvTransform(((2.0, 0.0), (0.0, 1.0)), (1.0, 0.0))  # u from 1.2 to 1.8
+    wanted = {REPEAT: [0.5, 0.5], CLAMP: [0, 1], MIRROR: [0.5, 0.5]}
+    for mode, (red, green) in wanted.items():
+        white = Material(color=(1, 1, 1), texture="t.png", transform=shifted, wrap=(mode, REPEAT))
+        paint = paint_faces(store, [white], np.zeros(1, np.int64), uvs)
+        assert paint["uvs"] is not None
+        low = {REPEAT: 0.2, CLAMP: 1.2, MIRROR: 1.2}[mode]
+        assert paint["uvs"][0, :, 0].tolist() == pytest.approx([low, low + 0.6, low])
+        assert paint["texture_wraps"] == (() if mode == REPEAT else ((mode, REPEAT),))
+        if mode == CLAMP:
+            assert paint["face_rgba"][0].tolist() == [red, green, 0, 1]
+
+
+def test_mirrored_textures_are_sampled_backwards() -> None:
+    texture = np.zeros((1, 2, 4), np.float32)
+    texture[0, 0], texture[0, 1] = (1, 0, 0, 1), (0, 1, 0, 1)
+    uvs = np.array([[[1.6, 0], [1.9, 0], [1.6, 1]]])  # mirrored, that is 0.4 to 0.1
+    assert sample_faces(texture, uvs, (MIRROR, REPEAT))[0].tolist() == [1, 0, 0, 1]
+    assert sample_faces(texture, uvs)[0].tolist() == [0, 1, 0, 1]
+
+
+def test_base_and_gain(folder) -> None:
+    store = folder({"t.png": png([[[0, 255, 255]]])})
+    dull = Material(color=(1, 1, 1), texture="t.png", gain=(0.2, 0.5))
+    paint = paint_faces(store, [dull], np.zeros(1, np.int64), np.zeros((1, 3, 2)))
+    assert paint["face_rgba"][0].tolist() == pytest.approx([0.2, 0.7, 0.7, 1])
+
+
+def test_faces_that_only_seem_to_lie_in_a_hole_are_kept(folder) -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[:, ::16] = 255  # thin bars between which all seven samples may lie
+    store = folder({"t.png": png(pixels.tolist(), "RGBA")})
+    bars = Material(color=(1, 1, 1), texture="t.png")
+    uvs = np.array([[[0.03, 0.0], [0.3, 0.0], [0.03, 1.0]], [[0.03, 0], [0.2, 0], [0.03, 1]]])
+    paint = paint_faces(store, [bars], np.zeros(2, np.int64), uvs)
+    assert 0.02 < paint["face_rgba"][0, 3] < 0.12
+    assert paint["face_rgba"][1, 3] == 0
+
+
+def test_cutoffs_count_the_opacity_of_the_material(folder) -> None:
+    store = folder({"t.png": png([[[255, 0, 0, 200]]], "RGBA")})
+    for alpha, wanted in ((1.0, 1), (0.6, 0)):
+        cut = Material(color=(1, 1, 1), alpha=alpha, texture="t.png", cutoff=0.5)
+        paint = paint_faces(store, [cut], np.zeros(1, np.int64), np.zeros((1, 3, 2)))
+        assert paint["face_rgba"][0].tolist() == [1, 0, 0, wanted]
+        plain = Material(color=(1, 0, 0), alpha=alpha * 0.7, cutoff=0.5)
+        paint = paint_faces(store, [plain], np.zeros(1, np.int64), np.zeros((1, 3, 2)))
+        assert paint["face_rgba"][0].tolist() == [1, 0, 0, wanted]

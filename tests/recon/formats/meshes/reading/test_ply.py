@@ -184,3 +184,65 @@ def test_elements_without_properties_or_of_other_kinds_are_passed_over(folder) -
     more = "element camera 1\nproperty float fov\nelement void 4000000000\nend_header"
     content = text("3 0 1 2").replace("end_header", more) + "35\n"
     assert read_ply(folder({"m.ply": content}), "m.ply").num_faces == 1
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+@pytest.mark.parametrize("first", [0.0, struct.unpack("<f", b"\n\0\0\0")[0]])
+def test_binary_rows_after_headers_of_other_ends(folder, end: str, first: float) -> None:
+    """A row may begin with the byte of a line feed, which is no part of the header's last line."""
+    data = binary("<", (0, 1, 2))
+    split = data.index(b"end_header\n") + len(b"end_header\n")
+    rows = struct.pack("<f", first) + data[split + 4 :]
+    surface = read_ply(folder({"m.ply": data[:split].replace(b"\n", end.encode()) + rows}), "m.ply")
+    assert surface.faces.tolist() == [[0, 1, 2]]
+    assert surface.vertices[0, 0] == first
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff" + text("4 0 1 2 3"),
+        text("4 0 1 2 3").encode("utf-16"),
+        text("4 0 1 2 3").replace("\n", "\r"),
+        text("4 0 1 2 3").replace("made by hand", "before end_header comes"),
+        text("4 0 1 2 3").replace("made by hand", "w\u00fcrfel").encode("latin-1"),
+    ],
+)
+def test_texts_of_other_programs(folder, content: str | bytes) -> None:
+    surface = read_ply(folder({"m.ply": content}), "m.ply")
+    assert surface.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+def test_what_is_no_number_may_stand_where_it_does_not_count(folder) -> None:
+    content = text("3 0 1 2", vertices=[*VERTICES[:3], ("-nan(ind)", 0, 0, 0, 0, 0)])
+    assert read_ply(folder({"m.ply": content}), "m.ply").faces.tolist() == [[0, 1, 2]]
+
+
+def strips(*lists: str, faces: str = "") -> str:
+    header = text(vertices=VERTICES).partition("element face")[0]
+    rows = text(vertices=VERTICES).partition("end_header\n")[2]
+    element = f"element tristrips {len(lists)}\nproperty list int int vertex_indices\n"
+    polygons = "element face 1\nproperty list uchar int vertex_indices\n" if faces else ""
+    return f"{header}{polygons}{element}end_header\n{rows}{faces}" + "\n".join(lists) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "faces"),
+    [
+        (strips("4 0 1 2 3"), [[0, 1, 2], [3, 2, 1]]),
+        (strips("8 0 1 2 -1 1 2 3 -1"), [[0, 1, 2], [1, 2, 3]]),
+        (strips("3 0 1 2", "3 1 2 3"), [[0, 1, 2], [1, 2, 3]]),
+        (strips("7 0 1 2 2 3 3 1"), [[0, 1, 2]]),  # corners named twice join two strips
+        (strips("2 0 1", "0", "3 3 2 1"), [[3, 2, 1]]),
+        (strips("3 0 1 2", faces="3 1 2 3\n"), [[1, 2, 3], [0, 1, 2]]),
+    ],
+)
+def test_strips(folder, content: str, faces: list[list[int]]) -> None:
+    surface = read_ply(folder({"m.ply": content}), "m.ply")
+    assert surface.faces.tolist() == faces
+    assert surface.face_rgba[:, 3].tolist() == [1] * len(faces)
+
+
+def test_strips_of_nothing_are_refused(folder) -> None:
+    with pytest.raises(ValueError, match=r"no faces .* or tristrips"):
+        read_ply(folder({"m.ply": strips("2 0 1")}), "m.ply")

@@ -41,12 +41,12 @@ def test_textures_go_before_colours_where_they_are_readable(folder) -> None:
     polygon = np.tile([0.0, 0, 1, 1], (3, 1))
     chosen = np.array([0, 1, 7])
     textures = PolygonTextures(store, ["red.png", "bad.png"], chosen, uvs)
-    with pytest.warns(UserWarning, match=r"bad\.png is unreadable"):
+    with pytest.warns(UserWarning, match=r"bad\.png is not a"):
         surface = polygon_surface(SQUARE, CORNERS, COUNTS, None, polygon, textures)
     assert surface.textured.tolist() == [True, True, False]
     assert surface.face_rgba.tolist() == [[1, 0, 0, 1], [1, 0, 0, 1], [0, 0, 1, 1]]
     none = PolygonTextures(store, ["bad.png"], chosen, uvs)
-    with pytest.warns(UserWarning, match=r"bad\.png is unreadable"):
+    with pytest.warns(UserWarning, match=r"bad\.png is not a"):
         surface = polygon_surface(SQUARE, CORNERS, COUNTS, None, polygon, none)
     assert surface.face_rgba.tolist() == [[0, 0, 1, 1]] * 3
 

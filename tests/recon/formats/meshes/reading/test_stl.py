@@ -50,7 +50,7 @@ def test_binary_file_whose_header_says_solid(folder) -> None:
         (trimesh.creation.box().export(None, "stl")[:-1], "claims 12 triangles, .* allows 11"),
         (TEXT.replace("VERTEX", "vertexes"), "2 vertices do not make 1 complete"),
         (TEXT[: TEXT.index("endfacet")], "3 vertices do not make 0 complete"),
-        (TEXT.replace("1.5", "1,5"), "could not convert"),
+        (TEXT.replace("1.5", "1,5"), "a number is required, got '1,5'"),
         (TEXT.replace("1.5", "nan"), "not a finite number"),
     ],
 )
@@ -61,3 +61,24 @@ def test_malformed_files(folder, content: str | bytes, message: str) -> None:
 
 def test_no_triangles(folder) -> None:
     assert read_stl(folder({"m.stl": "solid\nendsolid\n"}), "m.stl").num_faces == 0
+
+
+def test_text_in_other_encodings_and_with_other_ends(folder) -> None:
+    contents = [
+        TEXT.replace("\n", "\r").encode(),
+        b"\xef\xbb\xbf" + TEXT.encode(),
+        TEXT.encode("utf-16"),
+        TEXT.replace("solid cube", "solid w\u00fcrfel").encode("latin-1"),
+        TEXT.replace("0 0 1", "-nan(ind) 0 0").encode(),
+    ]
+    for content in contents:
+        surface = read_stl(folder({"m.stl": content}), "m.stl")
+        assert surface.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1.5, -2]]
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 49, 51])
+def test_bytes_after_the_last_triangle_do_not_count(folder, more: int) -> None:
+    binary = trimesh.creation.box().export(None, "stl")
+    for header in (b"solid facet vertex".ljust(80), b"\0" * 80):
+        content = header + binary[80:] + b"x" * more
+        assert read_stl(folder({"m.stl": content}), "m.stl").num_faces == 12

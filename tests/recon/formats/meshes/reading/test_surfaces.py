@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.surfaces import (
+    CLAMP,
+    MIRROR,
+    REPEAT,
+    Surface,
+    concatenate,
+)
 
 
 def surface(**changes: Any) -> Surface:
@@ -119,3 +125,31 @@ def test_textures_stay_with_their_faces() -> None:
 def test_bad_textures(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         textured(**changes)
+
+
+def test_mirroring_turns_faces_and_their_texture_coordinates() -> None:
+    uvs = np.arange(18, dtype=np.float32).reshape(3, 3, 2)
+    given = textured(uvs=uvs, face_texture=np.zeros(3, np.int64))
+    mirrored = given.transformed(np.diag([1.0, -2, 1]), np.array([1.0, 0, 0]))
+    assert mirrored.vertices[2].tolist() == [1, -2, 0]
+    assert mirrored.faces.tolist() == given.faces[:, ::-1].tolist()
+    assert mirrored.uvs is not None
+    assert np.array_equal(mirrored.uvs, uvs[:, ::-1])
+    turned = given.transformed(np.diag([-1.0, -1, 1]), np.zeros(3))
+    assert np.array_equal(turned.faces, given.faces)
+
+
+def test_joining_keeps_how_textures_go_on() -> None:
+    clamped = textured(texture_wraps=((CLAMP, MIRROR), (REPEAT, CLAMP)))
+    joined = concatenate([textured(), clamped, surface()])
+    assert joined.texture_wraps == ((REPEAT,) * 2, (REPEAT,) * 2, (CLAMP, MIRROR), (REPEAT, CLAMP))
+    assert concatenate([textured(), surface()]).texture_wraps == ()
+    with pytest.raises(ValueError, match="2 textures need as many texture_wraps"):
+        textured(texture_wraps=((CLAMP, CLAMP),))
+
+
+def test_opaque_surfaces_have_opaque_textures() -> None:
+    opaque = textured().opaque()
+    assert (opaque.face_rgba[:, 3] == 1).all()
+    assert all((texture[..., 3] == 255).all() for texture in opaque.textures)
+    assert not textured().textures[0].any()
