@@ -266,7 +266,7 @@ def test_a_linked_model_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_missing_folders_and_bad_settings_are_named(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="folder not found: .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"folder not found: .*nowhere"):
         R2N2Source(root / "nowhere")
     with pytest.raises(ValueError, match="aspect must be one of"):
         R2N2Source(root, aspect="stretch")
