@@ -18,11 +18,14 @@ from recon.arguments import FieldOfView, NonNegativeInt, PositiveFloat, Seed
 from recon.command_line import Interruption, concise_errors
 from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape.fitter import Stage, read_template
+from recon.fitting.run import FitFolder
+from recon.fitting.shape.fitter import ShapeStage, read_template
 from recon.fitting.shape.run import ShapeRun
 from recon.fitting.shape.view_files import Views, read_views, views_of_object
 
 log = logging.getLogger(__name__)
+
+INPUTS = ("images", "cameras", "data.path", "template")
 
 
 # What this file itself reads of the configuration; the rest are arguments of what it builds.
@@ -55,18 +58,18 @@ def main(cfg: DictConfig) -> float | None:
         views = read(cfg, data)
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         run = ShapeRun(
-            folder=Path(HydraConfig.get().runtime.output_dir),
+            folder=FitFolder(Path(HydraConfig.get().runtime.output_dir), settings, INPUTS),
             views=views.to(choose_device(cfg.device)),
             cube=instantiate(cfg.cube),
             holdout=cfg.holdout,
-            settings=settings,
         )
-        stages = [Stage(**stage) for stage in settings["stages"]]
+        stages = [ShapeStage(**stage) for stage in settings["stages"]]
         template = read_template(cfg.template, run.cube, cfg.subdivisions, cfg.radius)
-        fitted = run.fit(
-            template, stages, cfg.colors, cfg.seed, cfg.frames, interruption, cfg.progress
-        )
-        result = run.write(fitted, data, cfg.object)
+        with run.folder.writing():
+            fitted = run.fit(
+                template, stages, cfg.colors, cfg.seed, cfg.frames, interruption, cfg.progress
+            )
+            result = run.write(fitted, data, cfg.object)
     print(run.table(result))
     if fitted.interrupted:
         log.warning("interrupted: these are the results so far")

@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from recon.fitting.drawing import render_colors
 from recon.fitting.pose.fitter import Poses
-from recon.fitting.pose.run import FACING, PoseRun, render_sharply
+from recon.fitting.pose.run import FACING, LIGHT, PoseRun
 from recon.formats.meshes import save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
@@ -68,7 +69,7 @@ def inputs(tmp_path: Path) -> list[str]:
     mesh, middle = box(), (SIZE - 1) / 2
     intrinsics = torch.tensor([[[FOCAL, 0, middle], [0, FOCAL, middle], [0, 0, 1]]])
     cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
-    rgba = render_sharply(mesh, TRUTH.apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
+    rgba = render_colors(mesh, TRUTH.apply(mesh.vertices), cameras, SIZE, LIGHT)[0]
     pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(tmp_path / "image.png")
     save_colored(tmp_path / "box.ply", mesh)
@@ -164,3 +165,30 @@ def test_a_mesh_without_colours_is_told(
     done = run_script_here(SCRIPT, *inputs, *changes, "fitter.fine.steps=5")
     assert done.returncode == 0, done.stderr
     assert "grey.ply has one colour: outlines alone are compared" in done.stdout
+
+
+def test_another_image_is_refused_and_a_sweep_keeps_its_results_apart(
+    run_script_here: Run, inputs: list[str], tmp_path: Path
+) -> None:
+    short = [
+        f"{part}.{stage}.steps=0" for part in ("search", "fitter") for stage in ("coarse", "fine")
+    ]
+    copy = tmp_path / "copy.png"
+    image = Image.open(tmp_path / "image.png")
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(copy)
+    assert run_script_here(SCRIPT, *inputs, *short).returncode == 0
+    before = (tmp_path / "run" / "pose.json").read_bytes()
+    done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}")
+    assert done.returncode == 1
+    assert "holds the result of another fit (image differ)" in done.stderr
+    assert (tmp_path / "run" / "pose.json").read_bytes() == before
+    done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}", "overwrite=true")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "pose.json").read_bytes() != before
+
+    sweep = tmp_path / "sweep"
+    both = f"image={tmp_path / 'image.png'},{copy}"
+    done = run_script_here(SCRIPT, "-m", *inputs, *short, both, f"output_dir={sweep}")
+    assert done.returncode == 0, done.stderr
+    found = [read_json(path)["inputs"]["image"] for path in sweep.glob("*/pose.json")]
+    assert len(set(found)) == 2

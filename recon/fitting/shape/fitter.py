@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.fit import Fit, fit
+from recon.fitting.fit import Fit
 from recon.fitting.shape.view_files import Views
+from recon.fitting.stages import StagedFit, fit_stages
 from recon.formats.meshes import read_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh, world_vertices
@@ -77,7 +78,7 @@ class Cube:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ShapeStage:
     """One stage of a fit.
 
     Args:
@@ -125,7 +126,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class ColoredMesh:
     """A mesh in the world of the cameras, with a colour per vertex where colours are known.
 
     Args:
@@ -142,34 +143,19 @@ class Shape:
         """Returns the mesh in the right-handed frame of models, up +Y and front +X."""
         return turned_mesh(Mesh(self.vertices.cpu(), self.faces.cpu()))[0]
 
-    def subdivided(self, times: int) -> Shape:
+    def subdivided(self, times: int) -> ColoredMesh:
         """Returns the same surface with every triangle split into four, several times."""
-        shape = self
+        mesh = self
         for _ in range(times):
-            vertices, faces = subdivide(shape.vertices, shape.faces)
-            colors = None if shape.colors is None else subdivide(shape.colors, shape.faces)[0]
-            shape = Shape(vertices, faces, colors)
-        return shape
+            vertices, faces = subdivide(mesh.vertices, mesh.faces)
+            colors = None if mesh.colors is None else subdivide(mesh.colors, mesh.faces)[0]
+            mesh = ColoredMesh(vertices, faces, colors)
+        return mesh
 
 
-@dataclass(frozen=True, eq=False)
-class FittedShape:
-    """A shape and how it came about.
-
-    Args:
-        shape: the shape after the last step.
-        fits: of the stages.
-        seconds: that each stage took.
-        interrupted: whether a signal ended the last of them.
-    """
-
-    shape: Shape
-    fits: list[Fit]
-    seconds: list[float]
-    interrupted: bool
-
-
-def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: float = 0.25) -> Shape:
+def read_template(
+    template: str, cube: Cube, subdivisions: int = 3, radius: float = 0.25
+) -> ColoredMesh:
     """Returns the shape that a fit starts from.
 
     Args:
@@ -187,7 +173,7 @@ def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: floa
         if not 0 < radius < 0.5:
             raise ValueError(f"radius must lie in (0, 0.5), got {radius}")
         sphere = icosphere(subdivisions)
-        return Shape(cube.outward(sphere.vertices * radius), sphere.faces)
+        return ColoredMesh(cube.outward(sphere.vertices * radius), sphere.faces)
     mesh = welded(read_mesh(template))
     if (parts := count_components(mesh.faces)) > 1:
         log.warning(
@@ -200,21 +186,21 @@ def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: floa
             f"{template} must lie inside the cube of side {cube.size:g} around"
             f" {list(cube.center)}, but reaches {reach:.3g} times as far; see size and center"
         )
-    return Shape(vertices, mesh.faces.flip(1))
+    return ColoredMesh(vertices, mesh.faces.flip(1))
 
 
 def fit_shape(
     views: Views,
-    template: Shape,
-    stages: Sequence[Stage],
+    template: ColoredMesh,
+    stages: Sequence[ShapeStage],
     cube: Cube,
     *,
     colors: bool = False,
     seed: int = 0,
-    on_step: Callable[[int, Callable[[], Shape]], None] | None = None,
+    on_step: Callable[[int, Callable[[], ColoredMesh]], None] | None = None,
     interruption: Interruption | None = None,
     progress: bool | None = False,
-) -> FittedShape:
+) -> StagedFit[ColoredMesh]:
     """Deforms a template until it looks as in the views.
 
     Args:
@@ -224,7 +210,7 @@ def fit_shape(
         cube: which no vertex leaves.
         colors: whether to find colours of the vertices, in the stages which give them a weight.
         seed: of the order in which views are used.
-        on_step: called with the number of the step over all stages, and what gives the shape.
+        on_step: as of `fit_stages`.
         interruption: an entered context, whose signal ends the fit.
         progress: as of `recon.fitting.fit.fit`.
 
@@ -232,31 +218,27 @@ def fit_shape(
         ValueError: no stage, or a stage leaves nothing of an image.
         FloatingPointError: a loss is not finite.
     """
-    if not stages:
-        raise ValueError("there must be at least one stage")
-    shape = Shape(template.vertices, template.faces, _mean_color(views, template, colors))
-    fits: list[Fit] = []
-    seconds: list[float] = []
-    for number, stage in enumerate(stages):
-        began, before = time.perf_counter(), sum(one.steps for one in stages[:number])
-        problem = _Problem(views, shape.subdivided(stage.subdivide), stage, cube, seed)
+    start = replace(template, colors=_mean_color(views, template, colors))
 
-        def note(step: int, before: int = before, problem: _Problem = problem) -> None:
-            if on_step is not None:
-                on_step(before + step, problem.shape)
+    def problem(stage: ShapeStage, mesh: ColoredMesh) -> _Problem:
+        return _Problem(views, mesh.subdivided(stage.subdivide), stage, cube, seed)
 
-        fits.append(problem.fit(note, interruption, progress, f"stage {number + 1}/{len(stages)}"))
-        shape = problem.shape()
-        seconds.append(time.perf_counter() - began)
-        if fits[-1].stopped == "signal":
-            break
-    return FittedShape(shape, fits, seconds, fits[-1].stopped == "signal")
+    return fit_stages(
+        [functools.partial(problem, stage) for stage in stages],
+        start,
+        every=None,
+        on_step=on_step,
+        interruption=interruption,
+        progress=progress,
+    )
 
 
 class _Problem:
     """The unknowns of a stage and their loss."""
 
-    def __init__(self, views: Views, start: Shape, stage: Stage, cube: Cube, seed: int) -> None:
+    def __init__(
+        self, views: Views, start: ColoredMesh, stage: ShapeStage, cube: Cube, seed: int
+    ) -> None:
         self.stage, self.cube, self.seed = stage, cube, seed
         self.views = _smaller(views, stage.resolution)
         self.faces = start.faces
@@ -275,6 +257,14 @@ class _Problem:
         self.sigma = Geometric(
             max(1, round(SIGMA_SHARE * stage.steps)), stage.sigma[1] / stage.sigma[0]
         )
+        rates = dict.fromkeys(self.parameters, stage.learning_rate)
+        self.options: dict[str, Any] = {
+            "steps": stage.steps,
+            "learning_rate": rates | ({"colors": COLOR_RATE} if "colors" in rates else {}),
+            "schedule": WarmupCosine(0, stage.steps, LAST_RATE),
+            "optimizer": functools.partial(torch.optim.Adam, betas=ADAM_BETAS),
+            "best_from": stage.steps,  # losses of other views and sigmas do not compare
+        }
 
     def vertices(self) -> Tensor:
         deformed = deform_template(
@@ -285,9 +275,9 @@ class _Problem:
     def colors(self) -> Tensor | None:
         return torch.sigmoid(self.parameters["colors"]) if "colors" in self.parameters else None
 
-    def shape(self) -> Shape:
+    def state(self) -> ColoredMesh:
         colors = self.colors()
-        return Shape(
+        return ColoredMesh(
             self.vertices()[0].detach(), self.faces, None if colors is None else colors.detach()
         )
 
@@ -311,29 +301,8 @@ class _Problem:
         terms["flatten"] = self.stage.flatten * self.flatten(inward)
         return terms
 
-    def fit(
-        self,
-        note: Callable[[int], None],
-        interruption: Interruption | None,
-        progress: bool | None,
-        description: str,
-    ) -> Fit:
-        rates = dict.fromkeys(self.parameters, self.stage.learning_rate)
-        if "colors" in rates:
-            rates["colors"] = COLOR_RATE
-        return fit(
-            self.parameters,
-            self.loss,
-            self.stage.steps,
-            rates,
-            schedule=WarmupCosine(0, self.stage.steps, LAST_RATE),
-            optimizer=functools.partial(torch.optim.Adam, betas=ADAM_BETAS),
-            best_from=self.stage.steps,  # losses of other views and sigmas do not compare
-            on_step=note,
-            interruption=interruption,
-            progress=progress,
-            description=description,
-        )
+    def outcome(self, found: Fit) -> tuple[ColoredMesh, Tensor]:
+        return self.state(), found.best_loss
 
 
 def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor:
@@ -365,7 +334,7 @@ def color_loss(rgba: Tensor, images: Tensor) -> Tensor:
     return (where * difference).sum() / where.sum().clamp(min=1)  # of no overlap: one pixel
 
 
-def _mean_color(views: Views, template: Shape, wanted: bool) -> Tensor | None:
+def _mean_color(views: Views, template: ColoredMesh, wanted: bool) -> Tensor | None:
     """Returns one colour for all vertices, the mean of what is seen of the object."""
     if not wanted:
         return None

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from recon.command_line import Interruption
 from recon.fitting.shape.fitter import (
+    ColoredMesh,
     Cube,
-    Shape,
-    Stage,
+    ShapeStage,
     batch_of_step,
     color_loss,
     depth_range,
@@ -31,8 +31,8 @@ from recon.geometry.meshes import Mesh, gather_rows, icosphere
 from recon.rendering.renderer import SoftRenderer
 
 CUBE = Cube()
-COARSE = Stage(steps=60, resolution=24, sigma=(3e-3, 1e-3), learning_rate=0.05, batch=4)
-FINE = Stage(
+COARSE = ShapeStage(steps=60, resolution=24, sigma=(3e-3, 1e-3), learning_rate=0.05, batch=4)
+FINE = ShapeStage(
     steps=60,
     subdivide=1,
     resolution=96,
@@ -73,7 +73,7 @@ def test_an_ellipsoid_and_its_colour_are_found() -> None:
     before = score_silhouettes(template, held)
     fitted = fit_shape(seen, template, [COARSE, FINE], CUBE, colors=True)
     assert not fitted.interrupted
-    shape = fitted.shape
+    shape = fitted.state
     assert len(shape.faces) == 4 * len(template.faces)
     assert score_silhouettes(shape, held).area.mean() > 0.94 > before.area.mean() + 0.1
     assert shape.colors is not None
@@ -89,8 +89,8 @@ def test_a_fit_repeats_and_depends_on_the_seed() -> None:
 
     def run(seed: int) -> Tensor:
         return fit_shape(
-            views, template, [Stage(5, resolution=24, batch=3)], CUBE, seed=seed
-        ).shape.vertices
+            views, template, [ShapeStage(5, resolution=24, batch=3)], CUBE, seed=seed
+        ).state.vertices
 
     assert torch.equal(run(0), run(0))
     assert not torch.equal(run(0), run(1))
@@ -105,11 +105,11 @@ def test_a_fit_in_another_cube_is_the_same_fit() -> None:
         views.cameras.focal,
         views.cameras.center,
     )
-    stage = Stage(10, resolution=24, batch=None)
-    one = fit_shape(views, read_template("sphere", CUBE, 1), [stage], CUBE).shape
+    stage = ShapeStage(10, resolution=24, batch=None)
+    one = fit_shape(views, read_template("sphere", CUBE, 1), [stage], CUBE).state
     other = fit_shape(
         Views(views.images, moved), read_template("sphere", far, 1), [stage], far
-    ).shape
+    ).state
     # The first steps of Adam follow the signs of gradients, so rounding is felt in some vertices.
     difference = (far.inward(other.vertices) - CUBE.inward(one.vertices)).abs()
     assert difference.mean() < 1e-3
@@ -117,12 +117,12 @@ def test_a_fit_in_another_cube_is_the_same_fit() -> None:
 
 def test_stages_continue_where_the_last_one_ended() -> None:
     views = ellipsoid_views()
-    shapes: list[Shape] = []
+    shapes: list[ColoredMesh] = []
 
-    def keep(step: int, shape: Callable[[], Shape]) -> None:
+    def keep(step: int, shape: Callable[[], ColoredMesh]) -> None:
         shapes.append(shape())
 
-    stages = [Stage(3, resolution=24), Stage(2, resolution=24, subdivide=1)]
+    stages = [ShapeStage(3, resolution=24), ShapeStage(2, resolution=24, subdivide=1)]
     fit_shape(views, read_template("sphere", CUBE, 1), stages, CUBE, on_step=keep)
     assert len(shapes) == 4 + 3
     last, first = shapes[3], shapes[4]
@@ -130,7 +130,7 @@ def test_stages_continue_where_the_last_one_ended() -> None:
 
 
 def test_a_signal_leaves_the_shape_so_far() -> None:
-    def interrupt(step: int, shape: Callable[[], Shape]) -> None:
+    def interrupt(step: int, shape: Callable[[], ColoredMesh]) -> None:
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -138,14 +138,14 @@ def test_a_signal_leaves_the_shape_so_far() -> None:
         fitted = fit_shape(
             ellipsoid_views(),
             read_template("sphere", CUBE, 1),
-            [Stage(9, resolution=24), Stage(9, resolution=24)],
+            [ShapeStage(9, resolution=24), ShapeStage(9, resolution=24)],
             CUBE,
             on_step=interrupt,
             interruption=interruption,
         )
     assert fitted.interrupted
     assert [len(one.history["total"]) for one in fitted.fits] == [5]
-    assert torch.isfinite(fitted.shape.vertices).all()
+    assert torch.isfinite(fitted.state.vertices).all()
 
 
 def test_batches_show_every_view_once_a_round() -> None:
@@ -198,7 +198,7 @@ def test_templates_are_welded_and_their_parts_counted(tmp_path: Path, caplog) ->
 
 def test_subdivided_shapes_keep_colours() -> None:
     sphere = icosphere(0)
-    shape = Shape(sphere.vertices, sphere.faces, sphere.vertices.abs()).subdivided(2)
+    shape = ColoredMesh(sphere.vertices, sphere.faces, sphere.vertices.abs()).subdivided(2)
     assert shape.colors is not None
     assert shape.colors.shape == shape.vertices.shape == (162, 3)
 
@@ -230,7 +230,7 @@ def test_the_range_of_depths_holds_the_cube() -> None:
 )
 def test_bad_stages(settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Stage(**{"steps": 1, **settings})  # type: ignore[arg-type]
+        ShapeStage(**{"steps": 1, **settings})  # type: ignore[arg-type]
 
 
 def test_other_bad_settings() -> None:

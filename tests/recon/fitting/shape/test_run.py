@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recon.fitting.run import FitFolder
 from recon.fitting.shape.fitter import Cube
 from recon.fitting.shape.run import ShapeRun, split_views
 from recon.fitting.shape.view_files import Views
@@ -33,6 +34,6 @@ def test_images_without_an_object_are_refused(tmp_path: Path) -> None:
     images[2, 3] = 1  # held out
     views = Views(images, shapenet_cameras(range(4)))
     with pytest.raises(ValueError, match="to fit show nothing"):
-        ShapeRun(tmp_path / "run", views, Cube(), 1, {})
+        ShapeRun(FitFolder(tmp_path / "run", {}), views, Cube(), 1)
     assert not (tmp_path / "run").exists()
-    ShapeRun(tmp_path / "run", views, Cube(), 0, {})
+    ShapeRun(FitFolder(tmp_path / "run", {}), views, Cube(), 0)
