@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.files import locked
 from recon.fitting.fit import Fit, fit
 from recon.fitting.run import FitFolder, OtherFitError, fingerprint, silhouette_iou
 from recon.runs.directory import read_json, write_json
@@ -93,21 +95,17 @@ def test_results_without_fingerprints_are_told_by_the_names_of_their_inputs(
         pass
 
 
-def test_two_fits_do_not_write_into_one_folder(folder: FitFolder) -> None:
-    with folder.writing(), pytest.raises(ValueError, match="another process is fitting"):
-        # Locks are of processes: another one is needed to be refused.
-        _lock_elsewhere(folder.path)
-
-
-def _lock_elsewhere(path: Path) -> None:
-    import multiprocessing
-
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(_lock, (path,))
-
-
-def _lock(path: Path) -> None:
-    with locked(path, "fitting"):
+def test_two_processes_do_not_write_into_one_folder(folder: FitFolder) -> None:
+    folder.path.mkdir()
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); input(1)"
+    command = [sys.executable, "-c", hold, str(folder.path / ".lock")]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.read(1) == b"1"
+        with pytest.raises(ValueError, match="another process is fitting"), folder.writing():
+            pass
+        other.communicate(b"\n")
+    with folder.writing():
         pass
 
 
