@@ -68,15 +68,6 @@ def main(cfg: DictConfig) -> None:
         )
         fitter = ViewpointFitter(mesh, instantiate(cfg.coarse), instantiate(cfg.fine))
         starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
-<<<<<<< HEAD
-        if cfg.image is not None:
-            image = read_image(cfg.image, cfg.mask)
-            fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
-            print(sentence(write_fit(folder, scene, image, fitted, settings)))
-        else:
-            print(table(measure(cfg, fitter, starts, folder, settings, interruption)))
-    print(f"written to {folder}")
-=======
         image = None if cfg.image is None else read_image(cfg.image, cfg.mask)
         with folder.writing():
             if image is not None:
@@ -85,7 +76,6 @@ def main(cfg: DictConfig) -> None:
             else:
                 print(table(measure(cfg, fitter, starts, folder, interruption)))
     print(f"written to {path}")
->>>>>>> fa09f03 (One engine for the four fits, one folder for their results, names of the field)
     if interruption.signum is not None:
         log.warning("interrupted: these are the results so far")
         raise SystemExit(interruption.exit_status)

@@ -13,10 +13,6 @@ from PIL import Image
 from scipy import ndimage
 
 from recon.files import SUFFIX, atomic_file, unsynced
-<<<<<<< HEAD
-from recon.fitting.history import Animation
-=======
->>>>>>> fa09f03 (One engine for the four fits, one folder for their results, names of the field)
 from recon.formats.meshes import save_mesh
 from recon.formats.resampling import PixelMap
 from recon.inference.input_images import InputImage

@@ -19,14 +19,8 @@ from recon.fitting.history import evenly_spread
 from recon.fitting.run import FitFolder
 from recon.fitting.stages import StagedFit
 from recon.fitting.viewpoint.benchmark import Benchmark, summarise
-<<<<<<< HEAD
-from recon.fitting.viewpoint.fitter import FittedViewing
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Errors, Viewing
-=======
 from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
 from recon.fitting.viewpoint.viewpoints import ViewpointErrors, Viewpoints
->>>>>>> fa09f03 (One engine for the four fits, one folder for their results, names of the field)
 from recon.formats.meshes import read_mesh
 from recon.formats.views import read_masked_image
 from recon.geometry.frames import world_vertices
