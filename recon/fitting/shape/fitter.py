@@ -24,6 +24,7 @@ from recon.formats.meshes import read_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh, world_vertices
 from recon.geometry.meshes import Mesh, count_components, gather_rows, icosphere, subdivide, welded
+from recon.losses.color import overlap_color_l1_loss
 from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models.decoder import deform_template
@@ -291,7 +292,7 @@ class _Problem:
             textures = gather_rows(colors, self.faces).expand(len(chosen), -1, -1, -1)
             rgba = self.renderer(many, self.faces, textures, views.cameras, sigma=sigma)
             alpha = rgba[:, 3]
-            terms["color"] = self.stage.color * color_loss(rgba, views.images)
+            terms["color"] = self.stage.color * overlap_color_l1_loss(rgba, views.images)
         else:
             alpha = self.renderer.silhouette(many, self.faces, views.cameras, sigma=sigma)
         terms["silhouette"] = SILHOUETTE_LOSSES[self.stage.loss](alpha, views.masks)
@@ -320,18 +321,6 @@ def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor
     generator = torch.Generator().manual_seed(seed + 1_000_003 * (step // per_round))
     first = step % per_round * batch
     return torch.randperm(count, generator=generator)[first : first + batch]
-
-
-def color_loss(rgba: Tensor, images: Tensor) -> Tensor:
-    """Returns the mean absolute difference of colours where rendering and truth both are opaque.
-
-    Args:
-        rgba: [B, 4, H, W] as rendered; its alpha only says where.
-        images: [B, 4, H, W] truth.
-    """
-    where = rgba[:, 3].detach() * images[:, 3]
-    difference = (rgba[:, :3] - images[:, :3]).abs().mean(1)
-    return (where * difference).sum() / where.sum().clamp(min=1)  # of no overlap: one pixel
 
 
 def _mean_color(views: Views, template: ColoredMesh, wanted: bool) -> Tensor | None:

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from recon.fitting.viewpoint.viewpoints import Viewpoints
 from recon.geometry.meshes import Mesh
+from recon.losses.color import overlap_color_l1_loss
+from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 
@@ -97,22 +99,15 @@ def viewpoint_losses(
         rendered: [N, 4, H, W], as the rasterizer gives it.
         truth: [N, 4, H, W], not premultiplied.
         color_weight: what `color` is multiplied by.
-        exact: compare silhouettes by squared differences relative to the area, which are least at
-            the truth; otherwise by 1 - IoU, which leads from far.
+        exact: compare silhouettes by `silhouette_squared_loss`, which is least at the truth;
+            otherwise by `silhouette_iou_loss`, which leads from far.
 
     Returns:
-        Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
+        Terms [N]: `silhouette`, and `color` by `overlap_color_l1_loss`.
     """
-    alpha, mask = rendered[:, 3], truth[:, 3]
-    # Neither an empty mask nor two empty images divide by less than one pixel.
-    if exact:
-        differing = (alpha - mask).square().sum((1, 2))
-        silhouette = differing / mask.sum((1, 2)).clamp(min=1)
-    else:
-        shared = (alpha * mask).sum((1, 2))
-        silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
-    # Outside of the outline soft images have colours, too, and there is nothing to compare.
-    inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
-    difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
-    color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)
-    return {"silhouette": silhouette, "color": color}
+    silhouette_loss = silhouette_squared_loss if exact else silhouette_iou_loss
+    color = overlap_color_l1_loss(rendered, truth, _INSIDE_POWER, reduction="none")
+    return {
+        "silhouette": silhouette_loss(rendered[:, 3], truth[:, 3], reduction="none"),
+        "color": color_weight * color,
+    }

@@ -17,7 +17,6 @@ from recon.fitting.shape.fitter import (
     Cube,
     ShapeStage,
     batch_of_step,
-    color_loss,
     depth_range,
     fit_shape,
     read_template,
@@ -28,6 +27,7 @@ from recon.formats.meshes import read_mesh, save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh, gather_rows, icosphere
+from recon.losses.color import overlap_color_l1_loss
 from recon.rendering.renderer import SoftRenderer
 
 CUBE = Cube()
@@ -156,15 +156,6 @@ def test_batches_show_every_view_once_a_round() -> None:
     assert batch_of_step(3, 9, 0, 5).tolist() == [0, 1, 2]
 
 
-def test_colours_count_only_where_both_are_opaque() -> None:
-    truth, rendered = torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
-    truth[0, 3, 0], rendered[0, 3, :, 0] = 1, 1
-    rendered[0, :3, 0, 0] = 0.3
-    rendered[0, :3, 1] = 1
-    assert color_loss(rendered, truth).item() == pytest.approx(0.3)
-    assert color_loss(rendered * 0, truth).item() == 0
-
-
 def test_templates_of_files_are_in_the_frame_of_models(tmp_path: Path) -> None:
     sphere = icosphere(1)
     mesh = Mesh(sphere.vertices * torch.tensor([0.4, 0.1, 0.2]), sphere.faces)
@@ -261,6 +252,6 @@ def test_gradients_reach_colours_of_vertices() -> None:
     colors = torch.full_like(shape.vertices, 0.5, requires_grad=True)
     textures = gather_rows(colors, shape.faces)[None]
     rgba = SoftRenderer(16, sigma=1e-4)(shape.vertices[None], shape.faces, textures, cameras(1))
-    color_loss(rgba, ellipsoid_views()[[0]].images[:, :, :16, :16]).backward()
+    overlap_color_l1_loss(rgba, ellipsoid_views()[[0]].images[:, :, :16, :16]).backward()
     assert colors.grad is not None
     assert (colors.grad != 0).any(1).sum() > 10
