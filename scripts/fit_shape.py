@@ -62,6 +62,7 @@ def main(cfg: DictConfig) -> float | None:
             views=views.to(choose_device(cfg.device)),
             cube=instantiate(cfg.cube),
             holdout=cfg.holdout,
+            frame=cfg.output_frame,
         )
         stages = [ShapeStage(**stage) for stage in settings["stages"]]
         template = read_template(cfg.template, run.cube, cfg.subdivisions, cfg.radius)

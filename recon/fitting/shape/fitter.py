@@ -44,6 +44,11 @@ ADAM_BETAS = (0.5, 0.99)
 COLOR_RATE = 0.05  # of the logits of colours
 # A vertex on the wall of the cube has the logit of 1, infinity, and could never leave it.
 INSIDE = 1 - 1e-3
+# By what positions of a template may pass the walls, in half sides: digits of files.
+_ROUNDING = 1e-4
+# A template which touches the walls, as one that was normalised to a side of 1, is made smaller by
+# this factor: near a wall, vertices hardly move.
+_ROOM = 0.9
 # Depth over which colours of faces blend, in sides of the cube.
 DEPTH_SOFTNESS = 5e-3
 
@@ -83,12 +88,12 @@ class ShapeStage:
     """One stage of a fit.
 
     Args:
-        steps: of the optimiser.
+        steps: number of updates.
         subdivide: how often every triangle is split into four before the stage.
         resolution: pixels along the shorter side of what is rasterized. Larger images are made
             smaller for the stage, smaller ones are rasterized with anti-aliasing.
-        sigma: softness of the outlines at the beginning and at the end, squared NDC units. Far
-            below a hundredth of the squared size of a pixel an outline falls between the pixels.
+        sigma: softness of the silhouettes at the beginning and at the end, squared NDC units. Far
+            below a hundredth of the squared size of a pixel an edge falls between the pixels.
         loss: of silhouettes: "iou", which leads from far, or "squared", which is exact where pixels
             are partly covered.
         learning_rate: of Adam, at the beginning.
@@ -140,9 +145,15 @@ class ColoredMesh:
     faces: Tensor
     colors: Tensor | None = None
 
-    def model_mesh(self) -> Mesh:
-        """Returns the mesh in the right-handed frame of models, up +Y and front +X."""
-        return turned_mesh(Mesh(self.vertices.cpu(), self.faces.cpu()))[0]
+    def mesh(self, frame: str = "model") -> Mesh:
+        """Returns the mesh on the CPU.
+
+        Args:
+            frame: "model" for the right-handed frame of models, up +Y and front +X; "cameras" for
+                the world of the cameras as it is. Outsides are counter-clockwise in both.
+        """
+        mesh = Mesh(self.vertices.cpu(), self.faces.cpu())
+        return turned_mesh(mesh)[0] if frame == "model" else mesh
 
     def subdivided(self, times: int) -> ColoredMesh:
         """Returns the same surface with every triangle split into four, several times."""
@@ -161,13 +172,14 @@ def read_template(
 
     Args:
         template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
-            are merged. Parts that share no vertex are fitted as such, with a warning.
+            are merged. Parts that share no vertex are fitted as such, with a warning. One which
+            touches the walls of the cube is made a little smaller.
         cube: in which it must lie.
         subdivisions: of the sphere.
         radius: of the sphere, in sides of the cube, in (0, 0.5).
 
     Raises:
-        ValueError: the file cannot be read, or does not lie inside the cube.
+        ValueError: the file cannot be read, or reaches out of the cube.
         FileNotFoundError: there is no such file.
     """
     if template == "sphere":
@@ -182,11 +194,15 @@ def read_template(
         )
     vertices = world_vertices(mesh.vertices)
     reach = float(cube.inward(vertices).abs().max())
-    if not reach < 1:
+    if reach > 1 + _ROUNDING:
         raise ValueError(
             f"{template} must lie inside the cube of side {cube.size:g} around"
-            f" {list(cube.center)}, but reaches {reach:.3g} times as far; see size and center"
+            f" {list(cube.center)}, but reaches {reach:.4g} times as far: scale and move the file,"
+            " or set cube.size and cube.center to the place of the object"
         )
+    if reach > INSIDE:
+        log.info("%s fills the cube and is scaled by %g, to have room to move", template, _ROOM)
+        vertices = cube.outward(cube.inward(vertices) * (_ROOM / 2))
     return ColoredMesh(vertices, mesh.faces.flip(1))
 
 

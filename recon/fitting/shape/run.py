@@ -25,6 +25,9 @@ from recon.fitting.shape.view_files import Views
 from recon.fitting.stages import StagedFit
 from recon.formats.meshes import save_mesh
 
+FRAMES = ("model", "cameras")
+# Views held out by default: one of so many, and not more than that.
+HELD_OUT_SHARE, MOST_HELD_OUT = 6, 12
 FRAME_VIEWS = 4
 SHOWN_VIEWS = 12
 
@@ -36,10 +39,12 @@ class ShapeRun:
         folder: where everything is written.
         views: all views, on the device of the fit.
         cube: in which the shape lies.
-        holdout: how many views, evenly spread, the fit does not see.
+        holdout: how many views, evenly spread, the fit does not see; None is a sixth of them, and
+            12 at most.
+        frame: of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
 
     Raises:
-        ValueError: no view is left to fit, or those to fit show nothing.
+        ValueError: no view is left to fit, those to fit show nothing, or there is no such frame.
     """
 
     def __init__(
@@ -47,10 +52,15 @@ class ShapeRun:
         folder: FitFolder,
         views: Views,
         cube: Cube,
-        holdout: int,
+        holdout: int | None = None,
+        frame: str = "model",
     ) -> None:
+        if frame not in FRAMES:
+            raise ValueError(f"output_frame must be one of {', '.join(FRAMES)}, got {frame!r}")
+        if holdout is None:
+            holdout = min(MOST_HELD_OUT, len(views) // HELD_OUT_SHARE)
         held, seen = split_views(len(views), holdout)
-        self.folder, self.cube = folder, cube
+        self.folder, self.cube, self.frame = folder, cube, frame
         self.seen, self.held = views[seen], views[held] if held else None
         if not bool((self.seen.masks > 0).any()):
             raise ValueError("the images to fit show nothing: their alpha is 0 everywhere")
@@ -104,7 +114,7 @@ class ShapeRun:
         """
         mesh = fitted.state
         for suffix in (".obj", ".ply", ".glb"):
-            save_mesh(self.folder.path / f"mesh{suffix}", mesh.model_mesh(), mesh.colors)
+            save_mesh(self.folder.path / f"mesh{suffix}", mesh.mesh(self.frame), mesh.colors)
         shown = self._spread(self.held or self.seen, SHOWN_VIEWS)
         return self.folder.write(
             self._result(fitted, data, object_id),

@@ -26,7 +26,7 @@ from recon.fitting.shape.view_files import Views
 from recon.formats.meshes import read_mesh, save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.geometry.meshes import Mesh, gather_rows, icosphere
+from recon.geometry.meshes import Mesh, face_normals, gather_rows, icosphere
 from recon.losses.color import overlap_color_l1_loss
 from recon.rendering.renderer import SoftRenderer
 
@@ -162,14 +162,23 @@ def test_templates_of_files_are_in_the_frame_of_models(tmp_path: Path) -> None:
     save_mesh(tmp_path / "mesh.ply", mesh)
     shape = read_template(str(tmp_path / "mesh.ply"), CUBE)
     assert torch.equal(shape.vertices, world_vertices(mesh.vertices))
-    assert torch.equal(shape.model_mesh().vertices, mesh.vertices)
-    assert torch.equal(shape.model_mesh().faces, mesh.faces)
+    assert torch.equal(shape.mesh().vertices, mesh.vertices)
+    assert torch.equal(shape.mesh().faces, mesh.faces)
+    # As the cameras see it, with the outside outside.
+    seen = shape.mesh("cameras")
+    assert torch.equal(seen.vertices, shape.vertices)
+    normals = face_normals(seen.vertices[seen.faces])
+    assert ((normals * seen.vertices[seen.faces].mean(1)).sum(1) > 0).all()
     save_mesh(tmp_path / "mesh.ply", Mesh(mesh.vertices * 2, mesh.faces))
-    with pytest.raises(ValueError, match=r"mesh\.ply must lie inside the cube .* 1\.6 times"):
+    with pytest.raises(ValueError, match=r"mesh\.ply must lie inside .* 1\.6 times .* cube\.size"):
         read_template(str(tmp_path / "mesh.ply"), CUBE)
     assert len(read_template(str(tmp_path / "mesh.ply"), Cube(size=2.0)).vertices) == 42
     with pytest.raises(FileNotFoundError):
         read_template(str(tmp_path / "absent.ply"), CUBE)
+    # One that was normalised to a side of 1 touches the walls, and gets room to move.
+    save_mesh(tmp_path / "whole.ply", Mesh(sphere.vertices * 0.5, sphere.faces))
+    whole = read_template(str(tmp_path / "whole.ply"), CUBE)
+    assert torch.allclose(whole.vertices, 0.45 * world_vertices(sphere.vertices), atol=1e-6)
     assert read_mesh(tmp_path / "mesh.ply").num_vertices == 42
 
 
