@@ -34,6 +34,7 @@ KEYS = {
     "distance": PositiveFloat,
     "fov": FieldOfView,
     "output_dir": str,
+    "overwrite": bool,
     "move": bool,
     "reshape": bool,
     "seed": Seed,

@@ -44,6 +44,7 @@ KEYS = {
     "directional": NonNegativeFloat,
     "fov": FieldOfView,
     "output_dir": str,
+    "overwrite": bool,
     "azimuths": StartCount,
     "elevations": list[Elevation],
     "distance": PositiveFloat,

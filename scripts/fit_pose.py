@@ -31,6 +31,7 @@ KEYS = {
     "mask": str | None,
     "mesh": str | None,
     "output_dir": str,
+    "overwrite": bool,
     "fov": FieldOfView,
     "intrinsics": tuple[float, float, float, float] | None,
     "size": ImageSide,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -36,10 +36,12 @@ KEYS = {
     "data.path": str | list[str] | None,
     "object": str | None,
     "output_dir": str,
+    "overwrite": bool,
     "template": str,
     "subdivisions": Annotated[int, Ge(0), Le(7)],
     "radius": PositiveFloat,
-    "holdout": NonNegativeInt,
+    "holdout": NonNegativeInt | None,
+    "output_frame": Literal["model", "cameras"],
     "colors": bool,
     "seed": Seed,
     "frames": NonNegativeInt,
