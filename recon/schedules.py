@@ -87,6 +87,31 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """The factor is that of one schedule until a step, and from there on that of another one.
+
+    Args:
+        first: the schedule of the first steps.
+        steps: how many these are, >= 0.
+        then: the schedule of the others, which it counts from 0.
+
+    Raises:
+        ValueError: steps is negative.
+    """
+
+    first: Schedule
+    steps: int
+    then: Schedule
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"steps must be >= 0, got {self.steps}")
+
+    def __call__(self, step: int) -> float:
+        return self.first(step) if step < self.steps else self.then(step - self.steps)
+
+
+@dataclass(frozen=True)
 class Geometric:
     """The factor falls geometrically from 1 at step 0 to `final` at `max_steps` and stays there.
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from recon.command_line import concise_errors
 from recon.runs.checkpoints import load_checkpoint, require_targets
+from recon.training.start import build_trainer
 from recon.training.trainer import Trainer
 
 # What a dump may name; a file from elsewhere could else run any code.
@@ -24,17 +24,29 @@ def main() -> None:
     parser.add_argument("dump", type=Path)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", help="instead of that of the run: float32, bfloat16")
+    parser.add_argument(
+        "--allow",
+        metavar="PACKAGE.",
+        action="append",
+        default=[],
+        help="a package of your own, whose model, losses or schedules the dump names",
+    )
     arguments = parser.parse_args()
     with concise_errors(raised_as=SystemExit):
-        replay(arguments.dump, arguments.device, arguments.precision)
+        replay(arguments.dump, arguments.device, arguments.precision, arguments.allow)
 
 
-def replay(path: Path, device: str, precision: str | None) -> None:
+def replay(path: Path, device: str, precision: str | None, allow: list[str]) -> None:
     """Print what the step computed then and now."""
     dump = load_checkpoint(path)
     if "batch" not in dump:
         raise ValueError(f"{path} is no dump of a step: it has no batch")
-    require_targets({k: v for k, v in dump["config"].items() if k != "data"}, ALLOWED)
+    try:
+        require_targets(
+            {k: v for k, v in dump["config"].items() if k != "data"}, (*ALLOWED, *allow)
+        )
+    except ValueError as error:
+        raise ValueError(f"{error}; --allow PACKAGE. allows your own") from error
     trainer = build(dump["config"], dump["lighting"], device, precision)
     figures, broken = trainer.replay(dump)
     print(f"step {dump['step'] + 1}")
@@ -45,17 +57,16 @@ def replay(path: Path, device: str, precision: str | None) -> None:
 
 
 def build(
-    settings: dict[str, Any], light: dict[str, Any] | None, device: str, precision: str | None
+    config: dict[str, Any], light: dict[str, Any] | None, device: str, precision: str | None
 ) -> Trainer:
     """Build the trainer of a run without its data, but with the light of these."""
-    cfg = OmegaConf.create(settings)
-    cfg.trainer.update(device=device, validate_every=0, compile=False, stopping=None)
+    changes = {"device": device, "validate_every": 0, "compile": False, "stopping": None}
     if precision is not None:
-        cfg.trainer.precision = precision
-    parts = {name: cfg[name] for name in ("model", "renderer", "optimizer", "schedule", "seed")}
-    objective = partial(instantiate(cfg.loss), recipes=[{"rendering": {"lighting": light}}])
-    make = instantiate(cfg.trainer, _partial_=True, train_set=None, val_set=None, **parts)
-    return make(objective=objective)
+        changes["precision"] = precision
+    config = {**config, "trainer": {**config["trainer"], **changes}}
+    objective = partial(instantiate(config["loss"]), recipes=[{"rendering": {"lighting": light}}])
+    data = {"train_set": None, "val_set": None}
+    return build_trainer(config, instantiate, data=False, objective=objective, **data)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from recon.evaluation.assessment import Assessment
 from recon.losses.objective import Objective
 from recon.preparation.rendering.objects import ObjectRenderer
+from recon.training.start import build_trainer
 from recon.training.trainer import Trainer
-from train import build
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -32,6 +32,11 @@ def options(group: str) -> list[str]:
 def config_folder() -> Iterator[None]:
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         yield
+
+
+def build(cfg: DictConfig) -> Any:
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return build_trainer(config, instantiate)
 
 
 def compose(name: str, *overrides: str) -> DictConfig:
@@ -85,7 +90,7 @@ def test_generated_shapes_are_prepared_and_trained_on(tmp_path: Path) -> None:
         "renderer.voxel_resolutions=[8]",
     ]
     overrides = [f"data.preparation.{text}" for text in small]
-    overrides += ["model=small", "model.encoder.image_size=16", "data=shapes", f"data.path={path}"]
+    overrides += ["model=small", "image_size=16", "data=shapes", f"data.path={path}"]
     trainer = build(compose("train", *overrides))
     assert trainer.train_set.ids == ["chair-0-00000"]
     assert trainer.val_set.ids == ["chair-0-00001"]
@@ -158,6 +163,42 @@ def test_lists_arrive_as_lists(shapes_file: Path) -> None:
     assert set(trainer.train_set.synsets) == {"03636649"}
     assert type(trainer.schedule["lr"].milestones) is list
     assert type(trainer.validation.views) is list
+
+
+def test_an_experiment_combines_with_a_model_of_ones_own() -> None:
+    """The keys of the network that it replaces do not stay."""
+    cfg = compose("train", "experiment=smoke", "data.path=x.h5", "model=small")
+    assert cfg.model.encoder.channels == [16, 32, 64, 128]
+    assert compose("train", "experiment=smoke", "data.path=x.h5").model.encoder.latent == 8
+    own = Path(__file__).parents[1] / "docs" / "examples" / "configs"
+    cfg = compose(
+        "train",
+        "experiment=smoke",
+        "data.path=x.h5",
+        "model=ellipsoid",
+        f"hydra.searchpath=[{own}]",
+    )
+    assert set(cfg.model) == {"_target_", "subdivisions", "hidden"}
+    assert cfg.trainer.max_steps == 4
+
+
+def test_one_image_size_reaches_model_and_renderer(shapes_file: Path) -> None:
+    cfg = compose("train", "model=small", "data.path=x.h5", "image_size=32")
+    assert (cfg.model.encoder.image_size, cfg.renderer.image_size) == (32, 32)
+    message = "renderer.image_size must be 64 x 64 as the images of data.path, got 32 x 32"
+    with pytest.raises(ValueError, match=message):
+        build(compose("train", "model=small", f"data.path={shapes_file}", "image_size=32"))
+    own = "model.encoder.image_size=32"
+    message = "the model cannot take the images of data.path, which are 64 x 64 pixels: image must"
+    with pytest.raises(ValueError, match=message):
+        build(compose("train", "model=small", f"data.path={shapes_file}", own))
+
+
+def test_groups_of_parameters_have_their_own_rates(shapes_file: Path) -> None:
+    groups = "optimizer.groups=[{match: encoder, lr: 1e-5}, {match: '*.bias', lr: 0.5}]"
+    cfg = compose("train", "model=small", f"data.path={shapes_file}", "optimizer.lr=0.1", groups)
+    trainer = build(cfg)
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [0.1, 1e-5, 0.5]
 
 
 # Sources: arXiv 1904.01786, section 5.1, and the values of its released code.

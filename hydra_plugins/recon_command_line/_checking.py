@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recon.arguments import check_arguments, check_value
+from recon.runs.former_names import current_name
 
 # `${data.path}`: the whole value is that of another key.
 _REFERENCE = re.compile(r"^\$\{([\w.]+)\}$")
@@ -23,7 +24,8 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
 
     Args:
         config: Composed; changed in place.
-        keys: The types of keys which a command itself reads, by their full names.
+        keys: The types of keys which a command itself reads, by their full names; `*` stands for
+            any one part of a name.
 
     Raises:
         ValueError: A value is missing or not of the declared type and range, a target does not
@@ -32,11 +34,24 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
     missing = sorted(_missing_keys(config, ""))
     if missing:
         raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
-    for key, hint in keys.items():
+    own = {key: hint for name, hint in keys.items() for key in _named_keys(config, name)}
+    for key, hint in own.items():
         value = _plain(OmegaConf.select(config, key))
         _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
     for key, node in _built_nodes(config, ""):
-        _check_node(config, key, node)
+        _check_node(config, key, node, own)
+
+
+def _named_keys(config: DictConfig, name: str) -> list[str]:
+    """Returns the keys that a name with `*` stands for; a name without it as it is."""
+    parent, star, child = name.partition(".*.")
+    if not star:
+        return [name]
+    node = OmegaConf.select(config, parent)
+    if not OmegaConf.is_dict(node):
+        return []
+    found = [f"{parent}.{one}" for one in node if OmegaConf.is_dict(node[one])]
+    return [f"{one}.{child}" for one in found if child in OmegaConf.select(config, one)]
 
 
 def _missing_keys(node: Any, key: str) -> Iterator[str]:
@@ -53,10 +68,14 @@ def _missing_keys(node: Any, key: str) -> Iterator[str]:
             yield from _missing_keys(child, full)
 
 
-def _check_node(config: DictConfig, key: str, node: DictConfig) -> None:
+def _check_node(config: DictConfig, key: str, node: DictConfig, own: Collection[str]) -> None:
+    """Checks the arguments of what a node builds, but not those keys that the command reads."""
+    typed_target = node["_target_"]
+    if isinstance(typed_target, str):
+        node["_target_"] = current_name(typed_target)
     target = _target(f"{key}._target_", node["_target_"])
-    names = [str(name) for name in node if not str(name).startswith("_")]
-    full = {name: f"{key}.{name}" for name in names}
+    full = {str(name): f"{key}.{name}" for name in node if not str(name).startswith("_")}
+    names = [name for name in full if full[name] not in own]
     values = {name: _plain(node[name]) for name in names}
     own = {name: value for name, value in values.items() if not _builds(value)}
     typed = {name: _typed_key(config, full[name]) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -22,6 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.recon_command_line._checking import check_config
 from hydra_plugins.recon_command_line._messages import one_line
 from hydra_plugins.recon_command_line._paths import is_override, quote_paths, swept_keys
+
+log = logging.getLogger(__name__)
 
 Task = Callable[[DictConfig], Any]
 
@@ -69,7 +72,9 @@ def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[],
                 return task(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    raise  # the other jobs go on, and the sweep tells of this one at its end
+                    # The other jobs go on, and the sweep shows the first error at its end.
+                    log.error("%s failed: %s", HydraConfig.get().runtime.output_dir, error)
+                    raise
                 _end(error)
 
         configs = _configs(task)

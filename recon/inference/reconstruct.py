@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recon.compute import choose_device
 from recon.datasets.framing import framing_of
+from recon.evaluation.voxel_scores import MeshPredictor
 from recon.formats.images import ImageLike
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
@@ -26,7 +27,6 @@ from recon.inference.input_images import (
 )
 from recon.inference.viewpoint_search import find_directions, lay_over
 from recon.models import Prediction
-from recon.models.predict import predict
 from recon.runs.trained_models import TrainedModel, load_trained_model
 
 # The side of the images of models whose encoder does not tell.
@@ -84,9 +84,7 @@ class ImageReconstructor:
 
     def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
         self.framing = framing_of(trained.checkpoint)
-        self.model = trained.model.to(choose_device(device))
-        faces: Tensor = self.model.faces  # type: ignore[assignment]
-        self.faces = faces.cpu()
+        self.predictor = MeshPredictor(trained.model.to(choose_device(device)))
         side = getattr(getattr(trained.model, "encoder", None), "image_size", USUAL_SIDE)
         self.image_size = (int(side), int(side))
         self.cameras = Cameras.from_rows(self.framing.cameras.float().cpu())
@@ -112,8 +110,8 @@ class ImageReconstructor:
         """Reconstructs images at one size, each seen in its best known camera."""
         cutouts = [cut_out(one, self.framing, self.image_size, fill) for one in close]
         inputs = torch.stack([cutout.image for cutout in cutouts])
-        prediction = predict(self.model, inputs)
-        vertices, faces = prediction.vertices.float().cpu(), self.faces
+        prediction = self.predictor.predict(inputs)
+        vertices, faces = prediction.vertices.float().cpu(), self.predictor.faces.cpu()
         found = find_directions(vertices, faces, inputs[:, 3], self.cameras)
         return [
             Reconstruction(
@@ -135,7 +133,7 @@ class ImageReconstructor:
         vertices = torch.stack([one.world.vertices for one in made])
         alpha = torch.stack([one.cutout.image[3] for one in made])
         known = self.cameras[torch.tensor([one.view for one in made])]
-        cameras, ious = lay_over(vertices, self.faces, alpha, known)
+        cameras, ious = lay_over(vertices, self.predictor.faces.cpu(), alpha, known)
         return [
             replace(one, camera=cameras[index], iou=float(ious[index]))
             for index, one in enumerate(made)

@@ -16,6 +16,7 @@ A checkpoint is a dict with at least
 from __future__ import annotations
 
 import random
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +60,12 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is truncated, foreign or of another version; the message says which.
+        ValueError: it is truncated, damaged, foreign or of another version; the message says which.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint: no such file: {path}")
+    _require_checksums(path)
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except PermissionError:
@@ -73,6 +75,27 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         raise ValueError(f"checkpoint {path}: truncated or not a checkpoint") from error
     _validate(path, content)
     return _upgraded(content)
+
+
+def _require_checksums(path: Path) -> None:
+    """Refuses a file whose content does not match the checksums that are stored with it.
+
+    A flipped bit in a weight would load without any other sign. torch stores its tensors in a zip
+    archive, with a CRC-32 of each, but does not compare them.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch compresses nothing; what a foreign archive unpacks to may be of any size.
+            stored = all(one.compress_type == zipfile.ZIP_STORED for one in archive.infolist())
+            damaged = archive.testzip() if stored else None
+    except PermissionError:
+        raise
+    except Exception as error:  # zipfile fails in many ways, OSError among them, on such bytes
+        raise ValueError(f"checkpoint {path}: truncated or not a checkpoint") from error
+    if not stored:
+        raise ValueError(f"checkpoint {path}: not a checkpoint, its content is compressed")
+    if damaged is not None:
+        raise ValueError(f"checkpoint {path}: damaged, {damaged} does not match its checksum")
 
 
 def _validate(path: Path, content: object) -> None:
@@ -105,7 +128,8 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load a state dict into a model of exactly the same parameters and buffers.
 
     Raises:
-        ValueError: names or shapes differ; the message counts them and shows the first of each.
+        ValueError: names or shapes differ, and the message counts them and shows the first of
+            each; or faces name vertices that the model does not have.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state]
@@ -123,6 +147,19 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"{', '.join(parts)}"
         )
     model.load_state_dict(state)
+    _require_faces(model)
+
+
+def _require_faces(model: nn.Module) -> None:
+    """Refuses faces of vertices that there are not; kernels would read beside the array."""
+    faces, template = getattr(model, "faces", None), getattr(model, "template_vertices", None)
+    if not isinstance(faces, Tensor) or not isinstance(template, Tensor) or not faces.numel():
+        return  # no model that predicts meshes
+    low, high = int(faces.min()), int(faces.max())
+    if low < 0 or high >= len(template):
+        raise ValueError(
+            f"the checkpoint's faces must name vertices 0..{len(template) - 1}, got {low}..{high}"
+        )
 
 
 def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -141,7 +178,7 @@ def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     load_model_state(model, {**new, **state})
 
 
-def model_settings(
+def model_config(
     checkpoint: Mapping[str, Any], allowed_targets: tuple[str, ...] = ALLOWED_TARGETS
 ) -> dict[str, Any]:
     """The part of a checkpoint's configuration which builds its model.
@@ -154,24 +191,24 @@ def model_settings(
     Raises:
         ValueError: there is no model in the configuration, or it names another target.
     """
-    settings = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
-    if not isinstance(settings, dict) or "_target_" not in settings:
+    config = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
+    if not isinstance(config, dict) or "_target_" not in config:
         raise ValueError("the checkpoint's config has no model._target_ to build")
-    require_targets(settings, allowed_targets)
-    return settings
+    require_targets(config, allowed_targets)
+    return config
 
 
-def require_targets(settings: object, allowed_targets: Sequence[str]) -> None:
-    """Refuses settings out of a file which would call what is not allowed.
+def require_targets(config: object, allowed_targets: Sequence[str]) -> None:
+    """Refuses a configuration out of a file which would call what is not allowed.
 
     Args:
-        settings: nested dicts and lists.
+        config: nested dicts and lists.
         allowed_targets: prefixes which every `_target_` in it must have one of.
 
     Raises:
         ValueError: one has none of them.
     """
-    for target in _targets(settings):
+    for target in _targets(config):
         if not str(target).startswith(tuple(allowed_targets)):
             raise ValueError(
                 f"the checkpoint's config would call {target!r}; allowed are names starting with "

@@ -1,7 +1,7 @@
-"""A run directory: where one training run keeps its settings, checkpoints and result.
+"""A run directory: where one training run keeps its configuration, checkpoints and result.
 
     OUTPUT_DIR/
-      settings.json            the resolved configuration of the last start
+      config.json              the resolved configuration of the last start
       checkpoints/last.pt      where a broken run continues
       checkpoints/previous.pt  the one before, should `last.pt` be damaged
       checkpoints/best.pt      the best validation so far
@@ -29,14 +29,16 @@ from pathlib import Path
 from typing import Any
 
 from recon.files import SUFFIX, atomic_file, locked
+from recon.runs.extension import extended_config, extension_hint
 from recon.runs.former_names import current_config
 
 # What may differ between two starts of one run: how long and how often, where, and on what. None
 # of these changes which numbers a step computes (other than by the rounding of another device, or
 # of sums over another number of processes).
-FREE_SETTINGS = (
+FREE_KEYS = (
     "output_dir",
     "profile",
+    "extend",
     "data.cache",
     "data.train.cache",
     "trainer.max_steps",
@@ -50,7 +52,7 @@ FREE_SETTINGS = (
     "trainer.device",
     "trainer.progress",
 )
-# A family of settings which says only when to stop.
+# A family of keys which say only when to stop.
 _FREE_PREFIX = "trainer.stopping"
 
 
@@ -63,33 +65,37 @@ class RunDirectory:
 
     Args:
         path: the folder; `writing` makes it.
-        settings: the resolved configuration of this start, plain dicts, lists and scalars.
+        config: the resolved configuration of this start, plain dicts, lists and scalars. The
+            attribute of this name has the schedule that its `extend` asks for.
 
     Raises:
-        RunRefusedError: the folder holds a run of other settings with a checkpoint or a result.
+        RunRefusedError: the folder holds a run of another configuration with a checkpoint or a
+            result.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, config: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self.settings = dict(settings)
         self.checkpoints = self.path / "checkpoints"
         self.dumps = self.path / "dumps"
         self.tensorboard = self.path / "tensorboard"
         self.progress = self.path / "progress"
         self.validations = self.path / "validation.csv"
-        self._settings_path = self.path / "settings.json"
+        self._config_path = self.path / "config.json"
         self._result_path = self.path / "result.json"
         self._failure_path = self.path / "failure.json"
-        if self._settings_path.exists() and (self._has_checkpoint() or self._result_path.exists()):
-            stored = current_config(read_json(self._settings_path))
-            refuse_other_settings(stored, self.settings, self.path)
+        self.config = current_config(config)
+        begun = self._has_checkpoint() or self._result_path.exists()
+        stored = read_config(self.path) if begun else None
+        if stored is not None:
+            self.config = extended_config(stored, self.config)
+            refuse_other_config(stored, self.config, self.path)
 
     def _has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Makes the folders and records the settings; keeps other writers out during the block.
+        """Makes the folders, records the configuration and keeps other writers out of the block.
 
         Entered when training can start, so that a start which failed before (no data, a bad value)
         leaves nothing which would refuse the mended command.
@@ -100,11 +106,17 @@ class RunDirectory:
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with locked(self.path, "training", RunRefusedError):
-            for unfinished in self.checkpoints.glob(f".*{SUFFIX}"):  # of a process which was killed
-                unfinished.unlink()
+            self._remove_unfinished()
             self._failure_path.unlink(missing_ok=True)
-            write_json(self._settings_path, self.settings)
+            write_json(self._config_path, self.config)
             yield
+
+    def _remove_unfinished(self) -> None:
+        """Removes the temporary files of a process which was killed; nobody else writes here."""
+        folders = (self.path, self.checkpoints, self.dumps, self.progress, self.path / "profile")
+        for folder in folders:
+            for unfinished in folder.glob(f".*{SUFFIX}"):
+                unfinished.unlink()
 
     @contextmanager
     def recording_failure(self, active: bool = True) -> Iterator[None]:
@@ -155,6 +167,21 @@ class RunDirectory:
             file.write(text.getvalue().encode())
 
 
+def read_config(path: Path) -> dict[str, Any] | None:
+    """Reads the configuration of a run directory, with the names and keys of today.
+
+    Returns:
+        None where there is none yet.
+
+    Raises:
+        ValueError: the file is not a JSON object; the message names it.
+    """
+    for name in ("config.json", "settings.json"):  # the latter is the name of former versions
+        if (path / name).exists():
+            return current_config(read_json(path / name))
+    return None
+
+
 def read_validations(path: Path) -> list[dict[str, float]]:
     """Reads a `validation.csv`: a row of figures by name for each validation, "step" among them.
 
@@ -177,32 +204,33 @@ def read_validations(path: Path) -> list[dict[str, float]]:
         raise ValueError(f"{path}: not a table of validations ({error!r})") from error
 
 
-def refuse_other_settings(
-    stored: Mapping[str, Any], current: Mapping[str, Any], where: Path
-) -> None:
-    """Raises when two configurations differ in more than `FREE_SETTINGS`.
+def refuse_other_config(stored: Mapping[str, Any], current: Mapping[str, Any], where: Path) -> None:
+    """Raises when two configurations differ in more than `FREE_KEYS`.
 
     Raises:
         RunRefusedError: they differ; the message names each key with both values.
     """
-    before, after = flatten_settings(stored), flatten_settings(current)
     absent = "(absent)"
+    if current.get("extend") is not None:  # which says what becomes of the schedule
+        stored = {**stored, "schedule": current.get("schedule")}
+    before, after = flatten_config(stored), flatten_config(current)
     changed = [
         f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
         for key in sorted(before.keys() | after.keys())
-        if key not in FREE_SETTINGS
+        if key not in FREE_KEYS
         and not key.startswith(_FREE_PREFIX)
         and before.get(key, absent) != after.get(key, absent)
     ]
     if changed:
         raise RunRefusedError(
-            f"{where} holds a run with other settings; choose another output_dir, or remove it. "
-            f"Changed: {'; '.join(changed)}"
+            f"{where} holds a run with another configuration; choose another "
+            f"output_dir, or remove it. "
+            f"Changed: {'; '.join(changed)}{extension_hint(stored, current)}"
         )
 
 
-def flatten_settings(node: object, prefix: str = "") -> dict[str, object]:
-    """Returns nested settings as one dict of dotted names, lists by index."""
+def flatten_config(node: object, prefix: str = "") -> dict[str, object]:
+    """Returns a nested configuration as one dict of dotted names, lists by index."""
     if isinstance(node, Mapping):
         children = [(str(key), value) for key, value in node.items()]
     elif isinstance(node, list | tuple):
@@ -211,7 +239,7 @@ def flatten_settings(node: object, prefix: str = "") -> dict[str, object]:
         return {prefix: node}
     flat: dict[str, object] = {prefix: "(empty)"} if prefix and not children else {}
     for name, value in children:
-        flat.update(flatten_settings(value, f"{prefix}.{name}" if prefix else name))
+        flat.update(flatten_config(value, f"{prefix}.{name}" if prefix else name))
     return flat
 
 

@@ -38,12 +38,6 @@ MODULES = {
     "recon.datasets.rendering": "recon.preparation.rendering",
     "recon.datasets.shards": "recon.datasets.storage.shards",
     "recon.datasets.sources": "recon.preparation.sources",
-    "recon.evaluation.bootstrap": "recon.evaluation.statistics",
-    "recon.evaluation.gallery": "recon.evaluation.examples",
-    "recon.evaluation.paired": "recon.evaluation.comparison",
-    "recon.evaluation.report": "recon.evaluation.tables",
-    "recon.evaluation.settings": "recon.evaluation.model_evaluation",
-    "recon.evaluation.voxel_scores": "recon.evaluation.validation",
     "recon.fitting.articulated_fitting": "recon.fitting.articulation.fitter",
     "recon.fitting.articulation": "recon.fitting.articulation.articulated_mesh",
     "recon.fitting.articulation.articulated_mesh": "recon.fitting.articulation.articulated_mesh",
@@ -126,10 +120,11 @@ def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     renamed: dict[str, Any] = _with_current_names(config)
     changes = {"model": _current_model, "loss": _current_loss}
-    return {
+    changed = {
         key: changes[key](value) if key in changes and isinstance(value, dict) else value
         for key, value in renamed.items()
     }
+    return {**changed, **_later_keys(changed)}
 
 
 def current_state(state: Mapping[str, Value]) -> dict[str, Value]:
@@ -163,6 +158,17 @@ def _current_model(model: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in head.items() if key != "subdivisions"}
         changed["color_head"] = {"_partial_": True, **kept}
     return changed
+
+
+def _later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the keys of a training run which former versions did not have."""
+    renderer, optimizer = config.get("renderer"), config.get("optimizer")
+    later: dict[str, Any] = {}
+    if isinstance(renderer, dict) and "image_size" in renderer and "trainer" in config:
+        later["image_size"] = config.get("image_size", renderer["image_size"])
+    if isinstance(optimizer, dict) and "trainer" in config:
+        later["optimizer"] = {"groups": None, **optimizer}
+    return later
 
 
 def _current_loss(loss: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Trained models out of checkpoints: built from the settings they carry, without Hydra.
+"""Trained models out of checkpoints: built from the configuration they carry, without Hydra.
 
 Only classes which the allowed packages define themselves are called, so a checkpoint from elsewhere
 cannot run other code.
@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from glob import glob
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from recon.runs.checkpoints import (
     ALLOWED_TARGETS,
     load_checkpoint,
     load_model_state,
-    model_settings,
+    model_config,
 )
 
 TARGET = "_target_"
@@ -45,6 +46,25 @@ class TrainedModel:
     checkpoint: Mapping[str, Any]
     path: Path
 
+    def data_path(self) -> str | list[str]:
+        """Returns where the data are that the model was trained on.
+
+        Relative names are those of the folder in which the run was started. Where they are not
+        there from here, they are looked for from each of the folders above the checkpoint.
+
+        Raises:
+            FileNotFoundError: they are not there; the message names the key to give them by.
+        """
+        path = (self.checkpoint["config"].get("data") or {}).get("path")
+        names = [path] if isinstance(path, str) else list(path or [])
+        for folder in (Path(), *self.path.resolve().parents):
+            found = [str(folder / name) for name in names]
+            if found and all(glob(name) or Path(name).exists() for name in found):
+                return found[0] if isinstance(path, str) else found
+        raise FileNotFoundError(
+            f"the data that {self.path} was trained on are not here: {path}; give data.path=FILE"
+        )
+
 
 def load_trained_model(
     path: str | Path,
@@ -60,7 +80,8 @@ def load_trained_model(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or foreign, or its settings do not build the model it holds.
+        ValueError: it is damaged or foreign, or its configuration does not build the model that it
+            holds.
     """
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint, allowed_targets)
@@ -79,14 +100,13 @@ def build_model(
 
     Raises:
         ValueError: there is no model in the configuration, or it names another target, or one which
-            does not take its settings.
+            does not take its arguments.
     """
-    settings = model_settings(checkpoint, tuple(allowed_targets))
-    return _construct(settings, allowed_targets)
+    return _construct(model_config(checkpoint, tuple(allowed_targets)), allowed_targets)
 
 
 def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
-    """Returns settings with every `_target_` in them built, the innermost first."""
+    """Returns a configuration with every `_target_` in them built, the innermost first."""
     if isinstance(node, list):
         return [_construct(child, allowed_targets) for child in node]
     if not isinstance(node, dict):
@@ -101,11 +121,11 @@ def _construct(node: Any, allowed_targets: Sequence[str]) -> Any:
     target = str(node[TARGET])
     made_of = _module_class(target, allowed_targets)
     if special := [name for name in built if str(name).startswith("_")]:
-        raise ValueError(f"the settings of {target} have {special}, which need Hydra")
+        raise ValueError(f"the configuration of {target} has {special}, which need Hydra")
     try:
         return partial(made_of, **built) if node.get(PARTIAL) else made_of(**built)
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"the checkpoint's settings do not fit {target}: {error}") from error
+        raise ValueError(f"the checkpoint's config does not fit {target}: {error}") from error
 
 
 def _module_class(target: str, allowed_targets: Sequence[str]) -> type[nn.Module]:

@@ -1,4 +1,4 @@
-"""What must hold before a training run starts, said in the words of its settings."""
+"""What must hold before a training run starts, said in the words of its configuration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import nn
 
 from recon.losses.objective import Objective
 from recon.models import blank_prediction
+from recon.rendering.renderer import SoftRenderer
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
@@ -36,15 +37,37 @@ def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int
     Raises:
         ValueError: the colours of the model and the terms do not fit, or it is no such model.
     """
-    colors = blank_prediction(model, image_size).colors
+    height, width = image_size
+    try:
+        colors = blank_prediction(model, image_size).colors
+    except ValueError as error:
+        raise ValueError(
+            f"the model cannot take the images of data.path, which are {height} x {width} pixels: "
+            f"{error}; image_size is that of model and renderer"
+        ) from error
     if objective.needs("rgba", "colors") and colors is None:
         raise ValueError("loss.weights of colours need a model.color_head, got none")
     if colors is not None and not objective.needs("rgba"):
         raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
 
 
+def require_image_size(renderer: SoftRenderer, image_size: tuple[int, int]) -> None:
+    """Refuses a renderer of another size than the images of the data.
+
+    Raises:
+        ValueError: the sizes differ; the message names both keys.
+    """
+    if tuple(renderer.image_size) != tuple(image_size):
+        height, width = image_size
+        raise ValueError(
+            f"renderer.image_size must be {height} x {width} as the images of data.path, got "
+            f"{' x '.join(map(str, renderer.image_size))}; image_size={height} sets it for model "
+            "and renderer"
+        )
+
+
 def require_at_least(least: int, **values: int) -> None:
-    """Refuses settings of the trainer which are too small.
+    """Refuses numbers of the trainer which are too small.
 
     Raises:
         ValueError: one is; the message names it.

@@ -72,7 +72,7 @@ class Processes:
         dist.all_gather_object(things, thing, group=self.messages)
         return things
 
-    def from_first(self, thing: Thing) -> Thing:
+    def broadcast(self, thing: Thing) -> Thing:
         """Returns the thing of process 0 in all of them; it is pickled."""
         if self.world_size == 1:
             return thing
@@ -80,7 +80,7 @@ class Processes:
         dist.broadcast_object_list(things, src=0, group=self.messages)
         return things[0]
 
-    def most(self, *numbers: int) -> tuple[int, ...]:
+    def all_reduce_max(self, *numbers: int) -> tuple[int, ...]:
         """Returns the greatest of each number over all processes: one small message."""
         if self.world_size == 1:
             return numbers

@@ -1,4 +1,4 @@
-"""What a training run writes for TensorBoard: scalars, images, meshes and settings.
+"""What a training run writes for TensorBoard: scalars, images, meshes and the configuration.
 
 | tag | what |
 |---|---|
@@ -28,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from recon.losses.objective import Renderings
-from recon.runs.directory import FREE_SETTINGS, flatten_settings
+from recon.runs.directory import FREE_KEYS, flatten_config
 from recon.timing import StepTimer
 from recon.training.showcase import Shown
 from recon.training.showcase_images import objects_grid, viewer_mesh
@@ -86,14 +86,14 @@ class TrainingLog:
     ) -> None:
         self._writer.close()
 
-    def settings(self, settings: Mapping[str, Any]) -> None:
+    def config(self, config: Mapping[str, Any]) -> None:
         """Shows the configuration as text and as hyperparameters, at the first start of a run."""
         if self._started_before:
             return
-        text = json.dumps(settings, indent=2)
+        text = json.dumps(config, indent=2)
         self._writer.add_text("settings", f"```json\n{text}\n```", 0)
         # Into this run: `add_hparams` would make another one of each.
-        _, start, _ = hparams(hyperparameters(settings), {})
+        _, start, _ = hparams(hyperparameters(config), {})
         self._file.add_summary(start)
 
     @property
@@ -164,15 +164,15 @@ class TrainingLog:
         self._file.add_summary(end)
 
 
-def hyperparameters(settings: Mapping[str, Any]) -> dict[str, float | str]:
-    """Returns settings by dotted names, without empty ones and those that two starts may change.
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
+    """Returns values by dotted names, without empty ones and those that two starts may change.
 
     Args:
-        settings: the resolved configuration, nested.
+        config: resolved and nested.
     """
     chosen: dict[str, float | str] = {}
-    for name, value in flatten_settings(settings).items():
-        if name in FREE_SETTINGS or name.startswith(_COPIES) or value is None:
+    for name, value in flatten_config(config).items():
+        if name in FREE_KEYS or name.startswith(_COPIES) or value is None:
             continue
         if name.rpartition(".")[2] in _READING:
             continue

@@ -113,5 +113,5 @@ def reporting(
     if val_set is not None and show_objects:
         showcase = Showcase(run.progress, val_set, show_objects, step)
     with TrainingLog(run.tensorboard, step) as training_log:
-        training_log.settings(run.settings)
+        training_log.config(run.config)
         yield TrainingReport(run, training_log, showcase, images, num_workers)

@@ -84,7 +84,7 @@ class RunState:
             Whether there was a last one, so that the run continues.
 
         Raises:
-            ValueError: a checkpoint is not readable, of other settings or of another model.
+            ValueError: a checkpoint is not readable, of another configuration or of another model.
             FileNotFoundError: there is no such initial checkpoint.
         """
         # One process reads, so that all continue from the same and machines need not share a disk.
@@ -93,7 +93,7 @@ class RunState:
             own = checkpoints.resume()
             if own is None and self.initial is not None:
                 initial = load_checkpoint(self.initial)["model"]
-        checkpoint, initial = self.processes.from_first((own, initial))
+        checkpoint, initial = self.processes.broadcast((own, initial))
         if checkpoint is not None:
             self.take_up(checkpoint)
         elif initial is not None:

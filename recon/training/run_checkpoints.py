@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.runs.checkpoints import load_checkpoint, save_checkpoint
-from recon.runs.directory import RunDirectory, refuse_other_settings
+from recon.runs.directory import RunDirectory, refuse_other_config
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +18,14 @@ MAX_DUMPS = 2
 
 
 class RunCheckpoints:
-    """Reads and writes the checkpoints of a run; each holds the run's settings as its `config`.
+    """Reads and writes the checkpoints of a run; each holds the run's configuration.
 
     Args:
         run: whose they are.
     """
 
     def __init__(self, run: RunDirectory) -> None:
-        self.settings = run.settings
+        self.config = run.config
         self.last = run.checkpoints / "last.pt"
         self.previous = run.checkpoints / "previous.pt"
         self.best = run.checkpoints / "best.pt"
@@ -36,7 +36,7 @@ class RunCheckpoints:
 
         Raises:
             ValueError: there are some, but none can be read; the message has the reason of each.
-            RunRefusedError: it was made with other settings.
+            RunRefusedError: it was made with another configuration.
         """
         reasons = []
         for path in (self.last, self.previous):
@@ -48,7 +48,7 @@ class RunCheckpoints:
                 reasons.append(str(error))
                 log.warning("%s; the one before it is used", error)
                 continue
-            refuse_other_settings(checkpoint["config"], self.settings, path)
+            refuse_other_config(checkpoint["config"], self.config, path)
             return checkpoint
         if reasons:
             raise ValueError(f"no checkpoint to continue from: {'; '.join(reasons)}")
@@ -69,7 +69,7 @@ class RunCheckpoints:
                 os.replace(spare, self.previous)
             except OSError:  # a file system without links; `resume` finds previous.pt alone too
                 os.replace(self.last, self.previous)
-        save_checkpoint(self.last, {**content, "config": self.settings})
+        save_checkpoint(self.last, {**content, "config": self.config})
 
     def save_best(self, content: Mapping[str, Any]) -> None:
         """Writes `best.pt`.
@@ -77,7 +77,7 @@ class RunCheckpoints:
         Raises:
             OSError: as `save_last`.
         """
-        save_checkpoint(self.best, {**content, "config": self.settings})
+        save_checkpoint(self.best, {**content, "config": self.config})
 
     def save_dump(self, content: Mapping[str, Any]) -> Path | None:
         """Writes `dumps/step_N.pt` of step N, unless there are `MAX_DUMPS` already.
@@ -92,5 +92,5 @@ class RunCheckpoints:
         path = self.dumps / f"step_{content['step'] + 1}.pt"
         if not path.exists() and len(list(self.dumps.glob("step_*.pt"))) >= MAX_DUMPS:
             return None
-        save_checkpoint(path, {**content, "config": self.settings})
+        save_checkpoint(path, {**content, "config": self.config})
         return path

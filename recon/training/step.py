@@ -52,6 +52,8 @@ class TrainingStep:
     ) -> None:
         self.network, self.renderer, self.objective = network, renderer, objective
         self.optimizer, self.schedule = optimizer, schedule
+        # The learning rates of the configuration, which the schedule multiplies.
+        self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.guard, self.timer, self.processes = guard, timer, processes
         self.device, self.precision, self.layout = device, precision, layout
 
@@ -66,22 +68,25 @@ class TrainingStep:
             interruption: an entered context, which knows the signals this process got.
         """
         rates = self.rates(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rates["lr"]
+        factor = self.schedule["lr"](step)
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * factor
         self.guard.begin_step()
         terms, images, renderings = self.losses(batch, rates["sigma"], rates["gamma"])
         self.backward(terms)
         with self.timer.part("guard"):
             figures = self.guard.read(terms)
             signum = (interruption.signum if interruption else None) or 0
-            broken, signum = self.processes.most(not self.guard.all_finite(figures), signum)
+            broken, signum = self.processes.all_reduce_max(
+                not self.guard.all_finite(figures), signum
+            )
         if not broken:
             with self.timer.part("optimizer"):
                 self.optimizer.step()
         return StepTaken(figures, images, renderings, rates, signum, bool(broken))
 
     def rates(self, step: int) -> dict[str, float]:
-        """Returns what schedules say of a step: the learning rate, sigma and gamma."""
+        """Returns what schedules say of a step: the default learning rate, sigma and gamma."""
         base = {
             "lr": self.optimizer.defaults["lr"],
             "sigma": self.renderer.sigma,

@@ -24,8 +24,9 @@ from recon.runs.directory import RunDirectory
 from recon.schedules import Constant, Schedule
 from recon.timing import StepTimer
 from recon.training.batch_norm import use_global_batch_norm
-from recon.training.checks import freeze, require_at_least, require_colors
+from recon.training.checks import freeze, require_at_least, require_colors, require_image_size
 from recon.training.distributed import Processes
+from recon.training.optimizers import make_optimizer
 from recon.training.report import TrainingReport, reporting
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
@@ -49,8 +50,10 @@ class Trainer:
             `template_vertices` [V, 3].
         renderer: what draws; its `sigma` and `gamma` are the values at schedule 1.
         objective: makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
-        optimizer: makes the optimiser from the model's parameters, without those of frozen parts.
+        optimizer: makes the optimiser of groups of named parameters, without those of frozen parts.
         schedule: `lr`, `sigma` and `gamma`, factors by the step; one left out stays 1.
+        parameter_groups: parts of the model with other values of the optimiser, see
+            `make_optimizer`.
         train_set: where batches come from.
         val_set: what `validation` sees; None only when there is no validation.
         validation: (model, val_set, processes) -> figures, of which `iou` decides which checkpoint
@@ -95,6 +98,7 @@ class Trainer:
         objective: Callable[..., Objective],
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Mapping[str, Schedule],
+        parameter_groups: Sequence[Mapping[str, Any]] = (),
         train_set: MultiViewDataset,
         val_set: MultiViewDataset | None,
         validation: Validation,
@@ -144,9 +148,10 @@ class Trainer:
         made = objective(faces=self.faces, num_vertices=num_vertices, **known)
         self.objective = made.to(self.device)
         if train_set is not None:
+            require_image_size(self.renderer, train_set.image_size)
             require_colors(self.objective, self.model, train_set.image_size)
         self.network = self._distributed(self.model, compile)
-        self.optimizer = optimizer([p for p in self.model.parameters() if p.requires_grad])
+        self.optimizer = make_optimizer(optimizer, self.model, parameter_groups)
         self.schedule = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
         self.seed, self.max_steps, self.num_workers = seed, max_steps, num_workers
@@ -208,8 +213,8 @@ class Trainer:
         Raises:
             FloatingPointError: too many losses or gradients were not finite, or a parameter is not.
             SystemExit: SIGINT or SIGTERM came; `last.pt` is saved, the status is 128 + the signal.
-            ValueError: the last checkpoints are not readable or of other settings, or another
-                process is training in the directory.
+            ValueError: the last checkpoints are not readable or of another configuration, or
+                another process is training in the directory.
             OSError: a file could not be written.
         """
         first = self.processes.is_first
@@ -387,7 +392,7 @@ class Trainer:
             if best:
                 checkpoints.save_best(state)
             reason = self.stopping(step, figures) if self.stopping is not None else None
-        self.progress.stopped = self.processes.from_first(reason)
+        self.progress.stopped = self.processes.broadcast(reason)
 
     def _save(self, checkpoints: RunCheckpoints) -> None:
         """Writes `last.pt`, unless a parameter is not finite."""

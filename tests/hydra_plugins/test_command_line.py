@@ -136,6 +136,19 @@ def test_words_and_whole_floats_are_converted_where_they_are_read() -> None:
     assert config.assessment.settings.baselines is False
 
 
+def test_terms_and_groups_of_ones_own_are_taken_and_former_names_resolved() -> None:
+    term = "+loss.terms.mine={_target_: recon.losses.smoothness.FlattenLoss, weight: 1}"
+    groups = "optimizer.groups=[{match: encoder, lr: 1e-4}]"
+    config = config_of("train", term, groups, "renderer._target_=recon.renderer.SoftRenderer")
+    check_config(config, keys_of("train"))
+    assert config.renderer._target_ == "recon.rendering.renderer.SoftRenderer"
+    config.loss.terms.mine.weight = -1
+    message = refusal(config, keys_of("train"))
+    assert message == "loss.terms.mine.weight must be a finite number >= 0, got -1"
+    config.loss.terms.mine = {"_target_": "recon.losses.smoothness.FlattenLoss", "wait": 1}
+    assert "loss.terms.mine.wait" in (refusal(config, keys_of("train")) or "")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

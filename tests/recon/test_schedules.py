@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.schedules import Constant, Geometric, StepDecay, WarmupCosine
+from recon.schedules import Chain, Constant, Geometric, StepDecay, WarmupCosine
 
 
 def test_step_decay_falls_at_its_milestones_and_not_before() -> None:
@@ -44,6 +44,14 @@ def test_geometric_has_equal_ratios() -> None:
     ratios = [schedule(step + 1) / schedule(step) for step in range(10)]
     assert ratios == pytest.approx([0.01**0.1] * 10)
     assert schedule(10) == schedule(11) == pytest.approx(0.01)
+
+
+def test_a_chain_counts_its_second_schedule_anew() -> None:
+    chain = Chain(Geometric(4, 0.1), 4, Geometric(2, 0.25))
+    assert [chain(step) for step in (0, 4, 5, 6, 9)] == pytest.approx([1, 1, 0.5, 0.25, 0.25])
+    assert chain(3) == Geometric(4, 0.1)(3)
+    with pytest.raises(ValueError, match="steps must be >= 0, got -1"):
+        Chain(Constant(), -1, Constant())
 
 
 def test_constant_is_one() -> None:

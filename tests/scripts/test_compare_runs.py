@@ -14,7 +14,7 @@ def test_a_table_is_printed_and_written(run_script: Run, tmp_path: Path) -> None
     for seed in (0, 1):
         folder = tmp_path / f"seed={seed}"
         folder.mkdir()
-        (folder / "settings.json").write_text(json.dumps({"seed": seed}))
+        (folder / "config.json").write_text(json.dumps({"seed": seed}))
         result = {"figures": {"iou": 0.5 + seed / 10}, "seconds": 1, "stopped": None}
         (folder / "result.json").write_text(json.dumps(result))
     done = run_script("scripts/compare_runs.py", str(tmp_path), "--output", str(tmp_path / "out"))

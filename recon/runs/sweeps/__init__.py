@@ -1,1 +1,1 @@
-"""Many runs: searches for settings, and what their runs have in common."""
+"""Many runs: searches for the best configuration, and what their runs have in common."""

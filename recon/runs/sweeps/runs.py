@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
-from recon.runs.directory import flatten_settings, read_json, read_validations
+from recon.runs.directory import flatten_config, read_config, read_json, read_validations
 
 # Where a job lies and what may end it are not what it tries.
 NOT_TRIED = ("output_dir", "trainer.stopping")
@@ -23,7 +23,7 @@ class SweptRun:
     Args:
         name: of its folder.
         overrides: by key, the words of its command line.
-        settings: the resolved settings by dotted name; empty before it could start.
+        config: the resolved configuration by dotted name; empty before it could start.
         status: `finished`, `stopped` (early, by a rule), `pruned` (by a search), `running`,
             `failed`, or `interrupted`.
         message: why it failed, stopped or was pruned, or how far it is.
@@ -34,7 +34,7 @@ class SweptRun:
 
     name: str
     overrides: Mapping[str, str]
-    settings: Mapping[str, object]
+    config: Mapping[str, object]
     status: str
     message: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class SweptRun:
 
     def value(self, key: str) -> str | float | None:
         """Return what it tried for a key, or had by default; None when that is not known."""
-        setting = self.settings.get(key)
+        setting = self.config.get(key)
         if isinstance(setting, bool):
             return str(setting).lower()
         text = self.overrides.get(key) if setting is None else str(setting)
@@ -91,29 +91,26 @@ def read_run(path: Path) -> SweptRun:
         ValueError: it is none, or one of its files is not readable.
         OSError: a file could not be read.
     """
-    files = {name: _json_if_there(path / f"{name}.json") for name in _FILES}
-    settings, result, failure = (files[name] for name in _FILES)
+    config = read_config(path)
+    result, failure = (_json_if_there(path / f"{name}.json") for name in ("result", "failure"))
     overrides = _read_overrides(path)
-    if overrides is None and settings is None:
-        raise ValueError("no run: neither settings.json nor .hydra/overrides.yaml is there")
+    if overrides is None and config is None:
+        raise ValueError("no run: neither config.json nor .hydra/overrides.yaml is there")
     validations = tuple(read_validations(path / "validation.csv"))
-    flat = flatten_settings(settings or {})
+    flat = flatten_config(config or {})
     if overrides is None:
         overrides = {key: str(value) for key, value in flat.items() if key not in NOT_TRIED}
     status, message = _status(path, result, failure, validations, flat)
     return SweptRun(
         name=path.name,
         overrides=overrides,
-        settings=flat,
+        config=flat,
         status=status,
         message=message,
         figures=_best_figures(result, validations),
         seconds=_number(result, "seconds"),
         validations=validations,
     )
-
-
-_FILES = ("settings", "result", "failure")
 
 
 def _json_if_there(path: Path) -> dict[str, object] | None:
@@ -140,10 +137,10 @@ def _status(
     result: Mapping[str, object] | None,
     failure: Mapping[str, object] | None,
     validations: tuple[Mapping[str, float], ...],
-    settings: Mapping[str, object],
+    config: Mapping[str, object],
 ) -> tuple[str, str]:
     step = f"validated at step {validations[-1]['step']:.0f}" if validations else "not validated"
-    far = f"{step} of {settings.get('trainer.max_steps', '?')}"
+    far = f"{step} of {config.get('trainer.max_steps', '?')}"
     if is_locked(path / ".lock"):
         return "running", far
     if failure is not None:

@@ -1,4 +1,4 @@
-"""A search for the best settings: a study of Optuna in a database, asked for overrides.
+"""A search for the best configuration: a study of Optuna in a database, asked for overrides.
 
 A search which broke goes on where it stood: trials it was running are proposed again first, and
 what comes next depends only on the seed and on the trials so far.
@@ -35,7 +35,7 @@ class Proposal:
 
 
 class Search:
-    """Maximises a figure over settings.
+    """Maximises a figure over values of keys.
 
     Args:
         storage: where the study is kept, as Optuna writes it: sqlite:///FILE.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from recon.runs.checkpoints import (
     load_checkpoint,
     load_initial_state,
     load_model_state,
-    model_settings,
+    model_config,
     preserved_random_states,
     random_states,
     restore_random_states,
@@ -95,6 +96,34 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, keep: float) -> None:
         load_checkpoint(path)
 
 
+def test_a_flipped_bit_is_found_wherever_it_matters(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, content(model={"weight": torch.arange(64.0)}))
+    whole, refused = path.read_bytes(), 0
+    for place in range(0, len(whole), 13):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            found = load_checkpoint(path)
+        except ValueError:
+            refused += 1
+            continue
+        # In a gap between two records, or in a date.
+        assert torch.equal(found["model"]["weight"], torch.arange(64.0))
+        assert found["step"] == content()["step"]
+    assert refused > 20
+    path.write_bytes(whole.replace(torch.tensor(7.0).numpy().tobytes(), b"\0\0\xe0A"))
+    with pytest.raises(ValueError, match=r"damaged, .*/data/0 does not match its checksum"):
+        load_checkpoint(path)
+
+
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(10_000_000))
+    with pytest.raises(ValueError, match="its content is compressed"):
+        load_checkpoint(path)
+
+
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
     path.write_bytes(b"\x89PNG not a checkpoint at all")
@@ -155,16 +184,16 @@ def test_a_model_starts_from_one_with_fewer_parts() -> None:
 
 def test_only_allowed_targets_are_built() -> None:
     checkpoint = content()
-    assert model_settings(checkpoint) == {"_target_": "recon.models.Reconstructor"}
+    assert model_config(checkpoint) == {"_target_": "recon.models.Reconstructor"}
     checkpoint["config"] = {
         "model": {"_target_": "recon.models.R", "x": [{"_target_": "os.system"}]}
     }
     with pytest.raises(ValueError, match=r"would call 'os\.system'"):
-        model_settings(checkpoint)
-    assert model_settings(checkpoint, ("recon.models.", "os."))
+        model_config(checkpoint)
+    assert model_config(checkpoint, ("recon.models.", "os."))
     for config in ({}, {"model": None}, {"model": {"width": 3}}, "text"):
         with pytest.raises(ValueError, match=r"no model\._target_"):
-            model_settings({"config": config})
+            model_config({"config": config})
 
 
 def test_random_states_come_back_through_a_file(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ import pytest
 from recon.runs.directory import (
     RunDirectory,
     RunRefusedError,
-    flatten_settings,
+    flatten_config,
+    read_config,
     read_json,
     read_validations,
     write_json,
 )
 
-SETTINGS: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     "seed": 0,
     "output_dir": "here",
     "optimizer": {"lr": 1e-4, "betas": [0.9, 0.999]},
@@ -28,18 +29,18 @@ SETTINGS: dict[str, Any] = {
 
 
 def changed(**parts: Any) -> dict[str, Any]:
-    return {**SETTINGS, **parts}
+    return {**CONFIG, **parts}
 
 
 def begun(path: Path) -> RunDirectory:
-    run = RunDirectory(path, SETTINGS)
+    run = RunDirectory(path, CONFIG)
     with run.writing():
         (run.checkpoints / "last.pt").write_bytes(b"a checkpoint")
     return run
 
 
 def test_a_fresh_directory_has_nothing_to_repeat(tmp_path: Path) -> None:
-    assert RunDirectory(tmp_path / "new", SETTINGS).result(6) is None
+    assert RunDirectory(tmp_path / "new", CONFIG).result(6) is None
 
 
 def test_a_result_counts_only_for_as_many_steps(tmp_path: Path) -> None:
@@ -52,33 +53,33 @@ def test_a_result_counts_only_for_as_many_steps(tmp_path: Path) -> None:
     assert run.result(7) is not None
 
 
-def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
     begun(tmp_path)
     other = changed(optimizer={"lr": 3e-4, "betas": [0.9, 0.99]})
     with pytest.raises(ValueError, match=r"optimizer.betas.1: 0.999 -> 0.99; optimizer.lr: 0.0001"):
         RunDirectory(tmp_path, other)
     with pytest.raises(ValueError, match=r"seed: 0 -> \(absent\)"):
-        RunDirectory(tmp_path, {key: SETTINGS[key] for key in SETTINGS if key != "seed"})
+        RunDirectory(tmp_path, {key: CONFIG[key] for key in CONFIG if key != "seed"})
 
 
 def test_how_long_and_where_may_change(tmp_path: Path) -> None:
     begun(tmp_path)
     longer = {"max_steps": 9, "batch_size": 4, "log_every": 2, "stopping": {"trial": 3}}
     with RunDirectory(tmp_path, changed(output_dir="there", trainer=longer)).writing():
-        assert read_json(tmp_path / "settings.json")["trainer"] == longer
+        assert read_json(tmp_path / "config.json")["trainer"] == longer
     with pytest.raises(RunRefusedError, match=r"trainer\.batch_size: 4 -> 5"):
         RunDirectory(tmp_path, changed(trainer={**longer, "batch_size": 5}))
 
 
 def test_a_start_which_failed_early_does_not_refuse_the_mended_command(tmp_path: Path) -> None:
-    for settings in (SETTINGS, changed(seed=1)):
-        with RunDirectory(tmp_path, settings).writing():
+    for config in (CONFIG, changed(seed=1)):
+        with RunDirectory(tmp_path, config).writing():
             pass
-    assert read_json(tmp_path / "settings.json")["seed"] == 1
+    assert read_json(tmp_path / "config.json")["seed"] == 1
 
 
 def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path, SETTINGS).writing():
+    with RunDirectory(tmp_path, CONFIG).writing():
         message = "another process is training here; wait for it or choose another output_dir"
         assert in_another_process(write_in, tmp_path) == message
     assert in_another_process(write_in, tmp_path) == "written"
@@ -92,7 +93,7 @@ def in_another_process(function: Callable[[Path], str], folder: Path) -> str:
 
 def write_in(folder: Path) -> str:
     try:
-        with RunDirectory(folder, SETTINGS).writing():
+        with RunDirectory(folder, CONFIG).writing():
             return "written"
     except ValueError as error:
         return str(error).rpartition(": ")[2]
@@ -100,14 +101,34 @@ def write_in(folder: Path) -> str:
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    (run.checkpoints / ".last.pt.123.unfinished").write_bytes(b"half")
+    run.progress.mkdir()
+    run.dumps.mkdir()
+    for folder in (run.path, run.checkpoints, run.progress, run.dumps):
+        (folder / ".a.123.unfinished").write_bytes(b"half")
+    (run.path / "evaluation").mkdir()
+    other = run.path / "evaluation" / ".table.csv.7.unfinished"  # of a process that may be writing
+    other.write_bytes(b"half")
     with run.writing():
-        assert [path.name for path in run.checkpoints.iterdir()] == ["last.pt"]
+        assert list(run.path.rglob("*.unfinished")) == [other]
 
 
-def test_settings_survive_json(tmp_path: Path) -> None:
-    assert flatten_settings(json.loads(json.dumps(SETTINGS))) == flatten_settings(SETTINGS)
-    assert flatten_settings({"a": {}, "b": [], "c": [1, {"d": None}]}) == {
+def test_the_configuration_of_a_former_version_is_read(tmp_path: Path) -> None:
+    assert read_config(tmp_path) is None
+    former = {**CONFIG, "renderer": {"_target_": "recon.renderer.SoftRenderer", "image_size": 64}}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt").touch()
+    write_json(tmp_path / "settings.json", former)
+    renderer = {**former["renderer"], "_target_": "recon.rendering.renderer.SoftRenderer"}
+    optimizer = {**CONFIG["optimizer"], "groups": None}
+    today = changed(renderer=renderer, optimizer=optimizer, image_size=64)
+    assert RunDirectory(tmp_path, today).config == today
+    with pytest.raises(RunRefusedError, match="seed: 0 -> 1"):
+        RunDirectory(tmp_path, {**today, "seed": 1})
+
+
+def test_configurations_survive_json(tmp_path: Path) -> None:
+    assert flatten_config(json.loads(json.dumps(CONFIG))) == flatten_config(CONFIG)
+    assert flatten_config({"a": {}, "b": [], "c": [1, {"d": None}]}) == {
         "a": "(empty)",
         "b": "(empty)",
         "c.0": 1,
@@ -126,7 +147,7 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
 
 
 def test_an_error_is_recorded_until_the_next_start(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run", SETTINGS)
+    run = RunDirectory(tmp_path / "run", CONFIG)
     failure = tmp_path / "run" / "failure.json"
     error = FloatingPointError("not finite")
     error.step = 7  # type: ignore[attr-defined]
@@ -142,18 +163,18 @@ def test_an_error_is_recorded_until_the_next_start(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RunRefusedError("in use"), SystemExit(143)])
 def test_a_refused_or_stopped_start_is_no_failure(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), RunDirectory(tmp_path, SETTINGS).recording_failure():
+    with pytest.raises(type(error)), RunDirectory(tmp_path, CONFIG).recording_failure():
         raise error
     with (
         pytest.raises(ValueError, match="x"),
-        RunDirectory(tmp_path, SETTINGS).recording_failure(active=False),
+        RunDirectory(tmp_path, CONFIG).recording_failure(active=False),
     ):
         raise ValueError("x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_validations_are_a_table_whose_later_rows_are_replaced(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path, SETTINGS)
+    run = RunDirectory(tmp_path, CONFIG)
     assert read_validations(run.validations) == []
     for step, iou in ((2, 0.1), (4, 0.2), (6, 0.3)):
         run.add_validation(step, {"iou": iou})

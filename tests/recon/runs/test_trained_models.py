@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 
 from recon.models import PaletteHead, Reconstructor
 from recon.runs.checkpoints import load_checkpoint, save_checkpoint
-from recon.runs.trained_models import build_model, load_trained_model
+from recon.runs.trained_models import TrainedModel, build_model, load_trained_model
 
 
-def with_model(settings: Any) -> dict[str, Any]:
-    return {"config": {"model": settings}}
+def with_model(config: Any) -> dict[str, Any]:
+    return {"config": {"model": config}}
 
 
 def test_a_model_is_loaded_with_its_weights(tiny_checkpoint: Path) -> None:
@@ -63,23 +63,23 @@ def test_other_targets_are_refused(target: str, message: str) -> None:
 
 def test_a_class_that_is_only_imported_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recon.models.Linear", torch.nn.Linear, raising=False)
-    settings = {"_target_": "recon.models.Linear", "in_features": 1, "out_features": 1}
+    config = {"_target_": "recon.models.Linear", "in_features": 1, "out_features": 1}
     with pytest.raises(ValueError, match=r"defined in torch\.nn\.modules\.linear"):
-        build_model(with_model(settings))
+        build_model(with_model(config))
     allowed = ("recon.models.", "torch.nn.")
-    assert isinstance(build_model(with_model(settings), allowed), torch.nn.Linear)
+    assert isinstance(build_model(with_model(config), allowed), torch.nn.Linear)
 
 
-def test_settings_that_do_not_fit_are_named(tiny_checkpoint: Path) -> None:
+def test_a_config_that_does_not_fit_is_named(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint)
     checkpoint["config"]["model"]["decoder"]["depth"] = 7
-    with pytest.raises(ValueError, match=r"do not fit recon\.models\.MeshDecoder.*depth"):
+    with pytest.raises(ValueError, match=r"does not fit recon\.models\.MeshDecoder.*depth"):
         build_model(checkpoint)
     checkpoint["config"]["model"]["decoder"] = {
         "_target_": "recon.models.MeshDecoder",
         "_partial_": True,
     }
-    with pytest.raises(ValueError, match=r"do not fit recon\.models\.Reconstructor: 'functools"):
+    with pytest.raises(ValueError, match=r"does not fit recon\.models\.Reconstructor: 'functools"):
         build_model(checkpoint)
     checkpoint["config"]["model"]["decoder"]["_args_"] = [8]
     with pytest.raises(ValueError, match=r"\['_args_'\], which need Hydra"):
@@ -92,3 +92,42 @@ def test_weights_of_another_model_are_refused(tiny_checkpoint: Path, tmp_path: P
     save_checkpoint(tmp_path / "other.pt", checkpoint)
     with pytest.raises(ValueError, match="another model than Reconstructor"):
         load_trained_model(tmp_path / "other.pt")
+
+
+def test_data_are_found_from_the_folders_above_the_checkpoint(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "project" / "outputs" / "run" / "best.pt"
+    path.parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    def trained_on(data: Any) -> TrainedModel:
+        content = load_checkpoint(tiny_checkpoint)
+        save_checkpoint(path, {**content, "config": {**content["config"], "data": {"path": data}}})
+        return load_trained_model(path)
+
+    data = tmp_path / "project" / "data"
+    data.mkdir()
+    for name in ("a.h5", "b.h5"):
+        (data / name).touch()
+    assert trained_on("data/a.h5").data_path() == str(data / "a.h5")
+    assert trained_on("data/*.h5").data_path() == str(data / "*.h5")
+    names = ["data/a.h5", "data/b.h5"]
+    assert trained_on(names).data_path() == [str(tmp_path / "project" / name) for name in names]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.h5").touch()
+    assert trained_on("data/a.h5").data_path() == "data/a.h5"
+    for missing in ("data/c.h5", ["data/a.h5", "data/c.h5"], None):
+        with pytest.raises(FileNotFoundError, match=r"c\.h5.*; give data\.path=FILE|None; give"):
+            trained_on(missing).data_path()
+
+
+def test_faces_of_vertices_that_are_not_there_are_refused(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    content = load_checkpoint(tiny_checkpoint)
+    for value in (42, -1):
+        content["model"]["decoder.faces"][3, 1] = value
+        save_checkpoint(tmp_path / "x.pt", content)
+        with pytest.raises(ValueError, match=r"faces must name vertices 0\.\.41, got "):
+            load_trained_model(tmp_path / "x.pt")

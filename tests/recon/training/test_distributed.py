@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,8 @@ def enter(function: Callable[[Processes], Any], rank: int, port: int, results: A
         patch.setenv("MASTER_ADDR", "127.0.0.1")
         patch.setenv("MASTER_PORT", str(port))
         with joined_processes() as processes:
-            results.put((rank, function(processes)))
+            # As bytes: a tensor would be fetched from this process, which may have ended by then.
+            results.put((rank, pickle.dumps(function(processes))))
 
 
 def in_two(function: Callable[[Processes], Any]) -> list[Any]:
@@ -46,16 +48,16 @@ def in_two(function: Callable[[Processes], Any]) -> list[Any]:
     for process in started:
         process.join(timeout=60)
         assert process.exitcode == 0
-    return [found[0], found[1]]
+    return [pickle.loads(found[0]), pickle.loads(found[1])]
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
     with joined_processes() as processes:
         assert processes == Processes(0, 1, 0)
         assert processes.is_first
-        assert processes.most(3, 0) == (3, 0)
+        assert processes.all_reduce_max(3, 0) == (3, 0)
         assert processes.gather("a") == ["a"]
-        assert processes.from_first("a") == "a"
+        assert processes.broadcast("a") == "a"
         assert processes.collect([1, 2]) == [1, 2]
         assert list(processes.share(3)) == [0, 1, 2]
         assert processes.device("auto") == "auto"
@@ -83,9 +85,9 @@ def exchange(processes: Processes) -> dict[str, Any]:
     own = [10 * index for index in processes.share(5)]
     norm = normalised(processes.share(6))
     return {
-        "most": processes.most(rank, 5 - rank),
+        "most": processes.all_reduce_max(rank, 5 - rank),
         "gather": processes.gather({"rank": rank}),
-        "from_first": processes.from_first(f"from {rank}"),
+        "from_first": processes.broadcast(f"from {rank}"),
         "collect": processes.collect(own),
         "norm": norm,
     }

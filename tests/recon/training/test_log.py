@@ -108,7 +108,7 @@ def test_objects_are_shown_as_images_and_the_first_as_a_mesh(tmp_path: Path) -> 
     assert faces.shape == (1, 80, 3)
 
 
-SETTINGS = {
+CONFIG = {
     "seed": 3,
     "renderer": {"_target_": "x.Y", "sigma": 1e-4},
     "trainer": {"max_steps": 99, "channels_last": True, "initial": None, "frozen": ["a", "b"]},
@@ -121,9 +121,11 @@ def session(folder: Path, tag: str) -> Any:
     return HParamsPluginData.FromString(content)
 
 
-def test_settings_become_text_and_hyperparameters_of_the_run_itself(tmp_path: Path) -> None:
+def test_the_configuration_becomes_text_and_hyperparameters_of_the_run(
+    tmp_path: Path,
+) -> None:
     with TrainingLog(tmp_path, step=0) as log:
-        log.settings(SETTINGS)
+        log.config(CONFIG)
         log.result({"best_iou": 0.5}, 99)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []  # no run of its own
     events = read(tmp_path)
@@ -149,7 +151,7 @@ def test_a_start_that_follows_a_broken_one_doubles_no_point(tmp_path: Path, step
     for _ in range(2):
         first = 1 if not list(tmp_path.iterdir()) else step + 1
         with TrainingLog(tmp_path, first - 1) as log:
-            log.settings(SETTINGS)
+            log.config(CONFIG)
             for number in range(first, 5):
                 log.scalars("loss", {"total": 1.0}, number)
                 log.objects(sphere_shown(), number)

@@ -15,15 +15,15 @@ from recon.runs.checkpoints import load_checkpoint
 from recon.runs.directory import RunDirectory, RunRefusedError
 from recon.training.run_checkpoints import MAX_DUMPS, RunCheckpoints
 
-SETTINGS: dict[str, Any] = {"seed": 0, "output_dir": "here"}
+CONFIG: dict[str, Any] = {"seed": 0, "output_dir": "here"}
 
 
 def state(step: int) -> dict[str, Any]:
     return {"model": {"w": torch.full((1000,), float(step))}, "optimizer": {}, "step": step}
 
 
-def checkpoints(folder: Path, **settings: Any) -> RunCheckpoints:
-    run = RunDirectory(folder, {**SETTINGS, **settings})
+def checkpoints(folder: Path, **config: Any) -> RunCheckpoints:
+    run = RunDirectory(folder, {**CONFIG, **config})
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     return RunCheckpoints(run)
 
@@ -42,7 +42,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
         files.save_last(state(step))
     steps = {path.name: load_checkpoint(path)["step"] for path in files.last.parent.iterdir()}
     assert steps == {"last.pt": 3, "previous.pt": 2, "best.pt": 1}
-    assert load_checkpoint(files.last)["config"] == SETTINGS
+    assert load_checkpoint(files.last)["config"] == CONFIG
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "missing"])

@@ -47,7 +47,11 @@ def batch() -> dict[str, Tensor]:
     return {"images": images, "cameras": cameras.rows()[None]}
 
 
-def make_step(network: nn.Module, schedule: Mapping[str, Any]) -> TrainingStep:
+def make_step(
+    network: nn.Module,
+    schedule: Mapping[str, Any],
+    optimizer: torch.optim.Optimizer | None = None,
+) -> TrainingStep:
     device = torch.device("cpu")
     factors = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
     return TrainingStep(
@@ -56,7 +60,7 @@ def make_step(network: nn.Module, schedule: Mapping[str, Any]) -> TrainingStep:
         objective=Objective(
             SPHERE.faces, SPHERE.num_vertices, {"silhouette": Term(silhouette_iou_loss)}
         ),
-        optimizer=torch.optim.SGD(network.parameters(), lr=0.01),
+        optimizer=optimizer or torch.optim.SGD(network.parameters(), lr=0.01),
         schedule=factors,
         guard=StepGuard(network, 3),
         timer=StepTimer(device),
@@ -84,6 +88,17 @@ def test_rates_follow_their_schedules(batch: dict[str, Tensor]) -> None:
     assert step.rates(2) == pytest.approx({"lr": 0.005, "sigma": 1e-3, "gamma": 1e-3})
     assert step.take(2, batch).rates == step.rates(2)
     assert step.optimizer.param_groups[0]["lr"] == 0.005
+
+
+def test_groups_keep_their_own_rates_under_a_schedule(batch: dict[str, Tensor]) -> None:
+    network = Scaled()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    optimizer.add_param_group({"params": nn.Linear(1, 1).parameters(), "lr": 0.4})
+    step = make_step(network, {"lr": StepDecay([2], 0.5)}, optimizer)
+    for done, expected in ((0, [0.01, 0.4]), (2, [0.005, 0.2]), (1, [0.01, 0.4])):
+        taken = step.take(done, batch)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(expected)
+        assert taken.rates["lr"] == pytest.approx(expected[0])
 
 
 def test_a_step_that_is_not_finite_updates_nothing(batch: dict[str, Tensor]) -> None:

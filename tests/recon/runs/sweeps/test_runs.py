@@ -19,8 +19,8 @@ def make_run(folder: Path, lr: float, seed: int, iou: float | None, **files: obj
     (path / ".hydra").mkdir(parents=True)
     lines = [f"- optimizer.lr={lr}", f"- +seed={seed}", "- output_dir=x"]
     (path / ".hydra" / "overrides.yaml").write_text("\n".join(lines) + "\n")
-    settings = {"optimizer": {"lr": lr}, "seed": seed, "trainer": {"max_steps": 4}}
-    contents: dict[str, object] = {"settings": settings, **files}
+    config = {"optimizer": {"lr": lr}, "seed": seed, "trainer": {"max_steps": 4}}
+    contents: dict[str, object] = {"config": config, **files}
     if iou is not None:
         figures = {"iou": iou, "iou_chair": iou / 2}
         contents["result"] = {"best_iou": iou, "figures": figures, "seconds": 7.5, "stopped": None}
@@ -71,7 +71,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         read_sweep(tmp_path)
 
 
-def test_a_run_without_recorded_overrides_has_its_settings(tmp_path: Path) -> None:
+def test_a_run_without_recorded_overrides_has_its_configuration(tmp_path: Path) -> None:
     path = make_run(tmp_path, 1e-3, 4, 0.5)
     (path / ".hydra" / "overrides.yaml").unlink()
     assert read_run(path).overrides["seed"] == "4"

@@ -1,0 +1,228 @@
+"""Two evaluations of the same objects, compared object by object.
+
+The difference of two means over the same objects has a much narrower interval than either mean,
+because what makes an object hard makes it hard for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recon.datasets.categories import category_of, present_categories
+from recon.evaluation.bootstrap import RESAMPLES, category_estimates
+from recon.evaluation.report import estimate_text, figure, unit_label
+from recon.evaluation.result import (
+    MACRO,
+    MODEL,
+    Estimate,
+    EvaluationResult,
+    ObjectResult,
+    ResultMeasure,
+    plain,
+)
+from recon.files import text_table
+
+# Means over the views of an object which differ by less are equal: rounding of their sums.
+TIE = 1e-9
+# Names of missing objects which the text lists; the JSON lists all.
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class PairedRow:
+    """The objects of one category, or of all.
+
+    Args:
+        objects: how many have the measure on both sides.
+        this, other: their means on either side.
+        difference: the mean of this minus other with its interval.
+        wins, ties, losses: of this, by objects; a win is the better value, higher or lower.
+    """
+
+    objects: int
+    this: float
+    other: float
+    difference: Estimate
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One evaluation against another over the objects which both have.
+
+    Args:
+        this, other: what the two are called.
+        rows: by measure and category, then `MACRO`; there objects, wins, ties and losses are those
+            of all objects, and means and difference unweighted over the categories.
+        measures: those compared.
+        missing_here, missing_there: ids of objects which one side lacks.
+        notes: what a reader must know.
+    """
+
+    this: str
+    other: str
+    measures: tuple[ResultMeasure, ...]
+    rows: dict[str, dict[str, PairedRow]]
+    missing_here: tuple[str, ...]
+    missing_there: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        """Returns a table for each measure."""
+        blocks = [self._block(measure) for measure in self.measures]
+        head = f"this:  {self.this}\nother: {self.other}"
+        return "\n\n".join([head, *blocks, "\n".join(self.notes)]) + "\n"
+
+    def _block(self, measure: ResultMeasure) -> str:
+        better = "higher" if measure.higher_is_better else "lower"
+        columns = ["this", "other", "this - other [95 % interval]", "wins", "ties", "losses"]
+        rows = [["category", "objects", *columns]]
+        for category, row in self.rows[measure.key].items():
+            rows.append(
+                [
+                    category,
+                    str(row.objects),
+                    figure(row.this, measure),
+                    figure(row.other, measure),
+                    estimate_text(row.difference, measure),
+                    *(str(count) for count in (row.wins, row.ties, row.losses)),
+                ]
+            )
+        head = f"{measure.preset}, {unit_label(measure)} ({better} is better)"
+        return f"{head}\n\n{text_table(rows, total=True)}"
+
+    def table(self) -> list[list[str]]:
+        """Returns a header and one row for each measure and category; shares are in percent."""
+        names = ["this", "other", "difference", "low", "high"]
+        rows = [["measure", "category", "objects", *names, "wins", "ties", "losses"]]
+        for measure in self.measures:
+            for category, row in self.rows[measure.key].items():
+                change = row.difference
+                values = (row.this, row.other, change.mean, change.low, change.high)
+                cells = [figure(value, measure, 4) for value in values]
+                counts = [str(count) for count in (row.wins, row.ties, row.losses)]
+                rows.append([measure.key, category, str(row.objects), *cells, *counts])
+        return rows
+
+    def json(self) -> dict[str, Any]:
+        """Returns plain data, None in place of NaN."""
+        rows = {
+            key: {
+                category: {**vars(row), "difference": vars(row.difference)}
+                for category, row in table.items()
+            }
+            for key, table in self.rows.items()
+        }
+        content = {**vars(self), "measures": [vars(measure) for measure in self.measures]}
+        comparison: dict[str, Any] = plain({**content, "rows": rows})
+        return comparison
+
+
+def compare(
+    this: EvaluationResult, other: EvaluationResult, names: tuple[str, str], seed: int = 0
+) -> Comparison:
+    """Compares the models of two evaluations.
+
+    Args:
+        this, other: of the same objects, from the same views and by the same protocols.
+        names: what to call the two.
+        seed: of the bootstrap, which draws pairs.
+
+    Raises:
+        ValueError: they have no object or no measure in common, or were shown other views.
+    """
+    theirs = {row.id: row for row in other.objects}
+    pairs = [(row, theirs[row.id]) for row in this.objects if row.id in theirs]
+    if not pairs:
+        raise ValueError(f"{names[0]} and {names[1]} have no object in common")
+    _require_same_views(pairs, names)
+    measures, notes = _shared_measures(this, other, names)
+    shared = {row.id for row, _ in pairs}
+    missing_here = tuple(row.id for row in other.objects if row.id not in shared)
+    missing_there = tuple(row.id for row in this.objects if row.id not in shared)
+    if this.about.get("data_fingerprints") != other.about.get("data_fingerprints"):
+        notes.append("the data files of the two differ: objects are matched by their ids alone")
+    notes += _missing_notes(missing_here, "this") + _missing_notes(missing_there, "other")
+    notes.append(
+        f"{len(pairs)} objects on both sides; intervals: 95 percent, from {RESAMPLES} bootstrap "
+        "draws of pairs within each category; wins, ties and losses of this, by objects"
+    )
+    rows = {measure.key: _paired_rows(pairs, measure, seed) for measure in measures}
+    return Comparison(*names, tuple(measures), rows, missing_here, missing_there, tuple(notes))
+
+
+def _require_same_views(
+    pairs: Sequence[tuple[ObjectResult, ObjectResult]], names: tuple[str, str]
+) -> None:
+    for row, their in pairs:
+        if row.views != their.views:
+            raise ValueError(
+                f"object {row.id} was evaluated from views {list(row.views)} in {names[0]}, but "
+                f"from {list(their.views)} in {names[1]}; evaluate both from the same views"
+            )
+
+
+def _shared_measures(
+    this: EvaluationResult, other: EvaluationResult, names: tuple[str, str]
+) -> tuple[list[ResultMeasure], list[str]]:
+    """Returns the measures both models have by the same protocol, and notes on the others."""
+    theirs = {measure.key for measure in other.measures_of(MODEL)}
+    shared, notes = [], []
+    for measure in this.measures_of(MODEL):
+        preset = measure.preset
+        if measure.key not in theirs:
+            notes.append(f"{measure.label} ({preset}): {names[1]} has it not")
+        elif this.protocols[preset] != other.protocols.get(preset):
+            notes.append(f"{measure.label} ({preset}): left out, as the protocols differ")
+        else:
+            shared.append(measure)
+    if not shared:
+        raise ValueError(
+            f"{names[0]} and {names[1]} have no measure of the same protocol in common: "
+            + "; ".join(notes)
+        )
+    return shared, notes
+
+
+def _missing_notes(ids: Sequence[str], side: str) -> list[str]:
+    if not ids:
+        return []
+    more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
+    return [f"{len(ids)} objects missing in {side}: {', '.join(ids[:_LISTED])}{more}"]
+
+
+def _paired_rows(
+    pairs: Sequence[tuple[ObjectResult, ObjectResult]], measure: ResultMeasure, seed: int
+) -> dict[str, PairedRow]:
+    values = np.array(
+        [[row.scores[MODEL][measure.key] for row in pair] for pair in pairs], np.float64
+    )
+    values[np.isnan(values).any(axis=1)] = math.nan  # a mean is over what both sides have
+    groups = [category_of(row.synset).name for row, _ in pairs]
+    order = [category.name for category in present_categories(row.synset for row, _ in pairs)]
+    columns = np.column_stack([values, values[:, 0] - values[:, 1]])
+    this, other, change = category_estimates(columns, groups, order, seed)
+    gains = columns[:, 2] if measure.higher_is_better else -columns[:, 2]
+    labels = np.array(groups)
+    rows = {}
+    for name in (*order, MACRO):
+        own = gains if name == MACRO else gains[labels == name]
+        wins, losses = int((own > TIE).sum()), int((own < -TIE).sum())
+        there = int((~np.isnan(own)).sum())
+        rows[name] = PairedRow(
+            there,
+            this[name].mean,
+            other[name].mean,
+            change[name],
+            wins,
+            there - wins - losses,
+            losses,
+        )
+    return rows

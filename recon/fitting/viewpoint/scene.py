@@ -1,0 +1,118 @@
+"""How a known mesh looks in a viewing, and how two looks are compared."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.geometry.meshes import Mesh
+from recon.rendering.lighting import Lighting
+from recon.rendering.renderer import SoftRenderer
+
+# Pixels at the outline, which are covered in part, hardly count when colours are compared.
+_INSIDE_POWER = 4
+
+
+class Scene:
+    """A known mesh with known surface, and how it looks in a viewing.
+
+    Args:
+        mesh: with colours of faces, in world coordinates around the origin.
+        fov: full vertical angle of view in degrees.
+        ambient: intensity of the light from everywhere.
+        directional: intensity of the light from one direction.
+
+    Raises:
+        ValueError: the mesh has no colours of faces, or an intensity is bad.
+    """
+
+    def __init__(
+        self, mesh: Mesh, fov: float = 30.0, ambient: float = 0.4, directional: float = 0.6
+    ) -> None:
+        if mesh.face_colors is None:
+            raise ValueError("the mesh must have colours of faces")
+        if not directional > 0:
+            raise ValueError(f"directional must be > 0, or no light is seen, got {directional}")
+        self.mesh, self.colors, self.fov = mesh, mesh.face_colors, fov
+        self.lighting = Lighting(ambient, directional, two_sided=True)
+        self.radius = float(mesh.vertices.norm(dim=1).max())
+
+    def render(
+        self,
+        viewing: Viewing,
+        image_size: tuple[int, int],
+        sigma: float,
+        gamma: float,
+        anti_aliasing: int = 1,
+    ) -> Tensor:
+        """Renders the mesh in each viewing.
+
+        Args:
+            viewing: N viewings; there is a gradient to all of it.
+            image_size: (height, width) in pixels.
+            sigma: softness of edges, squared NDC units.
+            gamma: softness of depth, in radii of the mesh.
+            anti_aliasing: samples along a side of a pixel.
+
+        Returns:
+            [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
+        """
+        distances = viewing.distance.detach()
+        far = float(distances.max()) + self.radius
+        near = max(float(distances.min()) - self.radius, 1e-2 * far)
+        renderer = SoftRenderer(
+            image_size,
+            sigma=sigma,
+            gamma=gamma * self.radius / (far - near),
+            near=near,
+            far=far,
+            anti_aliasing=anti_aliasing,
+            lighting=self.lighting,
+        )
+        count = len(viewing)
+        return renderer(
+            self.mesh.vertices.expand(count, -1, -1),
+            self.mesh.faces,
+            self.colors.expand(count, -1, -1),
+            viewing.cameras(self.fov),
+            light_direction=viewing.light,
+        )
+
+    def image(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
+        """Renders sharp images [N, 4, H, W], not premultiplied, as cameras take them."""
+        with torch.no_grad():
+            rgba = self.render(viewing, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
+        # Samples beside the object are black, so the mean over a pixel is premultiplied.
+        colors = rgba[:, :3] / rgba[:, 3:].clamp(min=1e-6)  # where alpha is 0, black
+        return torch.cat((colors.clamp(0, 1), rgba[:, 3:]), dim=1)
+
+
+def viewing_losses(
+    rendered: Tensor, truth: Tensor, color_weight: float = 1.0, exact: bool = False
+) -> dict[str, Tensor]:
+    """Compares silhouettes and colours, image by image.
+
+    Args:
+        rendered: [N, 4, H, W], as the rasterizer gives it.
+        truth: [N, 4, H, W], not premultiplied.
+        color_weight: what `color` is multiplied by.
+        exact: compare silhouettes by squared differences relative to the area, which are least at
+            the truth; otherwise by 1 - IoU, which leads from far.
+
+    Returns:
+        Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
+    """
+    alpha, mask = rendered[:, 3], truth[:, 3]
+    # Neither an empty mask nor two empty images divide by less than one pixel.
+    if exact:
+        differing = (alpha - mask).square().sum((1, 2))
+        silhouette = differing / mask.sum((1, 2)).clamp(min=1)
+    else:
+        shared = (alpha * mask).sum((1, 2))
+        silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
+    # Outside of the outline soft images have colours, too, and there is nothing to compare.
+    inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
+    difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
+    color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)
+    return {"silhouette": silhouette, "color": color}

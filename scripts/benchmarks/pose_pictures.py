@@ -1,0 +1,48 @@
+"""Images of problems of pose, where they started and what was found."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from pose_cases import Problems
+from torch import Tensor
+
+from recon.fitting.history import on_white
+from recon.fitting.pose.fitter import Poses
+from recon.fitting.pose.run import outlined, render_sharply
+
+SHOWN = 6  # problems
+CELL = 128  # pixels along a side of each
+CLOSE = 0.6  # share of an image's side that is shown, around its middle
+
+
+def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
+    """Draws the first problems: in rows the image, the start, and what was found.
+
+    On start and solution lies the outline of the image.
+
+    Args:
+        problems: some.
+        found: their poses.
+    """
+    size = round(CELL / CLOSE)
+    targets = torch.nn.functional.interpolate(problems.images[:SHOWN], (size, size))
+    rows = [[on_white(target) for target in targets]]
+    for poses in (problems.start, found):
+        images = _images(problems, poses[:SHOWN], size)
+        rows.append(
+            [
+                outlined(on_white(image), target[3])
+                for image, target in zip(images, targets, strict=True)
+            ]
+        )
+    edge = (size - CELL) // 2
+    inside = slice(edge, edge + CELL)
+    cells = np.stack([np.stack(row)[:, inside, inside] for row in rows])  # [3, N, C, C, 3]
+    return Image.fromarray(np.concatenate(np.concatenate(cells, axis=1), axis=1))
+
+
+def _images(problems: Problems, poses: Poses, size: int) -> Tensor:
+    mesh, count = problems.mesh, len(poses)
+    return render_sharply(mesh, poses.apply(mesh.vertices), problems.cameras[:count], size)
