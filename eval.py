@@ -25,13 +25,13 @@ KEYS = {
 
 @command("eval", KEYS)
 def main(cfg: DictConfig) -> float:
-    """Score the model of a checkpoint; returns the macro mean of the first measure."""
+    """Score the model of a checkpoint; returns the macro mean of the first metric."""
     with concise_errors(raised_as=CompactHydraException):
         assessment = instantiate(cfg.assessment)
         trained = load_trained_model(cfg.checkpoint, allowed_targets=cfg.allowed_targets)
         folder = Path(HydraConfig.get().runtime.output_dir)
         result = assessment.run(trained, folder, cfg.data.path)
-    return result.means[MODEL][result.measures[0].key][MACRO].mean
+    return result.means[MODEL][result.metrics[0].key][MACRO].mean
 
 
 if __name__ == "__main__":

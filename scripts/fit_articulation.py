@@ -1,4 +1,4 @@
-"""Find the joints of the figure in one image: fit_articulation.py image=FILE output_dir=DIR."""
+"""Find the pose of a humanoid in one image: fit_articulation.py image=FILE output_dir=DIR."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.recon_command_line import command
 from recon.arguments import Elevation, FieldOfView, ImageSide, NonNegativeInt, PositiveFloat, Seed
 from recon.command_line import Interruption, concise_errors
-from recon.fitting.articulation.figure import SHAPE_NAMES, figure_limits, make_figure
+from recon.fitting.articulation.humanoid import SHAPE_NAMES, humanoid_limits, make_humanoid
 from recon.fitting.articulation.run import ArticulationRun
 from recon.fitting.articulation.scores import HIDDEN, random_cases
+from recon.fitting.run import FitFolder
 from recon.fitting.viewpoint.run import read_image
 from recon.geometry.cameras import Cameras
 
@@ -33,6 +34,7 @@ KEYS = {
     "distance": PositiveFloat,
     "fov": FieldOfView,
     "output_dir": str,
+    "overwrite": bool,
     "move": bool,
     "reshape": bool,
     "seed": Seed,
@@ -48,12 +50,13 @@ def main(cfg: DictConfig) -> float:
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
         fitter = instantiate(cfg.fitter)
         run = prepare(cfg, Path(HydraConfig.get().runtime.output_dir))
-        fitted = run.fit(fitter, cfg.move, cfg.reshape, interruption, cfg.progress)
-        result = run.write(fitted)
+        with run.folder.writing():
+            fitted = run.fit(fitter, cfg.move, cfg.reshape, interruption, cfg.progress)
+            result = run.write(fitted)
     print(report(result))
-    print(f"written to {run.folder}")
+    print(f"written to {run.folder.path}")
     if result["interrupted"]:
-        log.warning("interrupted: this is the stance so far")
+        log.warning("interrupted: this is the pose so far")
         raise SystemExit(interruption.exit_status)
     return float(result["silhouette_iou"])
 
@@ -65,7 +68,7 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
         ValueError: a file or a setting cannot be used.
         FileNotFoundError: there is no such image.
     """
-    body, truth = make_figure(), None
+    body, truth = make_humanoid(), None
     if cfg.image is None:
         if cfg.image_size < 1:
             raise ValueError(f"image_size must be >= 1, got {cfg.image_size}")
@@ -77,7 +80,14 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
         cameras = Cameras.orbit(*(torch.tensor([float(value)]) for value in values))
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
     return ArticulationRun(
-        folder, body, figure_limits(), SHAPE_NAMES, image, cameras, settings, cfg.frames, truth
+        FitFolder(folder, settings, ("image", "mask")),
+        body,
+        humanoid_limits(),
+        SHAPE_NAMES,
+        image,
+        cameras,
+        cfg.frames,
+        truth,
     )
 
 

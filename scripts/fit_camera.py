@@ -24,11 +24,12 @@ from recon.arguments import (
     StartCount,
 )
 from recon.command_line import Interruption, concise_errors
+from recon.fitting.run import FitFolder
 from recon.fitting.viewpoint.benchmark import Benchmark, table
-from recon.fitting.viewpoint.fitter import ViewingFitter
+from recon.fitting.viewpoint.fitter import ViewpointFitter
 from recon.fitting.viewpoint.run import known_mesh, read_image, write_benchmark, write_fit
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Viewing, grid_of_starts
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
+from recon.fitting.viewpoint.viewpoints import Viewpoints, grid_of_starts
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ KEYS = {
     "directional": NonNegativeFloat,
     "fov": FieldOfView,
     "output_dir": str,
+    "overwrite": bool,
     "azimuths": StartCount,
     "elevations": list[Elevation],
     "distance": PositiveFloat,
@@ -57,21 +59,24 @@ KEYS = {
 
 @command("fit_camera", KEYS)
 def main(cfg: DictConfig) -> None:
-    """Find the viewing of an image, or measure how well that works."""
+    """Find the viewpoint of an image, or measure how well that works."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
-        folder = Path(HydraConfig.get().runtime.output_dir)
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
-        mesh = known_mesh(cfg.mesh, settings["color"])
-        scene = Scene(mesh, cfg.fov, cfg.ambient, cfg.directional)
-        fitter = ViewingFitter(scene, instantiate(cfg.coarse), instantiate(cfg.fine))
+        path = Path(HydraConfig.get().runtime.output_dir)
+        folder = FitFolder(path, settings, ("image", "mask", "mesh"))
+        mesh = ShadedMesh(
+            known_mesh(cfg.mesh, settings["color"]), cfg.fov, cfg.ambient, cfg.directional
+        )
+        fitter = ViewpointFitter(mesh, instantiate(cfg.coarse), instantiate(cfg.fine))
         starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
-        if cfg.image is not None:
-            image = read_image(cfg.image, cfg.mask)
-            fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
-            print(sentence(write_fit(folder, scene, image, fitted, settings)))
-        else:
-            print(table(measure(cfg, fitter, starts, folder, settings, interruption)))
-    print(f"written to {folder}")
+        image = None if cfg.image is None else read_image(cfg.image, cfg.mask)
+        with folder.writing():
+            if image is not None:
+                fitted = fitter.search(image, starts, cfg.keep, interruption, cfg.progress)
+                print(sentence(write_fit(folder, mesh, image, fitted)))
+            else:
+                print(table(measure(cfg, fitter, starts, folder, interruption)))
+    print(f"written to {path}")
     if interruption.signum is not None:
         log.warning("interrupted: these are the results so far")
         raise SystemExit(interruption.exit_status)
@@ -88,23 +93,22 @@ def sentence(result: dict[str, Any]) -> str:
 
 def measure(
     cfg: DictConfig,
-    fitter: ViewingFitter,
-    starts: Viewing,
-    folder: Path,
-    settings: dict[str, Any],
+    fitter: ViewpointFitter,
+    starts: Viewpoints,
+    folder: FitFolder,
     interruption: Interruption,
 ) -> dict[str, dict[str, Any]]:
-    """Measure on images of random viewings, and return the errors before and after."""
+    """Measure on images from random viewpoints, and return the errors before and after."""
     if cfg.truths < 1:
         raise ValueError(f"truths must be >= 1, got {cfg.truths}")
-    benchmark = Benchmark(fitter.scene, cfg.truths, (cfg.image_size, cfg.image_size), cfg.seed)
+    benchmark = Benchmark(fitter.mesh, cfg.truths, (cfg.image_size, cfg.image_size), cfg.seed)
     found = {"start beside": benchmark.starts()}
     found["found from beside"] = benchmark.from_beside(fitter, interruption, cfg.progress)
     if cfg.around and interruption.signum is None:
         found["found from around"] = benchmark.from_around(
             fitter, starts, cfg.keep, interruption, cfg.progress
         )
-    return write_benchmark(folder, benchmark, found, settings)
+    return write_benchmark(folder, benchmark, found)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,11 @@ from recon.arguments import FieldOfView, ImageSide, PositiveInt, Seed, StartCoun
 from recon.command_line import Interruption, concise_errors
 from recon.fitting.pose.files import read_camera_image, read_colored_mesh
 from recon.fitting.pose.run import PoseRun
+from recon.fitting.run import FitFolder
 
 log = logging.getLogger(__name__)
+
+INPUTS = ("image", "mask", "mesh")
 
 
 # What this file itself reads of the configuration; the rest are arguments of what it builds.
@@ -28,6 +31,7 @@ KEYS = {
     "mask": str | None,
     "mesh": str | None,
     "output_dir": str,
+    "overwrite": bool,
     "fov": FieldOfView,
     "intrinsics": tuple[float, float, float, float] | None,
     "size": ImageSide,
@@ -48,23 +52,24 @@ def main(cfg: DictConfig) -> float:
             if cfg[name] is None:
                 raise ValueError(f"{name}= is missing; image= and mesh= name files")
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        path = Path(HydraConfig.get().runtime.output_dir)
         run = PoseRun(
-            folder=Path(HydraConfig.get().runtime.output_dir),
+            folder=FitFolder(path, settings, INPUTS, "pose.json", "overlay.png"),
             observed=read_camera_image(
                 cfg.image, cfg.mask, cfg.fov, settings["intrinsics"], cfg.size, cfg.margin
             ),
             model=read_colored_mesh(cfg.mesh),
             search=instantiate(cfg.search),
             fitter=instantiate(cfg.fitter),
-            settings=settings,
         )
         colors = run.model.mesh.face_colors
         if colors is None or len(colors.unique(dim=0)) == 1:
             log.warning("%s has one colour: outlines alone are compared", cfg.mesh)
         start = torch.tensor(settings["start"], dtype=torch.float32)
-        fitted = run.fit(start, cfg.starts, cfg.keep, cfg.seed, interruption, cfg.progress)
-        result = run.write(fitted)
-    report(result, run.folder)
+        with run.folder.writing():
+            fitted = run.fit(start, cfg.starts, cfg.keep, cfg.seed, interruption, cfg.progress)
+            result = run.write(fitted)
+    report(result, path)
     if result["interrupted"]:
         log.warning("interrupted: this is the pose so far")
         raise SystemExit(interruption.exit_status)

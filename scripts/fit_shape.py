@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -18,11 +18,14 @@ from recon.arguments import FieldOfView, NonNegativeInt, PositiveFloat, Seed
 from recon.command_line import Interruption, concise_errors
 from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape.fitter import Stage, read_template
+from recon.fitting.run import FitFolder
+from recon.fitting.shape.fitter import ShapeStage, read_template
 from recon.fitting.shape.run import ShapeRun
 from recon.fitting.shape.view_files import Views, read_views, views_of_object
 
 log = logging.getLogger(__name__)
+
+INPUTS = ("images", "cameras", "data.path", "template")
 
 
 # What this file itself reads of the configuration; the rest are arguments of what it builds.
@@ -33,10 +36,12 @@ KEYS = {
     "data.path": str | list[str] | None,
     "object": str | None,
     "output_dir": str,
+    "overwrite": bool,
     "template": str,
     "subdivisions": Annotated[int, Ge(0), Le(7)],
     "radius": PositiveFloat,
-    "holdout": NonNegativeInt,
+    "holdout": NonNegativeInt | None,
+    "output_frame": Literal["model", "cameras"],
     "colors": bool,
     "seed": Seed,
     "frames": NonNegativeInt,
@@ -55,18 +60,19 @@ def main(cfg: DictConfig) -> float | None:
         views = read(cfg, data)
         settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         run = ShapeRun(
-            folder=Path(HydraConfig.get().runtime.output_dir),
+            folder=FitFolder(Path(HydraConfig.get().runtime.output_dir), settings, INPUTS),
             views=views.to(choose_device(cfg.device)),
             cube=instantiate(cfg.cube),
             holdout=cfg.holdout,
-            settings=settings,
+            frame=cfg.output_frame,
         )
-        stages = [Stage(**stage) for stage in settings["stages"]]
+        stages = [ShapeStage(**stage) for stage in settings["stages"]]
         template = read_template(cfg.template, run.cube, cfg.subdivisions, cfg.radius)
-        fitted = run.fit(
-            template, stages, cfg.colors, cfg.seed, cfg.frames, interruption, cfg.progress
-        )
-        result = run.write(fitted, data, cfg.object)
+        with run.folder.writing():
+            fitted = run.fit(
+                template, stages, cfg.colors, cfg.seed, cfg.frames, interruption, cfg.progress
+            )
+            result = run.write(fitted, data, cfg.object)
     print(run.table(result))
     if fitted.interrupted:
         log.warning("interrupted: these are the results so far")

@@ -1,9 +1,12 @@
 """Tell what is in prepared data sets and draw images of it.
 
     python scripts/inspect_data.py FILE [FILE ...] [--sample N] [--output IMAGE] [--cameras]
+    python scripts/inspect_data.py FILE [FILE ...] --verify
 
 Beside every file a contact sheet FILE.preview.png shows some objects of every category; with
 --cameras, FILE.cameras.png shows outlines of voxels (or of visual hulls) through the cameras.
+--verify reads every array and compares it with its checksum; it draws nothing, and the exit status
+is 1 if anything is damaged.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 
 from recon.command_line import concise_errors
 from recon.datasets.storage.shards import find_files, open_shards
+from recon.datasets.storage.verification import has_checksums, verify
 from recon.preparation.checks.camera_sheet import write_camera_sheet
 from recon.preparation.checks.preview import write_preview
 from recon.preparation.inspection import describe, inspect_file, joint_table
@@ -30,6 +34,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="the contact sheet (FILE.preview.png)")
     parser.add_argument("--cameras", action="store_true", help="draw FILE.cameras.png, too")
+    parser.add_argument("--verify", action="store_true", help="read all, compare all checksums")
     options = parser.parse_args(arguments)
     if options.sample < 0:
         parser.error(f"--sample must be >= 0, got {options.sample}")
@@ -49,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         files = find_files(options.files)
         if options.output is not None and len(files) > 1:
             raise ValueError(f"--output names one image, but there are {len(files)} files")
+        if options.verify:
+            require_intact(files)
+            return
         facts = []
         for path in files:
             facts.append(inspect_file(path, options.sample))
@@ -59,6 +67,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\nobjects per category and split\n{joint_table(facts)}")
         if len(files) > 1:
             report_shards(files)
+
+
+def require_intact(files: Sequence[Path]) -> None:
+    """Read every array of some files, and say what is damaged.
+
+    Raises:
+        ValueError: something is damaged; all files are read before.
+    """
+    damaged = 0
+    for path in files:
+        found = _damage(path)
+        print(f"{path}: {found or _intact(path)}")
+        damaged += bool(found)
+    if damaged:
+        raise ValueError(f"{damaged} of {len(files)} files are damaged: make or copy them again")
+
+
+def _damage(path: Path) -> str:
+    try:
+        return "; ".join(verify(path))
+    except ValueError as error:
+        return str(error)
+
+
+def _intact(path: Path) -> str:
+    if has_checksums(path):
+        return "all checksums hold"
+    return "everything can be read; earlier versions stored no checksums to compare with"
 
 
 def report_shards(files: Sequence[Path]) -> None:

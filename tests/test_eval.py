@@ -47,7 +47,8 @@ def test_a_table_a_image_and_meshes(run_script: Run, checkpoint: Path, tmp_path:
         "eval.py", f"checkpoint={checkpoint}", f"output_dir={folder}", "save_meshes=2"
     )
     assert done.returncode == 0, done.stderr
-    assert (folder / "table.txt").read_text() in done.stdout
+    assert f"tables: {folder / 'table.txt'}" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("voxel IoU %, mean over 3 categories: ")
     result = EvaluationResult.read(folder / "result.json")
     assert result.about["checkpoint"] == str(checkpoint)
     counts = {category.name: category.objects for category in result.categories}
@@ -160,9 +161,9 @@ def test_a_checkpoint_which_cannot_be_used_is_one_clear_message(
         ("data.path=missing.h5", "missing.h5"),
         ("format=fbx", "format must be obj or ply or glb, got 'fbx'"),
         ("turntable=avi", "turntable must be gif or mp4 or null, got 'avi'"),
-        ("metrics=[softras,iou]", "unknown preset 'iou' in metrics; there are softras"),
-        ("metrics=[onet]", "preset onet needs the field pointcloud"),
-        ("views=[3,24]", "views must be different ones of 0..23"),
+        ("metrics=[softras,iou]", "unknown metric suite 'iou' in metrics; there are softras"),
+        ("metrics=[onet]", "metric suite onet needs the field pointcloud"),
+        ("views=[3,24]", "views must be a list of different ones of 0..23"),
         ("reference=nmr", "reference must be among softras, vpl, got 'nmr'"),
         ("against=none.pt", "no such file: none.pt"),
         ("against=none.json", "none.json"),
@@ -279,4 +280,4 @@ def test_checkpoints_of_a_sweep_have_folders_of_their_own(
 
 def test_the_constants_of_the_format_stay() -> None:
     """Files of users carry these; a change needs a reader of the old version."""
-    assert (FORMAT, VERSION) == ("recon.checkpoint", 2)
+    assert (FORMAT, VERSION) == ("recon.checkpoint", 3)

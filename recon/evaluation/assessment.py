@@ -1,20 +1,29 @@
-"""The evaluation of one trained model: figures, tables, comparisons and images."""
+"""The evaluation of one trained model: tables, comparisons and images of its predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recon.compute import choose_device
 from recon.datasets.storage.shards import Paths
+from recon.evaluation.comparison import (
+    Comparison,
+    compare,
+    require_same_views,
+    require_shared_protocol,
+)
 from recon.evaluation.examples import ExampleFiles
-from recon.evaluation.model_evaluation import ModelEvaluation
-from recon.evaluation.paired import Comparison, compare
-from recon.evaluation.references import choose_references, reference_rows, reference_text
-from recon.evaluation.report import result_text, write_tables
+from recon.evaluation.model_evaluation import EvaluationSettings, ModelEvaluation
+from recon.evaluation.references import (
+    choose_references,
+    reference_rows,
+    reference_text,
+    require_reference_metric,
+)
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.settings import EvaluationSettings
-from recon.files import csv_text, locked, write_text
+from recon.evaluation.tables import main_result, summary_text, write_tables
+from recon.files import csv_text, locked, text_table, write_text
 from recon.runs.checkpoints import ALLOWED_TARGETS
 from recon.runs.directory import read_config, write_json
 from recon.runs.trained_models import TrainedModel, load_trained_model
@@ -26,11 +35,11 @@ class Assessment:
     """Evaluates a model and writes what there is to read and to look at.
 
     Args:
-        settings: what to measure.
+        settings: what to score, and by which metrics.
         examples: which predictions to write as meshes and images.
         against: what to compare with, object by object: another checkpoint, a `result.json`, or
             the folder of an earlier evaluation; None compares with nothing.
-        reference: names of published figures to show beside ours, see
+        reference: names of published results to show beside ours, see
             `recon.evaluation.references`.
         report: whether to write `report.html`.
         device: as `recon.compute.choose_device`.
@@ -65,6 +74,8 @@ class Assessment:
     ) -> EvaluationResult:
         """Evaluates a model, goes on with an evaluation that broke, or repeats a finished one.
 
+        Nothing is written before everything that can be checked is.
+
         Args:
             trained: the model.
             folder: where everything goes; made when it is not there.
@@ -79,43 +90,61 @@ class Assessment:
         self.examples.require_room_for_texels(trained.model)
         _refuse_run_directory(folder)
         data_path = data_path or trained.data_path()
+        shows = self.report or self.examples.count > 0
+        evaluation = self._evaluation(self.settings, trained, data_path, folder, shows)
+        against = self._against(evaluation, trained.path, data_path, folder)
+        require_reference_metric(self.references, evaluation.metrics)
         with locked(folder, "evaluating"):
-            other = self._other(data_path, folder)
-            evaluation = self._evaluation(trained, data_path, folder, self.settings)
+            other = None if against is None else against()
             result = evaluation.run()
             write_tables(folder, result)
-            print(result_text(result))
+            print(summary_text(result))
             if other is not None:
                 self._compare(result, other, trained.path, folder)
             self._show_references(result, folder)
-            self._write_images(result, evaluation, folder)
-            print(f"tables: {folder}")
+            self._show_objects(result, evaluation, folder)
+            print(f"tables: {folder / 'table.txt'}\n\n{main_result(result)}")
         return result
 
     def _evaluation(
         self,
+        settings: EvaluationSettings,
         trained: TrainedModel,
         data_path: Paths,
         folder: Path,
-        settings: EvaluationSettings,
+        keep_shown: bool = False,
     ) -> ModelEvaluation:
-        return ModelEvaluation(settings, trained, data_path, folder, self.device, self.progress)
+        device, progress = self.device, self.progress
+        return ModelEvaluation(
+            settings, trained, data_path, folder, device, progress, keep_shown=keep_shown
+        )
 
-    def _other(self, data_path: Paths, folder: Path) -> EvaluationResult | None:
-        """Returns the evaluation to compare with; a checkpoint is evaluated on the same data.
+    def _against(
+        self, evaluation: ModelEvaluation, path: Path, data_path: Paths, folder: Path
+    ) -> Callable[[], EvaluationResult] | None:
+        """Returns what gives the evaluation to compare with.
 
-        It comes first, so that a file which cannot be read is told of before hours of work.
+        Whether the two can be compared is known before any of them is run.
         """
         if self.against is None:
             return None
         if self.against.is_dir() or self.against.suffix == ".json":
-            path = self.against / RESULT if self.against.is_dir() else self.against
-            return EvaluationResult.read(path)
+            file = self.against / RESULT if self.against.is_dir() else self.against
+            other = EvaluationResult.read(file)
+            names = (str(path), str(self.against))
+            require_same_views(dict.fromkeys(evaluation.data.ids, evaluation.views), other, names)
+            require_shared_protocol(evaluation.protocols, other, names)
+            return lambda: other
         trained = load_trained_model(self.against, allowed_targets=self.allowed_targets)
-        settings = self.settings.without_baselines()
-        result = self._evaluation(trained, data_path, folder / "against", settings).run()
-        result.write(folder / "against" / RESULT)
-        return result
+        settings, own_folder = self.settings.without_baselines(), folder / "against"
+        opponent = self._evaluation(settings, trained, data_path, own_folder)
+
+        def evaluate() -> EvaluationResult:
+            result = opponent.run()
+            result.write(own_folder / RESULT)
+            return result
+
+        return evaluate
 
     def _compare(
         self, result: EvaluationResult, other: EvaluationResult, path: Path, folder: Path
@@ -123,21 +152,20 @@ class Assessment:
         names = (str(path), str(self.against))
         comparison = compare(result, other, names, self.settings.seed)
         write_comparison(folder, comparison)
-        print(comparison.text())
+        print(f"\n{comparison.summary()}\n\ncomparison: {folder / 'comparison.txt'}")
 
     def _show_references(self, result: EvaluationResult, folder: Path) -> None:
         if not self.references:
             return
         rows, notes = reference_rows(result, self.references)
-        text = reference_text(rows, notes)
-        write_text(folder / "reference.txt", text)
+        write_text(folder / "reference.txt", reference_text(rows, notes))
         write_text(folder / "reference.csv", csv_text(rows))
-        print(text)
+        print(f"\n{text_table(rows, total=True)}\n\nreference: {folder / 'reference.txt'}")
 
-    def _write_images(
+    def _show_objects(
         self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
     ) -> None:
-        paths = self.examples.save(evaluation.predictor, evaluation.data, folder)
+        paths = self.examples.save(evaluation.shown, folder)
         if paths:
             print(f"images: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
         if self.report:
@@ -145,12 +173,12 @@ class Assessment:
             from recon.evaluation.report_page import write_report_page
 
             path = folder / "report.html"
-            write_report_page(result, evaluation.predictor, evaluation.data, path)
+            write_report_page(result, evaluation.shown, path)
             print(f"report: {path}")
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write `comparison.txt`, `comparison.csv` and `comparison.json`.
+    """Writes `comparison.txt`, `comparison.csv` and `comparison.json`.
 
     Raises:
         OSError: a file could not be written; nothing half-written keeps its final name.

@@ -1,18 +1,22 @@
 """Predictions without learning, which a trained model has to beat.
 
-All are `recon.evaluation.voxel_scores.Predictor`s, so they are scored by the code which scores a
-model.
+All are `recon.evaluation.scoring.VoxelPredictor`s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.storage.shards import Paths
+from recon.evaluation.scoring import VoxelPredictor
+from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import voxelize_mesh
 from recon.rendering.compositing import premultiplied
 
@@ -20,6 +24,60 @@ from recon.rendering.compositing import premultiplied
 _THRESHOLDS = 50
 # Grids of 32^3 as float32 are 128 KiB each; this many at once are 64 MiB.
 _CHUNK = 512
+
+BASELINE_NOTES = (
+    "template: the undeformed template sphere of the model",
+    "mean shape: training voxels of all categories, cut at the rate best on the training split",
+    "category mean: the same per category; it is told the category of each object",
+    "retrieval: the training object with the nearest image (L2 on premultiplied RGBA pixels)",
+)
+
+
+class Baselines:
+    """The baselines of an evaluation, made when the first is asked for.
+
+    Args:
+        model: has the template.
+        data_path: of the file or files with the training split.
+        resolution: R, voxels along a side.
+        device: where images are compared.
+        progress: whether to draw a progress bar.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_path: Paths,
+        resolution: int,
+        device: torch.device,
+        progress: bool | None,
+    ) -> None:
+        self._model, self._data_path, self._resolution = model, data_path, resolution
+        self._device, self._progress = device, progress
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        """The search among the training images.
+
+        Raises:
+            ValueError: the data has no training split.
+        """
+        try:
+            train_set = MultiViewDataset(self._data_path, "train")
+        except ValueError as error:
+            raise ValueError(f"{error}; baselines=false evaluates the model alone") from error
+        return Retrieval(train_set, self._device, progress=self._progress)
+
+    @cached_property
+    def predictors(self) -> dict[str, VoxelPredictor]:
+        """The predictors of voxels by name."""
+        train_set = self.retrieval.train_set
+        return {
+            "template": template_shape(self._model, self._resolution),
+            "mean shape": mean_shape(train_set),
+            "category mean": category_mean_shape(train_set),
+            "retrieval": self.retrieval,
+        }
 
 
 class ConstantShape:
@@ -53,7 +111,7 @@ class CategoryShape:
 
 
 def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
-    """The mesh a model deforms, undeformed.
+    """Returns the mesh that a model deforms, undeformed.
 
     For the SoftRas decoder this is what zero centroid and zero bias decode to: the icosphere of
     radius `template_scale / 2` (0.25 of the object's longest side by default) at the origin. It is
@@ -69,7 +127,7 @@ def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
 
 
 def mean_shape(train_set: MultiViewDataset) -> ConstantShape:
-    """The voxels which are occupied in most training objects, whatever their category.
+    """Returns the voxels which are occupied in most training objects, whatever their category.
 
     The rate from which on a voxel counts is the one with the best macro mean IoU on the training
     objects themselves.
@@ -82,7 +140,7 @@ def mean_shape(train_set: MultiViewDataset) -> ConstantShape:
 
 
 def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
-    """The mean shape of each category's training objects, each with its own best rate.
+    """Returns the mean shape of each category's training objects, each with its own best rate.
 
     Args:
         train_set: the training objects; a category without any gets the mean shape of all.
@@ -97,18 +155,18 @@ def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
 
 
 def all_voxels(data: MultiViewDataset) -> Tensor:
-    """The voxels [N, R, R, R] of all objects."""
+    """Returns the voxels [N, R, R, R] of all objects."""
     return torch.stack([data.voxels(index) for index in range(len(data))])
 
 
 def _macro_weights(synsets: Sequence[str]) -> Tensor:
-    """Weights [N] of objects which make a weighted mean the macro mean over categories."""
+    """Returns weights [N] of objects which make a weighted mean the macro mean over categories."""
     counts = {synset: synsets.count(synset) for synset in set(synsets)}
     return torch.tensor([1.0 / (len(counts) * counts[synset]) for synset in synsets])
 
 
 def _best_cut(voxels: Tensor, weights: Tensor) -> Tensor:
-    """The mean of voxels, cut at the rate with the best weighted mean IoU against them.
+    """Returns the mean of voxels, cut at the rate with the best weighted mean IoU against them.
 
     Args:
         voxels: [N, R, R, R] bool.
@@ -126,7 +184,7 @@ def _best_cut(voxels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """The IoU [n, m] of each row of `first` [n, C] with each of `second` [m, C], of 0 and 1."""
+    """Returns the IoU [n, m] of rows [n, C] with rows [m, C], both of 0 and 1."""
     intersection = first @ second.T
     union = first.sum(dim=1, keepdim=True) + second.sum(dim=1)[None] - intersection
     return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
@@ -161,14 +219,35 @@ class Retrieval:
         indices = tqdm(range(len(train_set)), desc="retrieval", unit="object", disable=hidden)
         self._images = torch.cat([train_set.images(index, list(views)) for index in indices])
         self._voxels = all_voxels(train_set)
-        self._views = train_set.num_views
+        self.train_set = train_set
         self._device, self._chunk = torch.device(device), chunk
 
     def __call__(self, images: Tensor, synsets: Sequence[str]) -> Tensor:
-        return self._voxels[self.nearest(images) // self._views]
+        return self._voxels[self.nearest_objects(images)]
+
+    def nearest_objects(self, images: Tensor) -> Tensor:
+        """Returns the training object [n] with the image nearest to each of [n, 4, H, W] uint8."""
+        return self.nearest(images) // self.train_set.num_views
+
+    def views(self, objects: Sequence[int], cameras: Tensor) -> Tensor:
+        """Returns the view of each training object whose camera is nearest to a wanted one.
+
+        Args:
+            objects: P indices in the training set.
+            cameras: [P, 16] rows of `Cameras`.
+
+        Returns:
+            [P, 4, H, W] in [0, 1], colours multiplied by alpha.
+        """
+        every = list(range(self.train_set.num_views))
+        chosen = []
+        for index, camera in zip(objects, cameras, strict=True):
+            view = _nearest_camera(self.train_set.cameras(index, every), camera)
+            chosen.append(self.train_set.images(index, [view]))
+        return premultiplied(torch.cat(chosen).float() / 255)
 
     def nearest(self, images: Tensor) -> Tensor:
-        """The index [n] of the nearest training image, in order of objects, then views.
+        """Returns the index [n] of the nearest training image, in order of objects, then views.
 
         |q - t|^2 = |q|^2 + |t|^2 - 2 q.t, and |q|^2 is the same for all candidates, so one matrix
         product per chunk decides.
@@ -190,6 +269,13 @@ class Retrieval:
     def _candidates(self) -> Iterator[tuple[int, Tensor]]:
         for start in range(0, len(self._images), self._chunk):
             yield start, _vectors(self._images[start : start + self._chunk].to(self._device))
+
+
+def _nearest_camera(candidates: Tensor, camera: Tensor) -> int:
+    """Returns which of the cameras [K, 16] looks from the direction most like another's [16]."""
+    directions = F.normalize(Cameras.from_rows(candidates).eye(), dim=1)
+    wanted = F.normalize(Cameras.from_rows(camera[None]).eye(), dim=1)
+    return int((directions @ wanted[0]).argmax())
 
 
 def _vectors(images: Tensor) -> Tensor:

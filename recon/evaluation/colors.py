@@ -1,4 +1,4 @@
-"""Colours of predictions, measured in views the network has not seen as input.
+"""Colours of predictions, scored in views the network has not seen as input.
 
 A prediction is rendered sharply with the cameras of other views of the object, in its own colours
 without a light: what is learned from images has their light in it. It is compared with these
@@ -8,49 +8,37 @@ views inside the true outlines, where a place which the prediction does not cove
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import Retrieval
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.result import MODEL, ObjectResult
 from recon.geometry.cameras import Cameras
+from recon.metrics import Metric
 from recon.metrics.colors import color_scores, mean_color
 from recon.models import Prediction
-from recon.rendering.compositing import premultiplied
+from recon.models.predict import predict
 from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
-# The measures of `recon.metrics.colors.color_scores` and how tables call them.
-MEASURES = {"color_l1": "L1", "color_psnr": "PSNR", "color_ssim": "SSIM"}
-MODEL, MEAN_COLOR, RETRIEVAL = "model", "mean colour", "retrieval"
+SUITE = "color"
+# The metrics of `recon.metrics.colors.color_scores`.
+COLOR_METRICS = (
+    Metric("color_l1", "L1", SUITE, higher_is_better=False),
+    Metric("color_psnr", "PSNR", SUITE),
+    Metric("color_ssim", "SSIM", SUITE),
+)
+MEAN_COLOR, RETRIEVAL = "mean colour", "retrieval"
 # Pixels of an image which are at least half covered are inside its outline.
 INSIDE = 128
 # Samples along a side of a pixel. The prepared images have 4 too; 3 cost half as much.
 _SAMPLES = 3
 
 
-@dataclass(frozen=True)
-class ColorScore:
-    """How well the colours of one object were predicted.
-
-    Args:
-        id: identifier of the object in its data set.
-        synset: of its category.
-        values: each of `MEASURES`, the mean over inputs and unseen views; NaN where none of these
-            views shows the object.
-    """
-
-    id: str
-    synset: str
-    values: Mapping[str, float]
-
-
 def has_colors(model: nn.Module) -> bool:
-    """Whether a model predicts colours."""
+    """Returns whether a model predicts colours."""
     return getattr(model, "color_head", None) is not None
 
 
@@ -83,7 +71,7 @@ def unseen_views(view: int, num_views: int, count: int) -> list[int]:
 
 
 class ColorEvaluation:
-    """Measures the colours of a model beside two baselines.
+    """Scores the colours of a model beside two baselines.
 
     `mean colour` paints the predicted mesh in the mean colour of what the input shows; `retrieval`
     shows the training object with the image nearest to the input, in the one of its views whose
@@ -104,58 +92,60 @@ class ColorEvaluation:
 
     def __call__(
         self,
-        predictor: MeshPredictor,
+        model: nn.Module,
         data: MultiViewDataset,
         views: Sequence[int] | None = None,
-        neighbours: Neighbours | None = None,
+        retrieval: Retrieval | None = None,
         baselines: bool = True,
-    ) -> dict[str, list[ColorScore]]:
+    ) -> list[ObjectResult]:
         """Scores every object of a data set.
 
         Args:
-            predictor: of a model with colours.
-            data: the objects; the inputs of all are held at once if there are neighbours.
+            model: predicts colours.
+            data: the objects; the inputs of all are held at once if there is a retrieval.
             views: from which the inputs are taken; None means all.
-            neighbours: images of training objects; None leaves `retrieval` out.
+            retrieval: the search among training images; None leaves this baseline out.
             baselines: whether to score `mean colour`.
 
         Returns:
-            For each predictor one score per object, in the order of the data.
+            For each object the mean of `COLOR_METRICS` over inputs and unseen views, of each
+            predictor; NaN where none of these views shows the object.
 
         Raises:
             ValueError: the model has no colours, or the objects have one view only.
         """
         if data.num_views < 2:
             raise ValueError("colours need an unseen view, but the objects have one view each")
-        shown = input_views(list(range(data.num_views) if views is None else views), self.inputs)
-        scores: dict[str, list[ColorScore]] = {}
-        nearest = self._nearest(data, shown, neighbours)
+        views = list(range(data.num_views) if views is None else views)
+        shown = input_views(views, self.inputs)
+        faces: Tensor = model.faces  # type: ignore[assignment]
+        nearest = self._nearest(data, shown, retrieval)
+        rows = []
         for index in range(len(data)):
             pairs = _Pairs(data, index, shown, self.targets)
-            prediction = predictor.predict(pairs.inputs)
-            images = dict(_renderings(prediction, predictor.faces, pairs, baselines))
-            if neighbours is not None:
-                images[RETRIEVAL] = neighbours.images(nearest[index], pairs)
-            for name, values in _measure(images, pairs).items():
-                scores.setdefault(name, []).append(
-                    ColorScore(data.ids[index], data.synsets[index], values)
-                )
-        return scores
+            prediction = predict(model, pairs.inputs)
+            images = dict(_renderings(prediction, faces, pairs, baselines))
+            if retrieval is not None:
+                objects = nearest[index][pairs.source].tolist()
+                images[RETRIEVAL] = retrieval.views(objects, pairs.cameras)
+            names = data.ids[index], data.names[index], data.synsets[index]
+            rows.append(ObjectResult(*names, tuple(views), _scores(images, pairs), {}))
+        return rows
 
     def _nearest(
-        self, data: MultiViewDataset, shown: list[int], neighbours: Neighbours | None
+        self, data: MultiViewDataset, shown: list[int], retrieval: Retrieval | None
     ) -> Sequence[Tensor]:
         """Returns for each object the training objects [n] nearest to its inputs.
 
         One search for all, as it reads all training images.
         """
-        if neighbours is None:
+        if retrieval is None:
             return ()
         inputs = torch.cat([data.images(index, shown) for index in range(len(data))])
-        return neighbours.objects(inputs).split(len(shown))
+        return retrieval.nearest_objects(inputs).split(len(shown))
 
     def notes(self, num_views: int, baselines: bool) -> list[str]:
-        """What the reader of a table must know, of inputs taken from `num_views` views."""
+        """Returns what the reader of a table must know, of inputs taken from `num_views` views."""
         notes = [
             "colours: L1, PSNR (dB) and SSIM inside the true outline; each object seen from "
             f"{min(self.inputs, num_views)} views, evenly spread, one at a time, and each "
@@ -184,42 +174,6 @@ class _Pairs:
         self.source = torch.tensor([number for number, row in enumerate(others) for _ in row])
         self.truth = data.images(index, targets)
         self.cameras = data.cameras(index, targets)
-
-
-class Neighbours:
-    """The images of training objects which look like an input.
-
-    Args:
-        retrieval: finds them; made of `train_set`.
-        train_set: the training objects.
-    """
-
-    def __init__(self, retrieval: Retrieval, train_set: MultiViewDataset) -> None:
-        self.retrieval, self.train_set = retrieval, train_set
-
-    def objects(self, inputs: Tensor) -> Tensor:
-        """Returns the training object [n] with the image nearest to each of [n, 4, H, W]."""
-        return self.retrieval.nearest(inputs) // self.train_set.num_views
-
-    def images(self, nearest: Tensor, pairs: _Pairs) -> Tensor:
-        """Returns images [P, 4, H, W] in [0, 1] over black of the nearest training objects."""
-        chosen = []
-        for number, camera in zip(pairs.source, pairs.cameras, strict=True):
-            index = int(nearest[number])
-            view = _nearest_camera(self.train_set.cameras(index, self._all), camera)
-            chosen.append(self.train_set.images(index, [view]))
-        return premultiplied(torch.cat(chosen).float() / 255)
-
-    @property
-    def _all(self) -> list[int]:
-        return list(range(self.train_set.num_views))
-
-
-def _nearest_camera(candidates: Tensor, camera: Tensor) -> int:
-    """Returns which of the cameras [K, 16] looks from the direction most like another's [16]."""
-    directions = F.normalize(Cameras.from_rows(candidates).eye(), dim=1)
-    wanted = F.normalize(Cameras.from_rows(camera[None]).eye(), dim=1)
-    return int((directions @ wanted[0]).argmax())
 
 
 def _renderings(
@@ -280,13 +234,13 @@ def render_colors(
         )
 
 
-def _measure(images: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[str, float]]:
-    """Returns the means of all measures over the pairs, for each predictor."""
+def _scores(images: Mapping[str, Tensor], pairs: _Pairs) -> dict[str, dict[str, float]]:
+    """Returns the means of all metrics over the pairs, for each predictor."""
     truth, masks = pairs.truth.float() / 255, pairs.truth[:, 3] >= INSIDE
     return {
         name: {
-            measure: float(values.nanmean())
-            for measure, values in color_scores(rendered.cpu(), truth, masks).items()
+            key: float(values.nanmean())
+            for key, values in color_scores(rendered.cpu(), truth, masks).items()
         }
         for name, rendered in images.items()
     }

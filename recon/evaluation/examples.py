@@ -1,18 +1,35 @@
-"""Which predictions an evaluation writes as meshes and images, and in which formats."""
+"""Examples of predictions as meshes, turntables and a contact sheet."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
 
+from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.gallery import make_examples, pick_objects, save_examples
-from recon.evaluation.voxel_scores import MeshPredictor
-from recon.formats.meshes import COLORED_FORMATS, TEXTURED_FORMATS
-from recon.visualization.turntable import VIDEO_FORMATS
+from recon.evaluation.shown import INPUT_VIEW, ShownPredictions
+from recon.files import atomic_file
+from recon.formats.meshes import COLORED_FORMATS, TEXTURED_FORMATS, save_mesh
+from recon.geometry.cameras import Cameras
+from recon.geometry.frames import turned_mesh
+from recon.geometry.meshes import Mesh
+from recon.geometry.voxels import voxelize_mesh
+from recon.metrics import voxel_iou
+from recon.rendering.compositing import over_white
+from recon.visualization.contact_sheet import contact_sheet, sheet_cell
+from recon.visualization.draw import draw_mesh
+from recon.visualization.turntable import VIDEO_FORMATS, draw_turntable, save_animation
+
+CELL = 128  # pixels along a side of one image of the sheet
+VIEWS = 4  # from which prediction and truth are shown, evenly spread over those of the data
 
 
 class ExampleFiles:
@@ -49,17 +66,113 @@ class ExampleFiles:
                 f"got {self.format!r}"
             )
 
-    def save(self, predictor: MeshPredictor, data: MultiViewDataset, folder: Path) -> list[Path]:
-        """Writes `contact_sheet.png` and `meshes/`; returns the paths of the sheet and the meshes.
+    def save(self, shown: ShownPredictions, folder: Path) -> list[Path]:
+        """Writes `contact_sheet.png` and, below `meshes`, a mesh and a turntable of each object.
+
+        Files have the right-handed frame of models, up +Y and front +X.
+
+        Args:
+            shown: the predictions.
+            folder: where the files go; made when it is not there.
+
+        Returns:
+            The paths of the sheet and of the meshes, the sheet first; none for a count of 0.
 
         Raises:
             OSError: a file could not be written.
         """
         if not self.count:
             return []
-        examples = make_examples(predictor, data, pick_objects(data, self.count))
-        turntable = None if self.turntable is None else f".{self.turntable}"
-        return save_examples(folder, examples, f".{self.format}", turntable)
+        objects = pick_examples(shown.data, self.count)
+        examples = [make_example(shown, index) for index in objects]
+        meshes = folder / "meshes"
+        meshes.mkdir(parents=True, exist_ok=True)
+        paths = [folder / "contact_sheet.png"]
+        with atomic_file(paths[0]) as file:
+            examples_sheet(examples).save(file, format="PNG")
+        for example in examples:
+            paths.append(meshes / f"{example.stem}.{self.format}")
+            save_mesh(paths[-1], *turned_mesh(example.mesh, example.colors))
+            if self.turntable is not None:
+                frames = draw_turntable(example.mesh, example.colors)
+                save_animation(meshes / f"{example.stem}.{self.turntable}", frames)
+        return paths
+
+
+@dataclass(frozen=True)
+class Example:
+    """One object, what a model makes of one of its views, and how it looks from others.
+
+    Args:
+        caption: category, name and, where there are true voxels, the IoU of this prediction.
+        stem: name for its files.
+        truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
+        mesh: the prediction from the input view.
+        cameras: of the n views.
+        colors: of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it in grey.
+    """
+
+    caption: str
+    stem: str
+    truth: Tensor
+    mesh: Mesh
+    cameras: Cameras
+    colors: Tensor | None = None
+
+
+def pick_examples(data: MultiViewDataset, count: int) -> list[int]:
+    """Returns the first object of every category, then the second of every one, up to `count`."""
+    groups = [
+        [index for index, synset in enumerate(data.synsets) if synset == category.synset]
+        for category in present_categories(data.synsets)
+    ]
+    longest = max(map(len, groups))
+    order = [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    return order[:count]
+
+
+def make_example(shown: ShownPredictions, index: int, view: int = INPUT_VIEW) -> Example:
+    """Returns what the model predicts of one view of an object, beside its other views.
+
+    Args:
+        shown: the predictions.
+        index: of the object.
+        view: the input; the other views follow at even steps all around.
+    """
+    data = shown.data
+    views = [(view + data.num_views * turn // VIEWS) % data.num_views for turn in range(VIEWS)]
+    prediction = shown.get(index, views[0])
+    category = category_of(data.synsets[index]).name
+    caption = f"{category}: {data.names[index]}"
+    if data.layout.voxel_resolutions:
+        truth = data.voxels(index)[None]
+        voxels = voxelize_mesh(prediction.vertices, shown.faces, truth.shape[-1])
+        caption += f"   IoU {100 * float(voxel_iou(voxels, truth)):.1f} %"
+    colors = prediction.colors
+    return Example(
+        caption=caption,
+        stem=f"{category}_{re.sub(r'[^A-Za-z0-9._-]+', '-', data.ids[index])}",
+        truth=data.images(index, views),
+        mesh=Mesh(prediction.vertices[0], shown.faces),
+        cameras=Cameras.from_rows(data.cameras(index, views)),
+        colors=None if colors is None else colors[0].float(),
+    )
+
+
+def examples_sheet(examples: Sequence[Example]) -> Image.Image:
+    """Draws for each example a row of the input, the prediction in all views, and the truth."""
+    turns = [f"{360 * turn // VIEWS}° on" for turn in range(1, VIEWS)]
+    places = ["same view", *turns]
+    titles = [f"{what}, {place}" for what in ("prediction", "truth") for place in places]
+    rows = [_cells(example) for example in examples]
+    return contact_sheet(rows, ["input", *titles], [example.caption for example in examples])
+
+
+def _cells(example: Example) -> list[NDArray[np.uint8]]:
+    """Returns one image per column."""
+    truth = over_white(example.truth.float() / 255)
+    drawn = draw_mesh(example.mesh, example.cameras, CELL, example.colors)
+    return [sheet_cell(image, CELL) for image in (truth[0], *drawn, *truth)]
 
 
 def _named(suffixes: Sequence[str]) -> str:

@@ -1,21 +1,24 @@
-"""The evaluation of one model on a data set: what is measured, resumed where it broke."""
+"""The evaluation of one model on a data set: what is scored, resumed where it broke."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.shards import Paths
-from recon.evaluation.bootstrap import RESAMPLES
-from recon.evaluation.colors import MEASURES, ColorEvaluation, has_colors
-from recon.evaluation.lazy_baselines import BASELINE_NOTES, Baselines
+from recon.evaluation.baselines import BASELINE_NOTES, Baselines
+from recon.evaluation.colors import COLOR_METRICS, SUITE, ColorEvaluation, has_colors
 from recon.evaluation.provenance import (
     code_fingerprint,
     data_fingerprint,
@@ -24,34 +27,103 @@ from recon.evaluation.provenance import (
     texts_fingerprint,
     versions,
 )
-from recon.evaluation.result import MACRO, EvaluationResult, ObjectResult, ResultMeasure
+from recon.evaluation.result import MACRO, EvaluationResult, ObjectResult
 from recon.evaluation.rows import EvaluationRows
-from recon.evaluation.scoring import choose_presets, result_measures, score_shapes
-from recon.evaluation.settings import EvaluationSettings
-from recon.evaluation.summary import summarised
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.scoring import (
+    ViewPredictions,
+    choose_suites,
+    choose_views,
+    predict_views,
+    score_predictions,
+)
+from recon.evaluation.shown import ShownPredictions
+from recon.evaluation.statistics import RESAMPLES, summarize
+from recon.geometry.voxels import leaves_grid
+from recon.metrics import Metric
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
 
 log = logging.getLogger(__name__)
 
-SHAPE, COLOR = "shape", "color"
-# Objects whose colours are measured, and written down, together: as many as the search of their
+# The parts of the rows of an object.
+SHAPE, COLOR = "shape", SUITE
+# Objects whose colours are scored, and written down, together: as many as the search of their
 # nearest training images takes at once.
 _COLORS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What determines the values of an evaluation, besides model and data.
+
+    Args:
+        metrics: names of metric suites, see `recon.metrics`.
+        split: which objects of the data; None for all.
+        categories: names or synsets; None means all.
+        views: which views of each object; None means all, as the SoftRas protocol does.
+        baselines: whether to score predictions without learning beside the model.
+        batch_size: images per call of the model. Rounding depends on it.
+        color_inputs: from how many of the views of each object colours are predicted; they are
+            spread evenly.
+        color_targets: in how many other views the colours of each prediction are compared.
+        seed: of the samples that suites draw, and of the bootstrap.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    metrics: Sequence[str] = ("softras",)
+    split: str | None = "test"
+    categories: Sequence[str] | None = None
+    views: Sequence[int] | None = None
+    baselines: bool = True
+    batch_size: int = 512
+    color_inputs: int = 8
+    color_targets: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.seed < 0:
+            raise ValueError(
+                f"batch_size must be >= 1 and seed >= 0, got {self.batch_size} and {self.seed}"
+            )
+        if self.color_inputs < 1 or self.color_targets < 1:
+            raise ValueError(
+                "color_inputs and color_targets must be >= 1, "
+                f"got {self.color_inputs} and {self.color_targets}"
+            )
+
+    def without_baselines(self) -> EvaluationSettings:
+        """Returns the same settings for the model alone."""
+        return replace(self, baselines=False)
+
+    def plain(self) -> dict[str, Any]:
+        """Returns the settings as plain data."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
 
 
 class ModelEvaluation:
     """One evaluation: a model, the objects, and the rows of those which are finished.
 
     Args:
-        settings: what to measure.
+        settings: what is scored, and by which metrics.
         trained: the model.
         data_path: the file or files of the objects; the baselines learn from their training split.
-        folder: where the rows are kept, below `rows`; made when it is not there.
+        folder: where the rows are kept, below `rows`; made when `run` writes the first.
         device: where the model runs.
         progress: whether to draw a progress bar; None draws it on a terminal only.
-        timer: adds up the seconds of the parts, see `score_shapes`.
+        timer: adds up the seconds of the parts, see `score_predictions`.
+        keep_shown: whether `shown` will be asked for predictions, and so keeps them.
+
+    Attributes:
+        data: the objects.
+        views: of each object, those it is predicted from.
+        model: on its device.
+        shown: the predictions which may be looked at.
+        protocols: what the numbers of each metric suite mean.
 
     Raises:
         ValueError, OSError: the data or the model is not as needed.
@@ -66,28 +138,38 @@ class ModelEvaluation:
         device: torch.device,
         progress: bool | None = None,
         timer: StepTimer | None = None,
+        keep_shown: bool = False,
     ) -> None:
         require_finite(trained)
         self.settings, self.trained = settings, trained
         self.data = MultiViewDataset(data_path, settings.split, settings.categories)
         _require_category_names(self.data)
-        self.views = chosen_views(self.data, settings.views)
-        self.presets = choose_presets(settings.metrics, self.data)
-        resolutions = self.data.layout.voxel_resolutions
-        model = trained.model.to(device)
-        self.predictor = MeshPredictor(model, min(resolutions, default=32))
+        self.views = choose_views(self.data, settings.views)
+        self.suites = choose_suites(settings.metrics, self.data)
+        # Suites that score object by object are not made to wait for others of a batch.
+        batched = all(suite.batched for suite in self.suites)
+        self._batch_objects = max(1, settings.batch_size // len(self.views)) if batched else 1
+        self._resolution = min(self.data.layout.voxel_resolutions, default=32)
+        self.model = trained.model.to(device)
+        self.shown = ShownPredictions(self.model, self.data, self.views, self._batch_objects)
+        self._keep_shown = keep_shown
         self._hidden = None if progress is None else not progress
         self._timer = timer or StepTimer(device, active=False)
         self._colors = ColorEvaluation(settings.color_inputs, settings.color_targets)
-        self._baselines = Baselines(model, data_path, self.predictor.resolution, device, progress)
+        self._baselines = Baselines(self.model, data_path, self._resolution, device, progress)
+        self._warnings: Counter[str] = Counter()
+        self.protocols = self._protocols()
         self.about = self._about(device)
-        rows = folder / "rows"
-        rows.mkdir(parents=True, exist_ok=True)
-        name = f"{self.about['evaluation'][:16]}.jsonl"
-        self.rows = EvaluationRows(rows / name, self.about["evaluation"])
+        self._folder = folder
+
+    @cached_property
+    def rows(self) -> EvaluationRows:
+        """The rows of finished objects, which are read, and repaired, when they are first used."""
+        fingerprint = self.about["evaluation"]
+        return EvaluationRows(self._folder / "rows" / f"{fingerprint[:16]}.jsonl", fingerprint)
 
     def run(self) -> EvaluationResult:
-        """Measures what is not in the rows yet, and returns everything.
+        """Scores what is not in the rows yet, and returns everything.
 
         Raises:
             OSError: the data cannot be read or the rows not be written; what is done is safe.
@@ -95,7 +177,7 @@ class ModelEvaluation:
         """
         done = len(self.rows.done(SHAPE))
         if done:
-            log.info("%d of %d objects are measured already", done, len(self.data))
+            log.info("%d of %d objects are scored already", done, len(self.data))
         with Interruption() as interruption:
             for part, rows in self._missing_rows():
                 with self._timer.part("rows"):
@@ -103,12 +185,13 @@ class ModelEvaluation:
                 if interruption.signum is not None:
                     log.warning("stopped by a signal; the same command goes on from here")
                     raise SystemExit(interruption.exit_status)
+        self._warn()
         parts = [SHAPE, *([COLOR] if self._has_colors else [])]
-        return summarised(
+        return summarize(
             self.rows.merged(parts, self.data.ids),
-            [*self._measures(), *(_color_measures() if self._has_colors else [])],
+            self.metrics,
             {**self.about, "resamples": RESAMPLES},
-            self._protocols(),
+            self.protocols,
             self._notes(),
             self.settings.seed,
         )
@@ -119,10 +202,7 @@ class ModelEvaluation:
         Batches are the same ones whatever is there already, as the rounding of a prediction may
         depend on what else is in its batch.
         """
-        # A preset which takes long for one object is not made to wait for others.
-        batched = [preset.name for preset in self.presets] == ["softras"]
-        size = max(1, self.settings.batch_size // len(self.views)) if batched else 1
-        for objects in self._batches(SHAPE, "evaluation", size):
+        for objects in self._batches(SHAPE, "evaluation", self._batch_objects):
             yield SHAPE, self._shape_rows(objects)
         if self._has_colors:
             for objects in self._batches(COLOR, "colours", _COLORS_AT_ONCE):
@@ -143,55 +223,69 @@ class ModelEvaluation:
                     bar.update(missing)
 
     def _shape_rows(self, objects: list[int]) -> list[ObjectResult]:
-        baselines = self._baselines.predictors if self._has_shape_baselines else {}
-        return score_shapes(
-            self.predictor,
-            self.presets,
-            baselines,
-            self.data,
-            objects,
-            self.views,
-            self.settings.seed,
-            self._timer,
+        predicted = predict_views(self.model, self.data, objects, self.views, self._timer)
+        self._count_warnings(predicted)
+        faces: Tensor = self.model.faces  # type: ignore[assignment]
+        baselines = self._baselines.predictors if self._has_shape_baselines else None
+        rows = score_predictions(
+            predicted, faces, self.suites, self.data, baselines, self.settings.seed, self._timer
         )
+        if self._keep_shown:
+            self.shown.keep(predicted, rows, self.metrics[0].key)
+        return rows
 
     def _color_rows(self, objects: list[int]) -> list[ObjectResult]:
         part = self.data.subset(objects)
-        neighbours = self._baselines.neighbours if self._has_neighbours else None
+        retrieval = self._baselines.retrieval if self._has_retrieval else None
         with self._timer.part("colours"):
-            scores = self._colors(
-                self.predictor, part, self.views, neighbours, self.settings.baselines
+            return self._colors(self.model, part, self.views, retrieval, self.settings.baselines)
+
+    def _count_warnings(self, predicted: ViewPredictions) -> None:
+        """Counts predictions whose scores are not what their meshes look like."""
+        vertices = predicted.vertices.flatten(0, 1)
+        finite = torch.isfinite(vertices).flatten(1).all(1)
+        self._warnings["predicted"] += len(vertices)
+        self._warnings["not finite"] += int((~finite).sum())
+        if any(suite.voxel_metric for suite in self.suites):
+            self._warnings["outside"] += int(leaves_grid(vertices, self._resolution).sum())
+
+    def _warn(self) -> None:
+        count = self._warnings["predicted"]
+        if broken := self._warnings["not finite"]:
+            log.warning(
+                "%d of %d predictions are not finite; their faces that are not are left out",
+                broken,
+                count,
             )
-        return [
-            ObjectResult(
-                part.ids[number],
-                part.names[number],
-                part.synsets[number],
-                tuple(self.views),
-                {name: dict(column[number].values) for name, column in scores.items()},
-                {},
+        if outside := self._warnings["outside"]:
+            log.warning(
+                "%d of %d predictions leave the cube [-0.5, 0.5]^3 of the objects; voxels outside "
+                "of it are not compared",
+                outside,
+                count,
             )
-            for number in range(len(part))
-        ]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of the result, in the order of the tables."""
+        shapes = [metric for suite in self.suites for metric in suite.metrics]
+        return [*shapes, *(COLOR_METRICS if self._has_colors else ())]
 
     @property
     def _has_colors(self) -> bool:
-        return has_colors(self.predictor.model) and self.data.num_views > 1
+        return has_colors(self.model) and self.data.num_views > 1
 
     @property
     def _has_shape_baselines(self) -> bool:
-        """Baselines predict voxels, which only `softras` compares."""
-        return self.settings.baselines and "softras" in self.settings.metrics
+        """Whether there is a metric of voxels, which is what baselines predict."""
+        return self.settings.baselines and any(suite.voxel_metric for suite in self.suites)
 
     @property
-    def _has_neighbours(self) -> bool:
+    def _has_retrieval(self) -> bool:
         return self.settings.baselines and bool(self.data.layout.voxel_resolutions)
 
-    def _measures(self) -> list[ResultMeasure]:
-        return [measure for preset in self.presets for measure in result_measures(preset)]
-
     def _protocols(self) -> dict[str, str]:
-        protocols = {preset.name: preset.statement() for preset in self.presets}
+        protocols = {suite.name: suite.statement() for suite in self.suites}
         if self._has_colors:
             protocols[COLOR] = self._color_notes()[0]
         return protocols
@@ -203,12 +297,12 @@ class ModelEvaluation:
         notes = list(BASELINE_NOTES) if self._has_shape_baselines else []
         if self._has_colors:
             notes += self._color_notes()[1:]
-        elif has_colors(self.predictor.model):
+        elif has_colors(self.model):
             notes.append("colours: not measured, as the objects have no unseen view")
         return notes
 
     def _about(self, device: torch.device) -> dict[str, Any]:
-        """Returns where the figures come from; `evaluation` is the fingerprint of all which
+        """Returns where the values come from; `evaluation` is the fingerprint of all which
         determines them, so neither the names of files nor the number of threads.
         """
         determining = {
@@ -216,7 +310,7 @@ class ModelEvaluation:
             "data_fingerprints": [data_fingerprint(path) for path in self.data.paths],
             "objects_fingerprint": texts_fingerprint([*self.data.ids, *self.data.synsets]),
             "settings": {**self.settings.plain(), "views": self.views},
-            "protocols": self._protocols(),
+            "protocols": self.protocols,
             "device": device.type,
             "versions": versions(),
             "code_fingerprint": code_fingerprint(),
@@ -256,26 +350,3 @@ def _require_category_names(data: MultiViewDataset) -> None:
             f"{data.paths[0]}: no category may be called {MACRO!r}, which is their mean; leave it "
             "out with categories=[...]"
         )
-
-
-def chosen_views(data: MultiViewDataset, views: Sequence[int] | None) -> list[int]:
-    """Returns which views of each object are shown; None means all.
-
-    Raises:
-        ValueError: a view is not in the data or is there twice, or there is none.
-    """
-    chosen = list(range(data.num_views)) if views is None else list(views)
-    there = all(isinstance(view, int) and 0 <= view < data.num_views for view in chosen)
-    if not chosen or not there or len(set(chosen)) != len(chosen):
-        raise ValueError(
-            f"views must be different ones of 0..{data.num_views - 1} and not empty, got {chosen}"
-        )
-    return chosen
-
-
-def _color_measures() -> list[ResultMeasure]:
-    """Returns the measures of colours as a result has them; of L1 less is better."""
-    return [
-        ResultMeasure(key, label, COLOR, key != "color_l1", False)
-        for key, label in MEASURES.items()
-    ]

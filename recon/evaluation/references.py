@@ -1,4 +1,4 @@
-"""Published figures, to be read beside ours and never mixed with them.
+"""Published results, to be read beside ours and never mixed with them.
 
 They were measured on the ShapeNet renderings of Kato et al. (24 views of 64 x 64, 13 categories),
 unless a row says otherwise. On other data they are a rough orientation at best.
@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recon.datasets.categories import CATEGORIES
-from recon.evaluation.report import figure, unit_label
 from recon.evaluation.result import MACRO, MODEL, EvaluationResult
+from recon.evaluation.tables import unit_label, value_text
 from recon.files import text_table
-
-# Measure of all rows so far.
-IOU = "softras_iou"
+from recon.metrics import Metric
+from recon.metrics.softras import IOU
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Reference:
         checked: which of the figures were compared with which source.
         values: of the thirteen categories in the order of `CATEGORIES`, in percent.
         mean: the published mean over the categories, in percent.
-        measure: key of the measure of a result that it can be read beside.
+        metric: key of the metric of a result that it can be read beside.
     """
 
     label: str
@@ -38,7 +37,7 @@ class Reference:
     checked: str
     values: tuple[float, ...]
     mean: float
-    measure: str = IOU
+    metric: str = IOU.key
 
     @property
     def by_category(self) -> dict[str, float]:
@@ -118,6 +117,20 @@ def choose_references(names: str | Sequence[str] | None) -> list[Reference]:
     return [reference for name in wanted for reference in REFERENCES[name]]
 
 
+def require_reference_metric(references: Sequence[Reference], metrics: Sequence[Metric]) -> None:
+    """Refuses references beside which a result with some metrics cannot be read.
+
+    Raises:
+        ValueError: a metric is missing.
+    """
+    keys = {metric.key for metric in metrics}
+    for reference in references:
+        if reference.metric not in keys:
+            raise ValueError(
+                f"reference needs the metric {reference.metric}, which metrics=[softras] gives"
+            )
+
+
 def reference_rows(
     result: EvaluationResult, references: Sequence[Reference]
 ) -> tuple[list[list[str]], list[str]]:
@@ -126,20 +139,19 @@ def reference_rows(
     The published means are over thirteen categories, whichever ours has.
 
     Raises:
-        ValueError: the result has not the measure of the references.
+        ValueError: the result does not have the metric of the references.
     """
-    (key,) = {reference.measure for reference in references}
-    if key not in result.means[MODEL]:
-        raise ValueError(f"reference needs the measure {key}, which metrics=[softras] gives")
-    measure, ours = result.measure(key), result.means[MODEL][key]
+    require_reference_metric(references, result.metrics_of(MODEL))
+    (key,) = {reference.metric for reference in references}
+    metric, ours = result.metric(key), result.means[MODEL][key]
     counts = {category.name: category.objects for category in result.categories}
     rows = [["category", "objects", "ours", *(reference.label for reference in references)]]
     for name in [*(category.name for category in CATEGORIES), MACRO]:
         count = len(result.objects) if name == MACRO else counts.get(name, 0)
-        own = figure(ours[name].mean, measure) if name in ours else "-"
+        own = value_text(ours[name].mean, metric) if name in ours else "-"
         published = [f"{reference.by_category[name]:.2f}" for reference in references]
         rows.append([name, str(count), own, *published])
-    notes = [f"{unit_label(measure)}; published figures may be of other objects than ours"]
+    notes = [f"{unit_label(metric)}; published figures may be of other objects than ours"]
     if len(counts) != len(CATEGORIES):
         notes.append(f"our mean is over {len(counts)} categories, theirs over {len(CATEGORIES)}")
     for reference in references:

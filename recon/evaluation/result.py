@@ -1,7 +1,8 @@
-"""The result of an evaluation, as `result.json` holds it: figures per object, means, intervals.
+"""The result of an evaluation, as `result.json` holds it: values per object, means, intervals.
 
 Tables, comparisons and the report are made of nothing else. A value that is not defined (colours
 of an object which no view shows, the interval of one object) is NaN here and null in the file.
+The file calls metrics `measures` and their suites `preset`, as it did from the start.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recon.files import write_text
+from recon.metrics.suite import Metric
 from recon.runs.directory import read_json
 
 VERSION = 2
@@ -26,35 +28,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ResultMeasure:
-    """One measure of a result.
-
-    Args:
-        key: its name in files, as 'chamfer_l1'.
-        label: its name in tables, as 'Chamfer-L1'.
-        preset: the protocol it belongs to, a key of `EvaluationResult.protocols`.
-        higher_is_better: which way it improves.
-        percent: whether tables show 100 times the value.
-    """
-
-    key: str
-    label: str
-    preset: str
-    higher_is_better: bool
-    percent: bool
-
-
-@dataclass(frozen=True)
 class ObjectResult:
-    """What was measured of one object.
+    """The values of one object.
 
     Args:
         id: identifier of the object in its data set.
         name: what it is called.
         synset: of its category.
         views: which of its views were shown, one at a time.
-        scores: by predictor and measure, the mean over the views.
-        per_view: by measure, the values of the model, one for each of `views`; measures which are
+        scores: by predictor and key of the metric, the mean over the views.
+        per_view: by key, the values of the model, one for each of `views`; metrics which are
             taken between views are not in it.
     """
 
@@ -64,6 +47,18 @@ class ObjectResult:
     views: tuple[int, ...]
     scores: Mapping[str, Mapping[str, float]]
     per_view: Mapping[str, tuple[float, ...]]
+
+    def typical_view(self, key: str) -> tuple[int, float]:
+        """Returns the view whose value of a metric is nearest to the mean, and this value.
+
+        Without a value by view it is the first view, and NaN.
+        """
+        pairs = zip(self.views, self.per_view.get(key, ()), strict=False)
+        known = [(view, value) for view, value in pairs if not math.isnan(value)]
+        if not known:
+            return self.views[0], math.nan
+        mean = sum(value for _, value in known) / len(known)
+        return min(known, key=lambda pair: (abs(pair[1] - mean), pair[0]))
 
 
 @dataclass(frozen=True)
@@ -90,12 +85,12 @@ class EvaluationResult:
 
     Args:
         about: plain data: what was evaluated, on what, how and by which versions.
-        protocols: by preset, one line which says what its numbers mean.
-        measures: in the order of the tables, the most important one first.
+        protocols: by metric suite, one line which says what its numbers mean.
+        metrics: in the order of the tables, the most important one first.
         predictors: the model first, then baselines.
         objects: in the order of the data.
         categories: those which have objects, in the order of the tables.
-        means: by predictor, measure, and name of a category or `MACRO`; a measure which a
+        means: by predictor, key of the metric, and name of a category or `MACRO`; a metric that a
             predictor does not have is not there.
         notes: what a reader of the means must know.
 
@@ -105,7 +100,7 @@ class EvaluationResult:
 
     about: Mapping[str, Any]
     protocols: Mapping[str, str]
-    measures: tuple[ResultMeasure, ...]
+    metrics: tuple[Metric, ...]
     predictors: tuple[str, ...]
     objects: tuple[ObjectResult, ...]
     categories: tuple[CategoryCount, ...]
@@ -117,27 +112,27 @@ class EvaluationResult:
         _require_objects(self)
         _require_means(self)
 
-    def measure(self, key: str) -> ResultMeasure:
-        """Returns the measure of a key.
+    def metric(self, key: str) -> Metric:
+        """Returns the metric of a key.
 
         Raises:
             KeyError: there is none.
         """
-        for measure in self.measures:
-            if measure.key == key:
-                return measure
+        for metric in self.metrics:
+            if metric.key == key:
+                return metric
         raise KeyError(key)
 
-    def measures_of(self, predictor: str) -> list[ResultMeasure]:
-        """Returns the measures that a predictor has, in order."""
-        return [measure for measure in self.measures if measure.key in self.means[predictor]]
+    def metrics_of(self, predictor: str) -> list[Metric]:
+        """Returns the metrics that a predictor has, in order."""
+        return [metric for metric in self.metrics if metric.key in self.means[predictor]]
 
     def predictors_of(self, key: str) -> list[str]:
-        """Returns the predictors that have a measure, in order."""
+        """Returns the predictors that have a metric, in order."""
         return [name for name in self.predictors if key in self.means[name]]
 
     def values(self, predictor: str, key: str) -> list[float]:
-        """Returns a measure of a predictor for each of `objects`."""
+        """Returns the values of a predictor for each of `objects`."""
         return [row.scores[predictor][key] for row in self.objects]
 
     def json(self) -> dict[str, Any]:
@@ -153,7 +148,7 @@ class EvaluationResult:
             "version": VERSION,
             "about": plain(self.about),
             "protocols": dict(self.protocols),
-            "measures": [vars(measure) for measure in self.measures],
+            "measures": [metric_json(metric) for metric in self.metrics],
             "predictors": list(self.predictors),
             "categories": [vars(category) for category in self.categories],
             "means": plain(means),
@@ -189,14 +184,14 @@ class EvaluationResult:
             )
         try:
             return cls(
-                about=dict(content["about"]),
-                protocols=dict(content["protocols"]),
-                measures=_rows(content["measures"], lambda row: ResultMeasure(**row)),
-                predictors=tuple(content["predictors"]),
+                about=_about(content["about"]),
+                protocols=_texts(content["protocols"]),
+                metrics=_rows(content["measures"], _metric),
+                predictors=tuple(map(_text, content["predictors"])),
                 objects=_rows(content["objects"], object_from_json),
-                categories=_rows(content["categories"], lambda row: CategoryCount(**row)),
+                categories=_rows(content["categories"], _category),
                 means=_estimates(content["means"]),
-                notes=tuple(content.get("notes", ())),
+                notes=tuple(map(_text, content.get("notes", ()))),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path}: a damaged result of an evaluation ({error!r})") from error
@@ -211,28 +206,71 @@ def plain(content: Any) -> Any:
     return None if isinstance(content, float) and math.isnan(content) else content
 
 
+def metric_json(metric: Metric) -> dict[str, Any]:
+    """Returns a metric as `result.json` holds it."""
+    row = vars(metric).copy()
+    suite = row.pop("suite")
+    return {"key": row.pop("key"), "label": row.pop("label"), "preset": suite, **row}
+
+
 def object_from_json(row: Mapping[str, Any]) -> ObjectResult:
     """Returns an object out of what `plain(vars(object))` gave.
 
     Raises:
-        KeyError, TypeError, ValueError: the row is something else.
+        KeyError, TypeError, ValueError, AttributeError: the row is something else.
     """
     scores = {
-        str(predictor): {str(key): _number(value) for key, value in values.items()}
+        predictor: {key: _number(value) for key, value in values.items()}
         for predictor, values in row["scores"].items()
     }
-    per_view = {
-        str(key): tuple(_number(value) for value in values)
-        for key, values in row["per_view"].items()
-    }
-    views = tuple(int(view) for view in row["views"])
-    return ObjectResult(
-        str(row["id"]), str(row["name"]), str(row["synset"]), views, scores, per_view
-    )
+    per_view = {key: tuple(map(_number, values)) for key, values in row["per_view"].items()}
+    views = tuple(map(_whole, row["views"]))
+    id_, name, synset = (_text(row[key]) for key in ("id", "name", "synset"))
+    return ObjectResult(id_, name, synset, views, scores, per_view)
 
 
-def _number(value: float | None) -> float:
+def _metric(row: Mapping[str, Any]) -> Metric:
+    key, label, suite = (_text(row[name]) for name in ("key", "label", "preset"))
+    return Metric(key, label, suite, _truth(row["higher_is_better"]), _truth(row["percent"]))
+
+
+def _category(row: Mapping[str, Any]) -> CategoryCount:
+    return CategoryCount(_text(row["name"]), _text(row["synset"]), _whole(row["objects"]))
+
+
+def _about(content: Mapping[str, Any]) -> dict[str, Any]:
+    about = dict(content)
+    if not isinstance(about.get("settings", {}), dict):
+        raise TypeError(f"settings must be an object, got {about['settings']!r}")
+    return about
+
+
+def _texts(content: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _text(value) for key, value in content.items()}
+
+
+def _number(value: Any) -> float:
+    if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+        raise TypeError(f"expected a finite number or null, got {value!r}")
     return math.nan if value is None else float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {value!r}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, got {value!r}")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"expected true or false, got {value!r}")
+    return value
 
 
 def _rows(rows: Sequence[Mapping[str, Any]], make: Callable[[Any], T]) -> tuple[T, ...]:
@@ -253,20 +291,20 @@ def _estimates(means: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Estima
 
 
 def _require_parts(result: EvaluationResult) -> None:
-    if not result.predictors or not result.measures or not result.objects:
-        raise ValueError("a result needs at least one predictor, one measure and one object")
-    keys = [measure.key for measure in result.measures]
+    if not result.predictors or not result.metrics or not result.objects:
+        raise ValueError("a result needs at least one predictor, one metric and one object")
+    keys = [metric.key for metric in result.metrics]
     if len(set(keys)) != len(keys):
-        raise ValueError(f"keys of measures must differ, got {keys}")
-    for measure in result.measures:
-        if measure.preset not in result.protocols:
-            raise ValueError(f"measure {measure.key}: no protocol {measure.preset!r}")
+        raise ValueError(f"keys of metrics must differ, got {keys}")
+    for metric in result.metrics:
+        if metric.suite not in result.protocols:
+            raise ValueError(f"metric {metric.key}: no protocol {metric.suite!r}")
     if any(category.name == MACRO for category in result.categories):
         raise ValueError(f"no category may be called {MACRO!r}, the name of their mean")
 
 
 def _require_objects(result: EvaluationResult) -> None:
-    """Every object has each measure of each predictor, and a value per view."""
+    """Every object has each metric of each predictor, and a value per view."""
     ids = [row.id for row in result.objects]
     if len(set(ids)) != len(ids):
         raise ValueError("ids of objects must differ")
@@ -290,7 +328,7 @@ def _require_means(result: EvaluationResult) -> None:
         raise ValueError(
             f"means must be of {sorted(result.predictors)}, got {sorted(result.means)}"
         )
-    keys = {measure.key for measure in result.measures}
+    keys = {metric.key for metric in result.metrics}
     wanted = {*(category.name for category in result.categories), MACRO}
     for predictor, table in result.means.items():
         if not table or not set(table) <= keys:

@@ -1,8 +1,8 @@
 """Rows of finished objects, so that a broken evaluation goes on where it was.
 
-Each line of a rows file is one object's figures of one part of an evaluation, with a checksum that
-contains the evaluation's fingerprint. A line which is torn, damaged or of another evaluation is
-thus known as such: it is left out, and its object measured again.
+Each line of a rows file holds one object's values of one part of an evaluation, and a checksum over
+them and the evaluation's fingerprint. So a line which is torn, damaged or of another evaluation is
+found: it is left out, and its object is scored again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class EvaluationRows:
     """The rows file of one evaluation.
 
     Args:
-        path: of the file; its folder must exist. What it holds of this evaluation is read.
-        fingerprint: of everything that determines the figures.
+        path: of the file. What it holds of this evaluation is read.
+        fingerprint: of everything that determines the values.
 
     Raises:
-        OSError: the file cannot be read, or not be mended.
+        OSError: the file cannot be read, or cannot be repaired.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -51,6 +51,7 @@ class EvaluationRows:
         new = list(rows)
         text = "".join(self._line(part, row) for row in new)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -60,10 +61,10 @@ class EvaluationRows:
         self._rows.setdefault(part, {}).update({row.id: row for row in new})
 
     def merged(self, parts: Iterable[str], ids: Iterable[str]) -> list[ObjectResult]:
-        """Returns objects with the figures of several parts together.
+        """Returns objects with the values of several parts together.
 
         Raises:
-            KeyError: a part has not all of the objects.
+            KeyError: a part lacks one of the objects.
         """
         tables = [self._rows.get(part, {}) for part in parts]
         return [_joined([table[id_] for table in tables]) for id_ in ids]
@@ -76,7 +77,7 @@ class EvaluationRows:
         whole = [line for line in lines if self._read(line)]
         if len(whole) < len(lines):
             log.warning(
-                "%s: left out %d damaged or foreign lines, whose objects are measured again",
+                "%s: left out %d damaged or foreign lines, whose objects are scored again",
                 self.path,
                 len(lines) - len(whole),
             )

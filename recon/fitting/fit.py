@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,23 +22,22 @@ TOTAL = "total"
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What an optimisation found.
+    """What an optimisation found; its best values are in the parameters themselves.
 
     Args:
-        values: by name of the parameter, its best value.
-        best_loss: the total loss there; [] or, of N problems at once, [N].
+        best_loss: the total loss at the best values; [] or, of N problems at once, [N].
         best_step: the step at which it was met; int64, [] or [N].
-        history: by name of the term, and `total`, the losses of all steps; on the CPU, [T] or
+        history: the losses of all steps by the name of the term, and `total`; on the CPU, [T] or
             [T, N], row t of step t.
-        stopped: why it ended: "end", all steps were done; "patience", no problem improved any more;
-            or "signal", it was interrupted.
+        stopped: why it ended: "end" after all steps, "signal" when it was interrupted.
+        seconds: how long it took.
     """
 
-    values: dict[str, Tensor]
     best_loss: Tensor
     best_step: Tensor
     history: dict[str, Tensor]
     stopped: str
+    seconds: float
 
 
 def fit(
@@ -49,8 +49,6 @@ def fit(
     schedule: Schedule | None = None,
     optimizer: Callable[[list[dict[str, Any]]], Optimizer] = Adam,
     best_from: int = 0,
-    patience: int | None = None,
-    min_delta: float = 0.0,
     on_step: Callable[[int], None] | None = None,
     interruption: Interruption | None = None,
     progress: bool | None = False,
@@ -60,62 +58,57 @@ def fit(
 
     The loss is evaluated at `steps` + 1 states: before each update, and after the last one. Of N
     independent problems at once the loss gives [N] and every parameter has the shape [N, ...]; the
-    best state is kept for each problem, and a problem which ran out of patience is final, so that
-    with an optimiser which works on each element alone, as Adam does, its result does not depend on
-    its neighbours.
+    best state is kept for each problem, so that with an optimiser which works on each element
+    alone, as Adam does, its result does not depend on its neighbours.
 
     Args:
         parameters: floating-point leaf tensors by name; `requires_grad` is switched on.
-        loss: of the step, the loss of the parameters as they are: a scalar, [N], or terms of these
-            shapes by name, which are added up. Terms carry their weights. What changes with time
-            (sigma, the views of a mini-batch) must be a pure function of the step.
-        steps: updates, >= 0.
-        learning_rate: of all parameters, or of each by name.
+        loss: returns, for a step, the loss of the parameters as they are: a scalar, [N], or terms
+            of these shapes by name, which are added up. Terms include their weights. What changes
+            with time (sigma, the views of a mini-batch) must be a pure function of the step.
+        steps: number of updates, >= 0.
+        learning_rate: the learning rate of all parameters, or of each by name.
         schedule: a factor on the learning rates as a function of the step; None is 1.
-        optimizer: makes the optimiser of parameter groups, one per parameter.
+        optimizer: makes the optimiser from parameter groups, one per parameter.
         best_from: the first step whose loss can be compared with later ones, because schedules
             have settled; until then the newest state is the best. `steps` keeps the last state.
-        patience: stop when no problem has improved for so many steps since `best_from`.
-        min_delta: what a loss must fall by to count as improved.
-        on_step: called with the step after each evaluation, to make images for instance.
-        interruption: an entered context; its signal ends the fit after the current evaluation.
+        on_step: called with the step after each evaluation, to draw images for instance.
+        interruption: an entered context, whose signal ends the fit after the current evaluation.
         progress: whether to draw a progress bar; None draws it on a terminal only.
         description: the words in front of the bar.
 
     Returns:
-        The best values and the course of the losses.
+        The best losses and the history of all losses.
 
     Raises:
         ValueError: the arguments or the shape of the loss are not as described.
         FloatingPointError: a term is not finite; the message names term and step. The parameters
-            hold the best state before.
+            hold the best state before it.
     """
-    _require_settings(steps, best_from, patience)
-    record = _Record(parameters, best_from, patience, min_delta)
+    if steps < 0 or best_from < 0:
+        raise ValueError(f"steps and best_from must be >= 0, got {steps} and {best_from}")
+    record = _Record(parameters, best_from)
     update = _Update(parameters, learning_rate, schedule, optimizer)
-    stopped = "end"
+    began, stopped = time.perf_counter(), "end"
     bar = tqdm(
         range(steps + 1), desc=description, disable=None if progress is None else not progress
     )
     try:
         for step in bar:
             with torch.set_grad_enabled(step < steps):
-                total = record.note(step, loss(step))
+                total = record.add(step, loss(step))
             bar.set_postfix_str(f"loss {float(total.detach().min()):.4g}", refresh=False)
             if on_step is not None:
                 on_step(step)
             if interruption is not None and interruption.signum is not None:
                 stopped = "signal"
                 break
-            if record.exhausted:
-                stopped = "patience"
-                break
             if step < steps:
                 update(step, total)
     finally:
         bar.close()
         record.restore()
-    return record.result(stopped)
+    return record.result(stopped, time.perf_counter() - began)
 
 
 class _Update:
@@ -146,26 +139,19 @@ class _Update:
 class _Record:
     """The losses so far, and the best state of every problem."""
 
-    def __init__(
-        self,
-        parameters: Mapping[str, Tensor],
-        best_from: int,
-        patience: int | None,
-        min_delta: float,
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], best_from: int) -> None:
         for name, value in parameters.items():
             if not (value.is_leaf and value.is_floating_point()):
                 raise ValueError(f"parameter {name} must be a floating-point leaf tensor")
             value.requires_grad_(True)
         if not parameters:
             raise ValueError("there must be at least one parameter")
-        self.parameters = dict(parameters)
-        self.best_from, self.patience, self.min_delta = best_from, patience, min_delta
-        self.values: dict[str, Tensor] = {}
+        self.parameters, self.best_from = dict(parameters), best_from
+        self.best: dict[str, Tensor] = {}
         self.rows: list[Tensor] = []
 
-    def note(self, step: int, terms: Terms) -> Tensor:
-        """Takes the terms of a step and returns their sum, to which there is a gradient."""
+    def add(self, step: int, terms: Terms) -> Tensor:
+        """Records the terms of a step and returns their sum, to which there is a gradient."""
         named = {TOTAL: terms} if isinstance(terms, Tensor) else dict(terms)
         total = sum(list(named.values())[1:], start=next(iter(named.values())))
         if step == 0:
@@ -174,7 +160,7 @@ class _Record:
         row = torch.stack([term.detach() for term in named.values()])
         self.rows.append(row.cpu())
         _require_finite(step, list(named), self.rows[-1])
-        self._compare(step, total.detach())
+        self._keep_better(step, total.detach())
         return total
 
     def _begin(self, names: list[str], total: Tensor) -> None:
@@ -188,11 +174,9 @@ class _Record:
                     f" problems, got {tuple(value.shape)}"
                 )
         self.names = names
-        self.values = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.best_loss, self.counted_loss = total.clone(), total.clone()
+        self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.best_loss = total.clone()
         self.best_step = torch.zeros_like(total, dtype=torch.int64)
-        self.counted_step = torch.zeros_like(self.best_step)
-        self.final = torch.zeros_like(total, dtype=torch.bool)
 
     def _require_terms(self, named: Mapping[str, Tensor]) -> None:
         shapes = {tuple(term.shape) for term in named.values()}
@@ -203,43 +187,27 @@ class _Record:
                 f" {tuple(self.best_loss.shape)} at every step, got {actual}"
             )
 
-    def _compare(self, step: int, total: Tensor) -> None:
+    def _keep_better(self, step: int, total: Tensor) -> None:
         """Keeps the states which are better than those before."""
-        early = step <= self.best_from
-        better = ~self.final & (early | (total < self.best_loss))
+        better = (total < self.best_loss) | (step <= self.best_from)
         for name, value in self.parameters.items():
             rows = better.reshape(*better.shape, *[1] * (value.dim() - better.dim()))
-            self.values[name] = torch.where(rows, value.detach(), self.values[name])
+            self.best[name] = torch.where(rows, value.detach(), self.best[name])
         self.best_loss = torch.where(better, total, self.best_loss)
         self.best_step = torch.where(better, step, self.best_step)
-        counts = early | (total < self.counted_loss - self.min_delta)
-        self.counted_loss = torch.where(counts, total, self.counted_loss)
-        self.counted_step = torch.where(counts, step, self.counted_step)
-        if self.patience is not None:
-            self.final = self.final | (step - self.counted_step >= self.patience)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether every problem ran out of patience."""
-        return bool(self.final.all())
 
     def restore(self) -> None:
         """Puts the best values into the parameters."""
         with torch.no_grad():
-            for name, value in self.values.items():
+            for name, value in self.best.items():
                 self.parameters[name].copy_(value)
 
-    def result(self, stopped: str) -> Fit:
+    def result(self, stopped: str, seconds: float) -> Fit:
         """Returns everything as a value."""
         columns = torch.stack(self.rows, dim=1)
         history = dict(zip(self.names, columns.unbind(0), strict=True))
-        return Fit(
-            values=self.values,
-            best_loss=self.best_loss,
-            best_step=self.best_step,
-            history={**history, TOTAL: columns.sum(0)},
-            stopped=stopped,
-        )
+        history[TOTAL] = columns.sum(0)
+        return Fit(self.best_loss, self.best_step, history, stopped, seconds)
 
 
 def _require_finite(step: int, names: list[str], row: Tensor) -> None:
@@ -267,10 +235,3 @@ def _learning_rates(
         if not (math.isfinite(rate) and rate >= 0):
             raise ValueError(f"learning_rate of {name} must be finite and >= 0, got {rate}")
     return {name: learning_rate[name] for name in parameters}
-
-
-def _require_settings(steps: int, best_from: int, patience: int | None) -> None:
-    if steps < 0 or best_from < 0:
-        raise ValueError(f"steps and best_from must be >= 0, got {steps} and {best_from}")
-    if patience is not None and patience < 1:
-        raise ValueError(f"patience must be >= 1 or None, got {patience}")

@@ -1,4 +1,4 @@
-"""Stages of fits which render softly first, and ever sharper."""
+"""Fits in stages, each from where the one before it ended, and stages which get ever sharper."""
 
 from __future__ import annotations
 
@@ -9,14 +9,136 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
+from recon.command_line import Interruption
 from recon.fitting.fit import Fit, fit
 from recon.schedules import Geometric
 
-# Share of the steps after which sigma and gamma rest, so that losses can be compared.
+# Share of the steps after which sigma and gamma stay, so that losses can be compared.
 _SETTLED = 0.9
 
 State = TypeVar("State")
 State_co = TypeVar("State_co", covariant=True)
+
+
+class Problem(Protocol[State_co]):
+    """What one stage optimises: parameters, their loss, and the state of the fit they stand for.
+
+    Attributes:
+        parameters: leaf tensors by name.
+        options: further arguments of `recon.fitting.fit.fit`; `steps` among them.
+    """
+
+    parameters: dict[str, Tensor]
+    options: dict[str, Any]
+
+    def loss(self, step: int) -> Mapping[str, Tensor]:
+        """Returns the terms of the loss, as `fit` takes them."""
+        ...
+
+    def state(self) -> State_co:
+        """Returns a copy of the state which the parameters make now, without a gradient."""
+        ...
+
+    def outcome(self, found: Fit) -> tuple[State_co, Tensor]:
+        """Returns the state with which the stage ends, and its loss.
+
+        Args:
+            found: the fit of the parameters, which hold its best values.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StagedFit(Generic[State]):
+    """What a fit in stages found.
+
+    Args:
+        state: the last one.
+        loss: its loss; [] or, of N problems at once, [N].
+        fits: one for each stage.
+        trajectory: the states on the way, and the last one.
+    """
+
+    state: State
+    loss: Tensor
+    fits: list[Fit]
+    trajectory: list[State]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the fit."""
+        return self.fits[-1].stopped == "signal"
+
+    def select(self, index: Tensor) -> StagedFit[State]:
+        """Returns the fit of some of N problems; `fits` stay those of all of them."""
+        states: list[Any] = [self.state, *self.trajectory]
+        state, *trajectory = [one[index] for one in states]
+        return StagedFit(state, self.loss[index], self.fits, trajectory)
+
+    def then(self, later: StagedFit[State]) -> StagedFit[State]:
+        """Returns this fit and a later one, which began where it ended, as one."""
+        return StagedFit(
+            later.state,
+            later.loss,
+            [*self.fits, *later.fits],
+            [*self.trajectory, *later.trajectory],
+        )
+
+
+def fit_stages(
+    stages: Sequence[Callable[[State], Problem[State]]],
+    start: State,
+    *,
+    every: int | None = 1,
+    on_step: Callable[[int, Callable[[], State]], None] | None = None,
+    interruption: Interruption | None = None,
+    progress: bool | None = False,
+) -> StagedFit[State]:
+    """Goes through stages, until a signal comes.
+
+    Args:
+        stages: each makes its problem from the state it begins with.
+        start: the state with which the first stage begins.
+        every: steps between the states of the trajectory; None keeps the last state only.
+        on_step: called with the number of the step over all stages, and what gives the state.
+        interruption: as of `recon.fitting.fit.fit`.
+        progress: as of `recon.fitting.fit.fit`.
+
+    Raises:
+        ValueError: there is no stage.
+        FloatingPointError: a loss is not finite.
+    """
+    if not stages:
+        raise ValueError("there must be at least one stage")
+    state, before = start, 0
+    fits, trajectory = list[Fit](), list[State]()
+    for number, make_problem in enumerate(stages, start=1):
+        problem = make_problem(state)
+
+        def visit(step: int, problem: Problem[State] = problem, before: int = before) -> None:
+            if every is not None and step % every == 0:
+                trajectory.append(problem.state())
+            if on_step is not None:
+                on_step(before + step, problem.state)
+
+        found = fit(
+            problem.parameters,
+            problem.loss,
+            **problem.options,
+            on_step=visit,
+            interruption=interruption,
+            progress=progress,
+            description=f"stage {number}/{len(stages)}",
+        )
+        state, loss = problem.outcome(found)
+        fits.append(found)
+        before += problem.options["steps"]
+        if found.stopped == "signal":
+            break
+    return StagedFit(state, loss, fits, [*trajectory, state])
+
+
+# --- Stages which render softly first, and ever sharper -------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -24,14 +146,15 @@ class SoftStage:
     """How softly a stage of a fit renders, and how fast it moves.
 
     What is given as a pair falls geometrically from the first value to the last; sigma and gamma
-    rest for the last tenth of the steps.
+    stay at the last for the last tenth of the steps.
 
     Args:
-        steps: updates, >= 0.
+        steps: number of updates, >= 0.
         image_size: pixels of the shorter side of what is rendered; None as in the images.
         sigma: first and last softness of edges, squared NDC units.
         gamma: first and last softness of depth, in lengths of the object.
-        learning_rate: first and last, of angles in radians and of others in proportion.
+        learning_rate: first and last learning rate, of angles in radians and of others in
+            proportion.
 
     Raises:
         ValueError: a value is out of range.
@@ -56,8 +179,8 @@ class SoftStage:
     def at(self, name: str, step: int) -> float:
         """Returns the value of `sigma` or `gamma` at a step."""
         first, last = getattr(self, name)
-        rest = max(1, round(_SETTLED * self.steps))
-        return first * Geometric(rest, last / first)(step)
+        settled = max(1, round(_SETTLED * self.steps))
+        return first * Geometric(settled, last / first)(step)
 
     def raster_size(self, images: Tensor) -> tuple[int, int]:
         """Returns (height, width) of what is rendered for images [N, 4, H, W]."""
@@ -65,49 +188,20 @@ class SoftStage:
         scale = 1.0 if self.image_size is None else self.image_size / min(height, width)
         return max(1, round(scale * height)), max(1, round(scale * width))
 
-    def optimise(
-        self,
-        parameters: Mapping[str, Tensor],
-        loss: Callable[[int], Mapping[str, Tensor]],
-        rates: Mapping[str, float],
-        compare: bool,
-        **options: Any,
-    ) -> Fit:
-        """Runs `fit` with the schedule of learning rates.
+    def options(self, rates: Mapping[str, float], comparable: bool = True) -> dict[str, Any]:
+        """Returns the arguments of `fit` with the schedule of learning rates.
 
         Args:
-            parameters: leaf tensors by name.
-            loss: of the step.
             rates: by parameter, what its learning rate is multiplied by.
-            compare: keep the best state once schedules rest; otherwise the last one.
-            options: of `fit`.
+            comparable: keep the best state once sigma and gamma stay; otherwise the last one.
         """
         first, last = self.learning_rate
-        return fit(
-            parameters,
-            loss,
-            self.steps,
-            {name: rates[name] * first for name in parameters},
-            schedule=Geometric(max(1, self.steps), last / first),
-            best_from=round(_SETTLED * self.steps) if compare else self.steps,
-            **options,
-        )
-
-
-class Unknowns(Protocol[State_co]):
-    """The parameters of a fit, and the state which they make with what is known.
-
-    Attributes:
-        parameters: leaf tensors by name.
-        rates: by parameter, what its learning rate is multiplied by.
-    """
-
-    parameters: dict[str, Tensor]
-    rates: dict[str, float]
-
-    def detached(self) -> State_co:
-        """Returns the state as a copy without a gradient."""
-        ...
+        return {
+            "steps": self.steps,
+            "learning_rate": {name: rate * first for name, rate in rates.items()},
+            "schedule": Geometric(max(1, self.steps), last / first),
+            "best_from": round(_SETTLED * self.steps) if comparable else self.steps,
+        }
 
 
 @dataclass(frozen=True)
@@ -125,66 +219,57 @@ class Step:
     gamma: float
 
 
-@dataclass(frozen=True, eq=False)
-class StagedFit(Generic[State]):
-    """What a fit in stages found.
+class Unknowns(Protocol[State_co]):
+    """The parameters of a stage, and the state which they make with what is known.
 
-    Args:
-        state: the last one.
-        fits: of the stages.
-        course: the states on the way.
+    Attributes:
+        parameters: leaf tensors by name.
+        rates: by parameter, what its learning rate is multiplied by.
     """
 
-    state: State
-    fits: list[Fit]
-    course: list[State]
+    parameters: dict[str, Tensor]
+    rates: dict[str, float]
+
+    def detached(self) -> State_co:
+        """Returns a copy of the state without a gradient."""
+        ...
 
 
-def fit_stages(
-    stages: Sequence[tuple[SoftStage, Callable[[Any, Step], Mapping[str, Tensor]], bool]],
-    unknowns: Callable[[State], Unknowns[State]],
-    start: State,
-    images: Tensor,
-    length: float = 1.0,
-    every: int = 1,
-    **options: Any,
-) -> StagedFit[State]:
-    """Goes through stages, each from where the one before it ended, until a signal comes.
+class SoftProblem(Generic[State]):
+    """A `Problem` of a `SoftStage`.
 
     Args:
-        stages: each with the terms of its loss, made of the unknowns and a step, and with whether
-            its losses can be compared, see `SoftStage.optimise`.
-        unknowns: makes the parameters of a stage out of the state it begins with.
-        start: of the first stage.
-        images: [N, 4, H, W] which the renderings are like.
-        length: of the object, in which the stages tell their gamma.
-        every: steps between the states of the course.
-        options: of `recon.fitting.fit.fit`.
+        stage: how it renders and moves.
+        unknowns: its parameters.
+        terms: returns the terms of the loss of a step.
+        images: [N, 4, H, W] which the renderings are compared with.
+        length: of the object, in which the stage tells its gamma.
+        comparable: as of `SoftStage.options`.
     """
-    state, fits, course = start, list[Fit](), list[State]()
-    for stage, loss, compare in stages:
-        current, size = unknowns(state), stage.raster_size(images)
 
-        def terms(
-            step: int,
-            stage: SoftStage = stage,
-            loss: Callable[[Any, Step], Mapping[str, Tensor]] = loss,
-            current: Unknowns[State] = current,
-            size: tuple[int, int] = size,
-        ) -> Mapping[str, Tensor]:
-            gamma = stage.at("gamma", step) * length
-            return loss(current, Step(size, stage.at("sigma", step), gamma))
+    def __init__(
+        self,
+        stage: SoftStage,
+        unknowns: Unknowns[State],
+        terms: Callable[[Step], Mapping[str, Tensor]],
+        images: Tensor,
+        length: float = 1.0,
+        comparable: bool = True,
+    ) -> None:
+        self.stage, self.unknowns, self.terms, self.length = stage, unknowns, terms, length
+        self.size = stage.raster_size(images)
+        self.parameters = unknowns.parameters
+        self.options = stage.options(unknowns.rates, comparable)
 
-        def note(step: int, current: Unknowns[State] = current) -> None:
-            if step % every == 0:
-                course.append(current.detached())
+    def loss(self, step: int) -> Mapping[str, Tensor]:
+        """Returns the terms with sigma and gamma of a step."""
+        gamma = self.stage.at("gamma", step) * self.length
+        return self.terms(Step(self.size, self.stage.at("sigma", step), gamma))
 
-        fits.append(
-            stage.optimise(
-                current.parameters, terms, current.rates, compare, on_step=note, **options
-            )
-        )
-        state = current.detached()
-        if fits[-1].stopped == "signal":
-            break
-    return StagedFit(state, fits, [*course, state])
+    def state(self) -> State:
+        """Returns the state as it is."""
+        return self.unknowns.detached()
+
+    def outcome(self, found: Fit) -> tuple[State, Tensor]:
+        """Returns the best state and its loss."""
+        return self.state(), found.best_loss

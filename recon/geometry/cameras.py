@@ -8,7 +8,8 @@ Intrinsics are measured in half image heights, which does not depend on the numb
 
     NDC y = (focal_y * y / z + center_y) * H / min(H, W)      focal_y = 1 / tan(fov / 2)
 
-and likewise x; `center` is the principal point, x right and y up from the middle of the image.
+and x in the same way; `center` is the principal point, x right and y up from the middle of the
+image.
 
 Orbits. The eye of `Cameras.orbit` is at
 
@@ -39,14 +40,18 @@ straight from above (e = 90) the top of the image is (-sin a, 0, cos a), from be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.compute import at_least_float32
+
+Numbers = Tensor | float | Sequence[float] | NDArray[Any]
 
 SHAPENET_VIEWS = 24
 SHAPENET_AZIMUTH_STEP = -15.0  # degrees per view
@@ -102,8 +107,14 @@ class Cameras:
         _require_rotation(self.rotation)
 
     @classmethod
-    def orbit(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor, fov: Tensor) -> Cameras:
+    def orbit(
+        cls, azimuth: Numbers, elevation: Numbers, distance: Numbers, fov: Numbers
+    ) -> Cameras:
         """Builds cameras which look at the origin; differentiable in all parameters.
+
+        Each argument is a tensor [B], B numbers in a sequence or an array, or one number, which
+        then holds for all B cameras; four numbers make one camera. Numbers take the dtype and the
+        device of the first tensor, and are float32 on the CPU where there is none.
 
         Args:
             azimuth: [B] degrees.
@@ -115,9 +126,7 @@ class Cameras:
             ValueError: shapes, dtypes or devices differ, or a value is out of range or not finite.
         """
         values = {"azimuth": azimuth, "elevation": elevation, "distance": distance, "fov": fov}
-        batch = len(azimuth) if isinstance(azimuth, Tensor) and azimuth.dim() else "B"
-        for name, value in values.items():
-            _require_parameter(name, value, (batch,), azimuth)
+        azimuth, elevation, distance, fov = _as_batch(values)
         if not bool((distance > 0).all()):
             raise ValueError(f"distance must be > 0, got {float(distance.min()):g}")
         if not bool(((fov > 0) & (fov < 180)).all()):
@@ -210,8 +219,8 @@ class Cameras:
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Cameras:
         """Returns the cameras at an index; an int gives a batch of one."""
-        if isinstance(index, int):
-            index = [index]
+        if isinstance(index, int | np.integer):
+            index = [int(index)]
         elif not isinstance(index, slice | Tensor):
             index = list(index)
         return Cameras(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -286,6 +295,32 @@ class Cameras:
         return torch.stack((ndc_x, ndc_y, depth), dim=2)
 
 
+def _as_batch(values: Mapping[str, Numbers]) -> list[Tensor]:
+    """Returns tensors [B] of one dtype and device; what is one number holds for all of the B.
+
+    Raises:
+        ValueError: a value is no number or of another type, or the lengths differ.
+    """
+    tensors = [value for value in values.values() if isinstance(value, Tensor)]
+    like = tensors[0] if tensors else torch.empty(0)
+    made = {name: _as_tensor(name, value, like) for name, value in values.items()}
+    lengths = [len(value) for value in made.values() if value.dim() == 1]
+    batch = lengths[0] if lengths else 1
+    made = {n: value.expand(batch) if value.dim() == 0 else value for n, value in made.items()}
+    for name, value in made.items():
+        _require_parameter(name, value, (batch,), like if tensors else value)
+    return list(made.values())
+
+
+def _as_tensor(name: str, value: Numbers, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    try:
+        return torch.as_tensor(np.asarray(value, np.float64), dtype=like.dtype, device=like.device)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers, got {value!r}") from error
+
+
 def _orbit_axes(azimuth: Tensor, elevation: Tensor) -> Tensor:
     """Returns [B, 3, 3] with the rows right, up and forward of an orbit's cameras."""
     azimuth, elevation = torch.deg2rad(azimuth), torch.deg2rad(elevation)
@@ -331,14 +366,16 @@ def _require_rotation(rotation: Tensor) -> None:
         )
 
 
-def as_image_size(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """Returns (height, width) in pixels from an int (square) or a pair.
+def as_image_size(image_size: int | Sequence[int] | NDArray[Any] | Tensor) -> tuple[int, int]:
+    """Returns (height, width) in pixels from an integer (square) or a pair, of any kind.
 
     Raises:
         ValueError: not one or two ints >= 1.
     """
+    if isinstance(image_size, np.ndarray | Tensor):
+        image_size = image_size.tolist()
     pair = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(pair) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in pair):
+    if len(pair) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in pair):
         raise ValueError(f"image_size must be an int or (height, width) >= 1, got {image_size}")
     return int(pair[0]), int(pair[1])
 

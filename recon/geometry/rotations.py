@@ -3,6 +3,9 @@
 A rotation is a matrix [..., 3, 3] which maps a position v to R @ v. An axis-angle vector points
 along the axis, and its length is the angle in radians, by the right-hand rule of a right-handed
 frame; read in a left-handed frame the same matrix turns the other way round.
+
+These maps are ours, although RoMa (`roma` on PyPI) has them too: its second derivative at angle
+zero is NaN, and its draws and last bits are others, so that no recorded fit could be repeated.
 """
 
 from __future__ import annotations

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from renderer_cuda import gather_faces, voxelize
+
+# Cubes beside the one in the middle, along every side, up to which the shape outside is followed.
+_REACH = 1
 
 
 def voxelize_mesh(
@@ -16,11 +21,12 @@ def voxelize_mesh(
     """Fills the grid of voxels whose outermost centres are at object coordinates -0.5 and 0.5.
 
     A vertex v is placed at v * (R - 1) / R + 0.5 of the unit cube, the 31/32 of the Soft
-    Rasterizer evaluation (arXiv 1904.01786) at R = 32.
+    Rasterizer evaluation (arXiv 1904.01786) at R = 32. A mesh that leaves the grid is filled in a
+    larger grid, of which the part in the cube is returned: cut open at the border it would be
+    hollow. Vertices farther away than one side of the cube are moved to that distance.
 
     Args:
-        vertices: [B, V, 3] float32 or float64, object units; what lies outside [-0.5, 0.5] by
-            more than half a voxel is clipped.
+        vertices: [B, V, 3] float32 or float64, object units.
         faces: [F, 3] int64 vertex indices.
         resolution: number R of voxels along each side.
         mode: "softras" (published voxel scores) or "solid" (exact surface), see
@@ -34,8 +40,38 @@ def voxelize_mesh(
     """
     if vertices.ndim != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
-    placed = vertices.detach() * (resolution - 1) / resolution + 0.5
-    return voxelize(gather_faces(placed, faces), resolution, mode=mode)
+    vertices = vertices.detach()
+    placed = vertices * (resolution - 1) / resolution + 0.5
+    voxels = voxelize(gather_faces(placed, faces), resolution, mode=mode)
+    for index in leaves_grid(vertices, resolution).nonzero().flatten().tolist():
+        voxels[index] = _voxelize_beyond_grid(placed[index], faces, resolution, mode)
+    return voxels
+
+
+def leaves_grid(vertices: Tensor, resolution: int) -> Tensor:
+    """Returns which meshes [B] have a finite vertex outside the grid of `voxelize_mesh`.
+
+    Args:
+        vertices: [B, V, 3], object units.
+        resolution: number R of voxels along each side.
+    """
+    # In the grid's own arithmetic, so that a vertex on the border is on the same side in both.
+    placed = vertices * (resolution - 1) / resolution + 0.5
+    outside = (placed < 0) | (placed >= 1)
+    return (outside & torch.isfinite(vertices)).flatten(1).any(1)
+
+
+def _voxelize_beyond_grid(placed: Tensor, faces: Tensor, resolution: int, mode: str) -> Tensor:
+    """Returns the voxels [R, R, R] in the unit cube of a mesh [V, 3] which leaves it."""
+    finite = torch.isfinite(placed)
+    near = torch.where(finite, placed.clamp(-_REACH, 1 + _REACH), placed)
+    distance = torch.where(finite, (near - 0.5).abs() - 0.5, 0.0).amax().item()
+    margin = math.ceil(distance * resolution) + 1
+    side = resolution + 2 * margin
+    moved = (near * resolution + margin) / side
+    voxels = voxelize(gather_faces(moved[None], faces), side, mode=mode)[0]
+    inside = slice(margin, margin + resolution)
+    return voxels[inside, inside, inside]
 
 
 def pack_voxels(voxels: Tensor | npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

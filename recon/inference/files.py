@@ -13,13 +13,13 @@ from PIL import Image
 from scipy import ndimage
 
 from recon.files import SUFFIX, atomic_file, unsynced
-from recon.fitting.history import Animation
 from recon.formats.meshes import save_mesh
 from recon.formats.resampling import PixelMap
 from recon.inference.input_images import InputImage
 from recon.inference.reconstruct import Reconstruction
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.directory import read_json, write_json
+from recon.visualization.animation import save_animation
 from recon.visualization.draw import draw_mesh, to_pixels
 from recon.visualization.turntable import turntable_cameras
 
@@ -110,10 +110,8 @@ def _write(folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntab
     if made.image.mask == "estimated":
         _save_png(folder / "mask.png", made.image.rgba.transpose(1, 2, 0))
     if turntable:
-        animation = Animation()
         images = draw_mesh(made.world, turntable_cameras(FRAMES), FRAME_SIDE, made.colors, SAMPLES)
-        animation.frames.extend(to_pixels(images))
-        animation.save(folder / "turntable.gif", TURN, TURN / FRAMES)
+        save_animation(folder / "turntable.gif", list(to_pixels(images)), TURN, TURN / FRAMES)
     write_json(folder / RESULT, {**facts, **_facts(made)})
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from recon.compute import choose_device
 from recon.datasets.framing import framing_of
-from recon.evaluation.voxel_scores import MeshPredictor
 from recon.formats.images import ImageLike
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
@@ -27,6 +26,7 @@ from recon.inference.input_images import (
 )
 from recon.inference.viewpoint_search import find_directions, lay_over
 from recon.models import Prediction
+from recon.models.predict import predict
 from recon.runs.trained_models import TrainedModel, load_trained_model
 
 # The side of the images of models whose encoder does not tell.
@@ -84,7 +84,9 @@ class ImageReconstructor:
 
     def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
         self.framing = framing_of(trained.checkpoint)
-        self.predictor = MeshPredictor(trained.model.to(choose_device(device)))
+        self.model = trained.model.to(choose_device(device))
+        faces: Tensor = self.model.faces  # type: ignore[assignment]
+        self.faces = faces.cpu()
         side = getattr(getattr(trained.model, "encoder", None), "image_size", USUAL_SIDE)
         self.image_size = (int(side), int(side))
         self.cameras = Cameras.from_rows(self.framing.cameras.float().cpu())
@@ -110,8 +112,8 @@ class ImageReconstructor:
         """Reconstructs images at one size, each seen in its best known camera."""
         cutouts = [cut_out(one, self.framing, self.image_size, fill) for one in close]
         inputs = torch.stack([cutout.image for cutout in cutouts])
-        prediction = self.predictor.predict(inputs)
-        vertices, faces = prediction.vertices.float().cpu(), self.predictor.faces.cpu()
+        prediction = predict(self.model, inputs)
+        vertices, faces = prediction.vertices.float().cpu(), self.faces
         found = find_directions(vertices, faces, inputs[:, 3], self.cameras)
         return [
             Reconstruction(
@@ -133,7 +135,7 @@ class ImageReconstructor:
         vertices = torch.stack([one.world.vertices for one in made])
         alpha = torch.stack([one.cutout.image[3] for one in made])
         known = self.cameras[torch.tensor([one.view for one in made])]
-        cameras, ious = lay_over(vertices, self.predictor.faces.cpu(), alpha, known)
+        cameras, ious = lay_over(vertices, self.faces, alpha, known)
         return [
             replace(one, camera=cameras[index], iou=float(ious[index]))
             for index, one in enumerate(made)

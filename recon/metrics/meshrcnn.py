@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,8 @@ from torch import Tensor
 from recon.datasets.storage.layout import Layout
 from recon.geometry.surface_sampling import SurfaceSamples, sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
-from recon.metrics.protocol import Measure, require_fields, require_surface_points
-from recon.metrics.scoring import Scores, score_each, true_samples
 from recon.metrics.seeds import generator
+from recon.metrics.suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.truth import Truth
 
 # The longest side of the truth's box after scaling.
@@ -27,14 +26,14 @@ EMPTY_DISTANCE = math.sqrt(3) * SIDE
 TRUTH = 1 << 32
 
 
-class MeshRCNN:
+class MeshRCNN(MetricSuite):
     """Chamfer-L2, normal consistency and F1 of equal samples (arXiv 1906.02739, section 4.1).
 
     Both surfaces are multiplied by 10 / (longest side of the truth's box). With P the samples of
     the prediction, Q the true ones and q(p) the one nearest to p:
 
         Chamfer-L2 = mean |p - q(p)|^2 + mean |q - p(q)|^2
-        normal consistency = (mean cos(p) + mean cos(q)) / 2, absolute likewise with |cos|
+        normal consistency = (mean cos(p) + mean cos(q)) / 2, the absolute one with |cos|
         F1 at t = the F-score of the samples at distances below t, see `SurfacePair.f_score`
 
     Args:
@@ -44,14 +43,17 @@ class MeshRCNN:
         ValueError: samples < 1.
     """
 
-    name: ClassVar[str] = "meshrcnn"
-    measures: ClassVar[tuple[Measure, ...]] = (
-        Measure("chamfer_l2", "Chamfer-L2", higher_is_better=False),
-        Measure("normal_consistency", "normal consistency"),
-        Measure("absolute_normal_consistency", "absolute normal consistency"),
-        *(Measure(f"f1_{t:g}", f"F1 at {t:g}", 100) for t in THRESHOLDS),
+    name = "meshrcnn"
+    metrics = (
+        Metric("meshrcnn_chamfer_l2", "Chamfer-L2", "meshrcnn", higher_is_better=False),
+        Metric("meshrcnn_normal_consistency", "normal consistency", "meshrcnn"),
+        Metric("meshrcnn_absolute_normal_consistency", "absolute normal consistency", "meshrcnn"),
+        *(
+            Metric(f"meshrcnn_f1_{t:g}", f"F1 at {t:g}", "meshrcnn", percent=True)
+            for t in THRESHOLDS
+        ),
     )
-    fields: ClassVar[tuple[str, ...]] = ("pointcloud", "pointcloud_normals")
+    fields = ("pointcloud", "pointcloud_normals")
 
     def __init__(self, samples: int = 10_000) -> None:
         if samples < 1:
@@ -66,20 +68,26 @@ class MeshRCNN:
             "(Gkioxari et al., arXiv 1906.02739)"
         )
 
-    def require(self, layout: Layout) -> None:
-        """Refuses a data set whose objects cannot be scored.
+    def for_layout(self, layout: Layout) -> MetricSuite:
+        """Returns the suite as it scores objects of a data set.
 
         Raises:
             ValueError: the data has fewer surface points than samples.
         """
-        require_fields(self, layout)
-        require_surface_points(self, layout, self.samples)
+        super().for_layout(layout)
+        there = layout.num_surface_points
+        if there < self.samples:
+            raise ValueError(
+                f"metric suite {self.name} needs {self.samples} points of the surface, the data "
+                f"has {there} of each object; make it with num_surface_points={self.samples}"
+            )
+        return self
 
     def score(
         self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
     ) -> dict[str, Tensor]:
-        """Scores n predictions of one object, see `recon.metrics.protocol.Preset`."""
-        true = true_samples(truth)
+        """Scores n predictions of one object, see `MetricSuite.score`."""
+        true = truth.surface()
         side = float(np.ptp(true.points, axis=0).max())
         if not side > 0:
             raise ValueError(f"surface_points must not all lie in one place, got {true.points[:1]}")
@@ -90,9 +98,9 @@ class MeshRCNN:
             if not len(samples.points):
                 return _empty()
             pair = SurfacePair.of(SearchedSurface(samples), surface)
-            return _measure(pair.scaled(SIDE / side))
+            return _distances(pair.scaled(SIDE / side))
 
-        return score_each(score_one, self.measures, vertices, faces, views)
+        return score_each(score_one, self.metrics, vertices, faces, views)
 
 
 def _choose(samples: SurfaceSamples, count: int, rng: np.random.Generator) -> SurfaceSamples:
@@ -103,22 +111,24 @@ def _choose(samples: SurfaceSamples, count: int, rng: np.random.Generator) -> Su
     return SurfaceSamples(samples.points[rows], samples.normals[rows])
 
 
-def _measure(pair: SurfacePair) -> Scores:
+def _distances(pair: SurfacePair) -> Scores:
     one, other = pair.accuracy, pair.completeness
     return {
-        "chamfer_l2": one.mean_squared_distance() + other.mean_squared_distance(),
-        "normal_consistency": (one.mean_cosine() + other.mean_cosine()) / 2,
-        "absolute_normal_consistency": (one.mean_absolute_cosine() + other.mean_absolute_cosine())
+        "meshrcnn_chamfer_l2": one.mean_squared_distance() + other.mean_squared_distance(),
+        "meshrcnn_normal_consistency": (one.mean_cosine() + other.mean_cosine()) / 2,
+        "meshrcnn_absolute_normal_consistency": (
+            one.mean_absolute_cosine() + other.mean_absolute_cosine()
+        )
         / 2,
-        **{f"f1_{t:g}": pair.f_score(t) for t in THRESHOLDS},
+        **{f"meshrcnn_f1_{t:g}": pair.f_score(t) for t in THRESHOLDS},
     }
 
 
 def _empty() -> Scores:
     """Returns the values of a prediction without a surface: the worst, and the diagonal."""
     return {
-        "chamfer_l2": 2 * EMPTY_DISTANCE**2,
-        "normal_consistency": -1.0,
-        "absolute_normal_consistency": 0.0,
-        **{f"f1_{t:g}": 0.0 for t in THRESHOLDS},
+        "meshrcnn_chamfer_l2": 2 * EMPTY_DISTANCE**2,
+        "meshrcnn_normal_consistency": -1.0,
+        "meshrcnn_absolute_normal_consistency": 0.0,
+        **{f"meshrcnn_f1_{t:g}": 0.0 for t in THRESHOLDS},
     }

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.storage.layout import Layout
 from recon.geometry.containment import points_inside
 from recon.geometry.surface_sampling import sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
-from recon.metrics.protocol import Measure, require_fields
-from recon.metrics.scoring import Scores, score_each, true_samples
 from recon.metrics.seeds import generator
+from recon.metrics.suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.truth import Truth
 
 # What the source gives to a prediction without a surface: the diagonal of the unit cube.
 EMPTY_DISTANCE = math.sqrt(3)
+# The paper measures distances in tenths of the longest side of the object's box, which is 1 here.
+UNIT = 10
 
 
-class OccupancyNetworks:
+class OccupancyNetworks(MetricSuite):
     """Chamfer distances, normal consistency and volumetric IoU (arXiv 1812.03828, section 4).
 
     With P the samples of the prediction, Q the true ones and q(p) the one nearest to p:
@@ -34,6 +34,9 @@ class OccupancyNetworks:
         normal consistency = (mean |cos(p)| + mean |cos(q)|) / 2
         IoU = |inside both| / |inside either|, of the points of the data
 
+    Distances are in tenths of the cube's side: values are 10 times, those of Chamfer-L2 100 times,
+    what the coordinates say.
+
     Args:
         samples: number of points drawn from a prediction.
 
@@ -41,19 +44,16 @@ class OccupancyNetworks:
         ValueError: samples < 1.
     """
 
-    name: ClassVar[str] = "onet"
-    measures: ClassVar[tuple[Measure, ...]] = (
-        Measure("chamfer_l1", "Chamfer-L1 x10", 10, higher_is_better=False),
-        Measure("normal_consistency", "normal consistency"),
-        Measure("iou", "volumetric IoU", 100),
-        Measure("accuracy", "accuracy x10", 10, higher_is_better=False),
-        Measure("completeness", "completeness x10", 10, higher_is_better=False),
-        Measure("chamfer_l2", "Chamfer-L2 x100", 100, higher_is_better=False),
+    name = "onet"
+    metrics = (
+        Metric("onet_chamfer_l1", "Chamfer-L1 x10", "onet", higher_is_better=False),
+        Metric("onet_normal_consistency", "normal consistency", "onet"),
+        Metric("onet_iou", "volumetric IoU", "onet", percent=True),
+        Metric("onet_accuracy", "accuracy x10", "onet", higher_is_better=False),
+        Metric("onet_completeness", "completeness x10", "onet", higher_is_better=False),
+        Metric("onet_chamfer_l2", "Chamfer-L2 x100", "onet", higher_is_better=False),
     )
-    fields: ClassVar[tuple[str, ...]] = (
-        *("pointcloud", "pointcloud_normals"),
-        *("points", "occupancies"),
-    )
+    fields = ("pointcloud", "pointcloud_normals", "points", "occupancies")
 
     def __init__(self, samples: int = 100_000) -> None:
         if samples < 1:
@@ -68,19 +68,11 @@ class OccupancyNetworks:
             "the longest side of the object's box (Mescheder et al., arXiv 1812.03828)"
         )
 
-    def require(self, layout: Layout) -> None:
-        """Refuses a data set whose objects cannot be scored.
-
-        Raises:
-            ValueError: the data has no surface points or no occupancies.
-        """
-        require_fields(self, layout)
-
     def score(
         self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
     ) -> dict[str, Tensor]:
-        """Scores n predictions of one object, see `recon.metrics.protocol.Preset`."""
-        surface = SearchedSurface(true_samples(truth))
+        """Scores n predictions of one object, see `MetricSuite.score`."""
+        surface = SearchedSurface(truth.surface())
         points = truth.require("points").cpu().numpy()
         inside = truth.require("occupancies").cpu().numpy()
         if len(points) != len(inside):
@@ -90,20 +82,22 @@ class OccupancyNetworks:
             samples = sample_surface(mesh, indices, self.samples, generator(seed, view))
             iou = _iou(points_inside(points, mesh, indices), inside)
             if not len(samples.points):
-                return {**_empty(), "iou": iou}
-            return {**_distances(SurfacePair.of(SearchedSurface(samples), surface)), "iou": iou}
+                return {**_empty(), "onet_iou": iou}
+            pair = SurfacePair.of(SearchedSurface(samples), surface)
+            return {**_distances(pair), "onet_iou": iou}
 
-        return score_each(score_one, self.measures, vertices, faces, views)
+        return score_each(score_one, self.metrics, vertices, faces, views)
 
 
 def _distances(pair: SurfacePair) -> Scores:
     accuracy, completeness = pair.accuracy, pair.completeness
     return {
-        "accuracy": accuracy.mean_distance(),
-        "completeness": completeness.mean_distance(),
-        "chamfer_l1": (accuracy.mean_distance() + completeness.mean_distance()) / 2,
-        "chamfer_l2": (accuracy.mean_squared_distance() + completeness.mean_squared_distance()) / 2,
-        "normal_consistency": (
+        "onet_accuracy": UNIT * accuracy.mean_distance(),
+        "onet_completeness": UNIT * completeness.mean_distance(),
+        "onet_chamfer_l1": UNIT * ((accuracy.mean_distance() + completeness.mean_distance()) / 2),
+        "onet_chamfer_l2": UNIT**2
+        * ((accuracy.mean_squared_distance() + completeness.mean_squared_distance()) / 2),
+        "onet_normal_consistency": (
             accuracy.mean_absolute_cosine() + completeness.mean_absolute_cosine()
         )
         / 2,
@@ -112,8 +106,13 @@ def _distances(pair: SurfacePair) -> Scores:
 
 def _empty() -> Scores:
     """Returns the values of a prediction without a surface: its distances are the diagonal."""
-    distances = dict.fromkeys(("accuracy", "completeness", "chamfer_l1"), EMPTY_DISTANCE)
-    return {**distances, "chamfer_l2": EMPTY_DISTANCE**2, "normal_consistency": 0.0}
+    return {
+        "onet_accuracy": UNIT * EMPTY_DISTANCE,
+        "onet_completeness": UNIT * EMPTY_DISTANCE,
+        "onet_chamfer_l1": UNIT * EMPTY_DISTANCE,
+        "onet_chamfer_l2": UNIT**2 * EMPTY_DISTANCE**2,
+        "onet_normal_consistency": 0.0,
+    }
 
 
 def _iou(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

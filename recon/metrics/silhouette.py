@@ -10,8 +10,7 @@ from torch import Tensor
 
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import Cameras
-from recon.metrics.protocol import Measure, require_fields
-from recon.metrics.scoring import require_predictions
+from recon.metrics.suite import Metric, MetricSuite, require_predictions
 from recon.metrics.truth import Truth
 from renderer_cuda import gather_faces, visible_faces
 
@@ -24,7 +23,7 @@ SAMPLES_AT_ONCE = 1 << 22
 NEAR, FAR = 1e-3, 1e4
 
 
-class Silhouette:
+class Silhouette(MetricSuite):
     """IoU of silhouettes, mean over all views of an object but the one which was shown.
 
     A pixel belongs to a silhouette when half of it or more is covered: by the alpha of the true
@@ -46,7 +45,8 @@ class Silhouette:
         self.size = size
         self.name = "silhouette" if size == 64 else f"silhouette_{size}"
         self.fields = ("images", "cameras")
-        self.measures = (Measure(f"silhouette_iou_{size}", f"silhouette IoU at {size}", 100),)
+        label = f"silhouette IoU at {size}"
+        self.metrics = (Metric(f"silhouette_iou_{size}", label, self.name, percent=True),)
 
     def statement(self) -> str:
         """Returns one line which says the samples, the scale and the source."""
@@ -55,24 +55,25 @@ class Silhouette:
             f"shown, covered by half or more of {SUPERSAMPLE} x {SUPERSAMPLE} samples"
         )
 
-    def require(self, layout: Layout) -> None:
-        """Refuses a data set whose objects cannot be scored.
+    def for_layout(self, layout: Layout) -> MetricSuite:
+        """Returns the suite as it scores objects of a data set.
 
         Raises:
             ValueError: there is one view, or the images are no multiple of the size.
         """
-        require_fields(self, layout)
+        super().for_layout(layout)
         self._factor(layout.image_size)
         if layout.num_views < 2:
             raise ValueError(
-                f"preset {self.name} needs views that were not shown, the objects have "
+                f"metric suite {self.name} needs views that were not shown, the objects have "
                 f"{layout.num_views} view"
             )
+        return self
 
     def score(
         self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
     ) -> dict[str, Tensor]:
-        """Scores n predictions of one object, see `recon.metrics.protocol.Preset`."""
+        """Scores n predictions of one object, see `MetricSuite.score`."""
         require_predictions(vertices, faces, views)
         alpha, rows = truth.require("silhouettes"), truth.require("cameras")
         if len(alpha) < 2 or len(alpha) != len(rows):
@@ -88,14 +89,14 @@ class Silhouette:
             self._mean_iou(mesh, faces, masks, cameras, [v for v in range(len(rows)) if v != view])
             for mesh, view in zip(vertices.detach(), views, strict=True)
         ]
-        return {self.measures[0].key: torch.tensor(ious, dtype=torch.float64)}
+        return {self.metrics[0].key: torch.tensor(ious, dtype=torch.float64)}
 
     def _factor(self, image_size: tuple[int, int]) -> int:
         """Returns how many pixels of the data lie along a side of one of the silhouettes."""
         factor = min(image_size) // self.size
         if factor * self.size != min(image_size) or any(side % factor for side in image_size):
             raise ValueError(
-                f"preset {self.name} needs images of {self.size} pixels or a multiple of it, "
+                f"metric suite {self.name} needs images of {self.size} pixels or a multiple of it, "
                 f"the data has {image_size[0]} x {image_size[1]}; smaller ones are not enlarged, "
                 "as their outlines would be made up"
             )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from recon.datasets.storage.layout import Layout
 from recon.geometry.voxels import voxelize_mesh
-from recon.metrics.protocol import Measure, require_fields
-from recon.metrics.scoring import require_predictions
+from recon.metrics.suite import Metric, MetricSuite, require_predictions
 from recon.metrics.truth import Truth
 from recon.metrics.voxels import voxel_iou
 
+IOU = Metric("softras_iou", "voxel IoU", "softras", percent=True)
 
-class SoftRas:
+
+class SoftRas(MetricSuite):
     """Voxel IoU at the resolution of the data, 32^3 in the source (arXiv 1904.01786, section 5.1).
 
     A mesh is placed at vertices * (R - 1) / R + 0.5 of the unit cube; voxels of the surface and
@@ -23,10 +24,15 @@ class SoftRas:
 
     Args:
         resolution: R, voxels along a side.
+
+    Raises:
+        ValueError: resolution < 1.
     """
 
-    name: ClassVar[str] = "softras"
-    measures: ClassVar[tuple[Measure, ...]] = (Measure("iou", "voxel IoU", 100),)
+    name = "softras"
+    metrics = (IOU,)
+    batched = True
+    voxel_metric = IOU
 
     def __init__(self, resolution: int = 32) -> None:
         if resolution < 1:
@@ -42,35 +48,36 @@ class SoftRas:
             "filled (Liu et al., arXiv 1904.01786)"
         )
 
-    def require(self, layout: Layout) -> None:
-        """Refuses a data set whose objects cannot be scored.
+    def for_layout(self, layout: Layout) -> MetricSuite:
+        """Returns the suite at the lowest resolution there are voxels of, as training uses it.
 
         Raises:
-            ValueError: the data has no voxels of the resolution.
+            ValueError: the data has no voxels.
         """
-        require_fields(self, layout)
+        suite = SoftRas(min(layout.voxel_resolutions, default=self.resolution))
+        return super(SoftRas, suite).for_layout(layout)
 
     def score(
         self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
     ) -> dict[str, Tensor]:
-        """Scores n predictions of one object, see `recon.metrics.protocol.Preset`."""
+        """Scores n predictions of one object, see `MetricSuite.score`."""
         require_predictions(vertices, faces, views)
-        voxels = truth.require("voxels")
-        return {"iou": self.ious(vertices, faces, voxels.expand(len(vertices), -1, -1, -1))}
+        table = self.score_objects(vertices[None], faces, [truth], views, [seed])
+        return {key: values[0] for key, values in table.items()}
 
-    def ious(self, vertices: Tensor, faces: Tensor, voxels: Tensor) -> Tensor:
-        """Scores one prediction for each of n objects.
+    def score_objects(
+        self,
+        vertices: Tensor,
+        faces: Tensor,
+        truths: Sequence[Truth],
+        views: Sequence[int],
+        seeds: Sequence[int],
+    ) -> dict[str, Tensor]:
+        """Scores n predictions of each of N objects in one call, see `MetricSuite.score_objects`.
 
-        Args:
-            vertices: [n, V, 3] in the world; faces with a vertex that is not finite are left out.
-            faces: [F, 3] int64; a prediction without any face is empty.
-            voxels: [n, R, R, R] bool, the truth.
-
-        Returns:
-            [n] float64 in [0, 1], on the device of the truth.
-
-        Raises:
-            ValueError: shapes disagree.
+        Faces with a vertex that is not finite are left out; a prediction without any face is empty.
         """
-        predicted = voxelize_mesh(vertices, faces, self.resolution, mode="softras")
-        return voxel_iou(predicted.to(voxels.device), voxels)
+        voxels = torch.stack([truth.require("voxels") for truth in truths]).to(vertices.device)
+        predicted = voxelize_mesh(vertices.flatten(0, 1), faces, self.resolution, mode="softras")
+        ious = voxel_iou(predicted, voxels.repeat_interleave(vertices.shape[1], dim=0))
+        return {IOU.key: ious.reshape(vertices.shape[:2]).cpu()}

@@ -15,7 +15,13 @@ import torch
 
 from recon.datasets.counts import counts_table, text_table
 from recon.datasets.storage.compression import compression_of
-from recon.datasets.storage.hdf5 import open_dataset, read_json, read_layout, read_texts
+from recon.datasets.storage.hdf5 import (
+    open_dataset,
+    read_cameras,
+    read_json,
+    read_layout,
+    read_texts,
+)
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
 from recon.preparation.checks.cameras import (
@@ -112,7 +118,11 @@ def _facts(path: Path, file: h5py.File, sample: int) -> FileFacts:
         counts=Counter(zip(texts["synsets"], texts["splits"], strict=True)),
         licences=Counter(texts["licences"]),
         failures=read_json(file, "failures"),
-        fields=[_field_facts(name, field) for name, field in file.items()],
+        fields=[
+            _field_facts(name, field)
+            for name, field in file.items()
+            if isinstance(field, h5py.Dataset)
+        ],
         cameras=_camera_ranges(file),
         sample=_sample_facts(file, spread(count, sample or count), texts["ids"]),
     )
@@ -142,7 +152,7 @@ def _field_facts(name: str, field: h5py.Dataset) -> list[str]:
 
 
 def _camera_ranges(file: h5py.File) -> dict[str, tuple[float, float]]:
-    rows = torch.from_numpy(file["cameras"][:]).flatten(0, 1)
+    rows = torch.from_numpy(read_cameras(file)).flatten(0, 1)
     parameters = Cameras.from_rows(rows).orbit_parameters()
     ranges = torch.stack([parameters.amin(0), parameters.amax(0)], dim=1).tolist()
     return {name: (low, high) for name, (low, high) in zip(CAMERA_PARAMETERS, ranges, strict=True)}

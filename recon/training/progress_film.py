@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from recon.fitting.history import Animation
 from recon.runs.directory import read_validations
 from recon.training.showcase import Shown, read_shown, step_files
 from recon.training.showcase_images import over_white
+from recon.visualization.animation import save_animation
 from recon.visualization.draw import draw_mesh, to_pixels
 
 CELL, GAP = 96, 4  # pixels
@@ -53,11 +53,12 @@ def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> in
             " trainer.show_objects was 0"
         )
     ious = {int(row["step"]): row.get("iou") for row in read_validations(run / "validation.csv")}
-    animation = Animation()
-    for step, path in thinned(steps, MOST_FRAMES):
-        animation.add(draw_frame(read_shown(folder, path), caption(step, ious.get(step))))
-    animation.save(target, seconds, rest)
-    return len(animation.frames)
+    frames = [
+        draw_frame(read_shown(folder, path), caption(step, ious.get(step)))
+        for step, path in thinned(steps, MOST_FRAMES)
+    ]
+    save_animation(target, frames, seconds, rest)
+    return len(frames)
 
 
 def thinned(steps: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:

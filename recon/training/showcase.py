@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.voxel_scores import MeshPredictor
 from recon.files import atomic_file
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
+from recon.models.predict import predict
 
 OBJECTS = "objects.npz"
 _STEP = re.compile(r"step_(\d+)\.npz")
@@ -105,14 +105,14 @@ class Showcase:
         """Predicts the objects from their input view, and writes the meshes.
 
         Args:
-            model: as `MeshPredictor`.
+            model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
             step: steps done.
 
         Raises:
             OSError: a file could not be written.
         """
-        predictor = MeshPredictor(model)
-        prediction = predictor.predict(self._truth[:, 0])
+        prediction = predict(model, self._truth[:, 0])
+        faces: Tensor = model.faces  # type: ignore[assignment]
         # A run that diverges is for its guard to end, not for what looks on.
         vertices = prediction.vertices.detach().float().cpu().nan_to_num(0, 0, 0).clamp(-_FAR, _FAR)
         colors = prediction.colors
@@ -120,7 +120,7 @@ class Showcase:
             self._ids,
             self._truth,
             self._cameras,
-            predictor.faces.cpu(),
+            faces.cpu(),
             vertices,
             None if colors is None else colors.detach().float().cpu().nan_to_num(0, 0, 0),
         )

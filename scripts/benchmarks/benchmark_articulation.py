@@ -1,4 +1,4 @@
-"""Measures how well the joints of seeded poses of the figure are found in single images.
+"""Measures how well the joints of seeded poses of the humanoid are found in single images.
 
     python scripts/benchmarks/benchmark_articulation.py OUTPUT_DIR \
         [--poses 40] [--methods soft hard ...]
@@ -6,9 +6,9 @@
 Every image hides a part. All fits begin in the middle of the limits of all joints, and the
 translation is unknown. Methods: `soft`, that of
 recon.fitting.articulation.fitter.ArticulationFitter; `pixels`, all
-its steps in the second stage, without looking through the figure first; `hard` and `hard pixels`,
+its steps in the second stage, without looking through the body first; `hard` and `hard pixels`,
 the same steps as these, but of faces over each other the nearest alone counts; `one colour`, the
-silhouette without known colours of the parts. In `shapes ignored` and `shapes found` the figures
+silhouette without known colours of the parts. In `shapes ignored` and `shapes found` the bodies
 also differ by random blend shapes, whose coefficients are left at 0 or unknowns of the fit.
 """
 
@@ -25,18 +25,17 @@ import torch
 from torch import Tensor
 
 from recon.command_line import concise_errors
-from recon.files import atomic_file, csv_text, write_text
+from recon.files import csv_text, write_text
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
-from recon.fitting.articulation.figure import figure_limits, make_figure
 from recon.fitting.articulation.fitter import (
     COARSE,
     FINE,
+    ArticulatedPoses,
     ArticulationFitter,
-    FittedStance,
-    Stance,
-    middle_stance,
+    middle_poses,
 )
-from recon.fitting.articulation.run import colored_image, sheet, side_cameras
+from recon.fitting.articulation.humanoid import humanoid_limits, make_humanoid
+from recon.fitting.articulation.run import side_cameras
 from recon.fitting.articulation.scores import (
     HIDDEN,
     Cases,
@@ -45,8 +44,13 @@ from recon.fitting.articulation.scores import (
     random_cases,
     shown_shares,
 )
-from recon.fitting.history import on_white
+from recon.fitting.drawing import render_colors
+from recon.fitting.run import save_png
+from recon.fitting.stages import StagedFit
+from recon.rendering.compositing import over_white
 from recon.runs.directory import write_json
+from recon.visualization.contact_sheet import contact_sheet
+from recon.visualization.draw import to_pixels
 
 CELL = 160  # pixels along a side of an image of the sheet
 WITH_SHAPES = ("shapes ignored", "shapes found")
@@ -93,19 +97,19 @@ class Row:
         name: of the method.
         body: which was fitted.
         cases: the truth.
-        found: the stances.
+        found: the poses.
         seconds: that it took.
     """
 
     name: str
     body: ArticulatedMesh
     cases: Cases
-    found: Stance
+    found: ArticulatedPoses
     seconds: float
 
-    def start(self) -> Stance:
-        """Return the stances with which the fit began."""
-        return middle_stance(self.body, figure_limits(), len(self.found.angles))
+    def start(self) -> ArticulatedPoses:
+        """Return the poses with which the fit began."""
+        return middle_poses(self.body, humanoid_limits(), len(self.found.angles))
 
     def groups(self) -> dict[str, Tensor]:
         """Return by column of the table which joints [N, J] count."""
@@ -119,15 +123,15 @@ class Row:
         """Return means and medians of the errors before and after."""
         result: dict[str, Any] = {"method": self.name, "seconds": self.seconds}
         truth = self.cases.truth
-        for when, stance in (("before", self.start()), ("after", self.found)):
-            degrees = angle_errors(stance, truth)
-            away = 100 * place_errors(self.body, stance, truth)
+        for when, poses in (("before", self.start()), ("after", self.found)):
+            degrees = angle_errors(poses, truth)
+            away = 100 * place_errors(self.body, poses, truth)
             for column, mask in self.groups().items():
                 result[f"{column}, joints"] = int(mask.sum())
                 result[f"{column}, mean degrees {when}"] = _mean(degrees[mask])
                 result[f"{column}, median degrees {when}"] = _median(degrees[mask])
                 result[f"{column}, mean % of height {when}"] = _mean(away[mask])
-            off = (stance.coefficients - truth.coefficients).abs()
+            off = (poses.coefficients - truth.coefficients).abs()
             result[f"coefficients off {when}"] = float(off.mean())
         return result
 
@@ -142,7 +146,7 @@ def _median(values: Tensor) -> float | None:
 
 def run(name: str, options: argparse.Namespace) -> Row:
     """Fit all poses by one method."""
-    body = make_figure()
+    body = make_humanoid()
     # The same poses for every method, but for those with blend shapes.
     cases = random_cases(body, options.poses, options.image_size, options.seed, name in WITH_SHAPES)
     fitted_body = body
@@ -150,21 +154,21 @@ def run(name: str, options: argparse.Namespace) -> Row:
         grey = torch.full((body.mesh.num_faces, 3), 0.5)
         fitted_body = replace(body, mesh=replace(body.mesh, face_colors=grey))
     began = time.perf_counter()
-    found: FittedStance = fitters()[name].fit(
+    found: StagedFit[ArticulatedPoses] = fitters()[name].fit(
         fitted_body,
-        figure_limits(),
+        humanoid_limits(),
         cases.images,
         cases.cameras,
         reshape=name == "shapes found",
-        every=10**9,
+        every=None,
     )
-    return Row(name, body, cases, found.stance, time.perf_counter() - began)
+    return Row(name, body, cases, found.state, time.perf_counter() - began)
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> str:
     """Return errors after the fit, and before it in the first row, as Markdown."""
     lines = [
-        "Degrees: mean (median); places of joints: % of the height of the figure\n",
+        "Degrees: mean (median); places of joints: % of the height of the body\n",
         "| method | joints | hidden in the image | hidden at the start"
         " | places | places, hidden in the image | coefficients | seconds |",
         "|---|---|---|---|---|---|---|---|",
@@ -196,17 +200,17 @@ def save_sheet(path: Path, row: Row, count: int) -> None:
     truth, cameras = row.cases.truth, row.cases.cameras
     side = side_cameras(cameras)
     columns = {
-        "picture": colored_image(row.body, truth, cameras, (CELL, CELL)),
-        "start": colored_image(row.body, row.start(), cameras, (CELL, CELL)),
-        "found": colored_image(row.body, row.found, cameras, (CELL, CELL)),
-        "found, side": colored_image(row.body, row.found, side, (CELL, CELL)),
-        "truth, side": colored_image(row.body, truth, side, (CELL, CELL)),
+        "image": (truth, cameras),
+        "start": (row.start(), cameras),
+        "found": (row.found, cameras),
+        "found, side": (row.found, side),
+        "truth, side": (truth, side),
     }
-    cells = [
-        [on_white(image) for image in images] for images in zip(*columns.values(), strict=True)
+    images = [
+        to_pixels(over_white(render_colors(row.body.mesh, poses.vertices(row.body), seen_by, CELL)))
+        for poses, seen_by in columns.values()
     ]
-    with atomic_file(path) as file:
-        sheet(list(columns), cells[:count]).save(file, format="PNG", optimize=True)
+    save_png(path, contact_sheet(list(zip(*images, strict=True))[:count], list(columns)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,10 +27,11 @@ from benchmark_rasterizer import Columns, Row, describe, print_table
 from recon.compute import PRECISIONS, computing_in
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
 from recon.datasets.storage.layout import Sample
-from recon.evaluation.model_evaluation import ModelEvaluation
-from recon.evaluation.report import write_tables
+from recon.evaluation.model_evaluation import EvaluationSettings, ModelEvaluation
 from recon.evaluation.result import MODEL, EvaluationResult
-from recon.evaluation.settings import EvaluationSettings
+from recon.evaluation.scoring import predict_views
+from recon.evaluation.tables import write_tables
+from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
@@ -148,18 +149,18 @@ def report(
 
 
 def split_softras(evaluation: ModelEvaluation) -> str:
-    """Return how the time of the softras preset divides, measured on a part of the views."""
-    data, views, predictor = evaluation.data, evaluation.views, evaluation.predictor
+    """Return how the time of the softras metric divides, measured on a part of the views."""
+    data, views, model = evaluation.data, evaluation.views, evaluation.model
     objects = range(min(len(data), max(1, SAMPLE_VIEWS // len(views))))
-    watch = Stopwatch(next(predictor.model.parameters()).device)
-    images = torch.cat([data.images(index, views) for index in objects])
-    vertices = predictor.vertices(images).float()
+    watch = Stopwatch(next(model.parameters()).device)
+    vertices = predict_views(model, data, objects, views).vertices.flatten(0, 1)
+    faces: torch.Tensor = model.faces  # type: ignore[assignment]
     for _ in range(3):
         with watch.part("true voxels"):
             truth = torch.stack([data.voxels(index) for index in objects])
             repeated = truth.repeat_interleave(len(views), dim=0)
         with watch.part("voxelisation"):
-            voxels = predictor.voxelize(vertices).cpu()
+            voxels = voxelize_mesh(vertices, faces, data.voxel_resolution).cpu()
         with watch.part("IoU"):
             voxel_iou(voxels, repeated)
     total = sum(watch.wall.values())
@@ -169,7 +170,7 @@ def split_softras(evaluation: ModelEvaluation) -> str:
 
 def compare(first: EvaluationResult, second: EvaluationResult) -> str:
     """Return how much the IoU of two evaluations of the same model differs."""
-    key = first.measures[0].key
+    key = first.metrics[0].key
     pairs = np.array([first.values(MODEL, key), second.values(MODEL, key)])
     change = pairs[1] - pairs[0]
     return (

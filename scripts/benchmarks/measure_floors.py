@@ -1,4 +1,4 @@
-"""Scores perfect predictions: what every preset says of the mesh which the truth was made from.
+"""Scores perfect predictions: what every metric says of the mesh which the truth was made from.
 
     python scripts/benchmarks/measure_floors.py [--points 100000] [--categories chair car ...]
 
@@ -24,11 +24,11 @@ from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import unpack_voxels
-from recon.metrics import PRESETS, Preset, Truth, object_seed
+from recon.metrics import SUITES, MetricSuite, Truth, object_seed
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.sources.shapes import make_shape
 
-# Values by measure, of one object.
+# Values by metric, of one object.
 Values = dict[str, float]
 
 
@@ -75,36 +75,37 @@ def own_mesh(surface: Surface) -> tuple[Tensor, Tensor]:
 
 
 def measure(
-    surface: Surface, name: str, points: int, presets: Mapping[str, Preset]
+    surface: Surface, name: str, points: int, suites: Mapping[str, MetricSuite]
 ) -> dict[str, Values]:
-    """Return by preset the values of a surface scored with its own mesh, and seconds."""
+    """Return by suite the values of a surface scored with its own mesh, and seconds."""
     vertices, faces = own_mesh(surface)
     truth = own_truth(surface, name, points, image_size=64)
     large = own_truth(surface, name, 1, image_size=256)
     found = {}
-    for key, preset in presets.items():
+    for key, suite in suites.items():
         seen = large if key == "silhouette_256" else truth
         start = time.perf_counter()
-        scores = preset.score(vertices, faces, seen, [0], object_seed(0, name))
+        scores = suite.score(vertices, faces, seen, [0], object_seed(0, name))
         seconds = time.perf_counter() - start
         found[key] = {**{k: v.item() for k, v in scores.items()}, "seconds": seconds}
     return found
 
 
-def table(presets: Mapping[str, Preset], rows: Mapping[str, Mapping[str, Values]]) -> str:
+def table(suites: Mapping[str, MetricSuite], rows: Mapping[str, Mapping[str, Values]]) -> str:
     """Return a Markdown table of the sphere beside the mean and the range of the others.
 
     Args:
-        presets: by name.
-        rows: by object and preset, the sphere first.
+        suites: by name.
+        rows: by object and suite, the sphere first.
     """
     first, *others = rows.values()
     lines = [
-        "| preset | measure | sphere | generated, mean | least | greatest |",
+        "| suite | metric | sphere | generated, mean | least | greatest |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for name, preset in presets.items():
-        shown = [(m.key, m.label, m.scale) for m in preset.measures] + [("seconds", "time in s", 1)]
+    for name, suite in suites.items():
+        shown = [(m.key, m.label, 100 if m.percent else 1) for m in suite.metrics]
+        shown.append(("seconds", "time in s", 1))
         for key, label, scale in shown:
             values = [scale * row[name][key] for row in others]
             numbers = [scale * first[name][key], np.mean(values), min(values), max(values)]
@@ -121,20 +122,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [category.name for category in CATEGORIES]
     parser.add_argument("--points", type=int, default=100_000, help="of truth, of either kind")
     parser.add_argument("--categories", nargs="+", default=names, choices=names, metavar="NAME")
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    parser.add_argument("--metrics", nargs="+", default=list(SUITES), choices=list(SUITES))
     options = parser.parse_args(arguments)
-    presets = {name: PRESETS[name]() for name in options.presets}
+    suites = {name: SUITES[name]() for name in options.metrics}
     rows: dict[str, dict[str, Values]] = defaultdict(dict)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows["sphere"] = measure(ball(), "sphere", options.points, presets)
+        rows["sphere"] = measure(ball(), "sphere", options.points, suites)
         for name in options.categories:
             surface = make_shape(name, seed=0, index=0)
-            rows[name] = measure(surface, name, options.points, presets)
+            rows[name] = measure(surface, name, options.points, suites)
     finally:
         torch.set_num_threads(threads)
-    print(table(presets, rows))
+    print(table(suites, rows))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.articulation.figure import figure_limits, make_figure
+from recon.fitting.articulation.humanoid import humanoid_limits, make_humanoid
 from recon.fitting.fit import fit
 from recon.fitting.pose.files import read_colored_mesh
-from recon.fitting.pose.fitter import COARSE, FINE, FittedPoses, PoseFitter, Poses
+from recon.fitting.pose.fitter import COARSE, FINE, PoseFitter, Poses
+from recon.fitting.stages import StagedFit
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.geometry.rotations import (
@@ -89,10 +90,10 @@ def cube() -> Mesh:
     return Mesh(vertices, torch.tensor(faces), colors)
 
 
-def figure() -> Mesh:
-    """Returns the figure of `recon.fitting.articulation.figure` in a pose without any symmetry."""
-    body = make_figure()
-    angles = figure_limits().mean(-1)
+def humanoid() -> Mesh:
+    """Returns the humanoid in a pose without any symmetry."""
+    body = make_humanoid()
+    angles = humanoid_limits().mean(-1)
     bends = {"left shoulder": (2, -0.8), "left elbow": (1, 1.5), "right shoulder": (1, -1.0),
              "right hip": (0, 0.9), "right knee": (0, -1.2)}  # fmt: skip
     for name, (axis, angle) in bends.items():
@@ -108,13 +109,13 @@ def resized(mesh: Mesh) -> Mesh:
 
 
 def read_object(name: str) -> Mesh:
-    """Returns the cube, the figure, or the mesh in a file.
+    """Returns the cube, the humanoid, or the mesh in a file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read as a mesh.
     """
-    made = {"cube": cube, "figure": figure}
+    made = {"cube": cube, "figure": humanoid}
     return made[name]() if name in made else resized(read_colored_mesh(name).mesh)
 
 
@@ -220,7 +221,7 @@ def fit_channels(
     interruption: Interruption | None = None,
     start: Poses | None = None,
     move: bool = False,
-) -> FittedPoses:
+) -> StagedFit[Poses]:
     """Runs `PoseFitter`, from other starts than those of the problems if there are any."""
     return fitter.fit(
         problems.mesh,
@@ -228,7 +229,7 @@ def fit_channels(
         problems.cameras,
         problems.start if start is None else start,
         move=move,
-        every=1000,  # nobody looks at the course
+        every=None,
         interruption=interruption,
         progress=None,
     )
@@ -250,7 +251,7 @@ def fit_many(
         start = Poses(rotation, problems.start.translation)
         found = fit_channels(problems, fitter, interruption, start)
         better = found.loss < least
-        best = torch.where(better[:, None, None], found.poses.rotation, best)
+        best = torch.where(better[:, None, None], found.state.rotation, best)
         least = torch.minimum(found.loss, least)
         if interruption is not None and interruption.signum is not None:
             break
@@ -269,9 +270,9 @@ def make_methods(names: Sequence[str], starts: int = 8, seed: int = 0) -> dict[s
         # Published sigma, gamma, optimiser, learning rate and number of steps, and the best state.
         "fixed": lambda p, i: fit_rgb(p, (1e-3, 1e-3), (1e-2, 1e-2), (0.05, 0.05), 800, i),
         "scheduled": lambda p, i: fit_rgb(p, (1e-2, 1e-5), (1.0, 1e-3), (0.05, 0.005), 300, i),
-        "opaque": lambda p, i: fit_channels(p, opaque, i).poses,
-        "channels": lambda p, i: fit_channels(p, ours, i).poses,
-        "moved": lambda p, i: fit_channels(p, ours, i, move=True).poses,
+        "opaque": lambda p, i: fit_channels(p, opaque, i).state,
+        "channels": lambda p, i: fit_channels(p, ours, i).state,
+        "moved": lambda p, i: fit_channels(p, ours, i, move=True).state,
         "multi": lambda p, i: fit_many(p, ours, starts, seed, i),
     }
     unknown = [name for name in names if name not in known]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.metrics import PRESETS
+from recon.metrics import SUITES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
 # The samples of the page's table.
@@ -15,15 +15,15 @@ MANY, FEW = 100_000, 10_000
 
 
 def floors() -> dict[tuple[str, str], list[float]]:
-    """Sphere, mean, least and greatest of the table, by preset and label."""
-    table = PAGE[PAGE.index("| preset | measure | sphere |") :].split("\n\n")[0]
+    """Sphere, mean, least and greatest of the table, by suite and label."""
+    table = PAGE[PAGE.index("| suite | metric | sphere |") :].split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return {(row[0], row[1]): [float(cell) for cell in row[2:]] for row in rows[2:]}
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SUITES)
 def test_every_preset_is_told(name: str) -> None:
-    labels = [measure.label for measure in PRESETS[name]().measures]
+    labels = [metric.label for metric in SUITES[name]().metrics]
     assert [key for key in floors() if key[0] == name] == [(name, label) for label in labels]
     assert f"\n## {name.removesuffix('_256')}\n" in PAGE
 

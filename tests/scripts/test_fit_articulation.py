@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.fitting.articulation.figure import make_figure
 from recon.fitting.articulation.fitter import ArticulationFitter
+from recon.fitting.articulation.humanoid import make_humanoid
 from recon.formats.meshes import read_mesh
 from recon.runs.directory import read_json
 
@@ -52,8 +52,8 @@ def test_a_pose_of_its_own_is_found_and_its_image_can_be_given_back(
         sum(row[f"degrees_{when}"] for row in errors) / len(errors) for when in ("before", "after")
     )
     assert after < 0.8 * before
-    assert list(result["joints"]) == list(make_figure().skeleton.names)
-    assert read_mesh(tmp_path / "run" / "mesh.obj").num_faces == make_figure().mesh.num_faces
+    assert list(result["joints"]) == list(make_humanoid().skeleton.names)
+    assert read_mesh(tmp_path / "run" / "mesh.obj").num_faces == make_humanoid().mesh.num_faces
     assert "left elbow" in done.stdout
     assert "hidden" in done.stdout
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from recon.fitting.viewpoint.benchmark import Benchmark
 from recon.fitting.viewpoint.run import known_mesh
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
+from recon.fitting.viewpoint.viewpoints import Viewpoints
 from recon.formats.meshes import save_mesh
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh
@@ -47,14 +47,14 @@ def inputs(tmp_path: Path) -> list[str]:
     """A mesh file and an image of it."""
     mesh = known_mesh("car", [0.62, 0.66, 0.72])
     save_mesh(tmp_path / "car.ply", Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1)))
-    truth = Viewing(
+    truth = Viewpoints(
         torch.tensor([130.0]), torch.tensor([20.0]), torch.tensor([2.6]), torch.ones(1, 3)
     )
-    save_image(tmp_path / "image.png", Scene(mesh).image(truth, (32, 40))[0])
+    save_image(tmp_path / "image.png", ShadedMesh(mesh).image(truth, (32, 40))[0])
     return [f"image={tmp_path / 'image.png'}", f"mesh={tmp_path / 'car.ply'}"]
 
 
-def test_a_image_is_explained(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
+def test_an_image_is_explained(run_script_here: Run, inputs: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     more = ["azimuths=8", "coarse.steps=60", "coarse.image_size=24", "fine.steps=25", "keep=2"]
     done = run_script_here(SCRIPT, *inputs, f"output_dir={folder}", *SMALL, *more)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape.fitter import Cube, Shape
+from recon.fitting.shape.fitter import ColoredMesh, Cube
 from recon.fitting.shape.view_files import Views, views_of_object
 from recon.formats.meshes import read_mesh
 from recon.runs.directory import read_json
@@ -92,11 +92,11 @@ def test_an_object_of_prepared_files_is_compared_with_its_voxels(
 def test_an_interrupted_fit_is_written(
     run_script_here: Run, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(shape: Shape, views: Views, cube: Cube) -> NDArray[np.uint8]:
+    def interrupt(shape: ColoredMesh, views: Views, cube: Cube) -> NDArray[np.uint8]:
         os.kill(os.getpid(), signal.SIGTERM)
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr("recon.fitting.shape.run.course_frame", interrupt)
+    monkeypatch.setattr("recon.fitting.shape.run.animation_frame", interrupt)
     folder = tmp_path / "run"
     done = run_script_here(
         SCRIPT, *inputs, f"output_dir={folder}", *SMALL, "stages.0.steps=1000000"

@@ -51,6 +51,27 @@ def test_several_files_have_one_table(file: Path, capsys: pytest.CaptureFixture[
     assert "these files are not one data set: object 'train-airplane-0' is in" in out
 
 
+def test_everything_is_read_and_damage_is_told_to_the_shell(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(file), "--verify"])
+    assert capsys.readouterr().out == f"{file}: all checksums hold\n"
+    other = Path(shutil.copy(file, file.with_name("other.h5")))
+    with h5py.File(other, "r+") as stored:
+        stored["images"][3, 2, 0, 5, 5] ^= 4
+        name = stored["ids"].asstr()[3]
+    old = Path(shutil.copy(file, file.with_name("old.h5")))
+    with h5py.File(old, "r+") as stored:
+        del stored["checksums"]
+    with pytest.raises(SystemExit, match="error: 1 of 3 files are damaged"):
+        main([str(file), str(other), str(old), "--verify"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 of 432 pieces are damaged" in lines[1]
+    assert name in lines[1]
+    assert "earlier versions stored no checksums" in lines[2]
+    assert len(list(file.parent.iterdir())) == 3  # nothing is drawn
+
+
 def test_the_sheet_goes_where_it_is_told(file: Path) -> None:
     main([str(file), "--sample", "1", "--output", str(file.parent / "sheet.png")])
     assert sorted(path.name for path in file.parent.iterdir()) == ["shapes.h5", "sheet.png"]

@@ -4,6 +4,9 @@ For N objects the file holds every array of `recon.datasets.storage.layout` as a
 
     ids, names, synsets, groups, splits, licences  [N]  UTF-8 text
     recipe, failures                                    JSON
+    checksums                                           see `recon.datasets.storage.checksums`
+
+A file is read as a file from a stranger: nothing in it may lead to other files of the machine.
 """
 
 from __future__ import annotations
@@ -19,10 +22,24 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from recon.datasets.storage.checksums import (
+    GROUP,
+    create_tables,
+    piece_sums,
+    read_table,
+    require_attributes,
+    require_texts,
+    table_bytes,
+    write_sums,
+    write_text_sums,
+)
 from recon.datasets.storage.compression import require_available, require_readable, storage_options
 from recon.datasets.storage.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
 from recon.files import replacing
+from recon.geometry.cameras import Cameras
 
 SCHEMA = "recon.multiview"
 SCHEMA_VERSION = 2
@@ -94,6 +111,8 @@ def write_dataset(
             _write_header(file, header)
             _write_labels(file, labels)
             _create_arrays(file, layout, len(labels), compression)
+            create_tables(file, layout, len(labels))
+            write_text_sums(file, _texts(header, labels))
             file.flush()
             _reserve(temporary)
             _write_samples(file, layout, len(labels), _spaced(path, layout, samples, compression))
@@ -114,7 +133,8 @@ def _known_size(layout: Layout, count: int, compression: str) -> int:
     """Return the bytes that a file will have for certain: compressed arrays may be of any size."""
     fields = layout.fields().items()
     arrays = count * sum(f.nbytes for name, f in fields if not _is_packed(name, compression))
-    return arrays + arrays // 50 + (1 << 19)  # with texts and the index of the chunks
+    tables = table_bytes(layout, count)
+    return arrays + arrays // 50 + tables + (1 << 19)  # with texts and the index of the chunks
 
 
 def _is_packed(name: str, compression: str) -> bool:
@@ -162,14 +182,27 @@ def _write_header(file: h5py.File, header: Header) -> None:
     file.attrs["command"] = header.command
     file.attrs["versions"] = json.dumps(dict(header.versions), sort_keys=True)
     # Attributes are limited to 64 KiB; these two have no limit.
-    for name, value in (("recipe", header.recipe), ("failures", header.failures)):
-        file[name] = json.dumps(dict(value), sort_keys=True)
+    for name, text in _documents(header).items():
+        file[name] = text
+
+
+def _documents(header: Header) -> dict[str, str]:
+    values = {"recipe": header.recipe, "failures": header.failures}
+    return {name: json.dumps(dict(value), sort_keys=True) for name, value in values.items()}
 
 
 def _write_labels(file: h5py.File, labels: Sequence[Labels]) -> None:
-    for field in TEXT_FIELDS:
-        texts = [getattr(label, field[:-1]) for label in labels]
+    for field, texts in _label_texts(labels).items():
         file.create_dataset(field, data=texts, shape=(len(labels),), dtype=h5py.string_dtype())
+
+
+def _label_texts(labels: Sequence[Labels]) -> dict[str, list[str]]:
+    return {field: [getattr(label, field[:-1]) for label in labels] for field in TEXT_FIELDS}
+
+
+def _texts(header: Header, labels: Sequence[Labels]) -> dict[str, list[str]]:
+    """Return all that is stored as text and has a checksum, by field."""
+    return {**_label_texts(labels), **{n: [text] for n, text in _documents(header).items()}}
 
 
 def _create_arrays(file: h5py.File, layout: Layout, count: int, compression: str) -> None:
@@ -197,6 +230,7 @@ def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterabl
             raise ValueError(f"object {index}: {error}") from error
         for name, array in sample.items():
             file[name][index] = array
+        write_sums(file, index, sample)
     if written != count:
         raise ValueError(f"{count} labels need {count} samples, got {written} or more")
 
@@ -234,6 +268,7 @@ def _has_signature(path: Path) -> bool:
 
 
 def _validate(file: h5py.File) -> None:
+    _require_own_content(file)
     schema = file.attrs.get("schema")
     if schema != SCHEMA:
         raise ValueError(f"attribute schema must be {SCHEMA!r}, got {schema!r}")
@@ -246,6 +281,7 @@ def _validate(file: h5py.File) -> None:
     for name in ATTRIBUTES:
         if name not in file.attrs:
             raise ValueError(f"attribute {name} is missing")
+    require_attributes(file)
     for name in TEXT_FIELDS:
         if not isinstance(file.get(name), h5py.Dataset):
             raise ValueError(f"field {name} is missing")
@@ -264,6 +300,23 @@ def _validate(file: h5py.File) -> None:
             )
 
 
+def _require_own_content(group: h5py.Group) -> None:
+    """Refuse links to other places and arrays whose bytes lie in other files.
+
+    Raises:
+        ValueError: naming the link or the field.
+    """
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link to another place or file, which is refused")
+        found = group[name]
+        if isinstance(found, h5py.Dataset):
+            if found.id.get_create_plist().get_external_count() or found.is_virtual:
+                raise ValueError(f"the data of field {name} lie in another file, which is refused")
+        elif name == GROUP:
+            _require_own_content(found)
+
+
 def read_layout(file: h5py.File) -> Layout:
     """Return which arrays the objects of a file have.
 
@@ -280,13 +333,44 @@ def read_layout(file: h5py.File) -> Layout:
 
 
 def read_texts(file: h5py.File, field: str) -> list[str]:
-    """Return one text field as Python strings."""
-    return [str(text) for text in file[field].asstr()[:]]
+    """Return one text field as Python strings.
+
+    Raises:
+        ValueError: if they differ from their checksum.
+    """
+    texts = [str(text) for text in file[field].asstr()[:]]
+    require_texts(file, field, texts)
+    return texts
+
+
+def read_cameras(file: h5py.File) -> NDArray[np.float32]:
+    """Return the cameras [N, K, 16] of all objects, or [1, K, 16] where all have the same.
+
+    Raises:
+        ValueError: if one is not a camera, or they differ from their checksums.
+    """
+    rows: NDArray[np.float32] = file["cameras"][:]
+    table = read_table(file, "cameras", rows.shape[:2])
+    if table is not None and (piece_sums(rows.reshape(-1, rows.shape[2])) != table.ravel()).any():
+        raise ValueError("field cameras differs from its checksums: the file is damaged")
+    if len(rows) and (rows == rows[:1]).all():
+        rows = rows[:1].copy()
+    try:
+        Cameras.from_rows(torch.from_numpy(rows).flatten(0, 1))
+    except ValueError as error:
+        raise ValueError(f"field cameras: {str(error).partition(', got')[0]}") from error
+    return rows
 
 
 def read_json(file: h5py.File, field: str) -> dict[str, Any]:
-    """Return `recipe` or `failures`; empty if the file has none."""
+    """Return `recipe` or `failures`; empty if the file has none.
+
+    Raises:
+        ValueError: if it differs from its checksum.
+    """
     if field not in file:
         return {}
-    value: dict[str, Any] = json.loads(file[field].asstr()[()])
+    text = str(file[field].asstr()[()])
+    require_texts(file, field, [text])
+    value: dict[str, Any] = json.loads(text)
     return value

@@ -2,7 +2,8 @@
 
 What is stored unfiltered lies in the file as it is in memory. Where each piece begins is looked up
 once, and then the operating system copies it to where it belongs: no lock of the HDF5 library, no
-cache and no buffer on the way. Filtered (compressed) fields are read through HDF5.
+cache and no buffer on the way. Filtered (compressed) fields are read through HDF5. What was read is
+compared with the checksums of the file, where it has them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.datasets.storage.checksums import piece_sums, read_table
 from recon.datasets.storage.hdf5 import open_dataset, read_layout
 from recon.datasets.storage.layout import PER_VIEW
 from recon.datasets.storage.pieces import Pieces, find_pieces
@@ -36,6 +38,7 @@ class FileReader:
     Attributes:
         path: of the file.
         fields: the pieces of each field, by name.
+        has_checksums: whether what is read is compared with checksums.
     """
 
     def __init__(self, path: str | Path, file: h5py.File) -> None:
@@ -58,8 +61,14 @@ class FileReader:
             self.fields = {
                 name: self._checked_pieces(file[name], name) for name in read_layout(file).fields()
             }
+            self._sums = {
+                name: table.ravel()
+                for name, field in self.fields.items()
+                if (table := read_table(file, name, field.leading)) is not None
+            }
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+        self.has_checksums = bool(self._sums)
 
     def _checked_pieces(self, field: h5py.Dataset, name: str) -> Pieces:
         """Return where the pieces are, believing no address that leads to other bytes."""
@@ -99,7 +108,7 @@ class FileReader:
         pieces: NDArray[np.int64],
         slots: Sequence[int] | None = None,
     ) -> None:
-        """Read some pieces of a field into an array.
+        """Read some pieces of a field into an array, and compare them with their checksums.
 
         Args:
             name: of the field.
@@ -109,7 +118,7 @@ class FileReader:
                 the other.
 
         Raises:
-            OSError: naming the file, if it cannot be read or is truncated.
+            OSError: naming the file, if it cannot be read, is truncated or damaged.
             ValueError: another process has opened it before, and its content has changed since; or
                 `out` is not contiguous.
         """
@@ -119,6 +128,45 @@ class FileReader:
         places = range(pieces.size) if slots is None else slots
         if pieces.size == 0:
             return
+        self._fill(name, out, pieces, places)
+        single = out.reshape(-1, *field.shape)
+        read = single[: pieces.size] if slots is None else single[list(slots)]
+        wrong = self._differing(name, read, pieces.ravel())
+        if len(wrong):
+            where = ", view ".join(map(str, np.unravel_index(wrong[0], field.leading)))
+            raise OSError(
+                f"{self.path} is damaged: {name} of object number {where} differs from its"
+                " checksum; scripts/inspect_data.py --verify lists all that is damaged"
+            )
+
+    def damaged(self, name: str, pieces: NDArray[np.int64]) -> list[int]:
+        """Return which of some pieces [m] of a field cannot be read or differ from their checksums.
+
+        Raises:
+            ValueError: the content of the file has changed since it was opened.
+        """
+        field = self.fields[name]
+        out = np.empty((len(pieces), *field.shape), field.dtype)
+        try:
+            self._fill(name, out, pieces, range(len(pieces)))
+        except OSError:
+            if len(pieces) == 1:
+                return pieces.tolist()
+            halves = np.array_split(pieces, 2)
+            return [*self.damaged(name, halves[0]), *self.damaged(name, halves[1])]
+        return self._differing(name, out, pieces)
+
+    def _differing(self, name: str, read: NDArray[Any], pieces: NDArray[np.int64]) -> list[int]:
+        """Return the numbers of those pieces whose content differs from their checksum."""
+        if name not in self._sums:
+            return []
+        return pieces[piece_sums(read) != self._sums[name][pieces]].tolist()
+
+    def _fill(
+        self, name: str, out: NDArray[Any], pieces: NDArray[np.int64], places: Sequence[int]
+    ) -> None:
+        """Read some pieces of a field into the places of an array."""
+        field = self.fields[name]
         if field.addresses is not None:
             self._read_bytes(out, field.nbytes, places, field.addresses_of(pieces.ravel()))
             return

@@ -8,11 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.storage.hdf5 import TEXT_FIELDS, open_dataset, read_layout, read_texts
+from recon.datasets.storage.hdf5 import (
+    TEXT_FIELDS,
+    open_dataset,
+    read_cameras,
+    read_layout,
+    read_texts,
+)
 from recon.datasets.storage.layout import Layout
 from recon.datasets.storage.reader import FileReader
 
@@ -82,19 +87,17 @@ def _matches(path: str | Path) -> list[Path]:
 
 def _open_shard(path: Path) -> Shard:
     with open_dataset(path) as file:
-        return Shard(
-            path,
-            read_layout(file),
-            {field: read_texts(file, field) for field in TEXT_FIELDS},
-            _read_cameras(file),
-            FileReader(path, file),
-        )
-
-
-def _read_cameras(file: h5py.File) -> NDArray[np.float32]:
-    """Return the camera rows, those of one object where all have the same (standard views)."""
-    rows: NDArray[np.float32] = file["cameras"][:]
-    return rows[:1].copy() if len(rows) and (rows == rows[:1]).all() else rows
+        try:
+            return Shard(
+                path,
+                read_layout(file),
+                {field: read_texts(file, field) for field in TEXT_FIELDS},
+                read_cameras(file),
+                FileReader(path, file),
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            named = str(error).startswith(str(path))
+            raise ValueError(str(error) if named else f"{path}: {error}") from error
 
 
 def all_cameras(shards: Sequence[Shard]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def element(tag: str, content: str, **attributes: str | int | bool) -> str:
-    """Return an element around HTML; a trailing underscore and others in names become hyphens.
+    """Returns an element around HTML; a trailing underscore and others in names become hyphens.
 
     An attribute that is True stands alone, one that is False is left out.
     """
@@ -33,7 +33,7 @@ def table(
     class_: str = "",
     text_columns: int = 1,
 ) -> str:
-    """Return a table.
+    """Returns a table.
 
     Args:
         heads: texts.
@@ -53,7 +53,7 @@ def table(
 
 
 def image_element(rgba: Tensor, alt: str) -> str:
-    """Return an image [4, H, W] uint8 as an element which holds its own bytes."""
+    """Returns an image [4, H, W] uint8 as an element which holds its own bytes."""
     buffer = io.BytesIO()
     Image.fromarray(rgba.movedim(0, -1).contiguous().numpy(), "RGBA").save(
         buffer, "PNG", optimize=True

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.report import figure, unit_label
 from recon.evaluation.report_page.html import element, image_element, table
 from recon.evaluation.report_page.selection import BEST, MEDIAN, WORST, Pick
 from recon.evaluation.report_page.shapes import encode, encode_faces, predicted_shape
 from recon.evaluation.report_page.truth import true_shape
-from recon.evaluation.result import MACRO, EvaluationResult, ResultMeasure
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.result import MACRO, EvaluationResult, Metric
+from recon.evaluation.shown import ShownPredictions
+from recon.evaluation.tables import unit_label, value_text
 from recon.geometry.cameras import Cameras
 
 _KINDS = (WORST, MEDIAN, BEST)
@@ -31,7 +31,7 @@ class Gallery:
 
     Attributes:
         result: the evaluation.
-        measure: by which they were picked.
+        metric: by which they were picked.
         cards: picks with their HTML, in the order of `entries`.
         entries: camera, prediction and truth of each, as the viewer reads them.
         faces: which the predictions share.
@@ -40,26 +40,26 @@ class Gallery:
     """
 
     result: EvaluationResult
-    measure: ResultMeasure
+    metric: Metric
     cards: list[tuple[Pick, str]] = field(default_factory=list)
     entries: list[str] = field(default_factory=list)
     faces: list[NDArray[np.int64]] = field(default_factory=list)
     size: int = 0
     colored: bool = False
 
-    def add(self, pick: Pick, predictor: MeshPredictor, data: MultiViewDataset, index: int) -> None:
-        """Predict an object from the view of its pick and keep what is shown of it.
+    def add(self, pick: Pick, shown: ShownPredictions, index: int) -> None:
+        """Keeps what is shown of an object and of its prediction from the view of its pick.
 
         Args:
             pick: the object.
-            predictor: the model.
-            data: where the object is.
-            index: its index there.
+            shown: the predictions.
+            index: of the object in the data.
         """
+        data = shown.data
         image = data.images(index, [pick.view])
-        prediction = predictor.predict(image)
+        prediction = shown.get(index, pick.view)
         colors = None if prediction.colors is None else prediction.colors[0]
-        shape = predicted_shape(prediction.vertices[0], predictor.faces, colors)
+        shape = predicted_shape(prediction.vertices[0], shown.faces, colors)
         self.colored |= shape.colors is not None
         truth = true_shape(data, index)
         entry = {
@@ -74,13 +74,13 @@ class Gallery:
         self.size += len(card) + len(self.entries[-1])
 
     def sections(self) -> str:
-        """Return a section per category, the one with the worst mean first."""
+        """Returns a section per category, the one with the worst mean first."""
         return "".join(self._section(name) for name in self.category_order())
 
     def category_order(self) -> list[str]:
-        """Return the names of the categories with cards, the one with the worst mean first."""
-        means = self.result.means[self.result.predictors[0]][self.measure.key]
-        sign = 1 if self.measure.higher_is_better else -1
+        """Returns the names of the categories with cards, the one with the worst mean first."""
+        means = self.result.means[self.result.predictors[0]][self.metric.key]
+        sign = 1 if self.metric.higher_is_better else -1
         shown = {pick.category for pick, _ in self.cards}
 
         def order(name: str) -> tuple[bool, float]:
@@ -93,8 +93,8 @@ class Gallery:
         cards = [(pick, card) for pick, card in self.cards if pick.category == name]
         cards.sort(key=lambda pair: (_KINDS.index(pair[0].kind), -pair[0].rank))
         inner = "".join(card for _, card in cards)
-        mean = self.result.means[self.result.predictors[0]][self.measure.key][name].mean
-        label = f"{unit_label(self.measure)} {figure(mean, self.measure)}"
+        mean = self.result.means[self.result.predictors[0]][self.metric.key][name].mean
+        label = f"{unit_label(self.metric)} {value_text(mean, self.metric)}"
         count = cards[0][0].among
         heading = f"{escape(name)} " + element(
             "small", f"{escape(label)}, {count} object{'s' if count > 1 else ''}"
@@ -107,14 +107,14 @@ class Gallery:
         )
 
     def json(self) -> str:
-        """Return faces and entries as JSON which may stand in a script element."""
+        """Returns faces and entries as JSON which may stand in a script element."""
         faces = json.dumps([encode_faces(one) for one in self.faces], separators=(",", ":"))
         content = f'{{"faces":{faces},"objects":[{",".join(self.entries)}]}}'
         return content.replace("</", "<\\/")
 
 
 def _camera(data: MultiViewDataset, index: int, view: int) -> dict[str, float]:
-    """Return from where the viewer looks at first: from where the image was taken."""
+    """Returns from where the viewer looks at first: from where the image was taken."""
     row = Cameras.from_rows(data.cameras(index, [view])).orbit_parameters()[0].tolist()
     names = ("azimuth", "elevation", "distance", "fov")
     return {name: round(value, 4) for name, value in zip(names, row, strict=True)}
@@ -134,9 +134,7 @@ def _card(gallery: Gallery, pick: Pick, image: str, has_truth: bool) -> str:
         + element("button", "enlarge", type="button", class_="enlarge", aria_pressed="false")
         + element("p", _score(gallery, pick), class_="score")
     )
-    details = element(
-        "details", element("summary", "all measures") + _measures(gallery.result, pick)
-    )
+    details = element("details", element("summary", "all metrics") + _metrics(gallery.result, pick))
     content = element("header", head) + views + details
     return element("article", content, data_kind=pick.kind, id=f"object-{number}")
 
@@ -168,39 +166,39 @@ def _canvas(shape: str, label: str) -> str:
 
 
 def _score(gallery: Gallery, pick: Pick) -> str:
-    measure, model = gallery.measure, gallery.result.predictors[0]
-    mean = figure(pick.row.scores[model][measure.key], measure)
+    metric, model = gallery.metric, gallery.result.predictors[0]
+    mean = value_text(pick.row.scores[model][metric.key], metric)
     views = len(pick.row.views)
-    own = figure(pick.score, measure)
-    parts = [f"{escape(unit_label(measure))} {element('strong', own)} in this view"]
+    own = value_text(pick.score, metric)
+    parts = [f"{escape(unit_label(metric))} {element('strong', own)} in this view"]
     if math.isnan(pick.score):
-        parts = [f"{escape(unit_label(measure))} {element('strong', mean)}"]
+        parts = [f"{escape(unit_label(metric))} {element('strong', mean)}"]
     elif views > 1:
         parts.append(f"{mean} mean of {views} views")
     parts.append(f"rank {pick.rank} of {pick.among}")
     return " · ".join(parts)
 
 
-def _measures(result: EvaluationResult, pick: Pick) -> str:
+def _metrics(result: EvaluationResult, pick: Pick) -> str:
     rows = [
         [
-            element("th", escape(unit_label(measure)), scope="row"),
-            *(element("td", _value(pick, name, measure)) for name in result.predictors),
+            element("th", escape(unit_label(metric)), scope="row"),
+            *(element("td", _value(pick, name, metric)) for name in result.predictors),
         ]
-        for measure in result.measures
+        for metric in result.metrics
     ]
     return element("p", escape(f"id {pick.row.id}"), class_="id") + table(
         ["mean of the views", *result.predictors], rows
     )
 
 
-def _value(pick: Pick, predictor: str, measure: ResultMeasure) -> str:
-    value = pick.row.scores[predictor].get(measure.key, math.nan)
-    return figure(value, measure)
+def _value(pick: Pick, predictor: str, metric: Metric) -> str:
+    value = pick.row.scores[predictor].get(metric.key, math.nan)
+    return value_text(value, metric)
 
 
 def filters(gallery: Gallery) -> str:
-    """Return the controls of the objects."""
+    """Returns the controls of the objects."""
     kinds = _options([("", "all"), *((kind, kind) for kind in _KINDS)])
     names = _options([("", "all"), *((name, name) for name in gallery.category_order())])
     return element(
@@ -219,7 +217,7 @@ def _options(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def plain_rows(content: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested plain data as rows of a dotted key and a text."""
+    """Returns nested plain data as rows of a dotted key and a text."""
     if isinstance(content, dict):
         return [
             row

@@ -1,14 +1,14 @@
 "use strict";
 
-// What the page does besides turning meshes: choosing a measure, sorting tables, filtering objects.
+// What the page does besides turning meshes: choosing a metric, sorting tables, filtering objects.
 
 function all(selector, within = document) {
   return [...within.querySelectorAll(selector)];
 }
 
-function chooseMeasure(select) {
-  const show = () => all("[data-measure]").forEach((one) => {
-    one.hidden = one.dataset.measure !== select.value;
+function chooseMetric(select) {
+  const show = () => all("[data-metric]").forEach((one) => {
+    one.hidden = one.dataset.metric !== select.value;
   });
   select.addEventListener("change", show);
   show();
@@ -97,7 +97,7 @@ function startGallery() {
   update();
 }
 
-all("select.measure").forEach(chooseMeasure);
+all("select.metric").forEach(chooseMetric);
 all("table.sortable").forEach(makeSortable);
 all("button.enlarge").forEach(enlarge);
 if (document.getElementById("kind")) {

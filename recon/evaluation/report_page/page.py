@@ -13,15 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.report import figure, title, unit_label
-from recon.evaluation.report_page.figures import MOST_ROWS, all_objects, measure_sections, overview
+from recon.evaluation.report_page.figures import MOST_ROWS, all_objects, metric_sections, overview
 from recon.evaluation.report_page.html import element, table
 from recon.evaluation.report_page.objects import Gallery, filters, plain_rows
 from recon.evaluation.report_page.selection import Pick, pick_objects
 from recon.evaluation.report_page.truth import describe_truth
-from recon.evaluation.result import MACRO, Estimate, EvaluationResult, ResultMeasure
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.result import MACRO, Estimate, EvaluationResult, Metric
+from recon.evaluation.shown import ShownPredictions
+from recon.evaluation.tables import title, unit_label, value_text
 from recon.files import write_text
 
 # Browsers open more, but mail and chat programs often do not take files beyond 30 MB.
@@ -32,8 +31,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 
 def write_report_page(
     result: EvaluationResult,
-    predictor: MeshPredictor,
-    data: MultiViewDataset,
+    shown: ShownPredictions,
     path: Path,
     *,
     key: str | None = None,
@@ -43,58 +41,56 @@ def write_report_page(
     max_bytes: int = MAX_BYTES,
     progress: bool | None = False,
 ) -> None:
-    """Write the page of an evaluation.
+    """Writes the page of an evaluation.
 
     Args:
         result: the figures.
-        predictor: the model they are of, which predicts the shown objects again.
-        data: the objects, by their ids.
+        shown: the predictions which the values are of, and the objects.
         path: the file to write.
-        key: of the measure by which objects are picked; None means the first.
+        key: of the metric by which objects are picked; None means the first.
         worst, median, best: how many objects of each category to show.
         max_bytes: when the page has so many bytes, the objects that are left are not shown.
         progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: the model does not have the measure, or the data misses an object of the result.
+        ValueError: the model does not have the metric, or the data misses an object of the result.
         OSError: the file could not be written; what was there is as it was.
     """
-    chosen = _measure_key(result, key)
+    chosen = _metric_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)
     figures, appendix = _figures(result), _appendix(result, chosen)
     room = max_bytes - len(figures) - len(appendix)
-    gallery = _gallery(result, predictor, data, chosen, picks, room, progress)
+    gallery = _gallery(result, shown, chosen, picks, room, progress)
     left_out = len(picks) - len(gallery.cards)
-    main = figures + _objects(gallery, describe_truth(data), left_out) + appendix
+    main = figures + _objects(gallery, describe_truth(shown.data), left_out) + appendix
     write_text(path, _page(title(result), main, gallery))
 
 
-def _measure_key(result: EvaluationResult, key: str | None) -> str:
-    known = [measure.key for measure in result.measures_of(result.predictors[0])]
+def _metric_key(result: EvaluationResult, key: str | None) -> str:
+    known = [metric.key for metric in result.metrics_of(result.predictors[0])]
     if key is not None and key not in known:
-        raise ValueError(f"key must be a measure of the model ({', '.join(known)}), got {key!r}")
+        raise ValueError(f"key must be a metric of the model ({', '.join(known)}), got {key!r}")
     return known[0] if key is None else key
 
 
 def _gallery(
     result: EvaluationResult,
-    predictor: MeshPredictor,
-    data: MultiViewDataset,
+    shown: ShownPredictions,
     key: str,
     picks: Sequence[Pick],
     room: int,
     progress: bool | None,
 ) -> Gallery:
-    places = {id_: index for index, id_ in enumerate(data.ids)}
+    places = {id_: index for index, id_ in enumerate(shown.data.ids)}
     for pick in picks:
         if pick.row.id not in places:
             raise ValueError(f"data must hold the objects of the result, it has no {pick.row.id}")
-    gallery = Gallery(result, result.measure(key))
+    gallery = Gallery(result, result.metric(key))
     hidden = None if progress is None else not progress
     for pick in tqdm(picks, desc="report", unit="object", disable=hidden):
         if gallery.size >= room:
             break
-        gallery.add(pick, predictor, data, places[pick.row.id])
+        gallery.add(pick, shown, places[pick.row.id])
     return gallery
 
 
@@ -125,27 +121,27 @@ def asset(name: str) -> str:
 def _figures(result: EvaluationResult) -> str:
     return (
         element("section", _summary(result), id="summary")
-        + element("section", element("h2", "All measures") + overview(result), id="measures")
-        + element("section", element("h2", "Categories") + measure_sections(result))
+        + element("section", element("h2", "All metrics") + overview(result), id="metrics")
+        + element("section", element("h2", "Categories") + metric_sections(result))
     )
 
 
 def _summary(result: EvaluationResult) -> str:
-    """The first measure in large letters, and what a reader must know."""
-    measure = result.measures[0]
+    """The first metric in large letters, and what a reader must know."""
+    metric = result.metrics[0]
     tiles = "".join(
-        _tile(name, result.means[name][measure.key][MACRO], measure)
-        for name in result.predictors_of(measure.key)
+        _tile(name, result.means[name][metric.key][MACRO], metric)
+        for name in result.predictors_of(metric.key)
     )
-    label = f"{unit_label(measure)}, mean over {len(result.categories)} categories"
+    label = f"{unit_label(metric)}, mean over {len(result.categories)} categories"
     notes = element("ul", "".join(element("li", escape(note)) for note in result.notes))
     return element("p", escape(label)) + element("div", tiles, class_="tiles") + notes
 
 
-def _tile(name: str, estimate: Estimate, measure: ResultMeasure) -> str:
-    content = element("strong", figure(estimate.mean, measure)) + element("span", escape(name))
+def _tile(name: str, estimate: Estimate, metric: Metric) -> str:
+    content = element("strong", value_text(estimate.mean, metric)) + element("span", escape(name))
     if not math.isnan(estimate.low):
-        low, high = figure(estimate.low, measure), figure(estimate.high, measure)
+        low, high = value_text(estimate.low, metric), value_text(estimate.high, metric)
         content += element("small", f"{low} to {high}")
     return element("div", content, class_="tile")
 
@@ -153,14 +149,14 @@ def _tile(name: str, estimate: Estimate, measure: ResultMeasure) -> str:
 def _objects(gallery: Gallery, truth: str, left_out: int) -> str:
     if not gallery.cards:
         return ""
-    measure = gallery.measure
+    metric = gallery.metric
     colors = (
         "Predictions have the colours which the network gives them, light and all."
         if gallery.colored
         else "The network predicts no colours."
     )
     text = (
-        f"Objects of each category by {measure.label}, failures first. Of each, the view whose "
+        f"Objects of each category by {metric.label}, failures first. Of each, the view whose "
         f"value is nearest to the object's mean is shown. {truth} {colors} Drag to turn both "
         "meshes (sideways on a touch screen), Ctrl and wheel or + and - to zoom, double click for "
         "the view of the input."

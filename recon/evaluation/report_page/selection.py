@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recon.evaluation.result import EvaluationResult, ObjectResult
@@ -22,7 +21,7 @@ class Pick:
         rank: its place in its category, 1 for the best.
         among: how many objects the category has.
         view: the view whose score is nearest to the object's mean.
-        score: of this view; NaN where the measure is not taken by view.
+        score: of this view; NaN where the metric is not taken by view.
     """
 
     row: ObjectResult
@@ -37,11 +36,11 @@ class Pick:
 def pick_objects(
     result: EvaluationResult, key: str, worst: int = 3, median: int = 1, best: int = 1
 ) -> list[Pick]:
-    """Choose objects of every category by a measure of the model.
+    """Chooses objects of every category by a metric of the model.
 
     Args:
         result: the evaluation.
-        key: of the measure.
+        key: of the metric.
         worst, median, best: how many of each; an object is chosen once, as the first of these.
 
     Returns:
@@ -69,7 +68,7 @@ def _turns(worst: int, median: int, best: int) -> list[tuple[str, int]]:
 
 
 def _place(kind: str, turn: int, count: int) -> int:
-    """Return the place from the best, 0, to the worst, count - 1; outside where there is none."""
+    """Returns the place from the best, 0, to the worst, count - 1; outside where there is none."""
     if kind == WORST:
         return count - 1 - turn
     if kind == BEST:
@@ -80,11 +79,11 @@ def _place(kind: str, turn: int, count: int) -> int:
 
 
 def ranked(result: EvaluationResult, key: str, synset: str | None = None) -> list[ObjectResult]:
-    """Return the objects, of a category or of all, from the best to the worst for the model.
+    """Returns the objects, of a category or of all, from the best to the worst for the model.
 
     Those without a value come last: they have failed altogether.
     """
-    sign = -1 if result.measure(key).higher_is_better else 1
+    sign = -1 if result.metric(key).higher_is_better else 1
     model = result.predictors[0]
 
     def order(row: ObjectResult) -> tuple[bool, float, str]:
@@ -95,18 +94,5 @@ def ranked(result: EvaluationResult, key: str, synset: str | None = None) -> lis
 
 
 def _pick(row: ObjectResult, category: str, kind: str, place: int, among: int, key: str) -> Pick:
-    view, score = _typical_view(row, key)
+    view, score = row.typical_view(key)
     return Pick(row, category, kind, place + 1, among, view, score)
-
-
-def _typical_view(row: ObjectResult, key: str) -> tuple[int, float]:
-    """Return the view whose value is nearest to the mean, and this value."""
-    values = [pair for pair in _values(row, key) if not math.isnan(pair[1])]
-    if not values:
-        return row.views[0], math.nan
-    mean = sum(value for _, value in values) / len(values)
-    return min(values, key=lambda pair: (abs(pair[1] - mean), pair[0]))
-
-
-def _values(row: ObjectResult, key: str) -> Iterator[tuple[int, float]]:
-    return zip(row.views, row.per_view.get(key, ()), strict=False)

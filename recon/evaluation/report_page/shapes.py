@@ -48,7 +48,7 @@ class Shape:
 
 
 def predicted_shape(vertices: Tensor, faces: Tensor, colors: Tensor | None) -> Shape:
-    """Make a shape of a prediction, whose colours were learned from images, light and all.
+    """Makes a shape of a prediction, whose colours were learned from images, light and all.
 
     Args:
         vertices: [V, 3].
@@ -72,14 +72,14 @@ def predicted_shape(vertices: Tensor, faces: Tensor, colors: Tensor | None) -> S
 
 
 def to_bytes(colors: Tensor) -> NDArray[np.uint8]:
-    """Round colours in [0, 1] to 8 bits."""
+    """Rounds colours in [0, 1] to 8 bits."""
     return (colors.clamp(0, 1) * 255).round().byte().numpy()
 
 
 def _texel_mesh(
     vertices: Tensor, faces: Tensor, side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return vertices and faces of the mesh whose faces are the texels of another one."""
+    """Returns vertices and faces of the mesh whose faces are the texels of another one."""
     places = texel_faces(faces, side)
     weights = texel_corners(side) / side
     points = torch.einsum("tck,fkx->ftcx", weights, vertices[faces]).reshape(-1, 3)
@@ -89,7 +89,7 @@ def _texel_mesh(
 
 
 def encode(shape: Shape, shared: list[NDArray[np.int64]]) -> dict[str, Any]:
-    """Return a shape as JSON holds it.
+    """Returns a shape as JSON holds it.
 
     Args:
         shape: what to encode.
@@ -114,7 +114,7 @@ def encode(shape: Shape, shared: list[NDArray[np.int64]]) -> dict[str, Any]:
 
 
 def _place(faces: NDArray[np.int64], shared: list[NDArray[np.int64]]) -> int:
-    """Return where faces are in a list, to which they are appended if they are new."""
+    """Returns where faces are in a list, to which they are appended if they are new."""
     for index, known in enumerate(shared):
         if known is faces or np.array_equal(known, faces):
             return index
@@ -123,11 +123,11 @@ def _place(faces: NDArray[np.int64], shared: list[NDArray[np.int64]]) -> int:
 
 
 def encode_faces(faces: NDArray[np.int64]) -> dict[str, Any]:
-    """Return faces [F, 3] as JSON holds them: base64 of uint16 or uint32 and how many bytes."""
+    """Returns faces [F, 3] as JSON holds them: base64 of uint16 or uint32 and how many bytes."""
     size = 2 if faces.max(initial=0) <= _LEVELS else 4
     return {"bytes": size, "indices": to_base64(faces.astype(f"<u{size}"))}
 
 
 def to_base64(array: NDArray[Any]) -> str:
-    """Return the bytes of an array as base64."""
+    """Returns the bytes of an array as base64."""
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")

@@ -23,7 +23,7 @@ _SQUARE = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]])
 
 
 def true_shape(data: MultiViewDataset, index: int) -> Shape | None:
-    """Return the true shape of an object; None where the data has neither triangles nor voxels."""
+    """Returns the true shape of an object; None where the data has neither triangles nor voxels."""
     if "triangles" in data.fields:
         return _kept_triangles(data, index)
     if not data.layout.voxel_resolutions:
@@ -41,7 +41,7 @@ def true_shape(data: MultiViewDataset, index: int) -> Shape | None:
 
 
 def describe_truth(data: MultiViewDataset) -> str:
-    """Return one sentence about what `true_shape` shows."""
+    """Returns one sentence about what `true_shape` shows."""
     if "triangles" in data.fields:
         return (
             f"The truth is the mesh the data was made from, simplified where it had more than "
@@ -67,7 +67,7 @@ def _kept_triangles(data: MultiViewDataset, index: int) -> Shape:
 def voxel_surface(
     occupied: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the squares between occupied and empty voxels, what is beyond the grid being empty.
+    """Returns the squares between occupied and empty voxels, what is beyond the grid being empty.
 
     Args:
         occupied: [R, R, R] in world axes.
@@ -100,7 +100,7 @@ def image_colors(
     images: Tensor,
     cameras: Cameras,
 ) -> NDArray[np.uint8] | None:
-    """Colour squares by the mean of the pixels in which they are seen.
+    """Colours squares by the mean of the pixels in which they are seen.
 
     One that is seen nowhere has the colour of the nearest that is.
 
@@ -135,7 +135,7 @@ def _seen_squares(
     cameras: Cameras,
     size: tuple[int, int],
 ) -> Tensor:
-    """Return the square [K, H, W] seen at every pixel, -1 where there is none."""
+    """Returns the square [K, H, W] seen at every pixel, -1 where there is none."""
     triangles = torch.from_numpy(squares[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
     everywhere = torch.from_numpy(vertices).expand(len(cameras), -1, -1)
     projected = cameras.project(everywhere, size)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from recon.command_line import Interruption
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
-from recon.fitting.fit import Fit
-from recon.fitting.pose.color_channels import ColorChannels, centroids
+from recon.fitting.pose.color_channels import ChannelTarget, ColorChannels
 from recon.fitting.pose.fitter import require_images
-from recon.fitting.stages import SoftStage, Step, fit_stages
+from recon.fitting.stages import SoftProblem, SoftStage, StagedFit, Step, fit_stages
 from recon.geometry.cameras import Cameras
 
 # A colour counts as seen when it has this share of the silhouette.
-_SEEN = 0.01
+_LEAST_SHARE = 0.01
 # What an angle beyond its limits costs, times the square of the excess in radians: far more than
 # an image can gain by it.
 _LIMIT_WEIGHT = 1.0
@@ -31,8 +30,8 @@ FINE = SoftStage(150, None, (3e-4, 1e-5), (0.3, 0.05), (0.03, 0.003))
 
 
 @dataclass(frozen=True, eq=False)
-class Stance:
-    """How N copies of an articulated mesh stand.
+class ArticulatedPoses:
+    """Poses of N copies of an articulated mesh: joint angles, positions and blend shapes.
 
     Args:
         angles: [N, J, 3] axis-angle vectors of the joints in radians.
@@ -44,30 +43,18 @@ class Stance:
     translation: Tensor
     coefficients: Tensor
 
+    def __len__(self) -> int:
+        return len(self.angles)
+
     def vertices(self, body: ArticulatedMesh) -> Tensor:
         """Returns the vertices [N, V, 3] of the mesh."""
         return body.pose(self.angles, self.translation, self.coefficients)
 
-    def detach(self) -> Stance:
+    def detach(self) -> ArticulatedPoses:
         """Returns copies without a gradient."""
-        return Stance(*(getattr(self, k).detach().clone() for k in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True, eq=False)
-class FittedStance:
-    """What a fit of angles found.
-
-    Args:
-        stance: N of them.
-        loss: [N] at the end.
-        fits: of the stages.
-        course: the stances on the way.
-    """
-
-    stance: Stance
-    loss: Tensor
-    fits: list[Fit]
-    course: list[Stance]
+        return ArticulatedPoses(
+            *(getattr(self, field.name).detach().clone() for field in fields(self))
+        )
 
 
 class ArticulationFitter:
@@ -78,11 +65,11 @@ class ArticulationFitter:
 
     Args:
         coarse: the first stage; its gamma is in object units.
-        fine: the second one, likewise.
+        fine: the second one; its gamma is in object units.
         colors: channels at most.
-        darkest: see `ColorChannels`.
-        softness: likewise.
-        blend: likewise.
+        darkest: as of `ColorChannels`.
+        softness: as of `ColorChannels`.
+        blend: as of `ColorChannels`.
         prior: what the squares of angles (from the middle of their limits) and of coefficients
             cost; it decides about what the image does not show.
 
@@ -111,14 +98,14 @@ class ArticulationFitter:
         limits: Tensor,
         images: Tensor,
         cameras: Cameras,
-        start: Stance | None = None,
+        start: ArticulatedPoses | None = None,
         move: bool = True,
         reshape: bool = False,
-        every: int = 1,
+        every: int | None = 1,
         interruption: Interruption | None = None,
         progress: bool | None = False,
-    ) -> FittedStance:
-        """Finds how N copies stand, each from its own image alone.
+    ) -> StagedFit[ArticulatedPoses]:
+        """Finds the poses of N copies, each from its own image alone.
 
         Args:
             body: with colours of faces, in the world of the cameras.
@@ -126,10 +113,10 @@ class ArticulationFitter:
                 where they are equal the component is known.
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
             cameras: N cameras.
-            start: N stances; None is the middle of the limits, at the origin.
+            start: N poses; None is the middle of the limits, at the origin.
             move: whether the translation is unknown too.
             reshape: whether the coefficients of the blend shapes are.
-            every: steps between the stances of the course.
+            every: as of `fit_stages`.
             interruption: an entered context, whose signal ends the fit.
             progress: as of `recon.fitting.fit.fit`.
 
@@ -137,25 +124,33 @@ class ArticulationFitter:
             ValueError: numbers or shapes disagree, or an image shows nothing.
             FloatingPointError: a loss is not finite.
         """
-        number = len(images)
-        start = start or middle_stance(body, limits, number)
-        require_images(images, cameras, len(start.angles))
+        if start is None:
+            start = middle_poses(body, limits, len(images))
+        require_images(images, cameras, len(start))
         channels = ColorChannels(body.mesh, self.colors, self.darkest, self.softness, self.blend)
-        scene = _Scene(body, channels, channels.of_images(images), cameras, limits, self.prior)
-        found = fit_stages(
-            ((self.coarse, scene.coarse_loss, False), (self.fine, scene.fine_loss, True)),
-            lambda stance: _Unknowns(stance, limits, move, reshape),
+        target = ChannelTarget(channels, images, cameras, _LEAST_SHARE)
+        prior = _Prior(limits, self.prior)
+
+        def coarse(poses: ArticulatedPoses) -> SoftProblem[ArticulatedPoses]:
+            unknowns = _Unknowns(body, target, prior, poses, move, reshape)
+            terms = unknowns.coarse_terms
+            return SoftProblem(self.coarse, unknowns, terms, images, comparable=False)
+
+        def fine(poses: ArticulatedPoses) -> SoftProblem[ArticulatedPoses]:
+            unknowns = _Unknowns(body, target, prior, poses, move, reshape)
+            return SoftProblem(self.fine, unknowns, unknowns.fine_terms, images)
+
+        return fit_stages(
+            [coarse, fine],
             start,
-            images,
             every=every,
             interruption=interruption,
             progress=progress,
         )
-        return FittedStance(found.state, found.fits[-1].best_loss, found.fits, found.course)
 
 
-def middle_stance(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Stance:
-    """Returns N stances with all angles in the middle of their limits [J, 3, 2].
+def middle_poses(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> ArticulatedPoses:
+    """Returns N poses with all angles in the middle of their limits [J, 3, 2].
 
     Raises:
         ValueError: the shape is another, or a limit is above its other.
@@ -167,18 +162,48 @@ def middle_stance(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Sta
             f" got {list(limits.shape)}"
         )
     angles = limits.mean(-1).expand(number, -1, -1).clone()
-    return Stance(angles, angles.new_zeros(number, 3), angles.new_zeros(number, body.num_shapes))
+    return ArticulatedPoses(
+        angles, angles.new_zeros(number, 3), angles.new_zeros(number, body.num_shapes)
+    )
+
+
+class _Prior:
+    """What poses cost whatever the image shows.
+
+    Args:
+        limits: [J, 3, 2] radians.
+        weight: of the squares of angles and of coefficients.
+    """
+
+    def __init__(self, limits: Tensor, weight: float) -> None:
+        (self.low, self.high), self.weight = limits.unbind(-1), weight
+
+    def __call__(self, poses: ArticulatedPoses) -> Tensor:
+        """Returns [N]."""
+        angles = poses.angles
+        excess = (self.low - angles).clamp(min=0) + (angles - self.high).clamp(min=0)
+        bend = (angles - (self.low + self.high) / 2).square().sum((1, 2))
+        shape = poses.coefficients.square().sum(1)
+        return _LIMIT_WEIGHT * excess.square().sum((1, 2)) + self.weight * (bend + shape)
 
 
 class _Unknowns:
-    """The parameters of a fit, and the stance they make with what is known."""
+    """The parameters of a stage, the poses they make with what is known, and their losses."""
 
-    def __init__(self, start: Stance, limits: Tensor, move: bool, reshape: bool) -> None:
-        self.start = start.detach()
+    def __init__(
+        self,
+        body: ArticulatedMesh,
+        target: ChannelTarget,
+        prior: _Prior,
+        start: ArticulatedPoses,
+        move: bool,
+        reshape: bool,
+    ) -> None:
+        self.body, self.target, self.prior, self.start = body, target, prior, start.detach()
         current = start.detach()
         self.angles, self.translation = current.angles, current.translation
         self.coefficients = current.coefficients
-        self.free = limits[..., 0] < limits[..., 1]
+        self.free = prior.low < prior.high
         self.parameters = {"angles": self.angles}
         if move:
             self.parameters["translation"] = self.translation
@@ -187,52 +212,19 @@ class _Unknowns:
         rates = {"translation": _POSITION_RATE, "coefficients": _COEFFICIENT_RATE}
         self.rates = {name: rates.get(name, 1.0) for name in self.parameters}
 
-    def stance(self) -> Stance:
+    def poses(self) -> ArticulatedPoses:
         angles = torch.where(self.free, self.angles, self.start.angles)
-        return Stance(angles, self.translation, self.coefficients)
+        return ArticulatedPoses(angles, self.translation, self.coefficients)
 
-    def detached(self) -> Stance:
-        return self.stance().detach()
+    def detached(self) -> ArticulatedPoses:
+        return self.poses().detach()
 
+    def coarse_terms(self, step: Step) -> dict[str, Tensor]:
+        poses = self.poses()
+        maps = self.target.render(poses.vertices(self.body), step)
+        return {"colours": self.target.center_loss(maps), "prior": self.prior(poses)}
 
-class _Scene:
-    """The losses of the two stages."""
-
-    def __init__(
-        self,
-        body: ArticulatedMesh,
-        channels: ColorChannels,
-        target: Tensor,
-        cameras: Cameras,
-        limits: Tensor,
-        prior: float,
-    ) -> None:
-        self.body, self.channels, self.target, self.cameras = body, channels, target, cameras
-        (self.low, self.high), self.prior = limits.unbind(-1), prior
-        self.centres, areas = centroids(target)
-        self.seen = (areas > _SEEN * areas.sum(1, keepdim=True)).to(target.dtype)
-
-    def coarse_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
-        stance = unknowns.stance()
-        maps = self._maps(stance, step)
-        offsets = (centroids(maps)[0] - self.centres).square().sum(-1)
-        return {"colours": (offsets * self.seen).sum(1), "prior": self._prior(stance)}
-
-    def fine_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
-        stance = unknowns.stance()
-        maps, target = self._maps(stance, step), self.target
-        if maps.shape != target.shape:
-            target = torch.nn.functional.adaptive_avg_pool2d(target, step.size)
-        pixels = (maps - target).square().sum(1).mean((1, 2))
-        return {"pixels": pixels, "prior": _PIXEL_PRIOR * self._prior(stance)}
-
-    def _maps(self, stance: Stance, step: Step) -> Tensor:
-        vertices = stance.vertices(self.body)
-        return self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
-
-    def _prior(self, stance: Stance) -> Tensor:
-        angles = stance.angles
-        excess = (self.low - angles).clamp(min=0) + (angles - self.high).clamp(min=0)
-        bend = (angles - (self.low + self.high) / 2).square().sum((1, 2))
-        shape = stance.coefficients.square().sum(1)
-        return _LIMIT_WEIGHT * excess.square().sum((1, 2)) + self.prior * (bend + shape)
+    def fine_terms(self, step: Step) -> dict[str, Tensor]:
+        poses = self.poses()
+        maps = self.target.render(poses.vertices(self.body), step)
+        return {"pixels": self.target.pixel_loss(maps), "prior": _PIXEL_PRIOR * self.prior(poses)}

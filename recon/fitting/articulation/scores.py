@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
-from recon.fitting.articulation.figure import random_angles
-from recon.fitting.articulation.fitter import Stance
+from recon.fitting.articulation.fitter import ArticulatedPoses
+from recon.fitting.articulation.humanoid import random_angles
 from recon.geometry.cameras import Cameras
 from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
 from recon.rendering.renderer import SoftRenderer
@@ -26,16 +26,16 @@ _DISTANCE, _FOV = 3.0, 30.0
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """N stances which are to be found, each seen by a camera of its own.
+    """N poses which are to be found, each seen by a camera of its own.
 
     Args:
-        truth: the stances.
+        truth: the poses.
         cameras: N cameras.
         images: [N, 4, H, W] rendered sharply in the colours of the parts, without light.
         shown: [N, J] what share of each part the image shows.
     """
 
-    truth: Stance
+    truth: ArticulatedPoses
     cameras: Cameras
     images: Tensor
     shown: Tensor
@@ -44,10 +44,10 @@ class Cases:
 def random_cases(
     body: ArticulatedMesh, count: int, image_size: int, seed: int, reshape: bool = False
 ) -> Cases:
-    """Draws stances of the built-in figure of which the image hides a part.
+    """Draws poses of the humanoid of which the image hides a part.
 
     Args:
-        body: the figure.
+        body: the humanoid.
         count: how many.
         image_size: pixels along a side.
         seed: of the random numbers.
@@ -61,43 +61,45 @@ def random_cases(
     generator = torch.Generator().manual_seed(seed)
     found: list[tuple[Tensor, ...]] = []
     while len(found) < count:
-        stances, cameras = _random_stances(body, count, reshape, generator)
-        shown = shown_shares(body, stances, cameras, image_size)
-        parts = (stances.angles, stances.translation, stances.coefficients, cameras.rows(), shown)
+        poses, cameras = _random_poses(body, count, reshape, generator)
+        shown = shown_shares(body, poses, cameras, image_size)
+        parts = (poses.angles, poses.translation, poses.coefficients, cameras.rows(), shown)
         good = (shown.amin(1) < HIDDEN).nonzero().flatten().tolist()
         found += [tuple(part[index] for part in parts) for index in good]
     angles, translation, coefficients, rows, shown = map(
         torch.stack, zip(*found[:count], strict=True)
     )
-    truth, cameras = Stance(angles, translation, coefficients), Cameras.from_rows(rows)
+    truth, cameras = ArticulatedPoses(angles, translation, coefficients), Cameras.from_rows(rows)
     return Cases(truth, cameras, sharp_image(body, truth, cameras, image_size), shown)
 
 
-def _random_stances(
+def _random_poses(
     body: ArticulatedMesh, count: int, reshape: bool, generator: torch.Generator
-) -> tuple[Stance, Cameras]:
+) -> tuple[ArticulatedPoses, Cameras]:
     def between(limits: tuple[float, float], *shape: int) -> Tensor:
         low, high = limits
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
     angles = random_angles(count, generator)
     coefficients = between(_COEFFICIENTS, count, body.num_shapes) * float(reshape)
-    stances = Stance(angles, between(_SHIFT, count, 3), coefficients)
+    poses = ArticulatedPoses(angles, between(_SHIFT, count, 3), coefficients)
     one = torch.ones(count)
     azimuth, elevation = between(_AZIMUTH, count), between(_ELEVATION, count)
-    return stances, Cameras.orbit(azimuth, elevation, _DISTANCE * one, _FOV * one)
+    return poses, Cameras.orbit(azimuth, elevation, _DISTANCE * one, _FOV * one)
 
 
-def sharp_image(body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int) -> Tensor:
-    """Renders N stances [N, 4, H, W] sharply in the colours of faces, without light."""
+def sharp_image(
+    body: ArticulatedMesh, poses: ArticulatedPoses, cameras: Cameras, image_size: int
+) -> Tensor:
+    """Renders N poses [N, 4, H, W] sharply in the colours of faces, without light."""
     colors = body.mesh.face_colors
     if colors is None:
         colors = torch.ones(body.mesh.num_faces, 3)
-    return _sharp(body, stance, cameras, image_size, colors)
+    return _sharp(body, poses, cameras, image_size, colors)
 
 
 def shown_shares(
-    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int
+    body: ArticulatedMesh, poses: ArticulatedPoses, cameras: Cameras, image_size: int
 ) -> Tensor:
     """Finds how much of each part images show.
 
@@ -111,10 +113,10 @@ def shown_shares(
     part = body.weights[faces].mean(1).argmax(1)
     joints = len(body.skeleton)
     code = (part.to(torch.float32) / joints)[:, None].expand(-1, 3)
-    together = _sharp(body, stance, cameras, image_size, code)
+    together = _sharp(body, poses, cameras, image_size, code)
     seen = torch.where(together[:, 3] > 0.5, (together[:, 0] * joints).round(), -1.0)
     hard = SoftRenderer(image_size, distance="hard", alpha="hard")
-    vertices = stance.vertices(body)
+    vertices = poses.vertices(body)
     shares = []
     for joint in range(joints):
         own = faces[part == joint]
@@ -127,26 +129,30 @@ def shown_shares(
 
 
 def _sharp(
-    body: ArticulatedMesh, stance: Stance, cameras: Cameras, image_size: int, colors: Tensor
+    body: ArticulatedMesh,
+    poses: ArticulatedPoses,
+    cameras: Cameras,
+    image_size: int,
+    colors: Tensor,
 ) -> Tensor:
     renderer = SoftRenderer(
         image_size, distance="hard", alpha="hard", color="hard", near=1e-3, far=1e3
     )
-    number = len(stance.angles)
+    number = len(poses.angles)
     with torch.no_grad():
         return renderer(
-            stance.vertices(body), body.mesh.faces, colors.expand(number, -1, -1), cameras
+            poses.vertices(body), body.mesh.faces, colors.expand(number, -1, -1), cameras
         ).clamp(0, 1)
 
 
-def angle_errors(found: Stance, truth: Stance) -> Tensor:
+def angle_errors(found: ArticulatedPoses, truth: ArticulatedPoses) -> Tensor:
     """Returns [N, J] degrees between the rotations of the joints, each in the frame above it."""
     return rotation_distance(
         axis_angle_to_rotation(found.angles), axis_angle_to_rotation(truth.angles)
     )
 
 
-def place_errors(body: ArticulatedMesh, found: Stance, truth: Stance) -> Tensor:
+def place_errors(body: ArticulatedMesh, found: ArticulatedPoses, truth: ArticulatedPoses) -> Tensor:
     """Returns [N, J] object units between the places of the joints, seen from the root."""
     places = [body.joints(one.angles, one.translation, one.coefficients) for one in (found, truth)]
     away = (places[0] - places[0][:, :1]) - (places[1] - places[1][:, :1])

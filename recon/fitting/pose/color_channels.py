@@ -1,4 +1,4 @@
-"""Images in channels of a palette, photographed or rendered softly, and where each colour is."""
+"""Images in channels of a palette, given or rendered softly, and where each colour is in them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recon.fitting.pose.palettes import make_palette, memberships
+from recon.fitting.stages import Step
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.rendering.renderer import SoftRenderer
@@ -109,6 +110,43 @@ class ColorChannels:
             vertices.repeat(groups, 1, 1), self.faces, features, cameras[again]
         ).unflatten(0, (groups, number))
         return (rgba[:, :, :3] * rgba[:, :, 3:]).movedim(0, 1).flatten(1, 2)[:, : self.count]
+
+
+class ChannelTarget:
+    """Images in channels of colours, and how far renderings of N meshes are from them.
+
+    Args:
+        channels: of the mesh.
+        images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
+        cameras: N cameras.
+        least_share: a colour counts as seen when it has this share of the silhouette, because a
+            centre of mass which is made of few pixels says little.
+    """
+
+    def __init__(
+        self, channels: ColorChannels, images: Tensor, cameras: Cameras, least_share: float
+    ) -> None:
+        self.channels, self.cameras = channels, cameras
+        self.maps = channels.of_images(images)
+        self.centers, areas = centroids(self.maps)
+        self.silhouette_center, self.area = centroids(self.maps.sum(1, keepdim=True))
+        self.seen = (areas > least_share * self.area).to(self.maps.dtype)
+
+    def render(self, vertices: Tensor, step: Step) -> Tensor:
+        """Renders the channels [N, K, H, W] of vertices [N, V, 3] as a step wants it."""
+        return self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
+
+    def center_loss(self, maps: Tensor) -> Tensor:
+        """Returns [N] squared distances between the centres of mass of colours, summed."""
+        offsets = (centroids(maps)[0] - self.centers).square().sum(-1)
+        return (offsets * self.seen).sum(1)
+
+    def pixel_loss(self, maps: Tensor) -> Tensor:
+        """Returns [N] squared differences of the channels, summed, per pixel."""
+        target = self.maps
+        if maps.shape != target.shape:
+            target = torch.nn.functional.adaptive_avg_pool2d(target, (maps.shape[2], maps.shape[3]))
+        return (maps - target).square().sum(1).mean((1, 2))
 
 
 def centroids(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,17 +8,15 @@ import torch
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.fit import Fit
-from recon.fitting.pose.color_channels import ColorChannels, centroids
-from recon.fitting.stages import SoftStage, Step, fit_stages
+from recon.fitting.pose.color_channels import ChannelTarget, ColorChannels, centroids
+from recon.fitting.stages import SoftProblem, SoftStage, StagedFit, Step, fit_stages
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.geometry.rotations import axis_angle_to_rotation
 from recon.rendering.renderer import SoftRenderer
 
-# A colour counts as seen when it has this share of the silhouette: below, a centre of mass is made
-# of few pixels.
-_SEEN = 0.02
+# A colour counts as seen when it has this share of the silhouette.
+_LEAST_SHARE = 0.02
 # What a wrong size weighs beside a wrong place in finding the position.
 _SIZE_WEIGHT = 0.1
 
@@ -67,23 +65,6 @@ COARSE = SoftStage(100, 32, (1e-3, 1e-3), (6.0, 1.0), (0.05, 0.05))
 FINE = SoftStage(150, None, (1e-3, 1e-5), (0.6, 0.1), (0.03, 0.002))
 
 
-@dataclass(frozen=True, eq=False)
-class FittedPoses:
-    """What a fit of poses found.
-
-    Args:
-        poses: N poses.
-        loss: [N] mean squared differences of the channels per pixel, at the end.
-        fits: of the stages.
-        course: the poses on the way, at every step or every so many.
-    """
-
-    poses: Poses
-    loss: Tensor
-    fits: list[Fit]
-    course: list[Poses]
-
-
 class PoseFitter:
     """Finds rigid poses of a coloured mesh in two stages.
 
@@ -97,8 +78,8 @@ class PoseFitter:
         coarse: the first stage.
         fine: the second one.
         colors: channels at most.
-        darkest: see `ColorChannels`.
-        softness: likewise.
+        darkest: as of `ColorChannels`.
+        softness: as of `ColorChannels`.
     """
 
     def __init__(
@@ -119,10 +100,10 @@ class PoseFitter:
         cameras: Cameras,
         start: Poses,
         move: bool = True,
-        every: int = 1,
+        every: int | None = 1,
         interruption: Interruption | None = None,
         progress: bool | None = False,
-    ) -> FittedPoses:
+    ) -> StagedFit[Poses]:
         """Finds N poses at once, each from its image and its start alone.
 
         Args:
@@ -131,9 +112,12 @@ class PoseFitter:
             cameras: N cameras.
             start: N poses.
             move: whether the translation is unknown too; otherwise it stays.
-            every: steps between the poses of the course.
+            every: as of `fit_stages`.
             interruption: an entered context, whose signal ends the fit.
             progress: as of `recon.fitting.fit.fit`.
+
+        Returns:
+            The poses; their loss [N] is the mean squared difference of the channels per pixel.
 
         Raises:
             ValueError: numbers or shapes disagree, or an image shows nothing.
@@ -141,90 +125,78 @@ class PoseFitter:
         """
         require_images(images, cameras, len(start))
         channels = ColorChannels(mesh, self.colors, self.darkest, self.softness)
-        scene = _Scene(mesh, channels, channels.of_images(images), cameras, move)
-        found = fit_stages(
-            ((self.coarse, scene.coarse_loss, False), (self.fine, scene.fine_loss, True)),
-            scene.unknowns,
+        target = ChannelTarget(channels, images, cameras, _LEAST_SHARE)
+
+        def coarse(poses: Poses) -> SoftProblem[Poses]:
+            unknowns = _Unknowns(mesh, target, poses, move)
+            terms, length = unknowns.coarse_terms, unknowns.radius
+            return SoftProblem(self.coarse, unknowns, terms, images, length, comparable=False)
+
+        def fine(poses: Poses) -> SoftProblem[Poses]:
+            unknowns = _Unknowns(mesh, target, poses, move)
+            return SoftProblem(self.fine, unknowns, unknowns.fine_terms, images, unknowns.radius)
+
+        return fit_stages(
+            [coarse, fine],
             start,
-            images,
-            length=scene.radius,
             every=every,
             interruption=interruption,
             progress=progress,
         )
-        return FittedPoses(found.state, found.fits[-1].best_loss, found.fits, found.course)
 
 
 class _Unknowns:
-    """A turn after a known rotation, and where the pivot of the mesh is."""
+    """A turn after a known rotation, and where the pivot of the mesh is; and their losses."""
 
-    def __init__(self, start: Poses, pivot: Tensor, radius: float, move: bool) -> None:
-        self.rotation, self.pivot = start.rotation.detach(), pivot
+    def __init__(self, mesh: Mesh, target: ChannelTarget, start: Poses, move: bool) -> None:
+        low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+        self.mesh, self.target, self.move = mesh, target, move
+        # A mesh that may not move turns about its origin.
+        self.pivot = (low + high) / 2 if move else torch.zeros_like(low)
+        self.radius = float((mesh.vertices - (low + high) / 2).norm(dim=1).max())
+        self.rotation = start.rotation.detach()
         self.turn = torch.zeros_like(start.translation)
-        self.position = start.apply(pivot[None])[:, 0].detach().clone()
+        self.position = start.apply(self.pivot[None])[:, 0].detach().clone()
         self.parameters = {"turn": self.turn} | ({"position": self.position} if move else {})
-        self.rates = {"turn": 1.0, "position": radius / 2}
+        rates = {"turn": 1.0, "position": self.radius / 2}
+        self.rates = {name: rates[name] for name in self.parameters}
 
     def poses(self) -> Poses:
         rotation = torch.matmul(self.rotation, axis_angle_to_rotation(self.turn))
-        return Poses(rotation, self.position - (rotation * self.pivot).sum(-1))
+        return self._at(rotation, self.position)
 
     def detached(self) -> Poses:
         poses = self.poses()
         return Poses(poses.rotation.detach(), poses.translation.detach())
 
-
-class _Scene:
-    """The losses of the two stages."""
-
-    def __init__(
-        self, mesh: Mesh, channels: ColorChannels, target: Tensor, cameras: Cameras, move: bool
-    ) -> None:
-        low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-        self.vertices, self.faces = mesh.vertices, mesh.faces
-        # A mesh that may not move turns about its origin.
-        self.pivot = (low + high) / 2 if move else torch.zeros_like(low)
-        self.radius = float((mesh.vertices - (low + high) / 2).norm(dim=1).max())
-        self.channels, self.target, self.cameras, self.move = channels, target, cameras, move
-        self.centres, areas = centroids(target)
-        self.place, area = centroids(target.sum(1, keepdim=True))
-        self.log_area = area.log()
-        self.seen = (areas > _SEEN * area).to(target.dtype)
-
-    def unknowns(self, start: Poses) -> _Unknowns:
-        return _Unknowns(start, self.pivot, self.radius, self.move)
-
-    def coarse_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
-        poses = unknowns.poses()
+    def coarse_terms(self, step: Step) -> dict[str, Tensor]:
+        rotation = self.poses().rotation
         # Without a gradient to the position, which would follow the colours of the visible side.
-        here = Poses(
-            poses.rotation,
-            unknowns.position.detach() - (poses.rotation * self.pivot).sum(-1),
-        )
-        vertices = here.apply(self.vertices)
-        maps = self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
-        offsets = (centroids(maps)[0] - self.centres).square().sum(-1)
-        terms = {"colours": (offsets * self.seen).sum(1)}
-        if self.move:
-            rotation = poses.rotation.detach()
-            there = Poses(rotation, unknowns.position - (rotation * self.pivot).sum(-1))
-            alpha = SoftRenderer(step.size, step.sigma).silhouette(
-                there.apply(self.vertices), self.faces, self.cameras
-            )
-            place, area = centroids(alpha[:, None])
-            terms["place"] = (place - self.place).square().sum((1, 2))
-            # An object outside of the image has no area, and should come back.
-            growth = area.clamp(min=1e-4).log() - self.log_area
-            terms["size"] = _SIZE_WEIGHT * growth.square().sum(1)
-        return terms
+        here = self._at(rotation, self.position.detach())
+        maps = self.target.render(here.apply(self.mesh.vertices), step)
+        terms = {"colours": self.target.center_loss(maps)}
+        return terms | (self._position_terms(rotation.detach(), step) if self.move else {})
 
-    def fine_loss(self, unknowns: _Unknowns, step: Step) -> dict[str, Tensor]:
-        vertices = unknowns.poses().apply(self.vertices)
-        maps = self.channels.render(vertices, self.cameras, step.size, step.sigma, step.gamma)
-        target = self.target
-        if maps.shape != target.shape:
-            target = torch.nn.functional.adaptive_avg_pool2d(target, step.size)
-        return {"pixels": (maps - target).square().sum(1).mean((1, 2))}
+    def _position_terms(self, rotation: Tensor, step: Step) -> dict[str, Tensor]:
+        """Compares the silhouettes, with a gradient to the position alone."""
+        vertices = self._at(rotation, self.position).apply(self.mesh.vertices)
+        renderer = SoftRenderer(step.size, step.sigma)
+        alpha = renderer.silhouette(vertices, self.mesh.faces, self.target.cameras)
+        center, area = centroids(alpha[:, None])
+        # An object outside of the image has no area, and should come back.
+        growth = area.clamp(min=1e-4).log() - self.target.area.log()
+        return {
+            "place": (center - self.target.silhouette_center).square().sum((1, 2)),
+            "size": _SIZE_WEIGHT * growth.square().sum(1),
+        }
+
+    def fine_terms(self, step: Step) -> dict[str, Tensor]:
+        maps = self.target.render(self.poses().apply(self.mesh.vertices), step)
+        return {"pixels": self.target.pixel_loss(maps)}
+
+    def _at(self, rotation: Tensor, position: Tensor) -> Poses:
+        """Returns the poses of which the pivot is at a position."""
+        return Poses(rotation, position - (rotation * self.pivot).sum(-1))
 
 
 def require_images(images: Tensor, cameras: Cameras, starts: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,26 +12,28 @@ from PIL import Image
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.files import atomic_file
-from recon.fitting.history import Animation, joined_history, on_white, write_history
+from recon.fitting.drawing import outlined, render_colors
+from recon.fitting.fit import Fit
+from recon.fitting.history import evenly_spread
 from recon.fitting.pose.files import CameraImage, ScaledMesh
-from recon.fitting.pose.fitter import FittedPoses, PoseFitter, Poses
-from recon.geometry.cameras import Cameras
-from recon.geometry.meshes import Mesh
+from recon.fitting.pose.fitter import PoseFitter, Poses
+from recon.fitting.run import FitFolder, silhouette_iou
+from recon.fitting.stages import StagedFit
 from recon.geometry.rotations import (
     axis_angle_to_rotation,
     random_rotations,
     rotation_to_axis_angle,
 )
+from recon.rendering.compositing import over_white
 from recon.rendering.lighting import Lighting
-from recon.rendering.renderer import SoftRenderer
-from recon.runs.directory import write_json
+from recon.visualization.draw import to_pixels
 
 # From the frame of a model, y up and front +z, to that of a camera it looks into.
 FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 # Pixels along a side of what is shown.
 SHOWN = 256
 FRAMES = 60  # of an animation, about
+LIGHT = Lighting(0.7, 0.3, direction=(0.3, -1.0, -1.0), two_sided=True)
 CONVENTION = (
     "x_camera = rotation @ x_mesh + translation, in the units and axes of the mesh file;"
     " camera x right, y down, z forward"
@@ -45,20 +45,18 @@ class PoseRun:
     """Finds the pose of a mesh in an image and writes it.
 
     Args:
-        folder: where everything is written; made when it is not there.
+        folder: where everything is written.
         observed: the image with its camera.
         model: the mesh.
-        search: how many starts are brought closer, of which the best go on.
-        fitter: how these are.
-        settings: plain data for `pose.json`.
+        search: brings many starts closer, of which the best go on.
+        fitter: brings these to their ends.
     """
 
-    folder: Path
+    folder: FitFolder
     observed: CameraImage
     model: ScaledMesh
     search: PoseFitter
     fitter: PoseFitter
-    settings: Mapping[str, Any]
 
     def fit(
         self,
@@ -68,19 +66,19 @@ class PoseRun:
         seed: int,
         interruption: Interruption | None = None,
         progress: bool | None = False,
-    ) -> FittedPoses:
+    ) -> StagedFit[Poses]:
         """Fits from one rotation, or from several, all at once.
 
         Args:
             start: [3] axis-angle vector in degrees, from a model which faces the camera upright.
             starts: how many; all but the first are random.
             keep: how many of them go on after the search.
-            seed: of these.
+            seed: of the random starts.
             interruption: as of `PoseFitter.fit`.
-            progress: likewise.
+            progress: as of `PoseFitter.fit`.
 
         Returns:
-            The `keep` ends, with the fits and the course of these since their starts.
+            The fit of the `keep` best from their starts to their ends.
 
         Raises:
             ValueError: `starts` or `keep` is not >= 1, or `start` is not three finite angles.
@@ -96,13 +94,8 @@ class PoseRun:
         poses = Poses(rotations, self._place().expand(starts, -1))
         found = self._run(self.search, poses, interruption, progress)
         kept = found.loss.argsort(stable=True)[:keep]
-        fitted = self._run(self.fitter, found.poses[kept], interruption, progress)
-        before = [
-            replace(one, history={name: loss[:, kept] for name, loss in one.history.items()})
-            for one in found.fits
-        ]
-        course = [one[kept] for one in found.course] + fitted.course
-        return FittedPoses(fitted.poses, fitted.loss, [*before, *fitted.fits], course)
+        best = replace(found.select(kept), fits=[_of_problems(one, kept) for one in found.fits])
+        return best.then(self._run(self.fitter, best.state, interruption, progress))
 
     def _run(
         self,
@@ -110,7 +103,7 @@ class PoseRun:
         poses: Poses,
         interruption: Interruption | None,
         progress: bool | None,
-    ) -> FittedPoses:
+    ) -> StagedFit[Poses]:
         number = len(poses)
         return fitter.fit(
             self.model.mesh,
@@ -133,29 +126,22 @@ class PoseRun:
         across = (middle - self.observed.intrinsics[[0, 1], 2]) / focal * depth
         return torch.tensor([*across, depth], dtype=torch.float32)
 
-    def write(self, fitted: FittedPoses) -> dict[str, Any]:
-        """Writes the pose as `pose.json`, which is returned, images, losses and the course."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        best = int(fitted.loss.argmin())
-        pose = fitted.poses[[best]]
-        result = self._result(fitted, pose, best)
-        write_json(self.folder / "pose.json", result)
-        with atomic_file(self.folder / "overlay.png") as file:
-            Image.fromarray(self._panels(pose)).save(file, format="PNG", optimize=True)
-        animation = Animation()
-        for poses in fitted.course[:: max(1, len(fitted.course) // FRAMES)]:
-            animation.add(self._panels(poses[[best]]))
-        animation.add(self._panels(pose))
-        animation.save(self.folder / "course.gif", seconds=4.0)
-        history = joined_history(fitted.fits)
-        write_history(self.folder, {name: loss[:, best] for name, loss in history.items()})
-        return result
+    def write(self, fitted: StagedFit[Poses]) -> dict[str, Any]:
+        """Writes the best pose as `pose.json`, whose content is returned, and what shows it."""
+        best = fitted.loss.argmin()[None]
+        pose = fitted.state[best]
+        states = evenly_spread(fitted.trajectory, FRAMES)
+        return self.folder.write(
+            self._result(fitted, pose, int(best)),
+            [_of_problems(one, best) for one in fitted.fits],
+            Image.fromarray(self._panels(pose)),
+            [self._panels(poses[best]) for poses in states],
+            seconds=4.0,
+        )
 
-    def _result(self, fitted: FittedPoses, pose: Poses, best: int) -> dict[str, Any]:
+    def _result(self, fitted: StagedFit[Poses], pose: Poses, best: int) -> dict[str, Any]:
         rotation, translation = self.model.file_pose(pose.rotation[0], pose.translation[0])
-        rendered = self._render(pose, self.observed.image.shape[1])[3] > 0.5
-        mask = self.observed.image[3] > 0.5
-        iou = float((rendered & mask).sum() / (rendered | mask).sum().clamp(min=1))
+        rendered = self._render(pose, self.observed.image.shape[1])[3]
         return {
             "rotation": rotation.tolist(),
             "translation": translation.tolist(),
@@ -163,48 +149,31 @@ class PoseRun:
             "convention": CONVENTION,
             "intrinsics": self.observed.whole_intrinsics.tolist(),
             "image_size": list(self.observed.whole.shape[1:]),
-            "silhouette_iou": iou,
+            "silhouette_iou": silhouette_iou(rendered, self.observed.image[3]),
             "best_start": best,
             "losses": fitted.loss.tolist(),
-            "interrupted": fitted.fits[-1].stopped == "signal",
-            "settings": dict(self.settings),
         }
 
     def _render(self, pose: Poses, size: int) -> Tensor:
         """Renders the mesh in the place of the image, sharp and lit a little."""
-        return render_sharply(
-            self.model.mesh, pose.apply(self.model.mesh.vertices), self.observed.cameras(1), size
-        )[0]
+        mesh = self.model.mesh
+        vertices = pose.apply(mesh.vertices)
+        return render_colors(mesh, vertices, self.observed.cameras(1), size, LIGHT)[0]
 
     def _panels(self, pose: Poses) -> NDArray[np.uint8]:
         """Draws the image, the mesh in its pose, and the outline of this on that."""
         image = torch.nn.functional.interpolate(self.observed.image[None], (SHOWN, SHOWN))[0]
         rendered = self._render(pose, SHOWN)
-        return np.concatenate(
-            (on_white(image), on_white(rendered), outlined(on_white(image), rendered[3])), axis=1
-        )
+        shown, mesh = to_pixels(over_white(image)), to_pixels(over_white(rendered))
+        return np.concatenate((shown, mesh, outlined(shown, rendered[3])), axis=1)
 
 
-def render_sharply(mesh: Mesh, vertices: Tensor, cameras: Cameras, size: int) -> Tensor:
-    """Renders meshes [N, V, 3] for people to look at: [N, 4, size, size]."""
-    light = Lighting(0.7, 0.3, direction=(0.3, -1.0, -1.0), two_sided=True)
-    renderer = SoftRenderer(
-        size, sigma=1e-6, near=1e-3, far=1e3, gamma=1e-7, anti_aliasing=2, lighting=light
+def _of_problems(found: Fit, index: Tensor) -> Fit:
+    """Returns the fit of some of N problems."""
+    history = {name: losses[:, index] for name, losses in found.history.items()}
+    return replace(
+        found,
+        best_loss=found.best_loss[index],
+        best_step=found.best_step[index],
+        history=history,
     )
-    colors = mesh.face_colors
-    if colors is None:
-        colors = torch.full((mesh.num_faces, 3), 0.65)
-    with torch.no_grad():
-        return renderer(vertices, mesh.faces, colors.expand(len(vertices), -1, -1), cameras)
-
-
-def outlined(image: NDArray[np.uint8], alpha: Tensor) -> NDArray[np.uint8]:
-    """Draws the outline of a silhouette [H, W] on an image [H, W, 3] in magenta."""
-    inside = alpha.numpy() > 0.5
-    shrunk = inside.copy()
-    for axis in (0, 1):
-        for shift in (-1, 1):
-            shrunk &= np.roll(inside, shift, axis)
-    drawn = image.copy()
-    drawn[inside & ~shrunk] = (230, 0, 200)
-    return drawn

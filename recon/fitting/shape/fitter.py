@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.fit import Fit, fit
+from recon.fitting.fit import Fit
 from recon.fitting.shape.view_files import Views
+from recon.fitting.stages import StagedFit, fit_stages
 from recon.formats.meshes import read_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh, world_vertices
 from recon.geometry.meshes import Mesh, count_components, gather_rows, icosphere, subdivide, welded
+from recon.losses.color import overlap_color_l1_loss
 from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.models.decoder import deform_template
@@ -42,6 +44,11 @@ ADAM_BETAS = (0.5, 0.99)
 COLOR_RATE = 0.05  # of the logits of colours
 # A vertex on the wall of the cube has the logit of 1, infinity, and could never leave it.
 INSIDE = 1 - 1e-3
+# By what positions of a template may pass the walls, in half sides: digits of files.
+_ROUNDING = 1e-4
+# A template which touches the walls, as one that was normalised to a side of 1, is made smaller by
+# this factor: near a wall, vertices hardly move.
+_ROOM = 0.9
 # Depth over which colours of faces blend, in sides of the cube.
 DEPTH_SOFTNESS = 5e-3
 
@@ -77,16 +84,16 @@ class Cube:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ShapeStage:
     """One stage of a fit.
 
     Args:
-        steps: of the optimiser.
+        steps: number of updates.
         subdivide: how often every triangle is split into four before the stage.
         resolution: pixels along the shorter side of what is rasterized. Larger images are made
             smaller for the stage, smaller ones are rasterized with anti-aliasing.
-        sigma: softness of the outlines at the beginning and at the end, squared NDC units. Far
-            below a hundredth of the squared size of a pixel an outline falls between the pixels.
+        sigma: softness of the silhouettes at the beginning and at the end, squared NDC units. Far
+            below a hundredth of the squared size of a pixel an edge falls between the pixels.
         loss: of silhouettes: "iou", which leads from far, or "squared", which is exact where pixels
             are partly covered.
         learning_rate: of Adam, at the beginning.
@@ -125,7 +132,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class ColoredMesh:
     """A mesh in the world of the cameras, with a colour per vertex where colours are known.
 
     Args:
@@ -138,56 +145,48 @@ class Shape:
     faces: Tensor
     colors: Tensor | None = None
 
-    def model_mesh(self) -> Mesh:
-        """Returns the mesh in the right-handed frame of models, up +Y and front +X."""
-        return turned_mesh(Mesh(self.vertices.cpu(), self.faces.cpu()))[0]
+    def mesh(self, frame: str = "model") -> Mesh:
+        """Returns the mesh on the CPU.
 
-    def subdivided(self, times: int) -> Shape:
+        Args:
+            frame: "model" for the right-handed frame of models, up +Y and front +X; "cameras" for
+                the world of the cameras as it is. Outsides are counter-clockwise in both.
+        """
+        mesh = Mesh(self.vertices.cpu(), self.faces.cpu())
+        return turned_mesh(mesh)[0] if frame == "model" else mesh
+
+    def subdivided(self, times: int) -> ColoredMesh:
         """Returns the same surface with every triangle split into four, several times."""
-        shape = self
+        mesh = self
         for _ in range(times):
-            vertices, faces = subdivide(shape.vertices, shape.faces)
-            colors = None if shape.colors is None else subdivide(shape.colors, shape.faces)[0]
-            shape = Shape(vertices, faces, colors)
-        return shape
+            vertices, faces = subdivide(mesh.vertices, mesh.faces)
+            colors = None if mesh.colors is None else subdivide(mesh.colors, mesh.faces)[0]
+            mesh = ColoredMesh(vertices, faces, colors)
+        return mesh
 
 
-@dataclass(frozen=True, eq=False)
-class FittedShape:
-    """A shape and how it came about.
-
-    Args:
-        shape: the shape after the last step.
-        fits: of the stages.
-        seconds: that each stage took.
-        interrupted: whether a signal ended the last of them.
-    """
-
-    shape: Shape
-    fits: list[Fit]
-    seconds: list[float]
-    interrupted: bool
-
-
-def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: float = 0.25) -> Shape:
+def read_template(
+    template: str, cube: Cube, subdivisions: int = 3, radius: float = 0.25
+) -> ColoredMesh:
     """Returns the shape that a fit starts from.
 
     Args:
         template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
-            are merged. Parts that share no vertex are fitted as such, with a warning.
+            are merged. Parts that share no vertex are fitted as such, with a warning. One which
+            touches the walls of the cube is made a little smaller.
         cube: in which it must lie.
         subdivisions: of the sphere.
         radius: of the sphere, in sides of the cube, in (0, 0.5).
 
     Raises:
-        ValueError: the file cannot be read, or does not lie inside the cube.
+        ValueError: the file cannot be read, or reaches out of the cube.
         FileNotFoundError: there is no such file.
     """
     if template == "sphere":
         if not 0 < radius < 0.5:
             raise ValueError(f"radius must lie in (0, 0.5), got {radius}")
         sphere = icosphere(subdivisions)
-        return Shape(cube.outward(sphere.vertices * radius), sphere.faces)
+        return ColoredMesh(cube.outward(sphere.vertices * radius), sphere.faces)
     mesh = welded(read_mesh(template))
     if (parts := count_components(mesh.faces)) > 1:
         log.warning(
@@ -195,26 +194,30 @@ def read_template(template: str, cube: Cube, subdivisions: int = 3, radius: floa
         )
     vertices = world_vertices(mesh.vertices)
     reach = float(cube.inward(vertices).abs().max())
-    if not reach < 1:
+    if reach > 1 + _ROUNDING:
         raise ValueError(
             f"{template} must lie inside the cube of side {cube.size:g} around"
-            f" {list(cube.center)}, but reaches {reach:.3g} times as far; see size and center"
+            f" {list(cube.center)}, but reaches {reach:.4g} times as far: scale and move the file,"
+            " or set cube.size and cube.center to the place of the object"
         )
-    return Shape(vertices, mesh.faces.flip(1))
+    if reach > INSIDE:
+        log.info("%s fills the cube and is scaled by %g, to have room to move", template, _ROOM)
+        vertices = cube.outward(cube.inward(vertices) * (_ROOM / 2))
+    return ColoredMesh(vertices, mesh.faces.flip(1))
 
 
 def fit_shape(
     views: Views,
-    template: Shape,
-    stages: Sequence[Stage],
+    template: ColoredMesh,
+    stages: Sequence[ShapeStage],
     cube: Cube,
     *,
     colors: bool = False,
     seed: int = 0,
-    on_step: Callable[[int, Callable[[], Shape]], None] | None = None,
+    on_step: Callable[[int, Callable[[], ColoredMesh]], None] | None = None,
     interruption: Interruption | None = None,
     progress: bool | None = False,
-) -> FittedShape:
+) -> StagedFit[ColoredMesh]:
     """Deforms a template until it looks as in the views.
 
     Args:
@@ -224,7 +227,7 @@ def fit_shape(
         cube: which no vertex leaves.
         colors: whether to find colours of the vertices, in the stages which give them a weight.
         seed: of the order in which views are used.
-        on_step: called with the number of the step over all stages, and what gives the shape.
+        on_step: as of `fit_stages`.
         interruption: an entered context, whose signal ends the fit.
         progress: as of `recon.fitting.fit.fit`.
 
@@ -232,31 +235,27 @@ def fit_shape(
         ValueError: no stage, or a stage leaves nothing of an image.
         FloatingPointError: a loss is not finite.
     """
-    if not stages:
-        raise ValueError("there must be at least one stage")
-    shape = Shape(template.vertices, template.faces, _mean_color(views, template, colors))
-    fits: list[Fit] = []
-    seconds: list[float] = []
-    for number, stage in enumerate(stages):
-        began, before = time.perf_counter(), sum(one.steps for one in stages[:number])
-        problem = _Problem(views, shape.subdivided(stage.subdivide), stage, cube, seed)
+    start = replace(template, colors=_mean_color(views, template, colors))
 
-        def note(step: int, before: int = before, problem: _Problem = problem) -> None:
-            if on_step is not None:
-                on_step(before + step, problem.shape)
+    def problem(stage: ShapeStage, mesh: ColoredMesh) -> _Problem:
+        return _Problem(views, mesh.subdivided(stage.subdivide), stage, cube, seed)
 
-        fits.append(problem.fit(note, interruption, progress, f"stage {number + 1}/{len(stages)}"))
-        shape = problem.shape()
-        seconds.append(time.perf_counter() - began)
-        if fits[-1].stopped == "signal":
-            break
-    return FittedShape(shape, fits, seconds, fits[-1].stopped == "signal")
+    return fit_stages(
+        [functools.partial(problem, stage) for stage in stages],
+        start,
+        every=None,
+        on_step=on_step,
+        interruption=interruption,
+        progress=progress,
+    )
 
 
 class _Problem:
     """The unknowns of a stage and their loss."""
 
-    def __init__(self, views: Views, start: Shape, stage: Stage, cube: Cube, seed: int) -> None:
+    def __init__(
+        self, views: Views, start: ColoredMesh, stage: ShapeStage, cube: Cube, seed: int
+    ) -> None:
         self.stage, self.cube, self.seed = stage, cube, seed
         self.views = _smaller(views, stage.resolution)
         self.faces = start.faces
@@ -275,6 +274,14 @@ class _Problem:
         self.sigma = Geometric(
             max(1, round(SIGMA_SHARE * stage.steps)), stage.sigma[1] / stage.sigma[0]
         )
+        rates = dict.fromkeys(self.parameters, stage.learning_rate)
+        self.options: dict[str, Any] = {
+            "steps": stage.steps,
+            "learning_rate": rates | ({"colors": COLOR_RATE} if "colors" in rates else {}),
+            "schedule": WarmupCosine(0, stage.steps, LAST_RATE),
+            "optimizer": functools.partial(torch.optim.Adam, betas=ADAM_BETAS),
+            "best_from": stage.steps,  # losses of other views and sigmas do not compare
+        }
 
     def vertices(self) -> Tensor:
         deformed = deform_template(
@@ -285,9 +292,9 @@ class _Problem:
     def colors(self) -> Tensor | None:
         return torch.sigmoid(self.parameters["colors"]) if "colors" in self.parameters else None
 
-    def shape(self) -> Shape:
+    def state(self) -> ColoredMesh:
         colors = self.colors()
-        return Shape(
+        return ColoredMesh(
             self.vertices()[0].detach(), self.faces, None if colors is None else colors.detach()
         )
 
@@ -301,7 +308,7 @@ class _Problem:
             textures = gather_rows(colors, self.faces).expand(len(chosen), -1, -1, -1)
             rgba = self.renderer(many, self.faces, textures, views.cameras, sigma=sigma)
             alpha = rgba[:, 3]
-            terms["color"] = self.stage.color * color_loss(rgba, views.images)
+            terms["color"] = self.stage.color * overlap_color_l1_loss(rgba, views.images)
         else:
             alpha = self.renderer.silhouette(many, self.faces, views.cameras, sigma=sigma)
         terms["silhouette"] = SILHOUETTE_LOSSES[self.stage.loss](alpha, views.masks)
@@ -311,29 +318,8 @@ class _Problem:
         terms["flatten"] = self.stage.flatten * self.flatten(inward)
         return terms
 
-    def fit(
-        self,
-        note: Callable[[int], None],
-        interruption: Interruption | None,
-        progress: bool | None,
-        description: str,
-    ) -> Fit:
-        rates = dict.fromkeys(self.parameters, self.stage.learning_rate)
-        if "colors" in rates:
-            rates["colors"] = COLOR_RATE
-        return fit(
-            self.parameters,
-            self.loss,
-            self.stage.steps,
-            rates,
-            schedule=WarmupCosine(0, self.stage.steps, LAST_RATE),
-            optimizer=functools.partial(torch.optim.Adam, betas=ADAM_BETAS),
-            best_from=self.stage.steps,  # losses of other views and sigmas do not compare
-            on_step=note,
-            interruption=interruption,
-            progress=progress,
-            description=description,
-        )
+    def outcome(self, found: Fit) -> tuple[ColoredMesh, Tensor]:
+        return self.state(), found.best_loss
 
 
 def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor:
@@ -353,19 +339,7 @@ def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor
     return torch.randperm(count, generator=generator)[first : first + batch]
 
 
-def color_loss(rgba: Tensor, images: Tensor) -> Tensor:
-    """Returns the mean absolute difference of colours where rendering and truth both are opaque.
-
-    Args:
-        rgba: [B, 4, H, W] as rendered; its alpha only says where.
-        images: [B, 4, H, W] truth.
-    """
-    where = rgba[:, 3].detach() * images[:, 3]
-    difference = (rgba[:, :3] - images[:, :3]).abs().mean(1)
-    return (where * difference).sum() / where.sum().clamp(min=1)  # of no overlap: one pixel
-
-
-def _mean_color(views: Views, template: Shape, wanted: bool) -> Tensor | None:
+def _mean_color(views: Views, template: ColoredMesh, wanted: bool) -> Tensor | None:
     """Returns one colour for all vertices, the mean of what is seen of the object."""
     if not wanted:
         return None

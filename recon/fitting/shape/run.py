@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
-from recon.files import atomic_file
-from recon.fitting.history import Animation, joined_history, write_history
-from recon.fitting.shape.fitter import Cube, FittedShape, Shape, Stage, fit_shape
+from recon.fitting.run import FitFolder
+from recon.fitting.shape.fitter import ColoredMesh, Cube, ShapeStage, fit_shape
 from recon.fitting.shape.scores import (
+    animation_frame,
     color_error,
     comparison,
-    course_frame,
     hull_iou_to_truth,
     score_silhouettes,
     voxel_iou_to_truth,
 )
 from recon.fitting.shape.view_files import Views
+from recon.fitting.stages import StagedFit
 from recon.formats.meshes import save_mesh
-from recon.runs.directory import write_json
 
+FRAMES = ("model", "cameras")
+# Views held out by default: one of so many, and not more than that.
+HELD_OUT_SHARE, MOST_HELD_OUT = 6, 12
 FRAME_VIEWS = 4
 SHOWN_VIEWS = 12
 
@@ -33,53 +36,57 @@ class ShapeRun:
     """Fits a shape to some of the views and scores it in the others.
 
     Args:
-        folder: where everything is written; made when it is not there.
+        folder: where everything is written.
         views: all views, on the device of the fit.
         cube: in which the shape lies.
-        holdout: how many views, evenly spread, the fit does not see.
-        settings: plain data for `result.json`.
+        holdout: how many views, evenly spread, the fit does not see; None is a sixth of them, and
+            12 at most.
+        frame: of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
 
     Raises:
-        ValueError: no view is left to fit, or those to fit show nothing.
+        ValueError: no view is left to fit, those to fit show nothing, or there is no such frame.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: FitFolder,
         views: Views,
         cube: Cube,
-        holdout: int,
-        settings: Mapping[str, Any],
+        holdout: int | None = None,
+        frame: str = "model",
     ) -> None:
+        if frame not in FRAMES:
+            raise ValueError(f"output_frame must be one of {', '.join(FRAMES)}, got {frame!r}")
+        if holdout is None:
+            holdout = min(MOST_HELD_OUT, len(views) // HELD_OUT_SHARE)
         held, seen = split_views(len(views), holdout)
-        self.folder, self.cube, self.settings = folder, cube, dict(settings)
+        self.folder, self.cube, self.frame = folder, cube, frame
         self.seen, self.held = views[seen], views[held] if held else None
         if not bool((self.seen.masks > 0).any()):
             raise ValueError("the images to fit show nothing: their alpha is 0 everywhere")
         self.device = views.images.device
-        self.animation = Animation()
-        folder.mkdir(parents=True, exist_ok=True)
+        self.frames: list[NDArray[np.uint8]] = []
 
     def fit(
         self,
-        template: Shape,
-        stages: Sequence[Stage],
+        template: ColoredMesh,
+        stages: Sequence[ShapeStage],
         colors: bool,
         seed: int,
         frames: int,
         interruption: Interruption | None,
         progress: bool | None,
-    ) -> FittedShape:
-        """Fits, and draws about so many frames of the course; arguments as of `fit_shape`."""
+    ) -> StagedFit[ColoredMesh]:
+        """Fits, and draws about so many frames on the way; arguments as of `fit_shape`."""
         steps = sum(stage.steps for stage in stages)
-        self.animation = Animation(every=max(1, -(-steps // max(1, frames))))
+        every = max(1, -(-steps // max(1, frames)))
         shown = self._spread(self.held or self.seen, FRAME_VIEWS)
 
-        def draw(step: int, shape: Callable[[], Shape]) -> None:
-            if frames and (self.animation.wants(step) or step == steps):
-                self.animation.add(course_frame(shape(), shown, self.cube))
+        def draw(step: int, shape: Callable[[], ColoredMesh]) -> None:
+            if frames and (step % every == 0 or step == steps):
+                self.frames.append(animation_frame(shape(), shown, self.cube))
 
-        start = Shape(template.vertices.to(self.device), template.faces.to(self.device))
+        start = ColoredMesh(template.vertices.to(self.device), template.faces.to(self.device))
         return fit_shape(
             self.seen,
             start,
@@ -93,31 +100,33 @@ class ShapeRun:
         )
 
     def write(
-        self, fitted: FittedShape, data: MultiViewDataset | None = None, object_id: str = ""
+        self,
+        fitted: StagedFit[ColoredMesh],
+        data: MultiViewDataset | None = None,
+        object_id: str = "",
     ) -> dict[str, Any]:
-        """Writes meshes, images, curves and `result.json`, and returns what stands in it.
+        """Writes meshes and what all fits write, and returns the content of `result.json`.
 
         Args:
             fitted: what was found.
             data: prepared files with the voxels of the object, if that is what the views show.
             object_id: its id.
         """
-        shape = fitted.shape
+        mesh = fitted.state
         for suffix in (".obj", ".ply", ".glb"):
-            save_mesh(self.folder / f"mesh{suffix}", shape.model_mesh(), shape.colors)
-        self.animation.save(self.folder / "course.gif")
-        write_history(self.folder, joined_history(fitted.fits))
+            save_mesh(self.folder.path / f"mesh{suffix}", mesh.mesh(self.frame), mesh.colors)
         shown = self._spread(self.held or self.seen, SHOWN_VIEWS)
-        with atomic_file(self.folder / "comparison.png") as file:
-            comparison(shape, shown, self.cube).save(file, format="PNG", optimize=True)
-        result = self._result(fitted, data, object_id)
-        write_json(self.folder / "result.json", result)
-        return result
+        return self.folder.write(
+            self._result(fitted, data, object_id),
+            fitted.fits,
+            comparison(mesh, shown, self.cube),
+            self.frames,
+        )
 
     def _result(
-        self, fitted: FittedShape, data: MultiViewDataset | None, object_id: str
+        self, fitted: StagedFit[ColoredMesh], data: MultiViewDataset | None, object_id: str
     ) -> dict[str, Any]:
-        shape = fitted.shape
+        shape = fitted.state
         groups = {"fitted": self.seen} | ({"held_out": self.held} if self.held else {})
         result: dict[str, Any] = {
             name: {
@@ -133,10 +142,8 @@ class ShapeRun:
             **result,
             "vertices": len(shape.vertices),
             "faces": len(shape.faces),
-            "seconds": fitted.seconds,
+            "seconds": [one.seconds for one in fitted.fits],
             "threads": torch.get_num_threads(),
-            "interrupted": fitted.interrupted,
-            "settings": self.settings,
         }
 
     def table(self, result: Mapping[str, Any]) -> str:
@@ -159,7 +166,7 @@ class ShapeRun:
         seconds = sum(result["seconds"])
         lines.append(
             f"{result['vertices']} vertices, {result['faces']} faces, {seconds:.0f} s on"
-            f" {result['threads']} threads; written to {self.folder}"
+            f" {result['threads']} threads; written to {self.folder.path}"
         )
         return "\n".join(lines)
 

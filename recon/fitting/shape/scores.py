@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.history import on_white
-from recon.fitting.shape.fitter import Cube, Shape, depth_range
+from recon.fitting.drawing import Crop, difference_images
+from recon.fitting.shape.fitter import ColoredMesh, Cube, depth_range
 from recon.fitting.shape.view_files import Views
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import gather_rows
@@ -21,6 +21,7 @@ from recon.metrics import voxel_iou
 from recon.preparation.checks.carving import carve
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
+from recon.visualization.contact_sheet import contact_sheet
 from recon.visualization.draw import GREY
 
 # Samples along a side of a pixel, and of the whole image, when outlines are compared.
@@ -29,11 +30,7 @@ MAX_SAMPLES = 1024
 # Softness far below a sample: each is inside or not.
 HARD_SIGMA = 1e-9
 HULL_REACHES = (0.0, 0.5)  # in voxel sides
-CELL = 112  # pixels along the longer side of an image of a sheet
 RENDER_TIMES = 2  # small images are shown larger than they are
-GAP = 4
-TITLE = 16
-BOTH, MISSING, TOO_MUCH = (0.80, 0.82, 0.85), (0.82, 0.16, 0.20), (0.13, 0.35, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +57,7 @@ class SilhouetteScore:
         }
 
 
-def score_silhouettes(shape: Shape, views: Views) -> SilhouetteScore:
+def score_silhouettes(shape: ColoredMesh, views: Views) -> SilhouetteScore:
     """Compares outlines, rendered hard with 8 x 8 samples per pixel, with those of the views."""
     alpha, masks = coverage(shape, views), views.masks
     return SilhouetteScore(
@@ -68,7 +65,7 @@ def score_silhouettes(shape: Shape, views: Views) -> SilhouetteScore:
     )
 
 
-def coverage(shape: Shape, views: Views) -> Tensor:
+def coverage(shape: ColoredMesh, views: Views) -> Tensor:
     """Returns the share [N, H, W] of each pixel that the shape covers, by hard samples."""
     samples = max(1, min(SUPERSAMPLING, MAX_SAMPLES // min(views.image_size)))
     renderer = SoftRenderer(
@@ -88,7 +85,7 @@ def _iou(prediction: Tensor, truth: Tensor) -> Tensor:
     return torch.where(union > 0, shared / union.clamp(min=1e-12), 1.0)  # two empty ones agree
 
 
-def color_error(shape: Shape, views: Views, cube: Cube) -> float | None:
+def color_error(shape: ColoredMesh, views: Views, cube: Cube) -> float | None:
     """Returns the mean absolute difference of colours where both are opaque; None without any."""
     if shape.colors is None:
         return None
@@ -98,7 +95,7 @@ def color_error(shape: Shape, views: Views, cube: Cube) -> float | None:
     return float(difference.sum() / (3 * where.sum()).clamp(min=1))
 
 
-def voxel_iou_to_truth(shape: Shape, data: MultiViewDataset, object_id: str) -> float:
+def voxel_iou_to_truth(shape: ColoredMesh, data: MultiViewDataset, object_id: str) -> float:
     """Returns the IoU with the voxels of an object, by the protocol of the evaluation."""
     truth = data.voxels(data.ids.index(object_id))
     voxels = voxelize_mesh(shape.vertices[None].cpu(), shape.faces.cpu(), len(truth))
@@ -120,7 +117,7 @@ def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> f
 
 
 def render(
-    shape: Shape, cameras: Cameras, image_size: tuple[int, int], cube: Cube, times: int = 1
+    shape: ColoredMesh, cameras: Cameras, image_size: tuple[int, int], cube: Cube, times: int = 1
 ) -> Tensor:
     """Renders the shape in its colours, or without any in grey under a light.
 
@@ -156,11 +153,11 @@ def render(
         ).clamp(0, 1)
 
 
-def comparison(shape: Shape, views: Views, cube: Cube, columns: int = 3) -> Image.Image:
+def comparison(shape: ColoredMesh, views: Views, cube: Cube, columns: int = 3) -> Image.Image:
     """Draws for every view the truth, the rendering, and where their outlines differ.
 
-    In the third image red is missing and blue is too much. All show the part of the images in
-    which some view has the object.
+    In the third image red is missing and blue is too much. All are cropped to where some view has
+    the object.
 
     Args:
         shape: what was fitted.
@@ -170,86 +167,23 @@ def comparison(shape: Shape, views: Views, cube: Cube, columns: int = 3) -> Imag
     """
     rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
     differences = difference_images(coverage(shape, views), views.masks)
-    part = Part.of_object(views.masks)
+    crop = Crop.of_object(views.masks)
     cells = [
-        np.concatenate([part.cell(image) for image in images], axis=1)
+        crop.cell(image)
         for images in zip(views.images, rendered, differences, strict=True)
+        for image in images
     ]
-    columns = min(columns, len(cells))
-    height, width = cells[0].shape[0] + GAP, cells[0].shape[1] + 2 * GAP
-    rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (columns * width, TITLE + rows * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column in range(columns):
-        for part_of_cell, title in enumerate(("truth", "fitted", "difference")):
-            left = column * width + GAP + part_of_cell * cells[0].shape[1] // 3
-            draw.text((left, 1), title, "black", font)
-    for index, cell in enumerate(cells):
-        place = (index % columns * width + GAP, TITLE + index // columns * height)
-        sheet.paste(Image.fromarray(cell), place)
-    return sheet
+    across = 3 * min(columns, len(views))
+    rows = [cells[first : first + across] for first in range(0, len(cells), across)]
+    return contact_sheet(rows, ("truth", "fitted", "difference") * (across // 3))
 
 
-def difference_images(alpha: Tensor, masks: Tensor) -> Tensor:
-    """Returns [N, 4, H, W]: grey where both cover, red what is missing, blue what is too much."""
-    both = torch.minimum(alpha, masks)
-    parts = (both, masks - both, alpha - both)
-    colors = torch.tensor([BOTH, MISSING, TOO_MUCH], device=alpha.device)
-    total = torch.stack(parts, dim=1)
-    premultiplied = (total[:, :, None] * colors[None, :, :, None, None]).sum(1)
-    cover = torch.maximum(alpha, masks)
-    return torch.cat((premultiplied / cover[:, None].clamp(min=1e-6), cover[:, None]), dim=1)
-
-
-def course_frame(shape: Shape, views: Views, cube: Cube) -> NDArray[np.uint8]:
+def animation_frame(shape: ColoredMesh, views: Views, cube: Cube) -> NDArray[np.uint8]:
     """Draws an unfinished shape in some views above what it should look like there."""
     rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
-    part = Part.of_object(views.masks)
+    crop = Crop.of_object(views.masks)
     rows = [
-        np.concatenate([part.cell(image) for image in images], axis=1)
+        np.concatenate([crop.cell(image) for image in images], axis=1)
         for images in (rendered, views.images)
     ]
     return np.concatenate(rows, axis=0)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of images, in shares of their height and width.
-
-    Args:
-        top, bottom, left, right: in [0, 1].
-        size: (width, height) in pixels of what is drawn of it.
-    """
-
-    top: float
-    bottom: float
-    left: float
-    right: float
-    size: tuple[int, int]
-
-    @classmethod
-    def of_object(cls, masks: Tensor) -> Part:
-        """Returns what holds the object of all masks [N, H, W], with a margin."""
-        height, width = masks.shape[1:]
-        covered = (masks > 0.05).any(0)
-        if not bool(covered.any()):
-            covered = torch.ones_like(covered)
-        top, bottom = _bounds(covered.any(1))
-        left, right = _bounds(covered.any(0))
-        scale = CELL / max(bottom - top, right - left)
-        size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-        return cls(top / height, bottom / height, left / width, right / width, size)
-
-    def cell(self, image: Tensor) -> NDArray[np.uint8]:
-        """Returns the part of an image [4, H, W] on white, [h, w, 3]."""
-        height, width = image.shape[1:]
-        box = (self.left * width, self.top * height, self.right * width, self.bottom * height)
-        picture = Image.fromarray(on_white(image))
-        return np.asarray(picture.resize(self.size, Image.Resampling.BICUBIC, box))
-
-
-def _bounds(covered: Tensor) -> tuple[int, int]:
-    """Returns the first and the last but one index of what is covered, with a margin."""
-    where = covered.nonzero().flatten()
-    margin = max(1, len(covered) // 32)
-    return max(0, int(where[0]) - margin), min(len(covered), int(where[-1]) + 1 + margin)

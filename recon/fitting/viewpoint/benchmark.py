@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.viewpoint.fitter import ViewingFitter
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Errors, Viewing
+from recon.fitting.viewpoint.fitter import ViewpointFitter
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
+from recon.fitting.viewpoint.viewpoints import ViewpointErrors, Viewpoints
 
 # Of truths, in degrees and object units. The light is on the eye's side: what falls on the far side
 # alone is not in the image.
@@ -27,32 +27,32 @@ GOOD = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """Images of a scene in random viewings.
+    """Images of a mesh from random viewpoints.
 
     Args:
-        scene: the mesh and its surface.
+        mesh: what the images show.
         count: number of truths N.
         image_size: (height, width) of the images.
         seed: of truths and starts.
     """
 
-    scene: Scene
+    mesh: ShadedMesh
     count: int
     image_size: tuple[int, int]
     seed: int
 
-    def truth(self) -> Viewing:
+    def truth(self) -> Viewpoints:
         """Returns the N truths."""
         generator = torch.Generator().manual_seed(self.seed)
         azimuth = 360 * torch.rand(self.count, generator=generator)
         elevation = _between(ELEVATIONS, self.count, generator)
         distance = _between(DISTANCES, self.count, generator)
         zero = torch.zeros(self.count, 3)
-        eyes = F.normalize(Viewing(azimuth, elevation, distance, zero).eyes())
+        eyes = F.normalize(Viewpoints(azimuth, elevation, distance, zero).eyes())
         lights = torch.stack([_light_near(eye, generator) for eye in eyes])
-        return Viewing(azimuth, elevation, distance, lights)
+        return Viewpoints(azimuth, elevation, distance, lights)
 
-    def starts(self) -> Viewing:
+    def starts(self) -> Viewpoints:
         """Returns a start beside each truth, with the light above the eye."""
         truth, generator = self.truth(), torch.Generator().manual_seed(self.seed + 1)
         azimuth, elevation, distance = (
@@ -63,7 +63,7 @@ class Benchmark:
                 (_signs(self.count, generator), 1.0),
             )
         )
-        return Viewing.with_light_above(
+        return Viewpoints.with_light_above(
             truth.azimuth + azimuth,
             truth.elevation + elevation,
             truth.distance * DISTANCE_OFF**distance,
@@ -71,30 +71,30 @@ class Benchmark:
 
     def images(self) -> Tensor:
         """Returns the images [N, 4, H, W] of the truths."""
-        return self.scene.image(self.truth(), self.image_size)
+        return self.mesh.image(self.truth(), self.image_size)
 
     def from_beside(
-        self, fitter: ViewingFitter, interruption: Interruption | None, progress: bool | None
-    ) -> Viewing:
-        """Finds all viewings at once, each from its one start."""
+        self, fitter: ViewpointFitter, interruption: Interruption | None, progress: bool | None
+    ) -> Viewpoints:
+        """Finds all viewpoints at once, each from its one start."""
         fitted = fitter.fit(self.images(), self.starts(), interruption, progress)
-        return fitted.viewing
+        return fitted.state
 
     def from_around(
         self,
-        fitter: ViewingFitter,
-        starts: Viewing,
+        fitter: ViewpointFitter,
+        starts: Viewpoints,
         keep: int,
         interruption: Interruption | None,
         progress: bool | None,
-    ) -> Viewing:
-        """Finds each viewing from the same starts all around, without knowing where it is."""
-        found: list[Viewing] = []
+    ) -> Viewpoints:
+        """Finds each viewpoint from the same starts all around, without knowing where it is."""
+        found: list[Viewpoints] = []
         for image in self.images():
-            found.append(fitter.search(image, starts, keep, interruption, progress).viewing)
+            found.append(fitter.search(image, starts, keep, interruption, progress).state)
             if interruption is not None and interruption.signum is not None:
                 break
-        return Viewing(
+        return Viewpoints(
             *(
                 torch.cat([getattr(one, name) for one in found])
                 for name in ("azimuth", "elevation", "distance", "light")
@@ -102,7 +102,7 @@ class Benchmark:
         )
 
 
-def summarise(errors: Errors) -> dict[str, Any]:
+def summarise(errors: ViewpointErrors) -> dict[str, Any]:
     """Returns median, mean and greatest errors, and the share of those that are good."""
     columns = {field.name: getattr(errors, field.name) for field in fields(errors)}
     columns["distance"] = 100 * columns["distance"]  # percent

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from recon.command_line import Interruption
 from recon.fitting.fit import Fit
-from recon.fitting.stages import SoftStage
-from recon.fitting.viewpoint.scene import Scene, viewing_losses
-from recon.fitting.viewpoint.viewpoints import Viewing, directions
+from recon.fitting.stages import SoftProblem, SoftStage, StagedFit, Step, fit_stages
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh, viewpoint_losses
+from recon.fitting.viewpoint.viewpoints import Viewpoints, directions
 
 # What colours weigh beside silhouettes: little while the light is wrong, which is all they tell.
 _COARSE_COLOR, _FINE_COLOR = 0.3, 3.0
@@ -42,142 +43,150 @@ COARSE = SoftStage(120, None, (1e-3, 1e-4), (0.1, 0.02), (0.05, 0.01))
 FINE = SoftStage(120, None, (3e-4, 3e-6), (0.02, 0.002), (0.02, 5e-4))
 
 
-@dataclass(frozen=True, eq=False)
-class FittedViewing:
-    """What a fit of viewings found.
-
-    Args:
-        viewing: N viewings; the lights have length 1.
-        loss: [N] at the end.
-        fits: of the stages.
-        course: viewings on the way.
-    """
-
-    viewing: Viewing
-    loss: Tensor
-    fits: list[Fit]
-    course: list[Viewing]
-
-
-class ViewingFitter:
+class ViewpointFitter:
     """Finds viewpoints and lights in a coarse stage and a fine one.
 
     Args:
-        scene: what the images show.
-        coarse: the first stage.
-        fine: the second one.
+        mesh: what the images show.
+        coarse: the first stage; its gamma is in radii of the mesh.
+        fine: the second one; its gamma is in radii of the mesh.
     """
 
-    def __init__(self, scene: Scene, coarse: SoftStage = COARSE, fine: SoftStage = FINE) -> None:
-        self.scene, self.coarse, self.fine = scene, coarse, fine
+    def __init__(
+        self, mesh: ShadedMesh, coarse: SoftStage = COARSE, fine: SoftStage = FINE
+    ) -> None:
+        self.mesh, self.coarse, self.fine = mesh, coarse, fine
 
     def fit(
         self,
         images: Tensor,
-        start: Viewing,
+        start: Viewpoints,
         interruption: Interruption | None = None,
         progress: bool | None = False,
-    ) -> FittedViewing:
-        """Finds N viewings at once, each from its image and its start alone.
+    ) -> StagedFit[Viewpoints]:
+        """Finds N viewpoints at once, each from its image and its start alone.
 
         Args:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-            start: N viewings.
+            start: N viewpoints.
             interruption: an entered context, whose signal ends the fit.
             progress: as of `recon.fitting.fit.fit`.
+
+        Returns:
+            The viewpoints, whose lights have length 1; their trajectory begins with `start`.
 
         Raises:
             ValueError: numbers or shapes disagree, or an image shows nothing.
             FloatingPointError: a loss is not finite.
         """
-        target = _checked(images, start)
-        course = [start]
-        found, coarse = self._stage(self.coarse, target, start, course, interruption, progress)
-        return self._refined(target, found, [coarse], course, interruption, progress)
+        _require_images(images, start)
+        stages = [lambda state: self._coarse_problem(images, state), *self._fine_stages(images)]
+        found = fit_stages(stages, start, interruption=interruption, progress=progress)
+        return replace(found, trajectory=[start, *found.trajectory])
 
     def search(
         self,
         image: Tensor,
-        starts: Viewing,
+        starts: Viewpoints,
         keep: int = 6,
         interruption: Interruption | None = None,
         progress: bool | None = False,
-    ) -> FittedViewing:
-        """Finds the viewing of one image from many starts.
+    ) -> StagedFit[Viewpoints]:
+        """Finds the viewpoint of one image from many starts.
 
-        All go through the coarse stage, and the `keep` best of where they end, which is not always
-        another place, through the fine one.
+        All go through the coarse stage. The `keep` best of where they end, no two of them the same
+        place, go through the fine one. At last other lights are tried from the best.
 
         Args:
             image: [4, H, W].
-            starts: S viewings.
+            starts: S viewpoints.
             keep: how many are refined, at most.
             interruption: as of `fit`.
-            progress: likewise.
+            progress: as of `fit`.
 
         Returns:
-            One viewing.
+            One viewpoint.
 
         Raises:
             ValueError: as of `fit`.
-            FloatingPointError: likewise.
+            FloatingPointError: as of `fit`.
         """
-        target = _checked(image.expand(len(starts), -1, -1, -1), starts)
-        course = [starts]
-        found, coarse = self._stage(self.coarse, target, starts, course, interruption, progress)
-        kept = _best_different(found, coarse.best_loss, max(1, keep))
-        course = [one[kept] for one in course]
-        fitted = self._refined(target[kept], found[kept], [coarse], course, interruption, progress)
-        losses = fitted.loss if len(fitted.fits) > 1 else fitted.loss[kept]
-        best = losses.argmin()[None]
-        viewing, loss, fits = fitted.viewing[best], losses[best], fitted.fits
-        course = [one[best] for one in fitted.course]
-        if fits[-1].stopped != "signal":
-            lights = self._other_lights(target[:1], viewing)
-            other, last = self._stage(
-                self.fine,
-                target[:1].expand(len(lights), -1, -1, -1),
-                lights,
-                [],
-                interruption,
-                progress,
-            )
-            fits = [*fits, last]
-            least = last.best_loss.argmin()[None]
-            if bool(last.best_loss[least] < loss):
-                viewing, loss = other[least], last.best_loss[least]
-        return FittedViewing(viewing, loss, fits, [*course, viewing])
+        images = image.expand(len(starts), -1, -1, -1)
+        _require_images(images, starts)
+        watched: dict[str, Any] = {"interruption": interruption, "progress": progress}
+        found = fit_stages([lambda state: self._coarse_problem(images, state)], starts, **watched)
+        kept = _best_different(found.state, found.loss, max(1, keep))
+        # The last state is the first one of the next stage.
+        found = replace(found, trajectory=[starts, *found.trajectory[:-1]]).select(kept)
+        if not found.interrupted:
+            stages = self._fine_stages(images[kept])
+            found = found.then(fit_stages(stages, found.state, **watched))
+        else:
+            found = replace(found, trajectory=[*found.trajectory, found.state])
+        found = found.select(found.loss.argmin()[None])
+        if not found.interrupted:
+            found = self._with_other_light(images[:1], found, **watched)
+        return replace(found, trajectory=[*found.trajectory, found.state])
 
-    def _refined(
-        self,
-        target: Tensor,
-        found: Viewing,
-        fits: list[Fit],
-        course: list[Viewing],
-        interruption: Interruption | None,
-        progress: bool | None,
-    ) -> FittedViewing:
-        """Goes through the fine stage twice, from the best light; the first time it moves alone."""
-        for moved in (("light",), tuple(_RATES)):
-            if fits[-1].stopped == "signal":
-                break
-            found = self._best_lights(target, found)
-            found, one = self._stage(
-                self.fine, target, found, course, interruption, progress, moved
-            )
-            fits.append(one)
-        return FittedViewing(found, fits[-1].best_loss, fits, [*course, found])
+    def _fine_stages(self, images: Tensor) -> list[Callable[[Viewpoints], _FineProblem]]:
+        """Returns the fine stage twice, from the best light; the first time it moves alone."""
 
-    def _best_lights(self, target: Tensor, found: Viewing) -> Viewing:
-        """Returns the viewings with the light from many around which suits their images best."""
+        def stage(moved: Sequence[str], state: Viewpoints) -> _FineProblem:
+            return self._fine_problem(images, self._best_lights(images, state), moved)
+
+        return [functools.partial(stage, moved) for moved in (("light",), tuple(_RATES))]
+
+    def _coarse_problem(self, images: Tensor, start: Viewpoints) -> SoftProblem[Viewpoints]:
+        unknowns = _Unknowns(start, tuple(_RATES))
+        terms = self._terms(images, unknowns, fine=False)
+        return SoftProblem(self.coarse, unknowns, terms, images)
+
+    def _fine_problem(
+        self, images: Tensor, start: Viewpoints, moved: Sequence[str] = tuple(_RATES)
+    ) -> _FineProblem:
+        unknowns = _Unknowns(start, moved)
+        return _FineProblem(self.fine, unknowns, self._terms(images, unknowns, fine=True), images)
+
+    def _terms(
+        self, images: Tensor, unknowns: _Unknowns, fine: bool
+    ) -> Callable[[Step], dict[str, Tensor]]:
+        """Returns the losses of a stage as a function of how its step renders."""
+        stage = self.fine if fine else self.coarse
+        weight, samples = (_FINE_COLOR, _FINE_SAMPLES) if fine else (_COARSE_COLOR, 1)
+        truth = _resized(images, stage.raster_size(images))
+
+        def terms(step: Step) -> dict[str, Tensor]:
+            viewpoints = unknowns.viewpoints()
+            rendered = self.mesh.render(viewpoints, step.size, step.sigma, step.gamma, samples)
+            return viewpoint_losses(rendered, truth, weight, exact=fine)
+
+        return terms
+
+    def _with_other_light(
+        self, image: Tensor, found: StagedFit[Viewpoints], **watched: Any
+    ) -> StagedFit[Viewpoints]:
+        """Returns the fit of one viewpoint with a light on another side, if that is better."""
+        lights = self._other_lights(image, found.state)
+        images = image.expand(len(lights), -1, -1, -1)
+        other = fit_stages(
+            [lambda state: self._fine_problem(images, state)], lights, every=None, **watched
+        )
+        found = replace(found, fits=[*found.fits, *other.fits])
+        least = other.loss.argmin()[None]
+        if bool(other.loss[least] < found.loss):
+            return replace(found, state=other.state[least], loss=other.loss[least])
+        return found
+
+    def _best_lights(self, images: Tensor, found: Viewpoints) -> Viewpoints:
+        """Returns the viewpoints with the light from many around which suits their images best."""
         lights = torch.cat((found.light[None], _around(found.light)))
-        best = self._light_losses(target, found, lights).argmin(0)
+        best = self._light_losses(images, found, lights).argmin(0)
         return replace(found, light=lights[best, torch.arange(len(found), device=best.device)])
 
-    def _other_lights(self, target: Tensor, found: Viewing) -> Viewing:
-        """Returns one viewing several times, with every light which no other near it surpasses."""
+    def _other_lights(self, image: Tensor, found: Viewpoints) -> Viewpoints:
+        """Returns one viewpoint with each light that is better than all lights near it."""
         lights = _around(found.light)
-        losses = self._light_losses(target, found, lights)[:, 0]
+        losses = self._light_losses(image, found, lights)[:, 0]
         unit = lights[:, 0]
         near = (unit[:, None] * unit[None]).sum(-1) > math.cos(math.radians(_NEAR_LIGHTS))
         least = losses[None].expand(len(losses), -1).masked_fill(~near, math.inf).amin(1)
@@ -186,76 +195,79 @@ class ViewingFitter:
         again = found[torch.zeros(len(chosen), dtype=torch.int64, device=chosen.device)]
         return replace(again, light=chosen)
 
-    def _light_losses(self, target: Tensor, found: Viewing, lights: Tensor) -> Tensor:
-        """Returns [L, N], how the colours of N viewings differ from the images under lights."""
-        size = self.fine.raster_size(target)
-        truth = _resized(target, size)
+    def _light_losses(self, images: Tensor, found: Viewpoints, lights: Tensor) -> Tensor:
+        """Returns [L, N], how the colours of N viewpoints differ from the images under lights."""
+        size = self.fine.raster_size(images)
+        truth = _resized(images, size)
         sigma, gamma = self.fine.sigma[1], self.fine.gamma[1]
         with torch.no_grad():
             return torch.stack(
                 [
-                    viewing_losses(
-                        self.scene.render(replace(found, light=light), size, sigma, gamma), truth
+                    viewpoint_losses(
+                        self.mesh.render(replace(found, light=light), size, sigma, gamma), truth
                     )["color"]
                     for light in lights
                 ]
             )
 
-    def _stage(
-        self,
-        stage: SoftStage,
-        target: Tensor,
-        start: Viewing,
-        course: list[Viewing],
-        interruption: Interruption | None,
-        progress: bool | None,
-        moved: Sequence[str] = tuple(_RATES),
-    ) -> tuple[Viewing, Fit]:
-        """Goes through a stage, in which the unknowns named `moved` move.
 
-        Returns the viewings, and the fit, whose loss is theirs; of the fine stage the better of its
-        start and its end.
-        """
-        size = stage.raster_size(target)
-        truth = _resized(target, size)
-        samples, weight = (_FINE_SAMPLES, _FINE_COLOR) if stage is self.fine else (1, _COARSE_COLOR)
-        unknowns = {
+class _Unknowns:
+    """The parameters of a stage, of which those named `moved` move."""
+
+    def __init__(self, start: Viewpoints, moved: Sequence[str]) -> None:
+        self.values = {
             "azimuth": start.azimuth.detach().clone(),
             "elevation": start.elevation.detach().clone(),
             "log_distance": start.distance.detach().log(),
             "light": F.normalize(start.light.detach()),
         }
-        viewing = functools.partial(_viewing, unknowns)
+        self.start = start
+        self.parameters = {name: self.values[name] for name in moved}
+        self.rates = {name: _RATES[name] for name in moved}
 
-        def loss(step: int) -> dict[str, Tensor]:
-            sigma, gamma = stage.at("sigma", step), stage.at("gamma", step)
-            rendered = self.scene.render(viewing(), size, sigma, gamma, samples)
-            return viewing_losses(rendered, truth, weight, stage is self.fine)
-
-        def note(step: int) -> None:
-            course.append(viewing(detached=True))
-
-        with torch.no_grad():
-            before = sum(loss(stage.steps).values())
-        found = stage.optimise(
-            {name: unknowns[name] for name in moved},
-            loss,
-            _RATES,
-            compare=True,
-            on_step=note,
-            interruption=interruption,
-            progress=progress,
+    def viewpoints(self) -> Viewpoints:
+        return Viewpoints(
+            self.values["azimuth"].clone(),
+            self.values["elevation"].clone(),
+            self.values["log_distance"].exp(),
+            self.values["light"],
         )
-        if stage is not self.fine:
-            return viewing(detached=True), found
-        worse = before < found.best_loss
-        found = replace(found, best_loss=torch.where(worse, before, found.best_loss))
-        return _either(worse, start, viewing(detached=True)), found
+
+    def detached(self) -> Viewpoints:
+        now = self.viewpoints()
+        return Viewpoints(
+            now.azimuth.detach(),
+            now.elevation.detach(),
+            now.distance.detach(),
+            F.normalize(now.light.detach()),
+        )
 
 
-def _either(first: Tensor, one: Viewing, other: Viewing) -> Viewing:
-    """Returns of two viewings that of the first where a condition [N] holds, else of the second."""
-    return Viewing(
+class _FineProblem(SoftProblem[Viewpoints]):
+    """A stage which does not end worse than it began, by the loss of its last softness."""
+
+    def __init__(
+        self,
+        stage: SoftStage,
+        unknowns: _Unknowns,
+        terms: Callable[[Step], Mapping[str, Tensor]],
+        images: Tensor,
+    ) -> None:
+        super().__init__(stage, unknowns, terms, images)
+        self.start = unknowns.start
+        with torch.no_grad():
+            self.loss_before = sum(self.loss(stage.steps).values(), start=torch.zeros(()))
+
+    def outcome(self, found: Fit) -> tuple[Viewpoints, Tensor]:
+        """Returns the better one of the start and the end, for each viewpoint."""
+        worse = self.loss_before < found.best_loss
+        loss = torch.where(worse, self.loss_before, found.best_loss)
+        return _either(worse, self.start, self.state()), loss
+
+
+def _either(first: Tensor, one: Viewpoints, other: Viewpoints) -> Viewpoints:
+    """Returns the viewpoints of `one` where a condition [N] holds, elsewhere of `other`."""
+    return Viewpoints(
         torch.where(first, one.azimuth, other.azimuth),
         torch.where(first, one.elevation, other.elevation),
         torch.where(first, one.distance, other.distance),
@@ -263,8 +275,8 @@ def _either(first: Tensor, one: Viewing, other: Viewing) -> Viewing:
     )
 
 
-def _best_different(found: Viewing, losses: Tensor, keep: int) -> Tensor:
-    """Returns the indices of the best viewings, at most `keep`, of which no two are the same."""
+def _best_different(found: Viewpoints, losses: Tensor, keep: int) -> Tensor:
+    """Returns the indices of the best viewpoints, at most `keep`, of which no two are the same."""
     eyes, least = F.normalize(found.eyes()), math.cos(math.radians(_SAME_VIEW))
     chosen: list[int] = []
     for index in losses.argsort(stable=True).tolist():
@@ -273,17 +285,6 @@ def _best_different(found: Viewing, losses: Tensor, keep: int) -> Tensor:
         if len(chosen) == keep:
             break
     return torch.tensor(chosen, device=losses.device)
-
-
-def _viewing(unknowns: dict[str, Tensor], detached: bool = False) -> Viewing:
-    values = {name: value.detach() if detached else value for name, value in unknowns.items()}
-    light = values["light"]
-    return Viewing(
-        values["azimuth"].clone(),
-        values["elevation"].clone(),
-        values["log_distance"].exp(),
-        F.normalize(light) if detached else light,
-    )
 
 
 def _around(light: Tensor) -> Tensor:
@@ -301,9 +302,8 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.cat((small[:, :3] / small[:, 3:].clamp(min=1e-6), small[:, 3:]), dim=1)
 
 
-def _checked(images: Tensor, start: Viewing) -> Tensor:
+def _require_images(images: Tensor, start: Viewpoints) -> None:
     if images.dim() != 4 or images.shape[1] != 4 or len(images) != len(start):
         raise ValueError(f"images must be [{len(start)}, 4, H, W], got {list(images.shape)}")
     if not bool((images[:, 3] > 0.5).flatten(1).any(1).all()):
         raise ValueError("an image shows nothing: its alpha is 0 everywhere")
-    return images

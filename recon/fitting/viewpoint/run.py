@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES
-from recon.files import atomic_file
-from recon.fitting.history import Animation, joined_history, on_white, write_history
-from recon.fitting.shape.scores import Part
+from recon.fitting.drawing import Crop
+from recon.fitting.history import evenly_spread
+from recon.fitting.run import FitFolder
+from recon.fitting.stages import StagedFit
 from recon.fitting.viewpoint.benchmark import Benchmark, summarise
-from recon.fitting.viewpoint.fitter import FittedViewing
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Errors, Viewing
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
+from recon.fitting.viewpoint.viewpoints import ViewpointErrors, Viewpoints
 from recon.formats.meshes import read_mesh
 from recon.formats.views import read_masked_image
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh
 from recon.preparation.sources.shapes import make_shape
-from recon.runs.directory import write_json
+from recon.rendering.compositing import over_white
+from recon.visualization.contact_sheet import contact_sheet, sheet_cell
 from recon.visualization.draw import GREY
 
-CELL = 160  # pixels along a side of an image of a sheet
-GAP = 16
+CELL = 160  # pixels along the shorter side of an image of the animation
 SHOWN = 8  # images of a benchmark's sheet
 FRAMES = 60  # of an animation, about
 
@@ -79,65 +79,52 @@ def read_image(path: str | Path, mask: str | Path | None = None) -> Tensor:
 
 
 def write_fit(
-    folder: Path, scene: Scene, image: Tensor, fitted: FittedViewing, settings: dict[str, Any]
+    folder: FitFolder, mesh: ShadedMesh, image: Tensor, fitted: StagedFit[Viewpoints]
 ) -> dict[str, Any]:
-    """Writes what was found of one image: numbers, curves, a comparison and the course."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes what was found of one image, and returns the content of `result.json`."""
     size = (image.shape[1], image.shape[2])
-    animation = Animation(every=max(1, len(fitted.course) // FRAMES))
-    for step, viewing in enumerate(fitted.course):
-        if animation.wants(step) or step == len(fitted.course) - 1:
-            animation.add(_row([image, scene.image(viewing, size)[0]]))
-    animation.save(folder / "course.gif")
-    found = scene.image(fitted.viewing, size)[0]
-    _save(folder / "comparison.png", [_cropped_row([image, found])])
-    write_history(folder, _joined(fitted))
-    result = {**described(fitted.viewing), "loss": float(fitted.loss), "settings": settings}
-    write_json(folder / "result.json", result)
-    return result
+    states = evenly_spread(fitted.trajectory, FRAMES)
+    found = mesh.image(fitted.state, size)[0]
+    return folder.write(
+        {**described(fitted.state), "loss": float(fitted.loss)},
+        fitted.fits,
+        contact_sheet([_cropped([image, found])], ("image", "found")),
+        [_row([image, mesh.image(viewpoint, size)[0]]) for viewpoint in states],
+    )
 
 
-def _joined(fitted: FittedViewing) -> dict[str, Tensor]:
-    """Returns the mean losses over the starts, stage after stage."""
-    means = [
-        replace(one, history={name: loss.mean(1) for name, loss in one.history.items()})
-        for one in fitted.fits
-    ]
-    return joined_history(means)
-
-
-def described(viewing: Viewing) -> dict[str, Any]:
-    """Returns the numbers of one viewing, azimuth in [0, 360); the light in world axes."""
+def described(viewpoint: Viewpoints) -> dict[str, Any]:
+    """Returns the numbers of one viewpoint, azimuth in [0, 360); the light in world axes."""
     return {
-        "azimuth": float(viewing.azimuth) % 360,
-        "elevation": float(viewing.elevation),
-        "distance": float(viewing.distance),
-        "light": viewing.light[0].tolist(),
+        "azimuth": float(viewpoint.azimuth) % 360,
+        "elevation": float(viewpoint.elevation),
+        "distance": float(viewpoint.distance),
+        "light": viewpoint.light[0].tolist(),
     }
 
 
 def write_benchmark(
-    folder: Path, benchmark: Benchmark, found: dict[str, Viewing], settings: dict[str, Any]
+    folder: FitFolder, benchmark: Benchmark, found: dict[str, Viewpoints]
 ) -> dict[str, dict[str, Any]]:
     """Writes errors and images of a benchmark, and returns the summary of each row."""
-    folder.mkdir(parents=True, exist_ok=True)
     truth = benchmark.truth()
-    errors = {name: Errors.between(one, truth[: len(one)]) for name, one in found.items()}
+    errors = {name: ViewpointErrors.between(one, truth[: len(one)]) for name, one in found.items()}
     rows = {name: summarise(one) for name, one in errors.items()}
     each = {
         name: {field.name: getattr(one, field.name).tolist() for field in fields(one)}
         for name, one in errors.items()
     }
-    write_json(folder / "result.json", {"summary": rows, "errors": each, "settings": settings})
-    images = benchmark.images()[:SHOWN]
-    columns = [images] + [
-        benchmark.scene.image(one[:SHOWN], benchmark.image_size) for one in found.values()
+    columns = [benchmark.images()[:SHOWN]] + [
+        benchmark.mesh.image(one[:SHOWN], benchmark.image_size) for one in found.values()
     ]
-    _save(
-        folder / "comparison.png",
-        [_cropped_row(images) for images in zip(*columns, strict=False)],
-        across=2,
-    )
+    cells = [_cropped(images) for images in zip(*columns, strict=False)]
+    # Two images with all that was found of them beside each other.
+    pairs = [
+        [*left, *right]
+        for left, right in itertools.zip_longest(cells[::2], cells[1::2], fillvalue=())
+    ]
+    titles = ["image", *found] * min(2, len(cells))
+    folder.write_result({"summary": rows, "errors": each}, contact_sheet(pairs, titles))
     return rows
 
 
@@ -145,27 +132,11 @@ def _row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
     """Puts whole images [4, H, W] beside each other, the shorter side of each one cell long."""
     height, width = images[0].shape[1:]
     scale = CELL / min(height, width)
-    size = round(width * scale), round(height * scale)
-    cells = [
-        np.asarray(Image.fromarray(on_white(image)).resize(size, Image.Resampling.BICUBIC))
-        for image in images
-    ]
-    return np.concatenate(cells, axis=1)
+    size = round(height * scale), round(width * scale)
+    return np.concatenate([sheet_cell(over_white(image), size) for image in images], axis=1)
 
 
-def _cropped_row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Puts the part of images which has the object in one of them beside each other."""
-    part = Part.of_object(torch.stack([image[3] for image in images]))
-    cells = [np.pad(part.cell(image), ((0, 0), (4, 4), (0, 0)), mode="edge") for image in images]
-    return np.concatenate(cells, axis=1)
-
-
-def _save(path: Path, rows: Sequence[NDArray[np.uint8]], across: int = 1) -> None:
-    """Writes rows of images below each other, in some columns."""
-    height, width = (max(row.shape[axis] for row in rows) + GAP for axis in (0, 1))
-    lines = -(-len(rows) // across)
-    sheet = Image.new("RGB", (min(across, len(rows)) * width, lines * height), "white")
-    for index, row in enumerate(rows):
-        sheet.paste(Image.fromarray(row), (index % across * width, index // across * height))
-    with atomic_file(path) as file:
-        sheet.save(file, format="PNG", optimize=True)
+def _cropped(images: Sequence[Tensor]) -> list[NDArray[np.uint8]]:
+    """Returns of each image the rectangle in which one of them has the object."""
+    crop = Crop.of_object(torch.stack([image[3] for image in images]))
+    return [crop.cell(image) for image in images]

@@ -18,7 +18,7 @@ _LIGHT_ABOVE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Viewing:
+class Viewpoints:
     """N viewpoints on an orbit around the origin, each with a light.
 
     Args:
@@ -47,9 +47,9 @@ class Viewing:
     def __len__(self) -> int:
         return len(self.azimuth)
 
-    def __getitem__(self, index: Tensor | slice) -> Viewing:
+    def __getitem__(self, index: Tensor | slice) -> Viewpoints:
         """Returns some of them."""
-        return Viewing(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Viewpoints(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def cameras(self, fov: float) -> Cameras:
         """Returns the cameras, with a full vertical angle of view in degrees."""
@@ -61,7 +61,7 @@ class Viewing:
         return self.cameras(60.0).eye()  # whatever the angle
 
     @classmethod
-    def with_light_above(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Viewing:
+    def with_light_above(cls, azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Viewpoints:
         """Returns viewpoints with the light above the eye, from where a fit may start."""
         here = cls(azimuth, elevation, distance, distance.new_zeros(len(distance), 3))
         up = distance.new_tensor([0.0, _LIGHT_ABOVE, 0.0])
@@ -69,8 +69,8 @@ class Viewing:
 
 
 @dataclass(frozen=True)
-class Errors:
-    """How far viewings are from the truth, per viewing.
+class ViewpointErrors:
+    """How far viewpoints are from the truth, per viewpoints.
 
     Args:
         view: [N] degrees between the directions of the eyes.
@@ -87,8 +87,8 @@ class Errors:
     light: Tensor
 
     @classmethod
-    def between(cls, found: Viewing, truth: Viewing) -> Errors:
-        """Compares as many viewings as there are truths."""
+    def between(cls, found: Viewpoints, truth: Viewpoints) -> ViewpointErrors:
+        """Compares as many viewpoints as there are truths."""
         return cls(
             view=_angle(found.eyes(), truth.eyes()),
             azimuth=((found.azimuth - truth.azimuth + 180) % 360 - 180).abs(),
@@ -114,7 +114,7 @@ def directions(count: int) -> Tensor:
 
 def grid_of_starts(
     azimuths: int, elevations: Sequence[float], distance: float, device: str = "cpu"
-) -> Viewing:
+) -> Viewpoints:
     """Returns viewpoints all around, with the light above the eye.
 
     Args:
@@ -131,4 +131,4 @@ def grid_of_starts(
     around = torch.arange(azimuths, device=device) * (360.0 / azimuths)
     heights = torch.tensor(list(elevations), dtype=torch.float32, device=device)
     azimuth, elevation = (grid.flatten() for grid in torch.meshgrid(around, heights, indexing="ij"))
-    return Viewing.with_light_above(azimuth, elevation, torch.full_like(azimuth, distance))
+    return Viewpoints.with_light_above(azimuth, elevation, torch.full_like(azimuth, distance))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+log = logging.getLogger(__name__)
+
 # How the colours of an image with an alpha channel may have been stored:
 #   straight  as they are
 #   white     laid over a white background
-#   inverted  laid over a white background, then 255 minus that
-COLORS = ("straight", "white", "inverted")
+#   black     laid over a black background, that is, multiplied with alpha
+#   inverted  laid over a white background, then 255 minus that, as Kato's script for NMR does
+COLORS = ("straight", "white", "black", "inverted")
 
 # Colours laid over a background were rounded twice, in steps of 1.
 ROUNDING = 2
@@ -31,9 +38,10 @@ MIN_HOLE = 12
 def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
     """Return which of `COLORS` images [..., 4, H, W] have, or None if they do not show it.
 
-    "white": the pixels without alpha are white. "inverted": they are black, and at the border no
-    colour is above its alpha, as in 255 * alpha * (1 - color). Otherwise "straight", if there are
-    pixels without alpha and at the border of the object.
+    "white": the pixels without alpha are white. "black": they are black, and at the border of the
+    object no colour is above its alpha. Otherwise "straight", if there are pixels without alpha and
+    at the border of the object. Inverted images look as those over black of objects with other
+    colours, so that is never detected.
     """
     channels = np.moveaxis(rgba, -3, 0).reshape(4, -1)
     outside, border = channels[3] == 0, (channels[3] > 0) & (channels[3] < 255)
@@ -46,7 +54,27 @@ def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
     black = (channels[:3, outside].max(0) <= ROUNDING).mean() > MOST
     brightest = channels[:3, border].max(0).astype(np.int64)
     below_alpha = (brightest <= channels[3, border].astype(np.int64) + ROUNDING).mean() > MOST
-    return "inverted" if black and below_alpha else "straight"
+    return "black" if black and below_alpha else "straight"
+
+
+def tell_colors(found: Mapping[str, str]) -> None:
+    """Log once how the colours of a source were taken.
+
+    Args:
+        found: which of `COLORS`, by the name of what was looked at.
+    """
+    counts = Counter(found.values())
+    parts = [f"{colors} in {count} ({_example(found, colors)})" for colors, count in counts.items()]
+    log.info(
+        "colours of images are taken as %s; source.colors=%s overrides that",
+        ", ".join(parts),
+        "|".join(COLORS),
+    )
+
+
+def _example(found: Mapping[str, str], colors: str) -> str:
+    names = [name for name, decided in found.items() if decided == colors]
+    return names[0] if len(names) == 1 else f"{names[0]}, ..."
 
 
 def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
@@ -59,9 +87,10 @@ def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
     color, alpha = rgba[..., :3, :, :].astype(np.float32), rgba[..., 3:, :, :].astype(np.float32)
     if colors == "inverted":
         color = 255 - color
-    if colors in ("white", "inverted"):
+    if colors != "straight":
+        background = 0 if colors == "black" else 255 - alpha
         # Where alpha is 0 the color is set below; the floor avoids 0/0.
-        color = (color - (255 - alpha)) * np.float32(255) / np.maximum(alpha, np.float32(1))
+        color = (color - background) * np.float32(255) / np.maximum(alpha, np.float32(1))
     visible = np.rint(color.clip(0, 255)) * (alpha > 0)
     return np.concatenate([visible, alpha], axis=-3).astype(np.uint8)
 

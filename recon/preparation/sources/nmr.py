@@ -5,8 +5,9 @@ FOLDER/ has for each category and split
     {synset}_{train|val|test}_images.npz   uint8 [N, 24, 4, 64, 64]
     {synset}_{train|val|test}_voxels.npz   bool [N, 32, 32, 32], stored [y, x, -z]
 
-whose first array counts, whatever its name. There are no ids. Images are the 24 standard views of
-`recon.geometry.cameras`, and the axes of the voxels those of its world.
+whose first array counts, whatever its name. Where no category has voxels, objects have images
+alone. There are no ids. Images are the 24 standard views of `recon.geometry.cameras`, and the axes
+of the voxels those of its world.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from recon.datasets.storage.layout import Layout, Sample
 from recon.formats.npz import ArrayRows
 from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.geometry.voxels import pack_voxels
-from recon.preparation.sources.backgrounds import COLORS, detect_colors, straighten
+from recon.preparation.sources.backgrounds import COLORS, detect_colors, straighten, tell_colors
 from recon.preparation.sources.interface import Item, fingerprint
 from recon.preparation.sources.model_folders import LICENCE
 
 log = logging.getLogger(__name__)
 
 # Counted up whenever the same files give other samples.
-VERSION = 1
+VERSION = 2
 RESOLUTION = 32
 # The images of one object are 25 MB at this size; the public ones are 64 wide.
 MAX_SIDE = 512
@@ -51,7 +52,7 @@ class _Pair:
     synset: str
     split: str
     images: Path
-    voxels: Path
+    voxels: Path | None
     count: int = 0
     side: int = 0
     colors: str = "straight"
@@ -76,10 +77,10 @@ class NmrSource:
         Args:
             folder: with the files.
             categories: names or synsets to keep; None for all that are there.
-            colors: how the files store colours: "straight"; "white", laid over white; "inverted",
-                laid over white and then subtracted from 255, as Kato's script does; "auto" looks
-                at the first objects of each file, see `sources.backgrounds`. Samples have
-                straight colours, 0 where alpha is 0.
+            colors: how the files store colours: "straight"; "white" or "black", laid over that
+                background; "inverted", laid over white and then subtracted from 255, as Kato's
+                script does; "auto" tells the first three apart by the first objects of each file,
+                see `sources.backgrounds`. Samples have straight colours, 0 where alpha is 0.
 
         Raises:
             FileNotFoundError: if `folder` is not a folder.
@@ -94,7 +95,7 @@ class NmrSource:
         self._colors = colors
         self._pairs: list[_Pair] | None = None
         self._places: dict[str, tuple[int, int]] = {}  # of an id: pair and row
-        self._open: tuple[int, ArrayRows, ArrayRows] | None = None
+        self._open: tuple[int, ArrayRows, ArrayRows | None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Open files stay in their process.
@@ -119,9 +120,13 @@ class NmrSource:
         if self._pairs is None:
             self._pairs = [self._inspect(pair) for pair in self._find_pairs()]
             self._require_one_size(self._pairs)
+            if self._colors == "auto":
+                tell_colors({pair.images.name: pair.colors for pair in self._pairs})
+            if self._pairs[0].voxels is None:
+                log.info("%s has no voxels: objects are judged by their silhouettes", self._folder)
         items = []
         for number, pair in enumerate(self._pairs):
-            files = [_state(pair.images), _state(pair.voxels)]
+            files = [_state(path) for path in (pair.images, pair.voxels) if path is not None]
             for row in range(pair.count):
                 items.append(_item(pair, row, [VERSION, self._colors, files, row]))
                 self._places[items[-1].id] = (number, row)
@@ -130,7 +135,8 @@ class NmrSource:
     def layout(self) -> Layout:
         """Return which arrays every sample has."""
         pairs = self._known_pairs()
-        return Layout((pairs[0].side,) * 2, SHAPENET_VIEWS, (RESOLUTION,))
+        resolutions = () if pairs[0].voxels is None else (RESOLUTION,)
+        return Layout((pairs[0].side,) * 2, SHAPENET_VIEWS, resolutions)
 
     def sample(self, item: Item) -> Sample:
         """Read one object.
@@ -142,11 +148,14 @@ class NmrSource:
         number, row = self._places[item.id]
         images, voxels = self._rows(number)
         colors = self._known_pairs()[number].colors
-        return {
+        sample: Sample = {
             "images": straighten(images.read(row), colors),
             "cameras": shapenet_cameras(range(SHAPENET_VIEWS)).rows().numpy(),
-            f"voxels_{RESOLUTION}": pack_voxels(world_voxels(voxels.read(row) != 0)),
         }
+        if voxels is not None:
+            grid = world_voxels(voxels.read(row) != 0)
+            sample[f"voxels_{RESOLUTION}"] = pack_voxels(grid)
+        return sample
 
     def _known_pairs(self) -> list[_Pair]:
         if self._pairs is None:
@@ -154,15 +163,17 @@ class NmrSource:
         assert self._pairs is not None
         return self._pairs
 
-    def _rows(self, number: int) -> tuple[ArrayRows, ArrayRows]:
+    def _rows(self, number: int) -> tuple[ArrayRows, ArrayRows | None]:
         """Return the open files of a pair, closing those of another."""
         if self._open is not None and self._open[0] != number:
             for rows in self._open[1:]:
-                rows.close()
+                if rows is not None:
+                    rows.close()
             self._open = None
         if self._open is None:
             pair = self._known_pairs()[number]
-            self._open = (number, ArrayRows(pair.images), ArrayRows(pair.voxels))
+            voxels = None if pair.voxels is None else ArrayRows(pair.voxels)
+            self._open = (number, ArrayRows(pair.images), voxels)
         return self._open[1:]
 
     def _find_pairs(self) -> list[_Pair]:
@@ -170,12 +181,13 @@ class NmrSource:
         found = sorted(filter(None, map(_NAME.fullmatch, os.listdir(self._folder))), key=str)
         parts = {(m[1], m[2], m[3]) for m in found}
         synsets = self._wanted({synset for synset, _, _ in parts})
+        with_voxels = any(kind == "voxels" for _, _, kind in parts)
         pairs = [
             _Pair(
                 synset,
                 split,
                 self._path(synset, split, "images"),
-                self._path(synset, split, "voxels"),
+                self._path(synset, split, "voxels") if with_voxels else None,
             )
             for synset in synsets
             for split in SPLITS
@@ -207,18 +219,19 @@ class NmrSource:
 
     def _inspect(self, pair: _Pair) -> _Pair:
         """Return the pair with what its files say, which is checked."""
-        images, voxels = ArrayRows(pair.images), ArrayRows(pair.voxels)
+        images = ArrayRows(pair.images)
+        voxels = None if pair.voxels is None else ArrayRows(pair.voxels)
         try:
             count, side = _require_shapes(images, voxels)
             colors = self._colors
             if colors == "auto":
                 looked_at = [images.read(row) for row in range(min(count, LOOKED_AT))]
                 colors = (detect_colors(np.stack(looked_at)) if looked_at else None) or "straight"
-                log.info("%s: colours are taken as %s", pair.images.name, colors)
             return replace(pair, count=count, side=side, colors=colors)
         finally:
-            images.close()
-            voxels.close()
+            for rows in (images, voxels):
+                if rows is not None:
+                    rows.close()
 
     def _require_one_size(self, pairs: list[_Pair]) -> None:
         first = pairs[0]
@@ -249,8 +262,8 @@ def _item(pair: _Pair, row: int, state: Any) -> Item:
     )
 
 
-def _require_shapes(images: ArrayRows, voxels: ArrayRows) -> tuple[int, int]:
-    """Return number and side of the images of two files that agree."""
+def _require_shapes(images: ArrayRows, voxels: ArrayRows | None) -> tuple[int, int]:
+    """Return number and side of the images, with whose file that of the voxels agrees."""
     count, side = images.shape[0], images.shape[-1]
     if images.shape[1:] != (SHAPENET_VIEWS, 4, side, side) or not 1 <= side <= MAX_SIDE:
         raise ValueError(
@@ -259,6 +272,8 @@ def _require_shapes(images: ArrayRows, voxels: ArrayRows) -> tuple[int, int]:
         )
     if images.dtype != np.uint8:
         raise ValueError(f"{images.path}: images must be uint8, got {images.dtype}")
+    if voxels is None:
+        return count, side
     if voxels.shape[1:] != (RESOLUTION,) * 3 or voxels.dtype not in (np.bool_, np.uint8):
         raise ValueError(
             f"{voxels.path}: voxels must be bool [N, {RESOLUTION}, {RESOLUTION}, {RESOLUTION}],"

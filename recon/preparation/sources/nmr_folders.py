@@ -16,6 +16,7 @@ standard cameras of `recon.geometry.cameras`; but they are read and not assumed.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,12 @@ from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
 from recon.geometry.voxels import pack_voxels
-from recon.preparation.sources.backgrounds import detect_colors, straighten
+from recon.preparation.sources.backgrounds import (
+    COLORS,
+    detect_colors,
+    straighten,
+    tell_colors,
+)
 from recon.preparation.sources.interface import Item
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
@@ -38,11 +44,13 @@ from recon.preparation.sources.point_truth import open_points
 from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
 
 # Counted up whenever the same files give other samples.
-VERSION = 1
+VERSION = 2
 VIEWS = 24
 RESOLUTION = 32
 CAMERAS, GRID = "cameras.npz", "model.binvox"
 BORDERS = (-1.0, 1.0)
+# Objects, and views of each, that tell how colours are stored; and objects tried at most.
+LOOKED_AT, MOST_LOOKED_AT = 4, 20
 
 
 class NmrFoldersSource:
@@ -61,6 +69,7 @@ class NmrFoldersSource:
         points_folder: str | Path | None = None,
         num_points: int = 0,
         num_surface_points: int = 0,
+        colors: str = "auto",
     ) -> None:
         """Settings.
 
@@ -77,6 +86,8 @@ class NmrFoldersSource:
                 `folder` itself, whose models have a pointcloud.npz.
             num_points: points with occupancies per object, out of that folder.
             num_surface_points: points of the surface per object, out of that folder.
+            colors: how the images store colours: "straight", "white", "black" or "inverted", see
+                `sources.backgrounds`; "auto" looks at the first objects, and all are taken alike.
 
         Raises:
             FileNotFoundError: if there is no such folder.
@@ -86,6 +97,10 @@ class NmrFoldersSource:
             raise FileNotFoundError(f"folder not found: {folder}")
         if aspect not in ASPECTS:
             raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
+        if colors not in ("auto", *COLORS):
+            raise ValueError(f"colors must be auto or one of {COLORS}, got {colors!r}")
+        self._colors = colors
+        self._decided = ""  # the colours of all images; "" means not yet known
         self._folder = str(folder)
         self._categories = categories
         self._split_file = split_file
@@ -106,6 +121,7 @@ class NmrFoldersSource:
             "image_size": list(self._image_size),
             "aspect": self._aspect,
             "voxels": self._with_voxels,
+            "colors": self._colors,
             "points": self._points and self._points.recipe(),
         }
 
@@ -121,7 +137,27 @@ class NmrFoldersSource:
         if self._catalogue is None:
             models = find_models(self._folder, self._categories, self._split_file)
             self._catalogue = Catalogue(models, self._state)
+            self._decided = self._decide_colors(self._catalogue)
         return self._catalogue
+
+    def _decide_colors(self, catalogue: Catalogue) -> str:
+        """Return how the images store colours: as in most of the first objects that show it."""
+        if self._colors != "auto":
+            return self._colors
+        found: dict[str, str] = {}
+        for item in catalogue.items[:MOST_LOOKED_AT]:
+            synset, model = catalogue.key(item)
+            try:
+                images = read_masked_images(open_model(self._folder, synset, model), LOOKED_AT)
+            except (ValueError, OSError):
+                continue  # a broken object is reported when it is read
+            if (colors := detect_colors(images)) is not None:
+                found[f"{synset}/{model}"] = colors
+            if len(found) == LOOKED_AT:
+                break
+        decided = Counter(found.values()).most_common(1)[0][0] if found else "straight"
+        tell_colors(dict.fromkeys(found, decided) or {"all objects": decided})
+        return decided
 
     def _state(self, synset: str, model: str) -> Any:
         """Return plain data which changes when the object's files may have changed."""
@@ -152,7 +188,7 @@ class NmrFoldersSource:
         """
         synset, model = self._found().key(item)
         store = open_model(self._folder, synset, model)
-        pictures = read_masked_images(store, VIEWS)
+        pictures = straighten(read_masked_images(store, VIEWS), self._decided)
         size = (pictures.shape[2], pictures.shape[3])
         frame = NORMALISED
         sample: Sample = {}
@@ -172,7 +208,7 @@ class NmrFoldersSource:
 
 
 def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
-    """Read images with their masks as straight RGBA [K, 4, H, W], all of one square size.
+    """Read images with their masks as RGBA [K, 4, H, W], all of one square size.
 
     Raises:
         FileNotFoundError: naming an image or mask that is missing.
@@ -188,4 +224,4 @@ def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
         image = read_rgba(store, f"image/{name}", (height, width))
         images[view] = image.rgba
         images[view, 3] = read_mask(store, f"mask/{name}", image)
-    return straighten(images, detect_colors(images) or "straight")
+    return images

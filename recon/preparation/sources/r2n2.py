@@ -13,10 +13,15 @@ Each line of the metadata has azimuth, elevation and in-plane rotation in degree
 into the cube of the voxels (`sources.shapenet_voxels`), which leaves all projections as they
 are. Images, cameras and voxels then agree in the world. The longest side of an object is 32/31
 there, since the public grids have no margin where the evaluation's placement leaves half a voxel.
+
+Without ShapeNetVox32, as in the sample of Pixel2Mesh (Wang et al., arXiv 1804.01654), objects have
+images alone and the world is the model's own frame and scale: ShapeNetCore v1 models are centred
+and their bounding boxes have a diagonal of 1. FOLDER may then be the folder of synsets itself.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -37,10 +42,13 @@ from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import straighten
 from recon.preparation.sources.interface import Item
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
-from recon.preparation.sources.model_frame import ModelFrame
+from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 from recon.preparation.sources.point_truth import open_points
 from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
 
+log = logging.getLogger(__name__)
+
+WITH_VOXELS = ("auto", "required", "none")
 # Counted up whenever the same files give other samples.
 VERSION = 1
 VIEWS = 24
@@ -69,11 +77,12 @@ class R2N2Source:
         points_folder: str | Path | None = None,
         num_points: int = 0,
         num_surface_points: int = 0,
+        voxels: str = "auto",
     ) -> None:
         """Settings.
 
         Args:
-            folder: with the folders ShapeNetRendering and ShapeNetVox32.
+            folder: with the folders ShapeNetRendering and, if there are voxels, ShapeNetVox32.
             categories: names or synsets to keep; None for all that are there.
             split_file: see `sources.splits.read_splits`; None splits 70/10/20 by a hash of
                 the id.
@@ -83,14 +92,26 @@ class R2N2Source:
             points_folder: of Occupancy Networks' data, for points of the same objects.
             num_points: points with occupancies per object, out of that folder.
             num_surface_points: points of the surface per object, out of that folder.
+            voxels: "required"; "none", images alone; "auto" reads voxels if there is a folder
+                ShapeNetVox32.
 
         Raises:
             FileNotFoundError: if there is no such folder.
             ValueError: if a setting is out of range.
         """
-        for part in (RENDERINGS, VOXELS):
-            if not os.path.isdir(os.path.join(folder, part)):
-                raise FileNotFoundError(f"folder not found: {os.path.join(folder, part)}")
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"folder not found: {folder}")
+        if voxels not in WITH_VOXELS:
+            raise ValueError(f"voxels must be one of {WITH_VOXELS}, got {voxels!r}")
+        renderings, grids = (os.path.join(folder, part) for part in (RENDERINGS, VOXELS))
+        if voxels == "required" or (voxels == "auto" and os.path.isdir(grids)):
+            for part in (renderings, grids):
+                if not os.path.isdir(part):
+                    raise FileNotFoundError(f"folder not found: {part}")
+        self._with_voxels = voxels == "required" or (voxels == "auto" and os.path.isdir(grids))
+        self._renderings = renderings if os.path.isdir(renderings) else str(folder)
+        if not self._with_voxels:
+            log.info("no voxels: objects in %s are judged by their silhouettes", folder)
         if aspect not in ASPECTS:
             raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
         self._folder = str(folder)
@@ -111,6 +132,7 @@ class R2N2Source:
             "version": VERSION,
             "image_size": list(self._image_size),
             "aspect": self._aspect,
+            **({} if self._with_voxels else {"voxels": "none"}),
             "points": self._points and self._points.recipe(),
         }
 
@@ -124,18 +146,17 @@ class R2N2Source:
 
     def _found(self) -> Catalogue:
         if self._catalogue is None:
-            models = find_models(
-                os.path.join(self._folder, RENDERINGS), self._categories, self._split_file
-            )
+            models = find_models(self._renderings, self._categories, self._split_file)
             self._catalogue = Catalogue(models, self._state)
         return self._catalogue
 
     def _state(self, synset: str, model: str) -> Any:
         """Return plain data which changes when the object's files may have changed."""
+        grids = os.path.join(self._folder, VOXELS)
         return [
             self._settings(),
-            files_state(os.path.join(self._folder, RENDERINGS), synset, model, ["rendering"]),
-            files_state(os.path.join(self._folder, VOXELS), synset, model, [GRID]),
+            files_state(self._renderings, synset, model, ["rendering"]),
+            files_state(grids, synset, model, [GRID]) if self._with_voxels else [],
             self._points and self._points.state(synset, model),
         ]
 
@@ -145,7 +166,7 @@ class R2N2Source:
         return Layout(
             self._image_size,
             VIEWS,
-            (RESOLUTION,),
+            (RESOLUTION,) if self._with_voxels else (),
             num_points=points.num_points if points else 0,
             num_surface_points=points.num_surface_points if points else 0,
         )
@@ -158,18 +179,16 @@ class R2N2Source:
                 voxels and images disagree.
         """
         synset, model = self._found().key(item)
-        frame, voxels = self._voxels(synset, model)
-        store = open_model(os.path.join(self._folder, RENDERINGS), synset, model)
+        store = open_model(self._renderings, synset, model)
         own = orbit_cameras(read_metadata(store, METADATA))
         pictures = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
-        cameras = frame.cameras(own)
-        require_agreement(store.label, voxels, cameras, pictures[:, 3])
-        images, cameras = fit_views(pictures, cameras, self._image_size, self._aspect)
-        sample: Sample = {
-            "images": images,
-            "cameras": cameras.rows().float().numpy(),
-            f"voxels_{RESOLUTION}": pack_voxels(voxels),
-        }
+        frame, sample = NORMALISED, Sample()
+        if self._with_voxels:
+            frame, voxels = self._voxels(synset, model)
+            require_agreement(store.label, voxels, frame.cameras(own), pictures[:, 3])
+            sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
+        images, cameras = fit_views(pictures, frame.cameras(own), self._image_size, self._aspect)
+        sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
         if self._points is not None:
             sample |= self._points.sample(synset, model, frame)
         return sample

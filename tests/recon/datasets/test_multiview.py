@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import Labels, write_dataset
 from recon.datasets.storage.layout import Layout, Sample
+from recon.geometry.cameras import shapenet_cameras
 
 VIEWS, SIZE = 3, (6, 8)
 
@@ -110,6 +111,7 @@ def full_samples() -> list[Sample]:
             name: rng.integers(0, 100, shape).astype(dtype)
             for name, (shape, dtype) in FULL.fields().items()
         }
+        | {"cameras": shapenet_cameras(rng.integers(24, size=VIEWS)).rows().numpy()}
         for _ in range(12)
     ]
 

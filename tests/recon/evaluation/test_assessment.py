@@ -10,8 +10,8 @@ import pytest
 
 from recon.evaluation.assessment import Assessment
 from recon.evaluation.examples import ExampleFiles
+from recon.evaluation.model_evaluation import EvaluationSettings
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.settings import EvaluationSettings
 from recon.models import MeshDecoder, PaletteHead, SoftRasEncoder
 from recon.runs.checkpoints import save_checkpoint, seed_everything
 from recon.runs.directory import read_json
@@ -57,7 +57,13 @@ def test_tables_and_images_are_written_and_printed(
     assert len(result.objects[0].per_view["softras_iou"]) == 24
     assert [path.suffix for path in (folder / "meshes").iterdir()] == [".obj", ".obj"]
     printed = capsys.readouterr().out
-    assert (folder / "table.txt").read_text() in printed
+    last = printed.rstrip().splitlines()[-1]
+    mean = result.means["model"]["softras_iou"]["mean"].mean
+    assert last.startswith(f"voxel IoU %, mean over 3 categories: {100 * mean:.2f} [")
+    assert "retrieval" in last
+    assert f"tables: {folder / 'table.txt'}" in printed
+    assert len(printed.splitlines()) < 20  # the long tables are in the file
+    assert "retrieval" in (folder / "table.txt").read_text()
     assert str(folder / "contact_sheet.png") in printed
     stored = EvaluationResult.read(folder / "result.json")
     assert (stored.means, stored.objects) == (result.means, result.objects)
@@ -75,7 +81,10 @@ def test_two_checkpoints_are_compared_and_a_file_does_as_well(
     folders = {name: tmp_path / name for name in ("pair", "alone", "folder", "file")}
     Assessment(QUICK, against=other).run(trained, folders["pair"], shapes_file)
     pair = read_json(folders["pair"] / "comparison.json")
-    assert (folders["pair"] / "comparison.txt").read_text() in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"this:  {trained.path}\nother: {other}" in printed
+    assert str(folders["pair"] / "comparison.txt") in printed
+    assert "softras, voxel IoU % (higher" in (folders["pair"] / "comparison.txt").read_text()
     assert (pair["this"], pair["other"]) == (str(trained.path), str(other))
     mean = pair["rows"]["softras_iou"]["mean"]
     assert mean["objects"] == mean["wins"] + mean["ties"] + mean["losses"] == 6
@@ -111,14 +120,33 @@ def test_what_to_compare_with_is_read_first(
     ):
         with pytest.raises((ValueError, OSError), match=message):
             Assessment(QUICK, against=tmp_path / against).run(trained, tmp_path / "o", shapes_file)
-    assert not list((tmp_path / "o").glob("*.csv"))
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_cannot_be_compared_is_refused_before_it_is_evaluated(
+    trained: TrainedModel, shapes_file: Path, tmp_path: Path
+) -> None:
+    Assessment(QUICK).run(trained, tmp_path / "a", shapes_file)
+    silhouettes = EvaluationSettings(["silhouette"], views=[0, 12], baselines=False)
+    for settings, message in (
+        (EvaluationSettings(views=[0, 6], baselines=False), r"views \[0, 6\] in .*\[0, 12\] in"),
+        (EvaluationSettings(split="val", baselines=False), "have no object in common"),
+        (silhouettes, "no metric of the same protocol in common: silhouette and softras"),
+    ):
+        assessment = Assessment(settings, against=tmp_path / "a")
+        with pytest.raises(ValueError, match=message):
+            assessment.run(trained, tmp_path / "b", shapes_file)
+        with pytest.raises(ValueError, match="reference needs the metric softras_iou"):
+            Assessment(silhouettes, reference="vpl").run(trained, tmp_path / "b", shapes_file)
+        assert not (tmp_path / "b").exists()
 
 
 def test_references_are_a_table_of_their_own(
     trained: TrainedModel, shapes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Assessment(QUICK, reference="softras").run(trained, tmp_path / "out", shapes_file)
-    assert (tmp_path / "out" / "reference.txt").read_text() in capsys.readouterr().out
+    table, _ = (tmp_path / "out" / "reference.txt").read_text().split("\n\n")
+    assert table in capsys.readouterr().out
     assert "SoftRas full" in (tmp_path / "out" / "reference.csv").read_text()
     for name in ("table.txt", "table.csv", "objects.csv", "result.json"):
         assert "SoftRas full" not in (tmp_path / "out" / name).read_text()
@@ -167,8 +195,8 @@ def test_bad_choices_are_refused_by_name(
 ) -> None:
     for settings, message in (
         (EvaluationSettings(categories=["cheir"]), "unknown category 'cheir'"),
-        (EvaluationSettings(views=[24]), r"views must be different ones of 0\.\.23"),
-        (EvaluationSettings(["onet"]), "preset onet needs the field pointcloud"),
+        (EvaluationSettings(views=[24]), r"views must be a list of different ones of 0\.\.23"),
+        (EvaluationSettings(["onet"]), "metric suite onet needs the field pointcloud"),
         (EvaluationSettings(split="tset"), "no object of split 'tset'"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -17,14 +17,12 @@ from recon.datasets.storage.layout import Layout, Sample
 from recon.evaluation.baselines import Retrieval
 from recon.evaluation.colors import (
     ColorEvaluation,
-    ColorScore,
-    Neighbours,
     has_colors,
     input_views,
     render_colors,
     unseen_views,
 )
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.result import ObjectResult
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
@@ -94,10 +92,9 @@ def data(path: Path) -> MultiViewDataset:
 
 
 @pytest.fixture(scope="module")
-def scores(path: Path, data: MultiViewDataset) -> dict[str, list[ColorScore]]:
-    train_set = MultiViewDataset(path, "train")
-    neighbours = Neighbours(Retrieval(train_set), train_set)
-    return ColorEvaluation(inputs=4)(MeshPredictor(Painted()), data, neighbours=neighbours)
+def rows(path: Path, data: MultiViewDataset) -> list[ObjectResult]:
+    retrieval = Retrieval(MultiViewDataset(path, "train"))
+    return ColorEvaluation(inputs=4)(Painted(), data, retrieval=retrieval)
 
 
 def test_inputs_and_unseen_views_are_evenly_spread() -> None:
@@ -116,23 +113,22 @@ def test_inputs_and_unseen_views_are_evenly_spread() -> None:
 
 
 def test_true_colors_have_no_error_and_their_mean_has(
-    data: MultiViewDataset, scores: dict[str, list[ColorScore]]
+    data: MultiViewDataset, rows: list[ObjectResult]
 ) -> None:
-    assert list(scores) == ["model", "mean colour", "retrieval"]
-    for name, column in scores.items():
-        assert [score.id for score in column] == data.ids, name
-    for model, mean in zip(scores["model"], scores["mean colour"], strict=True):
-        assert model.values["color_l1"] < 0.005  # the rounding of bytes, and the outline
-        assert model.values["color_psnr"] > 35
-        assert model.values["color_ssim"] > 0.995
-        assert mean.values["color_l1"] > 0.1
-        assert mean.values["color_psnr"] < 20
-        assert mean.values["color_ssim"] < model.values["color_ssim"]
+    assert [row.id for row in rows] == data.ids
+    for row in rows:
+        assert list(row.scores) == ["model", "mean colour", "retrieval"]
+        assert (row.views, row.per_view) == (tuple(range(VIEWS)), {})
+        model, mean = row.scores["model"], row.scores["mean colour"]
+        assert model["color_l1"] < 0.005  # the rounding of bytes, and the outline
+        assert model["color_psnr"] > 35
+        assert model["color_ssim"] > 0.995
+        assert mean["color_l1"] > 0.1
+        assert mean["color_psnr"] < 20
+        assert mean["color_ssim"] < model["color_ssim"]
 
 
-def test_retrieval_shows_the_same_side(
-    data: MultiViewDataset, scores: dict[str, list[ColorScore]]
-) -> None:
+def test_retrieval_shows_the_same_side(data: MultiViewDataset, rows: list[ObjectResult]) -> None:
     """The training object is the same at half the brightness, so its L1 is half the truth."""
     targets = [other for view in (1, 3, 5, 7) for other in unseen_views(view, VIEWS, 3)]
     truth = data.images(0, targets).float() / 255
@@ -140,14 +136,14 @@ def test_retrieval_shows_the_same_side(
     expected = color_scores(half, truth, data.images(0, targets)[:, 3] >= 128)
     for name, values in expected.items():
         error = 0.02 if name == "color_psnr" else 0.002
-        assert scores["retrieval"][0].values[name] == pytest.approx(float(values.mean()), abs=error)
+        assert rows[0].scores["retrieval"][name] == pytest.approx(float(values.mean()), abs=error)
 
 
 def test_the_wrong_place_and_the_wrong_side_are_errors(data: MultiViewDataset) -> None:
     evaluation = ColorEvaluation(inputs=2, targets=2)
     for model in (Painted(COLORS.flip(1)), Painted(1 - COLORS), Painted(vertices=SHAPE * 0.5)):
-        (score, _) = evaluation(MeshPredictor(model), data, baselines=False)["model"]
-        assert score.values["color_l1"] > 0.1
+        (row, _) = evaluation(model, data, baselines=False)
+        assert row.scores["model"]["color_l1"] > 0.1
 
 
 def test_each_image_shows_its_mesh_from_its_camera() -> None:
@@ -179,7 +175,7 @@ def test_what_cannot_be_measured_is_refused(data: MultiViewDataset, tmp_path: Pa
     assert not has_colors(plain)
     plain.forward = lambda image: Prediction(SHAPE.expand(len(image), -1, -1))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="the model predicts no colours"):
-        ColorEvaluation()(MeshPredictor(plain), data)
+        ColorEvaluation()(plain, data)
 
 
 def test_the_notes_say_how_many_views() -> None:

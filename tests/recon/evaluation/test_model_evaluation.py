@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 from collections.abc import Sequence
@@ -11,13 +12,18 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import model_evaluation
-from recon.evaluation.model_evaluation import ModelEvaluation, chosen_views, require_finite
+from recon.evaluation.model_evaluation import (
+    EvaluationSettings,
+    ModelEvaluation,
+    require_finite,
+)
 from recon.evaluation.result import EvaluationResult, ObjectResult
-from recon.evaluation.settings import EvaluationSettings
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder
+from recon.evaluation.scoring import ViewPredictions
+from recon.models import MeshDecoder, PaletteHead, Prediction, Reconstructor, SoftRasEncoder
 from recon.runs.checkpoints import save_checkpoint, seed_everything
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
@@ -69,15 +75,15 @@ class BrokenError(Exception):
 def break_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> list[list[int]]:
     """Let so many batches be scored, and return the objects of all that were begun."""
     begun: list[list[int]] = []
-    score = model_evaluation.score_shapes
+    score = model_evaluation.score_predictions
 
-    def limited(*arguments: Any) -> Sequence[ObjectResult]:
-        begun.append(arguments[4])
+    def limited(predicted: ViewPredictions, *arguments: Any) -> Sequence[ObjectResult]:
+        begun.append(list(predicted.objects))
         if len(begun) > batches:
             raise BrokenError
-        return score(*arguments)
+        return score(predicted, *arguments)
 
-    monkeypatch.setattr(model_evaluation, "score_shapes", limited)
+    monkeypatch.setattr(model_evaluation, "score_predictions", limited)
     return begun
 
 
@@ -118,12 +124,12 @@ def test_rows_of_another_evaluation_are_not_taken(
     assert not evaluation(shapes_file, tmp_path).rows.done("shape")
 
 
-def test_colors_are_measures_like_others(shapes_file: Path, tmp_path: Path) -> None:
+def test_colors_are_metrics_like_others(shapes_file: Path, tmp_path: Path) -> None:
     settings = EvaluationSettings(views=[0, 8, 16], color_inputs=2, color_targets=2)
     result = evaluation(shapes_file, tmp_path, settings, colored=True).run()
     keys = ["softras_iou", "color_l1", "color_psnr", "color_ssim"]
-    assert [measure.key for measure in result.measures] == keys
-    assert [measure.higher_is_better for measure in result.measures] == [True, False, True, True]
+    assert [metric.key for metric in result.metrics] == keys
+    assert [metric.higher_is_better for metric in result.metrics] == [True, False, True, True]
     assert set(result.means["mean colour"]) == set(result.means["retrieval"]) - {"softras_iou"}
     assert set(result.means["template"]) == {"softras_iou"}
     # The objects have one colour each and no light: a palette takes it, as the mean does.
@@ -145,7 +151,7 @@ def test_colors_are_resumed_apart(
     lines = rows.read_text().splitlines(keepends=True)
     assert sum('"part": "color"' in line for line in lines) == 6
     rows.write_text("".join(lines[:-2]))  # the second batch of colours is missing
-    break_after(monkeypatch, batches=0)  # no shape is measured again
+    break_after(monkeypatch, batches=0)  # no shape is scored again
     again = evaluation(shapes_file, tmp_path, colored=True).run()
     assert (again.objects, again.means) == (result.objects, result.means)
     assert rows.read_text() == "".join(lines)
@@ -157,20 +163,20 @@ def test_one_view_leaves_colors_out(
     one = evaluation(shapes_file, tmp_path, EvaluationSettings(views=[0]), colored=True)
     monkeypatch.setattr(one.data, "num_views", 1)
     result = one.run()
-    assert [measure.key for measure in result.measures] == ["softras_iou"]
+    assert [metric.key for metric in result.metrics] == ["softras_iou"]
     assert "colours: not measured, as the objects have no unseen view" in result.notes
 
 
 def test_a_signal_ends_it_after_the_batch(
     shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = model_evaluation.score_shapes
+    score = model_evaluation.score_predictions
 
     def interrupted(*arguments: Any) -> Sequence[ObjectResult]:
         signal.raise_signal(signal.SIGTERM)
         return score(*arguments)
 
-    monkeypatch.setattr(model_evaluation, "score_shapes", interrupted)
+    monkeypatch.setattr(model_evaluation, "score_predictions", interrupted)
     stopped = evaluation(shapes_file, tmp_path)
     with pytest.raises(SystemExit) as caught:
         stopped.run()
@@ -192,13 +198,6 @@ def test_a_timer_is_told_of_every_part(shapes_file: Path, tmp_path: Path) -> Non
     assert min(value for name, value in times.items() if name != "step") > 0
 
 
-@pytest.mark.parametrize("views", [[], [24], [-1], [0, 0], [0.5], ["0"]])
-def test_views_which_are_not_there_are_refused(shapes_file: Path, views: list[Any]) -> None:
-    data = MultiViewDataset(shapes_file, "val")
-    with pytest.raises(ValueError, match=r"views must be different ones of 0\.\.23 and not empty"):
-        chosen_views(data, views)
-
-
 def test_a_category_called_like_the_mean_is_refused_at_once(
     shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,10 +209,6 @@ def test_a_category_called_like_the_mean_is_refused_at_once(
         evaluation(shapes_file, tmp_path)
 
 
-def test_all_views_are_the_default(shapes_file: Path) -> None:
-    assert chosen_views(MultiViewDataset(shapes_file, "val"), None) == list(range(24))
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_which_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     broken = trained(tmp_path)
@@ -222,3 +217,79 @@ def test_weights_which_are_no_numbers_are_refused(tmp_path: Path, value: float) 
         broken.model.decoder.offset.weight[3, 2] = value
     with pytest.raises(ValueError, match=r"0\.pt: 1 of \d+ tensors are not finite, the first"):
         require_finite(broken)
+
+
+class Moved(nn.Module):
+    """Moves what a model predicts of the first image of each batch."""
+
+    def __init__(self, inner: nn.Module, shift: float) -> None:
+        super().__init__()
+        self.inner, self.shift = inner, shift
+        self.faces = inner.faces
+
+    def forward(self, images: Tensor) -> Prediction:
+        shift = torch.zeros(len(images), 1, 3)
+        shift[0] = self.shift
+        return Prediction(self.inner.decoder(self.inner.encoder(images)) + shift)
+
+
+def test_broken_and_far_predictions_are_counted_in_one_warning_each(
+    shapes_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluation(shapes_file, tmp_path).run()
+    assert not caplog.messages
+    for name, shift in (("far", 3.0), ("broken", math.nan)):
+        (tmp_path / name).mkdir()
+        changed = trained(tmp_path / name)
+        moved = TrainedModel(Moved(changed.model, shift).eval(), changed.checkpoint, changed.path)
+        ModelEvaluation(QUICK, moved, shapes_file, tmp_path / name, CPU, False).run()
+    assert caplog.messages == [
+        "3 of 12 predictions leave the cube [-0.5, 0.5]^3 of the objects; voxels outside of it are "
+        "not compared",
+        "3 of 12 predictions are not finite; their faces that are not are left out",
+    ]
+
+
+def test_shown_predictions_are_those_that_were_scored(
+    shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EvaluationSettings(views=[0, 3, 12], baselines=False, batch_size=6)
+    model = trained(tmp_path)
+    whole = ModelEvaluation(settings, model, shapes_file, tmp_path, CPU, False, keep_shown=True)
+    result = whole.run()
+    again = ModelEvaluation(settings, model, shapes_file, tmp_path, CPU, False, keep_shown=True)
+    again.run()  # nothing is left to be predicted
+    monkeypatch.setattr("recon.evaluation.shown.predict_views", None)
+    kept = {}
+    for index, row in enumerate(result.objects):
+        for view in (3, row.typical_view("softras_iou")[0]):
+            kept[index, view] = whole.shown.get(index, view).vertices
+    monkeypatch.undo()
+    for (index, view), vertices in kept.items():
+        assert torch.equal(again.shown.get(index, view).vertices, vertices)
+
+
+def test_the_defaults_are_the_protocol_of_softras() -> None:
+    settings = EvaluationSettings()
+    assert (settings.metrics, settings.split, settings.views) == (("softras",), "test", None)
+    assert settings.baselines
+    assert not settings.without_baselines().baselines
+
+
+def test_settings_are_plain_data() -> None:
+    plain = EvaluationSettings(["softras", "onet"], views=(0, 3), seed=5).plain()
+    assert json.loads(json.dumps(plain)) == plain
+    assert (plain["metrics"], plain["views"], plain["seed"]) == (["softras", "onet"], [0, 3], 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be >= 1 and seed >= 0, got 0 and 0"),
+        ({"seed": -1}, "batch_size must be >= 1 and seed >= 0, got 512 and -1"),
+        ({"color_inputs": 0}, "color_inputs and color_targets must be >= 1, got 0 and 3"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EvaluationSettings(**changes)

@@ -10,8 +10,8 @@ from recon.evaluation.references import (
     reference_rows,
     reference_text,
 )
-from recon.evaluation.result import EvaluationResult, ObjectResult, ResultMeasure
-from recon.evaluation.summary import summarised
+from recon.evaluation.result import EvaluationResult, Metric, ObjectResult
+from recon.evaluation.statistics import summarize
 
 
 def result(key: str = "softras_iou") -> EvaluationResult:
@@ -19,8 +19,8 @@ def result(key: str = "softras_iou") -> EvaluationResult:
         ObjectResult(name, name, synset, (0,), {"model": {key: value}}, {})
         for name, synset, value in (("a", "03001627", 0.25), ("b", "04379243", 0.5))
     ]
-    measure = ResultMeasure(key, "voxel IoU", "p", True, True)
-    return summarised(objects, [measure], {}, {"p": ""}, [], seed=0)
+    metric = Metric(key, "voxel IoU", "p", percent=True)
+    return summarize(objects, [metric], {}, {"p": ""}, [], seed=0)
 
 
 def test_every_row_has_all_categories_and_gives_its_published_mean() -> None:
@@ -55,5 +55,5 @@ def test_several_may_be_chosen_and_unknown_ones_are_refused() -> None:
     assert labels == ["View priors", "NMR", "SoftRas silhouettes", "SoftRas full"]
     with pytest.raises(ValueError, match="reference must be among softras, vpl, got 'nmr'"):
         choose_references("nmr")
-    with pytest.raises(ValueError, match="reference needs the measure softras_iou"):
+    with pytest.raises(ValueError, match="reference needs the metric softras_iou"):
         reference_rows(result("onet_iou"), choose_references("vpl"))

@@ -1,4 +1,4 @@
-"""Shapes scored by presets: which need what, one path for batches and single objects, keys."""
+"""Predictions scored by metric suites: which need what, and one path for batches and objects."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import ConstantShape
+from recon.evaluation.result import ObjectResult
 from recon.evaluation.scoring import (
-    choose_presets,
-    result_key,
-    result_measures,
-    score_shapes,
-    true_shape,
+    choose_suites,
+    choose_views,
+    predict_views,
+    score_objects,
+    score_predictions,
 )
-from recon.evaluation.voxel_scores import MeshPredictor
 from recon.geometry.meshes import icosphere
-from recon.metrics import PRESETS, Measure, Truth
-from recon.metrics.seeds import object_seed
-from recon.metrics.softras import SoftRas
+from recon.geometry.voxels import voxelize_mesh
+from recon.metrics import Metric, MetricSuite, Truth, object_seed, voxel_iou
 from recon.models import Prediction
 
 
@@ -42,13 +41,13 @@ class SphereModel(nn.Module):
         return Prediction(self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2)
 
 
-class Radius:
-    """A preset which measures how far vertices are from the origin, and what it was given."""
+class Radius(MetricSuite):
+    """Measures how far vertices are from the origin, and keeps what it was given."""
 
     name = "radius"
-    measures = (
-        Measure("far", "far x10", 10, higher_is_better=False),
-        Measure("radius_view", "view", 100),
+    metrics = (
+        Metric("radius_far", "far", "radius", higher_is_better=False),
+        Metric("radius_view", "view", "radius"),
     )
     fields = ("voxels_32", "cameras", "images")
 
@@ -58,15 +57,12 @@ class Radius:
     def statement(self) -> str:
         return "radius"
 
-    def require(self, layout: Any) -> None:
-        return None
-
     def score(
         self, vertices: Tensor, faces: Tensor, truth: Truth, views: Sequence[int], seed: int
     ) -> dict[str, Tensor]:
         self.seen.append((truth, views, seed))
         far = vertices.norm(dim=2).amax(dim=1).double()
-        return {"far": far, "radius_view": torch.tensor(views, dtype=torch.float64)}
+        return {"radius_far": far, "radius_view": torch.tensor(views, dtype=torch.float64)}
 
 
 @pytest.fixture
@@ -75,35 +71,56 @@ def data(shapes_file: Path) -> MultiViewDataset:
 
 
 def test_a_batch_of_objects_gives_what_single_ones_give(data: MultiViewDataset) -> None:
-    predictor, presets = MeshPredictor(SphereModel()), choose_presets(["softras"], data)
-    first = ConstantShape(data.voxels(0))
-    rows = score_shapes(predictor, presets, {"first": first}, data, [0, 3, 4], [2, 7])
+    model, suites = SphereModel(), choose_suites(["softras"], data)
+    baselines = {"first": ConstantShape(data.voxels(0))}
+
+    def scored(objects: list[int]) -> list[ObjectResult]:
+        predicted = predict_views(model, data, objects, [2, 7])
+        return score_predictions(predicted, model.faces, suites, data, baselines)
+
+    rows = scored([0, 3, 4])
     for number, index in enumerate([0, 3, 4]):
-        (alone,) = score_shapes(predictor, presets, {"first": first}, data, [index], [2, 7])
+        (alone,) = scored([index])
         assert rows[number] == alone
-        assert (alone.id, alone.synset, alone.views) == (
+        assert (alone.id, alone.name, alone.synset, alone.views) == (
             data.ids[index],
+            data.names[index],
             data.synsets[index],
             (2, 7),
         )
         for view, iou in zip((2, 7), alone.per_view["softras_iou"], strict=True):
-            vertices = predictor.vertices(data.images(index, [view]))
-            truth = data.voxels(index)[None]
-            assert iou == float(SoftRas().ious(vertices, predictor.faces, truth))
+            alpha = data.images(index, [view])[0, 3].float() / 255
+            voxels = voxelize_mesh((model.sphere * alpha.mean() / 2)[None], model.faces)
+            assert iou == pytest.approx(float(voxel_iou(voxels, data.voxels(index)[None])))
         assert alone.scores["model"]["softras_iou"] == sum(alone.per_view["softras_iou"]) / 2
     assert rows[0].scores["first"] == {"softras_iou": 1.0}
     assert 0 < rows[1].scores["first"]["softras_iou"] < 1
     assert set(rows[0].per_view) == {"softras_iou"}  # of the model alone
 
 
-def test_a_preset_sees_one_object_at_a_time(data: MultiViewDataset) -> None:
-    preset = Radius()
-    predictor = MeshPredictor(SphereModel())
-    rows = score_shapes(predictor, [preset], {}, data, [1, 5], [4, 0, 9], seed=3)
-    for index, row, (truth, views, seed) in zip([1, 5], rows, preset.seen, strict=True):
+def test_baselines_see_the_images_and_categories_of_the_model(data: MultiViewDataset) -> None:
+    seen: list[tuple[Tensor, Sequence[str]]] = []
+
+    def spy(images: Tensor, synsets: Sequence[str]) -> Tensor:
+        seen.append((images, synsets))
+        return torch.zeros(len(images), 32, 32, 32, dtype=torch.bool)
+
+    model, suites = SphereModel(), choose_suites(["silhouette", "softras"], data)
+    predicted = predict_views(model, data, [1, 4], [2, 7])
+    rows = score_predictions(predicted, model.faces, suites, data, {"spy": spy})
+    ((images, synsets),) = seen
+    assert torch.equal(images, torch.cat([data.images(index, [2, 7]) for index in (1, 4)]))
+    assert synsets == [data.synsets[index] for index in (1, 1, 4, 4)]
+    assert [row.scores["spy"] for row in rows] == [{"softras_iou": 0.0}] * 2
+
+
+def test_a_suite_sees_one_object_at_a_time(data: MultiViewDataset) -> None:
+    suite, model = Radius(), SphereModel()
+    predicted = predict_views(model, data, [1, 5], [4, 0, 9])
+    rows = score_predictions(predicted, model.faces, [suite], data, seed=3)
+    for index, row, (truth, views, seed) in zip([1, 5], rows, suite.seen, strict=True):
         alpha = data.images(index, [4, 0, 9])[:, 3].float().mean(dim=(1, 2)) / 255
-        # As the label says, ten times; a share stays one.
-        assert row.per_view["radius_far"] == pytest.approx((10 * alpha / 2).tolist())
+        assert row.per_view["radius_far"] == pytest.approx((alpha / 2).tolist())
         assert row.per_view["radius_view"] == (4.0, 0.0, 9.0)
         assert (list(views), seed) == ([4, 0, 9], object_seed(3, data.ids[index]))
         assert torch.equal(truth.require("voxels"), data.voxels(index))
@@ -113,51 +130,33 @@ def test_a_preset_sees_one_object_at_a_time(data: MultiViewDataset) -> None:
     assert list(rows[0].scores) == ["model"]
 
 
-def test_predictions_which_are_no_numbers_are_told_of(
-    data: MultiViewDataset, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_predictions_which_are_no_numbers_have_a_score(data: MultiViewDataset) -> None:
     model = SphereModel()
-    presets = choose_presets(["softras"], data)
-    score_shapes(MeshPredictor(model), presets, {}, data, [0, 1], [0, 1])
-    assert not caplog.messages
     model.sphere[3, 1] = torch.nan
-    rows = score_shapes(MeshPredictor(model), presets, {}, data, [0, 1], [0, 1])
-    assert caplog.messages == [
-        f"object {data.ids[index]}: 2 predictions are not finite" for index in (0, 1)
-    ]
+    rows = score_objects(model, choose_suites(["softras"], data), data, [0, 1], [0, 1])
     assert all(math.isfinite(value) for row in rows for value in row.per_view["softras_iou"])
 
 
-def test_measures_of_a_result_have_keys_of_their_own() -> None:
-    keys = [m.key for make in PRESETS.values() for m in result_measures(make())]
-    assert len(set(keys)) == len(keys) > 10
-    assert result_key("onet", "iou") == "onet_iou"
-    assert result_key("silhouette_256", "silhouette_iou_256") == "silhouette_iou_256"
-    far, view = result_measures(Radius())
-    assert (far.label, far.preset, far.higher_is_better, far.percent) == (
-        "far x10",
-        "radius",
-        False,
-        False,
-    )
-    assert (view.key, view.percent) == ("radius_view", True)
-
-
-def test_presets_are_chosen_by_name(data: MultiViewDataset) -> None:
-    softras, silhouette = choose_presets(["softras", "silhouette"], data)
+def test_suites_are_chosen_by_name(data: MultiViewDataset) -> None:
+    softras, silhouette = choose_suites(["softras", "silhouette"], data)
     assert (softras.name, silhouette.name) == ("softras", "silhouette")
     for names, message in (
-        ([], r"metrics must be a list of different presets, as \[softras,onet\], got \[\]"),
-        ("softras", "must be a list of different presets, .* got 'softras'"),
-        (["softras", "softras"], "must be a list of different presets"),
-        (["iou"], "unknown preset 'iou' in metrics; there are softras, onet"),
-        (["onet"], r"shapes\.h5: preset onet needs the field pointcloud"),
+        ([], r"metrics must be a list of different suites, as \[softras,onet\], got \[\]"),
+        ("softras", "must be a list of different suites, .* got 'softras'"),
+        (["softras", "softras"], "must be a list of different suites"),
+        (["iou"], "unknown metric suite 'iou' in metrics; there are softras, onet"),
+        (["onet"], r"shapes\.h5: metric suite onet needs the field pointcloud"),
     ):
         with pytest.raises(ValueError, match=message):
-            choose_presets(names, data)
+            choose_suites(names, data)
 
 
-def test_a_truth_has_only_what_is_asked_for(data: MultiViewDataset) -> None:
-    assert set(vars(true_shape(data, 0, [])).values()) == {None}
-    with pytest.raises(ValueError, match="has no field pointcloud"):
-        true_shape(data, 0, ["pointcloud"])
+@pytest.mark.parametrize("views", [[], [24], [-1], [0, 0], [0.5], ["0"], 0, "all"])
+def test_views_which_are_not_there_are_refused(data: MultiViewDataset, views: Any) -> None:
+    with pytest.raises(ValueError, match=r"views must be a list of different ones of 0\.\.23"):
+        choose_views(data, views)
+
+
+def test_all_views_are_the_default(data: MultiViewDataset) -> None:
+    assert choose_views(data, None) == list(range(24))
+    assert choose_views(data, (3, 1)) == [3, 1]

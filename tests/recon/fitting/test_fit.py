@@ -1,4 +1,4 @@
-"""Optimising leaf tensors: best states, many problems at once, early stop, interruption, errors."""
+"""Optimising leaf tensors: best states, many problems at once, interruption, errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ def test_a_parabola_is_descended_and_the_parameter_holds_the_best() -> None:
     x = torch.zeros(2)
     result = fit({"x": x}, lambda step: distances(x, TARGETS[0]), 300, 0.05)
     assert torch.allclose(x, TARGETS[0], atol=1e-3)
-    assert torch.equal(result.values["x"], x.detach())
     assert result.history["total"].shape == (301,)
     assert result.best_loss == result.history["total"].min()
     assert result.history["total"][result.best_step] == result.best_loss
@@ -43,18 +42,15 @@ def test_a_diverging_fit_ends_at_its_best_state() -> None:
 def test_a_problem_does_not_depend_on_its_neighbours() -> None:
     starts = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.001, 0.0]])
 
-    def run(rows: list[int]) -> tuple[Tensor, Tensor, str, Tensor]:
+    def run(rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         x, targets = starts[rows].clone(), TARGETS[rows]
-        result = fit(
-            {"x": x}, lambda s: distances(x, targets), 150, 0.1, patience=5, min_delta=1e-4
-        )
-        return x.detach(), result.best_step, result.stopped, result.history["total"]
+        result = fit({"x": x}, lambda s: distances(x, targets), 60, 0.1)
+        return x.detach(), result.best_step, result.history["total"]
 
-    together, steps, stopped, history = run([0, 1, 2])
-    assert stopped == "patience"
-    assert history.shape[1] == 3
+    together, steps, history = run([0, 1, 2])
+    assert history.shape == (61, 3)
     for row in range(3):
-        alone, step, *_ = run([row])
+        alone, step, _ = run([row])
         assert torch.equal(alone[0], together[row])
         assert step == steps[row]
     assert steps[2] < steps[0]
@@ -144,8 +140,6 @@ def test_bad_arguments() -> None:
         fit({"x": x}, lambda s: x.sum() * torch.ones(2, 2), 1)
     with pytest.raises(ValueError, match="at every step"):
         fit({"x": x}, lambda s: {"a" if s == 0 else "b": x.sum()}, 1)
-    with pytest.raises(ValueError, match="patience"):
-        fit({"x": x}, lambda s: x.sum(), 1, patience=0)
     with pytest.raises(ValueError, match="steps"):
         fit({"x": x}, lambda s: x.sum(), -1)
 

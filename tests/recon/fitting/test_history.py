@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import imageio.v3 as iio
-import numpy as np
 import torch
 from PIL import Image
 
 from recon.fitting.fit import fit
-from recon.fitting.history import Animation, joined_history, on_white, write_history
+from recon.fitting.history import evenly_spread, joined_history, write_history
 
 
 def test_history_is_written_as_numbers_and_curves(tmp_path: Path) -> None:
-    history = {"a": torch.tensor([[1.0, 3.0], [0.5, 0.5]]), "total": torch.tensor([2.0, 0.5])}
+    history = {"a": torch.tensor([2.0, 0.5]), "total": torch.tensor([2.0, 0.5])}
     write_history(tmp_path, history)
     with open(tmp_path / "history.csv", newline="") as file:
         assert list(csv.reader(file)) == [
@@ -24,21 +22,6 @@ def test_history_is_written_as_numbers_and_curves(tmp_path: Path) -> None:
             ["1", "0.5", "0.5"],
         ]
     assert Image.open(tmp_path / "history.png").size == (640, 360)
-
-
-def test_an_animation_is_a_gif_which_repeats(tmp_path: Path) -> None:
-    animation = Animation(every=5)
-    assert [step for step in range(12) if animation.wants(step)] == [0, 5, 10]
-    animation.save(tmp_path / "none.gif")
-    assert not list(tmp_path.iterdir())
-    for value in (0, 120, 240):
-        animation.add(np.full((8, 10, 3), value, np.uint8))
-    animation.save(tmp_path / "x.gif")
-    frames = iio.imread(tmp_path / "x.gif")
-    assert frames.shape == (3, 8, 10, 3)
-    assert np.abs(frames.astype(int)[:, 0, 0, 0] - [0, 120, 240]).max() <= 4
-    with Image.open(tmp_path / "x.gif") as image:
-        assert image.info["loop"] == 0
 
 
 def test_histories_of_stages_are_joined() -> None:
@@ -51,7 +34,15 @@ def test_histories_of_stages_are_joined() -> None:
     assert torch.equal(joined["total"][:2], first.history["a"])
 
 
-def test_transparent_is_white() -> None:
-    rgba = torch.tensor([1.0, 0.0, 0.0, 0.5])[:, None, None].expand(4, 2, 3)
-    assert on_white(rgba).shape == (2, 3, 3)
-    assert on_white(rgba)[0, 0].tolist() == [255, 128, 128]
+def test_of_many_problems_the_mean_is_joined() -> None:
+    x, y = torch.zeros(2), torch.zeros(3)
+    first = fit({"x": x}, lambda step: x.detach() * 0 + torch.tensor([1.0, 3.0]) + 0 * x, 0)
+    second = fit({"y": y}, lambda step: 0 * y + torch.tensor([1.0, 2.0, 6.0]), 0)
+    assert joined_history([first, second])["total"].tolist() == [2, 3]
+
+
+def test_states_are_spread_evenly_up_to_the_last() -> None:
+    assert evenly_spread(range(10), 5) == [1, 3, 5, 7, 9]
+    assert evenly_spread(range(3), 5) == [0, 1, 2]
+    assert evenly_spread(range(11), 4) == [1, 4, 7, 10]
+    assert evenly_spread(range(11), 0) == evenly_spread([], 3) == []

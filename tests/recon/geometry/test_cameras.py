@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -190,6 +191,33 @@ def test_bad_values_are_refused(change: dict[str, float], message: str) -> None:
         make_cameras(**change)
 
 
+def test_numbers_sequences_and_arrays_make_the_same_cameras_as_tensors() -> None:
+    one = torch.ones(3)
+    expected = Cameras.orbit(torch.tensor([10.0, 20, 30]), 20 * one, 2 * one, 40 * one).rows()
+    for azimuth in ([10, 20, 30], (10.0, 20.0, 30.0), np.array([10, 20, 30])):
+        assert torch.equal(Cameras.orbit(azimuth, 20, np.float64(2), 40.0).rows(), expected)
+    assert torch.equal(Cameras.orbit(10, 20, distance=2, fov=40).rows(), expected[:1])
+    # Numbers beside a tensor are of its type, and the gradient goes to it.
+    azimuth = torch.tensor([10.0, 20, 30], dtype=torch.float64, requires_grad=True)
+    cameras = Cameras.orbit(azimuth, torch.tensor(20.0, dtype=torch.float64), 2, 40)
+    assert cameras.focal.dtype == torch.float64
+    cameras.eye().sum().backward()
+    assert azimuth.grad is not None
+    assert len(cameras[np.int64(1)]) == 1
+
+
+def test_sizes_are_of_any_integer_type() -> None:
+    for size in (
+        np.int64(7),
+        np.int32(7),
+        (np.uint8(7), 7),
+        torch.tensor([7, 7]),
+        np.array([7, 7]),
+    ):
+        assert as_image_size(size) == (7, 7)
+        assert all(type(side) is int for side in as_image_size(size))
+
+
 def test_bad_shapes_and_types_are_refused() -> None:
     good = torch.ones(2)
     with pytest.raises(
@@ -202,6 +230,12 @@ def test_bad_shapes_and_types_are_refused() -> None:
         Cameras.orbit(good.long(), good, good, good)
     with pytest.raises(ValueError, match=r"rows must have shape \[B, 16\]"):
         Cameras.from_rows(torch.ones(2, 4))
+    with pytest.raises(ValueError, match="azimuth must be numbers, got 'left'"):
+        Cameras.orbit("left", 0, 2, 30)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"azimuth must be a .* of shape \[1\]"):
+        Cameras.orbit([[1, 2]], 0, 2, 30)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="fov must lie in"):
+        Cameras.orbit(0, 0, 2, 0)
     with pytest.raises(ValueError, match="for 1 cameras"):
         make_cameras().project(torch.ones(2, 4, 3), 8)
 

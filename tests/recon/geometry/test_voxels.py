@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.geometry.voxels import pack_voxels, unpack_voxels, voxelize_mesh
+from recon.geometry.voxels import leaves_grid, pack_voxels, unpack_voxels, voxelize_mesh
 from renderer_cuda import voxelize
 
 BOX_FACES = torch.tensor(
@@ -51,7 +51,7 @@ def test_outermost_voxel_centres_are_at_one_half(resolution: int, mode: str) -> 
 
 
 def test_at_32_the_placement_is_that_of_the_protocol() -> None:
-    vertices = 0.3 * torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    vertices = 0.15 * torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
     expected = voxelize((vertices * 31 / 32 + 0.5)[:, BOX_FACES], 32)
     assert torch.equal(voxelize_mesh(vertices, BOX_FACES), expected)
 
@@ -148,3 +148,45 @@ def test_pack_refuses(voxels: Tensor, message: str) -> None:
 def test_unpack_refuses(packed: np.ndarray, resolution: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unpack_voxels(packed, resolution)
+
+
+# ---- meshes which leave the grid -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["softras", "solid"])
+def test_a_mesh_which_leaves_the_grid_is_not_hollow(mode: str) -> None:
+    for shift, bounds in (((0.45, 0, 0), slice(21, 32)), ((-0.45, 0, 0), slice(0, 11))):
+        shift_of_box = torch.tensor(shift)
+        vertices = box_vertices((-0.25,) * 3, (0.25,) * 3) + shift_of_box
+        (voxels,) = voxelize_mesh(vertices, BOX_FACES, 32, mode)
+        inside = voxels[bounds, 10:22, 10:22]
+        assert inside.float().mean() > 0.9
+        assert bool(voxels[16 if shift[0] > 0 else 31].any()) is False
+    (full,) = voxelize_mesh(box_vertices((-0.8,) * 3, (0.8,) * 3), BOX_FACES, 8, mode)
+    assert bool(full.all())
+
+
+def test_what_is_inside_of_the_grid_does_not_depend_on_meshes_beside_it() -> None:
+    inner = 0.15 * torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
+    outer = box_vertices((-0.3,) * 3, (0.9,) * 3)
+    both = voxelize_mesh(torch.cat((inner, outer)), BOX_FACES, 32)
+    assert torch.equal(both[:1], voxelize((inner * 31 / 32 + 0.5)[:, BOX_FACES], 32))
+    assert leaves_grid(torch.cat((inner, outer)), 32).tolist() == [False, True]
+
+
+def test_far_vertices_are_moved_to_the_reach_of_the_larger_grid() -> None:
+    far, near = (box_vertices((-0.2,) * 3, (0.2, 0.2, high)) for high in (1e30, 1.4))
+    assert torch.equal(voxelize_mesh(far, BOX_FACES, 16), voxelize_mesh(near, BOX_FACES, 16))
+    broken = torch.cat((far, torch.full_like(far[:, :1], torch.nan)), dim=1)
+    assert torch.equal(voxelize_mesh(broken, BOX_FACES, 16), voxelize_mesh(far, BOX_FACES, 16))
+
+
+def test_the_border_of_the_grid_belongs_to_no_mesh_inside() -> None:
+    # At R = 16 a coordinate c is placed at c * 15 / 16 + 0.5: 8 / 15 is the end of the grid.
+    for high, leaves in ((8 / 15 - 1e-6, False), (8 / 15 + 1e-6, True)):
+        vertices = box_vertices((-0.21,) * 3, (0.21, 0.21, high))
+        assert leaves_grid(vertices, 16).tolist() == [leaves]
+        assert torch.equal(
+            voxelize_mesh(vertices, BOX_FACES, 16, "solid"),
+            voxelize_mesh(box_vertices((-0.21,) * 3, (0.21, 0.21, 0.5)), BOX_FACES, 16, "solid"),
+        )

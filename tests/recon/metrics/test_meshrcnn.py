@@ -16,7 +16,7 @@ from recon.metrics.seeds import generator
 from tests.recon.metrics.solids import box, sphere, truth_of
 
 COUNT = 4000
-PRESET = MeshRCNN(COUNT)
+SUITE = MeshRCNN(COUNT)
 
 
 def ball_truth(radius: float = 0.5, count: int = 2 * COUNT) -> Truth:
@@ -24,7 +24,7 @@ def ball_truth(radius: float = 0.5, count: int = 2 * COUNT) -> Truth:
 
 
 def score(vertices: Tensor, faces: Tensor, truth: Truth, view: int = 0) -> dict[str, float]:
-    found = PRESET.score(vertices[None], faces, truth, [view], 0)
+    found = SUITE.score(vertices[None], faces, truth, [view], 0)
     return {key: value.item() for key, value in found.items()}
 
 
@@ -32,20 +32,20 @@ def test_concentric_spheres_at_a_side_of_ten() -> None:
     found = score(*sphere(0.48, 4), ball_truth())
     # Radii 4.8 and 5: d^2 = 0.2^2 + 4.8 * 5 * a^2 with an angle a, P(a^2 > x) = exp(-N x / 4).
     squared = 0.04 + 24 * 4 / COUNT
-    assert found["chamfer_l2"] == pytest.approx(2 * squared, rel=0.05)
-    assert found["f1_0.1"] == 0
+    assert found["meshrcnn_chamfer_l2"] == pytest.approx(2 * squared, rel=0.05)
+    assert found["meshrcnn_f1_0.1"] == 0
     for threshold in (0.3, 0.5):
         share = 1 - math.exp(-COUNT * (threshold**2 - 0.04) / 96)
-        assert found[f"f1_{threshold}"] == pytest.approx(share, abs=0.02)
-    assert found["normal_consistency"] == pytest.approx(1, abs=0.01)
+        assert found[f"meshrcnn_f1_{threshold}"] == pytest.approx(share, abs=0.02)
+    assert found["meshrcnn_normal_consistency"] == pytest.approx(1, abs=0.01)
 
 
 def test_a_surface_against_itself_is_at_the_floor_of_its_samples() -> None:
     found = score(*sphere(0.5, 4), ball_truth())
     # Area 100 pi at the scale of ten; two means of A / (pi N).
-    assert found["chamfer_l2"] == pytest.approx(2 * 100 / COUNT, rel=0.05)
-    assert found["f1_0.1"] == pytest.approx(1 - math.exp(-COUNT * 0.1**2 / 100), abs=0.03)
-    assert found["f1_0.5"] == pytest.approx(1 - math.exp(-COUNT * 0.5**2 / 100), abs=1e-3)
+    assert found["meshrcnn_chamfer_l2"] == pytest.approx(2 * 100 / COUNT, rel=0.05)
+    assert found["meshrcnn_f1_0.1"] == pytest.approx(1 - math.exp(-COUNT * 0.1**2 / 100), abs=0.03)
+    assert found["meshrcnn_f1_0.5"] == pytest.approx(1 - math.exp(-COUNT * 0.5**2 / 100), abs=1e-3)
 
 
 def test_the_formulas_hold_for_every_pair_of_points() -> None:
@@ -62,18 +62,20 @@ def test_the_formulas_hold_for_every_pair_of_points() -> None:
     table = cdist(own.points, truth.surface_points.numpy()) * 10 / side
     cosines = own.normals @ truth.surface_normals.numpy().T
     there, back = cosines[np.arange(500), table.argmin(1)], cosines[table.argmin(0), np.arange(500)]
-    assert found["chamfer_l2"].item() == pytest.approx(
+    assert found["meshrcnn_chamfer_l2"].item() == pytest.approx(
         (table.min(1) ** 2).mean() + (table.min(0) ** 2).mean()
     )
-    assert found["normal_consistency"].item() == pytest.approx((there.mean() + back.mean()) / 2)
-    assert found["absolute_normal_consistency"].item() == pytest.approx(
+    assert found["meshrcnn_normal_consistency"].item() == pytest.approx(
+        (there.mean() + back.mean()) / 2
+    )
+    assert found["meshrcnn_absolute_normal_consistency"].item() == pytest.approx(
         (np.abs(there).mean() + np.abs(back).mean()) / 2
     )
     for threshold in (0.1, 0.3, 0.5):
         precision = (table.min(1) < threshold).mean()
         recall = (table.min(0) < threshold).mean()
         expected = 2 * precision * recall / max(precision + recall, 1e-8)
-        assert found[f"f1_{threshold}"].item() == pytest.approx(expected)
+        assert found[f"meshrcnn_f1_{threshold}"].item() == pytest.approx(expected)
 
 
 def test_the_size_of_the_world_does_not_matter() -> None:
@@ -86,23 +88,23 @@ def test_the_size_of_the_world_does_not_matter() -> None:
 
 def test_the_truth_sets_the_scale() -> None:
     found = score(*sphere(0.1, 4), ball_truth())
-    assert found["chamfer_l2"] == pytest.approx(2 * 4**2, rel=0.01)
+    assert found["meshrcnn_chamfer_l2"] == pytest.approx(2 * 4**2, rel=0.01)
 
 
 def test_normals_on_the_other_side() -> None:
     vertices, faces = sphere(0.5, 4)
     found = score(vertices, faces[:, [0, 2, 1]], ball_truth())
-    assert found["normal_consistency"] == pytest.approx(-1, abs=0.01)
-    assert found["absolute_normal_consistency"] == pytest.approx(1, abs=0.01)
+    assert found["meshrcnn_normal_consistency"] == pytest.approx(-1, abs=0.01)
+    assert found["meshrcnn_absolute_normal_consistency"] == pytest.approx(1, abs=0.01)
 
 
 def test_predictions_without_a_surface_have_the_worst_values() -> None:
     vertices, faces = sphere(0.5)
     empty = {
-        "chamfer_l2": pytest.approx(600),
-        "normal_consistency": -1,
-        "absolute_normal_consistency": 0,
-        **{"f1_0.1": 0, "f1_0.3": 0, "f1_0.5": 0},
+        "meshrcnn_chamfer_l2": pytest.approx(600),
+        "meshrcnn_normal_consistency": -1,
+        "meshrcnn_absolute_normal_consistency": 0,
+        **{"meshrcnn_f1_0.1": 0, "meshrcnn_f1_0.3": 0, "meshrcnn_f1_0.5": 0},
     }
     assert score(vertices, faces[:0], ball_truth()) == empty
     assert score(vertices * torch.nan, faces, ball_truth()) == empty
@@ -110,11 +112,11 @@ def test_predictions_without_a_surface_have_the_worst_values() -> None:
 
 
 def test_data_that_does_not_fit_is_refused() -> None:
-    PRESET.require(Layout((64, 64), 1, num_surface_points=COUNT))
+    SUITE.for_layout(Layout((64, 64), 1, num_surface_points=COUNT))
     with pytest.raises(ValueError, match="needs 4000 points of the surface, the data has 3999"):
-        PRESET.require(Layout((64, 64), 1, num_surface_points=COUNT - 1))
+        SUITE.for_layout(Layout((64, 64), 1, num_surface_points=COUNT - 1))
     with pytest.raises(ValueError, match="needs the field pointcloud, pointcloud_normals"):
-        PRESET.require(Layout((64, 64), 1))
+        SUITE.for_layout(Layout((64, 64), 1))
     with pytest.raises(ValueError, match="samples must be >= 1, got 0"):
         MeshRCNN(0)
     with pytest.raises(ValueError, match="surface_points must be at least 4000, got 100"):

@@ -33,8 +33,8 @@ def truth(radius: float = 0.4, size: int = 64) -> Truth:
     )
 
 
-def score(vertices: Tensor, faces: Tensor, of: Truth, preset: Silhouette) -> float:
-    (values,) = preset.score(vertices[None], faces, of, [0], 0).values()
+def score(vertices: Tensor, faces: Tensor, of: Truth, suite: Silhouette) -> float:
+    (values,) = suite.score(vertices[None], faces, of, [0], 0).values()
     return values.item()
 
 
@@ -111,26 +111,26 @@ def test_what_is_behind_the_eye_is_not_seen() -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 64), (192, 128)])
 def test_images_of_a_multiple_of_the_size(size: tuple[int, int]) -> None:
-    preset = Silhouette()
-    preset.require(Layout(size, 2))
-    masks = preset._masks(torch.full((2, *size), 255, dtype=torch.uint8))
+    suite = Silhouette()
+    suite.for_layout(Layout(size, 2))
+    masks = suite._masks(torch.full((2, *size), 255, dtype=torch.uint8))
     assert (min(masks.shape[1:]), max(masks.shape[1:])) == (64, 64 * max(size) // min(size))
     assert masks.all()
 
 
 @pytest.mark.parametrize(
-    ("preset", "size"),
+    ("suite", "size"),
     [(Silhouette(256), (64, 64)), (Silhouette(), (137, 137)), (Silhouette(), (128, 129))],
 )
-def test_other_images_are_refused(preset: Silhouette, size: tuple[int, int]) -> None:
+def test_other_images_are_refused(suite: Silhouette, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=rf"the data has {size[0]} x {size[1]}; smaller ones"):
-        preset.require(Layout(size, 2))
+        suite.for_layout(Layout(size, 2))
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
     vertices, faces = sphere(0.4)
     with pytest.raises(ValueError, match="needs views that were not shown, the objects have 1"):
-        Silhouette().require(Layout((64, 64), 1))
+        Silhouette().for_layout(Layout((64, 64), 1))
     with pytest.raises(ValueError, match="size must be >= 1, got 0"):
         Silhouette(0)
     one = Truth(silhouettes=disc(0.4, 64)[None], cameras=shapenet_cameras([0]).rows())

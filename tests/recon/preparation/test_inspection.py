@@ -141,11 +141,11 @@ def test_damaged_files_are_named(ellipsoids: Callable[..., Path], tmp_path: Path
     path = ellipsoids()
     with h5py.File(path, "r+") as file:
         file["cameras"][1] = np.nan
-    with pytest.raises(ValueError, match=r"o\.h5 is damaged: .*finite"):
+    with pytest.raises(ValueError, match=r"o\.h5 is damaged: field cameras differs"):
         inspect_file(path)
     with h5py.File(path, "r+") as file:
         file.attrs["versions"] = "{"
-    with pytest.raises(ValueError, match=r"o\.h5 is damaged"):
+    with pytest.raises(ValueError, match=r"o\.h5: attributes differ .* is damaged"):
         inspect_file(path)
     with pytest.raises(FileNotFoundError, match=r"gone\.h5"):
         inspect_file(tmp_path / "gone.h5")
@@ -155,7 +155,8 @@ def test_a_file_without_objects(tmp_path: Path, ellipsoids: Callable[..., Path])
     with h5py.File(ellipsoids()) as old, h5py.File(tmp_path / "empty.h5", "w") as new:
         for name, value in old.attrs.items():
             new.attrs[name] = value
-        for name, field in old.items():
+        for name in set(old) - {"checksums"}:
+            field = old[name]
             new.create_dataset(name, data=field[:0] if field.shape else field[()])
     with pytest.raises(ValueError, match=r"empty\.h5 is damaged: it has no objects"):
         inspect_file(tmp_path / "empty.h5")

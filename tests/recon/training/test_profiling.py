@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.voxel_scores import VoxelValidation
+from recon.evaluation.validation import VoxelValidation
 from recon.losses.objective import Objective
 from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.smoothness import LaplacianLoss

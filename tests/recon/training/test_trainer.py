@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from recon.datasets.framing import framing_of, measure_framing
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import template_shape
-from recon.evaluation.voxel_scores import VoxelValidation
+from recon.evaluation.validation import VoxelValidation
 from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
 from recon.losses.objective import Objective, Renderings
 from recon.losses.perceptual import PerceptualLoss

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.fitting.articulation.figure import make_figure
-from recon.fitting.articulation.fitter import ArticulationFitter, Stance
+from recon.fitting.articulation.fitter import ArticulatedPoses, ArticulationFitter
+from recon.fitting.articulation.humanoid import make_humanoid
 from recon.fitting.articulation.scores import random_cases
 from recon.fitting.stages import SoftStage
 from recon.runs.directory import read_json
@@ -50,7 +50,7 @@ def test_tables_and_images_are_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_the_summary_of_the_truth_is_without_error() -> None:
-    body = make_figure()
+    body = make_humanoid()
     cases = random_cases(body, 3, 24, 0, reshape=True)
     row = benchmark.Row("soft", body, cases, cases.truth, 0.0)
     groups, summary = row.groups(), row.summary()
@@ -65,7 +65,7 @@ def test_the_summary_of_the_truth_is_without_error() -> None:
     assert "| - (-) |" in benchmark.table([nothing])
     turned = cases.truth.angles.clone()
     turned[groups["hidden in the image"]] = 0
-    found = Stance(turned, cases.truth.translation, cases.truth.coefficients)
+    found = ArticulatedPoses(turned, cases.truth.translation, cases.truth.coefficients)
     summary = benchmark.Row("soft", body, cases, found, 0.0).summary()
     assert summary["hidden in the image, mean degrees after"] > 5
     assert torch.isfinite(torch.tensor(summary["all, mean % of height after"]))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from recon.datasets.storage.hdf5 import (
     write_dataset,
 )
 from recon.datasets.storage.layout import Layout
+from recon.datasets.storage.shards import open_shards
 
 
 def test_written_fields_come_back(data_file: Path, layout, labels, samples) -> None:
@@ -93,6 +95,31 @@ def _add(name: str, value: object) -> Callable[[h5py.File], None]:
     return lambda file: file.__setitem__(name, value)
 
 
+def _link(name: str) -> Callable[[h5py.File], None]:
+    return _replace(name, h5py.ExternalLink("elsewhere.h5", "/images"))
+
+
+def _external(name: str) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        shape, dtype = file[name].shape, file[name].dtype
+        size = math.prod(shape) * dtype.itemsize
+        del file[name]
+        file.create_dataset(name, shape, dtype, external=[("/etc/passwd", 0, size)])
+
+    return edit
+
+
+def _virtual(name: str) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        shape, dtype = file[name].shape, file[name].dtype
+        layout = h5py.VirtualLayout(shape, dtype)
+        layout[:] = h5py.VirtualSource("elsewhere.h5", "x", shape, dtype)
+        del file[name]
+        file.create_virtual_dataset(name, layout)
+
+    return edit
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -111,6 +138,12 @@ def _add(name: str, value: object) -> Callable[[h5py.File], None]:
         (_replace("names", ["x"]), r"names must be text \(12,\)"),
         (_replace("names", np.zeros(12)), "names must be text .* got float64"),
         (_add("points", np.zeros((12, 5, 3), np.float16)), "field occupancies is missing"),
+        (_attribute("command", "rm"), "attributes differ from their checksum"),
+        (_add("names2", h5py.SoftLink("/names")), "names2 is a link to another place or file"),
+        (_link("images"), "images is a link to another place or file, which is refused"),
+        (_external("cameras"), "data of field cameras lie in another file, which is refused"),
+        (_virtual("voxels_4"), "data of field voxels_4 lie in another file, which is refused"),
+        (_external("checksums/images"), "data of field images lie in another file"),
         (_add("depth", np.zeros((12, 3, 6, 7), np.float32)), r"depth must have .*\(3, 6, 8\)"),
     ],
 )
@@ -120,6 +153,24 @@ def test_what_is_wrong_is_named_with_the_file(data_file: Path, edit, message: st
     with pytest.raises(ValueError, match=message) as caught:
         open_dataset(data_file)
     assert str(data_file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [(0, np.nan, "rotation must be finite"), (0, 7, "orthonormal"), (12, -1, "focal must be > 0")],
+)
+@pytest.mark.parametrize("checked", [False, True])
+def test_cameras_that_are_none_are_refused_on_opening(
+    data_file: Path, column: int, value: float, message: str, checked: bool
+) -> None:
+    with h5py.File(data_file, "r+") as file:
+        file["cameras"][5, 1, column] = value
+        if not checked:  # as files of earlier versions
+            del file["checksums"]
+    expected = "differs from its checksums" if checked else message
+    with pytest.raises(ValueError, match=rf"data\.h5: field cameras.*{expected}") as caught:
+        open_shards(data_file)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("surplus", [-1, 1])

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.result import EvaluationResult, ObjectResult, ResultMeasure
-from recon.evaluation.summary import summarised
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.result import EvaluationResult, Metric, ObjectResult
+from recon.evaluation.shown import ShownPredictions
+from recon.evaluation.statistics import summarize
 from recon.geometry.meshes import icosphere
 from recon.models import Prediction
 
-IOU = ResultMeasure("iou", "IoU", "softras", True, True)
-CHAMFER = ResultMeasure("chamfer_l1", "Chamfer-L1", "onet", False, False)
+IOU = Metric("iou", "IoU", "softras", percent=True)
+CHAMFER = Metric("chamfer_l1", "Chamfer-L1", "onet", higher_is_better=False)
 PROTOCOLS = {"softras": "softras: voxels & views.", "onet": "onet: 100,000 samples."}
 
 
-class Squeezed(nn.Module):
-    """Predicts a sphere squeezed by the mean of the image, with colours or without."""
+class EllipsoidModel(nn.Module):
+    """Predicts an ellipsoid as high as the image is covered, with colours or without."""
 
     def __init__(self, colored: bool) -> None:
         super().__init__()
@@ -34,26 +34,26 @@ class Squeezed(nn.Module):
         self.weight = nn.Parameter(torch.tensor(0.3))
 
     def forward(self, images: Tensor) -> Prediction:
-        squeeze = images[:, 3].mean((1, 2))[:, None] * torch.tensor([0.0, 1.0, 0.0])
-        vertices = self.weight * self.sphere * (1 + squeeze[:, None])
+        covered = images[:, 3].mean((1, 2))[:, None] * torch.tensor([0.0, 1.0, 0.0])
+        vertices = self.weight * self.sphere * (1 + covered[:, None])
         colors = (self.sphere + 1) / 2 if self.colored else None
         return Prediction(vertices, None if colors is None else colors.expand(len(images), -1, -1))
-
-
-@pytest.fixture
-def predictor() -> MeshPredictor:
-    return MeshPredictor(Squeezed(colored=True))
-
-
-@pytest.fixture
-def grey_predictor() -> MeshPredictor:
-    return MeshPredictor(Squeezed(colored=False))
 
 
 @pytest.fixture(scope="session")
 def ellipsoids(shapes_file: Path) -> MultiViewDataset:
     """Eighteen objects with voxels and without triangles: airplanes, tables and lamps."""
     return MultiViewDataset(shapes_file)
+
+
+@pytest.fixture
+def shown(ellipsoids: MultiViewDataset) -> ShownPredictions:
+    return ShownPredictions(EllipsoidModel(colored=True), ellipsoids)
+
+
+@pytest.fixture
+def grey_shown(ellipsoids: MultiViewDataset) -> ShownPredictions:
+    return ShownPredictions(EllipsoidModel(colored=False), ellipsoids)
 
 
 @pytest.fixture
@@ -76,4 +76,4 @@ def made_up_result(
         name = f"<{data.names[k]}> & more"
         rows.append(ObjectResult(id_, name, data.synsets[k], views, scores, {"iou": per_view}))
     about = {"checkpoint": "a/<b>.pt", "settings": {"split": "test", "views": list(views)}}
-    return summarised(rows, [IOU, CHAMFER], about, PROTOCOLS, ["a <note>"], 0)
+    return summarize(rows, [IOU, CHAMFER], about, PROTOCOLS, ["a <note>"], 0)

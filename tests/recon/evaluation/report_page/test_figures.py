@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from recon.evaluation.report import figure
 from recon.evaluation.report_page.figures import (
     BINS,
     all_objects,
     bars,
     histogram,
-    measure_sections,
+    metric_sections,
     overview,
     round_up,
 )
 from recon.evaluation.result import EvaluationResult
+from recon.evaluation.tables import value_text
 
 Make = Callable[..., EvaluationResult]
 
@@ -27,28 +27,28 @@ def rows_of(text: str) -> list[list[str]]:
     return [[re.sub("<[^>]+>", "", cell) for cell in row] for row in cells]
 
 
-def test_the_overview_has_each_measure_below_its_protocol(make_result: Make) -> None:
+def test_the_overview_has_each_metric_below_its_protocol(make_result: Make) -> None:
     result = make_result()
     rows = rows_of(overview(result))
     assert [row[0] for row in rows] == [
-        "measure", "softras: voxels &amp; views.", "IoU % ↑", "onet: 100,000 samples.",
+        "metric", "softras: voxels &amp; views.", "IoU % ↑", "onet: 100,000 samples.",
         "Chamfer-L1 ↓",
     ]  # fmt: skip
     mean = result.means["model"]["iou"]["mean"]
-    iou = result.measure("iou")
-    interval = f"{figure(mean.low, iou)} to {figure(mean.high, iou)}"
-    assert rows[2][1] == f"{figure(mean.mean, iou)} {interval}"
+    iou = result.metric("iou")
+    interval = f"{value_text(mean.low, iou)} to {value_text(mean.high, iou)}"
+    assert rows[2][1] == f"{value_text(mean.mean, iou)} {interval}"
     assert rows[4][2] == "-"  # the template has no distance
     # The best of a row is strong: the model's IoU, and its distance as the only one.
     assert re.findall(r"<strong>(.*?)</strong>", overview(result)) == [
-        figure(mean.mean, iou),
-        figure(result.means["model"]["chamfer_l1"]["mean"].mean, result.measure("chamfer_l1")),
+        value_text(mean.mean, iou),
+        value_text(result.means["model"]["chamfer_l1"]["mean"].mean, result.metric("chamfer_l1")),
     ]
 
 
-def test_all_measures_but_the_first_are_hidden(make_result: Make) -> None:
-    text = measure_sections(make_result())
-    assert re.findall(r'<div data-measure="(\w+)"( hidden)?>', text) == [
+def test_all_metrics_but_the_first_are_hidden(make_result: Make) -> None:
+    text = metric_sections(make_result())
+    assert re.findall(r'<div data-metric="(\w+)"( hidden)?>', text) == [
         ("iou", ""), ("chamfer_l1", " hidden"),
     ]  # fmt: skip
     assert re.findall(r'<option value="(\w+)">([^<]+)', text) == [
@@ -60,7 +60,7 @@ def test_all_measures_but_the_first_are_hidden(make_result: Make) -> None:
 
 def test_bars_are_as_long_as_the_means(make_result: Make) -> None:
     result = make_result()
-    text = bars(result, result.measure("iou"))
+    text = bars(result, result.metric("iou"))
     lengths = [float(x) for x in re.findall(r'class="fill" style="width:([\d.]+)%', text)]
     names = [*(category.name for category in result.categories), "mean"]
     means = [result.means["model"]["iou"][name] for name in names]
@@ -73,12 +73,12 @@ def test_bars_are_as_long_as_the_means(make_result: Make) -> None:
         assert high == pytest.approx(100 * mean.high / top, abs=0.02)
     marks = re.findall(r'class="mark key1" style="left:([\d.]+)%" title="template 10.00"', text)
     assert [float(mark) for mark in marks] == pytest.approx([10 / top] * 4, abs=0.01)
-    assert 'class="mark' not in bars(result, result.measure("chamfer_l1"))
+    assert 'class="mark' not in bars(result, result.metric("chamfer_l1"))
 
 
 def test_a_histogram_counts_every_object(make_result: Make) -> None:
     result = make_result()
-    text = histogram(result, result.measure("iou"))
+    text = histogram(result, result.metric("iou"))
     counts = [int(count) for count in re.findall(r": (\d+) objects?\"", text)]
     assert len(counts) == BINS
     # The values are k / 20 for k in 0..17, each at the lower end of a bin of its own; those which
@@ -94,10 +94,10 @@ def test_a_histogram_counts_every_object(make_result: Make) -> None:
 
 def test_undefined_values_are_not_counted(make_result: Make) -> None:
     result = make_result(undefined=tuple(range(1, 18)))
-    assert "IoU % of 1 objects" in histogram(result, result.measure("iou"))
+    assert "IoU % of 1 objects" in histogram(result, result.metric("iou"))
     nothing = make_result(undefined=tuple(range(18)))
-    assert histogram(nothing, nothing.measure("iou")) == ""
-    assert "width:0" in bars(nothing, nothing.measure("iou"))
+    assert histogram(nothing, nothing.metric("iou")) == ""
+    assert "width:0" in bars(nothing, nothing.metric("iou"))
     assert rows_of(overview(nothing))[2][1] == "-"
 
 

@@ -10,18 +10,18 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report_page.objects import Gallery, filters, plain_rows
 from recon.evaluation.report_page.selection import pick_objects
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.shown import ShownPredictions
 from recon.geometry.cameras import Cameras
 
 Make = Callable[..., EvaluationResult]
 
 
 @pytest.fixture
-def gallery(make_result: Make, ellipsoids: MultiViewDataset, predictor: MeshPredictor) -> Gallery:
+def gallery(make_result: Make, shown: ShownPredictions) -> Gallery:
     result = make_result()
-    gallery = Gallery(result, result.measure("iou"))
+    gallery = Gallery(result, result.metric("iou"))
     for pick in pick_objects(result, "iou", worst=2):
-        gallery.add(pick, predictor, ellipsoids, ellipsoids.ids.index(pick.row.id))
+        gallery.add(pick, shown, shown.data.ids.index(pick.row.id))
     return gallery
 
 
@@ -63,7 +63,7 @@ def test_the_viewer_starts_from_the_camera_of_the_input(
         )
 
 
-def test_a_card_tells_the_score_of_its_view_and_all_measures(gallery: Gallery) -> None:
+def test_a_card_tells_the_score_of_its_view_and_all_metrics(gallery: Gallery) -> None:
     pick, card = gallery.cards[0]
     mean = pick.row.scores["model"]["iou"]
     assert (
@@ -75,18 +75,18 @@ def test_a_card_tells_the_score_of_its_view_and_all_measures(gallery: Gallery) -
 
 
 def test_objects_without_truth_say_so(
-    make_result: Make, ellipsoids: MultiViewDataset, predictor: MeshPredictor,
+    make_result: Make, shown: ShownPredictions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("recon.evaluation.report_page.objects.true_shape", lambda data, index: None)
     result = make_result()
-    gallery = Gallery(result, result.measure("chamfer_l1"))
-    gallery.add(pick_objects(result, "chamfer_l1")[0], predictor, ellipsoids, 0)
+    gallery = Gallery(result, result.metric("chamfer_l1"))
+    gallery.add(pick_objects(result, "chamfer_l1")[0], shown, 0)
     card = gallery.cards[0][1]
     assert "The data holds no true shape." in card
     assert re.findall(r'<canvas data-shape="(\w+)"', card) == ["prediction"]
     assert json.loads(gallery.entries[0])["truth"] is None
-    assert "in this view" not in card  # the measure is not taken by view
+    assert "in this view" not in card  # the metric is not taken by view
 
 
 def test_filters_offer_what_is_there(gallery: Gallery) -> None:

@@ -16,8 +16,9 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report_page import page as page_module
 from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.shown import ShownPredictions
 from recon.geometry.voxels import voxelize_mesh
+from recon.models.predict import predict
 from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
 
 Make = Callable[..., EvaluationResult]
@@ -53,12 +54,10 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def page(
-    make_result: Make, ellipsoids: MultiViewDataset, predictor: MeshPredictor, tmp_path: Path
-) -> Callable[..., str]:
+def page(make_result: Make, shown: ShownPredictions, tmp_path: Path) -> Callable[..., str]:
     def write(result: EvaluationResult | None = None, **settings: object) -> str:
         path = tmp_path / "report.html"
-        write_report_page(result or make_result(), predictor, ellipsoids, path, **settings)
+        write_report_page(result or make_result(), shown, path, **settings)
         return path.read_text(encoding="utf-8")
 
     return write
@@ -89,7 +88,7 @@ def test_texts_are_escaped(page: Callable[..., str]) -> None:
 
 
 def test_the_meshes_of_the_page_are_those_of_model_and_data(
-    page: Callable[..., str], ellipsoids: MultiViewDataset, predictor: MeshPredictor
+    page: Callable[..., str], ellipsoids: MultiViewDataset, shown: ShownPredictions
 ) -> None:
     text = page()
     content = json.loads(Reader(text).shapes)
@@ -101,19 +100,19 @@ def test_the_meshes_of_the_page_are_those_of_model_and_data(
         index, entry = ellipsoids.ids.index(id_), content["objects"][int(number)]
         image = ellipsoids.images(index, [int(view)])
         vertices = decoded_positions(entry["prediction"])
-        expected = predictor.vertices(image)[0].numpy()
+        expected = predict(shown.model, image).vertices[0].numpy()
         assert np.abs(vertices - expected).max() < 2e-5
         faces = decoded_faces(content["faces"][entry["prediction"]["faces"]])
-        assert np.array_equal(faces, predictor.faces.numpy())
+        assert np.array_equal(faces, shown.faces.numpy())
         colors = np.frombuffer(base64.b64decode(entry["prediction"]["colors"]), np.uint8)
         assert len(colors) == 3 * len(vertices)
         # Prediction and truth are in the frame of the voxels by which they are scored.
         true_faces = decoded_faces(content["faces"][entry["truth"]["faces"]])
         truth = enclosed_voxels(decoded_positions(entry["truth"])[true_faces])
         assert torch.equal(truth, ellipsoids.voxels(index))
-        scored = predictor.voxelize(torch.from_numpy(expected)[None])[0]
-        shown = voxelize_mesh(torch.from_numpy(vertices)[None].float(), predictor.faces)[0]
-        assert (shown & scored).sum() > 0.98 * (shown | scored).sum()
+        scored = voxelize_mesh(torch.from_numpy(expected)[None], shown.faces)[0]
+        drawn = voxelize_mesh(torch.from_numpy(vertices)[None].float(), shown.faces)[0]
+        assert (drawn & scored).sum() > 0.98 * (drawn | scored).sum()
 
 
 def decoded_positions(shape: dict) -> np.ndarray:
@@ -139,24 +138,23 @@ def test_the_most_important_objects_stay_when_the_page_grows_too_large(
 
 
 def test_what_is_said_of_colours_is_so(
-    page: Callable[..., str], grey_predictor: MeshPredictor, make_result: Make,
-    ellipsoids: MultiViewDataset, tmp_path: Path,
+    page: Callable[..., str], grey_shown: ShownPredictions, make_result: Make, tmp_path: Path,
 ) -> None:  # fmt: skip
     assert "Predictions have the colours which the network gives them" in page()
     path = tmp_path / "grey.html"
-    write_report_page(make_result(), grey_predictor, ellipsoids, path)
+    write_report_page(make_result(), grey_shown, path)
     assert "The network predicts no colours." in path.read_text()
 
 
 def test_the_wheel_is_told_of_scripts_and_styles() -> None:
     folder = Path(page_module.__file__).parent
-    setup = (folder.parents[1] / "pyproject.toml").read_text()
+    setup = (folder.parents[2] / "pyproject.toml").read_text()
     kinds = {path.suffix for path in folder.iterdir() if path.is_file()} - {".py"}
     assert kinds == {".js", ".css"}
     assert '"recon.evaluation.report_page" = ["*.css", "*.js"]' in setup
 
 
-def test_another_measure_and_other_numbers(page: Callable[..., str]) -> None:
+def test_another_metric_and_other_numbers(page: Callable[..., str]) -> None:
     text = page(key="chamfer_l1", worst=1, median=0, best=2)
     assert re.findall(r'<article data-kind="(\w+)"', text) == ["worst", "best", "best"] * 3
     assert "Objects of each category by Chamfer-L1, failures first" in text
@@ -175,12 +173,12 @@ def test_no_values_at_all_still_make_a_page(page: Callable[..., str], make_resul
 
 
 def test_impossible_requests_are_refused(
-    page: Callable[..., str], make_result: Make, ellipsoids: MultiViewDataset,
-    predictor: MeshPredictor, tmp_path: Path,
+    page: Callable[..., str], make_result: Make, shown: ShownPredictions,
+    tmp_path: Path,
 ) -> None:  # fmt: skip
-    with pytest.raises(ValueError, match=r"key must be a measure .*iou, chamfer_l1.* got 'ssim'"):
+    with pytest.raises(ValueError, match=r"key must be a metric .*iou, chamfer_l1.* got 'ssim'"):
         page(key="ssim")
-    part = ellipsoids.subset([0, 1])
+    part = ShownPredictions(shown.model, shown.data.subset([0, 1]))
     with pytest.raises(ValueError, match="data must hold the objects of the result"):
-        write_report_page(make_result(), predictor, part, tmp_path / "other.html")
+        write_report_page(make_result(), part, tmp_path / "other.html")
     assert not (tmp_path / "other.html").exists()

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.voxel_scores import MeshPredictor
+from recon.evaluation.shown import ShownPredictions
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.visualization.draw import draw_mesh
 from tests.recon.evaluation.report_page.chromium import Page, chromium, find_chromium
-from tests.recon.evaluation.report_page.conftest import Squeezed, made_up_result
+from tests.recon.evaluation.report_page.conftest import EllipsoidModel, made_up_result
 
 BROWSER = find_chromium()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
@@ -57,7 +57,7 @@ def file(
     result: EvaluationResult, ellipsoids: MultiViewDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_report_page(result, MeshPredictor(Squeezed(colored=True)), ellipsoids, path)
+    write_report_page(result, ShownPredictions(EllipsoidModel(colored=True), ellipsoids), path)
     return path
 
 
@@ -133,7 +133,7 @@ def expected(
     cameras = Cameras.orbit(
         **{name: torch.tensor([float(value)]) for name, value in turned.items()}
     )
-    mesh = Mesh(torch.from_numpy(places.reshape(-1, 3)), Squeezed(colored=True).faces)
+    mesh = Mesh(torch.from_numpy(places.reshape(-1, 3)), EllipsoidModel(colored=True).faces)
     shades = torch.from_numpy(colors.reshape(-1, 3) / np.float32(255))
     return 255 * draw_mesh(mesh, cameras, size, shades)[0].permute(1, 2, 0).double().numpy()
 
@@ -300,16 +300,16 @@ def test_objects_are_filtered(page: Page) -> None:
     assert len(choose("kind", "")) == 5
 
 
-def test_measures_are_chosen_and_tables_sorted(page: Page, result: EvaluationResult) -> None:
+def test_metrics_are_chosen_and_tables_sorted(page: Page, result: EvaluationResult) -> None:
     visible = (
-        "[...document.querySelectorAll('[data-measure]')].filter((one) => !one.hidden)"
-        ".map((one) => one.dataset.measure)"
+        "[...document.querySelectorAll('[data-metric]')].filter((one) => !one.hidden)"
+        ".map((one) => one.dataset.metric)"
     )
     assert page.run(visible) == ["iou"]
-    page.run("""(() => { const select = document.querySelector('select.measure');
+    page.run("""(() => { const select = document.querySelector('select.metric');
         select.value = 'chamfer_l1'; select.dispatchEvent(new Event('change')); })()""")
     assert page.run(visible) == ["chamfer_l1"]
-    table = "document.querySelector('[data-measure=chamfer_l1] table')"
+    table = "document.querySelector('[data-metric=chamfer_l1] table')"
     means = result.means["model"]["chamfer_l1"]
     names = [category.name for category in result.categories]
     for descending in (True, False):
@@ -357,8 +357,8 @@ def test_a_page_without_objects_has_nothing_to_complain_about(
     browser: Page, result: EvaluationResult, ellipsoids: MultiViewDataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "figures.html"
-    predictor = MeshPredictor(Squeezed(colored=False))
-    write_report_page(result, predictor, ellipsoids, path, worst=0, median=0, best=0)
+    shown = ShownPredictions(EllipsoidModel(colored=False), ellipsoids)
+    write_report_page(result, shown, path, worst=0, median=0, best=0)
     browser.complaints.clear()
     browser.open(path)
     assert browser.run("document.querySelectorAll('canvas').length") == 0

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
-from recon.fitting.articulation.figure import figure_limits, make_figure
-from recon.fitting.articulation.fitter import ArticulationFitter, Stance, middle_stance
+from recon.fitting.articulation.fitter import ArticulatedPoses, ArticulationFitter, middle_poses
+from recon.fitting.articulation.humanoid import humanoid_limits, make_humanoid
 from recon.fitting.stages import SoftStage
 from recon.geometry.cameras import Cameras
 from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
 from recon.rendering.renderer import SoftRenderer
 
-LIMITS = figure_limits()
+LIMITS = humanoid_limits()
 QUICK_FINE = ((3e-4, 5e-5), (0.3, 0.05), (0.05, 0.01))
 QUICK = ArticulationFitter(
     SoftStage(30, 32, (1e-3, 1e-3), (1.0, 0.2), (0.1, 0.05)), SoftStage(30, None, *QUICK_FINE)
@@ -33,7 +33,7 @@ def image_of(body: ArticulatedMesh, angles: torch.Tensor, cameras: Cameras) -> t
 
 
 def joint(name: str) -> int:
-    return make_figure().skeleton.names.index(name)
+    return make_humanoid().skeleton.names.index(name)
 
 
 def errors(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ def gradients(body: ArticulatedMesh, blend: str) -> dict[str, torch.Tensor]:
 
 
 def test_the_forearm_behind_the_trunk_is_not_in_the_image() -> None:
-    body, elbow = make_figure(), joint("left elbow")
+    body, elbow = make_humanoid(), joint("left elbow")
     mesh = body.mesh
     shown = image_of(body, arm_behind(), camera(180.0))
     assert mesh.face_colors is not None
@@ -86,7 +86,7 @@ def test_the_forearm_behind_the_trunk_is_not_in_the_image() -> None:
 
 
 def test_a_hidden_part_has_a_gradient_with_a_soft_renderer_and_none_with_a_hard_one() -> None:
-    body = make_figure()
+    body = make_humanoid()
     soft, hard = gradients(body, "softmax"), gradients(body, "hard")
     for name in ("forearm", "elbow"):
         assert float(soft[name].norm()) > 1e-5
@@ -96,46 +96,48 @@ def test_a_hidden_part_has_a_gradient_with_a_soft_renderer_and_none_with_a_hard_
 
 
 def test_an_arm_that_is_hidden_at_the_start_comes_out() -> None:
-    body, cameras = make_figure(), camera(180.0)
+    body, cameras = make_humanoid(), camera(180.0)
     truth = LIMITS.mean(-1)[None].clone()
     truth[0, joint("left shoulder")] = torch.tensor([0.0, 0.2, 0.3])
     truth[0, joint("left elbow"), 1] = 0.3
-    start = middle_stance(body, LIMITS)
-    start = Stance(arm_behind(), start.translation, start.coefficients)
+    start = middle_poses(body, LIMITS)
+    start = ArticulatedPoses(arm_behind(), start.translation, start.coefficients)
     found = QUICK.fit(body, LIMITS, image_of(body, truth, cameras), cameras, start, move=False)
-    before, after = errors(start.angles, truth), errors(found.stance.angles, truth)
+    before, after = errors(start.angles, truth), errors(found.state.angles, truth)
     for name in ("left shoulder", "left elbow"):
         assert float(before[joint(name)]) > 60
         assert float(after[joint(name)]) < 0.4 * float(before[joint(name)])
-    assert torch.equal(found.stance.translation, torch.zeros(1, 3))
+    assert torch.equal(found.state.translation, torch.zeros(1, 3))
     fixed = LIMITS[..., 0] == LIMITS[..., 1]
-    assert torch.equal(found.stance.angles[0][fixed], start.angles[0][fixed])
-    assert len(found.course) == 31 + 31 + 1
+    assert torch.equal(found.state.angles[0][fixed], start.angles[0][fixed])
+    assert len(found.trajectory) == 31 + 31 + 1
 
 
 def test_position_and_shape_are_found_too() -> None:
-    body, cameras = make_figure(), camera()
-    truth = middle_stance(body, LIMITS)
-    truth = Stance(truth.angles, torch.tensor([[0.05, -0.05, 0.0]]), torch.tensor([[0.5, 0.6]]))
+    body, cameras = make_humanoid(), camera()
+    truth = middle_poses(body, LIMITS)
+    truth = ArticulatedPoses(
+        truth.angles, torch.tensor([[0.05, -0.05, 0.0]]), torch.tensor([[0.5, 0.6]])
+    )
     hard = SoftRenderer(64, distance="hard", alpha="hard", color="hard")
     assert body.mesh.face_colors is not None
     shown = hard(truth.vertices(body), body.mesh.faces, body.mesh.face_colors[None], cameras)
     fitter = ArticulationFitter(QUICK.coarse, SoftStage(120, None, *QUICK_FINE))
     found = fitter.fit(body, LIMITS, shown.clamp(0, 1), cameras, reshape=True)
-    assert float((found.stance.coefficients - truth.coefficients).abs().max()) < 0.3
-    away = (found.stance.translation - truth.translation)[0, :2].norm()
+    assert float((found.state.coefficients - truth.coefficients).abs().max()) < 0.3
+    away = (found.state.translation - truth.translation)[0, :2].norm()
     assert float(away) < 0.035  # of 0.07 at the start
 
 
 def test_bad_input_is_named() -> None:
-    body = make_figure()
+    body = make_humanoid()
     image = image_of(body, LIMITS.mean(-1)[None], camera())
     with pytest.raises(ValueError, match=r"shape \[11, 3, 2\], got \[3, 2\]"):
         QUICK.fit(body, LIMITS[0], image, camera())
     with pytest.raises(ValueError, match="pairs from low to high"):
         QUICK.fit(body, LIMITS.flip(-1), image, camera())
     with pytest.raises(ValueError, match="1 images, 1 cameras, 2 starts"):
-        QUICK.fit(body, LIMITS, image, camera(), middle_stance(body, LIMITS, 2))
+        QUICK.fit(body, LIMITS, image, camera(), middle_poses(body, LIMITS, 2))
     with pytest.raises(ValueError, match="prior must be finite"):
         ArticulationFitter(prior=float("nan"))
     with pytest.raises(ValueError, match="shows nothing"):

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from recon.fitting.articulation.figure import figure_limits, make_figure
-from recon.fitting.articulation.fitter import Stance, middle_stance
+from recon.fitting.articulation.fitter import ArticulatedPoses, middle_poses
+from recon.fitting.articulation.humanoid import humanoid_limits, make_humanoid
 from recon.fitting.articulation.scores import (
     HIDDEN,
     angle_errors,
@@ -18,7 +18,7 @@ from recon.fitting.articulation.scores import (
 )
 from recon.geometry.cameras import Cameras
 
-BODY, LIMITS = make_figure(), figure_limits()
+BODY, LIMITS = make_humanoid(), humanoid_limits()
 NAMES = BODY.skeleton.names
 
 
@@ -43,7 +43,7 @@ def test_cases_hide_a_part_and_follow_the_seed() -> None:
         random_cases(BODY, 0, 32, 4)
 
 
-def test_the_image_of_a_case_is_that_of_its_stance() -> None:
+def test_the_image_of_a_case_is_that_of_its_pose() -> None:
     cases = random_cases(BODY, 2, 64, 1)
     shown = shown_shares(BODY, cases.truth, cases.cameras, 64)
     assert torch.allclose(shown, cases.shown)
@@ -56,23 +56,23 @@ def test_the_image_of_a_case_is_that_of_its_stance() -> None:
 
 
 def test_from_the_side_the_far_arm_is_hidden() -> None:
-    stance = Stance(torch.zeros(1, len(NAMES), 3), torch.zeros(1, 3), torch.zeros(1, 2))
-    front = shown_shares(BODY, stance, camera(0.0), 64)[0]
+    poses = ArticulatedPoses(torch.zeros(1, len(NAMES), 3), torch.zeros(1, 3), torch.zeros(1, 2))
+    front = shown_shares(BODY, poses, camera(0.0), 64)[0]
     assert float(front.min()) > 0.8
     # At azimuth 90 the eye is at +x, where the left arm is.
-    side = shown_shares(BODY, stance, camera(90.0), 64)[0]
+    side = shown_shares(BODY, poses, camera(90.0), 64)[0]
     assert float(side[NAMES.index("left elbow")]) > 0.9
     assert float(side[NAMES.index("right elbow")]) < HIDDEN
-    away = Stance(stance.angles, torch.tensor([[9.0, 0.0, 0.0]]), stance.coefficients)
+    away = ArticulatedPoses(poses.angles, torch.tensor([[9.0, 0.0, 0.0]]), poses.coefficients)
     assert bool((shown_shares(BODY, away, camera(0.0), 64) == 1).all())
 
 
 def test_errors_are_those_of_the_joint_that_is_wrong() -> None:
-    truth = middle_stance(BODY, 0 * LIMITS)
+    truth = middle_poses(BODY, 0 * LIMITS)
     angles = truth.angles.clone()
     elbow = NAMES.index("left elbow")
     angles[0, elbow, 1] = math.radians(40)
-    found = Stance(angles, truth.translation + 0.3, truth.coefficients)
+    found = ArticulatedPoses(angles, truth.translation + 0.3, truth.coefficients)
     degrees = angle_errors(found, truth)[0]
     assert float(degrees[elbow]) == pytest.approx(40, abs=1e-3)
     assert float(degrees.sum()) == pytest.approx(40, abs=1e-3)

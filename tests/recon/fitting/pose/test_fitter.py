@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from recon.fitting.articulation.figure import make_figure
+from recon.fitting.articulation.humanoid import make_humanoid
 from recon.fitting.pose.fitter import COARSE, PoseFitter, Poses
 from recon.fitting.stages import SoftStage
 from recon.geometry.cameras import Cameras
@@ -53,12 +53,12 @@ def test_most_far_starts_lead_to_the_rotation() -> None:
     """About 85 of 100 starts do; two of three are asked for, as which ones do is chaotic."""
     mesh, images, truth, start = problems(32, 70.0)
     found = QUICK.fit(mesh, images, cameras(32), start, move=False)
-    errors = rotation_distance(found.poses.rotation, truth.rotation)
+    errors = rotation_distance(found.state.rotation, truth.rotation)
     assert int((errors < 10).sum()) >= 21, errors.sort()[0]
-    assert torch.equal(found.poses.translation, start.translation)
-    assert len(found.course) == 51 + 41 + 1
-    torch.testing.assert_close(found.course[0].rotation, start.rotation)
-    assert torch.equal(found.course[-1].rotation, found.poses.rotation)
+    assert torch.equal(found.state.translation, start.translation)
+    assert len(found.trajectory) == 51 + 41 + 1
+    torch.testing.assert_close(found.trajectory[0].rotation, start.rotation)
+    assert torch.equal(found.trajectory[-1].rotation, found.state.rotation)
     assert found.loss.shape == (32,)
 
 
@@ -66,9 +66,9 @@ def test_the_position_is_found_with_it() -> None:
     mesh, images, truth, start = problems(4, 30.0)
     away = torch.tensor([[0.2, -0.1, 0.2], [-0.2, 0.1, 0.0], [0.1, 0.2, -0.3], [0.0, -0.2, 0.1]])
     found = QUICK.fit(mesh, images, cameras(4), Poses(start.rotation, away))
-    errors = rotation_distance(found.poses.rotation, truth.rotation)
+    errors = rotation_distance(found.state.rotation, truth.rotation)
     assert int((errors < 10).sum()) >= 3, errors
-    assert float(found.poses.translation.norm(dim=1).median()) < 0.1
+    assert float(found.state.translation.norm(dim=1).median()) < 0.1
 
 
 def test_a_mesh_off_its_origin_turns_about_its_middle() -> None:
@@ -78,9 +78,9 @@ def test_a_mesh_off_its_origin_turns_about_its_middle() -> None:
     there = Poses(start.rotation, -(start.rotation @ shift))
     one = QUICK.fit(mesh, images, cameras(2), start)
     other = QUICK.fit(moved, images, cameras(2), there)
-    torch.testing.assert_close(one.poses.rotation, other.poses.rotation, rtol=0, atol=2e-2)
+    torch.testing.assert_close(one.state.rotation, other.state.rotation, rtol=0, atol=2e-2)
     torch.testing.assert_close(
-        one.poses.apply(mesh.vertices), other.poses.apply(moved.vertices), rtol=0, atol=5e-2
+        one.state.apply(mesh.vertices), other.state.apply(moved.vertices), rtol=0, atol=5e-2
     )
 
 
@@ -88,14 +88,14 @@ def test_no_step_changes_nothing() -> None:
     mesh, images, _, start = problems(2)
     still = SoftStage(0, 16, (1e-3, 1e-3), (1, 1), (0.1, 0.1))
     found = PoseFitter(still, still).fit(mesh, images, cameras(2), start)
-    torch.testing.assert_close(found.poses.rotation, start.rotation)
-    torch.testing.assert_close(found.poses.translation, start.translation, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.state.rotation, start.rotation)
+    torch.testing.assert_close(found.state.translation, start.translation, atol=1e-6, rtol=0)
 
 
 def test_applying_a_pose_turns_then_moves() -> None:
     rotation = random_rotations(3, torch.Generator().manual_seed(0))
     poses = Poses(rotation, torch.tensor([[1.0, 2, 3]]).expand(3, -1))
-    points = make_figure().mesh.vertices
+    points = make_humanoid().mesh.vertices
     torch.testing.assert_close(
         poses.apply(points), points @ rotation.mT + torch.tensor([1.0, 2, 3])
     )

@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 
 from recon.command_line import Interruption
+from recon.fitting.drawing import render_colors
 from recon.fitting.pose.files import CameraImage, ScaledMesh, read_camera_image
 from recon.fitting.pose.fitter import PoseFitter, Poses
-from recon.fitting.pose.run import FACING, PoseRun, outlined, render_sharply
+from recon.fitting.pose.run import FACING, LIGHT, PoseRun
+from recon.fitting.run import FitFolder
 from recon.fitting.stages import SoftStage
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
@@ -57,7 +59,7 @@ def image(folder: Path) -> CameraImage:
     intrinsics = camera_matrix()
     cameras = Cameras.from_opencv(intrinsics, torch.eye(3)[None], torch.zeros(1, 3), (SIZE, SIZE))
     mesh = model().mesh
-    rgba = render_sharply(mesh, truth().apply(mesh.vertices), cameras, SIZE)[0].clamp(0, 1)
+    rgba = render_colors(mesh, truth().apply(mesh.vertices), cameras, SIZE, LIGHT)[0]
     pixels = (rgba * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(folder / "image.png")
     return read_camera_image(folder / "image.png", None, FOV, size=48)
@@ -69,10 +71,15 @@ def camera_matrix() -> torch.Tensor:
     return torch.tensor([[[focal, 0, middle], [0, focal, middle], [0, 0, 1]]], dtype=torch.float32)
 
 
+def folder_of(path: Path) -> FitFolder:
+    path.mkdir(exist_ok=True)
+    return FitFolder(path, {"size": 48}, (), "pose.json", "overlay.png")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> PoseRun:
     folder = tmp_path_factory.mktemp("pose")
-    return PoseRun(folder / "out", image(folder), model(), SEARCH, FITTER, {"size": 48})
+    return PoseRun(folder_of(folder / "out"), image(folder), model(), SEARCH, FITTER)
 
 
 def test_the_pose_is_found_and_written_in_units_of_the_file(run: PoseRun) -> None:
@@ -81,7 +88,7 @@ def test_the_pose_is_found_and_written_in_units_of_the_file(run: PoseRun) -> Non
     assert [len(one.history["total"]) for one in fitted.fits] == [31, 16, 1, 31]
     assert all(one.history["total"].shape[1] == 2 for one in fitted.fits)
     result = run.write(fitted)
-    assert result == read_json(run.folder / "pose.json")
+    assert result == read_json(run.folder.path / "pose.json")
     rotation, translation = torch.tensor(result["rotation"]), torch.tensor(result["translation"])
     assert float(rotation_distance(rotation, truth().rotation[0])) < 5
     # x_camera = rotation @ x_mesh + translation, for the vertices as they are in the file.
@@ -91,31 +98,31 @@ def test_the_pose_is_found_and_written_in_units_of_the_file(run: PoseRun) -> Non
     assert result["silhouette_iou"] > 0.9
     assert result["settings"] == {"size": 48}
     assert not result["interrupted"]
-    assert {path.name for path in run.folder.iterdir()} == {
+    assert {path.name for path in run.folder.path.iterdir()} == {
         "pose.json",
         "overlay.png",
         "course.gif",
         "history.csv",
         "history.png",
     }
-    assert Image.open(run.folder / "overlay.png").size == (3 * 256, 256)
-    assert getattr(Image.open(run.folder / "course.gif"), "n_frames", 1) > 20
+    assert Image.open(run.folder.path / "overlay.png").size == (3 * 256, 256)
+    assert getattr(Image.open(run.folder.path / "course.gif"), "n_frames", 1) > 20
 
 
-def test_the_course_leads_from_the_kept_start_to_the_end(run: PoseRun) -> None:
+def test_the_trajectory_leads_from_the_kept_start_to_the_end(run: PoseRun) -> None:
     fitted = run.fit(torch.tensor([0.0, 30.0, 0.0]), starts=1, keep=5, seed=0)
     start = torch.tensor(FACING) @ torch.tensor(
         [[np.cos(np.pi / 6), 0, 0.5], [0, 1, 0], [-0.5, 0, np.cos(np.pi / 6)]], dtype=torch.float32
     )
-    torch.testing.assert_close(fitted.course[0].rotation[0], start)
-    assert torch.equal(fitted.course[-1].rotation, fitted.poses.rotation)
+    torch.testing.assert_close(fitted.trajectory[0].rotation[0], start)
+    assert torch.equal(fitted.trajectory[-1].rotation, fitted.state.rotation)
 
 
 def test_starts_have_the_size_and_the_place_of_the_mask(run: PoseRun) -> None:
-    fitted = PoseRun(run.folder, run.observed, run.model, still(SEARCH), still(FITTER), {}).fit(
+    fitted = PoseRun(run.folder, run.observed, run.model, still(SEARCH), still(FITTER)).fit(
         torch.zeros(3), starts=3, keep=3, seed=0
     )
-    x, y, depth = fitted.course[0].translation[0].tolist()
+    x, y, depth = fitted.trajectory[0].translation[0].tolist()
     assert (x / depth, y / depth) == (
         pytest.approx(0.1 / 3, abs=0.06),
         pytest.approx(-0.15 / 3, abs=0.06),
@@ -134,21 +141,21 @@ def test_thin_objects_have_a_place_too(run: PoseRun, tmp_path: Path) -> None:
     Image.fromarray(rgba).save(tmp_path / "thin.png")
     thin = read_camera_image(tmp_path / "thin.png", None, FOV, size=32)
     assert float(thin.image[3].max()) < 0.5
-    one = PoseRun(run.folder, thin, run.model, still(SEARCH), still(FITTER), {})
-    assert len(one.fit(torch.zeros(3), starts=1, keep=1, seed=0).poses) == 1
+    one = PoseRun(run.folder, thin, run.model, still(SEARCH), still(FITTER))
+    assert len(one.fit(torch.zeros(3), starts=1, keep=1, seed=0).state) == 1
 
 
 def test_a_signal_ends_the_run_with_what_there_is(run: PoseRun) -> None:
     interruption = Interruption()
     interruption.signum = 2
     fitted = run.fit(torch.zeros(3), starts=3, keep=2, seed=0, interruption=interruption)
-    assert len(fitted.course) < 10
+    assert len(fitted.trajectory) < 10
     assert run.write(fitted)["interrupted"]
 
 
 def test_a_mesh_of_one_colour_is_compared_by_its_outline(run: PoseRun) -> None:
     grey = replace(run.model.mesh, face_colors=None)
-    one = PoseRun(run.folder, run.observed, replace(run.model, mesh=grey), SEARCH, FITTER, {})
+    one = PoseRun(run.folder, run.observed, replace(run.model, mesh=grey), SEARCH, FITTER)
     fitted = one.fit(torch.zeros(3), starts=4, keep=2, seed=0)
     assert one.write(fitted)["silhouette_iou"] > 0.7
 
@@ -160,11 +167,3 @@ def test_a_mesh_of_one_colour_is_compared_by_its_outline(run: PoseRun) -> None:
 def test_bad_arguments(run: PoseRun, start: list[float], starts: int, keep: int) -> None:
     with pytest.raises(ValueError, match="starts and keep must be >= 1 and start three"):
         run.fit(torch.tensor(start), starts, keep, 0)
-
-
-def test_outlines_lie_on_the_border_of_a_silhouette() -> None:
-    alpha = torch.zeros(9, 9)
-    alpha[2:7, 2:7] = 1
-    drawn = outlined(np.zeros((9, 9, 3), np.uint8), alpha).any(2)
-    assert int(drawn.sum()) == 16
-    assert not drawn[3:6, 3:6].any()

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from recon.command_line import Interruption
 from recon.fitting.shape.fitter import (
+    ColoredMesh,
     Cube,
-    Shape,
-    Stage,
+    ShapeStage,
     batch_of_step,
-    color_loss,
     depth_range,
     fit_shape,
     read_template,
@@ -27,12 +26,13 @@ from recon.fitting.shape.view_files import Views
 from recon.formats.meshes import read_mesh, save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.geometry.meshes import Mesh, gather_rows, icosphere
+from recon.geometry.meshes import Mesh, face_normals, gather_rows, icosphere
+from recon.losses.color import overlap_color_l1_loss
 from recon.rendering.renderer import SoftRenderer
 
 CUBE = Cube()
-COARSE = Stage(steps=60, resolution=24, sigma=(3e-3, 1e-3), learning_rate=0.05, batch=4)
-FINE = Stage(
+COARSE = ShapeStage(steps=60, resolution=24, sigma=(3e-3, 1e-3), learning_rate=0.05, batch=4)
+FINE = ShapeStage(
     steps=60,
     subdivide=1,
     resolution=96,
@@ -73,7 +73,7 @@ def test_an_ellipsoid_and_its_colour_are_found() -> None:
     before = score_silhouettes(template, held)
     fitted = fit_shape(seen, template, [COARSE, FINE], CUBE, colors=True)
     assert not fitted.interrupted
-    shape = fitted.shape
+    shape = fitted.state
     assert len(shape.faces) == 4 * len(template.faces)
     assert score_silhouettes(shape, held).area.mean() > 0.94 > before.area.mean() + 0.1
     assert shape.colors is not None
@@ -89,8 +89,8 @@ def test_a_fit_repeats_and_depends_on_the_seed() -> None:
 
     def run(seed: int) -> Tensor:
         return fit_shape(
-            views, template, [Stage(5, resolution=24, batch=3)], CUBE, seed=seed
-        ).shape.vertices
+            views, template, [ShapeStage(5, resolution=24, batch=3)], CUBE, seed=seed
+        ).state.vertices
 
     assert torch.equal(run(0), run(0))
     assert not torch.equal(run(0), run(1))
@@ -105,11 +105,11 @@ def test_a_fit_in_another_cube_is_the_same_fit() -> None:
         views.cameras.focal,
         views.cameras.center,
     )
-    stage = Stage(10, resolution=24, batch=None)
-    one = fit_shape(views, read_template("sphere", CUBE, 1), [stage], CUBE).shape
+    stage = ShapeStage(10, resolution=24, batch=None)
+    one = fit_shape(views, read_template("sphere", CUBE, 1), [stage], CUBE).state
     other = fit_shape(
         Views(views.images, moved), read_template("sphere", far, 1), [stage], far
-    ).shape
+    ).state
     # The first steps of Adam follow the signs of gradients, so rounding is felt in some vertices.
     difference = (far.inward(other.vertices) - CUBE.inward(one.vertices)).abs()
     assert difference.mean() < 1e-3
@@ -117,12 +117,12 @@ def test_a_fit_in_another_cube_is_the_same_fit() -> None:
 
 def test_stages_continue_where_the_last_one_ended() -> None:
     views = ellipsoid_views()
-    shapes: list[Shape] = []
+    shapes: list[ColoredMesh] = []
 
-    def keep(step: int, shape: Callable[[], Shape]) -> None:
+    def keep(step: int, shape: Callable[[], ColoredMesh]) -> None:
         shapes.append(shape())
 
-    stages = [Stage(3, resolution=24), Stage(2, resolution=24, subdivide=1)]
+    stages = [ShapeStage(3, resolution=24), ShapeStage(2, resolution=24, subdivide=1)]
     fit_shape(views, read_template("sphere", CUBE, 1), stages, CUBE, on_step=keep)
     assert len(shapes) == 4 + 3
     last, first = shapes[3], shapes[4]
@@ -130,7 +130,7 @@ def test_stages_continue_where_the_last_one_ended() -> None:
 
 
 def test_a_signal_leaves_the_shape_so_far() -> None:
-    def interrupt(step: int, shape: Callable[[], Shape]) -> None:
+    def interrupt(step: int, shape: Callable[[], ColoredMesh]) -> None:
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -138,14 +138,14 @@ def test_a_signal_leaves_the_shape_so_far() -> None:
         fitted = fit_shape(
             ellipsoid_views(),
             read_template("sphere", CUBE, 1),
-            [Stage(9, resolution=24), Stage(9, resolution=24)],
+            [ShapeStage(9, resolution=24), ShapeStage(9, resolution=24)],
             CUBE,
             on_step=interrupt,
             interruption=interruption,
         )
     assert fitted.interrupted
     assert [len(one.history["total"]) for one in fitted.fits] == [5]
-    assert torch.isfinite(fitted.shape.vertices).all()
+    assert torch.isfinite(fitted.state.vertices).all()
 
 
 def test_batches_show_every_view_once_a_round() -> None:
@@ -156,29 +156,29 @@ def test_batches_show_every_view_once_a_round() -> None:
     assert batch_of_step(3, 9, 0, 5).tolist() == [0, 1, 2]
 
 
-def test_colours_count_only_where_both_are_opaque() -> None:
-    truth, rendered = torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
-    truth[0, 3, 0], rendered[0, 3, :, 0] = 1, 1
-    rendered[0, :3, 0, 0] = 0.3
-    rendered[0, :3, 1] = 1
-    assert color_loss(rendered, truth).item() == pytest.approx(0.3)
-    assert color_loss(rendered * 0, truth).item() == 0
-
-
 def test_templates_of_files_are_in_the_frame_of_models(tmp_path: Path) -> None:
     sphere = icosphere(1)
     mesh = Mesh(sphere.vertices * torch.tensor([0.4, 0.1, 0.2]), sphere.faces)
     save_mesh(tmp_path / "mesh.ply", mesh)
     shape = read_template(str(tmp_path / "mesh.ply"), CUBE)
     assert torch.equal(shape.vertices, world_vertices(mesh.vertices))
-    assert torch.equal(shape.model_mesh().vertices, mesh.vertices)
-    assert torch.equal(shape.model_mesh().faces, mesh.faces)
+    assert torch.equal(shape.mesh().vertices, mesh.vertices)
+    assert torch.equal(shape.mesh().faces, mesh.faces)
+    # As the cameras see it, with the outside outside.
+    seen = shape.mesh("cameras")
+    assert torch.equal(seen.vertices, shape.vertices)
+    normals = face_normals(seen.vertices[seen.faces])
+    assert ((normals * seen.vertices[seen.faces].mean(1)).sum(1) > 0).all()
     save_mesh(tmp_path / "mesh.ply", Mesh(mesh.vertices * 2, mesh.faces))
-    with pytest.raises(ValueError, match=r"mesh\.ply must lie inside the cube .* 1\.6 times"):
+    with pytest.raises(ValueError, match=r"mesh\.ply must lie inside .* 1\.6 times .* cube\.size"):
         read_template(str(tmp_path / "mesh.ply"), CUBE)
     assert len(read_template(str(tmp_path / "mesh.ply"), Cube(size=2.0)).vertices) == 42
     with pytest.raises(FileNotFoundError):
         read_template(str(tmp_path / "absent.ply"), CUBE)
+    # One that was normalised to a side of 1 touches the walls, and gets room to move.
+    save_mesh(tmp_path / "whole.ply", Mesh(sphere.vertices * 0.5, sphere.faces))
+    whole = read_template(str(tmp_path / "whole.ply"), CUBE)
+    assert torch.allclose(whole.vertices, 0.45 * world_vertices(sphere.vertices), atol=1e-6)
     assert read_mesh(tmp_path / "mesh.ply").num_vertices == 42
 
 
@@ -198,7 +198,7 @@ def test_templates_are_welded_and_their_parts_counted(tmp_path: Path, caplog) ->
 
 def test_subdivided_shapes_keep_colours() -> None:
     sphere = icosphere(0)
-    shape = Shape(sphere.vertices, sphere.faces, sphere.vertices.abs()).subdivided(2)
+    shape = ColoredMesh(sphere.vertices, sphere.faces, sphere.vertices.abs()).subdivided(2)
     assert shape.colors is not None
     assert shape.colors.shape == shape.vertices.shape == (162, 3)
 
@@ -230,7 +230,7 @@ def test_the_range_of_depths_holds_the_cube() -> None:
 )
 def test_bad_stages(settings: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Stage(**{"steps": 1, **settings})  # type: ignore[arg-type]
+        ShapeStage(**{"steps": 1, **settings})  # type: ignore[arg-type]
 
 
 def test_other_bad_settings() -> None:
@@ -261,6 +261,6 @@ def test_gradients_reach_colours_of_vertices() -> None:
     colors = torch.full_like(shape.vertices, 0.5, requires_grad=True)
     textures = gather_rows(colors, shape.faces)[None]
     rgba = SoftRenderer(16, sigma=1e-4)(shape.vertices[None], shape.faces, textures, cameras(1))
-    color_loss(rgba, ellipsoid_views()[[0]].images[:, :, :16, :16]).backward()
+    overlap_color_l1_loss(rgba, ellipsoid_views()[[0]].images[:, :, :16, :16]).backward()
     assert colors.grad is not None
     assert (colors.grad != 0).any(1).sum() > 10

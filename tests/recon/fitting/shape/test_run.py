@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recon.fitting.run import FitFolder
 from recon.fitting.shape.fitter import Cube
 from recon.fitting.shape.run import ShapeRun, split_views
 from recon.fitting.shape.view_files import Views
@@ -33,6 +34,20 @@ def test_images_without_an_object_are_refused(tmp_path: Path) -> None:
     images[2, 3] = 1  # held out
     views = Views(images, shapenet_cameras(range(4)))
     with pytest.raises(ValueError, match="to fit show nothing"):
-        ShapeRun(tmp_path / "run", views, Cube(), 1, {})
+        ShapeRun(FitFolder(tmp_path / "run", {}), views, Cube(), 1)
     assert not (tmp_path / "run").exists()
-    ShapeRun(tmp_path / "run", views, Cube(), 0, {})
+    ShapeRun(FitFolder(tmp_path / "run", {}), views, Cube(), 0)
+
+
+@pytest.mark.parametrize(("count", "held"), [(120, 12), (24, 4), (6, 1), (5, 0), (1, 0)])
+def test_few_views_are_all_fitted(tmp_path: Path, count: int, held: int) -> None:
+    views = Views(torch.ones(count, 4, 4, 4), shapenet_cameras([0] * count))
+    run = ShapeRun(FitFolder(tmp_path, {}), views, Cube())
+    assert len(run.seen) == count - held
+    assert (0 if run.held is None else len(run.held)) == held
+
+
+def test_frames_are_named(tmp_path: Path) -> None:
+    views = Views(torch.ones(2, 4, 4, 4), shapenet_cameras([0, 1]))
+    with pytest.raises(ValueError, match="output_frame must be one of model, cameras, got 'world'"):
+        ShapeRun(FitFolder(tmp_path, {}), views, Cube(), frame="world")

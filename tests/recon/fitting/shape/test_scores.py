@@ -9,15 +9,13 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.fitting.shape.fitter import Cube, Shape
+from recon.fitting.drawing import CROP_SIZE
+from recon.fitting.shape.fitter import ColoredMesh, Cube
 from recon.fitting.shape.scores import (
-    CELL,
-    Part,
+    animation_frame,
     color_error,
     comparison,
-    course_frame,
     coverage,
-    difference_images,
     hull_iou_to_truth,
     render,
     score_silhouettes,
@@ -30,10 +28,10 @@ from recon.geometry.meshes import icosphere
 CUBE = Cube()
 
 
-def ball(radius: float, color: float | None = None) -> Shape:
+def ball(radius: float, color: float | None = None) -> ColoredMesh:
     sphere = icosphere(3)
     colors = None if color is None else torch.full_like(sphere.vertices, color)
-    return Shape(sphere.vertices * radius, sphere.faces, colors)
+    return ColoredMesh(sphere.vertices * radius, sphere.faces, colors)
 
 
 def cameras(count: int = 2) -> Cameras:
@@ -41,7 +39,7 @@ def cameras(count: int = 2) -> Cameras:
     return Cameras.orbit(90 * torch.arange(float(count)), 20 * ones, 2.5 * ones, 30 * ones)
 
 
-def views_of(shape: Shape, size: int = 32) -> Views:
+def views_of(shape: ColoredMesh, size: int = 32) -> Views:
     images = torch.zeros(2, 4, size, size)
     images[:, 3] = coverage(shape, Views(images, cameras()))
     images[:, :3] = 0.5
@@ -79,7 +77,7 @@ def test_areas_are_exact_to_a_sample() -> None:
 
 def test_empty_views_and_empty_shapes_agree() -> None:
     shape = ball(0.3)
-    away = Shape(shape.vertices + torch.tensor([0.0, 50.0, 0.0]), shape.faces)
+    away = ColoredMesh(shape.vertices + torch.tensor([0.0, 50.0, 0.0]), shape.faces)
     empty = Views(torch.zeros(2, 4, 8, 8), cameras())
     assert score_silhouettes(away, empty).hard.tolist() == [1, 1]
     assert score_silhouettes(shape, empty).hard.tolist() == [0, 0]
@@ -98,44 +96,25 @@ def test_voxels_of_a_shape_and_of_a_hull(shapes_file: Path) -> None:
     x, y, z = data.voxels(0).nonzero(as_tuple=True)
     half = torch.stack([(axis.max() - axis.min() + 1) / 64 for axis in (x, y, z)])
     shape = ball(1.0)
-    assert voxel_iou_to_truth(Shape(shape.vertices * half, shape.faces), data, data.ids[0]) > 0.8
+    assert (
+        voxel_iou_to_truth(ColoredMesh(shape.vertices * half, shape.faces), data, data.ids[0]) > 0.8
+    )
     hull = hull_iou_to_truth(views, data, data.ids[0])
     assert 0.5 < hull < 1
-
-
-def test_differences_have_their_colours() -> None:
-    alpha, mask = torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)
-    alpha[0, 0, 1:3], mask[0, 0, 2:] = 1, 1
-    image = difference_images(alpha, mask)
-    assert image[0, 3, 0].tolist() == [0, 1, 1, 1]
-    blue, grey, red = image[0, :3, 0, 1:].T
-    assert blue[2] == blue.max()
-    assert red[0] == red.max()
-    assert grey.max() - grey.min() < 0.1
 
 
 def test_sheets_and_frames_show_the_object() -> None:
     shape, views = ball(0.3, 0.8), views_of(ball(0.3))
     sheet = np.asarray(comparison(shape, views, CUBE))
-    assert sheet.shape[1] > 6 * CELL
-    frame = course_frame(shape, views, CUBE)
-    assert frame.shape == (2 * CELL, 2 * CELL, 3)
-    top, bottom = frame[CELL // 2, CELL // 2], frame[CELL + CELL // 2, CELL // 2]
+    assert sheet.shape[1] > 6 * CROP_SIZE
+    frame = animation_frame(shape, views, CUBE)
+    assert frame.shape == (2 * CROP_SIZE, 2 * CROP_SIZE, 3)
+    top, bottom = (
+        frame[CROP_SIZE // 2, CROP_SIZE // 2],
+        frame[CROP_SIZE + CROP_SIZE // 2, CROP_SIZE // 2],
+    )
     assert np.abs(top.astype(int) - round(255 * 0.8)).max() < 8
     assert np.abs(bottom.astype(int) - round(255 * 0.5)).max() < 8
-
-
-def test_a_part_holds_the_object() -> None:
-    masks = torch.zeros(2, 64, 64)
-    masks[0, 10:20, 30:50], masks[1, 12:22, 32:52] = 1, 1
-    part = Part.of_object(masks)
-    assert part.top <= 10 / 64
-    assert part.bottom >= 22 / 64
-    assert part.left <= 30 / 64
-    assert part.right >= 52 / 64
-    assert part.size[0] == CELL
-    assert part.cell(torch.zeros(4, 64, 64)).shape == (part.size[1], CELL, 3)
-    assert Part.of_object(masks * 0).size == (CELL, CELL)
 
 
 def test_rendering_may_be_larger() -> None:

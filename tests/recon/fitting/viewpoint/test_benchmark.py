@@ -15,12 +15,12 @@ from recon.fitting.viewpoint.benchmark import (
     table,
 )
 from recon.fitting.viewpoint.run import known_mesh
-from recon.fitting.viewpoint.scene import Scene
-from recon.fitting.viewpoint.viewpoints import Errors
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh
+from recon.fitting.viewpoint.viewpoints import ViewpointErrors
 
 
 def benchmark(seed: int = 0, count: int = 50) -> Benchmark:
-    return Benchmark(Scene(known_mesh("car", [0.7, 0.7, 0.7])), count, (24, 24), seed)
+    return Benchmark(ShadedMesh(known_mesh("car", [0.7, 0.7, 0.7])), count, (24, 24), seed)
 
 
 def test_truths_are_in_their_ranges_and_seeded() -> None:
@@ -56,7 +56,7 @@ def test_images_show_the_object() -> None:
 
 def test_summaries() -> None:
     zero, view = torch.zeros(3), torch.tensor([1.0, 2.0, 30.0])
-    errors = Errors(view, view / 2, zero, torch.tensor([0.0, 0.04, 0.06]), zero)
+    errors = ViewpointErrors(view, view / 2, zero, torch.tensor([0.0, 0.04, 0.06]), zero)
     summary = summarise(errors)
     assert summary["view"] == {
         "median": 2.0,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recon.fitting.viewpoint.run import described, known_mesh
-from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.fitting.viewpoint.viewpoints import Viewpoints
 from recon.formats.meshes import save_mesh
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import face_normals, icosphere
@@ -39,5 +39,5 @@ def test_files_are_in_the_frame_of_models_and_grey(tmp_path: Path) -> None:
 
 
 def test_azimuths_are_told_within_a_turn() -> None:
-    one = Viewing(torch.tensor([-30.0]), torch.zeros(1), torch.ones(1), torch.ones(1, 3))
+    one = Viewpoints(torch.tensor([-30.0]), torch.zeros(1), torch.ones(1), torch.ones(1, 3))
     assert described(one)["azimuth"] == pytest.approx(330)

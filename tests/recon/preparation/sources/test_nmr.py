@@ -109,17 +109,21 @@ def test_categories_are_chosen_by_name_and_the_first_array_counts(tmp_path: Path
         NmrSource(tmp_path, ["airplane"]).objects()
 
 
-@pytest.mark.parametrize("kind", ["white", "inverted"])
-def test_colours_laid_over_white_are_noticed_and_said(tmp_path: Path, kind: str, caplog) -> None:
+@pytest.mark.parametrize("kind", ["white", "black", "inverted"])
+def test_colours_laid_over_a_background_are_noticed_and_said_once(
+    tmp_path: Path, kind: str, caplog
+) -> None:
     images, _ = write(tmp_path, count=1)
     color, alpha = images[:, :, :3] / 255, images[:, :, 3:] / 255
-    laid = color * alpha + 1 - alpha
-    images[:, :, :3] = (255 * (laid if kind == "white" else 1 - laid)).astype(np.uint8)
+    laid = color * alpha + (kind != "black") * (1 - alpha)
+    images[:, :, :3] = (255 * (1 - laid if kind == "inverted" else laid)).astype(np.uint8)
     np.savez(tmp_path / f"{CHAIR}_train_images.npz", images)
     caplog.set_level("INFO")
-    source = NmrSource(tmp_path)
+    # "inverted" is never guessed, it must be asked for.
+    source = NmrSource(tmp_path, colors="inverted" if kind == "inverted" else "auto")
     sample = source.sample(source.objects()[0])
-    assert f"{CHAIR}_train_images.npz: colours are taken as {kind}" in caplog.text
+    told = f"colours of images are taken as {kind} in 1 ({CHAIR}_train_images.npz)"
+    assert caplog.text.count(told) == (kind != "inverted")
     opaque = sample["images"][0, 3] == 255
     found = sample["images"][0, :3, opaque].astype(int)
     assert np.abs(found - np.array(COLOR)).max() <= 1
@@ -127,6 +131,30 @@ def test_colours_laid_over_white_are_noticed_and_said(tmp_path: Path, kind: str,
     as_it_is = NmrSource(tmp_path, colors="straight")
     kept = as_it_is.sample(as_it_is.objects()[0])["images"]
     assert (kept[0, :3, opaque] == images[0, 0, :3, opaque]).all()
+
+
+def test_premultiplied_colours_are_not_taken_for_inverted(tmp_path: Path) -> None:
+    images, _ = write(tmp_path, count=1)
+    red = np.array([200, 30, 30])[:, None, None]
+    alpha = images[:, :, 3:].astype(int)
+    images[:, :, :3] = red * alpha // 255
+    np.savez(tmp_path / f"{CHAIR}_train_images.npz", images)
+    source = NmrSource(tmp_path)
+    found = source.sample(source.objects()[0])["images"]
+    inside = found[:, 3] > 127
+    assert np.abs(found[:, :3].transpose(0, 2, 3, 1)[inside].astype(int) - red[:, 0, 0]).max() <= 2
+
+
+def test_renderings_without_voxels(tmp_path: Path, caplog) -> None:
+    images, _ = write(tmp_path)
+    (tmp_path / f"{CHAIR}_train_voxels.npz").unlink()
+    caplog.set_level("INFO")
+    source = NmrSource(tmp_path)
+    assert source.layout().voxel_resolutions == ()
+    sample = pickle.loads(pickle.dumps(source)).sample(source.objects()[2])
+    source.layout().check(sample)
+    assert (sample["images"] == images[2]).all()
+    assert "has no voxels: objects are judged by their silhouettes" in caplog.text
 
 
 def test_a_huge_file_takes_little_memory(tmp_path: Path) -> None:
@@ -205,6 +233,7 @@ def test_missing_linked_and_truncated_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train_voxels\.npz: File is not a zip file"):
         NmrSource(root).objects()
     path.unlink()
+    write(root, CAR)
     with pytest.raises(FileNotFoundError, match=r"train_voxels\.npz is missing; its partner"):
         NmrSource(root).objects()
     (tmp_path / "outside.npz").write_bytes(content)

@@ -94,6 +94,27 @@ def root(tmp_path: Path, files: dict[str, bytes]) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.parametrize("kind", ["black", "inverted"])
+def test_colours_over_black_and_inverted_ones(root: Path, kind: str, caplog) -> None:
+    images = public_images(64)
+    for k, image in enumerate(images):
+        alpha = image[..., 3:] / 255
+        laid = image[..., :3] * alpha
+        laid = 255 - (laid + 255 * (1 - alpha)) if kind == "inverted" else laid
+        path = root / CHAIR / "abc" / "image" / f"{k:04d}.png"
+        path.write_bytes(encoded(np.rint(laid).astype(np.uint8)))
+    caplog.set_level("INFO")
+    source = NmrFoldersSource(root, colors="inverted" if kind == "inverted" else "auto")
+    source.objects()
+    found = pickle.loads(pickle.dumps(source)).sample(source.objects()[0])["images"]
+    inside = images[..., 3] > 127
+    assert np.abs(found.transpose(0, 2, 3, 1)[inside][:, :3].astype(int) - COLOR).max() <= 3
+    told = f"colours of images are taken as black in 1 ({CHAIR}/abc)"
+    assert caplog.text.count(told) == (kind == "black")
+    with pytest.raises(ValueError, match="colors must be auto or one of"):
+        NmrFoldersSource(root, colors="blue")
+
+
 def vertices() -> torch.Tensor:
     return world_vertices(torch.from_numpy(corners().reshape(-1, 3)))
 

@@ -128,6 +128,26 @@ def test_images_cameras_and_voxels_agree_in_the_world(root: Path, size, aspect: 
     assert (sample["images"][0, :3, seen[0]] == np.array(COLOR)).all()
 
 
+@pytest.mark.parametrize("place", ["ShapeNetRendering", "."])
+def test_renderings_without_voxels(root: Path, place: str, caplog) -> None:
+    """Cameras see the model at its own scale, so the object has the side SIDE."""
+    shutil.rmtree(root / "ShapeNetVox32")
+    caplog.set_level("INFO")
+    source = R2N2Source(root / ("ShapeNetRendering" if place == "." else "."), voxels="auto")
+    assert "no voxels: objects in" in caplog.text
+    assert source.layout().voxel_resolutions == ()
+    sample = source.sample(source.objects()[0])
+    source.layout().check(sample)
+    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    own = world_vertices(torch.from_numpy(corners().reshape(-1, 3))) * SIDE
+    seen = sample["images"][:, 3] > 127
+    assert worst_iou(rendered(cameras, (137, 137), own), seen) > 0.93
+    with pytest.raises(FileNotFoundError, match="ShapeNetVox32"):
+        R2N2Source(root, voxels="required")
+    with pytest.raises(ValueError, match="voxels must be one of"):
+        R2N2Source(root, voxels="yes")
+
+
 def test_voxels_agree_with_the_mesh(root: Path) -> None:
     source = R2N2Source(root)
     read = unpack_voxels(source.sample(source.objects()[0])["voxels_32"], 32)
@@ -246,7 +266,7 @@ def test_a_linked_model_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_missing_folders_and_bad_settings_are_named(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere/ShapeNetRendering"):
+    with pytest.raises(FileNotFoundError, match=r"folder not found: .*nowhere"):
         R2N2Source(root / "nowhere")
     with pytest.raises(ValueError, match="aspect must be one of"):
         R2N2Source(root, aspect="stretch")

@@ -1,4 +1,4 @@
-"""Renderings of a viewing have gradients to all of it, and losses are least at the truth."""
+"""Renderings have gradients to viewpoint and light, and losses are least at the truth."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.fitting.viewpoint.scene import Scene, viewing_losses
-from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.fitting.viewpoint.shaded_mesh import ShadedMesh, viewpoint_losses
+from recon.fitting.viewpoint.viewpoints import Viewpoints
 from recon.geometry.meshes import Mesh, icosphere
 
-TRUTH = Viewing(
+TRUTH = Viewpoints(
     azimuth=torch.tensor([40.0, 200.0]),
     elevation=torch.tensor([25.0, 5.0]),
     distance=torch.tensor([2.5, 2.8]),
@@ -25,13 +25,13 @@ def egg() -> Mesh:
 
 
 def test_images_have_gradients_to_every_unknown() -> None:
-    scene = Scene(egg())
+    scene = ShadedMesh(egg())
     unknowns = [TRUTH.azimuth, TRUTH.elevation, TRUTH.distance, TRUTH.light]
     leaves = [value.clone().requires_grad_() for value in unknowns]
     weights = torch.rand(2, 4, 24, 24, generator=torch.Generator().manual_seed(0))
 
     def value(*parts: Tensor) -> Tensor:
-        rgba = scene.render(Viewing(*parts), (24, 24), 1e-2, 0.5)
+        rgba = scene.render(Viewpoints(*parts), (24, 24), 1e-2, 0.5)
         # Where a face has next to no coverage its colour appears at once.
         return (torch.cat((rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]), 1) * weights).double().sum()
 
@@ -48,22 +48,22 @@ def test_images_have_gradients_to_every_unknown() -> None:
 
 
 def test_losses_are_least_at_the_truth() -> None:
-    scene = Scene(egg())
+    scene = ShadedMesh(egg())
     azimuth = TRUTH.azimuth + 10
     image = scene.image(TRUTH, (32, 32))
 
-    def at(one: Viewing, exact: bool) -> dict[str, Tensor]:
-        return viewing_losses(scene.render(one, (32, 32), 1e-5, 0.01, 2), image, exact=exact)
+    def at(one: Viewpoints, exact: bool) -> dict[str, Tensor]:
+        return viewpoint_losses(scene.render(one, (32, 32), 1e-5, 0.01, 2), image, exact=exact)
 
     for exact in (False, True):
         here = at(TRUTH, exact)
-        turned = at(Viewing.with_light_above(azimuth, TRUTH.elevation, TRUTH.distance), exact)
+        turned = at(Viewpoints.with_light_above(azimuth, TRUTH.elevation, TRUTH.distance), exact)
         assert (here["silhouette"] < turned["silhouette"]).all()
         assert (here["color"] < turned["color"]).all()
 
 
 def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="colours of faces"):
-        Scene(icosphere(1))
+        ShadedMesh(icosphere(1))
     with pytest.raises(ValueError, match="directional must be > 0"):
-        Scene(egg(), directional=0.0)
+        ShadedMesh(egg(), directional=0.0)

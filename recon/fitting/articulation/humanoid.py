@@ -1,4 +1,4 @@
-"""A figure made by code: a closed mesh with a skeleton, smooth weights and parts of many colours.
+"""A humanoid made by code: a closed mesh with a skeleton, smooth weights and parts in colours.
 
 It stands upright, y up and one unit high, in a T with its arms along x, and looks towards -z, where
 the eye of azimuth 0 is; its left is at +x then, on the right of the image.
@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh, Skeleton
 from recon.geometry.meshes import Mesh, edges
 
-# The figure is cut out of a lattice of cells, this many high.
+# The body is cut out of a lattice of cells, this many high.
 HEIGHT = 20
 SHAPE_NAMES = ("stout", "long arms")  # blend shapes
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -55,8 +55,8 @@ _BLEND = 0.8
 _SMOOTHING, _SHRINK, _GROW = 6, 0.5, -0.53
 
 
-def make_figure() -> ArticulatedMesh:
-    """Builds the figure, with the blend shapes `SHAPE_NAMES`.
+def make_humanoid() -> ArticulatedMesh:
+    """Builds the humanoid, with the blend shapes `SHAPE_NAMES`.
 
     Returns:
         11 joints, 2 blend shapes; colours of faces tell the parts.
@@ -72,13 +72,13 @@ def make_figure() -> ArticulatedMesh:
     return ArticulatedMesh(mesh, skeleton, weights, shapes, joint_shapes)
 
 
-def figure_limits() -> Tensor:
+def humanoid_limits() -> Tensor:
     """Returns [J, 3, 2] the least and the greatest axis-angle components in radians."""
     return torch.deg2rad(_joints()[5])
 
 
 def random_angles(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draws poses of the figure uniformly within its limits.
+    """Draws joint angles of the humanoid uniformly within its limits.
 
     Args:
         count: how many, B.
@@ -87,14 +87,8 @@ def random_angles(count: int, generator: torch.Generator | None = None) -> Tenso
     Returns:
         [B, J, 3] radians.
     """
-    low, high = figure_limits().unbind(-1)
+    low, high = humanoid_limits().unbind(-1)
     return low + (high - low) * torch.rand(count, *low.shape, generator=generator)
-
-
-def tips() -> Tensor:
-    """Returns [5, 3] the crown, hands and feet of the rest pose, object units."""
-    points = [[0, 20, 0], [10, 14, 0], [-10, 14, 0], [2, 0, 0], [-2, 0, 0]]
-    return (torch.tensor(points).float() - _middle()) / HEIGHT
 
 
 def _middle() -> Tensor:

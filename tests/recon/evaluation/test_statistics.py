@@ -7,9 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from recon.evaluation.bootstrap import category_estimates
-from recon.evaluation.result import Estimate
+from recon.evaluation.result import Estimate, ObjectResult
+from recon.evaluation.statistics import category_estimates, summarize
+from recon.metrics import Metric
 
+CHAIR, TABLE = "03001627", "04379243"
+METRICS = [Metric(key, key, "p", percent=True) for key in ("iou", "color")]
 GENERATOR = np.random.default_rng(0)
 CHAIRS, LAMPS = GENERATOR.normal(0.5, 0.1, 400), GENERATOR.normal(0.2, 0.02, 100)
 VALUES = np.concatenate([CHAIRS, LAMPS])[:, None]
@@ -54,7 +57,7 @@ def test_columns_share_their_draws_and_chunks_do_not_matter(
     for name, estimate in first.items():
         assert second[name].low == pytest.approx(2 * estimate.low + 1)
         assert second[name].high == pytest.approx(2 * estimate.high + 1)
-    monkeypatch.setattr("recon.evaluation.bootstrap._CELLS", 4_000)
+    monkeypatch.setattr("recon.evaluation.statistics._CELLS", 4_000)
     again = category_estimates(columns, GROUPS, ["chair", "lamp"], resamples=500)[0]
     for name, estimate in first.items():
         assert vars(again[name]) == pytest.approx(vars(estimate))
@@ -83,3 +86,37 @@ def test_groups_which_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"values must be \[N, M\]"):
             category_estimates(values, groups, order)
+
+
+def row(name: str, synset: str, iou: float, color: float = math.nan) -> ObjectResult:
+    scores = {"model": {"iou": iou, "color": color}, "template": {"iou": iou / 2}}
+    return ObjectResult(name, name, synset, (0,), scores, {"iou": (iou,)})
+
+
+def test_means_are_per_category_and_then_over_categories() -> None:
+    rows = [row("a", CHAIR, 0.3, 0.2), row("d", TABLE, 0.9), row("b", CHAIR, 0.7, 0.4)]
+    rows += [row("c", CHAIR, 0.5), row("x", "own word", 0.4)]
+    result = summarize(rows, METRICS, {"seed": 0}, {"p": "protocol"}, ["own note"], seed=0)
+    assert [(c.name, c.objects) for c in result.categories] == [
+        ("chair", 3),
+        ("table", 1),
+        ("own word", 1),
+    ]
+    means = {name: cell.mean for name, cell in result.means["model"]["iou"].items()}
+    # Not the mean over objects, 0.56.
+    assert means == pytest.approx({"chair": 0.5, "table": 0.9, "own word": 0.4, "mean": 0.6})
+    assert result.means["template"]["iou"]["mean"].mean == pytest.approx(0.3)
+    assert result.means["model"]["color"]["chair"].mean == pytest.approx(0.3)
+    assert math.isnan(result.means["model"]["color"]["table"].mean)
+    assert result.predictors == ("model", "template")
+    assert set(result.means["template"]) == {"iou"}
+    chair = result.means["model"]["iou"]["chair"]
+    assert (chair.low, chair.high) == pytest.approx((0.3, 0.7))
+
+
+def test_notes_say_what_the_means_are_over() -> None:
+    rows = [row(name, CHAIR, 0.5) for name in "abc"] + [row("d", TABLE, 0.5)]
+    notes = summarize(rows, METRICS, {}, {"p": ""}, ["own note"], seed=0).notes
+    assert notes[0] == "mean: unweighted over the 2 categories with objects"
+    assert notes[1].startswith("intervals: 95 percent, from 10000 bootstrap draws")
+    assert notes[2:] == ("fewer than 3 objects: table", "own note")

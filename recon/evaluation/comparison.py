@@ -7,24 +7,25 @@ because what makes an object hard makes it hard for both.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recon.datasets.categories import category_of, present_categories
-from recon.evaluation.bootstrap import RESAMPLES, category_estimates
-from recon.evaluation.report import estimate_text, figure, unit_label
 from recon.evaluation.result import (
     MACRO,
     MODEL,
     Estimate,
     EvaluationResult,
+    Metric,
     ObjectResult,
-    ResultMeasure,
+    metric_json,
     plain,
 )
+from recon.evaluation.statistics import RESAMPLES, category_estimates
+from recon.evaluation.tables import estimate_text, unit_label, value_text
 from recon.files import text_table
 
 # Means over the views of an object which differ by less are equal: rounding of their sums.
@@ -38,7 +39,7 @@ class PairedRow:
     """The objects of one category, or of all.
 
     Args:
-        objects: how many have the measure on both sides.
+        objects: how many have the metric on both sides.
         this, other: their means on either side.
         difference: the mean of this minus other with its interval.
         wins, ties, losses: of this, by objects; a win is the better value, higher or lower.
@@ -59,56 +60,69 @@ class Comparison:
 
     Args:
         this, other: what the two are called.
-        rows: by measure and category, then `MACRO`; there objects, wins, ties and losses are those
+        rows: by metric and category, then `MACRO`; there objects, wins, ties and losses are those
             of all objects, and means and difference unweighted over the categories.
-        measures: those compared.
+        metrics: those compared.
         missing_here, missing_there: ids of objects which one side lacks.
         notes: what a reader must know.
     """
 
     this: str
     other: str
-    measures: tuple[ResultMeasure, ...]
+    metrics: tuple[Metric, ...]
     rows: dict[str, dict[str, PairedRow]]
     missing_here: tuple[str, ...]
     missing_there: tuple[str, ...]
     notes: tuple[str, ...]
 
     def text(self) -> str:
-        """Returns a table for each measure."""
-        blocks = [self._block(measure) for measure in self.measures]
+        """Returns a table for each metric."""
+        blocks = [self._block(metric) for metric in self.metrics]
         head = f"this:  {self.this}\nother: {self.other}"
         return "\n\n".join([head, *blocks, "\n".join(self.notes)]) + "\n"
 
-    def _block(self, measure: ResultMeasure) -> str:
-        better = "higher" if measure.higher_is_better else "lower"
+    def _block(self, metric: Metric) -> str:
+        better = "higher" if metric.higher_is_better else "lower"
         columns = ["this", "other", "this - other [95 % interval]", "wins", "ties", "losses"]
         rows = [["category", "objects", *columns]]
-        for category, row in self.rows[measure.key].items():
+        for category, row in self.rows[metric.key].items():
             rows.append(
                 [
                     category,
                     str(row.objects),
-                    figure(row.this, measure),
-                    figure(row.other, measure),
-                    estimate_text(row.difference, measure),
+                    value_text(row.this, metric),
+                    value_text(row.other, metric),
+                    estimate_text(row.difference, metric),
                     *(str(count) for count in (row.wins, row.ties, row.losses)),
                 ]
             )
-        head = f"{measure.preset}, {unit_label(measure)} ({better} is better)"
+        head = f"{metric.suite}, {unit_label(metric)} ({better} is better)"
         return f"{head}\n\n{text_table(rows, total=True)}"
 
+    def summary(self) -> str:
+        """Returns one table for a terminal: the means over the categories of every metric."""
+        columns = ["this", "other", "this - other [95 % interval]", "wins", "ties", "losses"]
+        rows = [["metric", *columns]]
+        for metric in self.metrics:
+            row = self.rows[metric.key][MACRO]
+            values = value_text(row.this, metric), value_text(row.other, metric)
+            counts = (str(count) for count in (row.wins, row.ties, row.losses))
+            rows.append(
+                [unit_label(metric), *values, estimate_text(row.difference, metric), *counts]
+            )
+        return f"this:  {self.this}\nother: {self.other}\n\n{text_table(rows)}"
+
     def table(self) -> list[list[str]]:
-        """Returns a header and one row for each measure and category; shares are in percent."""
+        """Returns a header and one row for each metric and category; shares are in percent."""
         names = ["this", "other", "difference", "low", "high"]
-        rows = [["measure", "category", "objects", *names, "wins", "ties", "losses"]]
-        for measure in self.measures:
-            for category, row in self.rows[measure.key].items():
+        rows = [["metric", "category", "objects", *names, "wins", "ties", "losses"]]
+        for metric in self.metrics:
+            for category, row in self.rows[metric.key].items():
                 change = row.difference
                 values = (row.this, row.other, change.mean, change.low, change.high)
-                cells = [figure(value, measure, 4) for value in values]
+                cells = [value_text(value, metric, 4) for value in values]
                 counts = [str(count) for count in (row.wins, row.ties, row.losses)]
-                rows.append([measure.key, category, str(row.objects), *cells, *counts])
+                rows.append([metric.key, category, str(row.objects), *cells, *counts])
         return rows
 
     def json(self) -> dict[str, Any]:
@@ -120,7 +134,7 @@ class Comparison:
             }
             for key, table in self.rows.items()
         }
-        content = {**vars(self), "measures": [vars(measure) for measure in self.measures]}
+        content = {**vars(self), "metrics": [metric_json(metric) for metric in self.metrics]}
         comparison: dict[str, Any] = plain({**content, "rows": rows})
         return comparison
 
@@ -136,14 +150,12 @@ def compare(
         seed: of the bootstrap, which draws pairs.
 
     Raises:
-        ValueError: they have no object or no measure in common, or were shown other views.
+        ValueError: they have no object or no metric in common, or were shown other views.
     """
+    require_same_views({row.id: row.views for row in this.objects}, other, names)
     theirs = {row.id: row for row in other.objects}
     pairs = [(row, theirs[row.id]) for row in this.objects if row.id in theirs]
-    if not pairs:
-        raise ValueError(f"{names[0]} and {names[1]} have no object in common")
-    _require_same_views(pairs, names)
-    measures, notes = _shared_measures(this, other, names)
+    metrics, notes = _shared_metrics(this, other, names)
     shared = {row.id for row, _ in pairs}
     missing_here = tuple(row.id for row in other.objects if row.id not in shared)
     missing_there = tuple(row.id for row in this.objects if row.id not in shared)
@@ -154,38 +166,70 @@ def compare(
         f"{len(pairs)} objects on both sides; intervals: 95 percent, from {RESAMPLES} bootstrap "
         "draws of pairs within each category; wins, ties and losses of this, by objects"
     )
-    rows = {measure.key: _paired_rows(pairs, measure, seed) for measure in measures}
-    return Comparison(*names, tuple(measures), rows, missing_here, missing_there, tuple(notes))
+    rows = {metric.key: _paired_rows(pairs, metric, seed) for metric in metrics}
+    return Comparison(*names, tuple(metrics), rows, missing_here, missing_there, tuple(notes))
 
 
-def _require_same_views(
-    pairs: Sequence[tuple[ObjectResult, ObjectResult]], names: tuple[str, str]
+def require_same_views(
+    views: Mapping[str, Sequence[int]], other: EvaluationResult, names: tuple[str, str]
 ) -> None:
-    for row, their in pairs:
-        if row.views != their.views:
+    """Refuses an evaluation that has no object in common with another, or was shown other views.
+
+    Args:
+        views: by id of the object, of the one evaluation.
+        other: the other evaluation.
+        names: what to call the two.
+
+    Raises:
+        ValueError: there is no pair of objects, or a pair from different views.
+    """
+    pairs = [(row, views[row.id]) for row in other.objects if row.id in views]
+    if not pairs:
+        raise ValueError(f"{names[0]} and {names[1]} have no object in common")
+    for row, own in pairs:
+        if row.views != tuple(own):
             raise ValueError(
-                f"object {row.id} was evaluated from views {list(row.views)} in {names[0]}, but "
-                f"from {list(their.views)} in {names[1]}; evaluate both from the same views"
+                f"object {row.id} is evaluated from views {list(own)} in {names[0]}, but from "
+                f"{list(row.views)} in {names[1]}; evaluate both from the same views"
             )
 
 
-def _shared_measures(
+def require_shared_protocol(
+    protocols: Mapping[str, str], other: EvaluationResult, names: tuple[str, str]
+) -> None:
+    """Refuses an evaluation whose metric suites are all other ones than those of another.
+
+    Args:
+        protocols: by metric suite, of the one evaluation.
+        other: the other evaluation.
+        names: what to call the two.
+
+    Raises:
+        ValueError: no suite has the same protocol in both.
+    """
+    if not set(protocols.items()) & set(other.protocols.items()):
+        raise ValueError(
+            f"{names[0]} and {names[1]} have no metric of the same protocol in common: "
+            f"{', '.join(protocols)} and {', '.join(other.protocols)}"
+        )
+
+
+def _shared_metrics(
     this: EvaluationResult, other: EvaluationResult, names: tuple[str, str]
-) -> tuple[list[ResultMeasure], list[str]]:
-    """Returns the measures both models have by the same protocol, and notes on the others."""
-    theirs = {measure.key for measure in other.measures_of(MODEL)}
+) -> tuple[list[Metric], list[str]]:
+    """Returns the metrics both models have by the same protocol, and notes on the others."""
+    theirs = {metric.key for metric in other.metrics_of(MODEL)}
     shared, notes = [], []
-    for measure in this.measures_of(MODEL):
-        preset = measure.preset
-        if measure.key not in theirs:
-            notes.append(f"{measure.label} ({preset}): {names[1]} has it not")
-        elif this.protocols[preset] != other.protocols.get(preset):
-            notes.append(f"{measure.label} ({preset}): left out, as the protocols differ")
+    for metric in this.metrics_of(MODEL):
+        if metric.key not in theirs:
+            notes.append(f"{metric.label} ({metric.suite}): {names[1]} does not have it")
+        elif this.protocols[metric.suite] != other.protocols.get(metric.suite):
+            notes.append(f"{metric.label} ({metric.suite}): left out, as the protocols differ")
         else:
-            shared.append(measure)
+            shared.append(metric)
     if not shared:
         raise ValueError(
-            f"{names[0]} and {names[1]} have no measure of the same protocol in common: "
+            f"{names[0]} and {names[1]} have no metric of the same protocol in common: "
             + "; ".join(notes)
         )
     return shared, notes
@@ -199,17 +243,17 @@ def _missing_notes(ids: Sequence[str], side: str) -> list[str]:
 
 
 def _paired_rows(
-    pairs: Sequence[tuple[ObjectResult, ObjectResult]], measure: ResultMeasure, seed: int
+    pairs: Sequence[tuple[ObjectResult, ObjectResult]], metric: Metric, seed: int
 ) -> dict[str, PairedRow]:
     values = np.array(
-        [[row.scores[MODEL][measure.key] for row in pair] for pair in pairs], np.float64
+        [[row.scores[MODEL][metric.key] for row in pair] for pair in pairs], np.float64
     )
     values[np.isnan(values).any(axis=1)] = math.nan  # a mean is over what both sides have
     groups = [category_of(row.synset).name for row, _ in pairs]
     order = [category.name for category in present_categories(row.synset for row, _ in pairs)]
     columns = np.column_stack([values, values[:, 0] - values[:, 1]])
     this, other, change = category_estimates(columns, groups, order, seed)
-    gains = columns[:, 2] if measure.higher_is_better else -columns[:, 2]
+    gains = columns[:, 2] if metric.higher_is_better else -columns[:, 2]
     labels = np.array(groups)
     rows = {}
     for name in (*order, MACRO):

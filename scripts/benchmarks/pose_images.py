@@ -8,9 +8,11 @@ from PIL import Image
 from pose_cases import Problems
 from torch import Tensor
 
-from recon.fitting.history import on_white
+from recon.fitting.drawing import outlined, render_colors
 from recon.fitting.pose.fitter import Poses
-from recon.fitting.pose.run import outlined, render_sharply
+from recon.fitting.pose.run import LIGHT
+from recon.rendering.compositing import over_white
+from recon.visualization.draw import to_pixels
 
 SHOWN = 6  # problems
 CELL = 128  # pixels along a side of each
@@ -28,14 +30,11 @@ def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
     """
     size = round(CELL / CLOSE)
     targets = torch.nn.functional.interpolate(problems.images[:SHOWN], (size, size))
-    rows = [[on_white(target) for target in targets]]
+    rows = [list(to_pixels(over_white(targets)))]
     for poses in (problems.start, found):
-        images = _images(problems, poses[:SHOWN], size)
+        images = to_pixels(over_white(_images(problems, poses[:SHOWN], size)))
         rows.append(
-            [
-                outlined(on_white(image), target[3])
-                for image, target in zip(images, targets, strict=True)
-            ]
+            [outlined(image, target[3]) for image, target in zip(images, targets, strict=True)]
         )
     edge = (size - CELL) // 2
     inside = slice(edge, edge + CELL)
@@ -45,4 +44,4 @@ def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
 
 def _images(problems: Problems, poses: Poses, size: int) -> Tensor:
     mesh, count = problems.mesh, len(poses)
-    return render_sharply(mesh, poses.apply(mesh.vertices), problems.cameras[:count], size)
+    return render_colors(mesh, poses.apply(mesh.vertices), problems.cameras[:count], size, LIGHT)

@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 
 from recon.datasets.categories import CATEGORIES
-from recon.evaluation.report import (
+from recon.evaluation.result import Estimate, EvaluationResult, Metric, ObjectResult
+from recon.evaluation.statistics import summarize
+from recon.evaluation.tables import (
     category_rows,
     column_names,
     estimate_text,
-    figure,
     object_rows,
     result_text,
     title,
     unit_label,
+    value_text,
     write_tables,
 )
-from recon.evaluation.result import Estimate, EvaluationResult, ObjectResult, ResultMeasure
-from recon.evaluation.summary import summarised
 
 CHAIR, TABLE = "03001627", "04379243"
-IOU = ResultMeasure("softras_iou", "voxel IoU", "softras", True, True)
+IOU = Metric("softras_iou", "voxel IoU", "softras", percent=True)
 COLORS = [
-    ResultMeasure("color_l1", "L1", "color", False, False),
-    ResultMeasure("color_psnr", "PSNR", "color", True, False),
+    Metric("color_l1", "L1", "color", higher_is_better=False),
+    Metric("color_psnr", "PSNR", "color"),
 ]
 ABOUT = {
     "checkpoint": "runs/best.pt",
@@ -52,8 +52,8 @@ def result(colors: bool = False) -> EvaluationResult:
     objects.append(("d", TABLE, 0.125, math.nan))
     rows = [row(*values) if colors else row(*values[:3]) for values in objects]
     protocols = {"softras": "softras: at 32^3", **({"color": "colours: so"} if colors else {})}
-    measures = [IOU, *(COLORS if colors else [])]
-    return summarised(rows, measures, ABOUT, protocols, ["retrieval: nearest"], seed=0)
+    metrics = [IOU, *(COLORS if colors else [])]
+    return summarize(rows, metrics, ABOUT, protocols, ["retrieval: nearest"], seed=0)
 
 
 def test_the_text_has_a_row_per_category_and_intervals_of_the_model() -> None:
@@ -85,7 +85,7 @@ def test_the_title_and_notes_say_what_was_chosen() -> None:
     assert "without objects" not in result_text(chosen)
 
 
-def test_several_measures_are_a_table_for_each_predictor() -> None:
+def test_several_metrics_are_a_table_for_each_predictor() -> None:
     text = result_text(result(colors=True))
     for name in ("model", "retrieval"):
         lines = text[text.index(f"color, {name} [95 % intervals]") :].splitlines()
@@ -142,8 +142,8 @@ def test_rows_of_objects_say_where_they_come_from() -> None:
     assert first["evaluation"] == "e" * 16
 
 
-def test_columns_of_two_presets_are_told_apart() -> None:
-    twice = [replace(IOU, key=f"{preset}_iou", preset=preset) for preset in ("softras", "onet")]
+def test_columns_of_two_suites_are_told_apart() -> None:
+    twice = [replace(IOU, key=f"{suite}_iou", suite=suite) for suite in ("softras", "onet")]
     assert column_names([*twice, *COLORS]) == {
         "softras_iou": "softras voxel IoU",
         "onet_iou": "onet voxel IoU",
@@ -159,7 +159,7 @@ def test_a_unit_is_not_taken_for_that_of_a_threshold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "measure", "text"),
+    ("value", "metric", "text"),
     [
         (0.12345, IOU, "12.35"),
         (0.12345, COLORS[0], "0.1235"),
@@ -168,7 +168,7 @@ def test_a_unit_is_not_taken_for_that_of_a_threshold() -> None:
     ],
 )
 def test_figures_have_the_decimals_that_say_something(
-    value: float, measure: ResultMeasure, text: str
+    value: float, metric: Metric, text: str
 ) -> None:
-    assert figure(value, measure) == text
-    assert estimate_text(Estimate(value), measure, interval=False) == text
+    assert value_text(value, metric) == text
+    assert estimate_text(Estimate(value), metric, interval=False) == text

@@ -1,12 +1,14 @@
-"""How a known mesh looks in a viewing, and how two looks are compared."""
+"""How a known mesh looks from a viewpoint under a light, and how two images are compared."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from recon.fitting.viewpoint.viewpoints import Viewing
+from recon.fitting.viewpoint.viewpoints import Viewpoints
 from recon.geometry.meshes import Mesh
+from recon.losses.color import overlap_color_l1_loss
+from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 
@@ -14,8 +16,8 @@ from recon.rendering.renderer import SoftRenderer
 _INSIDE_POWER = 4
 
 
-class Scene:
-    """A known mesh with known surface, and how it looks in a viewing.
+class ShadedMesh:
+    """A known mesh with known colours, and how it looks from a viewpoint under a light.
 
     Args:
         mesh: with colours of faces, in world coordinates around the origin.
@@ -40,16 +42,16 @@ class Scene:
 
     def render(
         self,
-        viewing: Viewing,
+        viewpoints: Viewpoints,
         image_size: tuple[int, int],
         sigma: float,
         gamma: float,
         anti_aliasing: int = 1,
     ) -> Tensor:
-        """Renders the mesh in each viewing.
+        """Renders the mesh from each viewpoints.
 
         Args:
-            viewing: N viewings; there is a gradient to all of it.
+            viewpoints: N viewpoints; there is a gradient to all of it.
             image_size: (height, width) in pixels.
             sigma: softness of edges, squared NDC units.
             gamma: softness of depth, in radii of the mesh.
@@ -58,7 +60,7 @@ class Scene:
         Returns:
             [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
         """
-        distances = viewing.distance.detach()
+        distances = viewpoints.distance.detach()
         far = float(distances.max()) + self.radius
         near = max(float(distances.min()) - self.radius, 1e-2 * far)
         renderer = SoftRenderer(
@@ -70,25 +72,25 @@ class Scene:
             anti_aliasing=anti_aliasing,
             lighting=self.lighting,
         )
-        count = len(viewing)
+        count = len(viewpoints)
         return renderer(
             self.mesh.vertices.expand(count, -1, -1),
             self.mesh.faces,
             self.colors.expand(count, -1, -1),
-            viewing.cameras(self.fov),
-            light_direction=viewing.light,
+            viewpoints.cameras(self.fov),
+            light_direction=viewpoints.light,
         )
 
-    def image(self, viewing: Viewing, image_size: tuple[int, int]) -> Tensor:
+    def image(self, viewpoints: Viewpoints, image_size: tuple[int, int]) -> Tensor:
         """Renders sharp images [N, 4, H, W], not premultiplied, as cameras take them."""
         with torch.no_grad():
-            rgba = self.render(viewing, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
+            rgba = self.render(viewpoints, image_size, 1e-7, 1e-3, anti_aliasing=4).clamp(0, 1)
         # Samples beside the object are black, so the mean over a pixel is premultiplied.
         colors = rgba[:, :3] / rgba[:, 3:].clamp(min=1e-6)  # where alpha is 0, black
         return torch.cat((colors.clamp(0, 1), rgba[:, 3:]), dim=1)
 
 
-def viewing_losses(
+def viewpoint_losses(
     rendered: Tensor, truth: Tensor, color_weight: float = 1.0, exact: bool = False
 ) -> dict[str, Tensor]:
     """Compares silhouettes and colours, image by image.
@@ -97,22 +99,15 @@ def viewing_losses(
         rendered: [N, 4, H, W], as the rasterizer gives it.
         truth: [N, 4, H, W], not premultiplied.
         color_weight: what `color` is multiplied by.
-        exact: compare silhouettes by squared differences relative to the area, which are least at
-            the truth; otherwise by 1 - IoU, which leads from far.
+        exact: compare silhouettes by `silhouette_squared_loss`, which is least at the truth;
+            otherwise by `silhouette_iou_loss`, which leads from far.
 
     Returns:
-        Terms [N]: `silhouette`; and `color`, the mean absolute difference where both are opaque.
+        Terms [N]: `silhouette`, and `color` by `overlap_color_l1_loss`.
     """
-    alpha, mask = rendered[:, 3], truth[:, 3]
-    # Neither an empty mask nor two empty images divide by less than one pixel.
-    if exact:
-        differing = (alpha - mask).square().sum((1, 2))
-        silhouette = differing / mask.sum((1, 2)).clamp(min=1)
-    else:
-        shared = (alpha * mask).sum((1, 2))
-        silhouette = 1 - shared / (alpha + mask - alpha * mask).sum((1, 2)).clamp(min=1)
-    # Outside of the outline soft images have colours, too, and there is nothing to compare.
-    inside = (alpha.detach() * mask).pow(_INSIDE_POWER)
-    difference = (inside * (rendered[:, :3] - truth[:, :3]).abs().mean(1)).sum((1, 2))
-    color = color_weight * difference / inside.sum((1, 2)).clamp(min=1)
-    return {"silhouette": silhouette, "color": color}
+    silhouette_loss = silhouette_squared_loss if exact else silhouette_iou_loss
+    color = overlap_color_l1_loss(rendered, truth, _INSIDE_POWER, reduction="none")
+    return {
+        "silhouette": silhouette_loss(rendered[:, 3], truth[:, 3], reduction="none"),
+        "color": color_weight * color,
+    }

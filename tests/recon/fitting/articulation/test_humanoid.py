@@ -1,15 +1,15 @@
-"""The figure is one closed surface whose parts follow their joints."""
+"""The humanoid is one closed surface whose parts follow their joints."""
 
 from __future__ import annotations
 
 import torch
 
-from recon.fitting.articulation.figure import figure_limits, make_figure, random_angles, tips
+from recon.fitting.articulation.humanoid import humanoid_limits, make_humanoid, random_angles
 from recon.geometry.meshes import edges, face_pairs_of_edges
 
 
-def test_the_figure_is_closed_like_a_sphere_and_faces_outwards() -> None:
-    mesh = make_figure().mesh
+def test_the_body_is_closed_like_a_sphere_and_faces_outwards() -> None:
+    mesh = make_humanoid().mesh
     assert len(face_pairs_of_edges(mesh.faces)[0]) == len(edges(mesh.faces))
     assert mesh.num_vertices - len(edges(mesh.faces)) + mesh.num_faces == 2
     a, b, c = mesh.vertices[mesh.faces].unbind(1)
@@ -19,14 +19,14 @@ def test_the_figure_is_closed_like_a_sphere_and_faces_outwards() -> None:
 
 
 def test_parts_have_colours_of_their_own() -> None:
-    figure = make_figure()
-    assert figure.mesh.face_colors is not None
-    assert len(torch.unique(figure.mesh.face_colors, dim=0)) == len(figure.skeleton) == 11
+    body = make_humanoid()
+    assert body.mesh.face_colors is not None
+    assert len(torch.unique(body.mesh.face_colors, dim=0)) == len(body.skeleton) == 11
 
 
 def test_left_and_right_mirror_each_other() -> None:
-    figure = make_figure()
-    names, low_high = figure.skeleton.names, figure_limits()
+    body = make_humanoid()
+    names, low_high = body.skeleton.names, humanoid_limits()
     angles = random_angles(1, torch.Generator().manual_seed(0))
     mirrored = torch.zeros_like(angles)
     for index, name in enumerate(names):
@@ -35,36 +35,35 @@ def test_left_and_right_mirror_each_other() -> None:
     within = (mirrored[0] >= low_high[..., 0] - 1e-6) & (mirrored[0] <= low_high[..., 1] + 1e-6)
     limbs = [i for i, name in enumerate(names) if " " in name]
     assert bool(within[limbs].all())
-    a = figure.joints(angles)[0] * torch.tensor([-1.0, 1, 1])
-    b = figure.joints(mirrored)[0]
+    a = body.joints(angles)[0] * torch.tensor([-1.0, 1, 1])
+    b = body.joints(mirrored)[0]
     swapped = [names.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
                for n in names]  # fmt: skip
     torch.testing.assert_close(a, b[swapped], rtol=0, atol=1e-6)
 
 
 def test_a_bent_elbow_moves_its_forearm_alone() -> None:
-    figure = make_figure()
+    body = make_humanoid()
     angles = torch.zeros(1, 11, 3)
-    elbow = figure.skeleton.names.index("left elbow")
+    elbow = body.skeleton.names.index("left elbow")
     angles[0, elbow, 1] = 1.5
-    moved = (figure.pose(angles)[0] - figure.mesh.vertices).norm(dim=1)
-    x = figure.mesh.vertices[:, 0]
+    moved = (body.pose(angles)[0] - body.mesh.vertices).norm(dim=1)
+    x = body.mesh.vertices[:, 0]
     assert float(moved[x > 0.4].min()) > 0.05
     assert float(moved[x < 0.25].max()) < 1e-3
-    forward = figure.pose(angles)[0] - figure.mesh.vertices
+    forward = body.pose(angles)[0] - body.mesh.vertices
     assert float(forward[x > 0.45, 2].max()) < 0  # towards -z, to the front
 
 
 def test_long_arms_reach_farther() -> None:
-    figure = make_figure()
-    longer = figure.shaped(torch.tensor([[0.0, 1.0]]))[0]
-    reach = float(figure.mesh.vertices[:, 0].amax())
+    body = make_humanoid()
+    longer = body.shaped(torch.tensor([[0.0, 1.0]]))[0]
+    reach = float(body.mesh.vertices[:, 0].amax())
     torch.testing.assert_close(float(longer[:, 0].amax()), reach + 0.5 * (reach - 0.15))
-    assert tips().shape == (5, 3)
 
 
 def test_random_angles_keep_their_limits() -> None:
-    low, high = figure_limits().unbind(-1)
+    low, high = humanoid_limits().unbind(-1)
     angles = random_angles(50, torch.Generator().manual_seed(1))
     assert bool(((angles >= low - 1e-6) & (angles <= high + 1e-6)).all())
     assert torch.equal(angles, random_angles(50, torch.Generator().manual_seed(1)))

@@ -14,18 +14,89 @@ and its number of objects alone, not on which other categories are evaluated.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.evaluation.result import MACRO, Estimate
+from recon.datasets.categories import category_of, present_categories
+from recon.evaluation.result import (
+    MACRO,
+    CategoryCount,
+    Estimate,
+    EvaluationResult,
+    ObjectResult,
+)
+from recon.metrics import Metric
 
 RESAMPLES = 10_000
 # Of the interval, in percent.
 ENDS = (2.5, 97.5)
 # Numbers of draws held at once; 2 million are 16 MB as int64.
 _CELLS = 2_000_000
+# Below this many objects the mean of a category says more about its objects than about the model.
+FEW_OBJECTS = 3
+
+
+def summarize(
+    objects: Sequence[ObjectResult],
+    metrics: Sequence[Metric],
+    about: Mapping[str, Any],
+    protocols: Mapping[str, str],
+    notes: Sequence[str],
+    seed: int,
+) -> EvaluationResult:
+    """Returns a result with the means and intervals of some objects.
+
+    Args:
+        objects: all with the same predictors and metrics, the model first.
+        metrics: in the order of the tables.
+        about: see `EvaluationResult`.
+        protocols: see `EvaluationResult`.
+        notes: lines which follow those on the means.
+        seed: of the bootstrap.
+    """
+    categories = [
+        CategoryCount(
+            category.name, category.synset, sum(row.synset == category.synset for row in objects)
+        )
+        for category in present_categories(row.synset for row in objects)
+    ]
+    return EvaluationResult(
+        about,
+        protocols,
+        tuple(metrics),
+        tuple(objects[0].scores),
+        tuple(objects),
+        tuple(categories),
+        _object_means(objects, [category.name for category in categories], seed),
+        (*_mean_notes(categories), *notes),
+    )
+
+
+def _object_means(
+    objects: Sequence[ObjectResult], order: Sequence[str], seed: int
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    columns = [(name, key) for name, table in objects[0].scores.items() for key in table]
+    values = np.array([[row.scores[name][key] for name, key in columns] for row in objects])
+    groups = [category_of(row.synset).name for row in objects]
+    means: dict[str, dict[str, dict[str, Estimate]]] = {}
+    tables = category_estimates(values, groups, order, seed)
+    for (name, key), table in zip(columns, tables, strict=True):
+        means.setdefault(name, {})[key] = table
+    return means
+
+
+def _mean_notes(categories: Sequence[CategoryCount]) -> list[str]:
+    notes = [
+        f"mean: unweighted over the {len(categories)} categories with objects",
+        f"intervals: 95 percent, from {RESAMPLES} bootstrap draws of the objects of each category",
+    ]
+    few = [category.name for category in categories if category.objects < FEW_OBJECTS]
+    if few:
+        notes.append(f"fewer than {FEW_OBJECTS} objects: {', '.join(few)}")
+    return notes
 
 
 def category_estimates(

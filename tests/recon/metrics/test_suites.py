@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.voxels import voxelize_mesh
-from recon.metrics import PRESETS, Preset, Truth, object_seed
+from recon.metrics import SUITES, MetricSuite, Truth, object_seed
 from recon.metrics.fscore import FScore
 from recon.metrics.meshrcnn import MeshRCNN
 from recon.metrics.onet import OccupancyNetworks
@@ -20,8 +20,8 @@ from tests.recon.metrics.solids import box, cube_points, truth_of
 COUNT = 2000
 SIZE = (0.8, 0.5, 0.3)
 # With few samples; what does not sample is as it is.
-QUICK: Mapping[str, Preset] = {
-    **{name: make() for name, make in PRESETS.items()},
+QUICK: Mapping[str, MetricSuite] = {
+    **{name: make() for name, make in SUITES.items()},
     "onet": OccupancyNetworks(COUNT),
     "meshrcnn": MeshRCNN(COUNT),
     "fscore": FScore(COUNT, threshold=0.05),
@@ -46,85 +46,85 @@ TRUTH = whole_truth(VERTICES, FACES)
 EVERYTHING = Layout((256, 256), 3, (32,), (), 100_000, 100_000)
 
 
-def score(preset: Preset, *meshes: Tensor, views: list[int], seed: int = 0) -> dict[str, Tensor]:
-    return preset.score(torch.stack(meshes), FACES, TRUTH, views, seed)
+def score(
+    suite: MetricSuite, *meshes: Tensor, views: list[int], seed: int = 0
+) -> dict[str, Tensor]:
+    return suite.score(torch.stack(meshes), FACES, TRUTH, views, seed)
 
 
 def test_names() -> None:
-    assert list(PRESETS) == [
+    assert list(SUITES) == [
         "softras", "onet", "meshrcnn", "fscore", "silhouette", "silhouette_256",
     ]  # fmt: skip
-    for name, make in PRESETS.items():
+    for name, make in SUITES.items():
         assert make().name == name
-    keys = [(preset.name, measure.key) for preset in QUICK.values() for measure in preset.measures]
+    keys = [(suite.name, metric.key) for suite in QUICK.values() for metric in suite.metrics]
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_says_what_it_is(name: str) -> None:
-    preset = PRESETS[name]()
-    statement = preset.statement()
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_says_what_it_is(name: str) -> None:
+    suite = SUITES[name]()
+    statement = suite.statement()
     assert statement.startswith(f"{name}: ")
     assert "\n" not in statement
-    preset.require(EVERYTHING)
-    assert set(preset.fields) <= set(EVERYTHING.fields())
-    with pytest.raises(ValueError, match=f"preset {name} needs"):
-        preset.require(Layout((32, 32), 1))
+    suite = suite.for_layout(EVERYTHING)
+    assert set(suite.fields) <= set(EVERYTHING.fields())
+    with pytest.raises(ValueError, match=f"metric suite {name} needs"):
+        suite.for_layout(Layout((32, 32), 1))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SUITES)
 def test_measures_are_those_that_are_announced_and_the_truth_is_best(name: str) -> None:
-    preset = QUICK[name]
+    suite = QUICK[name]
     worse, worst = VERTICES + 0.03, VERTICES * 0.3 + torch.tensor([0.2, 0.1, 0.0])
-    found = score(preset, VERTICES, worse, worst, views=[0, 0, 0])
-    assert set(found) == {measure.key for measure in preset.measures}
-    for measure in preset.measures:
-        values = found[measure.key]
+    found = score(suite, VERTICES, worse, worst, views=[0, 0, 0])
+    assert set(found) == {metric.key for metric in suite.metrics}
+    for metric in suite.metrics:
+        values = found[metric.key]
         assert values.dtype == torch.float64
         assert values.shape == (3,)
-        best, middle, last = values.tolist() if measure.higher_is_better else (-values).tolist()
+        best, middle, last = values.tolist() if metric.higher_is_better else (-values).tolist()
         assert best > last
         # A box that is shifted a little has the normals of one that is not.
-        assert best >= middle - (0.02 if "normal" in measure.key else 0)
+        assert best >= middle - (0.02 if "normal" in metric.key else 0)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SUITES)
 def test_a_score_depends_on_the_prediction_and_its_view_alone(name: str) -> None:
-    preset = QUICK[name]
+    suite = QUICK[name]
     other = VERTICES * 0.9 + 0.02
-    together = score(preset, other, VERTICES, other, views=[2, 1, 0], seed=7)
-    turned = score(preset, other, VERTICES, other, views=[0, 1, 2], seed=7)
-    alone = score(preset, other, views=[2], seed=7)
-    for measure in preset.measures:
-        values = together[measure.key]
-        assert values[0] == alone[measure.key]
-        assert torch.equal(values.flip(0), turned[measure.key])
+    together = score(suite, other, VERTICES, other, views=[2, 1, 0], seed=7)
+    turned = score(suite, other, VERTICES, other, views=[0, 1, 2], seed=7)
+    alone = score(suite, other, views=[2], seed=7)
+    for metric in suite.metrics:
+        values = together[metric.key]
+        assert values[0] == alone[metric.key]
+        assert torch.equal(values.flip(0), turned[metric.key])
 
 
 @pytest.mark.parametrize("name", ["onet", "meshrcnn", "fscore"])
 def test_another_seed_draws_other_samples(name: str) -> None:
-    preset, other = QUICK[name], VERTICES * 0.9 + 0.02
-    first, second = (
-        score(preset, other, views=[0], seed=object_seed(0, key)) for key in ("a", "b")
-    )
-    key = preset.measures[0].key
+    suite, other = QUICK[name], VERTICES * 0.9 + 0.02
+    first, second = (score(suite, other, views=[0], seed=object_seed(0, key)) for key in ("a", "b"))
+    key = suite.metrics[0].key
     assert first[key] != second[key]
     assert first[key].item() == pytest.approx(second[key].item(), rel=0.2)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SUITES)
 def test_no_value_is_nan_whatever_is_predicted(name: str) -> None:
-    preset = QUICK[name]
+    suite = QUICK[name]
     spoiled = VERTICES.clone()
     spoiled[0] = torch.nan
     meshes = [VERTICES * 0, VERTICES * torch.nan, spoiled, VERTICES * 1e30, VERTICES * 1e-30]
-    found = score(preset, *[mesh.float() for mesh in meshes], views=[0] * 5)
+    found = score(suite, *[mesh.float() for mesh in meshes], views=[0] * 5)
     for values in found.values():
         assert bool(torch.isfinite(values).all())
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SUITES)
 def test_no_predictions(name: str) -> None:
     found = QUICK[name].score(VERTICES[None][:0], FACES, TRUTH, [], 0)
     assert all(values.shape == (0,) for values in found.values())
-    assert set(found) == {measure.key for measure in QUICK[name].measures}
+    assert set(found) == {metric.key for metric in QUICK[name].metrics}

@@ -1,4 +1,4 @@
-"""The presets by name, with their default settings."""
+"""The metric suites by the names that `metrics=[...]` takes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from functools import partial
 from recon.metrics.fscore import FScore
 from recon.metrics.meshrcnn import MeshRCNN
 from recon.metrics.onet import OccupancyNetworks
-from recon.metrics.protocol import Measure, Preset
 from recon.metrics.silhouette import Silhouette
 from recon.metrics.softras import SoftRas
+from recon.metrics.suite import MetricSuite
 
-__all__ = ["PRESETS", "Measure", "Preset"]
-
-PRESETS: Mapping[str, Callable[[], Preset]] = {
+SUITES: Mapping[str, Callable[[], MetricSuite]] = {
     "softras": SoftRas,
     "onet": OccupancyNetworks,
     "meshrcnn": MeshRCNN,

@@ -10,29 +10,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recon.evaluation.paired import compare
-from recon.evaluation.result import EvaluationResult, ObjectResult, ResultMeasure
-from recon.evaluation.summary import summarised
+from recon.evaluation.comparison import compare
+from recon.evaluation.result import EvaluationResult, Metric, ObjectResult
+from recon.evaluation.statistics import summarize
 
 CHAIR, TABLE = "03001627", "04379243"
-IOU = ResultMeasure("softras_iou", "voxel IoU", "softras", True, True)
-L1 = ResultMeasure("color_l1", "L1", "color", False, False)
+IOU = Metric("softras_iou", "voxel IoU", "softras", percent=True)
+L1 = Metric("color_l1", "L1", "color", higher_is_better=False)
 NAMES = ("this.pt", "other.pt")
 
 
 def result(
     rows: Sequence[tuple[str, str, float]],
-    measure: ResultMeasure = IOU,
+    metric: Metric = IOU,
     views: tuple[int, ...] = (0, 1),
     protocol: str = "as published",
     data: str = "sha256:1",
 ) -> EvaluationResult:
     objects = [
-        ObjectResult(name, name, synset, views, {"model": {measure.key: value}}, {})
+        ObjectResult(name, name, synset, views, {"model": {metric.key: value}}, {})
         for name, synset, value in rows
     ]
     about = {"data_fingerprints": [data]}
-    return summarised(objects, [measure], about, {measure.preset: protocol}, [], seed=0)
+    return summarize(objects, [metric], about, {metric.suite: protocol}, [], seed=0)
 
 
 HERE = [("a", CHAIR, 0.5), ("b", CHAIR, 0.3), ("c", CHAIR, 0.4), ("d", TABLE, 0.9)]
@@ -100,18 +100,18 @@ def test_what_does_not_fit_together_is_refused() -> None:
             result(THERE, views=(0, 2)),
             r"from views \[0, 1\] in this\.pt, but from \[0, 2\]",
         ),
-        (result(THERE, L1), "no measure of the same protocol in common: voxel IoU .*has it not"),
+        (result(THERE, L1), "no metric of the same protocol in common: voxel IoU .*does not have"),
         (result(THERE, protocol="another"), "left out, as the protocols differ"),
     ):
         with pytest.raises(ValueError, match=message):
             compare(here, other, NAMES)
 
 
-def test_a_measure_of_another_protocol_is_left_out_with_a_note() -> None:
+def test_a_metric_of_another_protocol_is_left_out_with_a_note() -> None:
     both = [
         replace(
             one,
-            measures=(IOU, L1),
+            metrics=(IOU, L1),
             protocols={"softras": "as published", "color": str(number)},
             objects=tuple(
                 replace(o, scores={"model": {**o.scores["model"], "color_l1": 0.1}})
@@ -122,7 +122,7 @@ def test_a_measure_of_another_protocol_is_left_out_with_a_note() -> None:
         for number, one in enumerate((result(HERE), result(THERE)))
     ]
     comparison = compare(*both, NAMES)
-    assert [measure.key for measure in comparison.measures] == ["softras_iou"]
+    assert [metric.key for metric in comparison.metrics] == ["softras_iou"]
     assert "L1 (color): left out, as the protocols differ" in comparison.notes
 
 
@@ -140,6 +140,9 @@ def test_text_table_and_json_agree() -> None:
     assert lines[7].split()[:5] == ["chair", "3", "40.00", "40.00", "0.00"]
     figures = "4 65.00 50.00 15.00 [10.00, 20.00] 2 1 1"
     assert lines[10].split() == ["mean", *figures.split()]
+    summary = comparison.summary().splitlines()
+    assert summary[3].split()[:3] == ["metric", "this", "other"]
+    assert summary[5].split() == ["voxel", "IoU", "%", *figures.split()[1:]]
     header, *rows = comparison.table()
     mean = dict(zip(header, rows[-1], strict=True))
     assert (mean["category"], mean["difference"], mean["low"]) == ("mean", "15.0000", "10.0000")

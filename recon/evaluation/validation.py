@@ -1,0 +1,63 @@
+"""What a training run measures on its validation split: the voxel IoU of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from recon.datasets.categories import present_categories
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.result import MODEL, ObjectResult
+from recon.evaluation.scoring import choose_suites, choose_views, score_objects
+from recon.metrics.softras import IOU
+from recon.training.distributed import Processes
+
+
+class VoxelValidation:
+    """Scores the validation objects by the voxel IoU of `metrics=[softras]`.
+
+    Args:
+        views: which views of each object; None means all. Few and evenly spread ones estimate the
+            mean over all at a fraction of the cost.
+        batch_size: images per call of the model.
+    """
+
+    def __init__(self, views: Sequence[int] | None = None, batch_size: int = 128) -> None:
+        self.views = views
+        self.batch_size = batch_size
+
+    def __call__(
+        self, model: nn.Module, data: MultiViewDataset, processes: Processes | None = None
+    ) -> dict[str, float]:
+        """Returns the macro mean IoU as `iou`, and `iou_NAME` of each category.
+
+        Args:
+            model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+            data: the objects.
+            processes: which share the objects; the values are those of all.
+
+        Raises:
+            ValueError: a view is not in the data, or the data has no voxels.
+        """
+        processes = processes or Processes()
+        suites, views = choose_suites(["softras"], data), choose_views(data, self.views)
+        size = max(1, self.batch_size // len(views))
+        share = processes.share(len(data))
+        own = [
+            row
+            for start in range(0, len(share), size)
+            for row in score_objects(model, suites, data, share[start : start + size], views)
+        ]
+        means = category_means(processes.collect(own), IOU.key)
+        named = {f"iou_{name}": mean for name, mean in means.items()}
+        return {"iou": sum(means.values()) / len(means), **named}
+
+
+def category_means(objects: Sequence[ObjectResult], key: str) -> dict[str, float]:
+    """Returns the mean of a metric of the model over the objects of each category, by name."""
+    means = {}
+    for category in present_categories(row.synset for row in objects):
+        values = [row.scores[MODEL][key] for row in objects if row.synset == category.synset]
+        means[category.name] = sum(values) / len(values)
+    return means

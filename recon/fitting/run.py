@@ -1,0 +1,173 @@
+"""The folder of a fit: who may write into it, and the files which every fit writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from recon.files import atomic_file, locked
+from recon.fitting.fit import Fit
+from recon.fitting.history import joined_history, write_history
+from recon.runs.directory import flatten_settings, read_json, write_json
+from recon.visualization.animation import save_animation
+
+# What does not change what a fit finds.
+FREE_SETTINGS = ("output_dir", "overwrite", "progress", "frames", "device")
+
+
+class OtherFitError(ValueError):
+    """A folder holds the result of a fit to other inputs, or with another configuration."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitFolder:
+    """The folder of one fit.
+
+    Args:
+        path: of the folder; made when writing begins.
+        settings: the resolved configuration, plain data.
+        inputs: keys of the configuration which name files or folders that the fit reads.
+        result: the name of the file with the result.
+        image: the name of the image that shows it.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    inputs: Sequence[str] = ()
+    result: str = "result.json"
+    image: str = "comparison.png"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps other processes out of the folder during the block.
+
+        The same fit may be written again; a fit to other inputs or with other settings only where
+        the setting `overwrite` is true.
+
+        Raises:
+            OtherFitError: the folder holds another result; nothing in it was touched.
+            ValueError: another process is writing here.
+            OSError: the folder is not writable.
+        """
+        if not self.settings.get("overwrite", False):
+            self._refuse_other()
+        with locked(self.path, "fitting"):
+            yield
+
+    def _refuse_other(self) -> None:
+        if not (self.path / self.result).exists():
+            return
+        before = read_json(self.path / self.result)
+        stored, now = before.get("settings"), self._facts()
+        if not isinstance(stored, Mapping):
+            raise OtherFitError(
+                f"{self.path / self.result} is not the result of a fit; choose another output_dir"
+            )
+        # Results of earlier versions have no fingerprints; the names of their inputs count.
+        keys = () if "inputs" in before else tuple(self.inputs)
+        differing = _differing(
+            _compared(stored, self.inputs, keys), _compared(now["settings"], self.inputs, keys)
+        )
+        if "inputs" in before:
+            differing += _differing(before["inputs"], now["inputs"])
+        if differing:
+            raise OtherFitError(
+                f"{self.path} holds the result of another fit ({', '.join(differing)} differ);"
+                " choose another output_dir, or replace it with overwrite=true"
+            )
+
+    def _facts(self) -> dict[str, Any]:
+        """Returns what a result was made from."""
+        named = flatten_settings(self.settings)
+        files = {key: named.get(key) for key in self.inputs}
+        # What is no file, as the name of a category or a member of an archive, stands for itself.
+        prints = {k: fingerprint(Path(str(name))) or str(name) for k, name in files.items() if name}
+        return {"settings": dict(self.settings), "inputs": prints}
+
+    def write(
+        self,
+        result: Mapping[str, Any],
+        fits: Sequence[Fit],
+        image: Image.Image,
+        frames: Sequence[NDArray[np.uint8]],
+        seconds: float = 6.0,
+    ) -> dict[str, Any]:
+        """Writes the result, the losses, an image and an animation.
+
+        Args:
+            result: plain data about what was found.
+            fits: the stages, for the losses.
+            image: shows what was found.
+            frames: [H, W, 3] images of the way to it.
+            seconds: how long the animation runs.
+
+        Returns:
+            The content of the file of the result: `result`, whether a signal ended the fit, the
+            settings, and fingerprints of the inputs.
+
+        Raises:
+            OSError: a file could not be written.
+        """
+        save_animation(self.path / "course.gif", frames, seconds)
+        write_history(self.path, joined_history(fits))
+        interrupted = fits[-1].stopped == "signal"
+        return self.write_result({**result, "interrupted": interrupted}, image)
+
+    def write_result(self, result: Mapping[str, Any], image: Image.Image) -> dict[str, Any]:
+        """Writes the result with what it was made from, and an image of it."""
+        save_png(self.path / self.image, image)
+        content = {**result, **self._facts()}
+        write_json(self.path / self.result, content)
+        return content
+
+
+def fingerprint(path: Path) -> str | None:
+    """Returns the SHA-256 of a file, or of all files below a folder; None where there is none."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        digests = [f"{file.relative_to(path)} {fingerprint(file)}" for file in files]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def save_png(path: Path, image: Image.Image) -> None:
+    """Writes an image as PNG.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with atomic_file(path) as file:
+        image.save(file, format="PNG", optimize=True)
+
+
+def _compared(
+    settings: Mapping[str, Any], inputs: Sequence[str], kept: Sequence[str]
+) -> dict[str, object]:
+    """Returns the settings which determine a result; of those that name inputs the `kept` ones."""
+    left_out = {*FREE_SETTINGS, *inputs} - {*kept}
+    return {key: value for key, value in flatten_settings(settings).items() if key not in left_out}
+
+
+def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [key for key in sorted({*before, *now}) if before.get(key, None) != now.get(key, None)]
+
+
+def silhouette_iou(alpha: Tensor, mask: Tensor) -> float:
+    """Returns the IoU of a rendered silhouette and a mask, both [H, W] and cut at one half."""
+    rendered, given = alpha > 0.5, mask > 0.5
+    return float((rendered & given).sum() / (rendered | given).sum().clamp(min=1))

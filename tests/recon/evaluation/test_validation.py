@@ -1,0 +1,65 @@
+"""Validation of a training run: the values of an evaluation, and the order of its means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.result import ObjectResult
+from recon.evaluation.scoring import choose_suites, score_objects
+from recon.evaluation.validation import VoxelValidation, category_means
+from recon.geometry.meshes import icosphere
+from recon.models import Prediction
+
+CHAIR, TABLE = "03001627", "04379243"
+
+
+class SphereModel(nn.Module):
+    """Predicts a sphere whose radius is half of the mean alpha of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sphere = icosphere(2)
+        self.register_buffer("faces", sphere.faces)
+        self.register_buffer("sphere", sphere.vertices)
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: Tensor) -> Prediction:
+        return Prediction(self.sphere * image[:, 3].mean(dim=(1, 2))[:, None, None] / 2)
+
+
+def row(synset: str, *ious: float) -> ObjectResult:
+    mean = sum(ious) / len(ious)
+    views = tuple(range(len(ious)))
+    return ObjectResult("x", "x", synset, views, {"model": {"iou": mean}}, {"iou": ious})
+
+
+def test_means_are_per_object_then_per_category() -> None:
+    rows = [row(CHAIR, 0.2, 0.4), row(CHAIR, 0.6, 0.8), row(CHAIR, 0.5, 0.5), row(TABLE, 1.0, 0.8)]
+    assert category_means(rows, "iou") == pytest.approx({"chair": 0.5, "table": 0.9})
+
+
+def test_it_gives_the_macro_mean_and_each_category(shapes_file: Path) -> None:
+    data, model = MultiViewDataset(shapes_file, "val"), SphereModel()
+    values = VoxelValidation(views=[0, 12])(model, data)
+    names = {"airplane", "table", "lamp"}
+    assert values.keys() == {"iou"} | {f"iou_{name}" for name in names}
+    assert values["iou"] == pytest.approx(sum(values[f"iou_{name}"] for name in names) / 3)
+    # The same as an evaluation, whatever the size of the batches.
+    suites = choose_suites(["softras"], data)
+    rows = score_objects(model, suites, data, range(len(data)), [0, 12])
+    expected = category_means(rows, "softras_iou")
+    for size in (1, 3, 1000):
+        values = VoxelValidation(views=[0, 12], batch_size=size)(model, data)
+        assert {name: values[f"iou_{name}"] for name in names} == expected
+
+
+def test_what_cannot_be_validated_is_refused(shapes_file: Path) -> None:
+    data = MultiViewDataset(shapes_file, "val")
+    for views in ([], [24], [-1], 0):
+        with pytest.raises(ValueError, match=r"views must be a list of different ones of 0\.\.23"):
+            VoxelValidation(views=views)(SphereModel(), data)  # type: ignore[arg-type]
