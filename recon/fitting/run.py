@@ -17,7 +17,7 @@ from torch import Tensor
 from recon.files import atomic_file, locked
 from recon.fitting.fit import Fit
 from recon.fitting.history import joined_history, write_history
-from recon.runs.directory import flatten_settings, read_json, write_json
+from recon.runs.directory import flatten_config, read_json, write_json
 from recon.visualization.animation import save_animation
 
 # What does not change what a fit finds.
@@ -87,7 +87,7 @@ class FitFolder:
 
     def _facts(self) -> dict[str, Any]:
         """Returns what a result was made from."""
-        named = flatten_settings(self.settings)
+        named = flatten_config(self.settings)
         files = {key: named.get(key) for key in self.inputs}
         # What is no file, as the name of a category or a member of an archive, stands for itself.
         prints = {k: fingerprint(Path(str(name))) or str(name) for k, name in files.items() if name}
@@ -160,7 +160,7 @@ def _compared(
 ) -> dict[str, object]:
     """Returns the settings which determine a result; of those that name inputs the `kept` ones."""
     left_out = {*FREE_SETTINGS, *inputs} - {*kept}
-    return {key: value for key, value in flatten_settings(settings).items() if key not in left_out}
+    return {key: value for key, value in flatten_config(settings).items() if key not in left_out}
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
