@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from html import escape
 
 from torch import Tensor
 
-from recon.evaluation.report_page.page import POLICY, asset
+from recon.evaluation.report_page.rendering import render, render_page
 from recon.evaluation.report_page.shapes import encode, encode_faces, predicted_shape
 from recon.geometry.meshes import Mesh
 
 # From where the mesh is seen at first: its front and one side.
 _START = {"azimuth": -45.0, "elevation": 20.0, "distance": 2.732, "fov": 30.0}
-_STYLE = (
-    "html, body, div, canvas { margin: 0; width: 100%; height: 100%; display: block; }"
-    " div { touch-action: none; } body { overflow: hidden; }"
-)
-_START_VIEWER = (
-    'const content = JSON.parse(document.getElementById("shapes").textContent);'
-    'new Gallery(content, [document.querySelector("div")]);'
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +36,8 @@ class MeshViewer:
             "faces": [encode_faces(one) for one in faces],
             "objects": [{"camera": _START, "mesh": shape}],
         }
-        data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
-        return (
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            f"<title>Mesh</title><style>{_STYLE}</style></head><body>"
-            '<div data-object="0" tabindex="0"><canvas data-shape="mesh" role="img"'
-            ' aria-label="reconstructed mesh"></canvas></div>'
-            f'<script type="application/json" id="shapes">{data}</script>'
-            f"<script>{asset('viewer.js')}</script><script>{_START_VIEWER}</script></body></html>"
-        )
+        return render_page("mesh.html", content)
 
     def _repr_html_(self) -> str:
         """Returns an iframe, which notebooks show."""
-        return (
-            f'<iframe srcdoc="{escape(self.html())}" style="width: 100%; height: {self.height}px; '
-            'border: 0" sandbox="allow-scripts"></iframe>'
-        )
+        return render("mesh_frame.html", page=self.html(), height=self.height)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
-import json
+import base64
+import io
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.report_page.objects import Gallery, filters, plain_rows
+from recon.evaluation.report_page.objects import KINDS, Gallery, InlineImage, plain_rows
+from recon.evaluation.report_page.rendering import render
 from recon.evaluation.report_page.selection import pick_objects
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.shown import ShownPredictions
@@ -30,16 +35,19 @@ def test_failures_come_first_in_the_worst_category(gallery: Gallery) -> None:
     order = gallery.category_order()
     assert sorted(order) == ["airplane", "lamp", "table"]
     assert [means[name].mean for name in order] == sorted(means[name].mean for name in order)
-    sections = re.findall(r'<section class="category" data-category="(\w+)">', gallery.sections())
-    assert sections == order
-    kinds = re.findall(r'data-kind="(\w+)"', gallery.sections())
-    assert kinds == ["worst", "worst", "median", "best"] * 3
-    ranks = [int(rank) for rank in re.findall(r"rank (\d) of 6", gallery.sections())]
-    assert ranks == [6, 5, 3, 1] * 3
+    sections = gallery.sections()
+    assert [section.name for section in sections] == order
+    for section in sections:
+        text = "".join(section.cards)
+        kinds = re.findall(r'data-kind="(\w+)"', text)
+        assert kinds == ["worst", "worst", "median", "best"]
+        assert re.findall(r"rank (\d) of 6", text) == ["6", "5", "3", "1"]
+        mean = f"{100 * means[section.name].mean:.2f}"
+        assert section.label == f"IoU % {mean}, 6 objects"
 
 
 def test_cards_and_entries_belong_together(gallery: Gallery) -> None:
-    content = json.loads(gallery.json())
+    content = gallery.shapes()
     assert len(content["objects"]) == len(gallery.cards) == 12
     assert len(content["faces"]) == 1 + 12  # those of all predictions, and of each truth
     for number, (pick, card) in enumerate(gallery.cards):
@@ -53,7 +61,7 @@ def test_cards_and_entries_belong_together(gallery: Gallery) -> None:
 def test_the_viewer_starts_from_the_camera_of_the_input(
     gallery: Gallery, ellipsoids: MultiViewDataset
 ) -> None:
-    content = json.loads(gallery.json())
+    content = gallery.shapes()
     for (pick, _), entry in zip(gallery.cards, content["objects"], strict=True):
         row = ellipsoids.cameras(ellipsoids.ids.index(pick.row.id), [pick.view])
         azimuth, elevation, distance, fov = Cameras.from_rows(row).orbit_parameters()[0].tolist()
@@ -85,13 +93,24 @@ def test_objects_without_truth_say_so(
     card = gallery.cards[0][1]
     assert "The data holds no true shape." in card
     assert re.findall(r'<canvas data-shape="(\w+)"', card) == ["prediction"]
-    assert json.loads(gallery.entries[0])["truth"] is None
+    assert gallery.entries[0]["truth"] is None
     assert "in this view" not in card  # the metric is not taken by view
 
 
 def test_filters_offer_what_is_there(gallery: Gallery) -> None:
-    options = re.findall(r"<option value=\"(\w*)\">", filters(gallery))
+    text = render("objects.html", text="", kinds=KINDS, sections=gallery.sections())
+    options = re.findall(r"<option value=\"(\w*)\">", text)
     assert options == ["", "worst", "median", "best", "", *gallery.category_order()]
+    assert text.count("<article") == 12
+
+
+def test_an_image_is_part_of_the_page() -> None:
+    rgba = torch.randint(0, 256, (4, 5, 7), dtype=torch.uint8)
+    image = InlineImage.of(rgba)
+    assert (image.width, image.height) == (7, 5)
+    data = base64.b64decode(image.address.removeprefix("data:image/png;base64,"))
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    assert np.array_equal(pixels, rgba.movedim(0, -1).numpy())
 
 
 def test_plain_data_becomes_rows() -> None:

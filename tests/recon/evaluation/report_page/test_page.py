@@ -146,12 +146,13 @@ def test_what_is_said_of_colours_is_so(
     assert "The network predicts no colours." in path.read_text()
 
 
-def test_the_wheel_is_told_of_scripts_and_styles() -> None:
+def test_the_wheel_is_told_of_the_templates() -> None:
     folder = Path(page_module.__file__).parent
     setup = (folder.parents[2] / "pyproject.toml").read_text()
-    kinds = {path.suffix for path in folder.iterdir() if path.is_file()} - {".py"}
-    assert kinds == {".js", ".css"}
-    assert '"recon.evaluation.report_page" = ["*.css", "*.js"]' in setup
+    assert '"recon.evaluation.report_page" = ["templates/*"]' in setup
+    kinds = {path.suffix for path in (folder / "templates").iterdir()}
+    assert kinds == {".html", ".css", ".js"}
+    assert not [path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"]
 
 
 def test_another_metric_and_other_numbers(page: Callable[..., str]) -> None:
