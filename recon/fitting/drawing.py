@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from recon.geometry.cameras import Cameras
@@ -18,6 +18,7 @@ from recon.rendering.renderer import SoftRenderer
 from recon.visualization.draw import GREY, to_pixels
 
 CROP_SIZE = 112  # pixels along the longer side of a crop
+AXIS_COLORS = ((220, 30, 30), (20, 150, 40), (40, 80, 230))
 BOTH, MISSING, TOO_MUCH = (0.80, 0.82, 0.85), (0.82, 0.16, 0.20), (0.13, 0.35, 0.75)
 
 
@@ -82,6 +83,32 @@ def outlined(image: NDArray[np.uint8], alpha: Tensor) -> NDArray[np.uint8]:
     drawn = image.copy()
     drawn[inside & ~shrunk] = (230, 0, 200)
     return drawn
+
+
+def with_axes(
+    image: NDArray[np.uint8], cameras: Cameras, origin: Tensor, ends: Tensor
+) -> NDArray[np.uint8]:
+    """Draws axes on an image [H, W, 3]: x in red, y in green and z in blue.
+
+    Args:
+        image: as the camera sees it.
+        cameras: one camera.
+        origin: [3] world coordinates of where the axes begin.
+        ends: [3, 3] world coordinates of the ends of the three axes.
+    """
+    height, width = image.shape[:2]
+    points = cameras.project(torch.cat((origin[None], ends))[None], (height, width))[0]
+    side = min(height, width)
+    pixels = [
+        ((side * x + width - 1) / 2, (height - 1 - side * y) / 2) for x, y, _ in points.tolist()
+    ]
+    drawn = Image.fromarray(image)
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(11)
+    # What is nearer lies over what is farther.
+    for axis in points[1:, 2].argsort(descending=True).tolist():
+        draw.line([pixels[0], pixels[axis + 1]], AXIS_COLORS[axis], width=2)
+        draw.text(pixels[axis + 1], "xyz"[axis], AXIS_COLORS[axis], font)
+    return np.asarray(drawn)
 
 
 @dataclass(frozen=True)

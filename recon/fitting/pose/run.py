@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from recon.command_line import Interruption
-from recon.fitting.drawing import outlined, render_colors
+from recon.fitting.drawing import outlined, render_colors, with_axes
 from recon.fitting.fit import Fit
 from recon.fitting.history import evenly_spread
 from recon.fitting.pose.files import CameraImage, ScaledMesh
@@ -161,11 +161,14 @@ class PoseRun:
         return render_colors(mesh, vertices, self.observed.cameras(1), size, LIGHT)[0]
 
     def _panels(self, pose: Poses) -> NDArray[np.uint8]:
-        """Draws the image, the mesh in its pose, and the outline of this on that."""
+        """Draws the image, the mesh in its pose, and the image with its outline and axes."""
         image = torch.nn.functional.interpolate(self.observed.image[None], (SHOWN, SHOWN))[0]
         rendered = self._render(pose, SHOWN)
         shown, mesh = to_pixels(over_white(image)), to_pixels(over_white(rendered))
-        return np.concatenate((shown, mesh, outlined(shown, rendered[3])), axis=1)
+        origin, ends = pose.translation[0], pose.apply(0.5 * torch.eye(3))[0]
+        overlay = outlined(shown, rendered[3])
+        overlay = with_axes(overlay, self.observed.cameras(1), origin, ends)
+        return np.concatenate((shown, mesh, overlay), axis=1)
 
 
 def _of_problems(found: Fit, index: Tensor) -> Fit:

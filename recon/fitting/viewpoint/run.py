@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES
-from recon.fitting.drawing import Crop
+from recon.fitting.drawing import Crop, outlined, with_axes
 from recon.fitting.history import evenly_spread
 from recon.fitting.run import FitFolder
 from recon.fitting.stages import StagedFit
@@ -84,12 +84,15 @@ def write_fit(
     """Writes what was found of one image, and returns the content of `result.json`."""
     size = (image.shape[1], image.shape[2])
     states = evenly_spread(fitted.trajectory, FRAMES)
-    found = mesh.image(fitted.state, size)[0]
+    cells = [
+        *_row([image, mesh.image(fitted.state, size)[0]]),
+        _overlay(mesh, image, fitted.state),
+    ]
     return folder.write(
         {**described(fitted.state), "loss": float(fitted.loss)},
         fitted.fits,
-        contact_sheet([_cropped([image, found])], ("image", "found")),
-        [_row([image, mesh.image(viewpoint, size)[0]]) for viewpoint in states],
+        contact_sheet([cells], ("image", "found", "outline and axes")),
+        [np.hstack(_row([image, mesh.image(viewpoint, size)[0]])) for viewpoint in states],
     )
 
 
@@ -128,12 +131,23 @@ def write_benchmark(
     return rows
 
 
-def _row(images: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Puts whole images [4, H, W] beside each other, the shorter side of each one cell long."""
-    height, width = images[0].shape[1:]
+def _row(images: Sequence[Tensor]) -> list[NDArray[np.uint8]]:
+    """Returns whole images [4, H, W] over white, the shorter side of each one cell long."""
+    return [sheet_cell(over_white(image), _cell_size(image)) for image in images]
+
+
+def _cell_size(image: Tensor) -> tuple[int, int]:
+    height, width = image.shape[1:]
     scale = CELL / min(height, width)
-    size = round(height * scale), round(width * scale)
-    return np.concatenate([sheet_cell(over_white(image), size) for image in images], axis=1)
+    return round(height * scale), round(width * scale)
+
+
+def _overlay(mesh: ShadedMesh, image: Tensor, viewpoint: Viewpoints) -> NDArray[np.uint8]:
+    """Draws on the image the outline of the mesh as found, and the axes of its file."""
+    size = _cell_size(image)
+    shown = outlined(sheet_cell(over_white(image), size), mesh.image(viewpoint, size)[0, 3].cpu())
+    ends = mesh.radius * world_vertices(torch.eye(3))
+    return with_axes(shown, viewpoint.cameras(mesh.fov).to("cpu"), torch.zeros(3), ends)
 
 
 def _cropped(images: Sequence[Tensor]) -> list[NDArray[np.uint8]]:

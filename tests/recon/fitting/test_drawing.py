@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recon.fitting.drawing import CROP_SIZE, Crop, difference_images, outlined, render_colors
+from recon.fitting.drawing import (
+    AXIS_COLORS,
+    CROP_SIZE,
+    Crop,
+    difference_images,
+    outlined,
+    render_colors,
+    with_axes,
+)
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh, icosphere
 from recon.visualization.draw import GREY
@@ -40,6 +48,22 @@ def test_outlines_lie_on_the_border_of_a_silhouette() -> None:
     drawn = outlined(np.zeros((9, 9, 3), np.uint8), alpha).any(2)
     assert int(drawn.sum()) == 16
     assert not drawn[3:6, 3:6].any()
+
+
+def test_axes_point_where_the_camera_sees_them() -> None:
+    # From azimuth 0, +x is on the right, +y above, and +z leads away from the eye.
+    image, cameras = np.full((64, 96, 3), 255, np.uint8), Cameras.orbit(0, 0, 4, 40)
+    drawn = with_axes(image, cameras, torch.zeros(3), torch.eye(3))
+    assert (image == 255).all()
+    places = [np.argwhere((drawn == color).all(-1)) for color in AXIS_COLORS]
+    x, y = places[0], places[1]
+    assert x[:, 1].max() > 64
+    assert abs(np.median(x[:, 0]) - 32) < 4
+    assert y[:, 0].min() < 18
+    assert len(places[2]) < len(x)
+    # Beyond the pole the image is upside down.
+    over = with_axes(image, Cameras.orbit(0, 170, 4, 40), torch.zeros(3), torch.eye(3))
+    assert np.argwhere((over == AXIS_COLORS[1]).all(-1))[:, 0].max() > 46
 
 
 def test_a_crop_holds_the_object() -> None:

@@ -16,6 +16,7 @@ from recon.fitting.articulation.humanoid import make_humanoid
 from recon.fitting.articulation.scores import random_cases
 from recon.fitting.stages import SoftStage
 from recon.runs.directory import read_json
+from recon.visualization.contact_sheet import GAP, LINE
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "benchmarks"))
 import benchmark_articulation as benchmark
@@ -46,7 +47,7 @@ def test_tables_and_images_are_written(tmp_path: Path, capsys: pytest.CaptureFix
     lines = text.splitlines()
     assert len({line.count("|") for line in lines[2:]}) == 1
     assert [line.split("|")[1].strip() for line in lines[4:]] == ["start", *names]
-    assert Image.open(folder / "one_colour.png").size == (5 * 160, 16 + 160)
+    assert Image.open(folder / "one_colour.png").size == (5 * (160 + GAP) + GAP, LINE + 160 + GAP)
 
 
 def test_the_summary_of_the_truth_is_without_error() -> None:

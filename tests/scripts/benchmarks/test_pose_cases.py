@@ -79,7 +79,7 @@ def test_every_method_of_one_start_comes_closer(  # type: ignore[no-untyped-def]
         cases.replace(cases.FINE, steps=15),
         darkest=0.5,
     )
-    found["channels"] = cases.fit_channels(problems, short).poses
+    found["channels"] = cases.fit_channels(problems, short).state
     found["multi"] = cases.fit_many(problems, short, starts=2, seed=0)
     for name, poses in found.items():
         after = rotation_distance(poses.rotation, problems.truth.rotation)
