@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> float:
         )
         colors = run.model.mesh.face_colors
         if colors is None or len(colors.unique(dim=0)) == 1:
-            log.warning("%s has one colour: outlines alone are compared", cfg.mesh)
+            log.warning("%s has one colour: silhouettes alone are compared", cfg.mesh)
         start = torch.tensor(settings["start"], dtype=torch.float32)
         with run.folder.writing():
             fitted = run.fit(start, cfg.starts, cfg.keep, cfg.seed, interruption, cfg.progress)

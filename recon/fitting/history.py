@@ -22,7 +22,7 @@ def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "hist
     Args:
         folder: an existing one.
         history: [T] by term; NaN interrupts a curve.
-        name: of the files.
+        name: the name of both files, without a suffix.
 
     Raises:
         OSError: a file could not be written.

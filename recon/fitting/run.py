@@ -33,7 +33,7 @@ class FitFolder:
     """The folder of one fit.
 
     Args:
-        path: of the folder; made when writing begins.
+        path: the folder, which is made when writing begins.
         settings: the resolved configuration, plain data.
         inputs: keys of the configuration which name files or folders that the fit reads.
         result: the name of the file with the result.

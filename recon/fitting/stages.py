@@ -101,8 +101,8 @@ def fit_stages(
         start: the state with which the first stage begins.
         every: steps between the states of the trajectory; None keeps the last state only.
         on_step: called with the number of the step over all stages, and what gives the state.
-        interruption: as of `recon.fitting.fit.fit`.
-        progress: as of `recon.fitting.fit.fit`.
+        interruption: an entered context, whose signal ends the fit.
+        progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
         ValueError: there is no stage.
@@ -243,8 +243,9 @@ class SoftProblem(Generic[State]):
         unknowns: its parameters.
         terms: returns the terms of the loss of a step.
         images: [N, 4, H, W] which the renderings are compared with.
-        length: of the object, in which the stage tells its gamma.
-        comparable: as of `SoftStage.options`.
+        length: the length of the object, in which the stage states its gamma; object units.
+        comparable: whether losses can be compared once sigma and gamma stay, so that the best state
+            is kept; otherwise the last one is.
     """
 
     def __init__(

@@ -94,11 +94,11 @@ class Row:
     """What a method found, beside what it began with.
 
     Args:
-        name: of the method.
-        body: which was fitted.
+        name: the name of the method.
+        body: the mesh which was fitted.
         cases: the truth.
         found: the poses.
-        seconds: that it took.
+        seconds: how long the fit took.
     """
 
     name: str

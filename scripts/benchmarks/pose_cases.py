@@ -133,7 +133,7 @@ def make_problems(
         mesh: the object.
         count: N.
         degrees: between truth and start.
-        seed: of the random numbers.
+        seed: fixes the random numbers.
         image_size: pixels along a side.
         shift: standard deviation of the start's position along each axis, object units.
     """
@@ -176,7 +176,7 @@ def fit_rgb(
         sigma: first and last softness of edges.
         gamma: first and last softness of depth, for near 1 and far 100.
         learning_rate: first and last step of Adam on the axis-angle vector.
-        steps: of these. With sigma and gamma at rest the best state of all counts.
+        steps: the number of updates. With constant sigma and gamma the best state of all counts.
         interruption: an entered context, whose signal ends the fit.
     """
     mesh, count = problems.mesh, len(problems.images)

@@ -100,7 +100,7 @@ def write_landscape(folder: Path, seed: int, interruption: Interruption | None =
 
     Args:
         folder: where these are written.
-        seed: of truths and axes.
+        seed: fixes truths and axes.
         interruption: an entered context, whose signal ends the counting.
 
     Returns:

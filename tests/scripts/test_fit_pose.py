@@ -168,7 +168,7 @@ def test_a_mesh_without_colours_is_told(
     changes = [f"mesh={tmp_path / 'grey.ply'}", "search.coarse.steps=5", "search.fine.steps=5"]
     done = run_script_here(SCRIPT, *inputs, *changes, "fitter.fine.steps=5")
     assert done.returncode == 0, done.stderr
-    assert "grey.ply has one colour: outlines alone are compared" in done.stdout
+    assert "grey.ply has one colour: silhouettes alone are compared" in done.stdout
 
 
 def test_the_last_softness_finds_the_depth(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ class Skeleton:
     """A tree of J joints.
 
     Args:
-        parents: of each joint the index of its parent, which comes before it; -1 for the root,
+        parents: for each joint the index of its parent, which comes before it; -1 for the root,
             which is joint 0.
         places: [J, 3] positions in the rest pose, object units.
-        names: of the joints; "" for none.
+        names: the names of the joints; empty for none.
 
     Raises:
         ValueError: numbers disagree, a parent does not come before its joint, or a place is not
@@ -109,7 +109,7 @@ class ArticulatedMesh:
     """A mesh that bends with a skeleton and changes its shape by blend shapes.
 
     Args:
-        mesh: in the rest pose.
+        mesh: the mesh in the rest pose.
         skeleton: with J joints.
         weights: [V, J] what each joint moves of a vertex; >= 0 with the sum 1.
         shapes: [S, V, 3] displacements of the vertices in the rest pose; None for S = 0.

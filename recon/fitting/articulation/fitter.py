@@ -67,9 +67,9 @@ class ArticulationFitter:
         coarse: the first stage; its gamma is in object units.
         fine: the second one; its gamma is in object units.
         colors: channels at most.
-        darkest: as of `ColorChannels`.
-        softness: as of `ColorChannels`.
-        blend: as of `ColorChannels`.
+        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
+        softness: the distance in RGB from which on colours count as different, > 0.
+        blend: how faces over each other share a pixel, "softmax" or "hard"; see `ColorChannels`.
         prior: what the squares of angles (from the middle of their limits) and of coefficients
             cost; it decides about what the image does not show.
 
@@ -116,9 +116,9 @@ class ArticulationFitter:
             start: N poses; None is the middle of the limits, at the origin.
             move: whether the translation is unknown too.
             reshape: whether the coefficients of the blend shapes are.
-            every: as of `fit_stages`.
+            every: steps between the poses of the trajectory; None keeps the last ones only.
             interruption: an entered context, whose signal ends the fit.
-            progress: as of `recon.fitting.fit.fit`.
+            progress: whether to draw a progress bar; None draws it on a terminal only.
 
         Raises:
             ValueError: numbers or shapes disagree, or an image shows nothing.
@@ -172,7 +172,7 @@ class _Prior:
 
     Args:
         limits: [J, 3, 2] radians.
-        weight: of the squares of angles and of coefficients.
+        weight: what the squares of angles and of coefficients are multiplied by.
     """
 
     def __init__(self, limits: Tensor, weight: float) -> None:

@@ -46,7 +46,7 @@ class ArticulationRun:
         folder: where everything is written.
         body: with colours of faces and names of joints.
         limits: [J, 3, 2] radians, see `ArticulationFitter.fit`.
-        shape_names: of the blend shapes.
+        shape_names: the names of the blend shapes.
         image: [4, H, W] sRGB and alpha in [0, 1], not premultiplied.
         cameras: one camera.
         frames: images in the animation, about.

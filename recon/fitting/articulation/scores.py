@@ -50,7 +50,7 @@ def random_cases(
         body: the humanoid.
         count: how many.
         image_size: pixels along a side.
-        seed: of the random numbers.
+        seed: fixes the random numbers.
         reshape: whether blend shapes are random, too; otherwise their coefficients are 0.
 
     Raises:

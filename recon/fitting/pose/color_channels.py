@@ -30,7 +30,7 @@ class ColorChannels:
         mesh: with colours of faces, or of one colour.
         count: colours at most.
         darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: see `recon.fitting.pose.palettes.memberships`.
+        softness: the distance in RGB from which on colours count as different, > 0.
         blend: how faces over each other share a pixel: "softmax" over depth, or "hard", the
             nearest alone, which leaves no gradient to the others.
 
@@ -116,7 +116,7 @@ class ChannelTarget:
     """Images in channels of colours, and how far renderings of N meshes are from them.
 
     Args:
-        channels: of the mesh.
+        channels: the colours of the mesh.
         images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
         cameras: N cameras.
         least_share: a colour counts as seen when it has this share of the silhouette, because a

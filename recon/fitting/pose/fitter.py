@@ -78,8 +78,8 @@ class PoseFitter:
         coarse: the first stage.
         fine: the second one.
         colors: channels at most.
-        darkest: as of `ColorChannels`.
-        softness: as of `ColorChannels`.
+        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
+        softness: the distance in RGB from which on colours count as different, > 0.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class PoseFitter:
             cameras: N cameras.
             start: N poses.
             move: whether the translation is unknown too; otherwise it stays.
-            every: as of `fit_stages`.
+            every: steps between the poses of the trajectory; None keeps the last ones only.
             interruption: an entered context, whose signal ends the fit.
-            progress: as of `recon.fitting.fit.fit`.
+            progress: whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The poses; their loss [N] is the mean squared difference of the channels per pixel.

@@ -73,9 +73,9 @@ class PoseRun:
             start: [3] axis-angle vector in degrees, from a model which faces the camera upright.
             starts: how many; all but the first are random.
             keep: how many of them go on after the search.
-            seed: of the random starts.
-            interruption: as of `PoseFitter.fit`.
-            progress: as of `PoseFitter.fit`.
+            seed: fixes the random starts.
+            interruption: an entered context, whose signal ends the fit.
+            progress: whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The fit of the `keep` best from their starts to their ends.

@@ -1,7 +1,7 @@
 """Shape from images: a template is deformed until its silhouettes and colours are those seen.
 
 The template moves by the parametrisation of the reconstruction network's decoder, inside a cube,
-in stages from coarse to fine: outlines get sharper, images larger, and triangles more.
+in stages from coarse to fine: silhouettes get sharper, images larger, and triangles more.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SIGMA_SHARE = 0.8
 # The learning rate falls to this share of itself in every stage.
 LAST_RATE = 0.02
 # Those of the released code's demonstration. Smaller ones than usual: gradients of the last steps
-# count, as outlines move on.
+# count, as silhouettes move on.
 ADAM_BETAS = (0.5, 0.99)
 COLOR_RATE = 0.05  # of the logits of colours
 # A vertex on the wall of the cube has the logit of 1, infinity, and could never leave it.
@@ -94,9 +94,9 @@ class ShapeStage:
             smaller for the stage, smaller ones are rasterized with anti-aliasing.
         sigma: softness of the silhouettes at the beginning and at the end, squared NDC units. Far
             below a hundredth of the squared size of a pixel an edge falls between the pixels.
-        loss: of silhouettes: "iou", which leads from far, or "squared", which is exact where pixels
-            are partly covered.
-        learning_rate: of Adam, at the beginning.
+        loss: the loss of silhouettes: "iou", which leads from far, or "squared", which is exact
+            where pixels are partly covered.
+        learning_rate: the learning rate of Adam at the beginning.
         batch: views per step; None means all.
         laplacian: weight of `LaplacianLoss`, a sum over vertices.
         flatten: weight of `FlattenLoss`, a sum over edges.
@@ -174,9 +174,9 @@ def read_template(
         template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
             are merged. Parts that share no vertex are fitted as such, with a warning. One which
             touches the walls of the cube is made a little smaller.
-        cube: in which it must lie.
-        subdivisions: of the sphere.
-        radius: of the sphere, in sides of the cube, in (0, 0.5).
+        cube: the cube in which it must lie.
+        subdivisions: how often the faces of the sphere are split into four.
+        radius: the radius of the sphere, in sides of the cube, in (0, 0.5).
 
     Raises:
         ValueError: the file cannot be read, or reaches out of the cube.
@@ -224,12 +224,12 @@ def fit_shape(
         views: images and cameras; their device is used.
         template: inside the cube.
         stages: from coarse to fine.
-        cube: which no vertex leaves.
+        cube: the cube which no vertex leaves.
         colors: whether to find colours of the vertices, in the stages which give them a weight.
-        seed: of the order in which views are used.
-        on_step: as of `fit_stages`.
+        seed: fixes the order in which views are used.
+        on_step: called with the number of the step over all stages, and what gives the mesh.
         interruption: an entered context, whose signal ends the fit.
-        progress: as of `recon.fitting.fit.fit`.
+        progress: whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
         ValueError: no stage, or a stage leaves nothing of an image.
@@ -328,7 +328,7 @@ def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor
     Args:
         count: number of views.
         batch: how many to take; None or more than `count` means all.
-        seed: of the orders.
+        seed: fixes the orders.
         step: >= 0.
     """
     if batch is None or batch >= count:

@@ -38,10 +38,10 @@ class ShapeRun:
     Args:
         folder: where everything is written.
         views: all views, on the device of the fit.
-        cube: in which the shape lies.
+        cube: the cube in which the shape lies.
         holdout: how many views, evenly spread, the fit does not see; None is a sixth of them, and
             12 at most.
-        frame: of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
+        frame: the frame of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
 
     Raises:
         ValueError: no view is left to fit, those to fit show nothing, or there is no such frame.

@@ -24,7 +24,7 @@ from recon.rendering.renderer import SoftRenderer
 from recon.visualization.contact_sheet import contact_sheet
 from recon.visualization.draw import GREY
 
-# Samples along a side of a pixel, and of the whole image, when outlines are compared.
+# Samples along a side of a pixel, and of the whole image, when silhouettes are compared.
 SUPERSAMPLING = 8
 MAX_SAMPLES = 1024
 # Softness far below a sample: each is inside or not.
@@ -35,12 +35,12 @@ RENDER_TIMES = 2  # small images are shown larger than they are
 
 @dataclass(frozen=True, eq=False)
 class SilhouetteScore:
-    """Agreement of outlines, per view.
+    """Agreement of silhouettes with masks, per view.
 
     Args:
         hard: [N] IoU of the pixels which are covered by half or more.
         area: [N] IoU of covered areas, sum(min(a, m)) / sum(max(a, m)); it reaches 1 only where
-            truth and prediction smooth their outlines in the same way.
+            truth and prediction smooth their edges in the same way.
     """
 
     hard: Tensor
@@ -58,7 +58,7 @@ class SilhouetteScore:
 
 
 def score_silhouettes(shape: ColoredMesh, views: Views) -> SilhouetteScore:
-    """Compares outlines, rendered hard with 8 x 8 samples per pixel, with those of the views."""
+    """Compares silhouettes, rendered hard with 8 x 8 samples per pixel, with the masks of views."""
     alpha, masks = coverage(shape, views), views.masks
     return SilhouetteScore(
         hard=_iou((alpha >= 0.5).float(), (masks >= 0.5).float()), area=_iou(alpha, masks)
@@ -103,9 +103,9 @@ def voxel_iou_to_truth(shape: ColoredMesh, data: MultiViewDataset, object_id: st
 
 
 def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> float:
-    """Returns that IoU of the visual hull, the largest shape with the outlines of the views.
+    """Returns that IoU of the visual hull, the largest shape with the silhouettes of the views.
 
-    The better one of two: voxels whose centre is inside all outlines, and those which touch them.
+    The better one of two: voxels whose centre is inside all silhouettes, and those which touch them.
     """
     truth = data.voxels(data.ids.index(object_id))
     masks, cameras = (views.masks >= 0.5).cpu(), views.cameras.to("cpu")
@@ -125,7 +125,7 @@ def render(
         shape: the shape.
         cameras: N viewpoints.
         image_size: (height, width) in pixels.
-        cube: of the fit.
+        cube: the cube of the fit, which gives the range of depths.
         times: by what the images are larger than `image_size`.
 
     Returns:
@@ -154,7 +154,7 @@ def render(
 
 
 def comparison(shape: ColoredMesh, views: Views, cube: Cube, columns: int = 3) -> Image.Image:
-    """Draws for every view the truth, the rendering, and where their outlines differ.
+    """Draws for every view the truth, the rendering, and where their silhouettes differ.
 
     In the third image red is missing and blue is too much. All are cropped to where some view has
     the object.
@@ -162,7 +162,7 @@ def comparison(shape: ColoredMesh, views: Views, cube: Cube, columns: int = 3) -
     Args:
         shape: what was fitted.
         views: what it should look like.
-        cube: of the fit.
+        cube: the cube of the fit, which gives the range of depths.
         columns: how many views stand beside each other.
     """
     rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)

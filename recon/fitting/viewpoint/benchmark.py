@@ -33,7 +33,7 @@ class Benchmark:
         mesh: what the images show.
         count: number of truths N.
         image_size: (height, width) of the images.
-        seed: of truths and starts.
+        seed: fixes truths and starts.
     """
 
     mesh: ShadedMesh

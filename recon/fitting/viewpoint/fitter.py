@@ -70,7 +70,7 @@ class ViewpointFitter:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
             start: N viewpoints.
             interruption: an entered context, whose signal ends the fit.
-            progress: as of `recon.fitting.fit.fit`.
+            progress: whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The viewpoints, whose lights have length 1; their trajectory begins with `start`.
@@ -101,8 +101,8 @@ class ViewpointFitter:
             image: [4, H, W].
             starts: S viewpoints.
             keep: how many are refined, at most.
-            interruption: as of `fit`.
-            progress: as of `fit`.
+            interruption: an entered context, whose signal ends the fit.
+            progress: whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             One viewpoint.

@@ -12,7 +12,7 @@ from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 
-# Pixels at the outline, which are covered in part, hardly count when colours are compared.
+# Pixels at the edge, which are covered in part, hardly count when colours are compared.
 _INSIDE_POWER = 4
 
 

@@ -121,7 +121,7 @@ def grid_of_starts(
         azimuths: how many, evenly spread over 360 degrees.
         elevations: degrees.
         distance: object units.
-        device: of the tensors.
+        device: where the tensors are.
 
     Raises:
         ValueError: there is no start.
