@@ -105,7 +105,7 @@ def voxel_iou_to_truth(shape: ColoredMesh, data: MultiViewDataset, object_id: st
 def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> float:
     """Returns that IoU of the visual hull, the largest shape with the silhouettes of the views.
 
-    The better one of two: voxels whose centre is inside all silhouettes, and those which touch them.
+    The better one of two: voxels with their centre inside all silhouettes, and those touching them.
     """
     truth = data.voxels(data.ids.index(object_id))
     masks, cameras = (views.masks >= 0.5).cpu(), views.cameras.to("cpu")
