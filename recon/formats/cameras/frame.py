@@ -29,26 +29,37 @@ class Frame:
         file: name of the image, relative to the object's folder.
         mask: name of its mask, relative to that folder; None where the camera file names none.
         pose: R and t of OpenCV, or azimuth, elevation and distance.
-        intrinsics: K in pixels of the image, or fov in degrees.
+        intrinsics: K in pixels of the image, the centre of the upper left one at (0, 0); or fov, or
+            fov_x, the full vertical or horizontal angle in degrees.
+        size: the (height, width) of the image that K belongs to; None means that of the file. An
+            image of another scale gets K at that scale.
     """
 
     file: str
     mask: str | None
     pose: Values
     intrinsics: Values
+    size: tuple[int, int] | None = None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the camera belongs to the pixels as they are stored, as all but orbits do."""
+        return "K" in self.intrinsics or "fov_x" in self.intrinsics
 
     def matrix(self, size: tuple[int, int]) -> NDArray[np.float64]:
         """Return K [3, 3] in pixels of an image of `size` (height, width).
 
         Raises:
-            ValueError: if K sees a wider angle than an image can.
+            ValueError: if K belongs to images of another aspect, or sees a wider angle than an
+                image can.
         """
         height, width = size
         if "K" not in self.intrinsics:
-            focal = height / 2 / math.tan(math.radians(float(self.intrinsics["fov"])) / 2)
+            name, side = ("fov", height) if "fov" in self.intrinsics else ("fov_x", width)
+            focal = side / 2 / math.tan(math.radians(float(self.intrinsics[name])) / 2)
             center = (width - 1) / 2, (height - 1) / 2
             return np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1]])
-        matrix = self.intrinsics["K"]
+        matrix = self._scaled(size)
         for name, focal, side in zip(
             ("width", "height"), matrix.diagonal()[:2], (width, height), strict=True
         ):
@@ -59,6 +70,24 @@ class Frame:
                     f" {side} pixels spans {angle:.0f} degrees; K is in pixels"
                 )
         return matrix
+
+    def _scaled(self, size: tuple[int, int]) -> NDArray[np.float64]:
+        """Return K at the scale of an image of `size`."""
+        matrix = self.intrinsics["K"]
+        if self.size is None or self.size == tuple(size):
+            return matrix
+        (height, width), (old_height, old_width) = size, self.size
+        scale = np.array([width / old_width, height / old_height])
+        # Halves of odd numbers of pixels are rounded, so sides may be off by one.
+        if abs(width - scale[1] * old_width) > 1 and abs(height - scale[0] * old_height) > 1:
+            raise ValueError(
+                f"its camera belongs to images of {old_width} x {old_height} pixels, which one of"
+                f" {width} x {height} is not at any scale"
+            )
+        # Borders of images scale, and centres of pixels are half a pixel from them.
+        full = np.diag([*scale, 1.0])
+        full[:2, 2] = scale / 2 - 0.5
+        return np.asarray(full @ matrix)
 
     def camera(self, intrinsics: NDArray[np.float64], image_size: tuple[int, int]) -> Cameras:
         """Return the camera, in the world of the renderings.
@@ -86,8 +115,3 @@ class Frame:
         return Cameras(orbit.rotation, orbit.translation, inner.focal, inner.center).to(
             dtype=torch.float32
         )
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether the intrinsics are in pixels, and so belong to the pixels as they are stored."""
-        return "K" in self.intrinsics

@@ -1,0 +1,107 @@
+"""The one door to camera files: which format a folder has, and its frames."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from recon.formats.cameras.arrays import read_bounds, read_poses, read_projections
+from recon.formats.cameras.cameras_json import parse_cameras
+from recon.formats.cameras.colmap import read_model
+from recon.formats.cameras.frame import Frame
+from recon.formats.cameras.nerf import read_transforms
+from recon.formats.stores import FolderStore
+
+
+def _read_json(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+    return parse_cameras(cameras.read(name))
+
+
+Reader = Callable[[FolderStore, str, FolderStore], list[Frame]]
+# By format, in the order in which they are looked for: the reader, and the names of its files.
+FORMATS: dict[str, tuple[Reader, str]] = {
+    "json": (_read_json, r"cameras\.json"),
+    "nerf": (read_transforms, r"transforms(_\w+)?\.json"),
+    "colmap": (read_model, r"((colmap|dense)/)?((sparse(/\d+)?|text)/)?images\.(bin|txt)"),
+    "srn": (read_poses, r"intrinsics\.txt"),
+    "neus": (read_projections, r"cameras_sphere\.npz|cameras\.npz"),
+    "llff": (read_bounds, r"poses_bounds\.npy"),
+}
+# Views to learn from come first, as in the files of NeRF.
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class CameraFiles:
+    """The camera files of a folder.
+
+    Attributes:
+        format: a key of `FORMATS`.
+        names: of the files, in the order in which they are read.
+    """
+
+    format: str
+    names: tuple[str, ...]
+
+
+def find_camera_files(cameras: FolderStore, camera_format: str = "auto") -> CameraFiles | None:
+    """Return the camera files of a folder, or None if it has none.
+
+    Args:
+        cameras: the folder.
+        camera_format: a key of `FORMATS`; "auto" takes the first of which there is a file.
+
+    Raises:
+        ValueError: if the format is unknown.
+    """
+    require_format(camera_format)
+    for name, (_, pattern) in FORMATS.items():
+        if camera_format not in ("auto", name):
+            continue
+        found = [n for n in cameras.names if re.fullmatch(pattern, n)]
+        if name != "nerf":
+            # The nearest one, the binary one before the text: "images.bin" is less than ".txt".
+            found = sorted(found, key=lambda n: (n.count("/"), n))[:1]
+        if found:
+            return CameraFiles(name, tuple(sorted(found, key=_split_order)))
+    return None
+
+
+def _split_order(name: str) -> tuple[int, str]:
+    split = posixpath.splitext(name)[0].rpartition("_")[2]
+    return (_SPLITS.index(split) if split in _SPLITS else -1, name)
+
+
+def require_format(camera_format: str) -> None:
+    """Refuse an unknown format.
+
+    Raises:
+        ValueError: naming the known ones.
+    """
+    if camera_format not in ("auto", *FORMATS):
+        known = ", ".join(("auto", *FORMATS))
+        raise ValueError(f"camera_format must be one of {known}, got {camera_format!r}")
+
+
+def read_frames(cameras: FolderStore, files: CameraFiles, images: FolderStore) -> list[Frame]:
+    """Read the frames of camera files.
+
+    Args:
+        cameras: the folder of the files.
+        files: what `find_camera_files` found in it.
+        images: the folder of the images.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: naming the file, if one is not as its format demands.
+    """
+    read, _ = FORMATS[files.format]
+    frames: list[Frame] = []
+    for name in files.names:
+        try:
+            frames += read(cameras, name, images)
+        except ValueError as error:
+            raise ValueError(f"{posixpath.join(cameras.label, name)}: {error}") from error
+    return frames
