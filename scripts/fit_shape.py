@@ -22,6 +22,8 @@ from recon.fitting.run import FitFolder
 from recon.fitting.shape.fitter import ShapeStage, read_template
 from recon.fitting.shape.run import ShapeRun
 from recon.fitting.shape.view_files import Views, read_views, views_of_object
+from recon.preparation.calibrated_views import Placement
+from recon.preparation.normalization import require_normalization
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,11 @@ INPUTS = ("images", "cameras", "data.path", "template")
 KEYS = {
     "images": str | None,
     "cameras": str | None,
+    "mask": Literal["given", "plain"],
+    "camera_format": str,
+    "frame": str | list[str],
+    "center": str,
+    "scale": str | float,
     "fov": FieldOfView,
     "data.path": str | list[str] | None,
     "object": str | None,
@@ -92,12 +99,15 @@ def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
         if cfg.object is None:
             raise ValueError(f"object=ID is missing; ids of {cfg.data.path} are {data.ids[:5]} ...")
         return views_of_object(data, str(cfg.object))
-    missing = [name for name in ("images", "cameras") if cfg[name] is None]
-    if missing:
-        raise ValueError(
-            f"{missing[0]}= is missing; images= and cameras=, or data.path= and object="
-        )
-    return read_views(cfg.images, cfg.cameras, cfg.fov, cfg.mask)
+    if cfg.images is None:
+        raise ValueError("images= is missing; images= and cameras=, or data.path= and object=")
+    if cfg.cameras is None and not Path(cfg.images).is_dir():
+        raise ValueError("cameras= is missing; only a folder of images may have them within")
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+    placement = Placement(settings["frame"], cfg.center, cfg.scale)
+    require_normalization(placement.frame, placement.center, placement.scale)
+    cameras = cfg.images if cfg.cameras is None else cfg.cameras
+    return read_views(cfg.images, cameras, cfg.fov, cfg.mask, cfg.camera_format, placement)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,55 @@ class Store(Protocol):
         """Return the first stored name, in sorted order, whose last component is `leaf`."""
 
 
+class NamedStore(Store, Protocol):
+    """A store that knows the names of all its files."""
+
+    names: tuple[str, ...]
+
+
+class FileStore:
+    """A single file; its folder is not listed.
+
+    Attributes:
+        label: the folder.
+        names: the name of the file.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, path: str | Path) -> None:
+        """Name the file.
+
+        Args:
+            path: the file.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        self._path = Path(path)
+        if not self._path.is_file():
+            raise FileNotFoundError(f"file not found: {path}")
+        self.label, self.names = str(self._path.parent), (self._path.name,)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of the file `name`.
+
+        Raises:
+            FileNotFoundError: if it is another one.
+        """
+        if name not in self.names:
+            raise FileNotFoundError(f"{self.label}: {name} is not {self.names[0]}")
+        return self._path.read_bytes()
+
+    def find(self, name: str) -> str | None:
+        """Return `name` if it is that of the file, else None."""
+        return name if name in self.names else None
+
+    def find_leaf(self, leaf: str) -> str | None:
+        """Return `leaf` if it is the name of the file, else None."""
+        return self.find(leaf)
+
+
 def join_name(base: str, relative: str) -> str:
     """Return `relative`, as written in the file `base`, as a normalised name of the store."""
     relative = relative.replace("\\", "/").strip()

@@ -36,6 +36,9 @@ FRONTS = {"+z": "-y", "+y": "+z", "-y": "-z", "-z": "+y", "+x": "+z", "-x": "+z"
 # Voxels along a side of the hulls that tell where the object is, one after the other. The last
 # leaves 1 % of the longest side unknown.
 RESOLUTIONS = (48, 96)
+# Shares of the views that must see a voxel, the first that leaves anything: few views see what is
+# right before a camera, and not all see the whole of an object that is cut off.
+LEAST_SEEN = (0.75, 0.5, 0.25)
 # A cube is so much larger than the object is thought to be, so that its hull is not cut off.
 MARGINS = (1.5, 1.1)
 
@@ -231,15 +234,20 @@ def _carved_box(
     frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], resolution: int
 ) -> tuple[Matrix, Matrix]:
     """Return the corners of the hull in the frame of models."""
-    hull = torch.ones(resolution, resolution, resolution, dtype=torch.bool)
-    by_size: dict[tuple[int, int], list[int]] = {}
-    for index, mask in enumerate(masks):
-        by_size.setdefault((mask.shape[0], mask.shape[1]), []).append(index)
-    for size, chosen in by_size.items():
-        rows = torch.cat([frames[i].camera(frames[i].matrix(size), size).rows() for i in chosen])
-        stack = torch.from_numpy(np.stack([masks[i] for i in chosen]))
-        hull &= carve(stack, Cameras.from_rows(rows), resolution, reach=0.5)
-    if not hull.any():
+    # All views are drawn to one size, so that one call of `carve` counts who sees a voxel.
+    height, width = (max(mask.shape[axis] for mask in masks) for axis in (0, 1))
+    stack = np.zeros((len(masks), height, width), bool)
+    rows = []
+    for index, (one, mask) in enumerate(zip(frames, masks, strict=True)):
+        stack[index, : mask.shape[0], : mask.shape[1]] = mask
+        matrix = one.matrix((mask.shape[0], mask.shape[1]))
+        rows.append(one.camera(matrix, (height, width)).rows())
+    cameras = Cameras.from_rows(torch.cat(rows))
+    for share in LEAST_SEEN:
+        hull = carve(torch.from_numpy(stack), cameras, resolution, 0.5, share)
+        if hull.any():
+            break
+    else:
         raise ValueError("no point is inside all silhouettes, so images and cameras disagree")
     points: Tensor = world_vertices(voxel_centers(resolution)[hull]).double()
     half = 0.5 / (resolution - 1)

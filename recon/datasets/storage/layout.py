@@ -16,6 +16,8 @@ triangles:
     triangles   [T, 3, 3]      float16  corners of the surface, in the world, perhaps simplified;
                                         those left over are zero
     triangle_colors [T, 3, 3]  uint8    sRGB of these corners without light
+    transforms  [4, 4]         float64  from the frame of models to the coordinates in which the
+                                        object's cameras were given
 
 Images and cameras are always there, the others where the layout names them.
 """
@@ -72,6 +74,7 @@ class Layout:
         num_points: P, 0 for none.
         num_surface_points: M, 0 for none.
         num_triangles: T, 0 for none.
+        transforms: whether there are `transforms`.
 
     Raises:
         ValueError: a number is out of range or a map is unknown.
@@ -84,6 +87,7 @@ class Layout:
     num_points: int = 0
     num_surface_points: int = 0
     num_triangles: int = 0
+    transforms: bool = False
 
     def __post_init__(self) -> None:
         positive = (*self.image_size, self.num_views, *self.voxel_resolutions)
@@ -128,6 +132,8 @@ class Layout:
         if self.num_triangles:
             found["triangles"] = Field((self.num_triangles, 3, 3), "float16")
             found["triangle_colors"] = Field((self.num_triangles, 3, 3), "uint8")
+        if self.transforms:
+            found["transforms"] = Field((4, 4), "float64")
         return found
 
     def check(self, sample: Mapping[str, NDArray[Any]]) -> None:
@@ -180,6 +186,7 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
         num_points=shapes["points"][0] if shapes.get("points") else 0,
         num_surface_points=shapes["pointcloud"][0] if shapes.get("pointcloud") else 0,
         num_triangles=shapes["triangles"][0] if shapes.get("triangles") else 0,
+        transforms="transforms" in shapes,
     )
     for name, (shape, _) in layout.fields().items():
         if shapes[name] != shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from recon.fitting.shape.scores import (
 from recon.fitting.shape.view_files import Views
 from recon.fitting.stages import StagedFit
 from recon.formats.meshes import save_mesh
+from recon.geometry.meshes import Mesh
 
 FRAMES = ("model", "cameras")
 # Views held out by default: one of so many, and not more than that.
@@ -114,7 +116,7 @@ class ShapeRun:
         """
         mesh = fitted.state
         for suffix in (".obj", ".ply", ".glb"):
-            save_mesh(self.folder.path / f"mesh{suffix}", mesh.mesh(self.frame), mesh.colors)
+            save_mesh(self.folder.path / f"mesh{suffix}", self._placed(mesh), mesh.colors)
         shown = self._spread(self.held or self.seen, SHOWN_VIEWS)
         return self.folder.write(
             self._result(fitted, data, object_id),
@@ -122,6 +124,14 @@ class ShapeRun:
             comparison(mesh, shown, self.cube),
             self.frames,
         )
+
+    def _placed(self, shape: ColoredMesh) -> Mesh:
+        """Returns the mesh in the frame that was asked for; "cameras" is that of a camera file."""
+        if self.frame == "model" or self.seen.to_file is None:
+            return shape.mesh(self.frame)
+        mesh = shape.mesh("model")
+        matrix = torch.from_numpy(self.seen.to_file).to(mesh.vertices)
+        return replace(mesh, vertices=mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3])
 
     def _result(
         self, fitted: StagedFit[ColoredMesh], data: MultiViewDataset | None, object_id: str
@@ -140,6 +150,7 @@ class ShapeRun:
             result["hull_voxel_iou"] = hull_iou_to_truth(self.seen, data, object_id)
         return {
             **result,
+            **({} if (to_file := self.seen.to_file) is None else {"to_file": to_file.tolist()}),
             "vertices": len(shape.vertices),
             "faces": len(shape.faces),
             "seconds": [one.seconds for one in fitted.fits],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.multiview import MultiViewDataset
-from recon.formats.cameras.cameras_json import parse_cameras
 from recon.formats.cameras.frame import Frame
+from recon.formats.cameras.reader import CameraFiles, open_cameras, read_frames
 from recon.formats.images import SUFFIXES
-from recon.formats.stores import FolderStore
+from recon.formats.masks import MaskedImage
+from recon.formats.stores import FolderStore, NamedStore
 from recon.formats.views import is_mask_name, log_notes, read_view
 from recon.geometry.cameras import CAMERA_ROW, Cameras
+from recon.preparation.calibrated_views import Placement, read_calibrated_views
+from recon.preparation.normalization import IDENTITY
 
 # The columns of cameras on an orbit, in the order of the SoftRas demonstrations.
 ORBIT_COLUMNS = ("distance", "elevation", "azimuth")
@@ -33,6 +36,8 @@ class Views:
     Args:
         images: [N, 4, H, W] float32 sRGB and alpha in [0, 1], not premultiplied, row 0 on top.
         cameras: N cameras.
+        to_file: [4, 4] float64 from the frame of models to the coordinates of the camera file; None
+            where these are the same, or are not known.
 
     Raises:
         ValueError: the numbers differ, a shape or type is another, or a value is out of range.
@@ -40,6 +45,7 @@ class Views:
 
     images: Tensor
     cameras: Cameras
+    to_file: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         images = self.images
@@ -58,7 +64,7 @@ class Views:
     def __getitem__(self, index: Sequence[int] | Tensor) -> Views:
         """Returns the views at some indices."""
         chosen = torch.as_tensor(index, device=self.images.device)
-        return Views(self.images[chosen], self.cameras[chosen])
+        return replace(self, images=self.images[chosen], cameras=self.cameras[chosen])
 
     @property
     def masks(self) -> Tensor:
@@ -72,41 +78,67 @@ class Views:
 
     def to(self, device: torch.device | str) -> Views:
         """Returns the same views on another device."""
-        return Views(self.images.to(device), self.cameras.to(device))
+        return replace(self, images=self.images.to(device), cameras=self.cameras.to(device))
 
 
 def read_views(
-    images: str | Path, cameras: str | Path, fov: float = 30.0, masks: str = "given"
+    images: str | Path,
+    cameras: str | Path,
+    fov: float = 30.0,
+    masks: str = "given",
+    camera_format: str = "auto",
+    placement: Placement | None = None,
 ) -> Views:
     """Reads images and their cameras.
 
     Args:
         images: a folder of images with masks (see `recon.formats.views.read_view`), in the order of
-            their names; or an array in a file
-            .npy or .npz (there named `images`, or the only one): [N, 4, H, W], [N, H, W, 4] or, of
-            silhouettes alone, [N, H, W], as uint8, bool or floating point in [0, 1].
-        cameras: a table in a file .csv, .npy or .npz (there named `cameras`, or the only one) with
-            a row per image, the columns distance, elevation and azimuth, or the 16 of
-            `Cameras.rows`; or a file .json as `recon.formats.cameras.cameras_json` describes, whose
-            frames name the images of the folder.
+            their names; or an array in a file .npy or .npz (there named `images`, or the only one):
+            [N, 4, H, W], [N, H, W, 4] or, of silhouettes alone, [N, H, W], as uint8, bool or
+            floating point in [0, 1].
+        cameras: a camera file, or a folder with one, of a format of
+            `recon.formats.cameras.reader`, whose frames name the images of the folder; or a table
+            in a file .csv, .npy or .npz (there named `cameras`, or the only one) with a row per
+            image, the columns distance, elevation and azimuth, or the 16 of `Cameras.rows`.
         fov: full vertical angle of view in degrees of cameras that are given by three columns.
         masks: "given" or "plain", see `recon.formats.views.read_view`.
+        camera_format: a format of camera files, or "auto".
+        placement: how coordinates of a camera file become those of models; None means by itself.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: naming the file, if it cannot be read as described, or the numbers differ.
     """
     images, cameras = Path(images), Path(cameras)
-    _require_file(cameras, "cameras", (".json", ".csv", ".npy", ".npz"))
-    if cameras.suffix.lower() == ".json":
-        frames = _frames(cameras)
-        views = _read_images(images, frames, masks)
+    opened = open_cameras(cameras, camera_format)
+    if opened is not None and images.is_dir():
+        return _calibrated_views(images, cameras, *opened, masks, placement)
+    if opened is not None:
+        views = _read_array(images)
+        frames = read_frames(*opened, opened[0])
         _require_equal(images, len(views), cameras, len(frames))
         return Views(views, _frame_cameras(cameras, frames, views))
-    views = _read_images(images, None, masks)
+    _require_file(cameras, "cameras", (".json", ".csv", ".npy", ".npz"))
+    views = _read_folder(images, masks) if images.is_dir() else _read_array(images)
     table = _read_table(cameras)
     _require_equal(images, len(views), cameras, len(table))
     return Views(views, _table_cameras(cameras, table, fov))
+
+
+def _calibrated_views(
+    folder: Path,
+    cameras: Path,
+    store: NamedStore,
+    files: CameraFiles,
+    masks: str,
+    placement: Placement | None,
+) -> Views:
+    """Reads the images that camera files name, and brings their cameras into the world."""
+    read = read_calibrated_views(str(folder), store, files, FolderStore(folder), masks, placement)
+    named = {f.file: image for f, image in zip(read.frames, read.images, strict=True)}
+    images = _stacked(folder, named)
+    to_file = None if read.normalization is IDENTITY else read.normalization.to_file()
+    return Views(images, _frame_cameras(cameras, read.frames, images), to_file)
 
 
 def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
@@ -127,19 +159,16 @@ def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
 # --- Images -------------------------------------------------------------------------------------
 
 
-def _read_images(path: Path, frames: Sequence[Frame] | None, masks: str) -> Tensor:
-    if path.is_dir():
-        return _read_folder(path, frames, masks)
+def _read_array(path: Path) -> Tensor:
     _require_file(path, "images", (".npy", ".npz"))
     return _as_images(path, _load_array(path, "images"))
 
 
-def _read_folder(path: Path, frames: Sequence[Frame] | None, masks: str) -> Tensor:
-    """Reads the images which frames name, or else all of the folder itself."""
+def _read_folder(path: Path, masks: str) -> Tensor:
+    """Reads all images of the folder itself."""
     store = FolderStore(path)
-    if frames is None:
-        # An angle of view stands for cameras in a table, whose images are turned upright.
-        frames = [Frame(name, None, {}, {}) for name in store.names if _is_image(name)]
+    # A table of cameras tells angles of view, so images are turned upright.
+    frames = [Frame(name, None, {}, {}) for name in store.names if _is_image(name)]
     if not frames:
         raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
     views = {}
@@ -149,14 +178,19 @@ def _read_folder(path: Path, frames: Sequence[Frame] | None, masks: str) -> Tens
         except ValueError as error:
             raise ValueError(f"{path}: {frame.file}: {error}") from error
     log_notes(str(path), views)
-    images = [view.rgba for view in views.values()]
-    for name, image in zip(views, images, strict=True):
-        if image.shape != images[0].shape:
+    return _stacked(path, views)
+
+
+def _stacked(path: Path, views: Mapping[str, MaskedImage]) -> Tensor:
+    """Returns images [N, 4, H, W] in [0, 1], which must have one size."""
+    first, *_ = views
+    for name, view in views.items():
+        if view.rgba.shape != views[first].rgba.shape:
             raise ValueError(
-                f"{path}: {name} has {_size(image)} pixels, but {frames[0].file}"
-                f" {_size(images[0])}; all must have one size"
+                f"{path}: {name} has {_size(view.rgba)} pixels, but {first}"
+                f" {_size(views[first].rgba)}; all must have one size"
             )
-    return torch.from_numpy(np.stack(images)).float() / 255
+    return torch.from_numpy(np.stack([view.rgba for view in views.values()])).float() / 255
 
 
 def _is_image(name: str) -> bool:
@@ -192,13 +226,6 @@ def _as_images(path: Path, array: NDArray[Any]) -> Tensor:
 
 
 # --- Cameras --------------------------------------------------------------------------------------
-
-
-def _frames(path: Path) -> list[Frame]:
-    try:
-        return parse_cameras(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _frame_cameras(path: Path, frames: Sequence[Frame], images: Tensor) -> Cameras:

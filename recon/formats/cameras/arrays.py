@@ -28,14 +28,14 @@ from recon.formats.cameras.opencv import (
     pose_of_camera,
 )
 from recon.formats.npz import Npz
-from recon.formats.stores import FolderStore
+from recon.formats.stores import NamedStore
 
 # Skew of K that is rounding of a decomposition, as a share of the focal length.
 SKEW = 1e-3
 MAX_VIEWS = 100_000
 
 
-def read_poses(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def read_poses(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     """Read the folder pose/ of SRN or NSVF.
 
     Args:
@@ -87,7 +87,7 @@ def _numbers(data: bytes) -> list[float]:
         raise ValueError(f"it must hold numbers: {error}") from error
 
 
-def read_projections(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def read_projections(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     """Read cameras_sphere.npz, in the coordinates in which the object lies in the unit sphere.
 
     Args:
@@ -150,7 +150,7 @@ def decompose(projection: Matrix) -> tuple[Matrix, dict[str, Matrix]]:
     return k, pose(np.concatenate((rotation, shift[:, None]), axis=1))
 
 
-def read_bounds(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def read_bounds(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     """Read poses_bounds.npy of LLFF.
 
     Args:
@@ -177,7 +177,7 @@ def read_bounds(cameras: FolderStore, name: str, images: FolderStore) -> list[Fr
     return frames
 
 
-def _load(store: FolderStore, name: str) -> Matrix:
+def _load(store: NamedStore, name: str) -> Matrix:
     try:
         return np.asarray(np.load(io.BytesIO(store.read(name)), allow_pickle=False))
     except (ValueError, EOFError, OSError, MemoryError) as error:

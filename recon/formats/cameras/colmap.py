@@ -16,7 +16,7 @@ import numpy as np
 
 from recon.formats.cameras.frame import Frame
 from recon.formats.cameras.opencv import Matrix, find_image, intrinsics, pose
-from recon.formats.stores import FolderStore
+from recon.formats.stores import NamedStore
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class _Image:
     camera: int
 
 
-def read_model(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def read_model(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     """Read the frames of a model, by the names of their images.
 
     Args:
@@ -79,7 +79,7 @@ def read_model(cameras: FolderStore, name: str, images: FolderStore) -> list[Fra
     return [_frame(image, known, images) for image in sorted(found, key=lambda one: one.name)]
 
 
-def _frame(image: _Image, cameras: dict[int, _Camera], images: FolderStore) -> Frame:
+def _frame(image: _Image, cameras: dict[int, _Camera], images: NamedStore) -> Frame:
     if image.camera not in cameras:
         raise ValueError(f"image {image.name} has the camera {image.camera}, which is not there")
     camera = cameras[image.camera]

@@ -18,14 +18,14 @@ import numpy as np
 
 from recon.formats.cameras.frame import Frame, Values
 from recon.formats.cameras.opencv import find_image, intrinsics, pose_of_camera
-from recon.formats.stores import FolderStore
+from recon.formats.stores import NamedStore
 
 log = logging.getLogger(__name__)
 
 DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
-def read_transforms(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def read_transforms(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     """Read the frames of one file.
 
     Args:
@@ -55,7 +55,7 @@ def read_transforms(cameras: FolderStore, name: str, images: FolderStore) -> lis
     return parsed
 
 
-def _frame(document: Mapping[str, Any], frame: Any, images: FolderStore) -> Frame:
+def _frame(document: Mapping[str, Any], frame: Any, images: NamedStore) -> Frame:
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         raise ValueError("key file_path must be the name of an image")
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.formats.images import SUFFIXES
-from recon.formats.stores import FolderStore
+from recon.formats.stores import NamedStore
 from recon.formats.views import is_mask_name
 
 Matrix = NDArray[np.float64]
@@ -69,7 +69,7 @@ def pose_of_camera(camera_to_world: Matrix, flip: bool) -> dict[str, Matrix]:
     return pose(np.concatenate((rotation, -rotation @ camera_to_world[:3, 3:4]), axis=1))
 
 
-def find_image(images: FolderStore, name: str) -> str:
+def find_image(images: NamedStore, name: str) -> str:
     """Return the stored name of an image that a camera file names, perhaps without its suffix.
 
     It is looked for as named, in the folders images, image and rgb, and by its last component.
@@ -89,7 +89,7 @@ def find_image(images: FolderStore, name: str) -> str:
     raise ValueError(f"{images.label} has no image {name}")
 
 
-def images_in_order(images: FolderStore, count: int) -> list[str]:
+def images_in_order(images: NamedStore, count: int) -> list[str]:
     """Return the images of a folder in the order of their names.
 
     They lie in a folder images, image or rgb, else in the folder itself, else in one such as

@@ -6,20 +6,21 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from recon.formats.cameras.arrays import read_bounds, read_poses, read_projections
 from recon.formats.cameras.cameras_json import parse_cameras
 from recon.formats.cameras.colmap import read_model
 from recon.formats.cameras.frame import Frame
 from recon.formats.cameras.nerf import read_transforms
-from recon.formats.stores import FolderStore
+from recon.formats.stores import FileStore, FolderStore, NamedStore
 
 
-def _read_json(cameras: FolderStore, name: str, images: FolderStore) -> list[Frame]:
+def _read_json(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
     return parse_cameras(cameras.read(name))
 
 
-Reader = Callable[[FolderStore, str, FolderStore], list[Frame]]
+Reader = Callable[[NamedStore, str, NamedStore], list[Frame]]
 # By format, in the order in which they are looked for: the reader, and the names of its files.
 FORMATS: dict[str, tuple[Reader, str]] = {
     "json": (_read_json, r"cameras\.json"),
@@ -46,7 +47,7 @@ class CameraFiles:
     names: tuple[str, ...]
 
 
-def find_camera_files(cameras: FolderStore, camera_format: str = "auto") -> CameraFiles | None:
+def find_camera_files(cameras: NamedStore, camera_format: str = "auto") -> CameraFiles | None:
     """Return the camera files of a folder, or None if it has none.
 
     Args:
@@ -85,7 +86,46 @@ def require_format(camera_format: str) -> None:
         raise ValueError(f"camera_format must be one of {known}, got {camera_format!r}")
 
 
-def read_frames(cameras: FolderStore, files: CameraFiles, images: FolderStore) -> list[Frame]:
+def open_cameras(path: Path, camera_format: str = "auto") -> tuple[NamedStore, CameraFiles] | None:
+    """Return what a path of cameras names: a folder, or one camera file; None if it is neither.
+
+    Args:
+        path: a folder, or a file; any name that ends in .json is a `cameras.json` unless it is one
+            of NeRF's.
+        camera_format: a key of `FORMATS`; "auto" tells by the name.
+
+    Raises:
+        FileNotFoundError: if there is nothing of that name.
+        ValueError: if the format is unknown, or a folder has no camera files.
+    """
+    require_format(camera_format)
+    if path.is_dir():
+        store = FolderStore(path)
+        files = find_camera_files(store, camera_format)
+        if files is None:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"{path} has no cameras of the formats {known} ({camera_format=!s})")
+        return store, files
+    if not path.is_file():
+        raise FileNotFoundError(f"no cameras {path}")
+    name = camera_format if camera_format != "auto" else _format_of(path.name)
+    if name is None:
+        return None
+    # Models of COLMAP and poses of SRN are several files.
+    several = name in ("colmap", "srn")
+    folder: NamedStore = FolderStore(path.parent) if several else FileStore(path)
+    return folder, CameraFiles(name, (path.name,))
+
+
+def _format_of(name: str) -> str | None:
+    """Return the format of a file by its name, or None if it may be a table of cameras."""
+    for known, (_, pattern) in FORMATS.items():
+        if re.fullmatch(pattern, name) and name != "cameras.npz":
+            return known
+    return "json" if name.lower().endswith(".json") else None
+
+
+def read_frames(cameras: NamedStore, files: CameraFiles, images: NamedStore) -> list[Frame]:
     """Read the frames of camera files.
 
     Args:

@@ -6,6 +6,7 @@ at -0.5 and 0.5: the placement of stored grids.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import permutations, product
 
@@ -36,7 +37,13 @@ def voxel_centers(resolution: int) -> Tensor:
     return torch.stack(torch.meshgrid(side, side, side, indexing="ij"), dim=-1)
 
 
-def carve(masks: Tensor, cameras: Cameras, resolution: int, reach: float = 0.0) -> Tensor:
+def carve(
+    masks: Tensor,
+    cameras: Cameras,
+    resolution: int,
+    reach: float = 0.0,
+    least_seen: float = 0.0,
+) -> Tensor:
     """Return the visual hull: the voxels inside the masks of all views that see them.
 
     It is the largest shape with these masks, so an upper bound of the object: hollows which no
@@ -48,6 +55,8 @@ def carve(masks: Tensor, cameras: Cameras, resolution: int, reach: float = 0.0) 
         resolution: number R of voxels along each side.
         reach: a centre is inside a mask up to this distance from its border, in voxel sides as
             that view sees them. At 0 a voxel is its centre; 0.5 keeps what is thinner than a voxel.
+        least_seen: share of the views that must see a voxel. What few views see is not carved by
+            the others, such as the space right before a camera.
 
     Returns:
         [R, R, R] bool.
@@ -60,13 +69,14 @@ def carve(masks: Tensor, cameras: Cameras, resolution: int, reach: float = 0.0) 
         raise ValueError(f"resolution must be >= 1 and reach >= 0, got {resolution} and {reach}")
     centers = voxel_centers(resolution).reshape(-1, 3)
     kept = torch.ones(len(centers), dtype=torch.bool)
-    seen = torch.zeros(len(centers), dtype=torch.bool)
+    seen = torch.zeros(len(centers), dtype=torch.int32)
     for view, mask in enumerate(masks):
         left = torch.nonzero(kept).squeeze(1)
         inside, visible = _within(centers[left], mask, cameras[view], reach, resolution)
         kept[left] = inside | ~visible
-        seen[left] |= visible
-    return (kept & seen).reshape(resolution, resolution, resolution)
+        seen[left] += visible
+    kept &= seen >= max(1, math.ceil(least_seen * len(cameras)))
+    return kept.reshape(resolution, resolution, resolution)
 
 
 def _within(

@@ -1,4 +1,4 @@
-"""A user's own images of objects, with cameras in JSON files."""
+"""A user's own images of objects, with cameras in the files that people have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ from torch import Tensor
 from recon.datasets.categories import category_of
 from recon.datasets.storage.layout import Layout, Sample
 from recon.formats.cameras.frame import Frame
+from recon.formats.cameras.reader import require_format
 from recon.formats.images import OPAQUE
 from recon.formats.masks import MaskedImage
 from recon.formats.meshes import MESH_FORMATS, read_surface
 from recon.formats.resampling import ASPECTS, fit_image
 from recon.formats.stores import FolderStore
-from recon.formats.views import MASKS, log_notes, read_view
+from recon.formats.views import MASKS
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.calibrated_views import Placement, read_calibrated_views
 from recon.preparation.checks.carving import carve
+from recon.preparation.normalization import require_normalization
 from recon.preparation.sources.interface import Item, fingerprint
 from recon.preparation.sources.object_folders import Place, find_places, readable, unique_ids
 from recon.preparation.sources.splits import assign_splits
@@ -46,7 +50,9 @@ class ImagesSource:
 
     `recon.formats.cameras.cameras_json` describes that file; it lies in the object's folder or, for
     all objects there, in the category's or in FOLDER. The object stands within [-0.5, 0.5]^3 of the
-    frame of models, and so does its mesh, `mesh.obj` and so on, which is taken as it is.
+    frame of models. Or the object's folder has cameras of another format
+    (`recon.formats.cameras.reader`), and `recon.preparation.normalization` brings the object there.
+    Its mesh, `mesh.obj` and so on, is in the coordinates of the camera file.
     `recon.formats.views` says where masks are found.
     """
 
@@ -65,6 +71,10 @@ class ImagesSource:
         split_file: str | Path | None = None,
         licence: str = "unknown",
         mask: str = "given",
+        camera_format: str = "auto",
+        frame: str | Sequence[str] = "auto",
+        center: str = "auto",
+        scale: str | float = "auto",
     ) -> None:
         """Settings.
 
@@ -85,6 +95,14 @@ class ImagesSource:
             licence: of all objects.
             mask: "given" leaves out objects without masks; "plain" estimates a mask from a plain
                 background where none is given.
+            camera_format: of the camera files, see `recon.formats.cameras.reader.FORMATS`; "auto"
+                tells them apart by their names.
+            frame: front and up in the coordinates of the camera files, such as "-y,+z"; "auto"
+                leaves a `cameras.json` as it is and finds up from the other cameras.
+            center: what becomes the middle: "hull" of the silhouettes, "cameras", where the optical
+                axes pass each other, or "none"; "auto" is "none" for `cameras.json`, else "hull".
+            scale: "auto" makes the longest side of the hull 1, unless the center is "none"; "none"
+                keeps the file's unit; a number is the size of that unit.
 
         Raises:
             FileNotFoundError: if `folder` is not a folder.
@@ -102,6 +120,8 @@ class ImagesSource:
         ):
             if word not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, got {word!r}")
+        require_format(camera_format)
+        require_normalization(frame, center, scale)
         if voxel_resolution < 1:
             raise ValueError(f"voxel_resolution must be >= 1, got {voxel_resolution}")
         self._folder = Path(folder)
@@ -115,6 +135,9 @@ class ImagesSource:
         self._split_file = split_file
         self._licence = licence
         self._mask = mask
+        self._camera_format = camera_format
+        self._placement = Placement(frame, center, scale)
+        self._transforms = not self._placement.is_automatic
         self._items: list[Item] | None = None
         self._places: dict[str, Place] = {}
 
@@ -140,6 +163,8 @@ class ImagesSource:
             "voxel_resolution": self._resolution,
             "voxel_mode": self._voxel_mode,
             "mask": self._mask,
+            "camera_format": self._camera_format,
+            "placement": asdict(self._placement),
         }
 
     def objects(self) -> list[Item]:
@@ -161,7 +186,7 @@ class ImagesSource:
         """Return which arrays every sample has."""
         self.objects()
         resolutions = () if self._voxels == "none" else (self._resolution,)
-        return Layout(self._image_size, self._num_views, resolutions)
+        return Layout(self._image_size, self._num_views, resolutions, transforms=self._transforms)
 
     def sample(self, item: Item) -> Sample:
         """Read the images of an object and bring them to size, with their cameras.
@@ -171,23 +196,27 @@ class ImagesSource:
         """
         self.objects()
         place = self._places[item.id]
-        frames = place.frames()
-        if len(frames) < self._num_views:
-            raise ValueError(f"{place} has {len(frames)} frames, {self._num_views} are needed")
+        cameras, files = place.camera_files(self._camera_format)
         store = FolderStore(place.folder)
-        views, masked = [], {}
-        for index, frame in enumerate(frames[: self._num_views]):
-            try:
-                masked[frame.file] = read_view(store, frame, self._mask)
-                views.append(self._fitted(frame, masked[frame.file]))
-            except (ValueError, OSError) as error:
-                raise ValueError(f"{place}: frame {index} ({frame.file}): {error}") from error
-        log_notes(str(place), masked)
+        found = read_calibrated_views(
+            str(place), cameras, files, store, self._mask, self._placement, self._num_views
+        )
+        if len(found.frames) < self._num_views:
+            raise ValueError(
+                f"{place} has {len(found.frames)} frames, {self._num_views} are needed"
+            )
+        views = [
+            self._fitted(frame, image)
+            for frame, image in zip(found.frames, found.images, strict=True)
+        ]
         images = np.stack([image for image, _ in views])
         rows = torch.cat([camera.rows() for _, camera in views])
         sample: Sample = {"images": images, "cameras": rows.numpy()}
+        if self._transforms:
+            sample["transforms"] = found.normalization.to_file()
         if self._voxels != "none":
-            voxels = self._voxelize(place, store, images, Cameras.from_rows(rows))
+            to_file = found.normalization.to_file()
+            voxels = self._voxelize(place, store, images, Cameras.from_rows(rows), to_file)
             sample[f"voxels_{self._resolution}"] = pack_voxels(voxels)
         return sample
 
@@ -197,7 +226,9 @@ class ImagesSource:
         reasons: list[str] = []
         for place in places:
             try:
-                counts.append(len(place.frames()))
+                counts.append(len(place.frames(self._camera_format)))
+                _, files = place.camera_files(self._camera_format)
+                self._transforms |= files.format != "json"
             except (ValueError, OSError) as error:
                 reasons.append(str(error))
         if not counts:
@@ -261,11 +292,16 @@ class ImagesSource:
         return fitted, frame.camera(matrix, self._image_size)
 
     def _voxelize(
-        self, place: Place, store: FolderStore, images: NDArray[np.uint8], cameras: Cameras
+        self,
+        place: Place,
+        store: FolderStore,
+        images: NDArray[np.uint8],
+        cameras: Cameras,
+        to_file: NDArray[np.float64],
     ) -> Tensor:
-        """Return the voxels [R, R, R] of an object."""
+        """Return the voxels [R, R, R] of an object, whose mesh is in coordinates of its cameras."""
         if self._voxels == "mesh":
-            return _mesh_voxels(place, store, self._resolution, self._voxel_mode)
+            return _mesh_voxels(place, store, self._resolution, self._voxel_mode, to_file)
         masks = torch.from_numpy(images[:, 3] >= OPAQUE)
         hull = carve(masks, cameras, self._resolution, HULL_REACH)
         if not hull.any():
@@ -277,7 +313,9 @@ def _mesh_names(store: FolderStore) -> list[str]:
     return [name for suffix in MESH_FORMATS if (name := store.find(f"mesh{suffix}")) is not None]
 
 
-def _mesh_voxels(place: Place, store: FolderStore, resolution: int, mode: str) -> Tensor:
+def _mesh_voxels(
+    place: Place, store: FolderStore, resolution: int, mode: str, to_file: NDArray[np.float64]
+) -> Tensor:
     names = _mesh_names(store)
     if len(names) != 1:
         found = " and ".join(names) or "none"
@@ -285,11 +323,13 @@ def _mesh_voxels(place: Place, store: FolderStore, resolution: int, mode: str) -
             f"{place} must have one mesh, mesh{'|'.join(MESH_FORMATS)}, but has {found}"
         )
     mesh = read_surface(store, names[0]).cleaned().mesh()
-    reach, limit = float(mesh.vertices.abs().max()), 0.5 + 0.5 / resolution
+    matrix = torch.from_numpy(np.linalg.inv(to_file)).to(mesh.vertices)
+    placed = mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3]
+    reach, limit = float(placed.abs().max()), 0.5 + 0.5 / resolution
     if reach > limit:
         raise ValueError(
             f"{place}: {names[0]} must lie within [-0.5, 0.5]^3, the frame of the cameras, but"
             f" reaches {reach:.3g}"
         )
-    vertices = world_vertices(mesh.vertices)
+    vertices = world_vertices(placed)
     return voxelize_mesh(vertices[None], mesh.faces, resolution, mode)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from recon.datasets.categories import category_of
-from recon.formats.cameras.cameras_json import parse_cameras
 from recon.formats.cameras.frame import Frame
+from recon.formats.cameras.reader import FORMATS, CameraFiles, find_camera_files, read_frames
+from recon.formats.stores import FileStore, FolderStore, NamedStore
 from recon.preparation.sources.interface import fingerprint
 
 CAMERAS_FILE = "cameras.json"
@@ -42,23 +44,46 @@ class Place:
     def __str__(self) -> str:
         return readable(f"{self.category}/{self.name}")
 
-    def frames(self) -> list[Frame]:
+    def camera_files(self, camera_format: str = "auto") -> tuple[NamedStore, CameraFiles]:
+        """Return the object's camera files and the folder they are in.
+
+        They are its own, else a `cameras.json` of its category or of FOLDER.
+
+        Args:
+            camera_format: see `recon.formats.cameras.reader`.
+
+        Raises:
+            ValueError: naming the file, if there is none or it leads out of FOLDER.
+        """
+        self._require_inside(self.folder)
+        own = FolderStore(self.folder)
+        for name in own.refused:
+            if posixpath.basename(name) == CAMERAS_FILE:
+                self._require_inside(self.folder / name)
+        found = find_camera_files(own, camera_format)
+        if found is not None:
+            return own, found
+        if self.cameras is None or camera_format not in ("auto", "json"):
+            raise ValueError(
+                f"{self} has no {CAMERAS_FILE}, nor has its category or {self.root}; and it has no"
+                f" cameras of the formats {', '.join(FORMATS)} (camera_format={camera_format})"
+            )
+        self._require_inside(self.cameras)
+        return FileStore(self.cameras), CameraFiles("json", (CAMERAS_FILE,))
+
+    def _require_inside(self, path: Path) -> None:
+        if not os.path.realpath(path).startswith(os.path.realpath(self.root) + os.sep):
+            raise ValueError(f"{readable(str(path))} is a link which leads out of {self.root}")
+
+    def frames(self, camera_format: str = "auto") -> list[Frame]:
         """Read the cameras of the object.
 
         Raises:
             ValueError: naming the file, if there is none, it leads out of FOLDER or is malformed.
             OSError: if it cannot be read.
         """
-        if self.cameras is None:
-            raise ValueError(f"{self} has no {CAMERAS_FILE}, nor has its category or {self.root}")
-        root = os.path.realpath(self.root)
-        for path in (self.folder, self.cameras):
-            if not os.path.realpath(path).startswith(root + os.sep):
-                raise ValueError(f"{readable(str(path))} is a link which leads out of {self.root}")
-        try:
-            return parse_cameras(self.cameras.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{readable(str(self.cameras))}: {error}") from error
+        cameras, files = self.camera_files(camera_format)
+        return read_frames(cameras, files, FolderStore(self.folder))
 
     def files_state(self) -> list[Any]:
         """Return names, sizes and times of change of the object's files, as plain data."""

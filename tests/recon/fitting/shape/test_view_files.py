@@ -14,6 +14,9 @@ from PIL import Image
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting.shape.view_files import Views, read_views, views_of_object
 from recon.geometry.cameras import Cameras
+from recon.preparation.calibrated_views import Placement
+from recon.preparation.sources.axes import orientation
+from tests.recon.formats.cameras.exported import CENTERED, FORMATS, Similarity, export
 
 TABLE = np.array([[2.5, 10.0, 0.0], [3.0, -20.0, 50.0], [2.0, 0.0, -170.0]])
 
@@ -199,3 +202,31 @@ def test_views_refuse_what_does_not_fit() -> None:
         Views(torch.zeros(2, 4, 3, 3), cameras)
     with pytest.raises(ValueError, match="float32"):
         Views(torch.zeros(1, 3, 3, 3), cameras)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_cameras_of_every_format_are_read_with_their_images(tmp_path: Path, form: str) -> None:
+    """Placed as asked, they are those of the frame of models, whatever the format."""
+    blender = Similarity(orientation("-y,+z").T, np.zeros(3), 2.0)
+    export(tmp_path / "scene", form, blender)
+    export(tmp_path / "models", "json", Similarity(np.eye(3), np.zeros(3), 1.0))
+    folder = tmp_path / "scene"
+    placement = Placement("-y,+z", "none", 0.5)
+    views = read_views(folder, folder, placement=placement)
+    expected = read_views(tmp_path / "models", tmp_path / "models" / "cameras.json")
+    assert expected.to_file is None
+    rotation = expected.cameras.rotation
+    assert torch.allclose(views.cameras.rotation, rotation, atol=1e-4)
+    assert torch.allclose(views.cameras.translation, expected.cameras.translation, atol=1e-4)
+    if form not in CENTERED:
+        assert torch.allclose(views.cameras.rows(), expected.cameras.rows(), atol=1e-4)
+        assert torch.equal(views.images, expected.images)
+    assert views.to_file is not None
+    np.testing.assert_allclose(views.to_file, np.diag([2, 2, 2, 1]) @ _full(blender), atol=1e-9)
+    assert views[[1, 0]].to_file is views.to_file
+
+
+def _full(similarity: Similarity) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, :3] = similarity.rotation
+    return matrix

@@ -21,9 +21,12 @@ from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
 from recon.preparation.checks.carving import agreement
+from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.images import ImagesSource
 from recon.preparation.sources.interface import ImageSource
+from tests.recon.formats.cameras.exported import KEYS, Similarity, export, opaque
 from tests.recon.preparation.image_folders import (
+    boxes,
     frame_records,
     look_at,
     matrix,
@@ -325,3 +328,70 @@ def test_the_configuration_has_every_setting_at_its_default(chair: Path) -> None
     assert instantiate(settings).recipe() == source(chair).recipe()
     wanted = set(inspect.signature(ImagesSource).parameters)
     assert {str(key) for key in settings} - {"_target_", "_convert_"} == wanted
+
+
+@pytest.mark.parametrize("form", ["nerf", "colmap_binary", "neus"])
+def test_cameras_of_other_formats_become_those_of_the_frame_of_models(
+    tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A scene in Blender's frame, moved and enlarged, with the mesh in the same coordinates."""
+    moved = Similarity(orientation("-y,+z").T, np.array([3.0, -2.0, 1.0]), 2.5)
+    folder = tmp_path / "data" / "chair" / "one"
+    export(folder, form, moved)
+    opaque(folder, "mask")
+    vertices, faces = boxes()
+    placed = vertices @ (moved.side * moved.rotation.T) + moved.center
+    lines = [f"v {x} {y} {z}" for x, y, z in placed] + [f"f {a} {b} {c}" for a, b, c in faces + 1]
+    (folder / "mesh.obj").write_text("\n".join(lines) + "\n")
+    images = source(folder, image_size=64)
+    (item,) = images.objects()
+    with caplog.at_level(logging.INFO):
+        sample = pickle.loads(pickle.dumps(images)).sample(item)
+    images.layout().check(sample)
+    assert f"chair/one: 8 cameras ({KEYS.get(form, form)}) are placed by center (" in caplog.text
+    np.testing.assert_allclose(sample["transforms"][:3, 3], moved.center, atol=0.08)
+    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    assert_allclose(cameras.orbit_parameters()[:, 0], orbit_azimuths(8), atol=2)
+    masks = torch.from_numpy(sample["images"][:, 3] >= 128)
+    assert agreement(unpack_voxels(sample["voxels_32"], 32), masks, cameras).min() > 0.94
+
+
+def orbit_azimuths(views: int) -> list[float]:
+    return [(360 * k / views + 20 + 180) % 360 - 180 for k in range(views)]
+
+
+def test_a_placement_is_part_of_the_recipe(chair: Path) -> None:
+    before = source(chair).recipe()
+    images = source(chair, center="hull", frame=["+x", "+y"])
+    assert images.layout().transforms
+    assert not source(chair).layout().transforms
+    assert images.recipe() != before
+    assert images.sample(images.objects()[0])["transforms"].shape == (4, 4)
+    with pytest.raises(ValueError, match="center must be one of"):
+        source(chair, center="left")
+    with pytest.raises(ValueError, match="camera_format must be one of"):
+        source(chair, camera_format="blend")
+    assert "has no cameras of the formats" not in reason_of_format(chair, "json")
+    assert "chair/one has no cameras.json" in reason_of_format(chair, "colmap")
+
+
+def reason_of_format(chair: Path, camera_format: str) -> str:
+    try:
+        source(chair, camera_format=camera_format).objects()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def test_masks_estimated_from_a_plain_background(chair: Path) -> None:
+    expected = source(chair, image_size=(48, 64)).sample(source(chair).objects()[0])["images"]
+    for path in chair.glob("*.png"):
+        grey = Image.new("RGBA", (64, 48), (30, 60, 200, 255))
+        Image.alpha_composite(grey, Image.open(path)).convert("RGB").save(path)
+    assert "estimate the mask from a plain background (mask=plain)" in reason(chair)
+    images = source(chair, image_size=(48, 64), mask="plain")
+    found = images.sample(images.objects()[0])["images"]
+    same = (found[:, 3] > 127) == (expected[:, 3] > 127)
+    assert same.mean() > 0.99
+    with pytest.raises(ValueError, match="mask must be one of given, plain, got 'none'"):
+        source(chair, mask="none")
