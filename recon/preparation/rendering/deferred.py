@@ -20,6 +20,10 @@ from recon.preparation.rendering.texturing import FAINT, Textures, interpolate, 
 from recon.rendering.lighting import facing_normals
 from renderer_cuda import visible_faces
 
+# Faces whose depths differ by less, in sides of the object, lie on each other; float32 keeps depths
+# of the standard views to 1e-6.
+TOGETHER = 1e-4
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -31,6 +35,7 @@ class Scene:
         corners: [1, F, 3, 3] the faces' corners.
         colors: [F, 3] sRGB in [0, 1].
         textures: None if no face has one.
+        two_sided: whether faces lie on others that are turned to the other side, in other colours.
     """
 
     vertices: Tensor
@@ -38,6 +43,7 @@ class Scene:
     corners: Tensor
     colors: Tensor
     textures: Textures | None
+    two_sided: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,12 @@ def render_views(
 def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
     """Return the face [K, H, W] int32 seen at every sample, -1 where there is none.
 
-    Through a hole of a texture one sees the faces whose textures have no holes.
+    Of two faces in the same place the one turned towards the eye is seen, and through a hole of a
+    texture the faces whose textures have no holes.
     """
     seen = visible_faces(views.projected, size, near=views.near, far=views.far)
+    if scene.two_sided:
+        _turn_to_the_eye(views, seen)
     textures = scene.textures
     if textures is None or not bool(textures.holed.any()):
         return seen
@@ -114,6 +123,25 @@ def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
         holes = holed[texels[:, 3] < FAINT]
         faces.view(-1)[holes] = _values_seen(behind[view].view(-1)[holes], solid.int(), -1)
     return seen
+
+
+def _turn_to_the_eye(views: Views, seen: Tensor) -> None:
+    """Replace the faces [K, H, W] seen from behind by those that lie on them, facing the eye."""
+    front = visible_faces(
+        views.projected.flip(2),  # outward faces of models run the other way on an image
+        (seen.shape[1], seen.shape[2]),
+        near=views.near,
+        far=views.far,
+        double_sided=False,
+    )
+    for projected, all_sides, towards in zip(views.projected, seen, front, strict=True):
+        places = _places((towards >= 0) & (towards != all_sides))
+        depths = [
+            interpolate(projected[..., 2].t(), locate(projected, faces, places))
+            for faces in (all_sides, towards)
+        ]
+        together = places[depths[1] - depths[0] < TOGETHER]
+        all_sides.view(-1)[together] = towards.reshape(-1)[together]
 
 
 def _shade(scene: Scene, views: Views, seen: Tensor, supersample: int) -> Tensor:

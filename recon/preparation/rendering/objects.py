@@ -14,6 +14,7 @@ from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
+from recon.preparation.rendering.coincident import has_two_sided_faces
 from recon.preparation.rendering.deferred import Scene, Views, render_views
 from recon.preparation.rendering.framing import fit_scale
 from recon.preparation.rendering.points import occupied_points, surface_points
@@ -26,8 +27,9 @@ from recon.rendering.lighting import Lighting
 from renderer_cuda import gather_faces
 from renderer_cuda.voxelization import MAX_RESOLUTION, MODES
 
-# Counted up whenever the same settings give other arrays.
-VERSION = 2
+# Counted up whenever the same settings give other arrays; 3 shows the right one of two faces that
+# lie on each other.
+VERSION = 3
 # Samples rendered at once: few enough for the cache, many enough to hide the cost of a call.
 SAMPLES_AT_ONCE = 1 << 18
 # Faces of all views rendered at once: about 150 MB of corners and colours.
@@ -175,6 +177,9 @@ class ObjectRenderer:
             corners=gather_faces(vertices[None], faces),
             colors=colors,
             textures=Textures(surface) if surface.textured.any() else None,
+            two_sided=has_two_sided_faces(
+                vertices.numpy(), faces.numpy(), colors.numpy(), surface.textured
+            ),
         )
 
     def _render(self, scene: Scene, cameras: Cameras) -> Sample:

@@ -81,12 +81,54 @@ def encloses(points: NDArray[np.float16], vertices: Tensor, faces: Tensor) -> ND
         kernel = [size if k == axis else 1 for k in range(3)]
         empty = F.max_pool3d(empty, kernel, 1, [side // 2 for side in kernel])
     deep = empty[0, 0] == 0
-    cells = ((points.astype(np.float64) / CUBE + 0.5) * RESOLUTION).astype(np.int64)
-    cell = tuple(np.clip(cells, 0, RESOLUTION - 1).T)
-    inside: NDArray[np.bool_] = deep.numpy()[cell]
-    doubtful = np.flatnonzero(solid[0].numpy()[cell] & ~inside)
-    inside[doubtful] = _majority(points[doubtful], vertices.numpy(), faces.numpy())
+    positions = points.astype(np.float64)
+    inside = _look_up(deep.numpy(), positions)
+    doubtful = np.flatnonzero(_look_up(solid[0].numpy(), positions) & ~inside)
+    single = _single_sides(vertices.numpy(), faces.numpy(), solid[0].numpy())
+    inside[doubtful] = _majority(points[doubtful], vertices.numpy(), single)
     return inside
+
+
+def _single_sides(
+    vertices: NDArray[np.float32], faces: NDArray[np.int64], solid: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Returns the faces without one side of those that are there twice, once for each side.
+
+    A ray would leave and enter such a surface at once. Of two that bound nothing both stay.
+
+    Args:
+        vertices: [V, 3].
+        faces: [F, 3].
+        solid: [R, R, R] what the outside does not reach, in the cube.
+    """
+    _, welded = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)
+    x, y, z = welded.reshape(-1)[faces].T
+    reversed_ = (x > y) ^ (y > z) ^ (x > z)
+    triples = np.sort(np.stack([x, y, z], axis=1), axis=1)
+    _, same = np.unique(triples, axis=0, return_inverse=True)
+    sides = np.zeros((int(same.max()) + 1, 2), np.bool_)
+    sides[same.reshape(-1), reversed_.astype(int)] = True
+    both: NDArray[np.bool_] = sides[:, 0] & sides[:, 1]
+    twice = np.flatnonzero(both[same.reshape(-1)])
+    if not len(twice):
+        return faces
+    a, b, c = vertices[faces[twice]].astype(np.float64).transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    length: NDArray[np.float64] = np.linalg.norm(normals, axis=1, keepdims=True)
+    # Two voxels off the surface, which fills those that it passes through.
+    step = 2 * CUBE / RESOLUTION * normals / np.where(length > 0, length, 1)
+    middle = (a + b + c) / 3
+    filled = [_look_up(solid, middle + sign * step) for sign in (1, -1)]
+    # Which of the two goes does not matter, if it is the one of the same side everywhere.
+    kept = np.ones(len(faces), np.bool_)
+    kept[twice[filled[1] & ~filled[0]]] = False
+    return faces[kept]
+
+
+def _look_up(solid: NDArray[np.bool_], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tells which points [P, 3] of the cube lie in voxels [R, R, R] that are set."""
+    cells = ((points / CUBE + 0.5) * len(solid)).astype(np.int64)
+    return solid[tuple(np.clip(cells, 0, len(solid) - 1).T)]
 
 
 def _majority(

@@ -56,7 +56,7 @@ def _simplified(scene: Scene, count: int) -> tuple[NDArray[np.float64], NDArray[
         return vertices[faces], np.arange(len(faces))
     a, b, c = vertices[faces].transpose(1, 0, 2)
     order = np.argsort(-np.linalg.norm(np.cross(b - a, c - a), axis=1), kind="stable")
-    clusters, kept = _finest_clusters(vertices, faces[order], count)
+    clusters, kept = _finest_clusters(vertices, faces[order], count, scene.two_sided)
     members = np.bincount(clusters)
     means = [np.bincount(clusters, axis) / members for axis in vertices.T]
     chosen = order[kept]
@@ -64,7 +64,7 @@ def _simplified(scene: Scene, count: int) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _finest_clusters(
-    vertices: NDArray[np.float64], faces: NDArray[np.int64], count: int
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], count: int, two_sided: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the cluster [V] of every vertex and rows of `faces`, at most `count`, that are left.
 
@@ -73,20 +73,21 @@ def _finest_clusters(
     low, high = _COARSEST, _FINEST
     while high - low > 1:
         middle = (low + high) // 2
-        _, kept = _cluster(vertices, faces, middle)
+        _, kept = _cluster(vertices, faces, middle, two_sided)
         low, high = (middle, high) if len(kept) <= count else (low, middle)
-    clusters, kept = _cluster(vertices, faces, low)
+    clusters, kept = _cluster(vertices, faces, low, two_sided)
     return clusters, np.sort(kept)[:count]
 
 
 def _cluster(
-    vertices: NDArray[np.float64], faces: NDArray[np.int64], cells: int
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], cells: int, two_sided: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Merge the vertices of each cell of a grid.
 
     Returns:
         clusters: [V] of the vertices.
-        kept: rows of `faces` whose corners are in three clusters, the first one of each three.
+        kept: rows of `faces` whose corners are in three clusters, the first one of each three; of a
+            two-sided surface the first one of each side.
     """
     low = vertices.min(axis=0)
     places = (vertices - low) * (cells / (vertices.max(axis=0) - low).max())
@@ -98,6 +99,9 @@ def _cluster(
     number = int(clusters.max()) + 1
     # Below 2^63 for two million clusters; where it wraps, two faces may be taken for one.
     keys = (a[spread] * number + b[spread]) * number + c[spread]
+    if two_sided:
+        x, y, z = clusters[faces[spread]].T
+        keys = 2 * keys + ((x > y) ^ (y > z) ^ (x > z))  # whether the three run the other way
     _, first = np.unique(keys, return_index=True)
     return clusters, spread[first]
 
