@@ -18,6 +18,7 @@ from recon.datasets.categories import find_category
 from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.surfaces import Surface, concatenate
 from recon.formats.stores import Store, open_store
+from recon.formats.text import read_lines
 from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.debian_packages import Package, PackageCache
 from recon.preparation.sources.interface import Item, fingerprint
@@ -230,10 +231,10 @@ def _read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dic
     if not Path(path).is_file():
         raise FileNotFoundError(f"table not found: {path}")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a UTF-8 text table: {error}") from error
-    reader = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        lines = read_lines(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = next(reader, [])
     missing, unknown = set(columns) - set(header), set(header) - set(columns)
     if missing or unknown:

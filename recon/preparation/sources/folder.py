@@ -1,4 +1,8 @@
-"""A user's own meshes: FOLDER/category/name.obj, or FOLDER/category/name/any.obj."""
+"""A user's own meshes: FOLDER/category/name.obj, or FOLDER/category/name/any.obj.
+
+Folders of splits may stand between, as in ModelNet: FOLDER/category/train/name.off; or before:
+FOLDER/train/category/name.off. Then their names are the splits.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import logging
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import category_of
-from recon.formats.meshes import read_surface
+from recon.formats.images import SUFFIXES as IMAGE_SUFFIXES
+from recon.formats.meshes import MESH_FORMATS, read_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import FolderStore, ZipStore, open_store
 from recon.preparation.sources.axes import orientation
@@ -24,8 +30,14 @@ from recon.preparation.sources.splits import assign_splits
 
 log = logging.getLogger(__name__)
 
-# A model's own folder may hold it in several formats; the first of these is read.
-SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
+# A model's own folder may hold it in several formats; the first of these is read, then the others
+# that have a reader.
+PREFERRED = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
+SUFFIXES = PREFERRED + tuple(suffix for suffix in MESH_FORMATS if suffix not in PREFERRED)
+# What belongs to meshes, and is no mesh.
+COMPANIONS = (".mtl", ".bin", *IMAGE_SUFFIXES, ".tga", ".pcx", ".rgb", ".sgi", ".dds", ".ppm")
+# Names of folders that are splits, and which.
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,14 @@ class _Model:
         name: its file's name without the suffix, or the name of its own folder.
         files: what it is made of; more than one is an error of this model.
         folder: where it has a folder to itself, else ''.
+        split: of the folder which is named like one, else ''.
     """
 
     category: str
     name: str
     files: tuple[str, ...]
     folder: str = ""
+    split: str = ""
 
     @property
     def id(self) -> str:
@@ -66,16 +80,18 @@ class FolderSource:
         split_file: str | Path | None = None,
         licence: str = "unknown",
     ) -> None:
-        """Settings.
+        """Open the folder.
 
         Args:
-            folder: holds category/name.obj (.ply, .stl, .glb, .gltf, .off) or
+            folder: holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
                 category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
-                by name or synset, or any other word.
+                by name or synset, or any other word. Folders train, val and test may stand inside
+                or outside of the categories' folders.
             categories: which to take; None for all.
             axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
             split_file: as `recon.preparation.sources.splits.read_splits` takes it, naming models
-                category/name; None splits them 70/10/20 by a hash of the name.
+                category/name; None takes the names of folders that are splits, and divides the
+                other models 70/10/20 by a hash of the name.
             licence: of the meshes, kept with every object.
 
         Raises:
@@ -122,12 +138,14 @@ class FolderSource:
         shared = _shared_states(store, models)
         keys = [(m.category, m.name, posixpath.basename(m.files[0])) for m in models]
         splits = assign_splits(keys, self._split_file)
+        if self._split_file is None:
+            splits = [m.split or split for m, split in zip(models, splits, strict=True)]
         return [
             Item(
                 id=model.id,
                 name=_text(model.name),
                 synset=category_of(_text(model.category)).synset,
-                group=_text(f"{model.category}/{model.name}"),
+                group=_text("/".join(filter(None, (model.category, model.split, model.name)))),
                 split=split,
                 licence=self._licence,
                 fingerprint=fingerprint([self._axes, _state(store, model), shared[model.folder]]),
@@ -175,40 +193,97 @@ def _find_models(store: FolderStore | ZipStore) -> list[_Model]:
     Raises:
         ValueError: if there are none.
     """
-    files: dict[tuple[str, str, str], list[str]] = {}
-    stray: list[str] = []
-    for name in store.names:
-        stem, suffix = posixpath.splitext(name)
-        parts = stem.split("/")
-        if suffix.lower() not in SUFFIXES or any(part.startswith(".") for part in parts):
-            continue
-        if len(parts) == 2:
-            files[parts[0], parts[1], name] = [name]
-        elif len(parts) == 3:
-            files.setdefault((parts[0], parts[1], ""), []).append(name)
-        else:
-            stray.append(name)
+    visible = [name for name in store.names if not _is_hidden(name)]
+    meshes = [name for name in visible if _suffix(name) in SUFFIXES]
+    passed_over = Counter(_suffix(name) or "no suffix" for name in visible if not _is_known(name))
+    others = ", ".join(f"{count} {suffix}" for suffix, count in passed_over.most_common())
     if isinstance(store, FolderStore) and store.refused:
         log.warning("links are not followed: %s", _text(", ".join(store.refused[:10])))
+    found, stray = _sorted_out(meshes)
+    if not found:
+        raise ValueError(
+            f"{store.label} has no meshes category/name{{{','.join(SUFFIXES)}}} or"
+            f" category/name/any of these{'; it has ' + _text(others) if others else ''}"
+        )
+    if others:
+        log.warning("%s: passed over, as no mesh is read from them: %s", store.label, _text(others))
     if stray:
         some = _text(stray[0])
         log.warning("%d meshes lie in no category, such as %s: left out", len(stray), some)
-    if not files:
-        raise ValueError(
-            f"{store.label} has no meshes category/name{{{','.join(SUFFIXES)}}} or"
-            " category/name/any of these"
-        )
-    return [
-        _Model(category, name, (path,)) if path else _own_folder(category, name, names)
-        for (category, name, path), names in sorted(files.items())
+    return found
+
+
+def _sorted_out(meshes: Sequence[str]) -> tuple[list[_Model], list[str]]:
+    """Return the models that the names of meshes make up, by path, and names that fit nowhere."""
+    splits = _split_folders(meshes)
+    files: dict[tuple[str, str, str, str], list[str]] = {}
+    stray: list[str] = []
+    for name in meshes:
+        parts = posixpath.splitext(name)[0].split("/")
+        split = next((f for f in ("/".join(parts[:2]), parts[0]) if f in splits), "")
+        if split:
+            parts.pop(split.count("/"))
+        word = SPLITS[split.rsplit("/", 1)[-1].lower()] if split else ""
+        if len(parts) == 2:
+            files[parts[0], parts[1], word, name] = [name]
+        elif len(parts) == 3:
+            files.setdefault((parts[0], parts[1], word, ""), []).append(name)
+        else:
+            stray.append(name)
+    models = [
+        _Model(category, name, (path,), split=split)
+        if path
+        else _own_folder(category, name, split, names)
+        for (category, name, split, path), names in sorted(files.items(), key=_place)
     ]
+    return models, stray
 
 
-def _own_folder(category: str, name: str, files: list[str]) -> _Model:
+def _place(entry: tuple[tuple[str, str, str, str], list[str]]) -> tuple[str, ...]:
+    (category, name, split, path), _ = entry
+    return category, name, path, split
+
+
+def _split_folders(meshes: Sequence[str]) -> set[str]:
+    """Return the folders that are splits: `category/train` of ModelNet, or `train` at the top.
+
+    A folder category/test with one mesh may also be a model of that name: it is a split only beside
+    another one, or if it holds several meshes. One at the top may also be a category, of railways:
+    it is a split only beside another one.
+    """
+    inside: dict[str, set[str]] = {}
+    for name in meshes:
+        parts = posixpath.splitext(name)[0].split("/")
+        for depth in (0, 1):
+            # A split at the top holds categories, one in a category holds models.
+            if len(parts) >= 3 and parts[depth].lower() in SPLITS:
+                folder = "/".join(parts[: depth + 1])
+                inside.setdefault(folder, set()).add("/".join(parts[depth + 1 :]))
+    return {
+        folder
+        for folder, names in inside.items()
+        if (len(names) > 1 and "/" in folder)
+        or sum(posixpath.dirname(other) == posixpath.dirname(folder) for other in inside) > 1
+    }
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _is_known(name: str) -> bool:
+    return _suffix(name) in SUFFIXES or _suffix(name) in COMPANIONS
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _own_folder(category: str, name: str, split: str, files: list[str]) -> _Model:
     """Return the model of a folder to itself: its files of the best suffix that is there."""
-    ranks = [SUFFIXES.index(posixpath.splitext(file)[1].lower()) for file in files]
+    ranks = [SUFFIXES.index(_suffix(file)) for file in files]
     best = tuple(file for file, rank in zip(files, ranks, strict=True) if rank == min(ranks))
-    return _Model(category, name, best, folder=f"{category}/{name}")
+    return _Model(category, name, best, folder=posixpath.dirname(files[0]), split=split)
 
 
 def _state(store: FolderStore | ZipStore, model: _Model) -> list[Any]:
@@ -223,9 +298,11 @@ def _shared_states(store: FolderStore | ZipStore, models: Sequence[_Model]) -> d
     states: dict[str, list[Any]] = {"": [], **{model.folder: [] for model in models}}
     meshes = {name for model in models for name in model.files}
     for name in store.names:
-        own = "/".join(name.split("/")[:2])
         if name not in meshes:
-            states[own if own in states else ""].append([_text(name), store.state(name)])
+            parts = name.split("/")
+            above = ("/".join(parts[:depth]) for depth in (2, 3))
+            own = next((folder for folder in above if folder in states), "")
+            states[own].append([_text(name), store.state(name)])
     return {folder: fingerprint(state) for folder, state in states.items()}
 
 

@@ -108,7 +108,10 @@ def find_models(
             missing = sorted(set(synsets) - set(listed))
             log.warning("%s: no lists in %s: left out", folder, ", ".join(missing))
         words = sorted(read_splits(folder).words.items())
-        return [Model(*key, split) for key, split in words if key[0] in listed]
+        models = [Model(*key, split) for key, split in words if key[0] in listed]
+        if not models:
+            raise ValueError(f"{folder} has no models in the lists of {', '.join(listed)}")
+        return models
     keys = [(synset, model) for synset in synsets for model in _subfolders(Path(folder, synset))]
     if not keys:
         raise ValueError(f"{folder} has no models; they belong into {folder}/SYNSET/MODEL/")

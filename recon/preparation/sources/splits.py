@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.datasets.categories import category_of
+from recon.formats.text import decode_text, split_lines
 
 log = logging.getLogger(__name__)
 
@@ -152,21 +153,29 @@ def _split(place: str, word: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+        text = decode_text(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if not text.strip():
         raise ValueError(f"{path} is empty")
     return text
 
 
 def _read_lists(folder: Path) -> Iterator[Entry]:
-    """Read the lists of every synset's folder."""
+    """Read the lists of every synset's folder; one with an empty list is left out, with an error.
+
+    The list was cut short, or the objects of its split would silently be missing.
+    """
     for synset in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
         named = {p: [(w, synset / f"{p}{w}.lst") for w in LISTS] for p in LIST_PREFIXES}
         there = [[(w, path) for w, path in paths if path.is_file()] for paths in named.values()]
-        for word, path in next(filter(None, there), []):
-            for number, line in enumerate(_text(path).splitlines(), start=1):
+        chosen = next(filter(None, there), [])
+        empty = [str(path) for _, path in chosen if not path.read_bytes().strip()]
+        if empty:
+            log.error("%s is empty: the category %s is left out", ", ".join(empty), synset.name)
+            continue
+        for word, path in chosen:
+            for number, line in enumerate(split_lines(_text(path)), start=1):
                 place = f"{path}, line {number}"
                 if line.strip():
                     yield place, _key(place, line, synset.name), word
@@ -206,7 +215,7 @@ def _kind(value: Any) -> str:
 
 def _read_table(path: Path) -> Iterator[Entry]:
     """Read a CSV file, or a text table with or without a line of column names."""
-    lines = _text(path).splitlines()
+    lines = split_lines(_text(path))
     comma = path.suffix.lower() == ".csv"
     rows = [
         (number, _fields(line, comma))

@@ -14,6 +14,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from recon.formats.meshes import MESH_FORMATS
 from recon.preparation.sources.folder import FolderSource
 from recon.preparation.sources.interface import MeshSource
 
@@ -247,6 +248,64 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
         source.load(items[0])
     with pytest.raises(FileNotFoundError, match=r"x\.obj"):
         pickle.loads(pickle.dumps(source)).load(items[0])
+
+
+CASES = Path(__file__).parents[2] / "formats" / "meshes" / "cases"
+
+
+def test_folders_of_splits_in_categories() -> None:
+    items = FolderSource(CASES / "modelnet_layout").objects()
+    assert [(item.synset, item.name, item.split) for item in items] == [
+        ("03001627", f"chair_{split}_{k}", split) for split in ("test", "train") for k in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["mug/train/a", "mug/test/a"], ["mug/a train", "mug/a test"]),
+        (["mug/Train/a", "mug/validation/b"], ["mug/a train", "mug/b val"]),
+        (["train/mug/a", "test/mug/a", "val/cup/b/x"], ["mug/a train", "mug/a test", "cup/b val"]),
+        (["mug/train/a/x", "mug/train/b/x"], ["mug/a train", "mug/b train"]),
+        (["mug/test/x"], ["mug/test"]),  # a model called test
+        (["train/a/x", "train/b/x"], ["train/a", "train/b"]),  # railway engines
+        (["train/a", "test/a"], ["train/a", "test/a"]),
+    ],
+)
+def test_which_folders_are_splits(tmp_path: Path, names: list[str], found: list[str]) -> None:
+    ply = BOX.export(None, "ply")
+    source = FolderSource(write(tmp_path / "m", {f"{name}.ply": ply for name in names}))
+    items = source.objects()
+    shown = {
+        f"{item.synset}/{item.name}" + (f" {item.split}" if item.group.count("/") == 2 else "")
+        for item in items
+    }
+    assert shown == set(found)
+    assert len({item.id for item in items}) == len({item.group for item in items}) == len(names)
+    for item in items:
+        assert source.load(item).num_faces == 12
+
+
+def test_a_split_file_goes_before_folders_of_splits(tmp_path: Path) -> None:
+    ply = BOX.export(None, "ply")
+    write(tmp_path / "m", {"mug/train/a.ply": ply, "mug/test/b.ply": ply})
+    (tmp_path / "s.csv").write_text("id,split\nmug/a,holdout\nmug/b,train\n")
+    items = FolderSource(tmp_path / "m", split_file=tmp_path / "s.csv").objects()
+    assert {item.name: item.split for item in items} == {"a": "holdout", "b": "train"}
+
+
+def test_every_format_with_a_reader_is_taken_and_the_rest_counted(tmp_path: Path, caplog) -> None:
+    texts = {f"mug/{k}{suffix}": "" for k, suffix in enumerate(MESH_FORMATS)}
+    others = ["mug/a.fbx", "mug/b.FBX", "mug/c.dae", "mug/notes", "mug/a.mtl", "mug/a.png"]
+    items = FolderSource(write(tmp_path / "m", {**texts, **dict.fromkeys(others, "")})).objects()
+    assert len(items) == len(MESH_FORMATS)
+    (message,) = caplog.messages
+    assert message.endswith(
+        "passed over, as no mesh is read from them: 2 .fbx, 1 .dae, 1 no suffix"
+    )
+    write(tmp_path / "n", {"mug/a.fbx": "", "mug/b.fbx": ""})
+    with pytest.raises(ValueError, match=r"n has no meshes .*; it has 2 \.fbx"):
+        FolderSource(tmp_path / "n").objects()
 
 
 def test_unusable_sources(tmp_path: Path) -> None:

@@ -75,6 +75,18 @@ def test_missing_folders_and_categories_are_named(tree: Path, tmp_path: Path) ->
         find_models(tmp_path / "empty", None, None)
 
 
+def test_a_category_with_an_empty_list_is_left_out(tree: Path, caplog) -> None:
+    for synset in sorted(path.name for path in tree.iterdir()):
+        (tree / synset / "train.lst").write_text("a\n")
+    (tree / CHAIR / "val.lst").write_text("")
+    models = find_models(tree, None, None)
+    assert models
+    assert CHAIR not in {model.synset for model in models}
+    assert f"the category {CHAIR} is left out" in caplog.text
+    with pytest.raises(ValueError, match=f"has no models in the lists of {CHAIR}"):
+        find_models(tree, [CHAIR], None)
+
+
 def test_the_state_changes_with_the_files(tree: Path) -> None:
     state = files_state(tree, CHAIR, "a", (".", "x.txt", "none"))
     assert state == files_state(tree, CHAIR, "a", (".", "x.txt", "none"))

@@ -113,16 +113,34 @@ def test_malformed_files_name_the_place(tmp_path: Path, name: str, text: str, me
         read_splits(write(tmp_path / name, text))
 
 
+def test_an_empty_list_is_an_error_of_its_category(tmp_path: Path, caplog) -> None:
+    write(tmp_path / CHAIR / "train.lst", "a\n")
+    write(tmp_path / CHAIR / "val.lst", " \n")
+    write(tmp_path / TABLE / "train.lst", "b\n")
+    assert dict(read_splits(tmp_path).words) == {(TABLE, "b"): "train"}
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert f"val.lst is empty: the category {CHAIR} is left out" in caplog.text
+    write(tmp_path / TABLE / "train.lst", "")
+    with pytest.raises(ValueError, match="lists no objects"):
+        read_splits(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_of_every_encoding(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes(f"id,split{end}gr\u00fcn,train{end}b,test{end}".encode(encoding))
+    assert dict(read_splits(path).words) == {("", "gr\u00fcn"): "train", ("", "b"): "test"}
+
+
 def test_malformed_lists_name_the_place(tmp_path: Path) -> None:
     write(tmp_path / CHAIR / "train.lst", "a\n")
     listed = write(tmp_path / CHAIR / "val.lst", "b\na\n")
     with pytest.raises(ValueError, match=r"val\.lst, line 2: 03001627/a is in val and in train"):
         read_splits(tmp_path)
-    listed.write_text("")
-    with pytest.raises(ValueError, match=r"val\.lst is empty"):
-        read_splits(tmp_path)
-    listed.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"val\.lst is not UTF-8"):
+    listed.write_bytes(b"\xff\xfea")
+    with pytest.raises(ValueError, match=r"val\.lst: the text is marked as utf-16-le"):
         read_splits(tmp_path)
     listed.write_text(f"{TABLE}/x")
     with pytest.raises(ValueError, match=r"val\.lst, line 1: '04379243/x' is not of synset"):
