@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.recon_command_line import command
+from hydra_plugins.recon_command_line import command, record_config
 from recon.arguments import ImageSide, NonNegativeFloat, Seed
-from recon.runs.directory import RunDirectory
+from recon.runs.directory import RunDirectory, read_config
 from recon.runs.next_command import run_summary
 from recon.training.start import train
 
@@ -27,11 +28,20 @@ KEYS = {
 OTHER_PROCESSES = ("hydra.output_subdir=null", "hydra/job_logging=stdout")
 
 
-@command("train", KEYS)
+def is_finished(cfg: DictConfig, folder: Path) -> bool:
+    """Tell whether the folder has the result of a run of just this configuration."""
+    if not (folder / "result.json").exists() or OmegaConf.missing_keys(cfg):
+        return False
+    return read_config(folder) == OmegaConf.to_container(cfg, resolve=True)
+
+
+@command("train", KEYS, known=is_finished)
 def main(cfg: DictConfig) -> float | None:
     """Train, or repeat the result of a finished run; returns the best validation IoU."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     run = RunDirectory(HydraConfig.get().runtime.output_dir, config)
+    if os.environ.get("RANK", "0") == "0":
+        record_config(cfg)
     finished = None if cfg.profile else run.result(cfg.trainer.max_steps)
     result = finished or train(run, instantiate)
     if result and os.environ.get("RANK", "0") == "0":

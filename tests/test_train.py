@@ -196,3 +196,15 @@ def test_the_files_stay_thin() -> None:
             if number not in described and line.strip() and not line.strip().startswith("#")
         ]
         assert len(code) < 40, name
+
+
+def test_a_refused_command_leaves_the_folder_of_a_run_as_it_was(
+    run_script_here: Run, shapes_file: Path, tmp_path: Path
+) -> None:
+    command = smoke(shapes_file, tmp_path, "trainer.max_steps=1")
+    assert run_script_here("train.py", *command).returncode == 0
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert tmp_path / ".hydra" / "overrides.yaml" in written
+    for change in ("optimizer.lr=0.5", "trainer.batch_size=no", "seed=x"):
+        assert run_script_here("train.py", *command, change).returncode == 1
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == written

@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.recon_command_line._checking import check_config
 from hydra_plugins.recon_command_line._messages import one_line
@@ -27,6 +27,8 @@ from hydra_plugins.recon_command_line._paths import is_override, quote_paths, sw
 log = logging.getLogger(__name__)
 
 Task = Callable[[DictConfig], Any]
+# Whether a configuration and the folder of its run are those of a run that was accepted before.
+Known = Callable[[DictConfig, Path], bool]
 
 # Shows every error with its traceback.
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -41,6 +43,7 @@ class _Running:
     configs: Path
     name: str
     keys: Mapping[str, Any]
+    known: Known
     full_errors: bool
 
     def default_config(self) -> DictConfig:
@@ -52,12 +55,20 @@ class _Running:
 _running: _Running | None = None
 
 
-def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[], None]]:
+def _never(config: DictConfig, folder: Path) -> bool:
+    return False
+
+
+def command(
+    name: str, keys: Mapping[str, Any], known: Known = _never
+) -> Callable[[Task], Callable[[], None]]:
     """Makes a command line of a function which takes a configuration.
 
     Args:
         name: The configuration's file in `configs`, without its suffix.
         keys: The types of the keys which the function itself reads, by their full names.
+        known: Tells that a run of the same configuration was accepted before, so that its result
+            can be repeated without the seconds which a check takes to import what is built.
 
     Returns:
         A decorator. What it returns reads `sys.argv`, quotes paths for Hydra, checks all values
@@ -68,7 +79,8 @@ def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[],
         @functools.wraps(task)
         def checked(config: DictConfig) -> Any:
             try:
-                check_config(config, keys)  # the values of a job of a sweep
+                if not known(config, Path(HydraConfig.get().runtime.output_dir)):
+                    check_config(config, keys)  # the values of a job of a sweep
                 return task(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -83,7 +95,7 @@ def command(name: str, keys: Mapping[str, Any]) -> Callable[[Task], Callable[[],
         @functools.wraps(task)
         def main() -> None:
             global _running
-            _running = _Running(configs, name, keys, os.environ.get(FULL_ERROR) == "1")
+            _running = _Running(configs, name, keys, known, os.environ.get(FULL_ERROR) == "1")
             _run(run)
 
         return main
@@ -98,9 +110,18 @@ class CheckConfig(Callback):
         """Ends the program where a value is bad; of exceptions in a callback Hydra only warns."""
         assert _running is not None
         try:
-            check_config(config, _running.keys)
+            if not _running.known(_own(config), Path(config.hydra.run.dir)):
+                check_config(config, _running.keys)
         except Exception as error:
             _end(error)
+
+
+def _own(config: DictConfig) -> DictConfig:
+    """Returns a configuration without Hydra's part, as the function of the command gets it."""
+    own = config.copy()
+    with open_dict(own):
+        del own["hydra"]
+    return own
 
 
 def record_config(config: DictConfig) -> None:
