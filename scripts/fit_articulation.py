@@ -78,9 +78,9 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
         image = read_image(cfg.image, cfg.mask)
         values = (cfg.azimuth, cfg.elevation, cfg.distance, cfg.fov)
         cameras = Cameras.orbit(*(torch.tensor([float(value)]) for value in values))
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
     return ArticulationRun(
-        FitFolder(folder, settings, ("image", "mask")),
+        FitFolder(folder, config, ("image", "mask")),
         body,
         humanoid_limits(),
         SHAPE_NAMES,

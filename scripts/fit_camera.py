@@ -61,14 +61,14 @@ KEYS = {
 def main(cfg: DictConfig) -> None:
     """Find the viewpoint of an image, or measure how well that works."""
     with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
-        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         path = Path(HydraConfig.get().runtime.output_dir)
-        folder = FitFolder(path, settings, ("image", "mask", "mesh"))
+        folder = FitFolder(path, config, ("image", "mask", "mesh"))
         mesh = ShadedMesh(
-            known_mesh(cfg.mesh, settings["color"]), cfg.fov, cfg.ambient, cfg.directional
+            known_mesh(cfg.mesh, config["color"]), cfg.fov, cfg.ambient, cfg.directional
         )
         fitter = ViewpointFitter(mesh, instantiate(cfg.coarse), instantiate(cfg.fine))
-        starts = grid_of_starts(cfg.azimuths, settings["elevations"], cfg.distance)
+        starts = grid_of_starts(cfg.azimuths, config["elevations"], cfg.distance)
         image = None if cfg.image is None else read_image(cfg.image, cfg.mask)
         with folder.writing():
             if image is not None:

@@ -51,12 +51,12 @@ def main(cfg: DictConfig) -> float:
         for name in ("image", "mesh"):
             if cfg[name] is None:
                 raise ValueError(f"{name}= is missing; image= and mesh= name files")
-        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         path = Path(HydraConfig.get().runtime.output_dir)
         run = PoseRun(
-            folder=FitFolder(path, settings, INPUTS, "pose.json", "overlay.png"),
+            folder=FitFolder(path, config, INPUTS, "pose.json", "overlay.png"),
             observed=read_camera_image(
-                cfg.image, cfg.mask, cfg.fov, settings["intrinsics"], cfg.size, cfg.margin
+                cfg.image, cfg.mask, cfg.fov, config["intrinsics"], cfg.size, cfg.margin
             ),
             model=read_colored_mesh(cfg.mesh),
             search=instantiate(cfg.search),
@@ -65,7 +65,7 @@ def main(cfg: DictConfig) -> float:
         colors = run.model.mesh.face_colors
         if colors is None or len(colors.unique(dim=0)) == 1:
             log.warning("%s has one colour: silhouettes alone are compared", cfg.mesh)
-        start = torch.tensor(settings["start"], dtype=torch.float32)
+        start = torch.tensor(config["start"], dtype=torch.float32)
         with run.folder.writing():
             fitted = run.fit(start, cfg.starts, cfg.keep, cfg.seed, interruption, cfg.progress)
             result = run.write(fitted)

@@ -65,15 +65,15 @@ def main(cfg: DictConfig) -> float | None:
         torch.manual_seed(cfg.seed)
         data = None if cfg.data.path is None else MultiViewDataset(cfg.data.path)
         views = read(cfg, data)
-        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         run = ShapeRun(
-            folder=FitFolder(Path(HydraConfig.get().runtime.output_dir), settings, INPUTS),
+            folder=FitFolder(Path(HydraConfig.get().runtime.output_dir), config, INPUTS),
             views=views.to(choose_device(cfg.device)),
             cube=instantiate(cfg.cube),
             holdout=cfg.holdout,
             frame=cfg.output_frame,
         )
-        stages = [ShapeStage(**stage) for stage in settings["stages"]]
+        stages = [ShapeStage(**stage) for stage in config["stages"]]
         template = read_template(cfg.template, run.cube, cfg.subdivisions, cfg.radius)
         with run.folder.writing():
             fitted = run.fit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from recon.evaluation.provenance import data_fingerprint, texts_fingerprint
 from recon.files import atomic_file, locked
 from recon.fitting.fit import Fit
 from recon.fitting.history import joined_history, write_history
@@ -21,7 +21,7 @@ from recon.runs.directory import flatten_config, read_json, write_json
 from recon.visualization.animation import save_animation
 
 # What does not change what a fit finds.
-FREE_SETTINGS = ("output_dir", "overwrite", "progress", "frames", "device")
+FREE_KEYS = ("output_dir", "overwrite", "progress", "frames", "device")
 
 
 class OtherFitError(ValueError):
@@ -34,14 +34,14 @@ class FitFolder:
 
     Args:
         path: the folder, which is made when writing begins.
-        settings: the resolved configuration, plain data.
+        config: the resolved configuration, plain data; in the result it is called settings.
         inputs: keys of the configuration which name files or folders that the fit reads.
         result: the name of the file with the result.
         image: the name of the image that shows it.
     """
 
     path: Path
-    settings: Mapping[str, Any]
+    config: Mapping[str, Any]
     inputs: Sequence[str] = ()
     result: str = "result.json"
     image: str = "comparison.png"
@@ -50,15 +50,15 @@ class FitFolder:
     def writing(self) -> Iterator[None]:
         """Keeps other processes out of the folder during the block.
 
-        The same fit may be written again; a fit to other inputs or with other settings only where
-        the setting `overwrite` is true.
+        The same fit may be written again; a fit to other inputs or with another configuration only
+        where its key `overwrite` is true.
 
         Raises:
             OtherFitError: the folder holds another result; nothing in it was touched.
             ValueError: another process is writing here.
             OSError: the folder is not writable.
         """
-        if not self.settings.get("overwrite", False):
+        if not self.config.get("overwrite", False):
             self._refuse_other()
         with locked(self.path, "fitting"):
             yield
@@ -87,11 +87,11 @@ class FitFolder:
 
     def _facts(self) -> dict[str, Any]:
         """Returns what a result was made from."""
-        named = flatten_config(self.settings)
+        named = flatten_config(self.config)
         files = {key: named.get(key) for key in self.inputs}
         # What is no file, as the name of a category or a member of an archive, stands for itself.
         prints = {k: fingerprint(Path(str(name))) or str(name) for k, name in files.items() if name}
-        return {"settings": dict(self.settings), "inputs": prints}
+        return {"settings": dict(self.config), "inputs": prints}
 
     def write(
         self,
@@ -112,7 +112,7 @@ class FitFolder:
 
         Returns:
             The content of the file of the result: `result`, whether a signal ended the fit, the
-            settings, and fingerprints of the inputs.
+            configuration, and fingerprints of the inputs.
 
         Raises:
             OSError: a file could not be written.
@@ -131,18 +131,15 @@ class FitFolder:
 
 
 def fingerprint(path: Path) -> str | None:
-    """Returns the SHA-256 of a file, or of all files below a folder; None where there is none."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        digests = [f"{file.relative_to(path)} {fingerprint(file)}" for file in files]
-        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    if not path.is_file():
+    """Returns a fingerprint of a file, or of all files below a folder; None where there is none."""
+    if path.is_file():
+        return data_fingerprint(path)
+    if not path.is_dir():
         return None
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return texts_fingerprint(
+        [f"{file.relative_to(path)} {data_fingerprint(file)}" for file in files]
+    )
 
 
 def save_png(path: Path, image: Image.Image) -> None:
@@ -156,11 +153,11 @@ def save_png(path: Path, image: Image.Image) -> None:
 
 
 def _compared(
-    settings: Mapping[str, Any], inputs: Sequence[str], kept: Sequence[str]
+    config: Mapping[str, Any], inputs: Sequence[str], kept: Sequence[str]
 ) -> dict[str, object]:
-    """Returns the settings which determine a result; of those that name inputs the `kept` ones."""
-    left_out = {*FREE_SETTINGS, *inputs} - {*kept}
-    return {key: value for key, value in flatten_config(settings).items() if key not in left_out}
+    """Returns what determines a result; of the keys that name inputs only the `kept` ones."""
+    left_out = {*FREE_KEYS, *inputs} - {*kept}
+    return {key: value for key, value in flatten_config(config).items() if key not in left_out}
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

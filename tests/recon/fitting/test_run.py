@@ -20,14 +20,14 @@ from recon.runs.directory import read_json, write_json
 IMAGE = Image.new("RGB", (4, 4))
 
 
-def settings(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+def config(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     return {"image": str(tmp_path / "image.png"), "steps": [5, 7], "progress": None, **changes}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> FitFolder:
     (tmp_path / "image.png").write_bytes(b"some image")
-    return FitFolder(tmp_path / "run", settings(tmp_path), ("image",))
+    return FitFolder(tmp_path / "run", config(tmp_path), ("image",))
 
 
 def write(folder: FitFolder) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_what_every_fit_writes(folder: FitFolder) -> None:
     assert read_json(folder.path / "result.json") == result
     assert result["loss"] == 0.5
     assert result["interrupted"] is False
-    assert result["settings"] == folder.settings
+    assert result["settings"] == folder.config
     assert {path.name for path in folder.path.iterdir()} - {".lock"} == {
         "result.json",
         "comparison.png",
@@ -57,25 +57,25 @@ def test_what_every_fit_writes(folder: FitFolder) -> None:
 
 def test_the_same_fit_may_be_written_again(folder: FitFolder, tmp_path: Path) -> None:
     write(folder)
-    other = FitFolder(folder.path, settings(tmp_path, progress=True), ("image",))
+    other = FitFolder(folder.path, config(tmp_path, progress=True), ("image",))
     assert write(other)["settings"]["progress"] is True
     # The image counts, and not where it lies.
     (tmp_path / "moved.png").write_bytes(b"some image")
-    moved = settings(tmp_path, image=str(tmp_path / "moved.png"))
+    moved = config(tmp_path, image=str(tmp_path / "moved.png"))
     write(FitFolder(folder.path, moved, ("image",)))
 
 
 def test_another_fit_is_refused_and_nothing_is_touched(folder: FitFolder, tmp_path: Path) -> None:
     write(folder)
     before = (folder.path / "result.json").read_bytes()
-    other = FitFolder(folder.path, settings(tmp_path, steps=[5, 8]), ("image",))
+    other = FitFolder(folder.path, config(tmp_path, steps=[5, 8]), ("image",))
     with pytest.raises(OtherFitError, match=r"another fit \(steps.1 differ\).*overwrite=true"):
         write(other)
     (tmp_path / "image.png").write_bytes(b"another image")
     with pytest.raises(OtherFitError, match=r"another fit \(image differ\)"):
         write(folder)
     assert (folder.path / "result.json").read_bytes() == before
-    replaced = FitFolder(folder.path, settings(tmp_path, overwrite=True), ("image",))
+    replaced = FitFolder(folder.path, config(tmp_path, overwrite=True), ("image",))
     write(replaced)
     assert (folder.path / "result.json").read_bytes() != before
 
@@ -84,10 +84,10 @@ def test_results_without_fingerprints_are_told_by_the_names_of_their_inputs(
     folder: FitFolder, tmp_path: Path
 ) -> None:
     folder.path.mkdir()
-    write_json(folder.path / "result.json", {"settings": settings(tmp_path)})
+    write_json(folder.path / "result.json", {"settings": config(tmp_path)})
     with folder.writing():
         pass
-    write_json(folder.path / "result.json", {"settings": settings(tmp_path, image="b.png")})
+    write_json(folder.path / "result.json", {"settings": config(tmp_path, image="b.png")})
     with pytest.raises(OtherFitError, match=r"\(image differ\)"), folder.writing():
         pass
     write_json(folder.path / "result.json", {"iou": 1})

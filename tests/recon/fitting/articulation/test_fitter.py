@@ -14,9 +14,9 @@ from recon.geometry.rotations import axis_angle_to_rotation, rotation_distance
 from recon.rendering.renderer import SoftRenderer
 
 LIMITS = humanoid_limits()
-QUICK_FINE = ((3e-4, 5e-5), (0.3, 0.05), (0.05, 0.01))
-QUICK = ArticulationFitter(
-    SoftStage(30, 32, (1e-3, 1e-3), (1.0, 0.2), (0.1, 0.05)), SoftStage(30, None, *QUICK_FINE)
+SHORT_FINE = ((3e-4, 5e-5), (0.3, 0.05), (0.05, 0.01))
+SHORT_FITTER = ArticulationFitter(
+    SoftStage(30, 32, (1e-3, 1e-3), (1.0, 0.2), (0.1, 0.05)), SoftStage(30, None, *SHORT_FINE)
 )
 
 
@@ -102,7 +102,9 @@ def test_an_arm_that_is_hidden_at_the_start_comes_out() -> None:
     truth[0, joint("left elbow"), 1] = 0.3
     start = middle_poses(body, LIMITS)
     start = ArticulatedPoses(arm_behind(), start.translation, start.coefficients)
-    found = QUICK.fit(body, LIMITS, image_of(body, truth, cameras), cameras, start, move=False)
+    found = SHORT_FITTER.fit(
+        body, LIMITS, image_of(body, truth, cameras), cameras, start, move=False
+    )
     before, after = errors(start.angles, truth), errors(found.state.angles, truth)
     for name in ("left shoulder", "left elbow"):
         assert float(before[joint(name)]) > 60
@@ -122,7 +124,7 @@ def test_position_and_shape_are_found_too() -> None:
     hard = SoftRenderer(64, distance="hard", alpha="hard", color="hard")
     assert body.mesh.face_colors is not None
     shown = hard(truth.vertices(body), body.mesh.faces, body.mesh.face_colors[None], cameras)
-    fitter = ArticulationFitter(QUICK.coarse, SoftStage(120, None, *QUICK_FINE))
+    fitter = ArticulationFitter(SHORT_FITTER.coarse, SoftStage(120, None, *SHORT_FINE))
     found = fitter.fit(body, LIMITS, shown.clamp(0, 1), cameras, reshape=True)
     assert float((found.state.coefficients - truth.coefficients).abs().max()) < 0.3
     away = (found.state.translation - truth.translation)[0, :2].norm()
@@ -133,12 +135,12 @@ def test_bad_input_is_named() -> None:
     body = make_humanoid()
     image = image_of(body, LIMITS.mean(-1)[None], camera())
     with pytest.raises(ValueError, match=r"shape \[11, 3, 2\], got \[3, 2\]"):
-        QUICK.fit(body, LIMITS[0], image, camera())
+        SHORT_FITTER.fit(body, LIMITS[0], image, camera())
     with pytest.raises(ValueError, match="pairs from low to high"):
-        QUICK.fit(body, LIMITS.flip(-1), image, camera())
+        SHORT_FITTER.fit(body, LIMITS.flip(-1), image, camera())
     with pytest.raises(ValueError, match="1 images, 1 cameras, 2 starts"):
-        QUICK.fit(body, LIMITS, image, camera(), middle_poses(body, LIMITS, 2))
+        SHORT_FITTER.fit(body, LIMITS, image, camera(), middle_poses(body, LIMITS, 2))
     with pytest.raises(ValueError, match="prior must be finite"):
         ArticulationFitter(prior=float("nan"))
     with pytest.raises(ValueError, match="shows nothing"):
-        QUICK.fit(body, LIMITS, torch.zeros_like(image), camera())
+        SHORT_FITTER.fit(body, LIMITS, torch.zeros_like(image), camera())

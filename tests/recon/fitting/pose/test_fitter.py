@@ -16,7 +16,7 @@ from recon.geometry.rotations import random_rotations, random_turns, rotation_di
 from recon.rendering.renderer import SoftRenderer
 
 SIZE = 48
-QUICK = PoseFitter(
+SHORT_FITTER = PoseFitter(
     SoftStage(50, 32, COARSE.sigma, COARSE.gamma, (0.1, 0.05)),
     SoftStage(40, None, (1e-3, 3e-5), (0.6, 0.1), (0.05, 0.005)),
 )
@@ -52,7 +52,7 @@ def problems(count: int = 6, degrees: float = 70.0) -> tuple[Mesh, torch.Tensor,
 def test_most_far_starts_lead_to_the_rotation() -> None:
     """About 85 of 100 starts do; two of three are asked for, as which ones do is chaotic."""
     mesh, images, truth, start = problems(32, 70.0)
-    found = QUICK.fit(mesh, images, cameras(32), start, move=False)
+    found = SHORT_FITTER.fit(mesh, images, cameras(32), start, move=False)
     errors = rotation_distance(found.state.rotation, truth.rotation)
     assert int((errors < 10).sum()) >= 21, errors.sort()[0]
     assert torch.equal(found.state.translation, start.translation)
@@ -65,7 +65,7 @@ def test_most_far_starts_lead_to_the_rotation() -> None:
 def test_the_position_is_found_with_it() -> None:
     mesh, images, truth, start = problems(4, 30.0)
     away = torch.tensor([[0.2, -0.1, 0.2], [-0.2, 0.1, 0.0], [0.1, 0.2, -0.3], [0.0, -0.2, 0.1]])
-    found = QUICK.fit(mesh, images, cameras(4), Poses(start.rotation, away))
+    found = SHORT_FITTER.fit(mesh, images, cameras(4), Poses(start.rotation, away))
     errors = rotation_distance(found.state.rotation, truth.rotation)
     assert int((errors < 10).sum()) >= 3, errors
     assert float(found.state.translation.norm(dim=1).median()) < 0.1
@@ -76,8 +76,8 @@ def test_a_mesh_off_its_origin_turns_about_its_middle() -> None:
     shift = torch.tensor([0.3, -0.2, 0.5])
     moved = Mesh(mesh.vertices + shift, mesh.faces, mesh.face_colors)
     there = Poses(start.rotation, -(start.rotation @ shift))
-    one = QUICK.fit(mesh, images, cameras(2), start)
-    other = QUICK.fit(moved, images, cameras(2), there)
+    one = SHORT_FITTER.fit(mesh, images, cameras(2), start)
+    other = SHORT_FITTER.fit(moved, images, cameras(2), there)
     torch.testing.assert_close(one.state.rotation, other.state.rotation, rtol=0, atol=2e-2)
     torch.testing.assert_close(
         one.state.apply(mesh.vertices), other.state.apply(moved.vertices), rtol=0, atol=5e-2
@@ -115,7 +115,7 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
     mesh, images, _, start = problems(2)
     arguments: dict[str, Any] = {"images": images, "cameras": cameras(2), **change}
     with pytest.raises(ValueError, match=message):
-        QUICK.fit(mesh, arguments["images"], arguments["cameras"], start)
+        SHORT_FITTER.fit(mesh, arguments["images"], arguments["cameras"], start)
 
 
 def test_bad_poses_are_named() -> None:

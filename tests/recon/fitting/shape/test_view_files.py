@@ -29,8 +29,8 @@ def random_images(count: int = 3) -> np.ndarray:
 def write_folder(folder: Path, images: np.ndarray, mode: str = "RGBA") -> Path:
     folder.mkdir(exist_ok=True)
     for index, image in enumerate(images):
-        picture = Image.fromarray(image.transpose(1, 2, 0), "RGBA").convert(mode)
-        picture.save(folder / f"{index:03d}.png")
+        file = Image.fromarray(image.transpose(1, 2, 0), "RGBA").convert(mode)
+        file.save(folder / f"{index:03d}.png")
     return folder
 
 
