@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 OPPOSITE = -0.999
 # Faces at one edge that are compared with each other; more share it only in broken models.
 MOST_AT_AN_EDGE = 8
+# Corners are taken to be in one place if they round to it, in sides of the object: exporters round.
+SAME_PLACE = 1e-5
 # Colours that differ by less than this look the same from both sides.
 SAME_COLOR = 2 / 255
 
@@ -27,51 +29,50 @@ def has_two_sided_faces(
     """Tell whether some faces lie on others, turned to the other side and of another colour.
 
     Args:
-        vertices: [V, 3].
+        vertices: [V, 3] of an object whose longest side is about 1.
         faces: [F, 3].
         colors: [F, 3].
         textured: [F] which faces have textures; their colours are taken to differ.
     """
-    _, welded = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)
-    ends = welded.reshape(-1)[faces[:, [[1, 2], [2, 0], [0, 1]]]].reshape(-1, 2)
-    ends.sort(axis=1)
-    keys = ends[:, 0] * len(vertices) + ends[:, 1]
+    if not textured.any() and np.ptp(colors, axis=0).max(initial=0) <= SAME_COLOR:
+        return False
+    ends = _welded(vertices)[faces[:, [[1, 2], [2, 0], [0, 1]]]].reshape(-1, 2)
+    keys = ends.min(axis=1) * len(vertices) + ends.max(axis=1)
     order = np.argsort(keys, kind="stable")  # half edge 3 f + k is opposite to corner k of face f
     keys = keys[order]
+    normals = _unit(_cross(vertices[faces].astype(np.float64)))
     for step in range(1, MOST_AT_AN_EDGE):
         shared = np.flatnonzero(keys[step:] == keys[:-step])
         if not len(shared):
             return False
-        one, other = order[shared], order[shared + step]
-        differ = textured[one // 3] | textured[other // 3]
-        differ |= np.abs(colors[one // 3] - colors[other // 3]).max(axis=1) > SAME_COLOR
-        one, other = one[differ], other[differ]
-        if _lie_on_each_other(vertices, faces, one, other).any():
+        pairs = np.stack([order[shared], order[shared + step]])
+        one, other = pairs // 3
+        differ = textured[one] | textured[other]
+        differ |= np.abs(colors[one] - colors[other]).max(axis=1) > SAME_COLOR
+        opposite = (normals[one] * normals[other]).sum(axis=1) < OPPOSITE
+        if _on_one_side(vertices, faces, pairs[:, differ & opposite]).any():
             return True
     return False
 
 
-def _lie_on_each_other(
-    vertices: NDArray[np.float32],
-    faces: NDArray[np.int64],
-    one: NDArray[np.int64],
-    other: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """Tell which pairs [N] of half edges at one place belong to faces that lie on each other.
+def _welded(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return a number [V] for the place of each vertex."""
+    places = np.round((vertices - vertices.min(axis=0)) / SAME_PLACE).astype(np.int64)
+    x, y, z = places.clip(max=(1 << 21) - 1).T
+    _, numbers = np.unique((x << 42) | (y << 21) | z, return_inverse=True)
+    return numbers.reshape(-1)
 
-    Their third corners are on the same side of the edge, and their normals opposite.
-    """
-    first, second = faces[one // 3], faces[other // 3]
-    normals = [_unit(_cross(vertices[rows].astype(np.float64))) for rows in (first, second)]
-    opposite = (normals[0] * normals[1]).sum(axis=1) < OPPOSITE
-    rows = np.arange(len(one))
-    start = vertices[first[rows, (one + 1) % 3]].astype(np.float64)
-    along = _unit(vertices[first[rows, (one + 2) % 3]] - start)
-    sides = []
-    for corners, half_edge in ((first, one), (second, other)):
-        arm = vertices[corners[rows, half_edge % 3]] - start
-        sides.append(arm - (arm * along).sum(axis=1, keepdims=True) * along)
-    return opposite & ((sides[0] * sides[1]).sum(axis=1) > 0)
+
+def _on_one_side(
+    vertices: NDArray[np.float32], faces: NDArray[np.int64], pairs: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell of which pairs [2, N] of half edges in one place the third corners are on one side."""
+    start = vertices[faces[pairs[0] // 3, (pairs[0] + 1) % 3]].astype(np.float64)
+    along = _unit(vertices[faces[pairs[0] // 3, (pairs[0] + 2) % 3]] - start)
+    arms = [vertices[faces[half // 3, half % 3]] - start for half in pairs]
+    sides = [arm - (arm * along).sum(axis=1, keepdims=True) * along for arm in arms]
+    beside: NDArray[np.bool_] = (sides[0] * sides[1]).sum(axis=1) > 0
+    return beside
 
 
 def _cross(corners: NDArray[np.float64]) -> NDArray[np.float64]:

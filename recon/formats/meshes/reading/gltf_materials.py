@@ -103,11 +103,11 @@ def _factor(words: dict[str, Any], key: str, default: list[float]) -> NDArray[np
 def _texture_info(container: Container, info: dict[str, Any]) -> TextureInfo:
     texture = as_object(pick(container.items("textures"), info["index"], "texture"))
     # Extensions name images of other formats (WebP, Basis) in the place of the plain one.
-    others = [as_object(value) for value in as_object(texture.get("extensions", {})).values()]
+    names = as_object(texture.get("extensions", {}), "an object `extensions`")
+    others = [extension(texture, name) for name in names]
     images = [other["source"] for other in others if "source" in other]
     plain = [texture["source"]] if "source" in texture else []
-    webp = "EXT_texture_webp" in as_object(texture.get("extensions", {}))
-    ranked = [*images, *plain] if webp else [*plain, *images]
+    ranked = [*images, *plain] if "EXT_texture_webp" in names else [*plain, *images]
     place = extension(info, "KHR_texture_transform")
     sampler: dict[str, Any] = {}
     if "sampler" in texture:
@@ -129,13 +129,16 @@ def _transform(place: dict[str, Any]) -> UvTransform:
 
     The rotation is counter-clockwise for an eye which sees v point down (glTF issue 1563).
     """
-    scale = np.array(place.get("scale", [1, 1]), np.float64)
-    shift = np.array(place.get("offset", [0, 0]), np.float64)
-    angle = float(place.get("rotation", 0))
+    try:
+        scale = np.array(place.get("scale", [1, 1]), np.float64).reshape(2)
+        shift = np.array(place.get("offset", [0, 0]), np.float64).reshape(2)
+        angle = float(place.get("rotation", 0))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"KHR_texture_transform is malformed: {str(place)[:80]}") from error
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.array([[cos, sin], [-sin, cos]]) * scale
-    if shift.shape != (2,) or matrix.shape != (2, 2) or not np.isfinite([*matrix, shift]).all():
-        raise ValueError(f"a texture transform needs finite pairs of numbers, got {place}")
+    if not np.isfinite([*matrix, shift]).all():
+        raise ValueError(f"KHR_texture_transform must be finite, got {str(place)[:80]}")
     (a, b), (c, d) = matrix.tolist()
     return UvTransform(((a, b), (c, d)), (float(shift[0]), float(shift[1])))
 

@@ -146,10 +146,11 @@ def _material(
 
 
 def _find(store: Store, library: str, image: Map) -> str | None:
-    """Return the stored image of a map; a name may be followed by options, or be its last word."""
+    """Return the stored image of a map; options or a comment may follow, or words stand before."""
     if not image.name:
         return None
-    candidates = (image.name, image.name.split(" -")[0], image.name.split(" ")[-1])
+    bare = image.name.split(" #")[0]  # before a comment
+    candidates = (image.name, bare, bare.split(" -")[0], bare.split(" ")[-1])
     found = (find_companion(store, library, words) for words in dict.fromkeys(candidates))
     return next(filter(None, found), None)
 
@@ -176,6 +177,6 @@ def _color(words: str) -> tuple[float, float, float] | None:
 
 def _floats(words: str) -> list[float]:
     try:
-        return [float(word) for word in words.split()]
+        return [float(word) for word in words.split("#")[0].split()]
     except ValueError:
         return []

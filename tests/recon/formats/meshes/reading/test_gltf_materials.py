@@ -110,6 +110,16 @@ def test_unreadable_textures_leave_the_factor(folder, image: bytes) -> None:
         ({"pbrMetallicRoughness": {"baseColorFactor": [1, 1]}}, "needs 4 numbers"),
         ({"pbrMetallicRoughness": 1}, "an object is required"),
         (textured(7), "texture 7 does not exist, there are 2"),
+        (textured(extensions=3), "an object `extensions` is required, got '3'"),
+        (textured(extensions={"KHR_texture_transform": 1}), "an object KHR_texture_transform is"),
+        (
+            textured(extensions={"KHR_texture_transform": {"scale": "x"}}),
+            "KHR_texture_transform is malformed",
+        ),
+        (
+            textured(extensions={"KHR_texture_transform": {"rotation": float("inf")}}),
+            "KHR_texture_transform must be finite",
+        ),
     ],
 )
 def test_malformed_materials(folder, material: dict[str, Any], message: str) -> None:

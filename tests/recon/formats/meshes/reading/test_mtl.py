@@ -45,6 +45,7 @@ def test_places_of_textures(folder) -> None:
     assert material.texture == "a b.png"
     assert material.transform == (((2, 0), (0, 3)), (0.5, 0.25))
     assert (material.wrap, material.gain) == ((CLAMP, CLAMP), (0.1, 0.5))
+    assert read(folder, "map_Kd t.png # a comment").texture == "t.png"
     plain = read(folder, "map_Kd t.png -s 2 2 2")  # options after the name are left out
     assert (plain.texture, plain.wrap) == ("t.png", (REPEAT, REPEAT))
 
@@ -54,6 +55,7 @@ def test_places_of_textures(folder) -> None:
     [
         ("Kd 0.1 0.2 0.3", (0.1, 0.2, 0.3)),
         ("Kd 0.5", (0.5, 0.5, 0.5)),
+        ("Kd 0.5 0 0 # red", (0.5, 0, 0)),
         ("Kd spectral file.rfl", (0.7, 0.7, 0.7)),
         ("", (0.7, 0.7, 0.7)),
         ("map_Kd t.png", (1, 1, 1)),
