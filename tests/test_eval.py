@@ -200,7 +200,28 @@ def test_the_folder_of_a_training_run_stays_as_it_is(
     failed = run_script_here("eval.py", f"checkpoint={checkpoint}", f"output_dir={run}")
     assert failed.returncode != 0
     assert "is the folder of a training run, whose result.json would be lost" in failed.stderr
-    assert {path: path.read_bytes() for path in before} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_refused_command_leaves_a_finished_evaluation_as_it_is(
+    run_script_here: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    command = ["eval.py", f"checkpoint={checkpoint}", f"output_dir={tmp_path}", "baselines=false"]
+    done = run_script_here(*command, "views=[0]")
+    assert done.returncode == 0, done.stderr
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for override, message in (
+        ("views=[0,99]", "views must be"),
+        ("views=0", "views must be"),
+        ("checkpoint=null", "checkpoint must be"),
+        ("metrics=[onet]", "needs the field pointcloud"),
+        (f"against={tmp_path}", "evaluated from views"),
+    ):
+        failed = run_script_here(*command, "views=[3]", override)
+        assert failed.returncode != 0
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 # What is killed in the middle: all objects of the file, each taking a moment.

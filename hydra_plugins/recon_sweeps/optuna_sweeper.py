@@ -77,14 +77,17 @@ class OptunaSweeper(Sweeper):
             CompactHydraException: the space or the study does not fit, another process searches in
                 the folder, or every trial failed.
         """
+        from recon.runs.sweeps.search import storage_errors
+
         try:
             space, fixed = self._space(arguments)
             with sole_owner(self.folder):
                 OmegaConf.save(self.config, self.folder / "multirun.yaml")
                 search = self._search(space, fixed)
-                for batch in self._batches(search):
-                    self._run(search, batch)
-                    self._report(search)
+                with storage_errors(str(self.storage)):
+                    for batch in self._batches(search):
+                        self._run(search, batch)
+                        self._report(search)
         except (ValueError, OSError) as error:
             raise CompactHydraException(f"error: {error}") from error
 

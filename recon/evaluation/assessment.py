@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from recon.compute import choose_device
@@ -87,14 +89,14 @@ class Assessment:
                 here, or the folder is that of a training run.
             SystemExit: a signal asked to stop; the same call goes on from there.
         """
-        self.examples.require_room_for_texels(trained.model)
         _refuse_run_directory(folder)
         data_path = data_path or trained.data_path()
         shows = self.report or self.examples.count > 0
         evaluation = self._evaluation(self.settings, trained, data_path, folder, shows)
+        self.examples.require_room_for_texels(evaluation.blank)
         against = self._against(evaluation, trained.path, data_path, folder)
         require_reference_metric(self.references, evaluation.metrics)
-        with locked(folder, "evaluating"):
+        with locked(folder, "evaluating"), log_file(folder / "eval.log"):
             other = None if against is None else against()
             result = evaluation.run()
             write_tables(folder, result)
@@ -175,6 +177,19 @@ class Assessment:
             path = folder / "report.html"
             write_report_page(result, evaluation.shown, path)
             print(f"report: {path}")
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Appends the log of the block to a file, which is made with the first message."""
+    handler = logging.FileHandler(path, delay=True, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

@@ -37,11 +37,6 @@ INSIDE = 128
 _SAMPLES = 3
 
 
-def has_colors(model: nn.Module) -> bool:
-    """Returns whether a model predicts colours."""
-    return getattr(model, "color_head", None) is not None
-
-
 def input_views(views: Sequence[int], count: int) -> list[int]:
     """Returns `count` of some views, evenly spread; all of them where there are no more.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
@@ -23,6 +23,7 @@ from recon.geometry.frames import turned_mesh
 from recon.geometry.meshes import Mesh
 from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
+from recon.models.prediction import Prediction
 from recon.rendering.compositing import over_white
 from recon.visualization.contact_sheet import contact_sheet, sheet_cell
 from recon.visualization.draw import draw_mesh
@@ -52,14 +53,16 @@ class ExampleFiles:
         _require_turntable(turntable)
         self.count, self.format, self.turntable = count, format, turntable
 
-    def require_room_for_texels(self, model: nn.Module) -> None:
-        """Refuses a format which cannot hold a model's textures, before hours of evaluation.
+    def require_room_for_texels(self, prediction: Prediction) -> None:
+        """Refuses a format which cannot hold the textures of a model, before hours of evaluation.
+
+        Args:
+            prediction: of any image.
 
         Raises:
             ValueError: the model predicts texels and the format has none.
         """
-        surface = getattr(getattr(model, "color_head", None), "surface", None)
-        textured = getattr(surface, "texels", 0) > 0
+        textured = prediction.colors is not None and prediction.colors.dim() == 4
         if self.count and textured and f".{self.format}" not in TEXTURED_FORMATS:
             raise ValueError(
                 f"format must be {_named(TEXTURED_FORMATS)} for a model with texels, "

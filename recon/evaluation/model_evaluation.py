@@ -18,7 +18,7 @@ from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.shards import Paths
 from recon.evaluation.baselines import BASELINE_NOTES, Baselines
-from recon.evaluation.colors import COLOR_METRICS, SUITE, ColorEvaluation, has_colors
+from recon.evaluation.colors import COLOR_METRICS, SUITE, ColorEvaluation
 from recon.evaluation.provenance import (
     code_fingerprint,
     data_fingerprint,
@@ -40,6 +40,7 @@ from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.statistics import RESAMPLES, summarize
 from recon.geometry.voxels import leaves_grid
 from recon.metrics import Metric
+from recon.models.prediction import blank_prediction
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
 
@@ -122,6 +123,7 @@ class ModelEvaluation:
         data: the objects.
         views: of each object, those it is predicted from.
         model: on its device.
+        blank: what the model predicts of a blank image, which shows whether it has colours.
         shown: the predictions which may be looked at.
         protocols: what the numbers of each metric suite mean.
 
@@ -151,6 +153,7 @@ class ModelEvaluation:
         self._batch_objects = max(1, settings.batch_size // len(self.views)) if batched else 1
         self._resolution = min(self.data.layout.voxel_resolutions, default=32)
         self.model = trained.model.to(device)
+        self.blank = blank_prediction(self.model, self.data.layout.image_size)
         self.shown = ShownPredictions(self.model, self.data, self.views, self._batch_objects)
         self._keep_shown = keep_shown
         self._hidden = None if progress is None else not progress
@@ -273,7 +276,7 @@ class ModelEvaluation:
 
     @property
     def _has_colors(self) -> bool:
-        return has_colors(self.model) and self.data.num_views > 1
+        return self.blank.colors is not None and self.data.num_views > 1
 
     @property
     def _has_shape_baselines(self) -> bool:
@@ -297,7 +300,7 @@ class ModelEvaluation:
         notes = list(BASELINE_NOTES) if self._has_shape_baselines else []
         if self._has_colors:
             notes += self._color_notes()[1:]
-        elif has_colors(self.model):
+        elif self.blank.colors is not None:
             notes.append("colours: not measured, as the objects have no unseen view")
         return notes
 

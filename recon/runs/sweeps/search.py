@@ -7,14 +7,17 @@ what comes next depends only on the seed and on the trials so far.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 # Digits of a proposed number on the command line: enough to train with, short enough to read.
@@ -34,19 +37,38 @@ class Proposal:
     overrides: tuple[str, ...]
 
 
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Raises what goes wrong with the database of a study as an error in one line.
+
+    Args:
+        storage: of the study, as Optuna writes it: sqlite:///FILE.
+
+    Raises:
+        OSError: the database is locked, damaged or cannot be written; the message names it.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", cause) or error).strip().splitlines()[0]
+        raise OSError(f"the database of the study, {storage}, cannot be used: {reason}") from error
+
+
 class Search:
-    """Maximises a figure over values of keys.
+    """Maximises the validation IoU over values of keys.
 
     Args:
         storage: where the study is kept, as Optuna writes it: sqlite:///FILE.
         study: its name.
-        space: by key, what values a setting may take.
+        space: by key, what values it may take.
         fixed: the overrides `KEY=VALUE` which all trials share.
         sampler: (seed) -> what proposes.
         seed: of the search.
 
     Raises:
         ValueError: the space is empty, or the study is one of another space or other overrides.
+        OSError: the database cannot be used.
     """
 
     def __init__(
@@ -64,13 +86,14 @@ class Search:
             )
         self.space, self.fixed = dict(space), tuple(fixed)
         self._sampler, self._seed = sampler, seed
-        self._study = optuna.create_study(
-            storage=storage, study_name=study, direction="maximize", load_if_exists=True
-        )
-        self._claim(study)
+        with storage_errors(storage):
+            self._study = optuna.create_study(
+                storage=storage, study_name=study, direction="maximize", load_if_exists=True
+            )
+            self._claim(study)
 
     def _claim(self, study: str) -> None:
-        """Record what the study is about, or refuse another one."""
+        """Records what the study is about, or refuses another one."""
         about = {"space": {key: repr(value) for key, value in sorted(self.space.items())}}
         current = {**about, "overrides": sorted(self.fixed)}
         for name, value in current.items():
@@ -83,11 +106,11 @@ class Search:
             self._study.set_user_attr(name, value)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Return the trials in some states, or all, by their numbers."""
+        """Returns the trials in some states, or all, by their numbers."""
         return self._study.get_trials(deepcopy=False, states=states or None)
 
     def unfinished(self) -> list[Proposal]:
-        """Return the trials which nobody ended: those of a search which broke, before new ones.
+        """Returns the trials which nobody ended: those of a search which broke, before new ones.
 
         One which was killed while it was being proposed is ended as failed.
         """
@@ -100,7 +123,7 @@ class Search:
         return proposals
 
     def propose(self) -> Proposal:
-        """Begin a trial."""
+        """Begins a trial."""
         # A sampler drawn anew goes on as one would have which had proposed all trials so far.
         self._study.sampler = self._sampler(self._seed + len(self.trials()))
         trial = self._study.ask(self.space)
@@ -111,19 +134,19 @@ class Search:
         return Proposal(number, (*self.fixed, *chosen))
 
     def complete(self, number: int, value: float | None) -> None:
-        """End a trial with its figure; without a finite one it has failed."""
+        """Ends a trial with its IoU; without a finite one it has failed."""
         if value is None or not math.isfinite(value):
             self.fail(number, f"the best validation IoU is {value}")
         else:
             self._study.tell(number, value)
 
     def prune(self, number: int, reason: str) -> None:
-        """End a trial as pruned; its figure is the last it reported."""
+        """Ends a trial as pruned; its IoU is the last it reported."""
         self._note(number, reason)
         self._study.tell(number, state=TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
-        """End a trial as failed."""
+        """Ends a trial as failed."""
         self._note(number, reason)
         self._study.tell(number, state=TrialState.FAIL)
 
@@ -132,7 +155,7 @@ class Search:
         self._study._storage.set_trial_user_attr(trial_id, "reason", reason)
 
     def best(self) -> Proposal | None:
-        """Return the complete trial with the highest figure; None when there is none."""
+        """Returns the complete trial with the highest IoU; None when there is none."""
         complete = self.trials(TrialState.COMPLETE)
         if not complete:
             return None
@@ -140,7 +163,7 @@ class Search:
         return self._proposal(best.number, best.params)
 
     def rows(self) -> list[list[object]]:
-        """Return a row per trial below a header: number, state, figure, last step, keys, reason."""
+        """Returns a row per trial below a header: number, state, IoU, last step, keys, reason."""
         rows: list[list[object]] = [["trial", "state", "iou", "step", *self.space, "reason"]]
         for trial in self.trials():
             value = "" if trial.value is None else f"{trial.value:.6f}"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import optuna
 from optuna.pruners import BasePruner
 
+from recon.runs.sweeps.search import storage_errors
+
 log = logging.getLogger(__name__)
 
 
@@ -22,29 +24,33 @@ class StudyStopping:
 
     Raises:
         ValueError: there is no such study or trial.
+        OSError: the database cannot be used.
     """
 
     def __init__(self, storage: str, study: str, trial: int, pruner: BasePruner) -> None:
-        try:
-            self._study = optuna.load_study(study_name=study, storage=storage, pruner=pruner)
-        except KeyError as error:
-            raise ValueError(f"{storage} holds no study {study!r}") from error
-        trials = self._study.get_trials(deepcopy=False)
+        self._storage = storage
+        with storage_errors(storage):
+            try:
+                self._study = optuna.load_study(study_name=study, storage=storage, pruner=pruner)
+            except KeyError as error:
+                raise ValueError(f"{storage} holds no study {study!r}") from error
+            trials = self._study.get_trials(deepcopy=False)
         if not 0 <= trial < len(trials):
             raise ValueError(f"study {study!r} has {len(trials)} trials, got trial {trial}")
         self._number = trial
         self._trial = optuna.trial.Trial(self._study, trials[trial]._trial_id)
 
-    def __call__(self, step: int, figures: Mapping[str, float]) -> str | None:
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> str | None:
         """Reports a validation; returns why the run must end here, or None.
 
         Args:
             step: optimiser steps done.
-            figures: of the validation; `iou` is compared.
+            metrics: of the validation; `iou` is compared.
         """
-        reported = self._study.get_trials(deepcopy=False)[self._number].intermediate_values
-        if step not in reported:  # a resumed run validates again
-            self._trial.report(float(figures["iou"]), step)
-        if not self._trial.should_prune():
-            return None
+        with storage_errors(self._storage):
+            reported = self._study.get_trials(deepcopy=False)[self._number].intermediate_values
+            if step not in reported:  # a resumed run validates again
+                self._trial.report(float(metrics["iou"]), step)
+            if not self._trial.should_prune():
+                return None
         return f"pruned at step {step}: other trials were better there (trial {self._number})"

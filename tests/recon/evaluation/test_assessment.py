@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recon.evaluation.assessment import Assessment
+from recon.evaluation.assessment import Assessment, log_file
 from recon.evaluation.examples import ExampleFiles
 from recon.evaluation.model_evaluation import EvaluationSettings
 from recon.evaluation.result import EvaluationResult
@@ -201,3 +202,17 @@ def test_bad_choices_are_refused_by_name(
     ):
         with pytest.raises(ValueError, match=message):
             Assessment(settings).run(trained, tmp_path / "out", shapes_file)
+
+
+def test_a_log_is_written_when_there_is_something_to_say(tmp_path: Path) -> None:
+    path = tmp_path / "eval.log"
+    with log_file(path):
+        pass
+    assert not path.exists()
+    for number in range(2):
+        with log_file(path):
+            logging.getLogger("recon.evaluation.rows").warning("row %d", number)
+    logging.getLogger("recon.evaluation.rows").warning("outside")
+    lines = path.read_text().splitlines()
+    assert [line.partition("[WARNING] - ")[2] for line in lines] == ["row 0", "row 1"]
+    assert "[recon.evaluation.rows]" in lines[0]

@@ -17,7 +17,6 @@ from recon.datasets.storage.layout import Layout, Sample
 from recon.evaluation.baselines import Retrieval
 from recon.evaluation.colors import (
     ColorEvaluation,
-    has_colors,
     input_views,
     render_colors,
     unseen_views,
@@ -170,9 +169,6 @@ def test_what_cannot_be_measured_is_refused(data: MultiViewDataset, tmp_path: Pa
     with pytest.raises(ValueError, match="inputs and targets must be >= 1, got 0 and 3"):
         ColorEvaluation(inputs=0)
     plain = Painted()
-    plain.color_head = None  # type: ignore[assignment]
-    assert has_colors(Painted())
-    assert not has_colors(plain)
     plain.forward = lambda image: Prediction(SHAPE.expand(len(image), -1, -1))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="the model predicts no colours"):
         ColorEvaluation()(plain, data)

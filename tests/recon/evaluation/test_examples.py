@@ -18,6 +18,7 @@ from recon.evaluation.shown import ShownPredictions
 from recon.formats.meshes import read_mesh
 from recon.geometry.meshes import icosphere
 from recon.models import MeshDecoder, PaletteHead, Prediction, Reconstructor, SoftRasEncoder
+from recon.models.prediction import blank_prediction
 from recon.visualization.contact_sheet import GAP, LINE
 
 
@@ -151,9 +152,10 @@ def test_a_video_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_texels_need_a_format_which_has_them() -> None:
-    textured = model(2)
+    textured = blank_prediction(model(2), (64, 64))
     with pytest.raises(ValueError, match="format must be obj or glb for a model with texels"):
         ExampleFiles(1, "ply").require_room_for_texels(textured)
     ExampleFiles(0, "ply").require_room_for_texels(textured)
     ExampleFiles(1, "glb").require_room_for_texels(textured)
-    ExampleFiles(1, "ply").require_room_for_texels(model(0))
+    ExampleFiles(1, "ply").require_room_for_texels(blank_prediction(model(0), (64, 64)))
+    ExampleFiles(1, "ply").require_room_for_texels(blank_prediction(model(), (64, 64)))

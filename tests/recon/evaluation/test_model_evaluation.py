@@ -225,7 +225,7 @@ class Moved(nn.Module):
     def __init__(self, inner: nn.Module, shift: float) -> None:
         super().__init__()
         self.inner, self.shift = inner, shift
-        self.faces = inner.faces
+        self.faces, self.template_vertices = inner.faces, inner.template_vertices
 
     def forward(self, images: Tensor) -> Prediction:
         shift = torch.zeros(len(images), 1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -56,3 +57,31 @@ def test_a_run_is_stopped_where_the_pruner_says_so(tmp_path: Path) -> None:
         StudyStopping(storage, "other", 0, ThresholdPruner(lower=0))
     with pytest.raises(ValueError, match="has 1 trials, got trial 5"):
         StudyStopping(storage, "search", 5, ThresholdPruner(lower=0))
+
+
+def test_a_damaged_database_is_one_clear_message(tmp_path: Path) -> None:
+    make_search(tmp_path).propose()
+    path = tmp_path / "study.db"
+    path.write_bytes(b"not a database" * 1000)
+    storage = f"sqlite:///{path}"
+    message = r"the database of the study, sqlite:///.*study\.db, cannot be used: file is not a"
+    with pytest.raises(OSError, match=message):
+        make_search(tmp_path)
+    with pytest.raises(OSError, match=message):
+        StudyStopping(storage, "search", 0, ThresholdPruner(upper=1))
+
+
+def test_a_locked_database_is_one_clear_message(tmp_path: Path) -> None:
+    search = make_search(tmp_path)
+    proposal = search.propose()
+    storage = f"sqlite:///{tmp_path / 'study.db'}?timeout=0.01"
+    stopping = StudyStopping(storage, "search", proposal.number, ThresholdPruner(upper=1))
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OSError, match="cannot be used: database is locked") as caught:
+            stopping(5, {"iou": 0.5})
+        assert "\n" not in str(caught.value)
+    finally:
+        other.close()
+    assert stopping(5, {"iou": 0.5}) is None
