@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def contact_sheet(
     Args:
         rows: images [h, w, 3] of each row; every cell of the sheet has the size of the largest.
         titles: of the columns, at the top.
-        captions: one line above each row.
+        captions: one line above each row; the sheet is at least as wide as the longest.
         labels: the text below each image and its colour, as PIL names colours.
         header: a line above everything.
     """
@@ -37,9 +38,11 @@ def contact_sheet(
     columns = max([len(titles), *map(len, rows)])
     above, below = LINE * bool(captions), LINE * bool(labels)
     step, head = above + height + below + GAP, LINE * (bool(header) + bool(titles))
-    size = columns * (width + GAP) + GAP, (head or GAP) + len(rows) * step
-    sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    font = ImageFont.load_default(FONT_SIZE)
+    words = max(math.ceil(font.getlength(line)) for line in (header, *captions))
+    across = max(columns * (width + GAP), words + GAP) + GAP
+    sheet = Image.new("RGB", (across, (head or GAP) + len(rows) * step), "white")
+    draw = ImageDraw.Draw(sheet)
     lefts = [GAP + column * (width + GAP) for column in range(columns)]
     draw.text((GAP, 2), header, "black", font)
     for left, title in zip(lefts, titles, strict=False):

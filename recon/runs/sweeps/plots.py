@@ -1,13 +1,15 @@
-"""Images of a sweep: a figure against what was swept, and the validation curves."""
+"""Images of a sweep: a metric against what was swept, and the validation curves."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 from recon.runs.sweeps.runs import SweptRun
+from recon.visualization.contact_sheet import contact_sheet
 from recon.visualization.plots import COLORS, Curve, line_plot, scatter_plot
 
 SIZE = (720, 360)
@@ -20,42 +22,38 @@ LOG_RATIO = 5.0
 def parameters_plot(
     runs: Sequence[SweptRun], parameters: Sequence[str], metric: str
 ) -> Image.Image | None:
-    """Draw a figure against each parameter, one panel below the other.
+    """Draws a metric against each parameter, one panel below the other.
 
     Args:
-        runs: finished ones, with the figure.
+        runs: finished ones, with the metric.
         parameters: keys.
-        metric: the name of the figure.
+        metric: its name.
 
     Returns:
         None when there is nothing to draw.
     """
     if not runs or not parameters:
         return None
-    panels = [_panel(runs, key, metric) for key in parameters]
-    sheet = Image.new("RGB", (SIZE[0], SIZE[1] * len(panels)), "white")
-    for index, panel in enumerate(panels):
-        sheet.paste(panel, (0, SIZE[1] * index))
-    return sheet
+    return contact_sheet([[np.asarray(_panel(runs, key, metric))] for key in parameters])
 
 
 def _panel(runs: Sequence[SweptRun], key: str, metric: str) -> Image.Image:
-    """Draw every run as a dot, and a line through the means of equal values."""
+    """Draws every run as a dot, and a line through the means of equal values."""
     values = [run.value(key) for run in runs]
     numbers = [value for value in values if isinstance(value, float)]
     names = None
     if len(numbers) < len(values):  # words: one place for each
         names = sorted({"-" if value is None else f"{value}" for value in values})
         numbers = [float(names.index("-" if v is None else f"{v}")) for v in values]
-    figures = [run.figures[metric] for run in runs]
+    metrics = [run.metrics[metric] for run in runs]
     by_value: dict[float, list[float]] = {}
-    for number, figure in zip(numbers, figures, strict=True):
-        by_value.setdefault(number, []).append(figure)
+    for number, reached in zip(numbers, metrics, strict=True):
+        by_value.setdefault(number, []).append(reached)
     means = {number: statistics.fmean(by_value[number]) for number in sorted(by_value)}
     repeated = len(means) < len(runs)
     positive = names is None and min(numbers) > 0
     return scatter_plot(
-        (numbers, figures),
+        (numbers, metrics),
         (list(means), list(means.values())) if repeated else ([], []),
         title=f"{metric} of each run{', and means' if repeated else ''}",
         x_label=key,
@@ -68,11 +66,11 @@ def _panel(runs: Sequence[SweptRun], key: str, metric: str) -> Image.Image:
 def curves_plot(
     groups: Sequence[tuple[str, Sequence[SweptRun]]], metric: str
 ) -> Image.Image | None:
-    """Draw the validations of all runs; the first groups in colour, the others grey.
+    """Draws the validations of all runs; the first groups in colour, the others grey.
 
     Args:
         groups: what the legend says, and the runs of one colour; the best first.
-        metric: the name of the figure.
+        metric: its name.
 
     Returns:
         None when no run was validated.

@@ -22,7 +22,7 @@ class Group:
     Args:
         values: what they share of the parameters, in their order.
         runs: all of them.
-        finished: the figures that count, of finished runs.
+        finished: the metrics that count, of finished runs.
     """
 
     values: tuple[Value, ...]
@@ -45,21 +45,21 @@ class SweepReport:
 
     Args:
         runs: of one sweep.
-        metric: which figure decides: `iou` or `iou_CATEGORY`.
+        metric: which metric decides: `iou` or `iou_CATEGORY`.
 
     Raises:
-        ValueError: no run has this figure, though some have others.
+        ValueError: no run has this metric, though some have others.
     """
 
     def __init__(self, runs: Sequence[SweptRun], metric: str = "iou") -> None:
-        names = sorted({name for run in runs for name in run.figures})
+        names = sorted({name for run in runs for name in run.metrics})
         if names and metric not in names:
-            raise ValueError(f"no run has the figure {metric!r}; there are {', '.join(names)}")
+            raise ValueError(f"no run has the metric {metric!r}; there are {', '.join(names)}")
         self.metric = metric
-        self.figures = [metric, *(name for name in names if name != metric)]
+        self.metrics = [metric, *(name for name in names if name != metric)]
         self.swept = differing(runs)
         self.parameters = [key for key in self.swept if key != SEED]
-        self.runs = sorted(runs, key=lambda run: (-run.figures.get(metric, -1.0), run.name))
+        self.runs = sorted(runs, key=lambda run: (-run.metrics.get(metric, -1.0), run.name))
         self.groups = self._groups()
         self.best = next((run for run in self.runs if run.is_finished), None)
 
@@ -69,12 +69,12 @@ class SweepReport:
             members.setdefault(tuple(run.value(key) for key in self.parameters), []).append(run)
         groups = []
         for values, runs in members.items():
-            counted = (run.figures.get(self.metric) for run in runs if run.is_finished)
+            counted = (run.metrics.get(self.metric) for run in runs if run.is_finished)
             groups.append(Group(values, tuple(runs), tuple(v for v in counted if v is not None)))
         return sorted(groups, key=lambda g: -1.0 if g.mean is None else g.mean, reverse=True)
 
     def group_rows(self) -> list[list[str]]:
-        """Return a row per group below a header: parameters, mean and deviation in percent."""
+        """Returns a row per group below a header: parameters, mean and deviation in percent."""
         header = ["", *self.parameters, f"{self.metric} mean", "std", "seconds", "finished"]
         rows = [header]
         for index, group in enumerate(self.groups):
@@ -87,18 +87,18 @@ class SweepReport:
         return rows
 
     def run_rows(self) -> list[list[str]]:
-        """Return a row per run below a header: what differs, figures in percent, time, status."""
-        rows = [["", *self.swept, *self.figures, "seconds", "status", ""]]
+        """Returns a row per run below a header: what differs, metrics in percent, time, status."""
+        rows = [["", *self.swept, *self.metrics, "seconds", "status", ""]]
         for run in self.runs:
             values = [show(run.value(key)) for key in self.swept]
-            figures = [_percent(run.figures.get(name)) for name in self.figures]
+            metrics = [_percent(run.metrics.get(name)) for name in self.metrics]
             seconds = "-" if run.seconds is None else f"{run.seconds:.0f}"
             mark = "*" if run is self.best else ""
-            rows.append([mark, *values, *figures, seconds, run.status, _one_line(run.message)])
+            rows.append([mark, *values, *metrics, seconds, run.status, _one_line(run.message)])
         return rows
 
     def text(self, bad: Mapping[str, str]) -> str:
-        """Return the tables for a terminal, and what was left out."""
+        """Returns the tables for a terminal, and what was left out."""
         parts = []
         if any(len(group.runs) > 1 for group in self.groups):
             parts.append(
@@ -112,19 +112,19 @@ class SweepReport:
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
-        """Return a row per run, figures as fractions."""
+        """Returns a row per run, metrics as fractions."""
         rows: list[list[object]] = [
-            [*self.swept, *self.figures, "seconds", "status", "message", "folder"]
+            [*self.swept, *self.metrics, "seconds", "status", "message", "folder"]
         ]
         for run in self.runs:
             values = [show(run.value(key)) for key in self.swept]
-            figures = [run.figures.get(name, "") for name in self.figures]
+            metrics = [run.metrics.get(name, "") for name in self.metrics]
             seconds = "" if run.seconds is None else run.seconds
-            rows.append([*values, *figures, seconds, run.status, run.message, run.name])
+            rows.append([*values, *metrics, seconds, run.status, run.message, run.name])
         return csv_text(rows)
 
     def write(self, folder: Path, bad: Mapping[str, str]) -> list[Path]:
-        """Write `comparison.txt` and `.csv`, and images of what there is to draw.
+        """Writes `comparison.txt` and `.csv`, and images of what there is to draw.
 
         Returns:
             The files.
@@ -137,7 +137,7 @@ class SweepReport:
         write_text(files[0], self.text(bad))
         write_text(files[1], self.csv())
         groups = [(self.label(group), group.runs) for group in self.groups]
-        finished = [run for run in self.runs if run.is_finished and self.metric in run.figures]
+        finished = [run for run in self.runs if run.is_finished and self.metric in run.metrics]
         images = {
             "comparison_parameters.png": parameters_plot(finished, self.parameters, self.metric),
             "comparison_curves.png": curves_plot(groups, self.metric),
@@ -149,19 +149,19 @@ class SweepReport:
         return files
 
     def label(self, group: Group) -> str:
-        """Return a group's parameters in words."""
+        """Returns a group's parameters in words."""
         words = zip(self.parameters, group.values, strict=True)
         return ", ".join(f"{key}={show(value)}" for key, value in words) or "all runs"
 
 
 def differing(runs: Sequence[SweptRun]) -> list[str]:
-    """Return the keys of overrides whose values differ between runs, in alphabetical order."""
+    """Returns the keys of overrides whose values differ between runs, in alphabetical order."""
     keys = sorted({key for run in runs for key in run.overrides})
     return [key for key in keys if len({run.value(key) for run in runs}) > 1]
 
 
 def show(value: Value) -> str:
-    """Return a value as it stands in a table; `-` for one which is not known."""
+    """Returns a value as it stands in a table; `-` for one which is not known."""
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else value

@@ -27,9 +27,9 @@ class SweptRun:
         status: `finished`, `stopped` (early, by a rule), `pruned` (by a search), `running`,
             `failed`, or `interrupted`.
         message: why it failed, stopped or was pruned, or how far it is.
-        figures: of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
+        metrics: of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
         seconds: spent in training, over all starts; None before it ended.
-        validations: its validations in order, `step` among the figures.
+        validations: its validations in order, `step` among the metrics.
     """
 
     name: str
@@ -37,17 +37,17 @@ class SweptRun:
     config: Mapping[str, object]
     status: str
     message: str = ""
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     validations: tuple[Mapping[str, float], ...] = ()
 
     @property
     def is_finished(self) -> bool:
-        """Whether its figures are those of a run which ended as it should."""
+        """Whether its metrics are those of a run which ended as it should."""
         return self.status in FINISHED
 
     def value(self, key: str) -> str | float | None:
-        """Return what it tried for a key, or had by default; None when that is not known."""
+        """Returns what it tried for a key, or had by default; None when that is not known."""
         setting = self.config.get(key)
         if isinstance(setting, bool):
             return str(setting).lower()
@@ -56,7 +56,7 @@ class SweptRun:
 
 
 def read_sweep(folder: Path) -> tuple[list[SweptRun], dict[str, str]]:
-    """Read all runs directly below a folder.
+    """Reads all runs directly below a folder.
 
     Args:
         folder: of the sweep.
@@ -85,7 +85,7 @@ def read_sweep(folder: Path) -> tuple[list[SweptRun], dict[str, str]]:
 
 
 def read_run(path: Path) -> SweptRun:
-    """Read one run directory.
+    """Reads one run directory.
 
     Raises:
         ValueError: it is none, or one of its files is not readable.
@@ -107,7 +107,7 @@ def read_run(path: Path) -> SweptRun:
         config=flat,
         status=status,
         message=message,
-        figures=_best_figures(result, validations),
+        metrics=_best_metrics(result, validations),
         seconds=_number(result, "seconds"),
         validations=validations,
     )
@@ -118,7 +118,7 @@ def _json_if_there(path: Path) -> dict[str, object] | None:
 
 
 def _read_overrides(path: Path) -> dict[str, str] | None:
-    """Read the overrides that Hydra records, without `+`; None when there are none recorded."""
+    """Reads the overrides that Hydra records, without `+`; None when there are none recorded."""
     file = path / ".hydra" / "overrides.yaml"
     if not file.exists():
         return None
@@ -166,14 +166,14 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _best_figures(
+def _best_metrics(
     result: Mapping[str, object] | None, validations: Iterable[Mapping[str, float]]
 ) -> dict[str, float]:
-    figures = None if result is None else result.get("figures")
-    if not isinstance(figures, Mapping):
+    metrics = None if result is None else result.get("figures")
+    if not isinstance(metrics, Mapping):
         rows = [row for row in validations if "iou" in row]
-        figures = max(rows, key=lambda row: row["iou"], default={})
-    return {str(name): float(value) for name, value in figures.items() if name != "step"}
+        metrics = max(rows, key=lambda row: row["iou"], default={})
+    return {str(name): float(value) for name, value in metrics.items() if name != "step"}
 
 
 def _number(result: Mapping[str, object] | None, name: str) -> float | None:

@@ -47,6 +47,14 @@ def test_words_stand_beside_the_images_they_tell_of() -> None:
     assert lime.sum() == lime[top + 10 : top + 10 + LINE, COLUMNS[1]].sum()
 
 
+def test_a_long_caption_makes_the_sheet_wider() -> None:
+    short, long = (contact_sheet([[RED]], captions=["I" * count]) for count in (1, 100))
+    assert short.width == 2 * GAP + 20
+    dark = (np.asarray(long) < 100).all(axis=2).any(axis=0)
+    assert not dark[-GAP:].any()
+    assert dark[-3 * GAP :].any()
+
+
 def test_a_cell_is_scaled_to_its_size() -> None:
     image = torch.tensor([0.0, 0.5, 1.0])[:, None, None].expand(3, 4, 4)
     for size, shape in ((8, (8, 8, 3)), ((6, 12), (6, 12, 3))):

@@ -8,8 +8,6 @@ import pytest
 from PIL import Image
 
 from recon.preparation.checks.camera_sheet import (
-    CAPTION,
-    GAP,
     OUTLINE,
     TILE,
     camera_sheet_path,
@@ -17,6 +15,7 @@ from recon.preparation.checks.camera_sheet import (
 )
 from recon.preparation.prepare import prepare
 from recon.preparation.sources.images import ImagesSource
+from recon.visualization.contact_sheet import GAP, LINE
 from tests.recon.preparation.checks.test_cameras import transposed
 from tests.recon.preparation.image_folders import write_object
 
@@ -41,7 +40,8 @@ def test_outlines_follow_the_images(
     assert drawn.sum() > 3 * TILE
     # Between the outline and the object there is a voxel or a pixel of the stored image, no more.
     object_ = (pixels < 240).all(axis=2) & ~drawn
-    tile = slice(16, 16 + TILE), slice(0, TILE)
+    top = GAP + LINE
+    tile = slice(top, top + TILE), slice(GAP, GAP + TILE)
     rows, columns = np.nonzero(object_[tile])
     outline_rows, outline_columns = np.nonzero(drawn[tile])
     for inner, outer in ((rows, outline_rows), (columns, outline_columns)):
@@ -62,6 +62,9 @@ def test_mistaken_cameras_are_warned_of_when_a_file_is_made(
 def test_a_sheet_of_any_file_and_name(shapes_file: Path, tmp_path: Path) -> None:
     sheet = write_camera_sheet(shapes_file, tmp_path / "sheet.png")
     with Image.open(sheet) as image:
-        assert image.size == (8 * (TILE + GAP), 6 * (TILE + 2 * CAPTION))
+        assert image.size == (
+            GAP + 8 * (TILE + GAP),
+            GAP + 6 * (TILE + 2 * LINE + GAP),
+        )
     with pytest.raises(OSError, match=r"could not write .*gone"):
         write_camera_sheet(shapes_file, tmp_path / "gone" / "sheet.png")

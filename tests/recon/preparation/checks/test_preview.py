@@ -11,12 +11,12 @@ from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
 from recon.datasets.storage.layout import Layout, Sample
 from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.checks.preview import (
-    MARGIN,
     OBJECTS_PER_CATEGORY,
     preview_path,
     spread,
     write_preview,
 )
+from recon.visualization.contact_sheet import GAP, LINE
 
 
 def test_a_row_per_category(data_file: Path) -> None:
@@ -24,7 +24,10 @@ def test_a_row_per_category(data_file: Path) -> None:
     assert sheet == preview_path(data_file) == data_file.with_name("data.h5.preview.png")
     with Image.open(sheet) as image:
         # All three views of 8 x 6 pixels of four objects in two categories.
-        assert image.size == (MARGIN + 3 * 8 * OBJECTS_PER_CATEGORY, 2 * 6)
+        assert image.size == (
+            GAP + 3 * OBJECTS_PER_CATEGORY * (8 + GAP),
+            GAP + 2 * (LINE + 6 + GAP),
+        )
     assert sorted(data_file.parent.iterdir()) == sorted([data_file, sheet])
 
 
@@ -48,9 +51,9 @@ def test_words_of_a_users_own_come_last_and_large_images_are_shrunk(
     one_view: Callable[[int, list[str]], Path],
 ) -> None:
     with Image.open(write_preview(one_view(300, ["mug", "03001627"]))) as image:
-        assert image.size == (MARGIN + 100, 200)
-        assert image.getpixel((MARGIN + 10, 50)) == (255, 255, 255)
-        assert image.getpixel((MARGIN + 90, 50)) == (255, 0, 0)
+        assert image.size == (100 + 2 * GAP, GAP + 2 * (LINE + 100 + GAP))
+        assert image.getpixel((GAP + 10, GAP + LINE + 50)) == (255, 255, 255)
+        assert image.getpixel((GAP + 90, GAP + LINE + 50)) == (255, 0, 0)
 
 
 def test_a_sheet_of_any_name(data_file: Path, tmp_path: Path) -> None:
@@ -61,7 +64,10 @@ def test_a_sheet_of_any_name(data_file: Path, tmp_path: Path) -> None:
 
 def test_of_the_standard_views_four_are_shown(shapes_file: Path, tmp_path: Path) -> None:
     with Image.open(write_preview(shapes_file, tmp_path / "sheet.png")) as image:
-        assert image.size == (MARGIN + 4 * 64 * OBJECTS_PER_CATEGORY, 3 * 64)
+        assert image.size == (
+            GAP + 4 * OBJECTS_PER_CATEGORY * (64 + GAP),
+            GAP + 3 * (LINE + 64 + GAP),
+        )
 
 
 def test_spread() -> None:

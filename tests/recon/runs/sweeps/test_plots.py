@@ -6,6 +6,7 @@ import numpy as np
 
 from recon.runs.sweeps.plots import CURVES_SIZE, SIZE, curves_plot, parameters_plot
 from recon.runs.sweeps.runs import SweptRun
+from recon.visualization.contact_sheet import GAP
 from recon.visualization.plots import COLORS
 
 
@@ -26,8 +27,8 @@ def has_color(image: np.ndarray, color: str) -> bool:
 def test_a_panel_for_each_parameter_numbers_and_words() -> None:
     image = parameters_plot(RUNS, ["optimizer.lr", "model"], "iou")
     assert image is not None
-    assert image.size == (SIZE[0], 2 * SIZE[1])
-    for half in np.split(np.asarray(image), 2):
+    assert image.size == (SIZE[0] + 2 * GAP, 2 * (SIZE[1] + GAP) + GAP)
+    for half in np.array_split(np.asarray(image), 2):
         assert has_color(half, COLORS[1])  # dots
         assert has_color(half, COLORS[0])  # the line of means
     assert parameters_plot([], ["model"], "iou") is None

@@ -22,8 +22,8 @@ def make_run(folder: Path, lr: float, seed: int, iou: float | None, **files: obj
     config = {"optimizer": {"lr": lr}, "seed": seed, "trainer": {"max_steps": 4}}
     contents: dict[str, object] = {"config": config, **files}
     if iou is not None:
-        figures = {"iou": iou, "iou_chair": iou / 2}
-        contents["result"] = {"best_iou": iou, "figures": figures, "seconds": 7.5, "stopped": None}
+        metrics = {"iou": iou, "iou_chair": iou / 2}
+        contents["result"] = {"best_iou": iou, "figures": metrics, "seconds": 7.5, "stopped": None}
     for name, content in contents.items():
         (path / f"{name}.json").write_text(json.dumps(content))
     rows = f"step,iou,iou_chair\n2,{(iou or 0.2) / 2},0.1\n4,{iou or 0.2},0.1\n"
@@ -56,7 +56,7 @@ def test_states_figures_and_what_is_no_run(sweep: Path) -> None:
         (1.0, 1.0): "pruned",
     }
     assert found[0.01, 1.0].message == "validated at step 4 of 4"
-    assert found[0.01, 1.0].figures == {"iou": 0.2, "iou_chair": 0.1}
+    assert found[0.01, 1.0].metrics == {"iou": 0.2, "iou_chair": 0.1}
     assert found[1.0, 0.0].message == "FloatingPointError: not\nfinite (step 3)"
     assert "output_dir" not in found[1.0, 0.0].overrides
     assert bad.keys() == {"notes", "optimizer.lr=2.0,seed=0"}
@@ -114,5 +114,5 @@ def test_means_over_seeds_order_and_files(sweep: Path) -> None:
         "comparison_curves.png",
     ]
     assert (sweep / "out" / "comparison.csv").read_text().splitlines()[1].startswith("0.001,1,0.54")
-    with pytest.raises(ValueError, match="no run has the figure 'iou_car'"):
+    with pytest.raises(ValueError, match="no run has the metric 'iou_car'"):
         SweepReport(runs, "iou_car")
