@@ -41,7 +41,26 @@ NEAREST = 1e-3
 
 
 class ObjectRenderer:
-    """Renders some views of a surface, voxelises it and draws points."""
+    """Renders some views of a surface, voxelises it and draws points.
+
+    Args:
+        image_size: (height, width) in pixels, an int for square images.
+        supersample: each pixel is the mean of this many samples squared, 1 to 16.
+        lighting: how faces are shaded, by white lights and flat; None leaves their colours as
+            they are.
+        voxel_resolutions: voxels along each side, one grid for each number.
+        voxel_mode: how surfaces are voxelised, see `renderer_cuda.voxelize`.
+        viewpoints: where the cameras are; None for the 24 standard views.
+        maps: what to render besides, among "shading", "depth" and "normals".
+        fit: whether to shrink an object, voxels and all, until every view shows all of it.
+        triangles: how many coloured triangles to keep of the surface, 0 for none.
+        num_points: points with occupancies, see `recon.preparation.rendering.points`.
+        num_surface_points: points of the surface with normals, evenly over its area.
+
+    Raises:
+        ValueError: if a size is not a positive number, a name is unknown, lights are coloured
+            or smooth, or `triangles` is too small a number.
+    """
 
     def __init__(
         self,
@@ -57,26 +76,6 @@ class ObjectRenderer:
         num_points: int = 0,
         num_surface_points: int = 0,
     ) -> None:
-        """Settings.
-
-        Args:
-            image_size: (height, width) in pixels, an int for square images.
-            supersample: each pixel is the mean of this many samples squared, 1 to 16.
-            lighting: how faces are shaded, by white lights and flat; None leaves their colours as
-                they are.
-            voxel_resolutions: voxels along each side, one grid for each number.
-            voxel_mode: how surfaces are voxelised, see `renderer_cuda.voxelize`.
-            viewpoints: where the cameras are; None for the 24 standard views.
-            maps: what to render besides, among "shading", "depth" and "normals".
-            fit: whether to shrink an object, voxels and all, until every view shows all of it.
-            triangles: how many coloured triangles to keep of the surface, 0 for none.
-            num_points: points with occupancies, see `recon.preparation.rendering.points`.
-            num_surface_points: points of the surface with normals, evenly over its area.
-
-        Raises:
-            ValueError: if a size is not a positive number, a name is unknown, lights are coloured
-                or smooth, or `triangles` is too small a number.
-        """
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample must be 1 to {MAX_SUPERSAMPLE}, got {supersample}")
         if not all(1 <= side <= MAX_RESOLUTION for side in voxel_resolutions):

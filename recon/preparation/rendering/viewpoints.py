@@ -41,20 +41,19 @@ class Viewpoints(Protocol):
 
 
 class StandardViews:
-    """The 24 views of the ShapeNet renderings, the same ones for every object."""
+    """The 24 views of the ShapeNet renderings, the same ones for every object.
+
+    Args:
+        intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers;
+            None for square pixels and a full vertical angle of 30 degrees.
+
+    Raises:
+        ValueError: `intrinsics` is not a camera matrix.
+    """
 
     num_views = SHAPENET_VIEWS
 
     def __init__(self, intrinsics: Intrinsics | None = None) -> None:
-        """Settings.
-
-        Args:
-            intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers;
-                None for square pixels and a full vertical angle of 30 degrees.
-
-        Raises:
-            ValueError: `intrinsics` is not a camera matrix.
-        """
         self.intrinsics = _parse_intrinsics(intrinsics)
 
     def recipe(self) -> dict[str, Any]:
@@ -69,7 +68,21 @@ class StandardViews:
 
 
 class RandomViews:
-    """Cameras drawn for every object from its id: azimuth, elevation and distance are uniform."""
+    """Cameras drawn for every object from its id: azimuth, elevation and distance are uniform.
+
+    Args:
+        count: views per object; the first ones are the same for any number.
+        azimuth: lowest and highest, degrees.
+        elevation: lowest and highest, degrees, within [-90, 90].
+        distance: lowest and highest, object units, > 0.
+        fov: full vertical angle of view in degrees, in (0, 180).
+        seed: of the choice, >= 0.
+        intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers,
+            instead of `fov`.
+
+    Raises:
+        ValueError: naming the argument, if one is out of range.
+    """
 
     def __init__(
         self,
@@ -81,21 +94,6 @@ class RandomViews:
         seed: int = 0,
         intrinsics: Intrinsics | None = None,
     ) -> None:
-        """Settings.
-
-        Args:
-            count: views per object; the first ones are the same for any number.
-            azimuth: lowest and highest, degrees.
-            elevation: lowest and highest, degrees, within [-90, 90].
-            distance: lowest and highest, object units, > 0.
-            fov: full vertical angle of view in degrees, in (0, 180).
-            seed: of the choice, >= 0.
-            intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers,
-                instead of `fov`.
-
-        Raises:
-            ValueError: naming the argument, if one is out of range.
-        """
         if count < 1:
             raise ValueError(f"count must be >= 1, got {count}")
         if seed < 0:

@@ -68,7 +68,24 @@ class _Model:
 
 
 class FolderSource:
-    """The meshes of a folder or a zip archive, with a folder per category."""
+    """The meshes of a folder or a zip archive, with a folder per category.
+
+    Args:
+        folder: holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
+            category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
+            by name or synset, or any other word. Folders train, val and test may stand inside
+            or outside of the categories' folders.
+        categories: which to take; None for all.
+        axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
+        split_file: as `recon.preparation.sources.splits.read_splits` takes it, naming models
+            category/name; None takes the names of folders that are splits, and divides the
+            other models 70/10/20 by a hash of the name.
+        licence: of the meshes, kept with every object.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or archive.
+        ValueError: if it is no readable archive, or `axes` are not two directions.
+    """
 
     name = "folder"
 
@@ -80,24 +97,6 @@ class FolderSource:
         split_file: str | Path | None = None,
         licence: str = "unknown",
     ) -> None:
-        """Open the folder.
-
-        Args:
-            folder: holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
-                category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
-                by name or synset, or any other word. Folders train, val and test may stand inside
-                or outside of the categories' folders.
-            categories: which to take; None for all.
-            axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
-            split_file: as `recon.preparation.sources.splits.read_splits` takes it, naming models
-                category/name; None takes the names of folders that are splits, and divides the
-                other models 70/10/20 by a hash of the name.
-            licence: of the meshes, kept with every object.
-
-        Raises:
-            FileNotFoundError: if there is no such folder or archive.
-            ValueError: if it is no readable archive, or `axes` are not two directions.
-        """
         if not os.path.exists(folder):
             raise FileNotFoundError(f"folder or zip archive not found: {folder}")
         self._folder = str(folder)

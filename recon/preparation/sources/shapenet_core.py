@@ -45,7 +45,22 @@ AXES = {1: "+x,+y", 2: "-z,+y"}
 
 
 class ShapeNetCoreSource:
-    """The meshes of a copy of ShapeNetCore, of which images are to be made."""
+    """The meshes of a copy of ShapeNetCore, of which images are to be made.
+
+    Args:
+        folder: with a folder per synset, with a folder per model.
+        version: of ShapeNetCore, 1 or 2; None tells by the files.
+        categories: names or synsets to keep; None for those of the thirteen that are there.
+        split_file: see `sources.splits.read_splits`, such as ShapeNet's all.csv or a
+            folder of the public lists; None splits 70/10/20 by a hash of the id.
+        points_folder: of Occupancy Networks' data, for points of the same objects.
+        num_points: points with occupancies per object, out of that folder.
+        num_surface_points: points of the surface per object, out of that folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if a setting is out of range.
+    """
 
     name = "shapenet_core"
 
@@ -59,22 +74,6 @@ class ShapeNetCoreSource:
         num_points: int = 0,
         num_surface_points: int = 0,
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: with a folder per synset, with a folder per model.
-            version: of ShapeNetCore, 1 or 2; None tells by the files.
-            categories: names or synsets to keep; None for those of the thirteen that are there.
-            split_file: see `sources.splits.read_splits`, such as ShapeNet's all.csv or a
-                folder of the public lists; None splits 70/10/20 by a hash of the id.
-            points_folder: of Occupancy Networks' data, for points of the same objects.
-            num_points: points with occupancies per object, out of that folder.
-            num_surface_points: points of the surface per object, out of that folder.
-
-        Raises:
-            FileNotFoundError: if there is no such folder.
-            ValueError: if a setting is out of range.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if version is not None and version not in MESHES:

@@ -17,7 +17,16 @@ VERSION = 2
 
 
 class ShapesSource:
-    """Objects drawn from the parametric models; needs no files."""
+    """Objects drawn from the parametric models; needs no files.
+
+    Args:
+        objects_per_category: how many of each; the first ones are the same for any number.
+        categories: names or synsets; None for all thirteen.
+        seed: of the proportions and colours, >= 0.
+
+    Raises:
+        ValueError: if a category is unknown or a number is out of range.
+    """
 
     name = "shapes"
 
@@ -27,16 +36,6 @@ class ShapesSource:
         categories: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
-        """Settings.
-
-        Args:
-            objects_per_category: how many of each; the first ones are the same for any number.
-            categories: names or synsets; None for all thirteen.
-            seed: of the proportions and colours, >= 0.
-
-        Raises:
-            ValueError: if a category is unknown or a number is out of range.
-        """
         if objects_per_category < 1:
             raise ValueError(f"objects_per_category must be >= 1, got {objects_per_category}")
         if seed < 0:
