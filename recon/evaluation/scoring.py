@@ -11,18 +11,24 @@ from torch import Tensor, nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.metrics import SUITES, MetricSuite, Truth, object_seed, voxel_iou
+from recon.metrics.softras import SoftRas
 from recon.models.predict import predict
 from recon.models.prediction import Prediction
 from recon.timing import StepTimer
 
 # (images [n, 4, H, W] uint8 RGBA, synset of each) -> voxels [n, R, R, R] bool in world axes.
 VoxelPredictor = Callable[[Tensor, Sequence[str]], Tensor]
+# What is compared where there are no voxels.
+SILHOUETTE = "silhouette"
 # By metric, [objects, views].
 Table = dict[str, Tensor]
 
 
 def choose_suites(names: Sequence[str], data: MultiViewDataset) -> list[MetricSuite]:
     """Returns the metric suites of some names, as they score the objects of a data set.
+
+    Where voxels are asked for and nothing else (which is the default), and the data has none,
+    silhouettes are compared instead.
 
     Raises:
         ValueError: a name is unknown or there twice, there is none, or the data lacks what a suite
@@ -37,6 +43,8 @@ def choose_suites(names: Sequence[str], data: MultiViewDataset) -> list[MetricSu
             raise ValueError(
                 f"unknown metric suite {name!r} in metrics; there are {', '.join(SUITES)}"
             )
+    if list(names) == [SoftRas.name] and not data.layout.voxel_resolutions:
+        names = [SILHOUETTE]
     try:
         return [SUITES[name]().for_layout(data.layout) for name in names]
     except ValueError as error:

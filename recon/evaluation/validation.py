@@ -1,4 +1,4 @@
-"""What a training run measures on its validation split: the voxel IoU of an evaluation."""
+"""What a training run measures on its validation split: the IoU of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.scoring import choose_suites, choose_views, score_objects
-from recon.metrics.softras import IOU
 from recon.training.distributed import Processes
 
 
 class VoxelValidation:
     """Scores the validation objects by the voxel IoU of `metrics=[softras]`.
+
+    Where the data has no voxels it is the IoU of silhouettes in unseen views.
 
     Args:
         views: which views of each object; None means all. Few and evenly spread ones estimate the
@@ -38,7 +39,7 @@ class VoxelValidation:
             processes: which share the objects; the values are those of all.
 
         Raises:
-            ValueError: a view is not in the data, or the data has no voxels.
+            ValueError: a view is not in the data.
         """
         processes = processes or Processes()
         suites, views = choose_suites(["softras"], data), choose_views(data, self.views)
@@ -49,7 +50,7 @@ class VoxelValidation:
             for start in range(0, len(share), size)
             for row in score_objects(model, suites, data, share[start : start + size], views)
         ]
-        means = category_means(processes.collect(own), IOU.key)
+        means = category_means(processes.collect(own), suites[0].metrics[0].key)
         named = {f"iou_{name}": mean for name, mean in means.items()}
         return {"iou": sum(means.values()) / len(means), **named}
 

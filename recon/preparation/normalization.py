@@ -249,6 +249,6 @@ def _carved_box(
             break
     else:
         raise ValueError("no point is inside all silhouettes, so images and cameras disagree")
+    # The reach of half a voxel stands for the half voxels beyond the outermost centres.
     points: Tensor = world_vertices(voxel_centers(resolution)[hull]).double()
-    half = 0.5 / (resolution - 1)
-    return points.amin(0).numpy() - half, points.amax(0).numpy() + half
+    return points.amin(0).numpy(), points.amax(0).numpy()

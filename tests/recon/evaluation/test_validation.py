@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from torch import Tensor, nn
@@ -63,3 +65,18 @@ def test_what_cannot_be_validated_is_refused(shapes_file: Path) -> None:
     for views in ([], [24], [-1], 0):
         with pytest.raises(ValueError, match=r"views must be a list of different ones of 0\.\.23"):
             VoxelValidation(views=views)(SphereModel(), data)  # type: ignore[arg-type]
+
+
+def test_without_voxels_silhouettes_are_compared(shapes_file: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(shapes_file, tmp_path / "bare.h5"))
+    with h5py.File(copy, "r+") as file:
+        for name in [name for name in file if name.startswith("voxels_")]:
+            del file[name]
+    data, model = MultiViewDataset(copy, "val"), SphereModel()
+    (suite,) = choose_suites(["softras"], data)
+    assert suite.name == "silhouette"
+    values = VoxelValidation(views=[0, 12])(model, data)
+    rows = score_objects(model, [suite], data, range(len(data)), [0, 12])
+    means = category_means(rows, "silhouette_iou_64")
+    assert values["iou"] == pytest.approx(sum(means.values()) / len(means))
+    assert 0 < values["iou"] < 1
