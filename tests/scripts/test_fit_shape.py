@@ -18,7 +18,9 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.fitting.shape.fitter import ColoredMesh, Cube
 from recon.fitting.shape.view_files import Views, views_of_object
 from recon.formats.meshes import read_mesh
+from recon.preparation.sources.axes import orientation
 from recon.runs.directory import read_json
+from tests.recon.formats.cameras.exported import Similarity, export, opaque
 
 Run = Callable[..., CompletedProcess[str]]
 SCRIPT = "scripts/fit_shape.py"
@@ -145,3 +147,28 @@ def test_numbers_that_differ_and_unknown_objects(
     assert "object=ID is missing" in done.stderr
     done = run_script_here(SCRIPT, *source, *inputs, "object=none", *SMALL)
     assert "images and cameras must go" in done.stderr
+
+
+def test_cameras_of_colmap_lead_to_a_mesh_in_their_coordinates(
+    run_script_here: Run, tmp_path: Path
+) -> None:
+    """As in the guide of docs/data.md: opaque images, masks beside them, a model of COLMAP."""
+    moved = Similarity(orientation("-y,+z").T, np.array([3.0, -2.0, 1.0]), 2.5)
+    export(tmp_path / "scene", "colmap_binary", moved, views=12)
+    opaque(tmp_path / "scene")
+    folder = tmp_path / "run"
+    done = run_script_here(
+        SCRIPT,
+        f"images={tmp_path / 'scene'}",
+        f"output_dir={folder}",
+        "output_frame=cameras",
+        *SMALL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "12 cameras (colmap) are placed by center (3" in done.stdout + done.stderr
+    to_file = np.array(read_json(folder / "result.json")["to_file"])
+    np.testing.assert_allclose(to_file[:3, 3], moved.center, atol=0.1)
+    vertices = read_mesh(folder / "mesh.ply").vertices.numpy()
+    middle = (vertices.min(0) + vertices.max(0)) / 2
+    np.testing.assert_allclose(middle, moved.center, atol=0.6)
+    assert read_json(folder / "result.json")["held_out"]["iou"] > 0.3
