@@ -3,7 +3,7 @@
     python scripts/compare_runs.py SWEEP_DIR [--metric iou_chair] [--output DIR]
 
 Prints a table, best run first, and writes it beside the runs as comparison.txt and comparison.csv,
-with the figure against each swept parameter (comparison_parameters.png) and the validation curves
+with the metric against each swept parameter (comparison_parameters.png) and the validation curves
 (comparison_curves.png). Runs that differ in nothing but `seed` are also shown as mean and standard
 deviation. A run is finished, stopped, pruned, running, failed or interrupted.
 """

@@ -48,10 +48,10 @@ def replay(path: Path, device: str, precision: str | None, allow: list[str]) -> 
     except ValueError as error:
         raise ValueError(f"{error}; --allow PACKAGE. allows your own") from error
     trainer = build(dump["config"], dump["lighting"], device, precision)
-    figures, broken = trainer.replay(dump)
+    losses, broken = trainer.replay(dump)
     print(f"step {dump['step'] + 1}")
     print(f"{'':<16}{'then':>14}{'now':>14}")
-    for name, value in figures.items():
+    for name, value in losses.items():
         print(f"{name:<16}{dump['terms'].get(name, float('nan')):>14.6g}{value:>14.6g}")
     print(f"gradients which are not finite: {', '.join(broken) if broken else 'none'}")
 

@@ -247,8 +247,8 @@ def test_a_quick_variant_of_the_color_experiment_takes_a_step(
         "model.decoder.subdivisions=1",
     )
     trainer = build(cfg)
-    figures = trainer.take_step(trainer.batches[0]).figures
-    assert {"silhouette", "color", "color_smoothness", "laplacian", "flatten"} < set(figures)
+    losses = trainer.take_step(trainer.batches[0]).losses
+    assert {"silhouette", "color", "color_smoothness", "laplacian", "flatten"} < set(losses)
     assert trainer.objective.texels == texels
 
 
@@ -263,4 +263,4 @@ def test_a_quick_variant_of_the_shading_experiment_takes_a_step(shaded_file: Pat
     )
     trainer = build(cfg)
     assert trainer.objective.lighting.two_sided
-    assert 0 < trainer.take_step(trainer.batches[0]).figures["shading"] < 1
+    assert 0 < trainer.take_step(trainer.batches[0]).losses["shading"] < 1

@@ -33,13 +33,13 @@ def sweep_summary(folder: Path) -> str:
         runs, _ = read_sweep(folder)
     except ValueError:
         return ""
-    finished = [run for run in runs if run.is_finished and "iou" in run.figures]
+    finished = [run for run in runs if run.is_finished and "iou" in run.metrics]
     if not finished:
         return ""
-    best = max(finished, key=lambda run: run.figures["iou"])
+    best = max(finished, key=lambda run: run.metrics["iou"])
     command = evaluation_command(folder / best.name, read_config(folder / best.name) or {})
     compare = shlex.join(["python", "scripts/compare_runs.py", str(folder)])
     return (
-        f"best validation IoU {best.figures['iou']} of {len(finished)} finished runs"
+        f"best validation IoU {best.metrics['iou']} of {len(finished)} finished runs"
         f" in {folder / best.name}\ncompare them: {compare}\nevaluate the best: {command}\n"
     )

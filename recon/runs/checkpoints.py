@@ -9,7 +9,7 @@ A checkpoint is a dict with at least
 | `step` | optimiser steps done |
 | `config` | the resolved configuration which made it, plain dicts, lists and scalars |
 | `random` | a list of random states, of each process; see `random_states` |
-| `best_iou`, `best_step`, `best_figures` | the best validation so far, None before the first |
+| `best_iou`, `best_step`, `best_metrics` | the best validation so far, None before the first |
 | `batch`, `terms`, `lighting` | only in dumps of a skipped step: its data, losses, light |
 """
 
@@ -118,10 +118,11 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     if content["version"] < 3:
         changed["model"] = current_state(content["model"])
     if content["version"] < 2:
-        added = {"best_figures": None, "skipped": 0, "seconds": 0.0, "stopped": None}
+        added = {"best_metrics": None, "skipped": 0, "seconds": 0.0, "stopped": None}
         random = [content["random"]] if "random" in content else []
         content = {**added, **content, "random": random}
-    return {**content, **changed}
+    names = {"best_figures": "best_metrics"}
+    return {names.get(key, key): value for key, value in {**content, **changed}.items()}
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -149,7 +149,7 @@ class RunDirectory:
         """Stores the result of a finished run."""
         write_json(self._result_path, result)
 
-    def add_validation(self, step: int, figures: Mapping[str, float]) -> None:
+    def add_validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes a row of `validation.csv`; rows of this step and later, of a broken start, go.
 
         Raises:
@@ -157,7 +157,7 @@ class RunDirectory:
             OSError: it could not be written; it is then as it was.
         """
         rows = [row for row in read_validations(self.validations) if row["step"] < step]
-        rows.append({"step": step, **figures})
+        rows.append({"step": step, **metrics})
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -183,7 +183,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
 
 
 def read_validations(path: Path) -> list[dict[str, float]]:
-    """Reads a `validation.csv`: a row of figures by name for each validation, "step" among them.
+    """Reads a `validation.csv`: a row of metrics by name for each validation, "step" among them.
 
     Returns:
         No rows when there is no such file.

@@ -40,20 +40,20 @@ _COPIES = ("data.train.", "data.val.")
 
 
 class LossWindow:
-    """The sums of figures of the steps since the last flush."""
+    """The sums of the losses of the steps since the last flush."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
         self._count = 0
 
-    def append(self, figures: Mapping[str, float]) -> None:
-        """Adds the figures of a step; all steps have the same names."""
-        for name, value in figures.items():
+    def append(self, losses: Mapping[str, float]) -> None:
+        """Adds the losses of a step; all steps have the same names."""
+        for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
 
     def flush(self) -> dict[str, float]:
-        """Returns the mean of each figure over the window; the next window starts empty."""
+        """Returns the mean of each loss over the window; the next window starts empty."""
         means = {name: total / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
@@ -115,14 +115,14 @@ class TrainingLog:
             step: the step of the event.
         """
         values = timer.flush()
-        figures = {f"{name}_seconds": value for name, value in values.items()}
+        scalars = {f"{name}_seconds": value for name, value in values.items()}
         if values["step"] <= 0:
-            self.scalars("time", figures, step)
+            self.scalars("time", scalars, step)
             return
         share = (values.get("render", 0.0) + values.get("render_backward", 0.0)) / values["step"]
         pace = images / values["step"]
-        figures |= {"share_of_rendering": share, "images_per_second": pace}
-        self.scalars("time", {**figures, "readable_images_per_second": reading}, step)
+        scalars |= {"share_of_rendering": share, "images_per_second": pace}
+        self.scalars("time", {**scalars, "readable_images_per_second": reading}, step)
         self.pace = (
             f"{values['step']:.3f} s per step, {100 * share:.0f} % of it rendering;"
             f" {pace:.0f} images/s, and {reading:.0f} could be read"
@@ -157,9 +157,9 @@ class TrainingLog:
             "validation/mesh", vertices[None], colors[None], faces[None], global_step=step
         )
 
-    def result(self, figures: Mapping[str, float], step: int) -> None:
+    def result(self, metrics: Mapping[str, float], step: int) -> None:
         """Writes what a finished run is compared by, and that it is finished."""
-        self.scalars("final", figures, step)  # sorts before all others on the page of sweeps
+        self.scalars("final", metrics, step)  # sorts before all others on the page of sweeps
         _, _, end = hparams({}, {})
         self._file.add_summary(end)
 

@@ -47,7 +47,7 @@ class TrainingReport:
         """Notes a step for the next scalars; the losses of a broken one do not count."""
         self._reading.append(float(batch[READING]))
         if not taken.broken:
-            self._log.window.append(taken.figures)
+            self._log.window.append(taken.losses)
 
     def scalars(self, step: int, taken: StepTaken, timer: StepTimer) -> None:
         """Writes the mean losses since the last time, the rates of a step, and the pace."""
@@ -63,15 +63,15 @@ class TrainingReport:
         """Shows images of a step and what was rendered of them."""
         self._log.images(taken.images, taken.renderings, step)
 
-    def validation(self, step: int, figures: Mapping[str, float], model: nn.Module) -> None:
-        """Writes the figures of a validation, and shows the objects of the showcase.
+    def validation(self, step: int, metrics: Mapping[str, float], model: nn.Module) -> None:
+        """Writes the metrics of a validation, and shows the objects of the showcase.
 
         Raises:
             OSError: a file could not be written.
         """
-        self._log.scalars("validation", figures, step)
-        log.info("step %d: validation IoU %.4f; %s", step, float(figures["iou"]), self._log.pace)
-        self._run.add_validation(step, figures)
+        self._log.scalars("validation", metrics, step)
+        log.info("step %d: validation IoU %.4f; %s", step, float(metrics["iou"]), self._log.pace)
+        self._run.add_validation(step, metrics)
         if self._showcase is not None:
             self._log.objects(self._showcase.show(model, step), step)
 
@@ -82,8 +82,8 @@ class TrainingReport:
             OSError: a file could not be written.
         """
         names = ("best_iou", "last_iou")
-        figures = {name: result[name] for name in names if result[name] is not None}
-        self._log.result(figures, result["step"])
+        metrics = {name: result[name] for name in names if result[name] is not None}
+        self._log.result(metrics, result["step"])
         self._run.finish(result)
 
 

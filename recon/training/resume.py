@@ -71,8 +71,8 @@ class RunState:
     def result(self) -> dict[str, Any]:
         """Returns what a finished run has come to: the fields of `Progress` and `figures`."""
         result = {**vars(self.progress), "seconds": self._seconds()}
-        figures = result.pop("best_figures")
-        return {**result, "figures": figures}
+        metrics = result.pop("best_metrics")
+        return {**result, "figures": metrics}
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self._started

@@ -18,7 +18,7 @@ class Progress:
         step: optimiser steps done, or skipped.
         best_iou: the best validation IoU so far, None before the first validation.
         best_step: the step of that validation.
-        best_figures: all that it measured, by name.
+        best_metrics: all that it measured, by name.
         last_iou: the newest validation IoU.
         skipped: steps without an update, because a loss or a gradient was not finite.
         seconds: that the run took, over all its starts.
@@ -28,20 +28,20 @@ class Progress:
     step: int = 0
     best_iou: float | None = None
     best_step: int | None = None
-    best_figures: dict[str, float] | None = None
+    best_metrics: dict[str, float] | None = None
     last_iou: float | None = None
     skipped: int = 0
     seconds: float = 0.0
     stopped: str | None = None
 
-    def note_validation(self, figures: Mapping[str, float]) -> bool:
-        """Notes the figures of a validation, and returns whether it is the best so far."""
-        iou = float(figures["iou"])
+    def note_validation(self, metrics: Mapping[str, float]) -> bool:
+        """Notes the metrics of a validation, and returns whether it is the best so far."""
+        iou = float(metrics["iou"])
         self.last_iou = iou
         best = self.best_iou is None or iou > self.best_iou
         if best:
             self.best_iou, self.best_step = iou, self.step
-            self.best_figures = {name: float(value) for name, value in figures.items()}
+            self.best_metrics = {name: float(value) for name, value in metrics.items()}
         return best
 
 
@@ -50,15 +50,15 @@ class StepTaken:
     """What a training step saw and computed.
 
     Args:
-        figures: the losses and the norm of the gradient, finite or not.
+        losses: the losses and the norm of the gradient, finite or not.
         images: [N, n, 4, H, W] in [0, 1].
         renderings: of the predictions.
         rates: the learning rate, sigma and gamma of it.
         signum: of the signal which asks to stop after it, or 0.
-        broken: whether a figure was not finite, so that nothing was updated.
+        broken: whether a loss or the gradient was not finite, so that nothing was updated.
     """
 
-    figures: dict[str, float]
+    losses: dict[str, float]
     images: Tensor
     renderings: Renderings
     rates: dict[str, float]

@@ -75,15 +75,15 @@ class TrainingStep:
         terms, images, renderings = self.losses(batch, rates["sigma"], rates["gamma"])
         self.backward(terms)
         with self.timer.part("guard"):
-            figures = self.guard.read(terms)
+            losses = self.guard.read(terms)
             signum = (interruption.signum if interruption else None) or 0
             broken, signum = self.processes.all_reduce_max(
-                not self.guard.all_finite(figures), signum
+                not self.guard.all_finite(losses), signum
             )
         if not broken:
             with self.timer.part("optimizer"):
                 self.optimizer.step()
-        return StepTaken(figures, images, renderings, rates, signum, bool(broken))
+        return StepTaken(losses, images, renderings, rates, signum, bool(broken))
 
     def rates(self, step: int) -> dict[str, float]:
         """Returns what schedules say of a step: the default learning rate, sigma and gamma."""

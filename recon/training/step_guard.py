@@ -68,9 +68,9 @@ class StepGuard:
         return dict(zip([*terms, NORM], values.tolist(), strict=True))
 
     @staticmethod
-    def all_finite(figures: Mapping[str, float]) -> bool:
-        """Tells whether every figure is finite."""
-        return all(map(math.isfinite, figures.values()))
+    def all_finite(losses: Mapping[str, float]) -> bool:
+        """Tells whether every loss is finite."""
+        return all(map(math.isfinite, losses.values()))
 
     def broken_gradients(self) -> list[str]:
         """Returns the names of the parameters whose gradient is not finite."""
@@ -80,14 +80,14 @@ class StepGuard:
             if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all())
         ]
 
-    def complain(
-        self, step: int, figures: Mapping[str, float], skipped: int, dump: Path | None
+    def warn_of_skipped_step(
+        self, step: int, losses: Mapping[str, float], skipped: int, dump: Path | None
     ) -> None:
         """Warns of a skipped step.
 
         Args:
             step: which one, from 1.
-            figures: what `read` returned.
+            losses: what `read` returned.
             skipped: how many of the run there are now.
             dump: where the step can be replayed from, if it was written.
 
@@ -96,7 +96,7 @@ class StepGuard:
                 that no later step could be better.
         """
         replay = f"; python scripts/replay_step.py {dump} repeats it" if dump else ""
-        message = f"the loss or the gradient is not finite at step {step}: {dict(figures)}{replay}"
+        message = f"the loss or the gradient is not finite at step {step}: {dict(losses)}{replay}"
         if skipped > self.max_skipped:
             raise SkippedStepsError(
                 f"{message}. That is skipped step {skipped} of this run, and"

@@ -38,7 +38,7 @@ from recon.training.step_guard import StepGuard
 log = logging.getLogger(__name__)
 
 Validation = Callable[[nn.Module, MultiViewDataset, Processes], Mapping[str, float]]
-# Called after each validation with the step and its figures; a returned reason ends the run.
+# Called after each validation with the step and its metrics; a returned reason ends the run.
 Stopping = Callable[[int, Mapping[str, float]], str | None]
 
 
@@ -56,7 +56,7 @@ class Trainer:
             `make_optimizer`.
         train_set: where batches come from.
         val_set: what `validation` sees; None only when there is no validation.
-        validation: (model, val_set, processes) -> figures, of which `iou` decides which checkpoint
+        validation: (model, val_set, processes) -> metrics, of which `iou` decides which checkpoint
             is best.
         seed: with the step, decides the batches.
         max_steps: optimiser steps of the whole run.
@@ -290,7 +290,7 @@ class Trainer:
         """
         taken = self.step.take(self.progress.step, batch, interruption)
         if taken.broken:
-            self._skip(batch, taken.figures, checkpoints)
+            self._skip(batch, taken.losses, checkpoints)
         self.timer.end_step()
         self.progress.step += 1
         return taken
@@ -298,7 +298,7 @@ class Trainer:
     def _skip(
         self,
         batch: Mapping[str, Tensor],
-        figures: Mapping[str, float],
+        losses: Mapping[str, float],
         checkpoints: RunCheckpoints | None,
     ) -> None:
         """Leaves the state as it was before the step, and dumps that and the whole batch.
@@ -315,10 +315,10 @@ class Trainer:
             whole = {name: torch.cat([part[name] for part in parts]) for name in names}
             light = self.objective.lighting
             more = {"lighting": None if light is None else light.settings()}
-            more |= {"batch": whole, "terms": dict(figures)}
+            more |= {"batch": whole, "terms": dict(losses)}
             dump = checkpoints.save_dump({**state, **more})
         self.progress.skipped += 1
-        self.guard.complain(self.progress.step + 1, figures, self.progress.skipped, dump)
+        self.guard.warn_of_skipped_step(self.progress.step + 1, losses, self.progress.skipped, dump)
 
     def replay(self, dump: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
         """Computes the step of a dump again, without an update.
@@ -327,7 +327,7 @@ class Trainer:
             dump: what `load_checkpoint` returned for it.
 
         Returns:
-            figures: the losses and the norm of the gradient.
+            losses: the losses and the norm of the gradient.
             broken: the parameters whose gradient is not finite.
 
         Raises:
@@ -381,17 +381,17 @@ class Trainer:
         self.guard.require_finite_parameters(step)
         self.model.eval()
         with preserved_random_states():
-            figures = dict(self.validation(self.model, self.val_set, self.processes))
+            metrics = dict(self.validation(self.model, self.val_set, self.processes))
             if report is not None:
-                report.validation(step, figures, self.model)
+                report.validation(step, metrics, self.model)
         self._train_mode()
-        best = self.progress.note_validation(figures)
+        best = self.progress.note_validation(metrics)
         state = self.state.content() if best else {}
         reason = None
         if self.processes.is_first:
             if best:
                 checkpoints.save_best(state)
-            reason = self.stopping(step, figures) if self.stopping is not None else None
+            reason = self.stopping(step, metrics) if self.stopping is not None else None
         self.progress.stopped = self.processes.broadcast(reason)
 
     def _save(self, checkpoints: RunCheckpoints) -> None:

@@ -48,7 +48,7 @@ def test_a_state_is_taken_up_as_it_was(tmp_path: Path) -> None:
     assert not torch.equal(weights(second), weights(first))
     assert second.resume(checkpoints)
     assert torch.equal(weights(second), weights(first))
-    assert second.progress.best_figures == {"iou": 0.5}
+    assert second.progress.best_metrics == {"iou": 0.5}
     assert second.framing == first.framing
     assert torch.equal(torch.rand(3), drawn)
     steps = [state["step"] for state in second.optimizer.state_dict()["state"].values()]
@@ -77,4 +77,4 @@ def test_the_result_counts_the_seconds_of_all_starts(monkeypatch: pytest.MonkeyP
     result = state.result()
     assert result["seconds"] == 13.0
     assert result["figures"] is None
-    assert "best_figures" not in result
+    assert "best_metrics" not in result

@@ -75,8 +75,8 @@ def test_a_step_goes_down_the_gradient(batch: dict[str, Tensor]) -> None:
     network = Scaled()
     taken = make_step(network, {}).take(0, batch)
     assert not taken.broken
-    assert set(taken.figures) == {"total", "silhouette", NORM}
-    assert float(network.radius.detach()) == pytest.approx(0.2 + 0.01 * taken.figures[NORM])
+    assert set(taken.losses) == {"total", "silhouette", NORM}
+    assert float(network.radius.detach()) == pytest.approx(0.2 + 0.01 * taken.losses[NORM])
     assert taken.images.shape == (1, 2, 4, 32, 32)
     assert float(taken.images.max()) == 1.0
     assert taken.renderings.alpha.shape == (1, 2, 2, 32, 32)
@@ -106,5 +106,5 @@ def test_a_step_that_is_not_finite_updates_nothing(batch: dict[str, Tensor]) -> 
     network.radius.register_hook(lambda gradient: gradient * float("nan"))
     taken = make_step(network, {}).take(0, batch)
     assert taken.broken
-    assert taken.figures[NORM] != taken.figures[NORM]
+    assert taken.losses[NORM] != taken.losses[NORM]
     assert float(network.radius.detach()) == pytest.approx(0.2)

@@ -22,9 +22,9 @@ def test_the_norm_is_that_of_all_gradients() -> None:
         parameter.grad = torch.full_like(parameter, 2.0)
     model[1].bias.grad = None
     count = sum(p.numel() for p in model.parameters()) - 2
-    figures = StepGuard(model, 0).read({"total": torch.tensor(1.5)})
-    assert figures == pytest.approx({"total": 1.5, NORM: 2 * count**0.5})
-    assert StepGuard.all_finite(figures)
+    losses = StepGuard(model, 0).read({"total": torch.tensor(1.5)})
+    assert losses == pytest.approx({"total": 1.5, NORM: 2 * count**0.5})
+    assert StepGuard.all_finite(losses)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -56,12 +56,12 @@ def test_a_step_is_taken_back() -> None:
 def test_the_user_is_told(caplog: pytest.LogCaptureFixture) -> None:
     model = make_model()
     guard = StepGuard(model, 1)
-    guard.complain(5, {"total": float("nan")}, 1, Path("dumps/step_5.pt"))
+    guard.warn_of_skipped_step(5, {"total": float("nan")}, 1, Path("dumps/step_5.pt"))
     assert "not finite at step 5: {'total': nan}; python scripts/replay_step.py" in caplog.text
     with pytest.raises(SkippedStepsError, match="skipped step 2 of this run") as end:
-        guard.complain(9, {"total": float("nan")}, 2, None)
+        guard.warn_of_skipped_step(9, {"total": float("nan")}, 2, None)
     assert end.value.step == 9
     with torch.no_grad():
         model[0].bias[1] = float("inf")
     with pytest.raises(SkippedStepsError, match=r"parameter 0\.bias is not finite after step 10"):
-        guard.complain(10, {"total": float("nan")}, 1, None)
+        guard.warn_of_skipped_step(10, {"total": float("nan")}, 1, None)

@@ -223,9 +223,9 @@ def test_a_loss_which_is_not_finite_is_skipped_and_dumped(
     assert all(bool(torch.isfinite(value).all()) for value in last(tmp_path)["model"].values())
 
     # Replayed, the step computes what it did without the fault.
-    figures, broken = make_trainer(shapes_file, 6).replay(dump)
+    losses, broken = make_trainer(shapes_file, 6).replay(dump)
     assert broken == []
-    assert figures["laplacian"] == dump["terms"]["laplacian"]
+    assert losses["laplacian"] == dump["terms"]["laplacian"]
 
 
 def test_a_run_ends_after_too_many_skipped_steps_and_keeps_its_checkpoint(
@@ -300,7 +300,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 
 def test_a_validation_may_end_the_run(shapes_file: Path, tmp_path: Path) -> None:
-    def stopping(step: int, figures: Mapping[str, float]) -> str | None:
+    def stopping(step: int, metrics: Mapping[str, float]) -> str | None:
         return f"hopeless at {step}" if step >= 4 else None
 
     trainer = make_trainer(shapes_file, 6, validate_every=2, stopping=stopping)
@@ -357,8 +357,8 @@ def test_another_template_works_with_every_head_and_every_loss(
         validate_every=2,
     )
     before = {name: value.clone() for name, value in model.named_parameters()}
-    figures = trainer.take_step(trainer.batches[0]).figures
-    assert set(EVERY_TERM) < set(figures)
+    losses = trainer.take_step(trainer.batches[0]).losses
+    assert set(EVERY_TERM) < set(losses)
     assert trainer.run(run_in(tmp_path))["best_iou"] > 0
     unmoved = [name for name, value in model.named_parameters() if torch.equal(value, before[name])]
     assert not unmoved
@@ -370,7 +370,7 @@ def test_another_template_works_with_every_head_and_every_loss(
 def test_bfloat16_is_near_float32(shapes_file: Path) -> None:
     batch = make_trainer(shapes_file, 1).batches[0]
     losses = {
-        precision: make_trainer(shapes_file, 1, precision=precision).take_step(batch).figures
+        precision: make_trainer(shapes_file, 1, precision=precision).take_step(batch).losses
         for precision in ("float32", "bfloat16")
     }
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
@@ -502,10 +502,10 @@ def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
     )
     slow = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": {}}
     trainer = make_trainer(shaded_file, 30, objective=shading, **slow)
-    first = trainer.take_step(trainer.batches[0]).figures["shading"]
+    first = trainer.take_step(trainer.batches[0]).losses["shading"]
     for step in range(1, 30):
         trainer.take_step(trainer.batches[step])
-    assert trainer.take_step(trainer.batches[0]).figures["shading"] < 0.8 * first
+    assert trainer.take_step(trainer.batches[0]).losses["shading"] < 0.8 * first
 
 
 @pytest.mark.parametrize(
