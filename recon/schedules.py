@@ -27,11 +27,11 @@ class StepDecay:
     """The factor is `factor` to the power of the number of milestones reached.
 
     Args:
-        milestones: steps from which on one more `factor` applies, ascending.
-        factor: what each milestone multiplies by, > 0.
+        milestones: Steps from which on one more `factor` applies, ascending.
+        factor: The factor of each milestone, > 0.
 
     Raises:
-        ValueError: milestones do not ascend or are negative, or factor is not positive.
+        ValueError: Milestones do not ascend or are negative, or factor is not positive.
 
     Source: the SoftRas code multiplies learning rate and sigma by 0.3 from step 150,000.
     """
@@ -55,12 +55,12 @@ class WarmupCosine:
     """The factor rises linearly to 1 in `warmup_steps`, then falls as a half cosine to `final`.
 
     Args:
-        warmup_steps: steps until the factor reaches 1 (0 means none).
-        max_steps: the step from which on the factor is `final`; more than `warmup_steps`.
-        final: the last factor, in [0, 1].
+        warmup_steps: Steps until the factor reaches 1 (0 means none).
+        max_steps: The step from which on the factor is `final`; more than `warmup_steps`.
+        final: The last factor, in [0, 1].
 
     Raises:
-        ValueError: the steps are out of order or final is outside [0, 1].
+        ValueError: The steps are out of order or final is outside [0, 1].
 
     Source: Loshchilov and Hutter, SGDR (arXiv 1608.03983), equation 5 without restarts.
     """
@@ -91,12 +91,12 @@ class Chain:
     """The factor is that of one schedule until a step, and from there on that of another one.
 
     Args:
-        first: the schedule of the first steps.
-        steps: how many these are, >= 0.
-        then: the schedule of the others, which it counts from 0.
+        first: The schedule of the first steps.
+        steps: The number of these steps, >= 0.
+        then: The schedule of the others, which it counts from 0.
 
     Raises:
-        ValueError: steps is negative.
+        ValueError: Steps is negative.
     """
 
     first: Schedule
@@ -116,8 +116,8 @@ class Geometric:
     """The factor falls geometrically from 1 at step 0 to `final` at `max_steps` and stays there.
 
     Args:
-        max_steps: the step from which on the factor is `final`, > 0.
-        final: the last factor, > 0.
+        max_steps: The step from which on the factor is `final`, > 0.
+        final: The last factor, > 0.
 
     Raises:
         ValueError: max_steps or final is not positive.

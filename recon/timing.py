@@ -18,8 +18,8 @@ class StepTimer:
     timer on for single steps there.
 
     Args:
-        device: where the work runs.
-        active: whether to measure; else every part is free.
+        device: The device that is measured.
+        active: Whether to measure; otherwise a part costs nothing.
     """
 
     def __init__(self, device: torch.device, active: bool = True) -> None:

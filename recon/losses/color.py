@@ -29,7 +29,7 @@ def color_l1_loss(rgba: Tensor, image: Tensor, reduction: str = "mean") -> Tenso
         A scalar >= 0, or [B] for the reduction "none"; an image which shows nothing has 0.
 
     Raises:
-        ValueError: shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+        ValueError: Shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
             word.
 
     Source: SoftRas (arXiv 1904.01786), equation 5, whose colour loss is an L1 norm over the image.
@@ -56,14 +56,14 @@ def overlap_color_l1_loss(
     Args:
         rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
         image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
-        power: above 1, pixels that are opaque in part count less.
+        power: Above 1, pixels that are opaque in part count less.
         reduction: "mean" over the images, or "none".
 
     Returns:
         A scalar >= 0, or [B] for the reduction "none"; images that do not overlap have 0.
 
     Raises:
-        ValueError: shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+        ValueError: Shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
             word.
     """
     rgba, image = as_renderings(rgba, image)
@@ -89,7 +89,7 @@ def shading_l1_loss(shading: Tensor, shading_map: Tensor, mask: Tensor) -> Tenso
         A scalar >= 0.
 
     Raises:
-        ValueError: shapes differ.
+        ValueError: Shapes differ.
     """
     if shading_map.dim() != 3 or shading_map.shape != mask.shape:
         raise ValueError(
@@ -104,7 +104,7 @@ def as_renderings(rgba: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     """Returns a rendering and its true image in at least float32.
 
     Raises:
-        ValueError: the shapes differ or are not [B, 4, H, W] with B >= 1.
+        ValueError: The shapes differ or are not [B, 4, H, W] with B >= 1.
     """
     if rgba.dim() != 4 or rgba.shape[1] != 4 or rgba.shape != image.shape or not len(rgba):
         raise ValueError(
@@ -156,7 +156,7 @@ class ColorSmoothnessLoss(nn.Module):
             A scalar >= 0.
 
         Raises:
-            ValueError: another shape.
+            ValueError: Another shape.
         """
         samples = colors.flatten(1, 2) if colors.dim() == 4 else colors
         if samples.shape[1:] != (self.laplacian.count, 3):

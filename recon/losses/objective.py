@@ -47,18 +47,19 @@ class Objective(nn.Module):
     Args:
         faces: [F, 3] of the mesh which the model deforms.
         num_vertices: V of that mesh.
-        terms: by name, see `read_terms`; a term of weight 0 is neither built nor computed. The
-            built-in smoothness terms of the shape are sums over vertices and edges, so their
-            weights belong to the size of the mesh (the paper's to 642 vertices); others are means.
-        weights: by name, what replaces the weight of a term.
+        terms: The terms by their names, see `read_terms`; a term of weight 0 is neither built nor
+            computed. The built-in smoothness terms of the shape are sums over vertices and edges,
+            so their weights belong to the size of the mesh (the paper's to 642 vertices); others
+            are means.
+        weights: The weights by the names of the terms; they replace those of the terms.
         texels: R for R * R texels on each face, 0 for colours of vertices; as the model's.
-        recipes: of the data, as their headers keep them; a term that needs `shading` needs the
-            light there.
-        shape_from_color: whether the terms on colours move the shape too. The author of SoftRas
+        recipes: The recipes of the data, as the headers of the files keep them; a term that needs
+            `shading` needs the light there.
+        shape_from_color: Whether the terms on colours move the shape too. The author of SoftRas
             learned colours on a shape that stood still (its issue 87).
 
     Raises:
-        ValueError: the terms or weights are bad, or the light that a term needs is missing,
+        ValueError: The terms or weights are bad, or the light that a term needs is missing,
             coloured or smooth.
 
     Source: SoftRas (arXiv 1904.01786), equation 5 and section 5.1; see the losses. The sums are
@@ -113,14 +114,14 @@ class Objective(nn.Module):
         """Renders every mesh in every camera of its object, as far as the terms need it.
 
         Args:
-            renderer: without lighting, its background black, and its `texture` that of `texels`.
+            renderer: Without lighting, its background black, and its `texture` that of `texels`.
             prediction: N * n meshes, those of one object's views side by side.
             cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
-            sigma: edge softness in squared NDC units; None is the renderer's.
-            gamma: temperature of the softmax over depth; None is the renderer's.
+            sigma: Edge softness in squared NDC units; None is the renderer's.
+            gamma: Temperature of the softmax over depth; None is the renderer's.
 
         Raises:
-            ValueError: the renderer does not fit, or the model has no colours but a term needs it.
+            ValueError: The renderer does not fit, or the model has no colours but a term needs it.
         """
         self._require_renderer(renderer)
         views = cameras.shape[:2]
@@ -154,13 +155,13 @@ class Objective(nn.Module):
         """Returns the terms of a batch without their weights: a scalar for each that is computed.
 
         Args:
-            renderings: of the predictions, see `render`.
+            renderings: The renderings of the predictions, see `render`.
             prediction: N * n meshes.
-            batch: images [N, n, 4, H, W] in [0, 1]; and shading [N, n, H, W] in [0, 1] where a
+            batch: Images [N, n, 4, H, W] in [0, 1]; and shading [N, n, H, W] in [0, 1] where a
                 term needs it, see `maps`.
 
         Raises:
-            ValueError: a term needs what the batch or the prediction does not have.
+            ValueError: A term needs what the batch or the prediction does not have.
         """
         inputs = self._inputs(renderings, prediction, batch)
         return {
@@ -242,10 +243,10 @@ def recorded_lighting(recipes: Sequence[Mapping[str, Any]]) -> Lighting:
     """Makes the light in which prepared data were rendered.
 
     Args:
-        recipes: of the prepared files, as their headers keep them.
+        recipes: The recipes of the prepared files, as their headers keep them.
 
     Raises:
-        ValueError: a file was not rendered by us or without light, the lights of files differ, or
+        ValueError: A file was not rendered by us or without light, the lights of files differ, or
             it is not white light on flat faces.
     """
     lights = [recipe.get("rendering", {}).get("lighting") for recipe in recipes]

@@ -28,15 +28,15 @@ class PerceptualLoss(nn.Module):
     of the rendering and of the image over black.
 
     Args:
-        weights: file of a state dict of torchvision's `vgg16`, or of its `features` alone; None
+        weights: File of a state dict of torchvision's `vgg16`, or of its `features` alone; None
             draws random weights, which compare local patterns too (He et al., arXiv 1606.04801).
             Nothing is ever downloaded.
-        layers: indices into `vgg16().features` whose outputs are compared, ascending.
-        seed: of random weights.
+        layers: Indices into `vgg16().features` whose outputs are compared, ascending.
+        seed: The seed of random weights.
 
     Raises:
-        ValueError: layers are bad, or the file holds other weights.
-        FileNotFoundError: there is no such file.
+        ValueError: Layers are bad, or the file holds other weights.
+        FileNotFoundError: There is no such file.
 
     Source: Zhang et al., LPIPS (arXiv 1801.03924), without its learned weights of channels.
     """
@@ -74,7 +74,7 @@ class PerceptualLoss(nn.Module):
             A scalar in [0, 4].
 
         Raises:
-            ValueError: shapes differ or are not [B, 4, H, W].
+            ValueError: Shapes differ or are not [B, 4, H, W].
         """
         rgba, image = as_renderings(rgba, image)
         with torch.no_grad():  # else the way back would cost twice as much

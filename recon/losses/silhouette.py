@@ -27,7 +27,7 @@ def silhouette_iou_loss(alpha: Tensor, mask: Tensor, reduction: str = "mean") ->
         A scalar in [0, 1], or [B] for the reduction "none".
 
     Raises:
-        ValueError: shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
+        ValueError: Shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
             word.
     """
     alpha, mask = _silhouettes(alpha, mask)
@@ -52,7 +52,7 @@ def silhouette_squared_loss(alpha: Tensor, mask: Tensor, reduction: str = "mean"
         A scalar >= 0, or [B] for the reduction "none".
 
     Raises:
-        ValueError: shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
+        ValueError: Shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
             word.
     """
     alpha, mask = _silhouettes(alpha, mask)

@@ -54,7 +54,7 @@ class UniformLaplacian(nn.Module):
             values: [B, N, 3].
 
         Raises:
-            ValueError: another shape.
+            ValueError: Another shape.
         """
         if values.shape[1:] != (self.count, 3) or len(values) == 0:
             raise ValueError(

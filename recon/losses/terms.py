@@ -48,11 +48,11 @@ class Term:
     """A loss and its weight.
 
     Args:
-        loss: a function of some of `INPUTS` that returns a scalar; or a class whose instances are
+        loss: A function of some of `INPUTS` that returns a scalar; or a class whose instances are
             called so. Of the parameters `faces`, `num_vertices` and `texels` its constructor gets
-            those it has: what the model deforms.
-        weight: the factor of the loss, finite and >= 0; a term of weight 0 is not computed.
-        options: further keyword arguments of the function or the constructor.
+            those it has: What the model deforms.
+        weight: The factor of the loss, finite and >= 0; a term of weight 0 is not computed.
+        options: Further keyword arguments of the function or the constructor.
     """
 
     loss: Callable[..., Any]
@@ -79,12 +79,12 @@ def read_terms(
     """Returns the terms that a configuration describes.
 
     Args:
-        terms: by name a `Term`; or `_target_`, the dotted name of its loss, `weight`, and further
-            options of the loss.
-        weights: by name, what replaces the weight of a term.
+        terms: The terms by their names: each a `Term`; or `_target_`, the dotted name of its
+            loss, with `weight` and further options of the loss.
+        weights: The weights by the names of the terms; they replace those of the terms.
 
     Raises:
-        ValueError: a weight is of no term, not a number, negative or not finite, or none is
+        ValueError: A weight is of no term, not a number, negative or not finite, or none is
             positive; or a target is not there.
     """
     weights = weights or {}
@@ -103,11 +103,11 @@ def needs_of(name: str, loss: Callable[..., Any]) -> tuple[str, ...]:
     """Returns which of `INPUTS` a loss is called with.
 
     Args:
-        name: of the term, for the message.
-        loss: what `Term.build` returned.
+        name: The name of the term, for the message.
+        loss: The loss that `Term.build` returned.
 
     Raises:
-        ValueError: it needs something else, or nothing.
+        ValueError: It needs something else, or nothing.
     """
     called = loss.forward if isinstance(loss, nn.Module) else loss
     needs = tuple(

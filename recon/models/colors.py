@@ -20,7 +20,7 @@ class ColoredSurface:
         texels: R >= 1, or 0 for colours of vertices.
 
     Raises:
-        ValueError: the mesh is empty, or `texels` is negative.
+        ValueError: The mesh is empty, or `texels` is negative.
     """
 
     def __init__(self, num_vertices: int, num_faces: int, texels: int) -> None:
@@ -59,15 +59,15 @@ class PaletteHead(nn.Module):
     Args:
         num_vertices: V of the meshes to colour.
         num_faces: F of the meshes to colour.
-        latent: length of the latent vector.
+        latent: Length of the latent vector.
         texels: R for R * R texels on each face, 0 for colours of vertices.
         palette: N, the number of palette colours.
-        width: channels by which pixels are described.
-        modes: fields over the surface from which selections are mixed.
-        hidden: widths of the layers between the latent vector and both networks.
+        width: Channels by which pixels are described.
+        modes: Fields over the surface from which selections are mixed.
+        hidden: Widths of the layers between the latent vector and both networks.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: A number is out of range.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class PaletteHead(nn.Module):
             [B, V, 3], or [B, F, R * R, 3] texels; sRGB in [0, 1], float32 under autocast too.
 
         Raises:
-            ValueError: wrong shapes.
+            ValueError: Wrong shapes.
         """
         _require_inputs(latent, image, self.latent)
         features = self.trunk(latent)
@@ -140,12 +140,12 @@ class VertexColorHead(nn.Module):
     Args:
         num_vertices: V of the meshes to colour.
         num_faces: F of the meshes to colour.
-        latent: length of the latent vector.
+        latent: Length of the latent vector.
         texels: R for R * R texels on each face, 0 for colours of vertices.
-        hidden: widths of the linear layers.
+        hidden: Widths of the linear layers.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: A number is out of range.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class VertexColorHead(nn.Module):
         """Colours the meshes; arguments and result as of `PaletteHead`.
 
         Raises:
-            ValueError: wrong shapes.
+            ValueError: Wrong shapes.
         """
         _require_inputs(latent, image, self.latent)
         values = at_least_float32(self.colors(self.trunk(latent))).unflatten(1, (-1, 3))

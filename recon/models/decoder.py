@@ -19,15 +19,15 @@ class MeshDecoder(nn.Module):
     PyTorch's defaults. Source: the released code of Liu et al., Soft Rasterizer (arXiv 1904.01786).
 
     Args:
-        latent: length of the latent vector.
-        hidden: widths of the linear layers.
-        subdivisions: of the icosphere; 3 gives 642 vertices and 1280 faces.
-        template_scale: radius of the template sphere before deformation, in (0, 1).
-        centroid_scale: factor on the centroid head.
-        offset_scale: factor on the offset head.
+        latent: Length of the latent vector.
+        hidden: Widths of the linear layers.
+        subdivisions: How often the icosphere is subdivided; 3 gives 642 vertices and 1280 faces.
+        template_scale: Radius of the template sphere before deformation, in (0, 1).
+        centroid_scale: Factor on the centroid head.
+        offset_scale: Factor on the offset head.
 
     Raises:
-        ValueError: a bad size, or `template_scale` outside (0, 1).
+        ValueError: A bad size, or `template_scale` outside (0, 1).
     """
 
     faces: Tensor
@@ -79,7 +79,7 @@ class MeshDecoder(nn.Module):
             [B, V, 3] vertices within [-0.5, 0.5], object units.
 
         Raises:
-            ValueError: another shape.
+            ValueError: Another shape.
         """
         if latent.dim() != 2 or latent.shape[1] != self.latent:
             raise ValueError(f"latent must be [B, {self.latent}], got {tuple(latent.shape)}")

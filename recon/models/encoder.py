@@ -17,16 +17,16 @@ class SoftRasEncoder(nn.Module):
     et al., Soft Rasterizer (arXiv 1904.01786), and its released code.
 
     Args:
-        in_channels: channels of the image; 4 is RGBA.
-        channels: output channels of the stride-2 convolutions.
+        in_channels: Channels of the image; 4 is RGBA.
+        channels: Output channels of the stride-2 convolutions.
         num_refinement_layers: stride-1 convolutions after them, of channels[-1]. The code of the
             paper has none; its published best checkpoint has 2, their position is our choice.
-        hidden: widths of the linear layers before the latent.
-        latent: length of the latent vector.
-        image_size: side of the square image in pixels.
+        hidden: Widths of the linear layers before the latent.
+        latent: Length of the latent vector.
+        image_size: Side of the square image in pixels.
 
     Raises:
-        ValueError: a size below 1, or a negative `num_refinement_layers`.
+        ValueError: A size below 1, or a negative `num_refinement_layers`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SoftRasEncoder(nn.Module):
             [B, latent], each >= 0.
 
         Raises:
-            ValueError: another shape, or integers.
+            ValueError: Another shape, or integers.
         """
         expected = (self.in_channels, self.image_size, self.image_size)
         if image.dim() != 4 or image.shape[1:] != expected:

@@ -38,29 +38,29 @@ ALLOWED_TARGETS = ("recon.models.",)
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint so that `path` holds either the old file or the whole new one.
+    """Writes a checkpoint so that `path` holds either the old file or the whole new one.
 
     Args:
-        path: the final name; its folder must exist.
-        content: the keys of the module docstring without `format` and `version`.
+        path: The final name; its folder must exist.
+        content: The keys of the module docstring without `format` and `version`.
 
     Raises:
-        OSError: the disk is full or not writable; `path` is then as it was.
+        OSError: The disk is full or not writable; `path` is then as it was.
     """
     with atomic_file(path) as file:
         torch.save({"format": FORMAT, "version": VERSION, **content}, file)
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint of ours; nothing in the file is executed.
+    """Reads a checkpoint of ours; nothing in the file is executed.
 
     Args:
-        path: a file written by `save_checkpoint`.
-        device: where its tensors go.
+        path: A file written by `save_checkpoint`.
+        device: The device of its tensors.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is truncated, damaged, foreign or of another version; the message says which.
+        FileNotFoundError: There is no such file.
+        ValueError: It is truncated, damaged, foreign or of another version; the message says which.
     """
     path = Path(path)
     if not path.is_file():
@@ -126,10 +126,10 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict into a model of exactly the same parameters and buffers.
+    """Loads a state dict into a model of exactly the same parameters and buffers.
 
     Raises:
-        ValueError: names or shapes differ, and the message counts them and shows the first of
+        ValueError: Names or shapes differ, and the message counts them and shows the first of
             each; or faces name vertices that the model does not have.
     """
     own = model.state_dict()
@@ -164,14 +164,14 @@ def _require_faces(model: nn.Module) -> None:
 
 
 def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict into a model which may have further parts, such as a colour head.
+    """Loads a state dict into a model which may have further parts, such as a colour head.
 
     Args:
-        model: those of its children of which the state has nothing stay as they are.
-        state: of a model with some of its children.
+        model: Those of its children of which the state has nothing stay as they are.
+        state: The state dict of a model with some of these children.
 
     Raises:
-        ValueError: names or shapes within a part differ, or the state has other parts.
+        ValueError: Names or shapes within a part differ, or the state has other parts.
     """
     there = {name.partition(".")[0] for name in state}
     own = model.state_dict()
@@ -182,15 +182,15 @@ def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 def model_config(
     checkpoint: Mapping[str, Any], allowed_targets: tuple[str, ...] = ALLOWED_TARGETS
 ) -> dict[str, Any]:
-    """The part of a checkpoint's configuration which builds its model.
+    """Returns the part of a checkpoint's configuration which builds its model.
 
     Args:
-        checkpoint: what `load_checkpoint` returned.
-        allowed_targets: prefixes which every `_target_` in it must have one of; the caller will
+        checkpoint: The checkpoint that `load_checkpoint` returned.
+        allowed_targets: Prefixes which every `_target_` in it must have one of; the caller will
             import and call those names, and the file may come from anywhere.
 
     Raises:
-        ValueError: there is no model in the configuration, or it names another target.
+        ValueError: There is no model in the configuration, or it names another target.
     """
     config = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
     if not isinstance(config, dict) or "_target_" not in config:
@@ -203,11 +203,11 @@ def require_targets(config: object, allowed_targets: Sequence[str]) -> None:
     """Refuses a configuration out of a file which would call what is not allowed.
 
     Args:
-        config: nested dicts and lists.
-        allowed_targets: prefixes which every `_target_` in it must have one of.
+        config: Nested dicts and lists.
+        allowed_targets: Prefixes which every `_target_` in it must have one of.
 
     Raises:
-        ValueError: one has none of them.
+        ValueError: One has none of them.
     """
     for target in _targets(config):
         if not str(target).startswith(tuple(allowed_targets)):
@@ -218,7 +218,7 @@ def require_targets(config: object, allowed_targets: Sequence[str]) -> None:
 
 
 def _targets(node: object) -> Iterator[object]:
-    """Every `_target_` in nested dicts and lists."""
+    """Yields every `_target_` in nested dicts and lists."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield node["_target_"]
@@ -229,14 +229,14 @@ def _targets(node: object) -> Iterator[object]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global random generators."""
+    """Seeds Python's, NumPy's and torch's global random generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator is what others may use
     torch.manual_seed(seed)
 
 
 def random_states() -> dict[str, Any]:
-    """The states of all global random generators, in types which `weights_only` loading accepts."""
+    """Returns the states of all global random generators, in types that `weights_only` accepts."""
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     version, internal, gauss_next = random.getstate()
     return {
@@ -248,7 +248,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Set all global random generators to what `random_states` returned.
+    """Sets all global random generators to what `random_states` returned.
 
     CUDA generators are set only when as many devices are here as were there.
     """
@@ -264,7 +264,7 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 
 @contextmanager
 def preserved_random_states() -> Iterator[None]:
-    """Leave all global random generators after the block as they were before it."""
+    """Leaves all global random generators after the block as they were before it."""
     states = random_states()
     try:
         yield

@@ -64,12 +64,12 @@ class RunDirectory:
     """The files of one run.
 
     Args:
-        path: the folder; `writing` makes it.
-        config: the resolved configuration of this start, plain dicts, lists and scalars. The
+        path: The folder; `writing` makes it.
+        config: The resolved configuration of this start, plain dicts, lists and scalars. The
             attribute of this name has the schedule that its `extend` asks for.
 
     Raises:
-        RunRefusedError: the folder holds a run of another configuration with a checkpoint or a
+        RunRefusedError: The folder holds a run of another configuration with a checkpoint or a
             result.
     """
 
@@ -101,8 +101,8 @@ class RunDirectory:
         leaves nothing which would refuse the mended command.
 
         Raises:
-            RunRefusedError: another process is writing here.
-            OSError: the folder is not writable.
+            RunRefusedError: Another process is writing here.
+            OSError: The folder is not writable.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with locked(self.path, "training", RunRefusedError):
@@ -125,7 +125,7 @@ class RunDirectory:
         A refused start is not recorded: the directory belongs to another.
 
         Args:
-            active: whether this process writes at all.
+            active: Whether this process writes at all.
         """
         try:
             yield
@@ -153,8 +153,8 @@ class RunDirectory:
         """Writes a row of `validation.csv`; rows of this step and later, of a broken start, go.
 
         Raises:
-            ValueError: the file is not one of ours.
-            OSError: it could not be written; it is then as it was.
+            ValueError: The file is not one of ours.
+            OSError: It could not be written; it is then as it was.
         """
         rows = [row for row in read_validations(self.validations) if row["step"] < step]
         rows.append({"step": step, **metrics})
@@ -174,7 +174,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
         None where there is none yet.
 
     Raises:
-        ValueError: the file is not a JSON object; the message names it.
+        ValueError: The file is not a JSON object; the message names it.
     """
     for name in ("config.json", "settings.json"):  # the latter is the name of former versions
         if (path / name).exists():
@@ -189,7 +189,7 @@ def read_validations(path: Path) -> list[dict[str, float]]:
         No rows when there is no such file.
 
     Raises:
-        ValueError: it is no table of numbers with a column `step`; the message names it.
+        ValueError: It is no table of numbers with a column `step`; the message names it.
     """
     if not path.exists():
         return []
@@ -208,7 +208,7 @@ def refuse_other_config(stored: Mapping[str, Any], current: Mapping[str, Any], w
     """Raises when two configurations differ in more than `FREE_KEYS`.
 
     Raises:
-        RunRefusedError: they differ; the message names each key with both values.
+        RunRefusedError: They differ; the message names each key with both values.
     """
     absent = "(absent)"
     if current.get("extend") is not None:  # which says what becomes of the schedule
@@ -247,7 +247,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        ValueError: the file is not a JSON object; the message names it.
+        ValueError: The file is not a JSON object; the message names it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

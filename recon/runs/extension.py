@@ -21,8 +21,8 @@ def extended_config(stored: Mapping[str, Any], current: Mapping[str, Any]) -> di
     """Returns the configuration of a start with the schedule that its `extend` asks for.
 
     Args:
-        stored: the configuration of the start before.
-        current: the configuration of this start.
+        stored: The configuration of the start before.
+        current: The configuration of this start.
 
     Raises:
         ValueError: `extend` is another word.

@@ -15,9 +15,9 @@ def run_summary(run: Path, config: Mapping[str, Any], result: Mapping[str, Any])
     """Returns the result of a run in words, and the command to type next.
 
     Args:
-        run: the run directory.
-        config: its configuration.
-        result: what `Trainer.run` returned.
+        run: The run directory.
+        config: Its configuration.
+        result: The result that `Trainer.run` returned.
     """
     lines = [f"trained {result['step']} steps in {run}"]
     if result.get("best_iou") is not None:
@@ -31,8 +31,8 @@ def evaluation_command(run: Path, config: Mapping[str, Any]) -> str | None:
     """Returns the command which evaluates the best model of a run, ready for a shell.
 
     Args:
-        run: the run directory.
-        config: its configuration; a model of one's own has to be allowed by name.
+        run: The run directory.
+        config: Its configuration; a model of one's own has to be allowed by name.
 
     Returns:
         None where the run has no checkpoint.

@@ -37,9 +37,9 @@ class TrainedModel:
     """A model with its weights, and the checkpoint it came from.
 
     Args:
-        model: in evaluation mode.
-        checkpoint: what `load_checkpoint` returned.
-        path: of the file.
+        model: The model, in evaluation mode.
+        checkpoint: The checkpoint that `load_checkpoint` returned.
+        path: The path of the checkpoint.
     """
 
     model: nn.Module
@@ -53,7 +53,7 @@ class TrainedModel:
         there from here, they are looked for from each of the folders above the checkpoint.
 
         Raises:
-            FileNotFoundError: they are not there; the message names the key to give them by.
+            FileNotFoundError: They are not there; the message names the key to give them by.
         """
         path = (self.checkpoint["config"].get("data") or {}).get("path")
         names = [path] if isinstance(path, str) else list(path or [])
@@ -74,13 +74,13 @@ def load_trained_model(
     """Builds the model of a checkpoint and loads its weights.
 
     Args:
-        path: a file written by a training run.
-        device: where the model goes.
-        allowed_targets: packages whose classes may be built, each with a dot at its end.
+        path: A file written by a training run.
+        device: The device of the model.
+        allowed_targets: Packages whose classes may be built, each with a dot at its end.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or foreign, or its configuration does not build the model that it
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or foreign, or its configuration does not build the model that it
             holds.
     """
     checkpoint = load_checkpoint(path)
@@ -95,11 +95,11 @@ def build_model(
     """Builds the model which a checkpoint's configuration describes, with new weights.
 
     Args:
-        checkpoint: what `load_checkpoint` returned.
-        allowed_targets: as `load_trained_model`.
+        checkpoint: The checkpoint that `load_checkpoint` returned.
+        allowed_targets: The packages whose classes may be built, each with a dot at its end.
 
     Raises:
-        ValueError: there is no model in the configuration, or it names another target, or one which
+        ValueError: There is no model in the configuration, or it names another target, or one which
             does not take its arguments.
     """
     return _construct(model_config(checkpoint, tuple(allowed_targets)), allowed_targets)
@@ -132,7 +132,7 @@ def _module_class(target: str, allowed_targets: Sequence[str]) -> type[nn.Module
     """Returns the class of a dotted name, defined in an allowed package.
 
     Raises:
-        ValueError: there is none, it is no network, or the name only passes through the package to
+        ValueError: There is none, it is no network, or the name only passes through the package to
             something that is defined elsewhere.
     """
     module_name, _, name = target.rpartition(".")

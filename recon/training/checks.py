@@ -15,7 +15,7 @@ def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     """Returns the named parts of a model; their parameters have no gradients any more.
 
     Raises:
-        ValueError: the model has no such part, or nothing is left to train.
+        ValueError: The model has no such part, or nothing is left to train.
     """
     parts = dict(model.named_children())
     if unknown := sorted(set(names) - set(parts)):
@@ -30,12 +30,12 @@ def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int
     """Refuses a model without the colours that are to be learned, and colours nothing learns.
 
     Args:
-        objective: tells which of its terms need colours.
-        model: makes a `Prediction` of images.
+        objective: Tells which of its terms need colours.
+        model: Makes a `Prediction` of images.
         image_size: (H, W) of the images of the data, in pixels.
 
     Raises:
-        ValueError: the colours of the model and the terms do not fit, or it is no such model.
+        ValueError: The colours of the model and the terms do not fit, or it is no such model.
     """
     height, width = image_size
     try:
@@ -55,7 +55,7 @@ def require_image_size(renderer: SoftRenderer, image_size: tuple[int, int]) -> N
     """Refuses a renderer of another size than the images of the data.
 
     Raises:
-        ValueError: the sizes differ; the message names both keys.
+        ValueError: The sizes differ; the message names both keys.
     """
     if tuple(renderer.image_size) != tuple(image_size):
         height, width = image_size
@@ -70,7 +70,7 @@ def require_at_least(least: int, **values: int) -> None:
     """Refuses numbers of the trainer which are too small.
 
     Raises:
-        ValueError: one is; the message names it.
+        ValueError: One is; the message names it.
     """
     for name, value in values.items():
         if value < least:

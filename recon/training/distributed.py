@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Processes:
     """One process among those of a job.
 
     Args:
-        rank: its number, 0 to `world_size` - 1; number 0 alone writes files.
-        world_size: how many there are.
-        local_rank: its number on its machine, and the number of its CUDA device there.
-        messages: the group for small messages, which lie on the CPU whatever the network runs on;
+        rank: The number of this process, 0 to `world_size` - 1; number 0 alone writes files.
+        world_size: The number of processes.
+        local_rank: The number of this process, and of its CUDA device, on its machine.
+        messages: The group for small messages, which lie on the CPU whatever the network runs on;
             None for a single process.
 
     Raises:
-        ValueError: the numbers do not fit each other.
+        ValueError: The numbers do not fit each other.
     """
 
     rank: int = 0
@@ -55,30 +55,30 @@ class Processes:
         return f"cuda:{self.local_rank}" if shared and self.world_size > 1 else name
 
     def share(self, number: int) -> range:
-        """Returns the indices of this process among `number` things, dealt out in turn."""
+        """Returns the indices of this process among `number` items, dealt out in turn."""
         return range(self.rank, number, self.world_size)
 
-    def collect(self, own: list[Thing]) -> list[Thing]:
+    def collect(self, own: list[Value]) -> list[Value]:
         """Puts what each process has of its `share` together again, in all of them."""
         parts = self.gather(own)
         longest = max(map(len, parts))
         return [part[k] for k in range(longest) for part in parts if k < len(part)]
 
-    def gather(self, thing: Thing) -> list[Thing]:
-        """Returns the things of all processes, by rank, in all of them; they are pickled."""
+    def gather(self, value: Value) -> list[Value]:
+        """Returns the values of all processes, by rank, in all of them; they are pickled."""
         if self.world_size == 1:
-            return [thing]
-        things: list[Thing] = [thing] * self.world_size
-        dist.all_gather_object(things, thing, group=self.messages)
-        return things
+            return [value]
+        values: list[Value] = [value] * self.world_size
+        dist.all_gather_object(values, value, group=self.messages)
+        return values
 
-    def broadcast(self, thing: Thing) -> Thing:
-        """Returns the thing of process 0 in all of them; it is pickled."""
+    def broadcast(self, value: Value) -> Value:
+        """Returns the value of process 0 in all of them; it is pickled."""
         if self.world_size == 1:
-            return thing
-        things = [thing]
-        dist.broadcast_object_list(things, src=0, group=self.messages)
-        return things[0]
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, group=self.messages)
+        return values[0]
 
     def all_reduce_max(self, *numbers: int) -> tuple[int, ...]:
         """Returns the greatest of each number over all processes: one small message."""
@@ -96,7 +96,7 @@ def joined_processes() -> Iterator[Processes]:
     Networks exchange gradients by NCCL where there is a GPU for each process, else by Gloo.
 
     Raises:
-        ValueError: the environment describes the processes wrongly.
+        ValueError: The environment describes the processes wrongly.
     """
     try:
         rank, world, local = (

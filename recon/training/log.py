@@ -30,8 +30,8 @@ from torch.utils.tensorboard.summary import hparams
 from recon.losses.objective import Renderings
 from recon.runs.directory import FREE_KEYS, flatten_config
 from recon.timing import StepTimer
-from recon.training.showcase import Shown
-from recon.training.showcase_images import objects_grid, viewer_mesh
+from recon.training.tracked_images import tracked_grid, viewer_mesh
+from recon.training.tracked_objects import TrackedPredictions
 
 # Keys of a configuration which say how it is read and not what is done.
 _READING = ("_target_", "_convert_", "_partial_")
@@ -63,8 +63,8 @@ class TrainingLog:
     """A TensorBoard writer which continues the curves of a broken run.
 
     Args:
-        folder: where the event files go.
-        step: steps already done; events after it, from a start which broke, are discarded.
+        folder: The folder of the event files.
+        step: Steps already done; events after it, from a start which broke, are discarded.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -109,10 +109,10 @@ class TrainingLog:
         """Writes the seconds per step and its parts, the pace, and the share of rendering.
 
         Args:
-            timer: what measured them; it starts anew.
-            images: images of a step, of all processes.
-            reading: images per second that can be read.
-            step: the step of the event.
+            timer: The timer that measured them; it starts anew.
+            images: Images of a step, of all processes.
+            reading: Images per second that can be read.
+            step: The step of the event.
         """
         values = timer.flush()
         scalars = {f"{name}_seconds": value for name, value in values.items()}
@@ -133,10 +133,10 @@ class TrainingLog:
 
         Args:
             images: [N, n, 4, H, W] in [0, 1].
-            renderings: of the predictions; the rows are silhouettes, then colours and shading where
-                there are any.
-            step: the step of the event.
-            count: how many objects to show.
+            renderings: The renderings of the predictions; the rows are silhouettes, then colours
+                and shading where there are any.
+            step: The step of the event.
+            count: The number of objects to show, at most.
         """
         inputs = images[:count, 0].detach()
         truth = inputs[:, 3:].expand(-1, 3, -1, -1)
@@ -149,9 +149,9 @@ class TrainingLog:
         grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).cpu()
         self._writer.add_image("training/input_rendered_truth", grid, step)
 
-    def objects(self, shown: Shown, step: int) -> None:
+    def objects(self, shown: TrackedPredictions, step: int) -> None:
         """Shows the objects of every validation, and the mesh of the first one."""
-        self._writer.add_image("validation/objects", objects_grid(shown), step)
+        self._writer.add_image("validation/objects", tracked_grid(shown), step)
         vertices, faces, colors = viewer_mesh(shown, 0)
         self._writer.add_mesh(
             "validation/mesh", vertices[None], colors[None], faces[None], global_step=step
@@ -168,7 +168,7 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
     """Returns values by dotted names, without empty ones and those that two starts may change.
 
     Args:
-        config: resolved and nested.
+        config: Resolved and nested.
     """
     chosen: dict[str, float | str] = {}
     for name, value in flatten_config(config).items():

@@ -18,14 +18,14 @@ def make_optimizer(
     """Makes the optimiser of the parameters which are not frozen, by their names.
 
     Args:
-        make: makes it of groups of named parameters.
-        model: whose parameters.
-        groups: each with `match`, a part of the model such as `encoder` or a pattern of parameter
+        make: Makes the optimiser of groups of named parameters.
+        model: The model whose parameters are optimised.
+        groups: Each has `match`, a part of the model such as `encoder` or a pattern of parameter
             names such as `*.bias`, and what differs for these parameters, such as `lr`. A
             parameter belongs to the first group that matches it; the others have the defaults.
 
     Raises:
-        ValueError: a group has no `match`, matches nothing, or changes what the optimiser has not.
+        ValueError: A group has no `match`, matches nothing, or changes what the optimiser has not.
     """
     rest = {name: value for name, value in model.named_parameters() if value.requires_grad}
     chosen = []

@@ -20,16 +20,16 @@ def profile_training(trainer: Trainer, folder: Path) -> str:
     """Takes some steps of a run that is thrown away, and writes `profile.txt` and `trace.json`.
 
     Args:
-        trainer: with its start weights; they change.
-        folder: of the first process, made when it is not there; `trace.json` is for
-            chrome://tracing or Perfetto.
+        trainer: A trainer that has taken no step; its weights change.
+        folder: The folder of both files, which the first process makes and writes; `trace.json`
+            is for chrome://tracing or Perfetto.
 
     Returns:
         The table: milliseconds per step of each part, and its share. Parts named `..._backward`
         lie inside `backward`; the rest is what no part accounts for, and medians do not add up.
 
     Raises:
-        OSError: a file could not be written.
+        OSError: A file could not be written.
     """
     rows = []
     for number in tqdm(range(WARM_UP + MEASURED), desc="profile", unit="step", disable=None):

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from recon.runs.directory import read_validations
-from recon.training.showcase import Shown, read_shown, step_files
-from recon.training.showcase_images import over_white
+from recon.training.tracked_images import over_white
+from recon.training.tracked_objects import TrackedPredictions, read_tracked, step_files
 from recon.visualization.animation import save_animation
 from recon.visualization.draw import draw_mesh, to_pixels
 
@@ -30,18 +30,18 @@ def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> in
     and truth a quarter of a turn on; the step and its validation IoU stand above.
 
     Args:
-        run: of a training run with validations.
-        target: ends in .gif.
-        seconds: how long it runs.
-        rest: how long the last frame stays.
+        run: The directory of a training run with validations.
+        target: The path of the film, which ends in .gif.
+        seconds: The duration of the film.
+        rest: The seconds for which the last frame stays.
 
     Returns:
         The number of frames: all steps, or `MOST_FRAMES` of them evenly spread.
 
     Raises:
-        FileNotFoundError: the run shows no objects.
-        ValueError: a file is damaged, or the target's name is another.
-        OSError: the film could not be written.
+        FileNotFoundError: The run shows no objects.
+        ValueError: A file is damaged, or the target's name is another.
+        OSError: The film could not be written.
     """
     if target.suffix.lower() != ".gif":
         raise ValueError(f"the film must end in .gif, got {target.name}")
@@ -54,7 +54,7 @@ def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> in
         )
     ious = {int(row["step"]): row.get("iou") for row in read_validations(run / "validation.csv")}
     frames = [
-        draw_frame(read_shown(folder, path), caption(step, ious.get(step)))
+        draw_frame(read_tracked(folder, path), caption(step, ious.get(step)))
         for step, path in thinned(steps, MOST_FRAMES)
     ]
     save_animation(target, frames, seconds, rest)
@@ -74,7 +74,7 @@ def caption(step: int, iou: float | None) -> str:
     return f"step {step}" + ("" if iou is None else f"   validation IoU {100 * iou:.1f} %")
 
 
-def draw_frame(shown: Shown, text: str) -> NDArray[np.uint8]:
+def draw_frame(shown: TrackedPredictions, text: str) -> NDArray[np.uint8]:
     """Draws the objects of a step.
 
     Returns:
@@ -94,7 +94,7 @@ def draw_frame(shown: Shown, text: str) -> NDArray[np.uint8]:
     return np.array(sheet)
 
 
-def _cells(shown: Shown, index: int) -> list[Tensor]:
+def _cells(shown: TrackedPredictions, index: int) -> list[Tensor]:
     """Returns the images [3, h, w] of a row."""
     truth = [over_white(image.float() / 255) for image in shown.truth[index]]
     drawn = draw_mesh(shown.mesh(index), shown.views(index), CELL, shown.mesh_colors(index))

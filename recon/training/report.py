@@ -13,33 +13,33 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.runs.directory import RunDirectory
 from recon.timing import StepTimer
 from recon.training.log import TrainingLog
-from recon.training.showcase import Showcase
 from recon.training.state import StepTaken
 from recon.training.step_batches import READING
+from recon.training.tracked_objects import TrackedObjects
 
 log = logging.getLogger(__name__)
 
 
 class TrainingReport:
-    """Writes scalars, images, validations and the showcase of a run.
+    """Writes scalars, images, validations and the tracked objects of a run.
 
     Args:
-        run: whose folder it is.
-        training_log: the TensorBoard writer.
-        showcase: the objects that are shown at every validation, if any are.
-        images: images of a step, of all processes.
-        num_workers: processes which read batches; 0 reads in the one that trains.
+        run: The run directory.
+        training_log: The TensorBoard writer.
+        tracked: The objects that are shown at every validation, if any are.
+        images: The images of a step, of all processes.
+        num_workers: The processes which read batches; 0 reads in the one that trains.
     """
 
     def __init__(
         self,
         run: RunDirectory,
         training_log: TrainingLog,
-        showcase: Showcase | None,
+        tracked: TrackedObjects | None,
         images: int,
         num_workers: int,
     ) -> None:
-        self._run, self._log, self._showcase = run, training_log, showcase
+        self._run, self._log, self._tracked = run, training_log, tracked
         self._images, self._num_workers = images, num_workers
         self._reading: list[float] = []  # seconds of the batches since the last line of the log
 
@@ -64,22 +64,22 @@ class TrainingReport:
         self._log.images(taken.images, taken.renderings, step)
 
     def validation(self, step: int, metrics: Mapping[str, float], model: nn.Module) -> None:
-        """Writes the metrics of a validation, and shows the objects of the showcase.
+        """Writes the metrics of a validation, and shows the tracked objects.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         self._log.scalars("validation", metrics, step)
         log.info("step %d: validation IoU %.4f; %s", step, float(metrics["iou"]), self._log.pace)
         self._run.add_validation(step, metrics)
-        if self._showcase is not None:
-            self._log.objects(self._showcase.show(model, step), step)
+        if self._tracked is not None:
+            self._log.objects(self._tracked.show(model, step), step)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes the result of a finished run.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         names = ("best_iou", "last_iou")
         metrics = {name: result[name] for name in names if result[name] is not None}
@@ -99,19 +99,20 @@ def reporting(
     """Opens the report of a run at a step, for the length of the block.
 
     Args:
-        run: whose folder it is.
-        step: steps of the run so far.
-        val_set: the objects that are validated on; None shows none.
-        show_objects: how many of them to show at every validation.
-        images, num_workers: as `TrainingReport`.
+        run: The run directory.
+        step: The steps of the run so far.
+        val_set: The objects that are validated on; None shows none.
+        show_objects: The number of objects to show at every validation.
+        images: The images of a step, of all processes.
+        num_workers: The processes which read batches; 0 reads in the one that trains.
 
     Raises:
-        OSError: a file could not be written.
-        ValueError: the files in the folder are of another data set.
+        OSError: A file could not be written.
+        ValueError: The files in the folder are of another data set.
     """
-    showcase = None
+    tracked = None
     if val_set is not None and show_objects:
-        showcase = Showcase(run.progress, val_set, show_objects, step)
+        tracked = TrackedObjects(run.progress, val_set, show_objects, step)
     with TrainingLog(run.tensorboard, step) as training_log:
         training_log.config(run.config)
-        yield TrainingReport(run, training_log, showcase, images, num_workers)
+        yield TrainingReport(run, training_log, tracked, images, num_workers)

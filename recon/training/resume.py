@@ -25,14 +25,14 @@ class RunState:
     """Where a run stands, as a checkpoint keeps it.
 
     Args:
-        model: whose weights they are.
-        optimizer: of its parameters.
-        processes: which share the run.
-        initial: a checkpoint of a model with some parts of this one, which a new run starts from.
+        model: The model, whose weights are saved and loaded.
+        optimizer: The optimiser of its parameters.
+        processes: The processes which share the run.
+        initial: A checkpoint of a model with some parts of this one, which a new run starts from.
 
     Attributes:
-        progress: steps and validations.
-        framing: how the training data frame their objects, for images from elsewhere; None until
+        progress: Steps and validations.
+        framing: How the training data frame their objects, for images from elsewhere; None until
             somebody has measured it.
     """
 
@@ -57,7 +57,7 @@ class RunState:
         """Returns all that a run continues from; all processes must ask for it together.
 
         Args:
-            random: states of this process, instead of the present ones.
+            random: The random states of this process to save instead of the present ones.
         """
         return {
             "model": self.model.state_dict(),
@@ -84,8 +84,8 @@ class RunState:
             Whether there was a last one, so that the run continues.
 
         Raises:
-            ValueError: a checkpoint is not readable, of another configuration or of another model.
-            FileNotFoundError: there is no such initial checkpoint.
+            ValueError: A checkpoint is not readable, of another configuration or of another model.
+            FileNotFoundError: There is no such initial checkpoint.
         """
         # One process reads, so that all continue from the same and machines need not share a disk.
         own = initial = None
@@ -104,7 +104,7 @@ class RunState:
         """Makes everything as it was when a checkpoint was made.
 
         Raises:
-            ValueError: it is of another model.
+            ValueError: It is of another model.
         """
         load_model_state(self.model, checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])

@@ -24,8 +24,8 @@ def train(run: RunDirectory, instantiate: Instantiate) -> dict[str, Any]:
     """Trains the model of a run directory, or profiles some steps where its `profile` is true.
 
     Args:
-        run: whose configuration is used.
-        instantiate: makes objects of the configuration.
+        run: The run directory; its configuration is used.
+        instantiate: Makes objects of the configuration.
 
     Returns:
         The result of `Trainer.run`; nothing for a profile.
@@ -49,10 +49,10 @@ def build_trainer(
     """Builds the trainer and all that it needs; the seed of the configuration is set before.
 
     Args:
-        config: resolved, with the groups of `configs/train.yaml`.
-        instantiate: makes objects of the configuration.
-        data: whether to open the data sets, too.
-        more: further arguments of `Trainer`, which are objects already.
+        config: Resolved, with the groups of `configs/train.yaml`.
+        instantiate: Makes objects of the configuration.
+        data: Whether to open the data sets, too.
+        more: Further arguments of `Trainer`, which are objects already.
     """
     from recon.runs.checkpoints import seed_everything
 

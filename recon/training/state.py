@@ -15,14 +15,14 @@ class Progress:
     """Where a run stands.
 
     Args:
-        step: optimiser steps done, or skipped.
-        best_iou: the best validation IoU so far, None before the first validation.
-        best_step: the step of that validation.
-        best_metrics: all that it measured, by name.
-        last_iou: the newest validation IoU.
-        skipped: steps without an update, because a loss or a gradient was not finite.
-        seconds: that the run took, over all its starts.
-        stopped: why it ended before its last step; None if it did not.
+        step: Optimiser steps done, or skipped.
+        best_iou: The best validation IoU so far, None before the first validation.
+        best_step: The step of that validation.
+        best_metrics: All that this validation measured, by name.
+        last_iou: The newest validation IoU.
+        skipped: Steps without an update, because a loss or a gradient was not finite.
+        seconds: That the run took, over all its starts.
+        stopped: Why it ended before its last step; None if it did not.
     """
 
     step: int = 0
@@ -50,12 +50,12 @@ class StepTaken:
     """What a training step saw and computed.
 
     Args:
-        losses: the losses and the norm of the gradient, finite or not.
+        losses: The losses and the norm of the gradient, finite or not.
         images: [N, n, 4, H, W] in [0, 1].
-        renderings: of the predictions.
-        rates: the learning rate, sigma and gamma of it.
-        signum: of the signal which asks to stop after it, or 0.
-        broken: whether a loss or the gradient was not finite, so that nothing was updated.
+        renderings: The renderings of the predictions.
+        rates: The learning rate, sigma and gamma of the step.
+        signum: The number of the signal which asks to stop after the step, or 0.
+        broken: Whether a loss or the gradient was not finite, so that nothing was updated.
     """
 
     losses: dict[str, float]

@@ -22,17 +22,17 @@ class TrainingStep:
     """Takes optimiser steps with all that stays the same from one to the next.
 
     Args:
-        network: makes a `Prediction` of images [B, 4, H, W] in [0, 1].
-        renderer: what draws; its `sigma` and `gamma` are the values at schedule 1.
-        objective: renders the predictions and computes the losses.
-        optimizer: of the parameters.
+        network: Makes a `Prediction` of images [B, 4, H, W] in [0, 1].
+        renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
+        objective: Renders the predictions and computes the losses.
+        optimizer: The optimiser of the parameters.
         schedule: `lr`, `sigma` and `gamma`, factors by the step.
-        guard: tells whether numbers are finite, and knows the state before the step.
-        timer: what measures the parts of a step.
-        processes: which share the batch.
-        device: where the network computes.
-        precision: what it computes in.
-        layout: of the images in memory.
+        guard: Tells whether numbers are finite, and knows the state before the step.
+        timer: Measures the parts of a step.
+        processes: The processes which share the batch.
+        device: The device of the network.
+        precision: The type in which the network computes.
+        layout: The layout of the images in memory.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class TrainingStep:
         """Computes a step and updates the parameters, unless a number is not finite.
 
         Args:
-            step: steps done before.
-            batch: of the step, this process's share.
-            interruption: an entered context, which knows the signals this process got.
+            step: The number of steps done before.
+            batch: This process's share of the batch of the step.
+            interruption: An entered context, which knows the signals this process got.
         """
         rates = self.rates(step)
         factor = self.schedule["lr"](step)
@@ -106,9 +106,9 @@ class TrainingStep:
         """Computes the losses of a batch, ready for the backward pass.
 
         Args:
-            batch: as `MultiViewDataset.sample_batch`.
-            sigma: edge softness of this step, in squared NDC units.
-            gamma: temperature of the softmax over depth of this step.
+            batch: A batch as `MultiViewDataset.sample_batch` returns it.
+            sigma: Edge softness of this step, in squared NDC units.
+            gamma: Temperature of the softmax over depth of this step.
 
         Returns:
             terms: a scalar of each, and their weighted sum as `total`.

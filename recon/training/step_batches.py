@@ -23,16 +23,16 @@ class StepBatches(Dataset[dict[str, Tensor]]):
     share it, so a run which continues at a step sees the batches it would have seen.
 
     Args:
-        data: where objects and views come from.
-        seed: of the run.
-        batch_size: objects of a step over all processes.
-        views_per_object: of each.
-        maps: fields beside the images.
-        rank: of this process.
-        world_size: how many processes share the batch.
+        data: The data set of objects and views.
+        seed: The seed of the run.
+        batch_size: The objects of a step over all processes.
+        views_per_object: The views of each object.
+        maps: The fields to read beside the images.
+        rank: The number of this process.
+        world_size: The number of processes which share the batch.
 
     Raises:
-        ValueError: the batch cannot be shared evenly.
+        ValueError: The batch cannot be shared evenly.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ def load_steps(
     """Loads the batches of some steps in their order.
 
     Args:
-        batches: indexed by the step.
-        steps: which ones.
-        num_workers: processes which read ahead; 0 reads in this one.
-        pin_memory: whether batches come in memory that a CUDA device copies from directly.
+        batches: The batches, indexed by the step.
+        steps: The steps whose batches are loaded.
+        num_workers: Processes which read ahead; 0 reads in this one.
+        pin_memory: Whether batches come in memory that a CUDA device copies from directly.
     """
     return DataLoader(
         batches,

@@ -23,8 +23,8 @@ class SkippedStepsError(FloatingPointError):
     """A run cannot go on, because numbers of its steps are not finite.
 
     Args:
-        message: for its user.
-        step: where it ended.
+        message: The message for the user.
+        step: The step at which the run ended.
     """
 
     def __init__(self, message: str, step: int) -> None:
@@ -36,8 +36,8 @@ class StepGuard:
     """Reads the numbers of every step, and takes back what a broken one did.
 
     Args:
-        model: whose parameters have gradients, and whose buffers a forward pass changes.
-        max_skipped: broken steps that a run may have.
+        model: The model, whose parameters have gradients and whose buffers a forward pass changes.
+        max_skipped: The number of skipped steps that a run may have.
     """
 
     def __init__(self, model: nn.Module, max_skipped: int) -> None:
@@ -86,13 +86,13 @@ class StepGuard:
         """Warns of a skipped step.
 
         Args:
-            step: which one, from 1.
-            losses: what `read` returned.
-            skipped: how many of the run there are now.
-            dump: where the step can be replayed from, if it was written.
+            step: The number of the step, from 1.
+            losses: The losses that `read` returned.
+            skipped: The number of skipped steps of the run so far.
+            dump: The file from which the step can be replayed, if it was written.
 
         Raises:
-            SkippedStepsError: that is more than `max_skipped`, or a parameter is not finite, so
+            SkippedStepsError: That is more than `max_skipped`, or a parameter is not finite, so
                 that no later step could be better.
         """
         replay = f"; python scripts/replay_step.py {dump} repeats it" if dump else ""
@@ -110,7 +110,7 @@ class StepGuard:
         """Refuses a model that no step can mend.
 
         Raises:
-            SkippedStepsError: a parameter is not finite.
+            SkippedStepsError: A parameter is not finite.
         """
         for name, parameter in self.model.named_parameters():
             if not bool(torch.isfinite(parameter).all()):

@@ -46,46 +46,47 @@ class Trainer:
     """Trains a model to explain the images of other views, without any 3D truth.
 
     Args:
-        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
+        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
             `template_vertices` [V, 3].
-        renderer: what draws; its `sigma` and `gamma` are the values at schedule 1.
-        objective: makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
-        optimizer: makes the optimiser of groups of named parameters, without those of frozen parts.
+        renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
+        objective: Makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
+        optimizer: Makes the optimiser of groups of named parameters, without those of frozen parts.
         schedule: `lr`, `sigma` and `gamma`, factors by the step; one left out stays 1.
-        parameter_groups: parts of the model with other values of the optimiser, see
+        parameter_groups: Parts of the model with other values of the optimiser, see
             `make_optimizer`.
-        train_set: where batches come from.
-        val_set: what `validation` sees; None only when there is no validation.
+        train_set: The data set of the batches.
+        val_set: The data set of `validation`; None only when there is no validation.
         validation: (model, val_set, processes) -> metrics, of which `iou` decides which checkpoint
             is best.
-        seed: with the step, decides the batches.
-        max_steps: optimiser steps of the whole run.
-        batch_size: objects per step, over all processes.
-        views_per_object: views per object and step.
-        log_every: steps between scalars; losses are means over them.
-        image_every: steps between images.
-        checkpoint_every: steps between writings of `last.pt`.
-        validate_every: steps between validations; 0 means never.
-        max_skipped_steps: how many steps of a run may have a loss or gradient that is not finite.
-        show_objects: validation objects that are shown at every validation, always the same.
-        num_workers: processes which read batches for each that trains; 0 reads in that one.
+        seed: The seed; with the step it decides the batches.
+        max_steps: Optimiser steps of the whole run.
+        batch_size: Objects per step, over all processes.
+        views_per_object: Views per object and step.
+        log_every: Steps between scalars; losses are means over them. As of the other intervals, 0
+            means never.
+        image_every: Steps between images.
+        checkpoint_every: Steps between writings of `last.pt`.
+        validate_every: Steps between validations.
+        max_skipped_steps: The number of steps of a run whose loss or gradient may be not finite.
+        show_objects: Validation objects that are shown at every validation, always the same.
+        num_workers: Processes which read batches for each that trains; 0 reads in that one.
         device: 'auto' (CUDA when there is one), 'cpu', 'cuda', 'cuda:1', ...
-        precision: what the network computes in: 'float32', 'bfloat16', or 'auto', which is bfloat16
-            where the device multiplies it natively. The rendering stays in float32.
-        channels_last: whether images and filters lie in memory with their channels side by side:
+        precision: The type in which the network computes: 'float32', 'bfloat16', or 'auto', which
+            is bfloat16 where the device multiplies it natively. The rendering stays in float32.
+        channels_last: Whether images and filters lie in memory with their channels side by side:
             the same numbers up to rounding, in less time.
-        compile: whether `torch.compile` translates the network, which takes a minute.
-        deterministic: whether CUDA kernels whose sums depend on timing are avoided; on the CPU
+        compile: Whether `torch.compile` translates the network, which takes a minute.
+        deterministic: Whether CUDA kernels whose sums depend on timing are avoided; on the CPU
             there are none.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
-        stopping: called after each validation; see `Stopping`.
-        initial: a checkpoint of a model with some parts of this one, which a new run starts from.
-        frozen: parts of the model, such as encoder and decoder, which stay as they are: neither
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
+        stopping: Called after each validation; see `Stopping`.
+        initial: A checkpoint of a model with some parts of this one, which a new run starts from.
+        frozen: Parts of the model, such as encoder and decoder, which stay as they are: neither
             their parameters nor the statistics of their batch norms change.
-        processes: which share the work; None is this one alone.
+        processes: The processes which share the work; None is this one alone.
 
     Raises:
-        ValueError: a number of steps, objects or workers is out of range, there is no such device,
+        ValueError: A number of steps, objects or workers is out of range, there is no such device,
             precision or part of the model, nothing to validate on or to train, or the objective
             needs colours or maps which model or data do not have.
     """
@@ -124,10 +125,11 @@ class Trainer:
         frozen: Sequence[str] = (),
         processes: Processes | None = None,
     ) -> None:
-        require_at_least(1, max_steps=max_steps, batch_size=batch_size, log_every=log_every)
-        require_at_least(1, image_every=image_every, checkpoint_every=checkpoint_every)
+        require_at_least(1, max_steps=max_steps, batch_size=batch_size)
         require_at_least(1, views_per_object=views_per_object)
-        require_at_least(0, validate_every=validate_every, num_workers=num_workers, seed=seed)
+        require_at_least(0, log_every=log_every, image_every=image_every, seed=seed)
+        require_at_least(0, checkpoint_every=checkpoint_every, validate_every=validate_every)
+        require_at_least(0, num_workers=num_workers)
         require_at_least(0, max_skipped_steps=max_skipped_steps, show_objects=show_objects)
         if validate_every > 0 and val_set is None:
             raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
@@ -205,17 +207,17 @@ class Trainer:
         """Trains to `max_steps`, from the last checkpoint of the run directory if it has one.
 
         Args:
-            run: where checkpoints, logs and the result go.
+            run: The run directory of checkpoints, logs and the result.
 
         Returns:
             The result, which is also stored: the fields of `Progress` and `figures`.
 
         Raises:
-            FloatingPointError: too many losses or gradients were not finite, or a parameter is not.
+            FloatingPointError: Too many losses or gradients were not finite, or a parameter is not.
             SystemExit: SIGINT or SIGTERM came; `last.pt` is saved, the status is 128 + the signal.
-            ValueError: the last checkpoints are not readable or of another configuration, or
+            ValueError: The last checkpoints are not readable or of another configuration, or
                 another process is training in the directory.
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         first = self.processes.is_first
         self.state.start_clock()
@@ -281,12 +283,12 @@ class Trainer:
         """Takes one optimiser step, or skips it when its numbers are not finite.
 
         Args:
-            batch: of the step, this process's share.
-            interruption: an entered context, which knows the signals this process got.
-            checkpoints: where a skipped step is dumped.
+            batch: This process's share of the batch of the step.
+            interruption: An entered context, which knows the signals this process got.
+            checkpoints: The checkpoints of the run, to which a skipped step is dumped.
 
         Raises:
-            FloatingPointError: that was one skipped step too many, or a parameter is not finite.
+            FloatingPointError: That was one skipped step too many, or a parameter is not finite.
         """
         taken = self.step.take(self.progress.step, batch, interruption)
         if taken.broken:
@@ -304,7 +306,7 @@ class Trainer:
         """Leaves the state as it was before the step, and dumps that and the whole batch.
 
         Raises:
-            FloatingPointError: that was one skipped step too many, or a parameter is not finite.
+            FloatingPointError: That was one skipped step too many, or a parameter is not finite.
         """
         random = self.guard.undo()
         parts = self.processes.gather(dict(batch))
@@ -324,14 +326,14 @@ class Trainer:
         """Computes the step of a dump again, without an update.
 
         Args:
-            dump: what `load_checkpoint` returned for it.
+            dump: The dump as `load_checkpoint` returned it.
 
         Returns:
             losses: the losses and the norm of the gradient.
             broken: the parameters whose gradient is not finite.
 
         Raises:
-            ValueError: it is a checkpoint without a batch, or of another model.
+            ValueError: It is a checkpoint without a batch, or of another model.
         """
         if "batch" not in dump:
             raise ValueError("this is no dump of a step: it has no batch")

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 from PIL import Image
 
-from recon.training.showcase import step_files
+from recon.training.tracked_objects import step_files
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -25,9 +25,9 @@ def parameters_plot(
     """Draws a metric against each parameter, one panel below the other.
 
     Args:
-        runs: finished ones, with the metric.
+        runs: Finished ones, with the metric.
         parameters: keys.
-        metric: its name.
+        metric: Its name.
 
     Returns:
         None when there is nothing to draw.
@@ -69,8 +69,8 @@ def curves_plot(
     """Draws the validations of all runs; the first groups in colour, the others grey.
 
     Args:
-        groups: what the legend says, and the runs of one colour; the best first.
-        metric: its name.
+        groups: The words of the legend and the runs of each colour, the best first.
+        metric: Its name.
 
     Returns:
         None when no run was validated.

@@ -20,9 +20,9 @@ class Group:
     """Runs which differ in nothing but their seed.
 
     Args:
-        values: what they share of the parameters, in their order.
-        runs: all of them.
-        finished: the metrics that count, of finished runs.
+        values: The values of the swept parameters that the runs share, in the parameters' order.
+        runs: All of them.
+        finished: The metrics that count, of finished runs.
     """
 
     values: tuple[Value, ...]
@@ -31,12 +31,12 @@ class Group:
 
     @property
     def mean(self) -> float | None:
-        """The mean over the finished runs; None when there is none."""
+        """Returns the mean over the finished runs; None when there is none."""
         return statistics.fmean(self.finished) if self.finished else None
 
     @property
     def std(self) -> float | None:
-        """The sample standard deviation; None for fewer than two runs."""
+        """Returns the sample standard deviation; None for fewer than two runs."""
         return statistics.stdev(self.finished) if len(self.finished) > 1 else None
 
 
@@ -44,11 +44,11 @@ class SweepReport:
     """Compares runs.
 
     Args:
-        runs: of one sweep.
-        metric: which metric decides: `iou` or `iou_CATEGORY`.
+        runs: The runs of one sweep.
+        metric: The name of the metric that decides: `iou` or `iou_CATEGORY`.
 
     Raises:
-        ValueError: no run has this metric, though some have others.
+        ValueError: No run has this metric, though some have others.
     """
 
     def __init__(self, runs: Sequence[SweptRun], metric: str = "iou") -> None:
@@ -130,7 +130,7 @@ class SweepReport:
             The files.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / "comparison.txt", folder / "comparison.csv"]

@@ -21,15 +21,15 @@ class SweptRun:
     """One run of a sweep.
 
     Args:
-        name: of its folder.
-        overrides: by key, the words of its command line.
-        config: the resolved configuration by dotted name; empty before it could start.
+        name: The name of its folder.
+        overrides: The values of its command line by their keys.
+        config: The resolved configuration by dotted name; empty before it could start.
         status: `finished`, `stopped` (early, by a rule), `pruned` (by a search), `running`,
             `failed`, or `interrupted`.
-        message: why it failed, stopped or was pruned, or how far it is.
-        metrics: of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
-        seconds: spent in training, over all starts; None before it ended.
-        validations: its validations in order, `step` among the metrics.
+        message: Why it failed, stopped or was pruned, or how far it is.
+        metrics: The metrics of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
+        seconds: Spent in training, over all starts; None before it ended.
+        validations: Its validations in order, `step` among the metrics.
     """
 
     name: str
@@ -59,13 +59,13 @@ def read_sweep(folder: Path) -> tuple[list[SweptRun], dict[str, str]]:
     """Reads all runs directly below a folder.
 
     Args:
-        folder: of the sweep.
+        folder: The folder of the sweep.
 
     Returns:
         The runs by their names, and for every other folder why it is none.
 
     Raises:
-        ValueError: there is no such folder, or no run in it.
+        ValueError: There is no such folder, or no run in it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
@@ -88,8 +88,8 @@ def read_run(path: Path) -> SweptRun:
     """Reads one run directory.
 
     Raises:
-        ValueError: it is none, or one of its files is not readable.
-        OSError: a file could not be read.
+        ValueError: It is none, or one of its files is not readable.
+        OSError: A file could not be read.
     """
     config = read_config(path)
     result, failure = (_json_if_there(path / f"{name}.json") for name in ("result", "failure"))
@@ -155,7 +155,7 @@ def _status(
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a run directory."""
+    """Tells whether another process holds the lock of a run directory."""
     if not path.exists():
         return False
     with open(path, "r+") as lock:

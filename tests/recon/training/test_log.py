@@ -21,7 +21,7 @@ from recon.geometry.meshes import icosphere
 from recon.losses.objective import Renderings
 from recon.timing import StepTimer
 from recon.training.log import LossWindow, TrainingLog
-from recon.training.showcase import Shown
+from recon.training.tracked_objects import TrackedPredictions
 
 
 def test_a_window_gives_means_and_starts_anew() -> None:
@@ -86,12 +86,12 @@ def test_images_show_input_render_and_truth_and_colors_where_there_are_any(
         assert image.getpixel((0, 3 * 6)) == image.getpixel((9, 5 * 6 - 1)) == (255, 0, 0)
 
 
-def sphere_shown() -> Shown:
+def sphere_shown() -> TrackedPredictions:
     sphere = icosphere(1)
     truth = torch.zeros(2, 2, 4, 16, 16, dtype=torch.uint8)
     rows = shapenet_cameras([3, 9]).rows().expand(2, -1, -1)
     vertices = torch.stack((sphere.vertices * 0.3, sphere.vertices * 0.2))
-    return Shown(("a", "b"), truth, rows, sphere.faces, vertices)
+    return TrackedPredictions(("a", "b"), truth, rows, sphere.faces, vertices)
 
 
 def test_objects_are_shown_as_images_and_the_first_as_a_mesh(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ from PIL import Image
 from recon.datasets.multiview import MultiViewDataset
 from recon.runs.trained_models import load_trained_model
 from recon.training.progress_film import CELL, GAP, LINE, caption, draw_frame, film, thinned
-from recon.training.showcase import Showcase, read_shown
+from recon.training.tracked_objects import TrackedObjects, read_tracked
 
 
 @pytest.fixture
 def run(shapes_file: Path, tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A run directory of two validations, the second with a larger prediction."""
     model = load_trained_model(tiny_checkpoint).model
-    showcase = Showcase(tmp_path / "progress", MultiViewDataset(shapes_file, "test"), 2, 0)
-    showcase.show(model, 10)
+    tracked = TrackedObjects(tmp_path / "progress", MultiViewDataset(shapes_file, "test"), 2, 0)
+    tracked.show(model, 10)
     with torch.no_grad():
         model.decoder.offset.bias += 1.5
-    showcase.show(model, 20)
+    tracked.show(model, 20)
     (tmp_path / "validation.csv").write_text("step,iou\n10,0.25\n20,0.5\n")
     return tmp_path
 
@@ -44,7 +44,7 @@ def test_the_film_has_a_frame_for_every_step_and_is_the_same_again(run: Path) ->
 def test_frames_show_what_changes_and_what_does_not(run: Path) -> None:
     folder = run / "progress"
     small, large = (
-        draw_frame(read_shown(folder, folder / f"step_000000{step}.npz"), "") for step in (10, 20)
+        draw_frame(read_tracked(folder, folder / f"step_000000{step}.npz"), "") for step in (10, 20)
     )
     changed = (small != large).any(-1).any(0)
     columns = [slice(GAP + k * (CELL + GAP), (k + 1) * (CELL + GAP)) for k in range(4)]

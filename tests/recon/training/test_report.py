@@ -14,9 +14,9 @@ from recon.runs.directory import RunDirectory, read_json, read_validations
 from recon.runs.trained_models import load_trained_model
 from recon.timing import StepTimer
 from recon.training.report import reporting
-from recon.training.showcase import step_files
 from recon.training.state import StepTaken
 from recon.training.step_batches import READING
+from recon.training.tracked_objects import step_files
 
 
 def taken(total: float, broken: bool = False) -> StepTaken:

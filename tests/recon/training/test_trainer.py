@@ -514,7 +514,7 @@ def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
         {"batch_size": 0},
         {"num_workers": -1},
         {"device": "tpu:0"},
-        {"log_every": 0},
+        {"log_every": -1},
         {"max_skipped_steps": -1},
         {"precision": "float8"},
     ],
@@ -522,6 +522,13 @@ def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
 def test_bad_numbers_are_refused_by_name(shapes_file: Path, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         make_trainer(shapes_file, 2, **bad)
+
+
+def test_intervals_of_zero_mean_never(shapes_file: Path, tmp_path: Path) -> None:
+    never = dict.fromkeys(("log_every", "image_every", "checkpoint_every", "validate_every"), 0)
+    result = make_trainer(shapes_file, 2, **never).run(run_in(tmp_path))
+    assert result["step"] == 2
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_validating_needs_something_to_validate_on(shapes_file: Path) -> None:

@@ -7,19 +7,19 @@ from torch import Tensor
 
 from recon.geometry.frames import world_vertices
 from recon.rendering.renderer import SoftRenderer
-from recon.training.showcase import Shown
+from recon.training.tracked_objects import TrackedPredictions
 from recon.visualization.draw import GREY, draw_mesh
 
 # What the prediction has too much, what it lacks, and what both have.
 TOO_MUCH, MISSING, BOTH = (0.9, 0.25, 0.1), (0.1, 0.35, 0.9), (0.85, 0.85, 0.85)
-_SHARP = 1e-7  # softness of outlines, squared NDC units: far below a pixel
+_SHARP = 1e-7  # softness of silhouettes, squared NDC units: far below a pixel
 
 
-def objects_grid(shown: Shown) -> Tensor:
+def tracked_grid(shown: TrackedPredictions) -> Tensor:
     """Draws a column for each object: input, prediction, difference; then the other view.
 
-    The rows are the input, the prediction in the same view, the difference of the outlines (red is
-    too much, blue is missing); and from the other view truth, prediction and difference.
+    The rows are the input, the prediction in the same view, the difference of the silhouettes (red
+    is too much, blue is missing); and from the other view truth, prediction and difference.
 
     Returns:
         [3, 6 * H, N * W] in [0, 1].
@@ -31,7 +31,7 @@ def objects_grid(shown: Shown) -> Tensor:
         drawn = draw_mesh(
             shown.mesh(index), shown.views(index), (height, width), shown.mesh_colors(index)
         )
-        differences = outline_difference(shown, index)
+        differences = silhouette_difference(shown, index)
         cells = [
             cell
             for view in (0, 1)
@@ -41,8 +41,8 @@ def objects_grid(shown: Shown) -> Tensor:
     return torch.cat(columns, dim=2)
 
 
-def outline_difference(shown: Shown, index: int) -> Tensor:
-    """Returns [2, 3, H, W]: where the outlines of prediction and truth differ, in two views."""
+def silhouette_difference(shown: TrackedPredictions, index: int) -> Tensor:
+    """Returns [2, 3, H, W]: where the silhouettes of prediction and truth differ, in two views."""
     truth = shown.truth[index, :, 3] > 127
     renderer = SoftRenderer(tuple(truth.shape[1:]), sigma=_SHARP)
     vertices = shown.vertices[index].expand(len(truth), -1, -1)
@@ -63,7 +63,7 @@ def over_white(rgba: Tensor) -> Tensor:
     return rgba[:3] * rgba[3:] + (1 - rgba[3:])
 
 
-def viewer_mesh(shown: Shown, index: int) -> tuple[Tensor, Tensor, Tensor]:
+def viewer_mesh(shown: TrackedPredictions, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns a predicted mesh as viewers take it, which read coordinates as right-handed.
 
     Returns:

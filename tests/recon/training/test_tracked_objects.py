@@ -11,8 +11,14 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.models import Prediction
 from recon.runs.trained_models import load_trained_model
-from recon.training.showcase import OBJECTS, Showcase, read_shown, spread_objects, step_files
-from recon.training.showcase_images import objects_grid
+from recon.training.tracked_images import tracked_grid
+from recon.training.tracked_objects import (
+    OBJECTS,
+    TrackedObjects,
+    read_tracked,
+    spread_objects,
+    step_files,
+)
 
 
 @pytest.fixture
@@ -34,10 +40,10 @@ def test_categories_take_turns() -> None:
 def test_what_is_shown_is_read_back(
     data: MultiViewDataset, model: torch.nn.Module, tmp_path: Path
 ) -> None:
-    showcase = Showcase(tmp_path / "progress", data, 4, step=0)
-    shown = showcase.show(model, 20)
+    tracked = TrackedObjects(tmp_path / "progress", data, 4, step=0)
+    shown = tracked.show(model, 20)
     assert step_files(tmp_path / "progress")[0][0] == 20
-    read = read_shown(tmp_path / "progress", step_files(tmp_path / "progress")[0][1])
+    read = read_tracked(tmp_path / "progress", step_files(tmp_path / "progress")[0][1])
     assert read.ids == shown.ids
     assert len({id_.split("-")[1] for id_ in read.ids}) == 3  # all categories
     index = data.ids.index(read.ids[0])
@@ -66,23 +72,23 @@ class Diverged(torch.nn.Module):
 def test_a_prediction_that_is_not_finite_is_shown_all_the_same(
     data: MultiViewDataset, tmp_path: Path
 ) -> None:
-    shown = Showcase(tmp_path, data, 2, step=0).show(Diverged(), 10)
+    shown = TrackedObjects(tmp_path, data, 2, step=0).show(Diverged(), 10)
     assert shown.vertices[0, 0].tolist() == [0, 0, 1000]
-    assert torch.isfinite(objects_grid(shown)).all()
-    assert read_shown(tmp_path, step_files(tmp_path)[0][1]).vertices[0, 0, 2] == 1000
+    assert torch.isfinite(tracked_grid(shown)).all()
+    assert read_tracked(tmp_path, step_files(tmp_path)[0][1]).vertices[0, 0, 2] == 1000
 
 
 def test_a_resumed_run_shows_the_same_objects_and_forgets_later_steps(
     data: MultiViewDataset, model: torch.nn.Module, tmp_path: Path
 ) -> None:
-    first = Showcase(tmp_path, data, 2, step=0)
+    first = TrackedObjects(tmp_path, data, 2, step=0)
     for step in (10, 20, 30):
         first.show(model, step)
-    again = Showcase(tmp_path, data, 5, step=20)  # whatever the setting is now
+    again = TrackedObjects(tmp_path, data, 5, step=20)  # whatever the setting is now
     assert [step for step, _ in step_files(tmp_path)] == [10, 20]
     before = step_files(tmp_path)[1][1].read_bytes()
     shown = again.show(model, 20)
-    assert shown.ids == read_shown(tmp_path).ids
+    assert shown.ids == read_tracked(tmp_path).ids
     assert len(shown.ids) == 2
     assert step_files(tmp_path)[1][1].read_bytes() == before  # the same to the last byte
 
@@ -90,16 +96,16 @@ def test_a_resumed_run_shows_the_same_objects_and_forgets_later_steps(
 def test_damaged_and_foreign_files_are_named(
     data: MultiViewDataset, shapes_file: Path, model: torch.nn.Module, tmp_path: Path
 ) -> None:
-    Showcase(tmp_path, data, 2, step=0).show(model, 10)
+    TrackedObjects(tmp_path, data, 2, step=0).show(model, 10)
     with pytest.raises(ValueError, match="objects the data do not have"):
-        Showcase(tmp_path, MultiViewDataset(shapes_file, "train"), 2, step=10)
+        TrackedObjects(tmp_path, MultiViewDataset(shapes_file, "train"), 2, step=10)
     path = step_files(tmp_path)[0][1]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"step_00000010\.npz is damaged"):
-        read_shown(tmp_path, path)
+        read_tracked(tmp_path, path)
     np.savez(path, other=np.zeros(3))
     with pytest.raises(ValueError, match="has no vertices"):
-        read_shown(tmp_path, path)
+        read_tracked(tmp_path, path)
     (tmp_path / OBJECTS).unlink()
     with pytest.raises(FileNotFoundError, match=OBJECTS):
-        read_shown(tmp_path)
+        read_tracked(tmp_path)

@@ -1,4 +1,4 @@
-"""A few validation objects that are shown at every validation, so that progress can be seen.
+"""A few validation objects whose predictions are kept at every validation, to see progress.
 
     RUN/progress/objects.npz       which objects, their images from two views, and the faces
     RUN/progress/step_00000500.npz the meshes which the model made of them after that step
@@ -35,7 +35,7 @@ _FAR = 1e3
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class TrackedPredictions:
     """Objects and what a model makes of them.
 
     Args:
@@ -67,18 +67,18 @@ class Shown:
         return Cameras.from_rows(self.cameras[index])
 
 
-class Showcase:
+class TrackedObjects:
     """Predicts the same objects at every validation and keeps what came of it.
 
     Args:
-        folder: where the files go. If objects were chosen there before, they stay the ones.
-        data: the validation objects.
-        count: how many to show, spread over the categories.
-        step: steps of the run so far; files of later steps, of a start which broke, are removed.
+        folder: The folder of the files. If objects were chosen there before, they stay the ones.
+        data: The validation objects.
+        count: The number of objects, spread over the categories.
+        step: Steps of the run so far; files of later steps, of a start which broke, are removed.
 
     Raises:
-        OSError: a file could not be written.
-        ValueError: the files there are not of this data set.
+        OSError: A file could not be written.
+        ValueError: The files there are not of this data set.
     """
 
     def __init__(self, folder: Path, data: MultiViewDataset, count: int, step: int) -> None:
@@ -101,22 +101,22 @@ class Showcase:
         self._truth = torch.stack([data.images(index, views) for index in self._objects])
         self._cameras = torch.stack([data.cameras(index, views) for index in self._objects])
 
-    def show(self, model: nn.Module, step: int) -> Shown:
+    def show(self, model: nn.Module, step: int) -> TrackedPredictions:
         """Predicts the objects from their input view, and writes the meshes.
 
         Args:
-            model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-            step: steps done.
+            model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+            step: The number of steps done.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         prediction = predict(model, self._truth[:, 0])
         faces: Tensor = model.faces  # type: ignore[assignment]
         # A run that diverges is for its guard to end, not for what looks on.
         vertices = prediction.vertices.detach().float().cpu().nan_to_num(0, 0, 0).clamp(-_FAR, _FAR)
         colors = prediction.colors
-        shown = Shown(
+        shown = TrackedPredictions(
             self._ids,
             self._truth,
             self._cameras,
@@ -127,7 +127,7 @@ class Showcase:
         self._write(shown, step)
         return shown
 
-    def _write(self, shown: Shown, step: int) -> None:
+    def _write(self, shown: TrackedPredictions, step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / OBJECTS).exists():
             arrays = {"truth": shown.truth.numpy(), "cameras": shown.cameras.numpy()}
@@ -144,8 +144,8 @@ def spread_objects(synsets: Sequence[str], count: int) -> list[int]:
     """Returns the first object of every category, then the second of every one, up to a count.
 
     Args:
-        synsets: of all objects.
-        count: how many indices, at most.
+        synsets: The synsets of all objects.
+        count: The number of indices, at most.
     """
     turns: dict[str, int] = defaultdict(int)
     order = []
@@ -163,21 +163,21 @@ def step_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def read_shown(folder: Path, path: Path | None = None) -> Shown:
+def read_tracked(folder: Path, path: Path | None = None) -> TrackedPredictions:
     """Reads the objects of a folder, and the meshes of a step.
 
     Args:
-        folder: of a run.
-        path: one of `step_files`; None reads the objects alone.
+        folder: The folder `progress` of a run.
+        path: One of `step_files`; None reads the objects alone.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file is damaged; the message names it.
+        FileNotFoundError: There is no such file.
+        ValueError: A file is damaged; the message names it.
     """
     objects = _load(folder / OBJECTS, ("ids", "truth", "cameras", "faces"))
     arrays = {"vertices": np.zeros((0, 1, 3))} if path is None else _load(path, ("vertices",))
     colors = arrays.get("colors")
-    return Shown(
+    return TrackedPredictions(
         tuple(map(str, objects["ids"])),
         torch.from_numpy(objects["truth"]),
         torch.from_numpy(objects["cameras"]),

@@ -8,21 +8,21 @@ import torch
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.rendering.renderer import SoftRenderer
-from recon.training.showcase import Shown
-from recon.training.showcase_images import (
+from recon.training.tracked_images import (
     BOTH,
     MISSING,
     TOO_MUCH,
-    objects_grid,
-    outline_difference,
+    silhouette_difference,
+    tracked_grid,
     viewer_mesh,
 )
+from recon.training.tracked_objects import TrackedPredictions
 
 SPHERE = icosphere(2)
 VIEWS = shapenet_cameras([3, 9])
 
 
-def shown(colors: torch.Tensor | None = None, radius: float = 0.3) -> Shown:
+def shown(colors: torch.Tensor | None = None, radius: float = 0.3) -> TrackedPredictions:
     """A predicted sphere of radius 0.3, and a true one in green."""
     alpha = SoftRenderer(32, sigma=1e-7).silhouette(
         (SPHERE.vertices * radius).expand(2, -1, -1), SPHERE.faces, VIEWS
@@ -31,7 +31,7 @@ def shown(colors: torch.Tensor | None = None, radius: float = 0.3) -> Shown:
     truth[0, :, 1] = 255
     truth[0, :, 3] = (alpha * 255).round().byte()
     vertices = SPHERE.vertices[None] * 0.3
-    return Shown(("a",), truth, VIEWS.rows()[None], SPHERE.faces, vertices, colors)
+    return TrackedPredictions(("a",), truth, VIEWS.rows()[None], SPHERE.faces, vertices, colors)
 
 
 def same(image: torch.Tensor, color: tuple[float, float, float]) -> torch.Tensor:
@@ -45,7 +45,7 @@ def same(image: torch.Tensor, color: tuple[float, float, float]) -> torch.Tensor
 def test_differences_tell_too_much_from_missing(
     radius: float, there: tuple[float, float, float], absent: tuple[float, float, float]
 ) -> None:
-    for image in outline_difference(shown(radius=radius), 0):
+    for image in silhouette_difference(shown(radius=radius), 0):
         assert same(image, there).any()
         assert not same(image, absent).any()
         assert same(image, BOTH)[15:17, 15:17].all()
@@ -54,7 +54,7 @@ def test_differences_tell_too_much_from_missing(
 
 def test_a_column_shows_input_prediction_and_difference_twice() -> None:
     red = torch.tensor([1.0, 0.0, 0.0]).expand(1, SPHERE.num_vertices, 3)
-    grid = objects_grid(shown(red))
+    grid = tracked_grid(shown(red))
     assert grid.shape == (3, 6 * 32, 32)
     middles = grid[:, 16::32, 16].T
     green = torch.tensor([0.0, 1.0, 0.0])
