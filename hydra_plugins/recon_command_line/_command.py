@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hydra_plugins.recon_command_line._checking import check_config
 from hydra_plugins.recon_command_line._messages import one_line
 from hydra_plugins.recon_command_line._paths import is_override, quote_paths, swept_keys
+from recon.command_line import user_error
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +86,13 @@ def command(
                 return task(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    # The other jobs go on, and the sweep shows the first error at its end.
-                    log.error("%s failed: %s", HydraConfig.get().runtime.output_dir, error)
-                    raise
+                    # The other jobs go on, and the sweep shows the first error at its end. Between
+                    # processes an error loses those that it was raised from.
+                    ours = user_error(error)
+                    log.error("%s failed: %s", HydraConfig.get().runtime.output_dir, ours or error)
+                    if ours is None:
+                        raise
+                    raise CompactHydraException(str(ours)) from None
                 _end(error)
 
         configs = _configs(task)

@@ -63,7 +63,7 @@ class Trainer:
         batch_size: Objects per step, over all processes.
         views_per_object: Views per object and step.
         log_every: Steps between scalars; losses are means over them. As of the other intervals, 0
-            means never.
+            means never; but `last.pt` is always written at the end.
         image_every: Steps between images.
         checkpoint_every: Steps between writings of `last.pt`.
         validate_every: Steps between validations.
@@ -264,7 +264,8 @@ class Trainer:
             if report is not None:
                 self._tell(report, batch, taken)
             self._validate_if_due(checkpoints, report)
-            if self._is_due(self.checkpoint_every) or taken.signum or self.progress.stopped:
+            ends = bool(taken.signum or self.progress.stopped) or self._is_last
+            if self._is_due(self.checkpoint_every) or ends:
                 self._save(checkpoints)
             if taken.signum:
                 if report is not None:
@@ -366,6 +367,11 @@ class Trainer:
         """Tells whether what is done every so many steps is due now, or in `ahead` steps."""
         step = self.progress.step + ahead
         return every > 0 and (step % every == 0 or step == self.max_steps)
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether all steps are done."""
+        return self.progress.step == self.max_steps
 
     def _tell(self, report: TrainingReport, batch: Mapping[str, Tensor], taken: StepTaken) -> None:
         step = self.progress.step
