@@ -25,7 +25,7 @@ KEYS = {
     "loss.terms.*.weight": NonNegativeFloat,
 }
 # Of the processes that torchrun starts, the first alone writes files.
-OTHER_PROCESSES = ("hydra.output_subdir=null", "hydra/job_logging=stdout")
+FIRST = os.environ.get("RANK", "0") == "0"
 
 
 def is_finished(cfg: DictConfig, folder: Path) -> bool:
@@ -40,16 +40,17 @@ def main(cfg: DictConfig) -> float | None:
     """Train, or repeat the result of a finished run; returns the best validation IoU."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     run = RunDirectory(HydraConfig.get().runtime.output_dir, config)
-    if os.environ.get("RANK", "0") == "0":
-        record_config(cfg)
-    finished = None if cfg.profile else run.result(cfg.trainer.max_steps)
-    result = finished or train(run, instantiate)
-    if result and os.environ.get("RANK", "0") == "0":
+    result = None if cfg.profile else run.result(cfg.trainer.max_steps)
+    if result is None:
+        if FIRST:
+            record_config(cfg)
+        result = train(run, instantiate)
+    if result and FIRST:
         print(run_summary(run.path, run.config, result))
     return result.get("best_iou")
 
 
 if __name__ == "__main__":
-    if os.environ.get("RANK", "0") != "0":
-        sys.argv += OTHER_PROCESSES
+    if not FIRST:
+        sys.argv.append("hydra/job_logging=stdout")
     main()

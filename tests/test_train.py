@@ -77,11 +77,14 @@ def test_a_run_a_repetition_a_longer_run_and_another_one(
     assert "continuing at step 4 of 6" in longer.stdout + longer.stderr
     assert read_json(folder / "result.json")["step"] == 6
 
+    recorded = (folder / ".hydra" / "overrides.yaml").read_text()
+    assert "trainer.max_steps=6" in recorded
     other = run_script_here(
         "train.py", *smoke(shapes_file, folder, "optimizer.lr=0.5", "trainer.max_steps=6")
     )
     assert other.returncode != 0
     assert "optimizer.lr: 0.001 -> 0.5" in other.stderr
+    assert (folder / ".hydra" / "overrides.yaml").read_text() == recorded
     assert "Traceback" not in other.stderr
 
 
