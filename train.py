@@ -30,9 +30,8 @@ FIRST = os.environ.get("RANK", "0") == "0"
 
 def is_finished(cfg: DictConfig, folder: Path) -> bool:
     """Tell whether the folder has the result of a run of just this configuration."""
-    if not (folder / "result.json").exists() or OmegaConf.missing_keys(cfg):
-        return False
-    return read_config(folder) == OmegaConf.to_container(cfg, resolve=True)
+    complete = (folder / "result.json").exists() and not OmegaConf.missing_keys(cfg)
+    return complete and read_config(folder) == OmegaConf.to_container(cfg, resolve=True)
 
 
 @command("train", KEYS, known=is_finished)
