@@ -20,13 +20,13 @@ class Store(Protocol):
     label: str
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the file `name`, matched as `find` does."""
+        """Returns the bytes of the file `name`, matched as `find` does."""
 
     def find(self, name: str) -> str | None:
-        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+        """Returns the stored spelling of `name` (exact, else ignoring case), or None."""
 
     def find_leaf(self, leaf: str) -> str | None:
-        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+        """Returns the first stored name, in sorted order, whose last component is `leaf`."""
 
 
 class NamedStore(Store, Protocol):
@@ -46,7 +46,7 @@ class FileStore:
     names: tuple[str, ...]
 
     def __init__(self, path: str | Path) -> None:
-        """Name the file.
+        """Names the file.
 
         Args:
             path: the file.
@@ -60,7 +60,7 @@ class FileStore:
         self.label, self.names = str(self._path.parent), (self._path.name,)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the file `name`.
+        """Returns the bytes of the file `name`.
 
         Raises:
             FileNotFoundError: if it is another one.
@@ -70,33 +70,33 @@ class FileStore:
         return self._path.read_bytes()
 
     def find(self, name: str) -> str | None:
-        """Return `name` if it is that of the file, else None."""
+        """Returns `name` if it is that of the file, else None."""
         return name if name in self.names else None
 
     def find_leaf(self, leaf: str) -> str | None:
-        """Return `leaf` if it is the name of the file, else None."""
+        """Returns `leaf` if it is the name of the file, else None."""
         return self.find(leaf)
 
 
 def join_name(base: str, relative: str) -> str:
-    """Return `relative`, as written in the file `base`, as a normalised name of the store."""
+    """Returns `relative`, as written in the file `base`, as a normalised name of the store."""
     relative = relative.replace("\\", "/").strip()
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), relative))
 
 
 def full_name(store: Store, name: str) -> str:
-    """Return what a person calls a file of a store."""
+    """Returns what a person calls a file of a store."""
     return f"{store.label}/{name}" if store.label else name
 
 
 def _escapes(name: str) -> bool:
-    """Tell whether a stored name points out of its tree."""
+    """Tells whether a stored name points out of its tree."""
     parts = name.replace("\\", "/").split("/")
     return name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":")
 
 
 def _folded(name: str) -> str:
-    """Return a name for comparisons: systems differ in case and in how they write accents."""
+    """Returns a name for comparisons: systems differ in case and in how they write accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -125,7 +125,7 @@ class FolderStore:
     """
 
     def __init__(self, root: str | Path) -> None:
-        """List the folder.
+        """Lists the folder.
 
         Args:
             root: the folder.
@@ -156,15 +156,15 @@ class FolderStore:
         return os.path.isfile(target) and target.startswith(self._root + os.sep)
 
     def find(self, name: str) -> str | None:
-        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+        """Returns the stored spelling of `name` (exact, else ignoring case), or None."""
         return self._index.find(name)
 
     def find_leaf(self, leaf: str) -> str | None:
-        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+        """Returns the first stored name, in sorted order, whose last component is `leaf`."""
         return self._index.find_leaf(leaf)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the file `name`.
+        """Returns the bytes of the file `name`.
 
         Raises:
             FileNotFoundError: if the folder has no such file.
@@ -178,7 +178,7 @@ class FolderStore:
             return stream.read()
 
     def state(self, name: str) -> list[int]:
-        """Return numbers that change when the file `name`, one of `names`, may have changed.
+        """Returns numbers that change when the file `name`, one of `names`, may have changed.
 
         They are its size and time; none if it is gone.
         """
@@ -198,7 +198,7 @@ class ZipStore:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the archive and check its names.
+        """Opens the archive and checks its names.
 
         Args:
             path: a zip file, whatever its suffix (.zip, .jar, .pk3, .sh3f).
@@ -221,20 +221,20 @@ class ZipStore:
         self._index = _NameIndex(list(self.names))
 
     def find(self, name: str) -> str | None:
-        """Return the stored spelling of `name` (exact, else ignoring case), or None."""
+        """Returns the stored spelling of `name` (exact, else ignoring case), or None."""
         return self._index.find(name)
 
     def find_leaf(self, leaf: str) -> str | None:
-        """Return the first stored name, in sorted order, whose last component is `leaf`."""
+        """Returns the first stored name, in sorted order, whose last component is `leaf`."""
         return self._index.find_leaf(leaf)
 
     def state(self, name: str) -> list[int]:
-        """Return numbers that change when the member `name` changes: its size and checksum."""
+        """Returns numbers that change when the member `name` changes: its size and checksum."""
         member = self._zip.getinfo(name)
         return [member.file_size, member.CRC]
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the member `name`.
+        """Returns the bytes of the member `name`.
 
         Raises:
             FileNotFoundError: if the archive has no such member.
@@ -267,7 +267,7 @@ class DiskStore:
     label = ""
 
     def find(self, name: str) -> str | None:
-        """Return the spelling on disk of the path `name` (exact, else ignoring case), or None."""
+        """Returns the spelling on disk of the path `name` (exact, else ignoring case), or None."""
         if os.path.isfile(name):
             return name
         found = "/" if name.startswith("/") else ""
@@ -280,7 +280,7 @@ class DiskStore:
 
     @staticmethod
     def _entry(folder: str, part: str) -> str | None:
-        """Return how a folder spells one of its entries."""
+        """Returns how a folder spells one of its entries."""
         if os.path.lexists(os.path.join(folder, part)):
             return part
         try:
@@ -290,11 +290,11 @@ class DiskStore:
         return next((entry for entry in entries if _folded(entry) == _folded(part)), None)
 
     def find_leaf(self, leaf: str) -> str | None:
-        """Return None: what lies anywhere on a disk does not belong to a file of it."""
+        """Returns None: what lies anywhere on a disk does not belong to a file of it."""
         return None
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the file at the path `name`.
+        """Returns the bytes of the file at the path `name`.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -307,5 +307,5 @@ class DiskStore:
 
 
 def open_store(path: str | Path) -> FolderStore | ZipStore:
-    """Return the store for a folder or a zip archive."""
+    """Returns the store for a folder or a zip archive."""
     return FolderStore(path) if os.path.isdir(path) else ZipStore(path)

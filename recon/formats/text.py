@@ -23,7 +23,7 @@ _INFINITY = re.compile(r"([+-]?)(?:inf\S*|\d\.#inf\S*)", re.IGNORECASE)
 
 
 def decode_text(data: bytes) -> str:
-    """Return the text of a file: UTF-8, or UTF-16 with its mark; Latin-1 only where it is neither.
+    """Returns the text of a file: UTF-8, or UTF-16 with its mark; Latin-1 only where it is neither.
 
     Args:
         data: the bytes; a mark of the order of bytes at their beginning is left out.
@@ -46,7 +46,7 @@ def decode_text(data: bytes) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    r"""Return the lines of a text, which end at \n, \r\n or \r and nowhere else.
+    r"""Returns the lines of a text, which end at \n, \r\n or \r and nowhere else.
 
     `str.splitlines` also cuts at bytes that are part of a word in other encodings, such as 0x85.
     """
@@ -54,12 +54,12 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_lines(data: bytes) -> list[str]:
-    """Return the lines of the text of a file."""
+    """Returns the lines of the text of a file."""
     return split_lines(decode_text(data))
 
 
 def parse_floats(words: Iterable[str]) -> NDArray[np.float64]:
-    """Return numbers [N] written as words, those of C libraries for NaN and infinity among them.
+    """Returns numbers [N] written as words, those of C libraries for NaN and infinity among them.
 
     Raises:
         ValueError: naming the first word that is no number.

@@ -26,7 +26,7 @@ def has_two_sided_faces(
     colors: NDArray[np.float32],
     textured: NDArray[np.bool_],
 ) -> bool:
-    """Tell whether some faces lie on others, turned to the other side and of another colour.
+    """Tells whether some faces lie on others, turned to the other side and of another colour.
 
     Args:
         vertices: [V, 3] of an object whose longest side is about 1.
@@ -56,7 +56,7 @@ def has_two_sided_faces(
 
 
 def _welded(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return a number [V] for the place of each vertex."""
+    """Returns a number [V] for the place of each vertex."""
     places = np.round((vertices - vertices.min(axis=0)) / SAME_PLACE).astype(np.int64)
     x, y, z = places.clip(max=(1 << 21) - 1).T
     _, numbers = np.unique((x << 42) | (y << 21) | z, return_inverse=True)
@@ -66,7 +66,7 @@ def _welded(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
 def _on_one_side(
     vertices: NDArray[np.float32], faces: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Tell of which pairs [2, N] of half edges in one place the third corners are on one side."""
+    """Tells of which pairs [2, N] of half edges in one place the third corners are on one side."""
     start = vertices[faces[pairs[0] // 3, (pairs[0] + 1) % 3]].astype(np.float64)
     along = _unit(vertices[faces[pairs[0] // 3, (pairs[0] + 2) % 3]] - start)
     arms = [vertices[faces[half // 3, half % 3]] - start for half in pairs]
@@ -81,6 +81,6 @@ def _cross(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return vectors [N, 3] of length 1; zeros stay."""
+    """Returns vectors [N, 3] of length 1; zeros stay."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)

@@ -71,7 +71,7 @@ def render_views(
     supersample: int,
     maps: Sequence[str],
 ) -> dict[str, Tensor]:
-    """Render images and maps.
+    """Renders images and maps.
 
     Args:
         scene: what is seen.
@@ -104,7 +104,7 @@ def render_views(
 
 
 def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
-    """Return the face [K, H, W] int32 seen at every sample, -1 where there is none.
+    """Returns the face [K, H, W] int32 seen at every sample, -1 where there is none.
 
     Of two faces in the same place the one turned towards the eye is seen, and through a hole of a
     texture the faces whose textures have no holes.
@@ -126,7 +126,7 @@ def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
 
 
 def _turn_to_the_eye(views: Views, seen: Tensor) -> None:
-    """Replace the faces [K, H, W] seen from behind by those that lie on them, facing the eye."""
+    """Replaces the faces [K, H, W] seen from behind by those that lie on them, facing the eye."""
     front = visible_faces(
         views.projected.flip(2),  # outward faces of models run the other way on an image
         (seen.shape[1], seen.shape[2]),
@@ -145,7 +145,7 @@ def _turn_to_the_eye(views: Views, seen: Tensor) -> None:
 
 
 def _shade(scene: Scene, views: Views, seen: Tensor, supersample: int) -> Tensor:
-    """Return the packed colour [K, H, W] of every sample."""
+    """Returns the packed colour [K, H, W] of every sample."""
     colors = (scene.colors * views.light[..., None]).clamp_(max=1)
     table = pack_colors(colors, supersample)
     textures = scene.textures
@@ -162,7 +162,7 @@ def _shade(scene: Scene, views: Views, seen: Tensor, supersample: int) -> Tensor
 
 
 def _depth(projected: Tensor, seen: Tensor) -> Tensor:
-    """Return the view depth [H, W] of the faces seen, 0 where there is none."""
+    """Returns the view depth [H, W] of the faces seen, 0 where there is none."""
     depth = torch.zeros(seen.shape)
     covered = _places(seen >= 0)
     depth.view(-1)[covered] = interpolate(projected[..., 2].t(), locate(projected, seen, covered))
@@ -170,12 +170,12 @@ def _depth(projected: Tensor, seen: Tensor) -> Tensor:
 
 
 def _values_seen(seen: Tensor, values: Tensor, nothing: bool | int) -> Tensor:
-    """Return the value [..., F] of each face seen [...], or `nothing` where there is none."""
+    """Returns the value [..., F] of each face seen [...], or `nothing` where there is none."""
     table = torch.cat([values.new_full((*values.shape[:-1], 1), nothing), values], dim=-1)
     picked = table.index_select(-1, seen.reshape(-1) + 1)
     return picked.view(*values.shape[:-1], *seen.shape)
 
 
 def _places(chosen: Tensor) -> Tensor:
-    """Return the positions [N] int64 in the flattened tensor where it is true."""
+    """Returns the positions [N] int64 in the flattened tensor where it is true."""
     return torch.from_numpy(np.flatnonzero(chosen.numpy()))  # twice as fast as torch's

@@ -16,13 +16,13 @@ MARGIN = 1
 
 
 def touches_border(images: NDArray[np.uint8]) -> bool:
-    """Tell whether anything is seen in the outermost pixels of images [K, 4, H, W]."""
+    """Tells whether anything is seen in the outermost pixels of images [K, 4, H, W]."""
     alpha: NDArray[Any] = images[:, 3]
     return bool(alpha[:, [0, -1]].any() or alpha[:, :, [0, -1]].any())
 
 
 def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -> float:
-    """Return the largest factor up to 1 by which an object is inside the images of all cameras.
+    """Returns the largest factor up to 1 by which an object is inside the images of all cameras.
 
     A vertex s * v is inside an image when it is on the inner side of four planes through the eye.
     Its distance to each is a * s + b, so there is nothing to search for.

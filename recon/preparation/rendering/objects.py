@@ -107,11 +107,11 @@ class ObjectRenderer:
         )
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         return self._layout
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
+        """Returns the settings as plain data."""
         layout = self._layout
         later = {
             "triangles": layout.num_triangles,
@@ -134,7 +134,7 @@ class ObjectRenderer:
 
     @torch.no_grad()
     def __call__(self, surface: Surface, object_id: str) -> Sample:
-        """Return the arrays of one object.
+        """Returns the arrays of one object.
 
         Args:
             surface: in the ShapeNetCore v1 frame: front +X, up +Y.
@@ -182,7 +182,7 @@ class ObjectRenderer:
         )
 
     def _render(self, scene: Scene, cameras: Cameras) -> Sample:
-        """Return images and maps of all views, made of some views at a time."""
+        """Returns images and maps of all views, made of some views at a time."""
         parts: dict[str, list[Tensor]] = {}
         for views in self._views(scene, cameras):
             rendered = render_views(
@@ -193,7 +193,7 @@ class ObjectRenderer:
         return {name: torch.cat(values).numpy() for name, values in parts.items()}
 
     def _views(self, scene: Scene, cameras: Cameras) -> Iterator[Views]:
-        """Yield the views of a scene, some at a time."""
+        """Yields the views of a scene, some at a time."""
         count, (height, width) = len(cameras), self.image_size
         projected = cameras.project(scene.vertices.expand(count, -1, -1), self.image_size)
         near, far = _depth_bounds(projected)
@@ -213,14 +213,14 @@ class ObjectRenderer:
                 )
 
     def _light(self, scene: Scene, eye: Tensor) -> Tensor:
-        """Return [K, F] how bright the faces are for each eye."""
+        """Returns [K, F] how bright the faces are for each eye."""
         if self.lighting is None:
             return torch.ones(1, 1).expand(len(eye), len(scene.faces))
         return self.lighting.intensity(scene.corners, eye).expand(len(eye), -1)
 
 
 def _used_vertices(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave out the vertices of no face: they need not be in front of any camera."""
+    """Leaves out the vertices of no face: they need not be in front of any camera."""
     used = torch.zeros(len(vertices), dtype=torch.bool)
     used[faces.flatten()] = True
     rows = used.cumsum(0) - 1
@@ -228,7 +228,7 @@ def _used_vertices(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _depth_bounds(projected: Tensor) -> tuple[float, float]:
-    """Return bounds of the depths in all views; refuse an object that is not in front of an eye."""
+    """Returns bounds of the depths in all views, which must lie in front of every eye."""
     low, high = projected[..., 2].amin(dim=1), float(projected[..., 2].max())
     behind = (low <= NEAREST * high).nonzero()
     if len(behind):
@@ -243,7 +243,7 @@ class RenderedSource:
     """The images which a renderer makes of a source of meshes, with its points if it has any."""
 
     def __init__(self, meshes: MeshSource, renderer: ObjectRenderer) -> None:
-        """Pair a source with a renderer.
+        """Pairs a source with a renderer.
 
         Raises:
             ValueError: if objects are to be shrunk which have points: these would not fit; or if
@@ -262,11 +262,11 @@ class RenderedSource:
             )
 
     def recipe(self) -> dict[str, Any]:
-        """Return the recipes of both."""
+        """Returns the recipes of both."""
         return {"source": self._meshes.recipe(), "rendering": self._renderer.recipe()}
 
     def objects(self) -> list[Item]:
-        """Return the objects of the source, with fingerprints of object and rendering.
+        """Returns the objects of the source, with fingerprints of object and rendering.
 
         Raises:
             ValueError, OSError: as the source of meshes does.
@@ -278,7 +278,7 @@ class RenderedSource:
         ]
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         layout = self._renderer.layout()
         points, surface = (0, 0) if self._truth is None else self._truth.truth_sizes()
         if not points and not surface:
@@ -286,7 +286,7 @@ class RenderedSource:
         return replace(layout, num_points=points, num_surface_points=surface)
 
     def sample(self, item: Item) -> Sample:
-        """Load an object and render it.
+        """Loads an object and renders it.
 
         Raises:
             ValueError, OSError: if this one object is broken.

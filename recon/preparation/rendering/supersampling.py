@@ -18,26 +18,26 @@ PENDING = -1
 
 
 def _unit(supersample: int) -> int:
-    """Return what stands for 1: a multiple of 255 whose sum over a pixel fits a lane."""
+    """Returns what stands for 1: a multiple of 255 whose sum over a pixel fits a lane."""
     return 255 * (_LANE_MASK // (255 * supersample**2))
 
 
 def pack_colors(colors: Tensor, supersample: int) -> Tensor:
-    """Return the samples [...] int64 of covered places with colours [..., 3] in [0, 1]."""
+    """Returns the samples [...] int64 of covered places with colours [..., 3] in [0, 1]."""
     lanes = torch.empty(*colors.shape[:-1], 4)
     torch.mul(colors, _unit(supersample), out=lanes[..., :3])
     return _pack(lanes)
 
 
 def pack_texels(texels: Tensor, light: Tensor, supersample: int) -> Tensor:
-    """Return the samples [N] int64 of places with texels [N, 4] uint8 in light [N]; 1 is white."""
+    """Returns the samples [N] int64 of places with texels [N, 4] uint8 in light [N]; 1 is white."""
     unit = _unit(supersample)
     lanes = texels.float().mul_((light * (unit / 255))[:, None])
     return _pack(lanes.clamp_(max=unit))
 
 
 def _pack(lanes: Tensor) -> Tensor:
-    """Round [..., 4] floats to lanes and set the last one."""
+    """Rounds [..., 4] floats to lanes and sets the last one."""
     # By way of 32 bits: 16 with a sign do not hold 65,535.
     whole = lanes.round_().to(torch.int32).to(torch.int16)
     whole[..., 3] = 1
@@ -45,7 +45,7 @@ def _pack(lanes: Tensor) -> Tensor:
 
 
 def color_samples(seen: Tensor, table: Tensor) -> Tensor:
-    """Return the sample [K, H, W] int64 of every face seen.
+    """Returns the sample [K, H, W] int64 of every face seen.
 
     Args:
         seen: [K, H, W] int32 faces, -1 where there is none.
@@ -62,7 +62,7 @@ def color_samples(seen: Tensor, table: Tensor) -> Tensor:
 
 
 def average_samples(samples: Tensor, supersample: int) -> Tensor:
-    """Average blocks of supersample x supersample samples into pixels.
+    """Averages blocks of supersample x supersample samples into pixels.
 
     Args:
         samples: [K, H * supersample, W * supersample] int64.
@@ -86,7 +86,7 @@ def average_samples(samples: Tensor, supersample: int) -> Tensor:
 
 
 def _sum(values: Tensor, dim: int) -> Tensor:
-    """Add slices: several times faster than a sum over a short strided dimension."""
+    """Adds slices: several times faster than a sum over a short strided dimension."""
     first, *others = values.unbind(dim)
     total = first + others.pop() if others else first
     for other in others:

@@ -30,7 +30,7 @@ class Hits(NamedTuple):
 
 
 def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
-    """Return where on their faces some samples of an image lie.
+    """Returns where on their faces some samples of an image lie.
 
     In the image, barycentric coordinates are ratios of areas; divided by the depths of their
     corners they are, up to a factor, those in the world.
@@ -61,7 +61,7 @@ def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
 
 @functools.lru_cache(maxsize=4)
 def _sample_centers(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return NDC x and NDC y [H * W] of the centres of samples."""
+    """Returns NDC x and NDC y [H * W] of the centres of samples."""
     side = min(height, width)
     x = (2 * torch.arange(width) + (1 - width)) / side
     y = ((height - 1) - 2 * torch.arange(height)) / side
@@ -77,7 +77,7 @@ class Textures:
     """
 
     def __init__(self, surface: Surface) -> None:
-        """Copy what is needed of a surface that has textures."""
+        """Copies what is needed of a surface that has textures."""
         assert surface.uvs is not None
         assert surface.face_texture is not None
         sizes = np.array([texture.shape[:2] for texture in surface.textures], np.int64)
@@ -96,11 +96,11 @@ class Textures:
         self._texels = torch.from_numpy(np.ascontiguousarray(texels)).view(torch.int32).flatten()
 
     def texels(self, faces: Tensor) -> Tensor:
-        """Return how many texels [...] are on each of some faces [...]; 0 without a texture."""
+        """Returns how many texels [...] are on each of some faces [...]; 0 without a texture."""
         return torch.where(self.textured[faces], self._texels_covered[faces], 0.0)
 
     def look_up(self, hits: Hits) -> Tensor:
-        """Return the texels [N, 4] uint8 at places on textured faces.
+        """Returns the texels [N, 4] uint8 at places on textured faces.
 
         The nearest texel, not a blend of four: the samples of a pixel are averaged anyway, and
         small textures which are palettes keep their colours apart.
@@ -123,7 +123,7 @@ class Textures:
 
 
 def _face_wraps(surface: Surface, chosen: NDArray[np.int64]) -> Tensor | None:
-    """Return how the texture of each face goes on along u and v, [2, F]; None if all repeat."""
+    """Returns how the texture of each face goes on along u and v, [2, F]; None if all repeat."""
     if not surface.texture_wraps:
         return None
     table = np.array(surface.texture_wraps, np.int64)
@@ -131,21 +131,21 @@ def _face_wraps(surface: Surface, chosen: NDArray[np.int64]) -> Tensor | None:
 
 
 def _wrapped(values: Tensor, modes: Tensor) -> Tensor:
-    """Return coordinates [N] along one axis as places in [0, 1] of images, by each one's mode."""
+    """Returns coordinates [N] along one axis as places in [0, 1] of images, by each one's mode."""
     mirrored = 1 - (values - 2 * (values / 2).floor() - 1).abs()
     clamped = torch.where(modes == CLAMP, values.clamp(0, 1), values - values.floor())
     return torch.where(modes == MIRROR, mirrored, clamped)
 
 
 def _texels_covered(uvs: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the areas [F], in texels of textures of sizes [F, 2], of triangles [F, 3, 2]."""
+    """Returns the areas [F], in texels of textures of sizes [F, 2], of triangles [F, 3, 2]."""
     first, second = np.moveaxis(uvs[:, 1:] - uvs[:, :1], 1, 0).astype(np.float64)
     area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
     return area * sizes.prod(axis=1)
 
 
 def interpolate(corners: Tensor, hits: Hits) -> Tensor:
-    """Return a quantity [N] of which the corners [3, F] of faces are known."""
+    """Returns a quantity [N] of which the corners [3, F] of faces are known."""
     first, second, third = (values.index_select(0, hits.faces) for values in corners)
     total = first.mul_(hits.weights[0])
     return total.addcmul_(second, hits.weights[1]).addcmul_(third, hits.weights[2])

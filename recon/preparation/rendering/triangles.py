@@ -29,7 +29,7 @@ _NEAR_CORNER = ((0.8, 0.1, 0.1), (0.6, 0.3, 0.1), (0.6, 0.1, 0.3), (0.5, 0.25, 0
 
 
 def coloured_triangles(scene: Scene, count: int) -> Sample:
-    """Return the fields `triangles` and `triangle_colors` of the layout.
+    """Returns the fields `triangles` and `triangle_colors` of the layout.
 
     Colours are those of materials and textures without any light. Holes of textures are left out.
 
@@ -50,7 +50,7 @@ def coloured_triangles(scene: Scene, count: int) -> Sample:
 
 
 def _simplified(scene: Scene, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return corners [n, 3, 3] of at most `count` triangles and the face [n] each comes from."""
+    """Returns corners [n, 3, 3] of at most `count` triangles and the face [n] each comes from."""
     vertices, faces = scene.vertices.double().numpy(), scene.faces.numpy()
     if len(faces) <= count:
         return vertices[faces], np.arange(len(faces))
@@ -66,7 +66,7 @@ def _simplified(scene: Scene, count: int) -> tuple[NDArray[np.float64], NDArray[
 def _finest_clusters(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], count: int, two_sided: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the cluster [V] of every vertex and rows of `faces`, at most `count`, that are left.
+    """Returns the cluster [V] of every vertex and rows of `faces`, at most `count`, that are left.
 
     The number of faces hardly ever falls as cells become finer, so halving finds the finest.
     """
@@ -82,7 +82,7 @@ def _finest_clusters(
 def _cluster(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], cells: int, two_sided: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Merge the vertices of each cell of a grid.
+    """Merges the vertices of each cell of a grid.
 
     Returns:
         clusters: [V] of the vertices.
@@ -113,7 +113,7 @@ def _split(
     textures: Textures,
     count: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Halve the largest textured triangles, at their longest edges, until there are `count`.
+    """Halves the largest textured triangles, at their longest edges, until there are `count`.
 
     Args:
         corners: [n, 3, 3].
@@ -143,7 +143,7 @@ def _sizes(
     weights: NDArray[np.float64],
     textures: Textures,
 ) -> NDArray[np.float64]:
-    """Return the areas [n] of triangles; 0 for those whose texture tells no more when split."""
+    """Returns the areas [n] of triangles; 0 for those whose texture tells no more when split."""
     a, b, c = corners.transpose(1, 0, 2)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     few = textures.texels(torch.from_numpy(faces)).numpy() * np.linalg.det(weights) < _FEW_TEXELS
@@ -154,7 +154,7 @@ Halves = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _halves(corners: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[Halves, Halves]:
-    """Return corners and weights of the two halves of triangles, wound as these are."""
+    """Returns corners and weights of the two halves of triangles, wound as these are."""
     lengths = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
     first = lengths.argmax(axis=1)  # the longest edge is from this corner to the next
     turn = (first[:, None] + np.arange(3)) % 3
@@ -168,7 +168,7 @@ def _halves(corners: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple
 def _corner_colors(
     scene: Scene, faces: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return the colours [n, 3, 3] of corners, and which triangles [n] are no holes."""
+    """Returns the colours [n, 3, 3] of corners, and which triangles [n] are no holes."""
     chosen = torch.from_numpy(faces)
     plain = (scene.colors[chosen] * 255).round().byte().numpy()
     colors, solid = np.repeat(plain[:, None], 3, axis=1), np.ones(len(faces), np.bool_)
@@ -182,7 +182,7 @@ def _corner_colors(
 def _textured_colors(
     textures: Textures, faces: Tensor, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return the colours of corners as means of the texels near them which are no holes."""
+    """Returns the colours of corners as means of the texels near them which are no holes."""
     near = np.array([np.roll(_NEAR_CORNER, corner, axis=1) for corner in range(3)])
     places = torch.from_numpy(np.einsum("csk,nkw->ncsw", near, weights).reshape(-1, 3)).float()
     hits = Hits(faces.repeat_interleave(3 * len(_NEAR_CORNER)).int(), places.unbind(1))

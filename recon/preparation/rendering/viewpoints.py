@@ -34,10 +34,10 @@ class Viewpoints(Protocol):
     num_views: int
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
+        """Returns the settings as plain data."""
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
-        """Return the cameras of one object for images of (height, width) pixels."""
+        """Returns the cameras of one object for images of (height, width) pixels."""
 
 
 class StandardViews:
@@ -57,11 +57,11 @@ class StandardViews:
         self.intrinsics = _parse_intrinsics(intrinsics)
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
+        """Returns the settings as plain data."""
         return {"viewpoints": "standard", "intrinsics": self.intrinsics}
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
-        """Return the 24 cameras."""
+        """Returns the 24 cameras."""
         return _with_intrinsics(
             shapenet_cameras(range(self.num_views)), self.intrinsics, image_size
         )
@@ -109,7 +109,7 @@ class RandomViews:
         self.intrinsics = _parse_intrinsics(intrinsics)
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
+        """Returns the settings as plain data."""
         return {
             "viewpoints": "random",
             "count": self.num_views,
@@ -122,7 +122,7 @@ class RandomViews:
         }
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
-        """Return the cameras of one object, a pure function of settings and id."""
+        """Returns the cameras of one object, a pure function of settings and id."""
         digest = hashlib.sha256(object_id.encode()).digest()
         sequence = np.random.SeedSequence([self.seed, int.from_bytes(digest[:16], "big")])
         drawn = np.random.Generator(np.random.Philox(sequence)).random((self.num_views, 3))
@@ -134,7 +134,7 @@ class RandomViews:
 
 
 def _parse_range(name: str, values: Range, low: float, high: float) -> tuple[float, float]:
-    """Return a pair of finite numbers in order, within bounds."""
+    """Returns a pair of finite numbers in order, within bounds."""
     numbers = [float(value) for value in values]
     valid = len(numbers) == 2 and all(map(math.isfinite, numbers))
     if not (valid and low <= numbers[0] <= numbers[1] <= high):
@@ -154,7 +154,7 @@ def _parse_intrinsics(matrix: Intrinsics | None) -> list[list[float]] | None:
 
 
 def _camera(matrix: list[list[float]], image_size: tuple[int, int]) -> Cameras:
-    """Return a camera with this camera matrix, somewhere."""
+    """Returns a camera with this camera matrix, somewhere."""
     return Cameras.from_opencv(
         torch.tensor([matrix]), torch.eye(3)[None], torch.zeros(1, 3), image_size
     )
@@ -163,7 +163,7 @@ def _camera(matrix: list[list[float]], image_size: tuple[int, int]) -> Cameras:
 def _with_intrinsics(
     cameras: Cameras, matrix: list[list[float]] | None, image_size: tuple[int, int]
 ) -> Cameras:
-    """Return the cameras with the focal lengths and the principal point of a camera matrix."""
+    """Returns the cameras with the focal lengths and the principal point of a camera matrix."""
     if matrix is None:
         return cameras
     one = _camera(matrix, image_size)

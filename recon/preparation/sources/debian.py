@@ -104,7 +104,7 @@ class DebianSource:
         cache_dir: str | Path = "data/debian",
         tiers: Sequence[int] | None = (1,),
     ) -> None:
-        """Read the tables.
+        """Reads the tables.
 
         Args:
             manifest: tab-separated table with the columns COLUMNS.
@@ -131,7 +131,7 @@ class DebianSource:
         return {**self.__dict__, "_stores": {}}  # open archives do not travel to workers
 
     def recipe(self) -> dict[str, Any]:
-        """Return the fingerprints and labels of all objects."""
+        """Returns the fingerprints and labels of all objects."""
         rows = self._rows.values()
         return {"source": self.name, "objects": fingerprint([self._record(row) for row in rows])}
 
@@ -149,7 +149,7 @@ class DebianSource:
         return self._packages.get(row.package, Package(row.package))
 
     def objects(self) -> list[Item]:
-        """Fetch and unpack the packages and list the models.
+        """Fetches and unpacks the packages and lists the models.
 
         Raises:
             ValueError: naming the package that cannot be had.
@@ -160,7 +160,7 @@ class DebianSource:
         return [Item(*self._record(row)) for row in self._rows.values()]
 
     def load(self, item: Item) -> Surface:
-        """Read one model: front +X, up +Y, bounding box centred, longest side 1.
+        """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
             ValueError, OSError: if the model's file is missing or broken.
@@ -197,7 +197,7 @@ class DebianSource:
 
 
 def read_packages(path: str | Path) -> dict[str, Package]:
-    """Read the table of pinned packages, by name."""
+    """Reads the table of pinned packages, by name."""
     return {
         words["package"]: Package(
             words["package"], words["version"], int(words["size_bytes"]), words["sha256"]
@@ -207,7 +207,7 @@ def read_packages(path: str | Path) -> dict[str, Package]:
 
 
 def read_manifest(path: str | Path) -> list[Row]:
-    """Read and check the table of models.
+    """Reads and checks the table of models.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -227,7 +227,7 @@ def read_manifest(path: str | Path) -> list[Row]:
 
 
 def _read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return the line number and the fields of each row of a tab-separated table."""
+    """Returns the line number and the fields of each row of a tab-separated table."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"table not found: {path}")
     try:
@@ -314,7 +314,7 @@ def _rotation(words: str | None) -> list[float] | None:
 
 
 def _warn_of_split_families(path: str | Path, rows: list[Row]) -> None:
-    """Warn of families in several splits: a model trained on one member has seen the others."""
+    """Warns of families in several splits: a model trained on one member has seen the others."""
     splits: dict[str, set[str]] = {}
     for row in rows:
         splits.setdefault(row.group, set()).add(row.split)

@@ -40,7 +40,7 @@ class PackageCache:
         self._files = Path(folder) / "files"
 
     def unpacked(self, package: Package) -> Path:
-        """Return the folder with the files of `package`, fetching it when it is not there.
+        """Returns the folder with the files of `package`, fetching it when it is not there.
 
         Raises:
             SourceUnreachableError: naming package and version, if it cannot be had here: no apt, no

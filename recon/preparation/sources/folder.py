@@ -112,7 +112,7 @@ class FolderSource:
         return {**self.__dict__, "_store": None}  # open archives do not travel to workers
 
     def recipe(self) -> dict[str, Any]:
-        """Return the axes, and the fingerprints and labels of all objects."""
+        """Returns the axes, and the fingerprints and labels of all objects."""
         objects = [
             [item.id, item.name, item.synset, item.split, item.licence, item.fingerprint]
             for item in self.objects()
@@ -120,7 +120,7 @@ class FolderSource:
         return {"source": self.name, "axes": self._axes, "objects": fingerprint(objects)}
 
     def objects(self) -> list[Item]:
-        """List the models, by category and name.
+        """Lists the models, by category and name.
 
         Raises:
             ValueError: if there are none, or a wanted category has none.
@@ -132,7 +132,7 @@ class FolderSource:
         return list(self._items)
 
     def _make_items(self, models: list[_Model]) -> list[Item]:
-        """Return what is offered of the models that belong to a split."""
+        """Returns what is offered of the models that belong to a split."""
         store = self._opened()
         shared = _shared_states(store, models)
         keys = [(m.category, m.name, posixpath.basename(m.files[0])) for m in models]
@@ -154,7 +154,7 @@ class FolderSource:
         ]
 
     def _wanted(self, models: list[_Model]) -> list[_Model]:
-        """Keep the models of the chosen categories."""
+        """Keeps the models of the chosen categories."""
         if self._categories is None:
             return models
         wanted = {category_of(word) for word in self._categories}
@@ -165,7 +165,7 @@ class FolderSource:
         return [model for model in models if category_of(model.category) in wanted]
 
     def load(self, item: Item) -> Surface:
-        """Read one model: front +X, up +Y, bounding box centred, longest side 1.
+        """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
             ValueError, OSError: naming the file, if it is missing or broken.
@@ -187,7 +187,7 @@ class FolderSource:
 
 
 def _find_models(store: FolderStore | ZipStore) -> list[_Model]:
-    """Return the models of a tree, sorted by path.
+    """Returns the models of a tree, sorted by path.
 
     Raises:
         ValueError: if there are none.
@@ -213,7 +213,7 @@ def _find_models(store: FolderStore | ZipStore) -> list[_Model]:
 
 
 def _sorted_out(meshes: Sequence[str]) -> tuple[list[_Model], list[str]]:
-    """Return the models that the names of meshes make up, by path, and names that fit nowhere."""
+    """Returns the models that the names of meshes make up, by path, and names that fit nowhere."""
     splits = _split_folders(meshes)
     files: dict[tuple[str, str, str, str], list[str]] = {}
     stray: list[str] = []
@@ -244,7 +244,7 @@ def _place(entry: tuple[tuple[str, str, str, str], list[str]]) -> tuple[str, ...
 
 
 def _split_folders(meshes: Sequence[str]) -> set[str]:
-    """Return the folders that are splits: `category/train` of ModelNet, or `train` at the top.
+    """Returns the folders that are splits: `category/train` of ModelNet, or `train` at the top.
 
     A folder category/test with one mesh may also be a model of that name: it is a split only beside
     another one, or if it holds several meshes. One at the top may also be a category, of railways:
@@ -279,7 +279,7 @@ def _suffix(name: str) -> str:
 
 
 def _own_folder(category: str, name: str, split: str, files: list[str]) -> _Model:
-    """Return the model of a folder to itself: its files of the best suffix that is there."""
+    """Returns the model of a folder to itself: its files of the best suffix that is there."""
     ranks = [SUFFIXES.index(_suffix(file)) for file in files]
     best = tuple(file for file, rank in zip(files, ranks, strict=True) if rank == min(ranks))
     return _Model(category, name, best, folder=posixpath.dirname(files[0]), split=split)
@@ -290,7 +290,7 @@ def _state(store: FolderStore | ZipStore, model: _Model) -> list[Any]:
 
 
 def _shared_states(store: FolderStore | ZipStore, models: Sequence[_Model]) -> dict[str, str]:
-    """Return a fingerprint of the materials and textures of models, by their own folder.
+    """Returns a fingerprint of the materials and textures of models, by their own folder.
 
     Those of models without one ('') are all files that lie in no model's folder.
     """
@@ -306,5 +306,5 @@ def _shared_states(store: FolderStore | ZipStore, models: Sequence[_Model]) -> d
 
 
 def _text(name: str) -> str:
-    """Return the name of a file as text that can be stored, whatever its bytes are."""
+    """Returns the name of a file as text that can be stored, whatever its bytes are."""
     return name.encode("utf-8", "replace").decode()

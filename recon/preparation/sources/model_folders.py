@@ -28,7 +28,7 @@ class Model:
     split: str
 
     def item(self, state: Any) -> Item | None:
-        """Return what a source offers of the object; None, with a warning, if its name is unusable.
+        """Returns what a source offers of the object; None, with a warning, for an unusable name.
 
         Args:
             state: plain data which changes whenever what is read may change.
@@ -57,7 +57,7 @@ class Catalogue:
     """
 
     def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
-        """Look at the files of every object.
+        """Looks at the files of every object.
 
         Args:
             models: the objects; those whose names are unusable as ids are left out.
@@ -78,18 +78,18 @@ class Catalogue:
             self.items.append(item)
 
     def key(self, item: Item) -> tuple[str, str]:
-        """Return synset and model of an item."""
+        """Returns synset and model of an item."""
         return self._keys[item.id]
 
     def digest(self) -> str:
-        """Return a hash that differs whenever the objects differ."""
+        """Returns a hash that differs whenever the objects differ."""
         return fingerprint([[i.id, i.synset, i.split, i.fingerprint] for i in self.items])
 
 
 def find_models(
     folder: str | Path, categories: Sequence[str] | None, split_file: str | Path | None
 ) -> list[Model]:
-    """Return the objects by synset and id.
+    """Returns the objects by synset and id.
 
     Args:
         folder: with a folder per synset, with a folder per model.
@@ -124,7 +124,7 @@ def find_models(
 
 
 def open_model(folder: str | Path, synset: str, model: str) -> FolderStore:
-    """Return the files of one model.
+    """Returns the files of one model.
 
     Raises:
         FileNotFoundError: if it has no folder.
@@ -138,7 +138,7 @@ def open_model(folder: str | Path, synset: str, model: str) -> FolderStore:
 
 
 def files_state(folder: str | Path, synset: str, model: str, names: Sequence[str]) -> Any:
-    """Return sizes and times of some files of a model, as plain data.
+    """Returns sizes and times of some files of a model, as plain data.
 
     Args:
         folder, synset, model: as for `open_model`.
@@ -157,7 +157,7 @@ def files_state(folder: str | Path, synset: str, model: str, names: Sequence[str
 
 
 def _stat(path: str) -> list[int]:
-    """Return size and time of a file; nothing for what is not there."""
+    """Returns size and time of a file; nothing for what is not there."""
     try:
         found = os.stat(path)
     except OSError:

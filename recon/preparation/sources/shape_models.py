@@ -26,14 +26,14 @@ RUBBER: Color = (0.07, 0.07, 0.07)
 
 
 def _pick(rng: Random, colors: Sequence[Color]) -> Color:
-    """Draw a colour and vary it a little."""
+    """Draws a colour and varies it a little."""
     base = np.array(colors[int(rng.integers(len(colors)))]) + rng.uniform(-0.05, 0.05, 3)
     red, green, blue = np.clip(base, 0.02, 0.98).tolist()
     return red, green, blue
 
 
 def _both(part: Solid, color: Color) -> Parts:
-    """Return a solid and its mirror image at z = 0."""
+    """Returns a solid and its mirror image at z = 0."""
     return [(part, color), (part.mirrored(), color)]
 
 
@@ -44,7 +44,7 @@ def _chance(rng: Random, probability: float) -> bool:
 def _legs(
     rng: Random, depth: float, width: float, top: float, thickness: float, color: Color
 ) -> Parts:
-    """Return four legs below the corners of a depth x width plate, straight, round or splayed."""
+    """Returns four legs below the corners of a depth x width plate, straight, round or splayed."""
     style, splay = rng.integers(3), rng.uniform(0.0, 0.08) * top
     parts: Parts = []
     for sign in (1, -1):
@@ -62,7 +62,7 @@ def _legs(
 def _back(
     rng: Random, x: float, low: float, high: float, width: float, thickness: float, color: Color
 ) -> Parts:
-    """Return an upright back: a panel, vertical bars or horizontal slats between two posts."""
+    """Returns an upright back: a panel, vertical bars or horizontal slats between two posts."""
     style = rng.integers(3)
     half = width / 2
     if style == 0:
@@ -236,7 +236,7 @@ def airplane(rng: Random) -> Parts:
 def _wing(
     root: tuple[float, float], tip: tuple[float, float], chord: float, end: float, span: float
 ) -> Solid:
-    """Return the wing at z > 0 whose leading edge goes from (x, y) `root` to `tip`."""
+    """Returns the wing at z > 0 whose leading edge goes from (x, y) `root` to `tip`."""
     outlines = []
     for (x, y), width, z in ((root, chord, 0.0), (tip, end, span)):
         thickness = 0.06 * width + 0.03

@@ -85,7 +85,7 @@ class ShapeNetCoreSource:
         self._catalogue: Catalogue | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         digest = self._found().digest()
         return {**self._settings(), "objects": digest}
 
@@ -98,7 +98,7 @@ class ShapeNetCoreSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects by category and id.
+        """Returns the objects by category and id.
 
         Raises:
             ValueError, OSError: if a category or the split file is not there, or there are none.
@@ -113,7 +113,7 @@ class ShapeNetCoreSource:
         return self._catalogue
 
     def _wanted(self) -> Sequence[str]:
-        """Return the categories to look for."""
+        """Returns the categories to look for."""
         if self._categories is not None:
             return self._categories
         present = [c.synset for c in CATEGORIES if Path(self._folder, c.synset).is_dir()]
@@ -125,7 +125,7 @@ class ShapeNetCoreSource:
         return present
 
     def _told_version(self, models: Sequence[Model]) -> int:
-        """Return the version whose file the first complete model has."""
+        """Returns the version whose file the first complete model has."""
         for model in models:
             for version, mesh in MESHES.items():
                 if os.path.isfile(os.path.join(self._folder, model.synset, model.id, mesh)):
@@ -135,14 +135,14 @@ class ShapeNetCoreSource:
         )
 
     def _state(self, synset: str, model: str) -> Any:
-        """Return plain data which changes when the object's files may have changed."""
+        """Returns plain data which changes when the object's files may have changed."""
         mesh = MESHES[self._version]
         names = [mesh, f"{mesh[:-4]}.mtl", "images"]
         state = files_state(self._folder, synset, model, names)
         return [self._settings(), state, self._points and self._points.state(synset, model)]
 
     def load(self, item: Item) -> Surface:
-        """Read one model: front +X, up +Y, bounding box centred, longest side 1.
+        """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
             ValueError, OSError: naming the file, if it is missing or broken.
@@ -157,12 +157,12 @@ class ShapeNetCoreSource:
             raise ValueError(f"{synset}/{model}: {error}") from error
 
     def truth_sizes(self) -> tuple[int, int]:
-        """Return the numbers of points with occupancies and of points of the surface."""
+        """Returns the numbers of points with occupancies and of points of the surface."""
         points = self._points
         return (points.num_points, points.num_surface_points) if points else (0, 0)
 
     def truth(self, item: Item) -> Sample:
-        """Return the points of one object, in the world of its normalised surface.
+        """Returns the points of one object, in the world of its normalised surface.
 
         Raises:
             ValueError, OSError: naming the file, if it is missing or damaged.

@@ -53,7 +53,7 @@ class ShapesSource:
         }
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings."""
+        """Returns the settings."""
         return {
             "source": self.name,
             "version": VERSION,
@@ -63,7 +63,7 @@ class ShapesSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects, category by category."""
+        """Returns the objects, category by category."""
         return [item for category in self._categories for item in self._items(category)]
 
     def _items(self, category: Category) -> list[Item]:
@@ -82,13 +82,13 @@ class ShapesSource:
         ]
 
     def load(self, item: Item) -> Surface:
-        """Make one object: front +X, up +Y, bounding box centred, longest side 1."""
+        """Makes one object: front +X, up +Y, bounding box centred, longest side 1."""
         category, index = self._drawn[item.id]
         return make_shape(category.name, self._seed, index)
 
 
 def make_shape(category: str, seed: int, index: int) -> Surface:
-    """Return the surface of one parametric object, a pure function of the arguments.
+    """Returns the surface of one parametric object, a pure function of the arguments.
 
     Args:
         category: name or synset.
@@ -112,7 +112,7 @@ def make_shape(category: str, seed: int, index: int) -> Surface:
 
 
 def split_words(count: int) -> list[str]:
-    """Return the split of each of `count` objects of a category: 70 % train, 10 % val, 20 % test.
+    """Returns the split of each of `count` objects of a category: 70 % train, 10 % val, 20 % test.
 
     From three objects on, every split has at least one.
     """

@@ -21,11 +21,11 @@ class Solid:
     faces: NDArray[np.int64]
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Solid:
-        """Return the solid shifted by (x, y, z)."""
+        """Returns the solid shifted by (x, y, z)."""
         return Solid(self.vertices + np.array([x, y, z]), self.faces)
 
     def turned(self, axis: str, degrees: float) -> Solid:
-        """Return the solid turned about an axis through the origin, right-handed."""
+        """Returns the solid turned about an axis through the origin, right-handed."""
         k = "xyz".index(axis)
         i, j = (k + 1) % 3, (k + 2) % 3
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -34,12 +34,12 @@ class Solid:
         return Solid(self.vertices @ matrix.T, self.faces)
 
     def mirrored(self) -> Solid:
-        """Return the mirror image at the plane z = 0."""
+        """Returns the mirror image at the plane z = 0."""
         return Solid(self.vertices * np.array([1.0, 1.0, -1.0]), self.faces[:, ::-1])
 
 
 def loft(outlines: ArrayLike) -> Solid:
-    """Join outlines by bands of triangles and close both ends.
+    """Joins outlines by bands of triangles and closes both ends.
 
     Args:
         outlines: [S, n, 3] corner positions, S >= 2 outlines of n corners each; the ends are
@@ -63,14 +63,14 @@ def loft(outlines: ArrayLike) -> Solid:
 
 
 def box(low: Sequence[float], high: Sequence[float]) -> Solid:
-    """Return the box between two opposite corners."""
+    """Returns the box between two opposite corners."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     return loft([[(x0, y, z), (x1, y, z), (x1, y, w), (x0, y, w)]
                  for y, z, w in ((y0, z0, z1), (y1, z0, z1))])  # fmt: skip
 
 
 def block(center: Sequence[float], size: Sequence[float]) -> Solid:
-    """Return the box of some size about a centre."""
+    """Returns the box of some size about a centre."""
     middle, half = np.asarray(center, float), np.asarray(size, float) / 2
     return box((middle - half).tolist(), (middle + half).tolist())
 
@@ -82,7 +82,7 @@ def rod(
     end_radius: float | None = None,
     sides: int = SIDES,
 ) -> Solid:
-    """Return a cylinder, or a cone's stump, between the centres of its two ends."""
+    """Returns a cylinder, or a cone's stump, between the centres of its two ends."""
     a, b = np.asarray(start, float), np.asarray(end, float)
     along = (b - a) / np.linalg.norm(b - a)
     side = np.cross(along, np.eye(3)[np.abs(along).argmin()])
@@ -93,7 +93,7 @@ def rod(
 
 
 def lathe(profile: Sequence[tuple[float, float]], axis: str = "y", sides: int = SIDES) -> Solid:
-    """Return the body made by turning a profile about an axis.
+    """Returns the body made by turning a profile about an axis.
 
     Args:
         profile: (position along the axis, radius > 0) pairs in order.
@@ -111,7 +111,7 @@ def lathe(profile: Sequence[tuple[float, float]], axis: str = "y", sides: int = 
 
 
 def ball(center: Sequence[float], radii: Sequence[float], rings: int = 8) -> Solid:
-    """Return an ellipsoid of some radii along x, y and z."""
+    """Returns an ellipsoid of some radii along x, y and z."""
     # The poles are cut off at 2 % of the radius, so that the end caps are proper polygons.
     angles = np.linspace(np.arcsin(0.02), np.pi - np.arcsin(0.02), rings + 1)
     unit = lathe([(-np.cos(angle), np.sin(angle)) for angle in angles])
@@ -119,7 +119,7 @@ def ball(center: Sequence[float], radii: Sequence[float], rings: int = 8) -> Sol
 
 
 def prism(outline: Sequence[tuple[float, float]], axis: str, low: float, high: float) -> Solid:
-    """Return a plane outline pulled along an axis.
+    """Returns a plane outline pulled along an axis.
 
     Args:
         outline: corners in the plane of the two other axes, in the order x before y before z.

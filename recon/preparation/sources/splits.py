@@ -28,7 +28,7 @@ Entry = tuple[str, tuple[str, str], str]
 
 
 def split_of_id(id: str) -> str:
-    """Return 'train', 'val' or 'test' (70/10/20) by a hash of the id, whatever other ids there are.
+    """Returns 'train', 'val' or 'test' (70/10/20) by a hash of the id, whatever the other ids.
 
     Args:
         id: of the object or of its family.
@@ -51,7 +51,7 @@ class Splits:
     words: Mapping[tuple[str, str], str]
 
     def of(self, synset: str, id: str) -> str | None:
-        """Return the split of an object, or None when the file does not list it.
+        """Returns the split of an object, or None when the file does not list it.
 
         Args:
             synset: its synset, or the name of its category.
@@ -64,7 +64,7 @@ class Splits:
 def assign_splits(
     keys: Sequence[tuple[str, ...]], split_file: str | Path | None
 ) -> list[str | None]:
-    """Return each object's split, None for those that a split file does not list.
+    """Returns each object's split, None for those that a split file does not list.
 
     Args:
         keys: per object its synset and the names a split file may call it by, in the order in
@@ -92,7 +92,7 @@ def assign_splits(
 
 
 def read_splits(path: str | Path) -> Splits:
-    """Read a split file; an object is named `model` or `synset/model`.
+    """Reads a split file; an object is named `model` or `synset/model`.
 
     Args:
         path: one of
@@ -129,13 +129,13 @@ def read_splits(path: str | Path) -> Splits:
 
 
 def _synset(word: str) -> str:
-    """Return the synset of a category's name or synset; a user's own word stays as it is."""
+    """Returns the synset of a category's name or synset; a user's own word stays as it is."""
     # Spreadsheets drop leading zeros.
     return category_of(word.zfill(8) if word.isdigit() else word).synset
 
 
 def _key(place: str, name: str, synset: str = "") -> tuple[str, str]:
-    """Return (synset, model) of a name, which may itself say its synset."""
+    """Returns (synset, model) of a name, which may itself say its synset."""
     head, slash, model = name.strip().rpartition("/")
     if not model or "/" in head or (slash and not head) or not model.isprintable():
         raise ValueError(f"{place}: a name must be model or synset/model, got {name!r}")
@@ -162,7 +162,7 @@ def _text(path: Path) -> str:
 
 
 def _read_lists(folder: Path) -> Iterator[Entry]:
-    """Read the lists of every synset's folder; one with an empty list is left out, with an error.
+    """Reads the lists of every synset's folder; one with an empty list is left out, with an error.
 
     The list was cut short, or the objects of its split would silently be missing.
     """
@@ -214,7 +214,7 @@ def _kind(value: Any) -> str:
 
 
 def _read_table(path: Path) -> Iterator[Entry]:
-    """Read a CSV file, or a text table with or without a line of column names."""
+    """Reads a CSV file, or a text table with or without a line of column names."""
     lines = split_lines(_text(path))
     comma = path.suffix.lower() == ".csv"
     rows = [
@@ -247,7 +247,7 @@ def _fields(line: str, comma: bool) -> list[str]:
 
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Return where the columns `model`, `split` and perhaps `synset` are."""
+    """Returns where the columns `model`, `split` and perhaps `synset` are."""
     known = {"split", *MODEL_COLUMNS, *SYNSET_COLUMNS, *OTHER_COLUMNS}
     unknown = [column for column in header if column not in known]
     model = next((column for column in MODEL_COLUMNS if column in header), None)

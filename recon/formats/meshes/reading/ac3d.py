@@ -49,7 +49,7 @@ class _Object:
     children: int = 0
 
     def turn(self) -> None:
-        """Reverse the order of every surface's corners."""
+        """Reverses the order of every surface's corners."""
         ends = np.cumsum(self.counts, dtype=np.int64)
         order = np.repeat(2 * ends - np.array(self.counts, np.int64) - 1, self.counts)
         rows = (order - np.arange(len(order))).tolist()
@@ -77,7 +77,7 @@ class _Reader:
             raise ValueError("not an AC3D file: it must begin with 'AC3D'")
 
     def _line(self) -> str | None:
-        """Return the next line that is not blank, or None at the end."""
+        """Returns the next line that is not blank, or None at the end."""
         while self._next < len(self._lines):
             line = self._lines[self._next].strip()
             self._next += 1
@@ -86,7 +86,7 @@ class _Reader:
         return None
 
     def _block(self, count: int, what: str) -> list[list[str]]:
-        """Return the words of the next `count` lines that are not blank."""
+        """Returns the words of the next `count` lines that are not blank."""
         block: list[list[str]] = []
         while len(block) < count:
             line = self._line()
@@ -96,7 +96,7 @@ class _Reader:
         return block
 
     def read(self) -> tuple[list[Material], list[tuple[_Object, _Frame]]]:
-        """Return the materials and the objects that are shown, each with its placement."""
+        """Returns the materials and the objects that are shown, each with its placement."""
         materials: list[Material] = []
         shown: list[tuple[_Object, _Frame]] = []
         ancestors = [_Frame(np.eye(3), np.zeros(3), False, -1)]  # the root never runs out
@@ -157,7 +157,7 @@ class _Reader:
         return item
 
     def _skip_data(self, length: int) -> None:
-        """Skip a text of `length` bytes, which may span lines."""
+        """Skips a text of `length` bytes, which may span lines."""
         skipped = -1
         while skipped < length and self._next < len(self._lines):
             skipped += len(self._lines[self._next].encode(self._encoding, "replace")) + 1
@@ -213,7 +213,7 @@ class _Reader:
 def read_ac3d(
     store: Store, name: str, skip: str | None = None, texture_folder: str | None = None
 ) -> Surface:
-    """Read an AC3D file.
+    """Reads an AC3D file.
 
     Args:
         store: where the file and its textures are.
@@ -255,7 +255,7 @@ def _coloured(
     vertices: NDArray[np.float64],
     corners: NDArray[np.int64],
 ) -> Surface:
-    """Cut the surfaces of all objects into triangles and colour them."""
+    """Cuts the surfaces of all objects into triangles and colours them."""
     counts = np.array([n for item in items for n in item.counts], np.int64)
     triangles, polygons = triangulate(vertices[corners], counts)
     owners = np.repeat(np.arange(len(items)), [len(item.counts) for item in items])
@@ -288,7 +288,7 @@ def _textured(materials: list[Material], index: int, texture: str | None) -> Mat
 
 
 def _material(line: str) -> Material:
-    """Parse `MATERIAL "name" rgb r g b amb ... trans t`."""
+    """Parses `MATERIAL "name" rgb r g b amb ... trans t`."""
     rgb = re.search(r"\brgb\s+(\S+)\s+(\S+)\s+(\S+)", line)
     clear = re.search(r"\btrans\s+(\S+)", line)
     name = re.search(r'"([^"]*)"', line)
@@ -300,6 +300,6 @@ def _material(line: str) -> Material:
 
 
 def _unquoted(words: str) -> str:
-    """Return the text between the first two double quotes, or the first word without them."""
+    """Returns the text between the first two double quotes, or the first word without them."""
     quoted = re.search(r'"([^"]*)"', words)
     return quoted[1] if quoted else words.strip().split(" ")[0]

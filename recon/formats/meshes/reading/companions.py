@@ -17,7 +17,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z]:|[/\\]")
 def find_companion(
     store: Store, name: str, written: str, folders: Sequence[str] = FOLDERS
 ) -> str | None:
-    r"""Return the file of a store that another one names.
+    r"""Returns the file of a store that another one names.
 
     It is looked for as written, then by its last name beside the file that names it, since many
     files hold paths of the machine which wrote them (C:\Users\me\wood.png).
@@ -44,5 +44,5 @@ def find_companion(
 
 
 def _bare(written: str) -> str:
-    """Return a name with slashes, and without quotes around it."""
+    """Returns a name with slashes, and without quotes around it."""
     return written.strip().strip("\"'").strip().replace("\\", "/")

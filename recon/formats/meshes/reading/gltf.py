@@ -27,7 +27,7 @@ Part = tuple[Surface, bool]
 
 
 def read_gltf(store: Store, name: str) -> Surface:
-    """Read a .glb or .gltf file.
+    """Reads a .glb or .gltf file.
 
     Lines and points are passed over; skins are in the rest pose of their joints, and morph targets
     have the weights that the file gives. A face has the mean colour of its corners in linear light,
@@ -53,7 +53,7 @@ def read_gltf(store: Store, name: str) -> Surface:
 
 
 def _placed_surfaces(container: Container) -> Iterator[Surface]:
-    """Yield the surfaces of every node's mesh, placed in the scene."""
+    """Yields the surfaces of every node's mesh, placed in the scene."""
     tree = NodeTree(container)
     read: dict[tuple[Any, Any, tuple[float, ...]], list[Part]] = {}
     faces = 0
@@ -88,7 +88,7 @@ def _read_mesh(
     joints: NDArray[np.float64] | None,
     weights: tuple[float, ...],
 ) -> list[Part]:
-    """Read the parts of a mesh.
+    """Reads the parts of a mesh.
 
     Args:
         container: the document.
@@ -116,7 +116,7 @@ def _read_primitive(
     joints: NDArray[np.float64] | None,
     weights: tuple[float, ...],
 ) -> Part | None:
-    """Read the triangles of a part of a mesh; None if it is made of lines or points."""
+    """Reads the triangles of a part of a mesh; None if it is made of lines or points."""
     attributes = as_object(primitive["attributes"])
     mode = primitive.get("mode", TRIANGLES)
     if mode not in (TRIANGLES, STRIP, FAN) or "POSITION" not in attributes:
@@ -152,7 +152,7 @@ def _read_primitive(
 def _morphed(
     container: Container, primitive: dict[str, Any], weights: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """Return the positions [V, 3], moved towards the morph targets as much as the file says."""
+    """Returns the positions [V, 3], moved towards the morph targets as much as the file says."""
     if DRACO in as_object(primitive.get("extensions", {})):
         raise ValueError(f"{DRACO} cannot be read; save the file without compression")
     vertices = container.accessor(primitive["attributes"]["POSITION"], 3)
@@ -167,7 +167,7 @@ def _morphed(
 
 
 def _faces(order: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
-    """Return the triangles [F, 3] of vertices in their order."""
+    """Returns the triangles [F, 3] of vertices in their order."""
     if mode == TRIANGLES:
         if len(order) % 3:
             raise ValueError(f"{len(order)} corners do not make whole triangles")
@@ -183,7 +183,7 @@ def _faces(order: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
 def _vertex_colors(
     container: Container, attributes: dict[str, Any], count: int
 ) -> NDArray[np.float64]:
-    """Return the linear colours [V, 4] of the vertices, white where there are none."""
+    """Returns the linear colours [V, 4] of the vertices, white where there are none."""
     rgba = np.ones((count, 4))
     if "COLOR_0" in attributes:
         given = container.accessor(attributes["COLOR_0"])
@@ -196,7 +196,7 @@ def _vertex_colors(
 def _texture_coordinates(
     container: Container, color: BaseColor, attributes: dict[str, Any], count: int
 ) -> NDArray[np.float64] | None:
-    """Return the texture coordinates [V, 2] of the vertices, None if none are needed."""
+    """Returns the texture coordinates [V, 2] of the vertices, None if none are needed."""
     if color.texture is None:
         return None
     attribute = f"TEXCOORD_{color.texture.texture_set}"

@@ -49,7 +49,7 @@ class Container:
     """A glTF document with its binary data."""
 
     def __init__(self, store: Store, name: str) -> None:
-        """Read a .glb or .gltf file.
+        """Reads a .glb or .gltf file.
 
         Args:
             store: where the file, its buffers and its textures are.
@@ -77,11 +77,11 @@ class Container:
         self._buffers: dict[int, bytes] = {}
 
     def items(self, key: str) -> list[Any]:
-        """Return one of the document's lists, empty when it has none."""
+        """Returns one of the document's lists, empty when it has none."""
         return as_list(self.json.get(key, []))
 
     def accessor(self, index: Any, width: int | None = None) -> NDArray[np.float64]:
-        """Return the rows [count, width] of an accessor; normalised integers become shares of 1.
+        """Returns the rows [count, width] of an accessor; normalised integers become shares of 1.
 
         Args:
             index: of the accessor.
@@ -104,7 +104,7 @@ class Container:
     def _dense(
         self, index: Any, item: dict[str, Any], dtype: np.dtype, columns: int
     ) -> NDArray[np.float64]:
-        """Return the rows of an accessor without its substitutions, zeros where it has no data."""
+        """Returns the rows of an accessor without its substitutions, zeros where it has no data."""
         count = _size(item["count"])
         if "bufferView" in item:
             return self._rows(f"accessor {index}", item, dtype, count, columns)
@@ -115,7 +115,7 @@ class Container:
     def _substituted(
         self, index: Any, sparse: dict[str, Any], values: NDArray[np.float64], dtype: np.dtype
     ) -> NDArray[np.float64]:
-        """Return the rows of an accessor with those which its sparse part gives in their place."""
+        """Returns the rows of an accessor with those which its sparse part gives in their place."""
         count, name = _size(sparse["count"]), f"the sparse part of accessor {index}"
         places = as_object(sparse["indices"])
         kind = np.dtype(COMPONENTS[places["componentType"]])
@@ -129,7 +129,7 @@ class Container:
     def _rows(
         self, name: str, item: dict[str, Any], dtype: np.dtype, count: int, columns: int
     ) -> NDArray[np.float64]:
-        """Return rows [count, columns] that lie in a buffer view."""
+        """Returns rows [count, columns] that lie in a buffer view."""
         data, stride = self._view(item["bufferView"])
         stride = stride or dtype.itemsize * columns
         start = _size(item.get("byteOffset", 0))
@@ -146,7 +146,7 @@ class Container:
             return table.astype(np.float64)
 
     def image(self, index: Any) -> bytes:
-        """Return the encoded bytes of an image.
+        """Returns the encoded bytes of an image.
 
         Raises:
             ValueError, OSError: if they are not to be found.
@@ -157,14 +157,14 @@ class Container:
         return self._read(item["uri"])
 
     def missing_image(self, index: Any) -> str | None:
-        """Return the name of the file that an image should be in; None if it is there."""
+        """Returns the name of the file that an image should be in; None if it is there."""
         uri = str(as_object(pick(self.items("images"), index, "image")).get("uri", "data:"))
         if uri.startswith("data:") or find_companion(self._store, self._name, uri) is not None:
             return None
         return uri
 
     def _view(self, index: Any) -> tuple[memoryview, int]:
-        """Return the bytes of a buffer view and its stride, 0 where it has none."""
+        """Returns the bytes of a buffer view and its stride, 0 where it has none."""
         item = as_object(pick(self.items("bufferViews"), index, "buffer view"))
         data = self._buffer(item["buffer"])
         start, length = _size(item.get("byteOffset", 0)), _size(item["byteLength"])
@@ -183,7 +183,7 @@ class Container:
         return self._buffers[index]
 
     def _read(self, uri: Any) -> bytes:
-        """Return what a URI names: data in itself, or a file of the store."""
+        """Returns what a URI names: data in itself, or a file of the store."""
         if str(uri).startswith("data:"):
             try:
                 return base64.b64decode(str(uri).partition(",")[2], validate=True)
@@ -194,7 +194,7 @@ class Container:
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes]:
-    """Return the JSON and the binary chunk of a .glb file."""
+    """Returns the JSON and the binary chunk of a .glb file."""
     total = int.from_bytes(data[8:12], "little")
     if total > len(data) or len(data) < 20:
         raise ValueError(f"the file is truncated: it claims {total} bytes and has {len(data)}")
@@ -213,13 +213,13 @@ def _chunks(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _number(text: str) -> float | int:
-    """Return a number of the document; some exporters write whole numbers as 0.0."""
+    """Returns a number of the document; some exporters write whole numbers as 0.0."""
     value = float(text)
     return int(value) if value.is_integer() else value
 
 
 def pick(items: Sequence[Any], index: Any, what: str) -> Any:
-    """Return an item of a list of the document, which an index of it names.
+    """Returns an item of a list of the document, which an index of it names.
 
     Raises:
         ValueError: if there is no such item.
@@ -230,7 +230,7 @@ def pick(items: Sequence[Any], index: Any, what: str) -> Any:
 
 
 def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
-    """Return a JSON object as it is.
+    """Returns a JSON object as it is.
 
     Args:
         value: what the document holds.
@@ -245,7 +245,7 @@ def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
 
 
 def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return what an extension says about an item of the document, nothing if it is not there.
+    """Returns what an extension says about an item of the document, nothing if it is not there.
 
     Raises:
         ValueError: naming the extension, if it is not an object.
@@ -255,7 +255,7 @@ def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a JSON list as it is.
+    """Returns a JSON list as it is.
 
     Raises:
         ValueError: if it is something else.

@@ -61,7 +61,7 @@ class TextureInfo:
 
 
 def base_color(container: Container, material: Any) -> BaseColor:
-    """Return the base colour of a material.
+    """Returns the base colour of a material.
 
     A material which reflects nothing has the colour of the light that it gives off.
 
@@ -125,7 +125,7 @@ def _wrap(mode: Any) -> int:
 
 
 def _transform(place: dict[str, Any]) -> UvTransform:
-    """Return shift * rotation * scale, v downwards (the extension KHR_texture_transform).
+    """Returns shift * rotation * scale, v downwards (the extension KHR_texture_transform).
 
     The rotation is counter-clockwise for an eye which sees v point down (glTF issue 1563).
     """
@@ -144,7 +144,7 @@ def _transform(place: dict[str, Any]) -> UvTransform:
 
 
 def _upwards(transform: UvTransform) -> UvTransform:
-    """Return the same transform of coordinates whose v points upwards, v = 1 - v'."""
+    """Returns the same transform of coordinates whose v points upwards, v = 1 - v'."""
     ((a, b), (c, d)), (e, f) = transform
     return UvTransform(((a, -b), (-c, d)), (e + b, 1 - d - f))
 
@@ -155,7 +155,7 @@ def paint_triangles(
     linear: NDArray[np.float64],
     uvs: NDArray[np.float64] | None,
 ) -> Paint:
-    """Return the colours and textures of triangles of one material.
+    """Returns the colours and textures of triangles of one material.
 
     Args:
         container: the document.
@@ -180,7 +180,7 @@ def _textured(
     factors: NDArray[np.float64],
     uvs: NDArray[np.float64],
 ) -> Paint:
-    """Return the paint of triangles [F] with factors [F, 4] and coordinates [F, 3, 2]."""
+    """Returns the paint of triangles [F] with factors [F, 4] and coordinates [F, 3, 2]."""
     uvs = uvs.copy()
     uvs[..., 1] = 1 - uvs[..., 1]
     # Products of sRGB values stand for those of linear light: the same for a pure power law.
@@ -204,7 +204,7 @@ def _textured(
 
 
 def _missing(container: Container, color: BaseColor, texture: TextureInfo) -> tuple[str, ...]:
-    """Return what to say about a texture which is not there."""
+    """Returns what to say about a texture which is not there."""
     if texture.image is None:
         return (f"a texture of material {color.name} names no image",)
     file = container.missing_image(texture.image)
@@ -212,7 +212,7 @@ def _missing(container: Container, color: BaseColor, texture: TextureInfo) -> tu
 
 
 def to_srgb(rgba: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return linear colours [..., 4] as sRGB in [0, 1], opacity as it is (IEC 61966-2-1)."""
+    """Returns linear colours [..., 4] as sRGB in [0, 1], opacity as it is (IEC 61966-2-1)."""
     clipped = np.clip(np.nan_to_num(rgba, nan=1), 0, 1)
     linear = clipped[..., :3]
     # The power of a number under the threshold is not used; the floor keeps it defined.
@@ -235,7 +235,7 @@ class _Images:
         return leaf
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of an image."""
+        """Returns the bytes of an image."""
         try:
             return self._container.image(int(name))
         except (KeyError, TypeError) as error:

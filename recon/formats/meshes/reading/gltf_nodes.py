@@ -30,7 +30,7 @@ class NodeTree:
     """
 
     def __init__(self, container: Container) -> None:
-        """Find the parent of every node.
+        """Finds the parent of every node.
 
         Raises:
             ValueError: if a node has several parents.
@@ -46,7 +46,7 @@ class NodeTree:
                     raise ValueError(f"node {child} has several parents; nodes must form trees")
 
     def roots(self) -> list[int]:
-        """Return the roots of the default scene; without scenes, all nodes without a parent."""
+        """Returns the roots of the default scene; without scenes, all nodes without a parent."""
         scenes = self._container.items("scenes")
         if not scenes:
             return [index for index in range(len(self.nodes)) if index not in self._parents]
@@ -54,7 +54,7 @@ class NodeTree:
         return as_list(scene.get("nodes", []))
 
     def shown(self) -> list[int]:
-        """Return the nodes below the roots, parents before children.
+        """Returns the nodes below the roots, parents before children.
 
         Raises:
             ValueError: if a node does not exist or is shown twice.
@@ -73,7 +73,7 @@ class NodeTree:
         return order
 
     def place(self, index: int) -> NDArray[np.float64]:
-        """Return the matrix [4, 4] from a node's own frame to that of the scene.
+        """Returns the matrix [4, 4] from a node's own frame to that of the scene.
 
         Raises:
             ValueError: if it is its own ancestor.
@@ -92,7 +92,7 @@ class NodeTree:
         return matrix
 
     def joints(self, skin: Any) -> NDArray[np.float64]:
-        """Return the matrices [J, 4, 4] from the bind pose of a skin to the rest pose."""
+        """Returns the matrices [J, 4, 4] from the bind pose of a skin to the rest pose."""
         item = as_object(pick(self._container.items("skins"), skin, "skin"))
         joints = as_list(item["joints"])
         for joint in joints:
@@ -106,7 +106,7 @@ class NodeTree:
         return places @ inverse[: len(joints)].reshape(-1, 4, 4).transpose(0, 2, 1)
 
     def instances(self, index: int) -> NDArray[np.float64]:
-        """Return the matrices [N, 4, 4] of the places at which a node's mesh is shown."""
+        """Returns the matrices [N, 4, 4] of the places at which a node's mesh is shown."""
         place = self.place(index)
         instancing = extension(self.nodes[index], INSTANCING)
         if not instancing:
@@ -132,7 +132,7 @@ class NodeTree:
 
 
 def local_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the matrix [4, 4] of a node: given as such, or translation * rotation * scale."""
+    """Returns the matrix [4, 4] of a node: given as such, or translation * rotation * scale."""
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T  # stored column by column
     x, y, z, w = np.array(node.get("rotation", [0, 0, 0, 1]), np.float64).tolist()
@@ -152,7 +152,7 @@ def local_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
 def skin_matrices(
     container: Container, attributes: dict[str, Any], joints: NDArray[np.float64], count: int
 ) -> NDArray[np.float64] | None:
-    """Return the matrix [V, 4, 4] of every vertex of a skinned mesh; None without weights.
+    """Returns the matrix [V, 4, 4] of every vertex of a skinned mesh; None without weights.
 
     Args:
         container: the document.

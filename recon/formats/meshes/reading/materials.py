@@ -85,13 +85,13 @@ class Material:
     missing: tuple[str, ...] = ()
 
     def rgba(self) -> tuple[float, float, float, float]:
-        """Return colour and opacity of a face without a texture."""
+        """Returns colour and opacity of a face without a texture."""
         solid = self.alpha if self.cutoff is None else float(self.alpha >= self.cutoff)
         return (*self.color, solid)
 
 
 def find_image(store: Store, stems: Sequence[str], suffixes: Sequence[str]) -> str | None:
-    """Return the first stored image among `stems`, each tried with every suffix in order."""
+    """Returns the first stored image among `stems`, each tried with every suffix in order."""
     for stem in stems:
         root, suffix = posixpath.splitext(stem)
         base = root if suffix.lower() in IMAGE_SUFFIXES else stem
@@ -113,7 +113,7 @@ class Paint(TypedDict):
 
 
 def plain_paint(rgba: NDArray[np.float32]) -> Paint:
-    """Return the paint of faces which have colours [F, 4] and no textures."""
+    """Returns the paint of faces which have colours [F, 4] and no textures."""
     return Paint(face_rgba=rgba, uvs=None, face_texture=None, textures=(), texture_wraps=())
 
 
@@ -123,7 +123,7 @@ def paint_faces(
     face_materials: NDArray[np.int64],
     uvs: NDArray[np.float64],
 ) -> Paint:
-    """Return colours and textures of faces, to be passed on to `Surface` as `**paint_faces(...)`.
+    """Returns colours and textures of faces, to be passed on to `Surface` as `**paint_faces(...)`.
 
     Args:
         store: where textures are.
@@ -161,7 +161,7 @@ def paint_faces(
 def _visible(
     material: Material, image: NDArray[np.float32], uvs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a material's image and its colours on faces; opaque if a guess would hide many faces.
+    """Returns a material's image and its colours on faces; opaque if a guess would hide many faces.
 
     The holes of a cut-out lie within faces; gloss and the like care for no faces.
     """
@@ -181,7 +181,7 @@ def _paint(
     face_texture: NDArray[np.int64],
     palette: _Palette,
 ) -> Paint:
-    """Return the paint, with coordinates near 0 and without textures that repeat too often."""
+    """Returns the paint, with coordinates near 0 and without textures that repeat too often."""
     wraps = np.array([*palette.wraps, (REPEAT, REPEAT)])[face_texture]  # the last for none
     low = uvs.min(axis=1, keepdims=True)
     # Whole repetitions do not matter, and near 0 float32 tells all texels apart.
@@ -214,7 +214,7 @@ class _Palette:
         self._rows: dict[tuple[int, tuple[int, int], bytes], int] = {}
 
     def load(self, material: Material) -> NDArray[np.float32] | None:
-        """Return colour and opacity [H, W, 4] of a material's images; None without a readable one.
+        """Returns colour and opacity [H, W, 4] of a material's images; None without a readable one.
 
         Materials which differ only in their names, colours and places share them.
         """
@@ -248,7 +248,7 @@ class _Palette:
         return combine_opacity(image, mask, material.cutoff, material.alpha)
 
     def add(self, material: Material, image: NDArray[np.float32], tint: NDArray[np.float32]) -> int:
-        """Return the row of `textures` which holds an image of `load` times a colour."""
+        """Returns the row of `textures` which holds an image of `load` times a colour."""
         key = (id(image), material.wrap, tint.tobytes())
         row = self._rows.setdefault(key, len(self.textures))
         if row == len(self.textures):
@@ -259,7 +259,7 @@ class _Palette:
 
 
 def tinted(texture: NDArray[np.float32], tint: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a texture [H, W, 4] in [0, 1] times an RGB colour, as a `Surface` keeps it.
+    """Returns a texture [H, W, 4] in [0, 1] times an RGB colour, as a `Surface` keeps it.
 
     Texels without any opacity, whose colour means nothing, get the mean colour of the others.
     """
@@ -277,7 +277,7 @@ def tinted(texture: NDArray[np.float32], tint: NDArray[np.float32]) -> NDArray[n
 def _sample(
     texture: NDArray[np.float32], uvs: NDArray[np.float64], wrap: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Return the mean colours [F, 4] of faces, looking closer at those that seem to be holes."""
+    """Returns the mean colours [F, 4] of faces, looking closer at those that seem to be holes."""
     sampled = sample_faces(texture, uvs, wrap)
     faint = np.flatnonzero(sampled[:, 3] <= MIN_ALPHA)
     if len(faint) and (texture[..., 3] > MIN_ALPHA).any():
@@ -292,7 +292,7 @@ def sample_faces(
     wrap: tuple[int, int] = (REPEAT, REPEAT),
     samples: NDArray[np.float64] = SAMPLES,
 ) -> NDArray[np.float32]:
-    """Return the mean colour of a texture over each face, weighted by opacity.
+    """Returns the mean colour of a texture over each face, weighted by opacity.
 
     Args:
         texture: [H, W, 4] RGBA in [0, 1], row 0 at v = 1.

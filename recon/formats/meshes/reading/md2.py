@@ -19,7 +19,7 @@ SKIN_SUFFIXES = (".png", ".jpg", ".tga", ".pcx")
 
 
 def read_md2(store: Store, name: str) -> Surface:
-    """Read the first frame of an MD2 file.
+    """Reads the first frame of an MD2 file.
 
     Raises:
         ValueError: if it is not MD2 version 8, is cut short, or a triangle names a missing vertex.
@@ -60,7 +60,7 @@ def _text(data: bytes, start: int) -> str:
 
 
 def _find_skin(store: Store, name: str, skin_names: list[str]) -> str | None:
-    """Look for the skins as written, beside the model, and under the model's own name.
+    """Looks for the skins as written, beside the model, and under the model's own name.
 
     A skin that begins with a dot lies beside the model.
     """

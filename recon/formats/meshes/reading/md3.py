@@ -19,7 +19,7 @@ SKIN_SUFFIXES = (".tga", ".jpg", ".png")
 
 
 def read_md3(store: Store, name: str) -> Surface:
-    """Read the first frame of all surfaces of an MD3 file.
+    """Reads the first frame of all surfaces of an MD3 file.
 
     Raises:
         ValueError: if it is not MD3, is cut short, or a triangle names a missing vertex.
@@ -43,7 +43,7 @@ def read_md3(store: Store, name: str) -> Surface:
 
 
 def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[Surface, int]:
-    """Return one surface and its length in bytes."""
+    """Returns one surface and its length in bytes."""
     (_, label, _, _, shaders, vertices, triangles, triangle_at, shader_at, uv_at,
      vertex_at, size) = SURFACE_HEADER.unpack_from(data, start)  # fmt: skip
     faces = np.frombuffer(data, "<i4", 3 * triangles, start + triangle_at).reshape(-1, 3)[:, ::-1]

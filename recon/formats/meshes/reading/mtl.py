@@ -35,17 +35,17 @@ class Map:
     options: dict[str, list[str]] = field(default_factory=dict)
 
     def transform(self) -> UvTransform:
-        """Return where the image lies: coordinates are scaled (-s), then shifted (-o)."""
+        """Returns where the image lies: coordinates are scaled (-s), then shifted (-o)."""
         scale, shift = self._pair("-s", 1.0), self._pair("-o", 0.0)
         return UvTransform(((scale[0], 0.0), (0.0, scale[1])), shift)
 
     def wrap(self) -> tuple[int, int]:
-        """Return how the image goes on beyond its sides."""
+        """Returns how the image goes on beyond its sides."""
         mode = CLAMP if self.options.get("-clamp") == ["on"] else REPEAT
         return mode, mode
 
     def gain(self) -> tuple[float, float]:
-        """Return base and gain of the colours (-mm)."""
+        """Returns base and gain of the colours (-mm)."""
         base, gain = [*map(float, self.options.get("-mm", [])), 0.0, 1.0][:2]
         return (base, gain) if len(self.options.get("-mm", [])) == 2 else (0.0, 1.0)
 
@@ -55,7 +55,7 @@ class Map:
 
 
 def parse_map(words: str) -> Map:
-    """Parse what follows the keyword of a map: options, and a file name that may have spaces."""
+    """Parses what follows the keyword of a map: options, and a file name that may have spaces."""
     rest, options = words.strip(), {}
     while rest.startswith("-"):
         option, _, following = rest.partition(" ")
@@ -80,7 +80,7 @@ def _is_number(word: str) -> bool:
 
 
 def read_mtl(store: Store, name: str) -> dict[str, Material]:
-    """Read a material library; statements it cannot understand keep their defaults."""
+    """Reads a material library; statements it cannot understand keep their defaults."""
     statements: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for line in read_lines(store.read(name)):
@@ -99,7 +99,7 @@ def read_mtl(store: Store, name: str) -> dict[str, Material]:
 
 
 def _tr_is_opacity(statements: Mapping[str, Mapping[str, str]]) -> bool:
-    """Tell whether `Tr 1` means opaque, as older programs (MeshLab, openMVS) write it.
+    """Tells whether `Tr 1` means opaque, as older programs (MeshLab, openMVS) write it.
 
     So it does where no material has a `d`, all have a `Tr`, some of them 1, and none of them 0.
     """
@@ -146,7 +146,7 @@ def _material(
 
 
 def _find(store: Store, library: str, image: Map) -> str | None:
-    """Return the stored image of a map; options or a comment may follow, or words stand before."""
+    """Returns the stored image of a map; options or a comment may follow, or words stand before."""
     if not image.name:
         return None
     bare = image.name.split(" #")[0]  # before a comment
@@ -156,7 +156,7 @@ def _find(store: Store, library: str, image: Map) -> str | None:
 
 
 def _opacity(words: Mapping[str, str], masked: bool, tr_is_opacity: bool) -> float:
-    """Return the opacity that `d` or `Tr` give; `d` counts before `Tr`, which is its opposite."""
+    """Returns the opacity that `d` or `Tr` give; `d` counts before `Tr`, which is its opposite."""
     solid = _floats(words.get("d", "").rsplit(" ", 1)[-1])  # after `-halo`
     clear = _floats(words.get("tr", ""))
     opposite = (clear[0] if tr_is_opacity else 1 - clear[0]) if clear else 1.0
@@ -168,7 +168,7 @@ def _opacity(words: Mapping[str, str], masked: bool, tr_is_opacity: bool) -> flo
 
 
 def _color(words: str) -> tuple[float, float, float] | None:
-    """Return red, green and blue; a single number stands for all three."""
+    """Returns red, green and blue; a single number stands for all three."""
     rgb = _floats(words)
     if not rgb:
         return None

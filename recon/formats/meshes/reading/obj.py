@@ -78,7 +78,7 @@ class _Lines:
 
 
 def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Surface:
-    """Read an OBJ file.
+    """Reads an OBJ file.
 
     Faces before any `usemtl` have the mean colour of their corners, if `v` lines give colours.
 
@@ -153,7 +153,7 @@ def _sort_lines(text: str) -> _Lines:
 
 
 def _numbers(lines: list[str], width: int) -> NDArray[np.float64]:
-    """Parse the first `width` numbers of each line; a missing second `vt` number is 0."""
+    """Parses the first `width` numbers of each line; a missing second `vt` number is 0."""
     if not lines:
         return np.zeros((0, width))
     try:
@@ -172,7 +172,7 @@ def _numbers(lines: list[str], width: int) -> NDArray[np.float64]:
 
 
 def _vertex_colors(lines: list[str]) -> NDArray[np.float64] | None:
-    """Return [V, 3] sRGB of lines `x y z red green blue`, None unless all lines are such.
+    """Returns [V, 3] sRGB of lines `x y z red green blue`, None unless all lines are such.
 
     Numbers are shares of 1, or of 255 where all are whole and one is larger than 1.
     """
@@ -189,7 +189,7 @@ def _vertex_colors(lines: list[str]) -> NDArray[np.float64] | None:
 def _indices(
     lines: _Lines, counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return per corner the 0-based vertex row and texture row (-1 where it has none)."""
+    """Returns per corner the 0-based vertex row and texture row (-1 where it has none)."""
     words = [word for corners in lines.corners for word in corners]
     raw = _split_corners(words)
     seen = np.repeat(np.array(lines.seen_vertices, np.int64), counts)
@@ -202,7 +202,7 @@ def _indices(
 
 
 def _split_corners(words: list[str]) -> NDArray[np.int64]:
-    """Parse corners written v, v/t, v//n or v/t/n to [N, 2] raw numbers, 0 for no texture."""
+    """Parses corners written v, v/t, v//n or v/t/n to [N, 2] raw numbers, 0 for no texture."""
     if not words:
         return np.zeros((0, 2), np.int64)
     slashes = np.array([word.count("/") for word in words])
@@ -217,7 +217,7 @@ def _split_corners(words: list[str]) -> NDArray[np.int64]:
 
 
 def _split_equal(words: list[str], slashes: int) -> NDArray[np.int64]:
-    """Parse corners which all have the same number of slashes."""
+    """Parses corners which all have the same number of slashes."""
     joined = " ".join(words)
     if slashes:
         joined = joined.replace("//", "/0/").replace("/ ", "/0 ")
@@ -229,7 +229,7 @@ def _split_equal(words: list[str], slashes: int) -> NDArray[np.int64]:
 def _texture_coordinates(
     texture_vertices: NDArray[np.float64], corners: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return [F, 3, 2] texture coordinates, NaN for faces with a missing one."""
+    """Returns [F, 3, 2] texture coordinates, NaN for faces with a missing one."""
     known = ((corners >= 0) & (corners < len(texture_vertices))).all(axis=1)
     uvs = np.full((*corners.shape, 2), np.nan)
     uvs[known] = texture_vertices[corners[known]]
@@ -239,7 +239,7 @@ def _texture_coordinates(
 def _tile_materials(
     store: Store, tiles: Sequence[str], face_objects: NDArray[np.int64]
 ) -> tuple[list[Material], NDArray[np.int64]]:
-    """Give each named object, in order, the next texture of `tiles`."""
+    """Gives each named object, in order, the next texture of `tiles`."""
     materials = [
         Material(name=tile, color=(1.0, 1.0, 1.0), texture=store.find_leaf(tile)) for tile in tiles
     ]
@@ -247,7 +247,7 @@ def _tile_materials(
 
 
 def _file_materials(store: Store, name: str, lines: _Lines, colored: bool) -> list[Material]:
-    """Return the materials which the file uses; unknown names get a named or default colour.
+    """Returns the materials which the file uses; unknown names get a named or default colour.
 
     A library of one material serves all names, and the faces without a name unless `colored`.
     """
@@ -274,7 +274,7 @@ def _file_materials(store: Store, name: str, lines: _Lines, colored: bool) -> li
 def _read_libraries(
     store: Store, name: str, lines: _Lines
 ) -> tuple[dict[str, Material], list[str]]:
-    """Return the materials of all libraries of a file, and which libraries were found.
+    """Returns the materials of all libraries of a file, and which libraries were found.
 
     Without a statement that names one, the library of the file's own name counts.
     """
@@ -293,7 +293,7 @@ def _read_libraries(
 
 
 def _find_libraries(store: Store, name: str, words: str, own: str) -> list[str]:
-    """Return the libraries of a statement: one name with spaces, several names, or the own one."""
+    """Returns the libraries of a statement: one name with spaces, several names, or the own one."""
     for names in ([words], words.split(), [own]):
         found = [file for word in names if (file := find_companion(store, name, word))]
         if found:

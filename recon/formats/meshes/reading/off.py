@@ -42,7 +42,7 @@ class _Polygons:
 
 
 def read_off(store: Store, name: str) -> Surface:
-    """Read an OFF file; colours of faces go before those of vertices.
+    """Reads an OFF file; colours of faces go before those of vertices.
 
     Text has a line for every vertex and face, or is free: numbers apart by any white space, which
     then has no colours of faces.
@@ -79,7 +79,7 @@ def read_off(store: Store, name: str) -> Surface:
 
 
 def _take_keyword(rows: list[list[str]]) -> _Layout:
-    """Return the layout of vertices; the keyword is taken off, so that the counts come first.
+    """Returns the layout of vertices; the keyword is taken off, so that the counts come first.
 
     A file may begin with its counts at once.
     """
@@ -119,7 +119,7 @@ def _numbers(rows: Sequence[Sequence[str]], width: int) -> NDArray[np.float64]:
 
 
 def _polygons(rows: list[list[str]]) -> _Polygons:
-    """Return the polygons of lines: a count, as many corners, and perhaps a colour."""
+    """Returns the polygons of lines: a count, as many corners, and perhaps a colour."""
     corners: list[str] = []
     counts: list[int] = []
     colors: list[list[str]] = []
@@ -134,7 +134,7 @@ def _polygons(rows: list[list[str]]) -> _Polygons:
 
 
 def _rgba(rows: Sequence[Sequence[str]]) -> NDArray[np.float64] | None:
-    """Return [R, 4] colours, or None unless every row has 3 or 4 numbers.
+    """Returns [R, 4] colours, or None unless every row has 3 or 4 numbers.
 
     Numbers are shares of 1 if any is written with a decimal point or none is larger than 1, and of
     255 otherwise.
@@ -152,7 +152,7 @@ def _are_shares(words: Sequence[str]) -> bool:
 
 
 def _read_free(words: list[str], num_vertices: int, num_faces: int, layout: _Layout) -> Surface:
-    """Read the words after the counts, whatever lines they are on."""
+    """Reads the words after the counts, whatever lines they are on."""
     width = 3 + layout.before + (4 if layout.colored else 0) + layout.after
     # Nothing is allocated for a mere claim.
     if num_vertices * width + num_faces > len(words):
@@ -174,7 +174,7 @@ def _read_free(words: list[str], num_vertices: int, num_faces: int, layout: _Lay
 
 
 def _free_polygons(numbers: NDArray[np.int64], count: int) -> _Polygons:
-    """Return polygons of numbers: a count and as many corners, again and again."""
+    """Returns polygons of numbers: a count and as many corners, again and again."""
     corners: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     counts: list[int] = []
     at = 0
@@ -189,7 +189,7 @@ def _free_polygons(numbers: NDArray[np.int64], count: int) -> _Polygons:
 
 
 def _read_binary(data: bytes, layout: _Layout) -> Surface:
-    """Read what follows the line `OFF BINARY`: big-endian numbers of 32 bits."""
+    """Reads what follows the line `OFF BINARY`: big-endian numbers of 32 bits."""
     whole = np.frombuffer(data, ">i4", len(data) // 4)
     floats = np.frombuffer(data, ">f4", len(data) // 4)
     if len(whole) < 3 or whole[:2].min() < 0:
@@ -217,7 +217,7 @@ def _read_binary(data: bytes, layout: _Layout) -> Surface:
 def _binary_polygons(
     whole: NDArray[np.int32], floats: NDArray[np.float32], count: int
 ) -> _Polygons:
-    """Return polygons: a count, as many corners, the length of the colour and its numbers."""
+    """Returns polygons: a count, as many corners, the length of the colour and its numbers."""
     corners: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     counts: list[int] = []
     rgba = np.full((count, 4), np.nan)

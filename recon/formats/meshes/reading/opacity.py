@@ -34,7 +34,7 @@ OPACITY_WORDS = {
 
 
 def is_cutout(alpha: NDArray[np.uint8]) -> bool:
-    """Tell whether an alpha channel [H, W] cuts a shape out of an image.
+    """Tells whether an alpha channel [H, W] cuts a shape out of an image.
 
     Nearly all of it is clear or solid, with a share of both.
     """
@@ -43,7 +43,7 @@ def is_cutout(alpha: NDArray[np.uint8]) -> bool:
 
 
 def is_opacity(alpha: NDArray[np.uint8], meaning: Opacity, name: str) -> bool:
-    """Tell whether the alpha channel of a texture is to be taken for its opacity.
+    """Tells whether the alpha channel of a texture is to be taken for its opacity.
 
     Args:
         alpha: [H, W].
@@ -65,7 +65,7 @@ def combine_opacity(
     cutoff: float | None,
     factor: float,
 ) -> NDArray[np.float32]:
-    """Return an image with the opacity that it is to be drawn with.
+    """Returns an image with the opacity that it is to be drawn with.
 
     Args:
         image: [H, W, 4] RGBA in [0, 1].
@@ -83,14 +83,14 @@ def combine_opacity(
 
 
 def _resampled(mask: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Return a mask at another size, each texel the one of the mask at its middle."""
+    """Returns a mask at another size, each texel the one of the mask at its middle."""
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
     return mask[rows[:, None], columns]
 
 
 def ensure_visible(surface: Surface, suffix: str) -> Surface:
-    """Return a surface; one of which no face could be seen becomes opaque, with a warning.
+    """Returns a surface; one of which no face could be seen becomes opaque, with a warning.
 
     Holes that a file asks for (`Surface.cut`) stay holes.
 

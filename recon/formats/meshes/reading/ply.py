@@ -77,7 +77,7 @@ Columns = dict[str, _Column]
 
 
 def read_ply(store: Store, name: str) -> Surface:
-    """Read a PLY file.
+    """Reads a PLY file.
 
     Colours of faces go before those of vertices, textures (`comment TextureFile`) before both.
 
@@ -124,14 +124,14 @@ def read_ply(store: Store, name: str) -> Surface:
 
 
 def _as_bytes(data: bytes) -> bytes:
-    """Return the file without a mark of its encoding; text of 16 bits becomes UTF-8."""
+    """Returns the file without a mark of its encoding; text of 16 bits becomes UTF-8."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return decode_text(data).encode()
     return data.removeprefix(codecs.BOM_UTF8)
 
 
 def _polygons(face: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the corners of all polygons and how many each one has."""
+    """Returns the corners of all polygons and how many each one has."""
     listed = next((face[word] for word in VERTEX_LISTS if word in face), None)
     if listed is None or listed.counts is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -139,7 +139,7 @@ def _polygons(face: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _strips(tables: Columns) -> NDArray[np.int64]:
-    """Return the triangles [T, 3] of strips, which a negative number interrupts."""
+    """Returns the triangles [T, 3] of strips, which a negative number interrupts."""
     listed = next((tables[word] for word in VERTEX_LISTS if word in tables), None)
     if listed is None or listed.counts is None:
         return np.zeros((0, 3), np.int64)
@@ -161,7 +161,7 @@ def _strips(tables: Columns) -> NDArray[np.int64]:
 
 
 def _read_header(data: bytes) -> tuple[str, list[_Element], list[str], int]:
-    """Return the byte order ('' for text), elements, texture names and where the rows begin."""
+    """Returns the byte order ('' for text), elements, texture names and where the rows begin."""
     end = END_HEADER.search(data)
     if not data.startswith(b"ply") or end is None:
         raise ValueError("not a PLY file: it must begin with 'ply' and have an 'end_header'")
@@ -204,7 +204,7 @@ def _property(words: Sequence[str]) -> _Property:
 
 
 def _read_elements(data: bytes, elements: Sequence[_Element], order: str) -> dict[str, Columns]:
-    """Read the rows of all elements; text becomes float64 numbers and is then read alike."""
+    """Reads the rows of all elements; text becomes float64 numbers and is then read alike."""
     if not order:
         try:
             data = parse_floats(decode_text(data).split()).tobytes()
@@ -241,7 +241,7 @@ Arrays = list[tuple[NDArray[np.float64], NDArray[np.int64] | None]]
 
 
 def _read_rows(data: bytes, start: int, element: _Element, formats: Formats) -> tuple[Arrays, int]:
-    """Return the values of each property and where the rows end.
+    """Returns the values of each property and where the rows end.
 
     Rows are mostly alike (all lists of one length): then they are read at once.
     """
@@ -269,7 +269,7 @@ def _read_rows(data: bytes, start: int, element: _Element, formats: Formats) -> 
 
 
 def _first_lengths(data: bytes, start: int, formats: Formats) -> list[int]:
-    """Return the lengths of the lists of the first row, 0 for single numbers."""
+    """Returns the lengths of the lists of the first row, 0 for single numbers."""
     lengths = []
     for value, count in formats:
         if count is None:
@@ -285,7 +285,7 @@ def _first_lengths(data: bytes, start: int, formats: Formats) -> list[int]:
 
 
 def _length(number: float, value: np.dtype, left: int) -> int:
-    """Return the length of a list, checked against the bytes that are left."""
+    """Returns the length of a list, checked against the bytes that are left."""
     if not 0 <= number <= left / value.itemsize or number != int(number):
         raise ValueError(
             f"a list claims {number:g} entries of {value.itemsize} bytes, {left} bytes are left"
@@ -296,7 +296,7 @@ def _length(number: float, value: np.dtype, left: int) -> int:
 def _read_unlike_rows(
     data: bytes, start: int, element: _Element, formats: Formats
 ) -> tuple[Arrays, int]:
-    """Read rows whose lists differ in length, one by one."""
+    """Reads rows whose lists differ in length, one by one."""
     values: list[list[float]] = [[] for _ in formats]
     counts: list[list[int]] = [[] for _ in formats]
     codes = [(_code(value), None if count is None else _code(count)) for value, count in formats]
@@ -322,7 +322,7 @@ def _read_unlike_rows(
 
 
 def _code(dtype: np.dtype) -> str:
-    """Return the code of the `struct` module for a number."""
+    """Returns the code of the `struct` module for a number."""
     order = ">" if dtype.byteorder == ">" else "<" if dtype.byteorder == "<" else "="
     return order + {"i4": "i", "u4": "I", "i8": "q", "u8": "Q"}.get(dtype.str[1:], dtype.char)
 
@@ -334,7 +334,7 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _colors(columns: Columns) -> NDArray[np.float64] | None:
-    """Return [R, 4] sRGB and opacity in [0, 1], or None when the rows have no colour."""
+    """Returns [R, 4] sRGB and opacity in [0, 1], or None when the rows have no colour."""
     names = next((n for n in RED_GREEN_BLUE if all(word in columns for word in n)), None)
     if names is None:
         return None
@@ -344,7 +344,7 @@ def _colors(columns: Columns) -> NDArray[np.float64] | None:
 
 
 def _scaled(column: _Column) -> NDArray[np.float64]:
-    """Return whole numbers as shares of what their type can hold (of a byte, if it is wider)."""
+    """Returns whole numbers as shares of what their type can hold (of a byte, if it is wider)."""
     if column.counts is not None:
         raise ValueError("a colour must be a number per channel, not a list")
     if column.kind.startswith("f"):
@@ -360,7 +360,7 @@ def _textures(
     corners: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> PolygonTextures | None:
-    """Return what textures there are: coordinates of the faces' corners, else of the vertices."""
+    """Returns what textures there are: coordinates of the faces' corners, else of the vertices."""
     uvs = None
     names = next((n for n in TEXTURE_COORDINATES if n[0] in vertex and n[1] in vertex), None)
     own = face.get("texcoord")

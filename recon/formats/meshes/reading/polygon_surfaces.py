@@ -37,7 +37,7 @@ class PolygonTextures:
     uvs: NDArray[np.float64]
 
     def extended(self, triangles: int) -> PolygonTextures:
-        """Return the textures of these polygons and of some triangles without a texture."""
+        """Returns the textures of these polygons and of some triangles without a texture."""
         chosen = np.concatenate([self.chosen, np.full(triangles, -1)])
         uvs = np.concatenate([self.uvs, np.full((3 * triangles, 2), np.nan)])
         return replace(self, chosen=chosen, uvs=uvs)
@@ -51,7 +51,7 @@ def polygon_surface(
     polygon_rgba: NDArray[np.float64] | None = None,
     textures: PolygonTextures | None = None,
 ) -> Surface:
-    """Return the triangles of polygons with one colour or a texture each.
+    """Returns the triangles of polygons with one colour or a texture each.
 
     Args:
         vertices: [V, 3] positions.
@@ -90,7 +90,7 @@ def _colors(
     vertex_rgba: NDArray[np.float64] | None,
     polygon_rgba: NDArray[np.float64] | None,
 ) -> NDArray[np.float32]:
-    """Return the colour [T, 4] of each triangle."""
+    """Returns the colour [T, 4] of each triangle."""
     if polygon_rgba is not None:
         rgba = polygon_rgba[polygons]
     elif vertex_rgba is not None:
@@ -106,7 +106,7 @@ def _textured(
     polygons: NDArray[np.int64],
     triangles: NDArray[np.int64],
 ) -> Paint:
-    """Paint the triangles that have a readable texture; the others keep their colour `rgba`."""
+    """Paints the triangles that have a readable texture; the others keep their colour `rgba`."""
     materials = [
         Material(name, (1, 1, 1), texture=name or None, opacity="guess") for name in textures.names
     ]

@@ -13,7 +13,7 @@ STRAIGHT = 1e-12
 def triangulate(
     points: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut polygons into triangles: convex ones as fans, concave ones by ear clipping.
+    """Cuts polygons into triangles: convex ones as fans, concave ones by ear clipping.
 
     Args:
         points: [N, 3] corner positions of all polygons, one polygon after another.
@@ -37,7 +37,7 @@ def triangulate(
 
 
 def _triangulate_equal(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Cut [P, n, 3] polygons of equal size into [P, n - 2, 3] triangles of local corners."""
+    """Cuts [P, n, 3] polygons of equal size into [P, n - 2, 3] triangles of local corners."""
     size = points.shape[1]
     fan = np.stack([np.zeros(size - 2, int), np.arange(1, size - 1), np.arange(2, size)], axis=1)
     triangles = np.repeat(fan[None], len(points), axis=0)
@@ -52,7 +52,7 @@ def _triangulate_equal(points: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _flatten(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Project polygons along the main axis of their Newell normals.
+    """Projects polygons along the main axis of their Newell normals.
 
     Args:
         points: [P, n, 3].
@@ -84,7 +84,7 @@ def _turn(a: Point, b: Point, c: Point) -> float:
 
 
 def _clip_ears(outline: list[Point]) -> list[tuple[int, int, int]]:
-    """Cut one counter-clockwise outline by ear clipping; a tangled rest becomes a fan."""
+    """Cuts one counter-clockwise outline by ear clipping; a tangled rest becomes a fan."""
     left = list(range(len(outline)))
     triangles = []
     while len(left) > 3:
@@ -98,7 +98,7 @@ def _clip_ears(outline: list[Point]) -> list[tuple[int, int, int]]:
 
 
 def _is_ear(outline: list[Point], left: list[int], k: int) -> bool:
-    """Tell whether the corner `left[k]` can be cut off without touching another corner."""
+    """Tells whether the corner `left[k]` can be cut off without touching another corner."""
     tip = (outline[left[k - 1]], outline[left[k]], outline[left[(k + 1) % len(left)]])
     a, b, c = tip
     if _turn(a, b, c) <= 0:

@@ -48,7 +48,7 @@ MOST_NOTES = 6
 
 
 def read_mesh(path: str | Path) -> Mesh:
-    """Read the visible triangles of a mesh file, with a colour per face.
+    """Reads the visible triangles of a mesh file, with a colour per face.
 
     Polygons are triangulated, the objects of a scene are joined, and a face has the mean colour of
     its texture. Faces without area or without opacity and vertices of no face are left out; the
@@ -73,7 +73,7 @@ def read_mesh(path: str | Path) -> Mesh:
 
 
 def _located(path: str | Path) -> tuple[Store, str]:
-    """Return where a file is to be read, and its name there."""
+    """Returns where a file is to be read, and its name there."""
     archive, inside, name = str(path).partition(INSIDE)
     if not inside or Path(path).is_file():
         if not Path(path).is_file():
@@ -85,7 +85,7 @@ def _located(path: str | Path) -> tuple[Store, str]:
 
 
 def read_surface(store: Store, name: str, **options: Any) -> Surface:
-    """Read the mesh file `name` of `store` with the reader for its suffix.
+    """Reads the mesh file `name` of `store` with the reader for its suffix.
 
     Args:
         store: the folder or archive.
@@ -115,7 +115,7 @@ def read_surface(store: Store, name: str, **options: Any) -> Surface:
 
 
 def _warn_once(name: str, caught: Sequence[warnings.WarningMessage]) -> None:
-    """Pass on what readers had to say about a file as one warning that names it."""
+    """Passes on what readers had to say about a file as one warning that names it."""
     notes = dict.fromkeys(str(w.message) for w in caught if w.category is MeshWarning)
     more = f"; and {len(notes) - MOST_NOTES} more of the kind" if len(notes) > MOST_NOTES else ""
     if notes:

@@ -22,7 +22,7 @@ SNIFFED = 4096  # bytes at the beginning; a binary file has zeros among the firs
 
 
 def read_stl(store: Store, name: str) -> Surface:
-    """Read an STL file; its triangles are grey, and attributes some writers use are passed over.
+    """Reads an STL file; its triangles are grey, and attributes some writers use are passed over.
 
     Args:
         store: where the file is.
@@ -38,7 +38,7 @@ def read_stl(store: Store, name: str) -> Surface:
 
 
 def _is_text(data: bytes) -> bool:
-    """Tell text from binary files, whose header may also begin with 'solid'.
+    """Tells text from binary files, whose header may also begin with 'solid'.
 
     Text has words of the format and no control characters, which the count of triangles and the
     attributes of binary files are made of; bytes after the last triangle tell nothing.

@@ -79,7 +79,7 @@ class Surface:
         return self.face_texture >= 0
 
     def select(self, kept: NDArray[np.bool_]) -> Surface:
-        """Return the surface of the faces where `kept` [F] is true."""
+        """Returns the surface of the faces where `kept` [F] is true."""
         return replace(
             self,
             faces=self.faces[kept],
@@ -90,7 +90,7 @@ class Surface:
         )
 
     def transformed(self, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> Surface:
-        """Return the surface with each vertex v replaced by matrix @ v + shift.
+        """Returns the surface with each vertex v replaced by matrix @ v + shift.
 
         A mirroring matrix turns the faces round, so that their outer sides stay outside.
         """
@@ -98,7 +98,7 @@ class Surface:
         return moved.turned(np.full(self.num_faces, np.linalg.det(matrix) < 0))
 
     def turned(self, chosen: NDArray[np.bool_]) -> Surface:
-        """Return the surface with the corners of the faces where `chosen` [F] in reversed order."""
+        """Returns the surface with the faces where `chosen` [F] turned to the other side."""
         if not chosen.any():
             return self
         faces, uvs = self.faces.copy(), None if self.uvs is None else self.uvs.copy()
@@ -108,7 +108,7 @@ class Surface:
         return replace(self, faces=faces, uvs=uvs)
 
     def opaque(self) -> Surface:
-        """Return the surface without the opacities of its faces and textures."""
+        """Returns the surface without the opacities of its faces and textures."""
         rgba = self.face_rgba.copy()
         rgba[:, 3] = 1
         textures = tuple(texture.copy() for texture in self.textures)
@@ -117,7 +117,7 @@ class Surface:
         return replace(self, face_rgba=rgba, textures=textures)
 
     def normalized(self) -> Surface:
-        """Return the surface with the box of its faces centred and the longest side of it 1.
+        """Returns the surface with the box of its faces centred and the longest side of it 1.
 
         Raises:
             ValueError: if there are no faces, or all their corners coincide.
@@ -133,7 +133,7 @@ class Surface:
         return self.transformed(np.eye(3) * scale, -(low + high) / 2 * scale)
 
     def cleaned(self, min_alpha: float = MIN_ALPHA) -> Surface:
-        """Return the surface without faint or zero-area faces and unused vertices."""
+        """Returns the surface without faint or zero-area faces and unused vertices."""
         a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
         kept = self.select((area > 0) & (self.face_rgba[:, 3] > min_alpha))
@@ -141,7 +141,7 @@ class Surface:
         return replace(kept, vertices=kept.vertices[used], faces=faces.reshape(-1, 3))
 
     def mesh(self) -> Mesh:
-        """Return the faces as a mesh with one sRGB colour per face.
+        """Returns the faces as a mesh with one sRGB colour per face.
 
         Raises:
             ValueError: if there are no faces.
@@ -188,7 +188,7 @@ def _require_textures(surface: Surface) -> None:
 
 
 def concatenate(surfaces: Sequence[Surface]) -> Surface:
-    """Return one surface with all the faces, objects and textures of several."""
+    """Returns one surface with all the faces, objects and textures of several."""
     vertex_starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])
     object_starts = np.cumsum([0] + [len(s.object_names) for s in surfaces])
     pairs = list(zip(surfaces, vertex_starts, object_starts, strict=False))
@@ -208,7 +208,7 @@ def concatenate(surfaces: Sequence[Surface]) -> Surface:
 
 
 def _joined_wraps(surfaces: Sequence[Surface]) -> tuple[tuple[int, int], ...]:
-    """Return how all textures go on; nothing if all repeat."""
+    """Returns how all textures go on; nothing if all repeat."""
     if not any(surface.texture_wraps for surface in surfaces):
         return ()
     return tuple(
@@ -221,7 +221,7 @@ def _joined_wraps(surfaces: Sequence[Surface]) -> tuple[tuple[int, int], ...]:
 def _joined_textures(
     surfaces: Sequence[Surface],
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.int64] | None]:
-    """Return `uvs` and `face_texture` of all faces; None if no surface has any."""
+    """Returns `uvs` and `face_texture` of all faces; None if no surface has any."""
     if all(surface.uvs is None for surface in surfaces):
         return None, None
     uvs, chosen, start = [], [], 0

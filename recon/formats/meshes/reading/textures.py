@@ -23,7 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "TGA", "PCX", "SGI", "DD
 def load_texture(
     store: Store, name: str, is_opacity: Callable[[NDArray[np.uint8]], bool] = lambda alpha: True
 ) -> NDArray[np.float32] | None:
-    """Return the image as [H, W, 4] RGBA in [0, 1], at most 512 wide or high; None if unreadable.
+    """Returns the image as [H, W, 4] RGBA in [0, 1], at most 512 wide or high; None if unreadable.
 
     A texture is decoration: a damaged one leaves the plain colour, with a warning.
 
@@ -46,7 +46,7 @@ def load_texture(
 
 
 def read_opacity(store: Store, name: str) -> NDArray[np.float32] | None:
-    """Return the opacity [H, W] in [0, 1] that an image holds; None if it is unreadable.
+    """Returns the opacity [H, W] in [0, 1] that an image holds; None if it is unreadable.
 
     It is the alpha channel where that says anything, and else the brightness.
     """
@@ -61,7 +61,7 @@ def read_opacity(store: Store, name: str) -> NDArray[np.float32] | None:
 
 
 def _decode(store: Store, name: str) -> NDArray[np.uint8] | None:
-    """Return the image as [H, W, 4] uint8 as it is stored, or None with a warning."""
+    """Returns the image as [H, W, 4] uint8 as it is stored, or None with a warning."""
     try:
         decoded = decode_image(
             store.read(name), f"texture {name}", upright=False, formats=FORMATS, draft=TEXTURE_SIZE
@@ -73,7 +73,7 @@ def _decode(store: Store, name: str) -> NDArray[np.uint8] | None:
 
 
 def wrap_coordinates(values: NDArray[np.float64], mode: int) -> NDArray[np.float64]:
-    """Return texture coordinates [...] as places in [0, 1] of the image.
+    """Returns texture coordinates [...] as places in [0, 1] of the image.
 
     Args:
         values: along one axis.

@@ -35,7 +35,7 @@ class _Part:
 
 
 def read_3ds(store: Store, name: str) -> Surface:
-    """Read all meshes and materials of a 3DS file.
+    """Reads all meshes and materials of a 3DS file.
 
     Raises:
         ValueError: if it is not 3DS, is cut short, or a face names a missing vertex.
@@ -59,7 +59,7 @@ def read_3ds(store: Store, name: str) -> Surface:
 def _chunks(
     data: bytes, start: int, end: int, kinds: tuple[int, ...] = ()
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield kind, first content byte and end of the chunks (of some kinds) in a stretch."""
+    """Yields kind, first content byte and end of the chunks (of some kinds) in a stretch."""
     while start + CHUNK.size <= end:
         kind, length = CHUNK.unpack_from(data, start)
         if length < CHUNK.size:
@@ -70,7 +70,7 @@ def _chunks(
 
 
 def _text(data: bytes, start: int, end: int) -> tuple[str, int]:
-    """Return the zero-terminated text at `start` and where it ends."""
+    """Returns the zero-terminated text at `start` and where it ends."""
     stop = data.find(b"\0", start, end)
     if stop < 0:
         raise ValueError("a name is not terminated")
@@ -78,7 +78,7 @@ def _text(data: bytes, start: int, end: int) -> tuple[str, int]:
 
 
 def _counted(data: bytes, start: int, dtype: str, width: int) -> NDArray[np.generic]:
-    """Return the [n, width] table which follows its 16-bit count."""
+    """Returns the [n, width] table which follows its 16-bit count."""
     (count,) = struct.unpack_from("<H", data, start)
     return np.frombuffer(data, dtype, count * width, start + 2).reshape(count, width)
 
@@ -133,7 +133,7 @@ def _read_color(data: bytes, start: int, end: int) -> tuple[float, float, float]
 
 
 def _find_texture(store: Store, name: str, file_name: str) -> str | None:
-    """Look for an image as written, and as .tga under the same name."""
+    """Looks for an image as written, and as .tga under the same name."""
     stem = posixpath.splitext(file_name)[0]
     names = (file_name, f"{stem}.tga")
     found = (find_companion(store, name, written, (*FOLDERS, SISTER)) for written in names)

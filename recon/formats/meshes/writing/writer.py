@@ -68,7 +68,7 @@ def save_mesh(
 
 
 def _geometry(mesh: Mesh | tuple[Array, Array]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return vertices [V, 3] and faces [F, 3], checked unless a `Mesh` has done so."""
+    """Returns vertices [V, 3] and faces [F, 3], checked unless a `Mesh` has done so."""
     if isinstance(mesh, Mesh):
         return _numpy(mesh.vertices).astype(np.float32), _numpy(mesh.faces)
     vertices, faces = _numpy(mesh[0]), _numpy(mesh[1])
@@ -93,7 +93,7 @@ def _geometry(mesh: Mesh | tuple[Array, Array]) -> tuple[NDArray[np.float32], ND
 
 
 def _colors(path: Path, colors: Array, vertices: int, faces: int) -> NDArray[np.float32]:
-    """Return the colours, clipped to [0, 1], of a mesh of so many vertices and faces."""
+    """Returns the colours, clipped to [0, 1], of a mesh of so many vertices and faces."""
     given = _numpy(colors)
     textured = given.ndim == 3 and given.shape[::2] == (faces, 3)
     if not textured and given.shape != (vertices, 3):
