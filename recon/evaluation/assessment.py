@@ -44,7 +44,8 @@ class Assessment:
         reference: names of published results to show beside ours, see
             `recon.evaluation.references`.
         report: whether to write `report.html`.
-        device: as `recon.compute.choose_device`.
+        device: where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when
+            there is one.
         progress: whether to draw a progress bar; None draws it on a terminal only.
         allowed_targets: what the checkpoint in `against` may name as its model.
 

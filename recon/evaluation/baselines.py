@@ -38,7 +38,7 @@ class Baselines:
 
     Args:
         model: has the template.
-        data_path: of the file or files with the training split.
+        data_path: the file or files with the training split.
         resolution: R, voxels along a side.
         device: where images are compared.
         progress: whether to draw a progress bar.

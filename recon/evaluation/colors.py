@@ -159,7 +159,7 @@ class _Pairs:
         inputs: [n, 4, H, W] uint8.
         source: [P] int64, which of the inputs each pair has.
         truth: [P, 4, H, W] uint8, the unseen views.
-        cameras: [P, 16] of these.
+        cameras: [P, 16], the cameras of the unseen views.
     """
 
     def __init__(self, data: MultiViewDataset, index: int, views: list[int], count: int) -> None:

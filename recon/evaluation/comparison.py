@@ -40,9 +40,12 @@ class PairedRow:
 
     Args:
         objects: how many have the metric on both sides.
-        this, other: their means on either side.
+        this: their mean in this evaluation.
+        other: their mean in the other evaluation.
         difference: the mean of this minus other with its interval.
-        wins, ties, losses: of this, by objects; a win is the better value, higher or lower.
+        wins: how many objects have the better value in this evaluation, higher or lower.
+        ties: how many have equal values.
+        losses: how many have the better value in the other evaluation.
     """
 
     objects: int
@@ -59,11 +62,13 @@ class Comparison:
     """One evaluation against another over the objects which both have.
 
     Args:
-        this, other: what the two are called.
+        this: what this evaluation is called.
+        other: what the other evaluation is called.
         rows: by metric and category, then `MACRO`; there objects, wins, ties and losses are those
             of all objects, and means and difference unweighted over the categories.
-        metrics: those compared.
-        missing_here, missing_there: ids of objects which one side lacks.
+        metrics: the metrics that are compared.
+        missing_here: ids of objects which only the other evaluation has.
+        missing_there: ids of objects which only this evaluation has.
         notes: what a reader must know.
     """
 
@@ -145,9 +150,10 @@ def compare(
     """Compares the models of two evaluations.
 
     Args:
-        this, other: of the same objects, from the same views and by the same protocols.
+        this: the one evaluation.
+        other: an evaluation of the same objects, from the same views and by the same protocols.
         names: what to call the two.
-        seed: of the bootstrap, which draws pairs.
+        seed: the seed of the bootstrap, which draws pairs.
 
     Raises:
         ValueError: they have no object or no metric in common, or were shown other views.

@@ -37,10 +37,10 @@ class ExampleFiles:
     """Writes some predictions as meshes, turntables and a contact sheet.
 
     Args:
-        count: of how many objects; 0 writes nothing.
-        format: of the mesh files: obj, ply or glb; texels need obj or glb.
-        turntable: of the animation of each object: gif, or mp4, which needs the package
-            imageio-ffmpeg; None makes none.
+        count: how many objects to write; 0 writes nothing.
+        format: the format of the mesh files: obj, ply or glb; texels need obj or glb.
+        turntable: the format of the animation of each object: gif, or mp4, which needs the package
+            imageio-ffmpeg; None makes no animations.
 
     Raises:
         ValueError: count < 0, or there is no such format or turntable.
@@ -57,7 +57,7 @@ class ExampleFiles:
         """Refuses a format which cannot hold the textures of a model, before hours of evaluation.
 
         Args:
-            prediction: of any image.
+            prediction: what the model predicts of any image.
 
         Raises:
             ValueError: the model predicts texels and the format has none.
@@ -111,8 +111,9 @@ class Example:
         stem: name for its files.
         truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
         mesh: the prediction from the input view.
-        cameras: of the n views.
-        colors: of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it in grey.
+        cameras: the cameras of the n views.
+        colors: the colours of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it
+            in grey.
     """
 
     caption: str
@@ -139,7 +140,7 @@ def make_example(shown: ShownPredictions, index: int, view: int = INPUT_VIEW) ->
 
     Args:
         shown: the predictions.
-        index: of the object.
+        index: the place of the object in the data.
         view: the input; the other views follow at even steps all around.
     """
     data = shown.data

@@ -67,7 +67,7 @@ class EvaluationSettings:
         color_inputs: from how many of the views of each object colours are predicted; they are
             spread evenly.
         color_targets: in how many other views the colours of each prediction are compared.
-        seed: of the samples that suites draw, and of the bootstrap.
+        seed: the seed of the samples that suites draw, and of the bootstrap.
 
     Raises:
         ValueError: a number is out of range.
@@ -121,7 +121,7 @@ class ModelEvaluation:
 
     Attributes:
         data: the objects.
-        views: of each object, those it is predicted from.
+        views: the views from which each object is predicted, one at a time.
         model: on its device.
         blank: what the model predicts of a blank image, which shows whether it has colours.
         shown: the predictions which may be looked at.

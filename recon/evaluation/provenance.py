@@ -1,4 +1,4 @@
-"""Where figures come from: fingerprints of files and of the code, and versions."""
+"""Where results come from: fingerprints of files and of the code, and versions."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def code_fingerprint() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python, of this package and of what computes the figures."""
+    """Returns the versions of Python, of this package and of what computes the results."""
     try:
         own = version("recon")
     except PackageNotFoundError:  # run from a checkout which is not installed

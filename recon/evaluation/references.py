@@ -19,16 +19,16 @@ from recon.metrics.softras import IOU
 
 @dataclass(frozen=True)
 class Reference:
-    """The published figures of one method.
+    """The published results of one method.
 
     Args:
         label: what a table calls it.
         paper: authors, title and where to find it.
-        protocol: on what it was measured.
-        checked: which of the figures were compared with which source.
-        values: of the thirteen categories in the order of `CATEGORIES`, in percent.
+        protocol: on what data the values were measured.
+        checked: which of the values were compared with which source.
+        values: the values of the thirteen categories in the order of `CATEGORIES`, in percent.
         mean: the published mean over the categories, in percent.
-        metric: key of the metric of a result that it can be read beside.
+        metric: key of the metric of our results that the values can be read beside.
     """
 
     label: str
@@ -105,7 +105,7 @@ def choose_references(names: str | Sequence[str] | None) -> list[Reference]:
     """Returns the references of some names.
 
     Args:
-        names: one or several of `REFERENCES`; None for none.
+        names: one name or several names of `REFERENCES`; None chooses none.
 
     Raises:
         ValueError: a name is unknown.
@@ -134,7 +134,7 @@ def require_reference_metric(references: Sequence[Reference], metrics: Sequence[
 def reference_rows(
     result: EvaluationResult, references: Sequence[Reference]
 ) -> tuple[list[list[str]], list[str]]:
-    """Returns a table of published figures beside those of a model, and what to know of them.
+    """Returns a table of published results beside those of a model, and notes on them.
 
     The published means are over thirteen categories, whichever ours has.
 

@@ -26,8 +26,8 @@ class EvaluationRows:
     """The rows file of one evaluation.
 
     Args:
-        path: of the file. What it holds of this evaluation is read.
-        fingerprint: of everything that determines the values.
+        path: the file. What it holds of this evaluation is read.
+        fingerprint: the fingerprint of everything that determines the values.
 
     Raises:
         OSError: the file cannot be read, or cannot be repaired.

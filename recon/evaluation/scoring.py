@@ -78,9 +78,9 @@ class ViewPredictions:
 
     Args:
         objects: N indices in the data.
-        views: n views of each.
+        views: the n views of each object that were shown.
         images: [N * n, 4, H, W] uint8, the inputs.
-        prediction: N * n meshes, those of an object one after the other.
+        prediction: N * n meshes; those of one object follow each other.
     """
 
     objects: Sequence[int]
@@ -108,7 +108,7 @@ def predict_views(
         model: makes a `Prediction` of images [B, 4, H, W] in [0, 1].
         data: the objects.
         objects: their indices.
-        views: of each object.
+        views: the views of each object that are shown.
         timer: is given the parts `reading` and `network`.
 
     Raises:
@@ -134,12 +134,12 @@ def score_predictions(
 
     Args:
         predicted: the predictions.
-        faces: [F, 3] int64 of all of them.
-        suites: by which they are scored.
+        faces: [F, 3] int64, the faces of every predicted mesh.
+        suites: the metric suites by which they are scored.
         data: the objects.
         baselines: predict voxels at the resolution of `data.voxel_resolution`, and are scored by
             the `voxel_metric` of the suites that have one.
-        seed: of the suites which draw samples.
+        seed: the seed of the samples that suites draw.
         timer: is given the parts of the suites by name, and `baselines`.
 
     Raises:
@@ -174,10 +174,10 @@ def score_objects(
 
     Args:
         model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-        suites: by which the predictions are scored.
+        suites: the metric suites by which the predictions are scored.
         data: the objects.
         objects: their indices; the images of all are one batch.
-        views: of each object.
+        views: the views of each object that are shown.
 
     Raises:
         ValueError, OSError: the data lacks what a suite needs, or cannot be read.

@@ -11,7 +11,7 @@ from recon.evaluation.result import ObjectResult
 from recon.evaluation.scoring import ViewPredictions, predict_views
 from recon.models.prediction import Prediction
 
-# The view from which examples are shown: of the 24 ShapeNet views it looks at front and side.
+# The input view of examples: among the 24 ShapeNet views it shows the front and one side.
 INPUT_VIEW = 3
 # Kept in memory, in numbers of 4 bytes: those of 13,000 objects with 642 coloured vertices.
 _MOST_KEPT = 100_000_000
@@ -26,7 +26,7 @@ class ShownPredictions:
     Args:
         model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
         data: the objects.
-        views: of the evaluation; none if there was no evaluation.
+        views: the views that the evaluation shows; empty if there was no evaluation.
         batch_objects: how many objects a batch of the evaluation has.
     """
 
@@ -68,7 +68,7 @@ class ShownPredictions:
         Args:
             predicted: the predictions of some objects.
             rows: their scores.
-            key: of the metric by whose values the report chooses a view.
+            key: key of the metric by whose values the report chooses a view.
         """
         for index, row in zip(predicted.objects, rows, strict=True):
             for view in {INPUT_VIEW, row.typical_view(key)[0]} & set(predicted.views):

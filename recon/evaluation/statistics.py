@@ -52,10 +52,10 @@ def summarize(
     Args:
         objects: all with the same predictors and metrics, the model first.
         metrics: in the order of the tables.
-        about: see `EvaluationResult`.
-        protocols: see `EvaluationResult`.
+        about: plain data on the evaluation, see `EvaluationResult`.
+        protocols: what the numbers of each suite mean, see `EvaluationResult`.
         notes: lines which follow those on the means.
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
     """
     categories = [
         CategoryCount(
@@ -106,19 +106,19 @@ def category_estimates(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[dict[str, Estimate]]:
-    """Returns the means of columns of figures per category and over the categories.
+    """Returns the means of columns of values per category and over the categories.
 
     Args:
-        values: [N, M], M figures of N objects; NaN where one is not defined, which leaves the
+        values: [N, M], M values of N objects; NaN where one is not defined, which leaves the
             object out of that mean.
         groups: [N], the category of each object.
         order: the categories, in the order of the result.
-        seed: of the draws.
+        seed: the seed of the draws.
         resamples: how many draws, >= 1.
 
     Returns:
         For each column by category, then as `MACRO`, the mean and its interval. A category without
-        a defined figure has the mean NaN and no part in the macro mean; a category with one object
+        a defined value has the mean NaN and no part in the macro mean; a category with one object
         has no interval, and gives the macro mean's interval nothing to vary.
 
     Raises:
@@ -149,12 +149,12 @@ def category_estimates(
 
 
 def _count(part: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Returns the number [M] of defined figures."""
+    """Returns the number [M] of defined values."""
     return (~np.isnan(part)).sum(axis=0)
 
 
 def _means(part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the means [M] of the defined figures [n, M]."""
+    """Returns the means [M] of the defined values [n, M]."""
     return _mean_known(part[:, None])[0]
 
 

@@ -1,7 +1,7 @@
-"""Measures of colour inside the true outline, image by image.
+"""Metrics of colour inside the true mask, image by image.
 
-All compare what is seen in two RGB images where a mask says that the object is. Of an image whose
-mask is empty nothing can be said: it gets NaN, to be left out of means.
+All compare two RGB images at the pixels where a mask says that the object is. An image whose mask
+is empty has no value: it gets NaN, which means leave out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def masked_l1(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
 
     Args:
         prediction: [B, 3, H, W] sRGB in [0, 1].
-        truth: [B, 3, H, W] likewise.
-        masks: [B, H, W] bool, the true outlines.
+        truth: [B, 3, H, W] sRGB in [0, 1].
+        masks: [B, H, W] bool, the true masks.
 
     Returns:
         [B] in [0, 1]; lower is better; NaN where a mask is empty.
@@ -43,7 +43,9 @@ def masked_psnr(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
     -10 log10 of the mean squared difference over the pixels of the mask and the channels.
 
     Args:
-        prediction, truth, masks: see `masked_l1`.
+        prediction: [B, 3, H, W] sRGB in [0, 1].
+        truth: [B, 3, H, W] sRGB in [0, 1].
+        masks: [B, H, W] bool, the true masks.
 
     Returns:
         [B] at most `MAX_PSNR`; higher is better; NaN where a mask is empty.
@@ -59,11 +61,13 @@ def masked_psnr(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
 def masked_ssim(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
     """Computes the mean structural similarity of the pixels inside the masks.
 
-    Both images are black outside of the mask, so that windows which reach over the outline see
+    Both images are black outside of the mask, so that windows which reach over its border see
     the object alone; beyond the border of the image they are reflected. Mean over the channels.
 
     Args:
-        prediction, truth, masks: see `masked_l1`; H and W at least 6.
+        prediction: [B, 3, H, W] sRGB in [0, 1], H and W at least 6.
+        truth: [B, 3, H, W] sRGB in [0, 1].
+        masks: [B, H, W] bool, the true masks.
 
     Returns:
         [B] in [-1, 1]; higher is better; NaN where a mask is empty.
@@ -92,15 +96,15 @@ def masked_ssim(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
 
 
 def color_scores(prediction: Tensor, truth: Tensor, masks: Tensor) -> dict[str, Tensor]:
-    """Computes all measures: `color_l1`, `color_psnr` and `color_ssim`, each [B].
+    """Computes all metrics: `color_l1`, `color_psnr` and `color_ssim`, each [B].
 
     Args:
         prediction: [B, 4, H, W] a rendering over black.
         truth: [B, 4, H, W] images, colours not multiplied by alpha.
-        masks: [B, H, W] bool, the true outlines.
+        masks: [B, H, W] bool, the true masks.
 
     Raises:
-        ValueError: see `masked_ssim`.
+        ValueError: shapes disagree, masks are not bool, or images are too small.
     """
     if prediction.shape != truth.shape or truth.dim() != 4 or truth.shape[1] != 4:
         raise ValueError(

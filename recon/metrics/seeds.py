@@ -11,7 +11,7 @@ def object_seed(seed: int, object_id: str) -> int:
     """Returns the seed of one object of a run, below 2^63.
 
     Args:
-        seed: of the run, >= 0.
+        seed: the seed of the run, >= 0.
         object_id: identifier of the object in its data set.
 
     Raises:
@@ -27,8 +27,8 @@ def generator(seed: int, view: int) -> np.random.Generator:
     """Returns the generator of the prediction from one view; equal arguments, equal numbers.
 
     Args:
-        seed: of the object, >= 0.
-        view: which the prediction was made from, >= 0.
+        seed: the seed of the object, >= 0.
+        view: the view that the prediction was made from, >= 0.
 
     Raises:
         ValueError: an argument is negative.

@@ -44,7 +44,7 @@ class MetricSuite(ABC):
     """An evaluation protocol of the literature.
 
     Attributes:
-        name: of its source, as 'softras'.
+        name: the short name of its source, as 'softras'.
         metrics: what it computes, the most important one first.
         fields: which fields of `recon.datasets.storage.layout` an object must have.
         batched: whether it scores the predictions of many objects at once. Others take long for
@@ -67,7 +67,7 @@ class MetricSuite(ABC):
         """Returns the suite as it scores objects of a data set.
 
         Args:
-            layout: of the data set.
+            layout: the layout of the data set.
 
         Raises:
             ValueError: a field is missing or too small.
@@ -89,11 +89,11 @@ class MetricSuite(ABC):
 
         Args:
             vertices: [n, V, 3] in the world.
-            faces: [F, 3] int64, of all predictions.
-            truth: of the object, with what `fields` name.
+            faces: [F, 3] int64, the faces of all predictions.
+            truth: the truth about the object, with what `fields` name.
             views: the n views from which the object was predicted.
-            seed: of all sampling. What is drawn for a prediction depends on the seed and its
-                view alone, see `recon.metrics.seeds.object_seed`.
+            seed: the seed of all sampling. What is drawn for a prediction depends on the seed and
+                its view alone, see `recon.metrics.seeds.object_seed`.
 
         Returns:
             By the key of each metric [n] float64; NaN only where the class says so.
@@ -114,10 +114,10 @@ class MetricSuite(ABC):
 
         Args:
             vertices: [N, n, V, 3] in the world.
-            faces: [F, 3] int64, of all predictions.
-            truths: of the N objects.
+            faces: [F, 3] int64, the faces of all predictions.
+            truths: the truth about each of the N objects.
             views: the n views from which each object was predicted.
-            seeds: of the N objects.
+            seeds: the seed of each of the N objects.
 
         Returns:
             By the key of each metric [N, n] float64.
@@ -145,7 +145,7 @@ def score_each(
 
     Args:
         score_one: scores one prediction by the keys of all metrics.
-        metrics: of the suite.
+        metrics: the metrics of the suite.
         vertices: [n, V, 3].
         faces: [F, 3].
         views: n views.

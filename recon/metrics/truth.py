@@ -30,9 +30,9 @@ class Truth:
         surface_points: [M, 3] positions on the surface, in the world.
         surface_normals: [M, 3] unit normals there, outward.
         points: [P, 3] positions in the world.
-        occupancies: [P] bool, which of the points are inside.
+        occupancies: [P] bool, whether each of the points is inside.
         silhouettes: [K, H, W] uint8, the alpha of the images of all views.
-        cameras: [K, 16] of these views, as `recon.geometry.cameras.Cameras.rows`.
+        cameras: [K, 16] cameras of all views, see `recon.geometry.cameras.Cameras.rows`.
     """
 
     voxels: Tensor | None = None
@@ -50,7 +50,7 @@ class Truth:
         Args:
             data: has the fields.
             index: which object.
-            fields: what to read, as `MetricSuite.fields`.
+            fields: names of the fields to read, see `MetricSuite.fields`.
 
         Raises:
             ValueError, OSError: a field is not there or cannot be read.

@@ -28,7 +28,7 @@ def contact_sheet(
 
     Args:
         rows: images [h, w, 3] of each row; every cell of the sheet has the size of the largest.
-        titles: of the columns, at the top.
+        titles: the titles of the columns, at the top.
         captions: one line above each row; the sheet is at least as wide as the longest.
         labels: the text below each image and its colour, as PIL names colours.
         header: a line above everything.

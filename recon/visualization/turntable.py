@@ -34,7 +34,7 @@ def turntable_cameras(
     Args:
         count: how many.
         elevation: degrees.
-        distance: of the eyes, object units.
+        distance: how far the eyes are from the origin, object units.
         fov: full vertical angle of view in degrees; 30 shows a unit cube from 2.732 whole.
         first: azimuth of the first one in degrees; -45 sees front and side.
 

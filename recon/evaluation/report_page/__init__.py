@@ -1,4 +1,4 @@
-"""One HTML file which shows an evaluation: figures, and predicted and true meshes to turn."""
+"""One HTML file which shows an evaluation: tables, charts, and meshes to turn."""
 
 from recon.evaluation.report_page.page import write_report_page
 

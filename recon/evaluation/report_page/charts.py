@@ -38,11 +38,11 @@ class Bar:
     """The mean of the model in one category, beside those of the baselines.
 
     Args:
-        name: of the category, or `MACRO`.
+        name: name of the category, or `MACRO`.
         value: the mean as a text.
-        width: of the bar.
-        marks: the baselines.
-        interval: of the model; None where it has none.
+        width: how long the bar is, as style sheets write it.
+        marks: the means of the baselines.
+        interval: the interval of the model; None where it has none.
     """
 
     name: str
@@ -148,9 +148,9 @@ class Histogram:
     Args:
         caption: what it shows.
         highest: the most objects of a column.
-        columns: `BINS` of them.
-        marks: of mean and median.
-        ticks: below the columns, evenly spread.
+        columns: the `BINS` columns.
+        marks: where mean and median are.
+        ticks: the numbers below the columns, evenly spread.
     """
 
     caption: str

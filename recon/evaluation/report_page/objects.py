@@ -52,7 +52,7 @@ class Section:
     """The cards of a category.
 
     Args:
-        name: of the category.
+        name: name of the category.
         label: what the model reaches in it, and how many objects it has.
         cards: failures first.
     """
@@ -90,7 +90,7 @@ class Gallery:
         Args:
             pick: the object.
             shown: the predictions.
-            index: of the object in the data.
+            index: the place of the object in the data.
         """
         data = shown.data
         image = data.images(index, [pick.view])

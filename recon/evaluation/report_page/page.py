@@ -41,11 +41,13 @@ def write_report_page(
     """Writes the page of an evaluation.
 
     Args:
-        result: the figures.
+        result: the evaluation.
         shown: the predictions which the values are of, and the objects.
         path: the file to write.
-        key: of the metric by which objects are picked; None means the first.
-        worst, median, best: how many objects of each category to show.
+        key: key of the metric by which objects are picked; None means the first metric.
+        worst: how many of the worst objects of each category to show.
+        median: how many of the objects in the middle.
+        best: how many of the best objects.
         max_bytes: when the page has so many bytes, the objects that are left are not shown.
         progress: whether to draw a progress bar; None draws it on a terminal only.
 

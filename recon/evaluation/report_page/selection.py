@@ -40,8 +40,10 @@ def pick_objects(
 
     Args:
         result: the evaluation.
-        key: of the metric.
-        worst, median, best: how many of each; an object is chosen once, as the first of these.
+        key: key of the metric.
+        worst: how many of the worst to choose.
+        median: how many in the middle; what is among the worst already is not chosen again.
+        best: how many of the best; what is chosen already is not chosen again.
 
     Returns:
         In the order of importance, so that any first part shows as many categories as it can: the

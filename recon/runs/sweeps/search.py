@@ -29,7 +29,7 @@ class Proposal:
     """What to try next.
 
     Args:
-        number: of the trial in its study.
+        number: the number of the trial in its study.
         overrides: `KEY=VALUE`, those of all trials first.
     """
 
@@ -42,7 +42,7 @@ def storage_errors(storage: str) -> Iterator[None]:
     """Raises what goes wrong with the database of a study as an error in one line.
 
     Args:
-        storage: of the study, as Optuna writes it: sqlite:///FILE.
+        storage: the address of the study, as Optuna writes it: sqlite:///FILE.
 
     Raises:
         OSError: the database is locked, damaged or cannot be written; the message names it.
@@ -60,11 +60,11 @@ class Search:
 
     Args:
         storage: where the study is kept, as Optuna writes it: sqlite:///FILE.
-        study: its name.
+        study: the name of the study.
         space: by key, what values it may take.
         fixed: the overrides `KEY=VALUE` which all trials share.
         sampler: (seed) -> what proposes.
-        seed: of the search.
+        seed: the seed of the search.
 
     Raises:
         ValueError: the space is empty, or the study is one of another space or other overrides.

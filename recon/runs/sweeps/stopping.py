@@ -17,7 +17,7 @@ class StudyStopping:
     """Reports the validations of one trial to its study, and stops it where the pruner says so.
 
     Args:
-        storage: of the study, as Optuna writes it: sqlite:///FILE.
+        storage: the address of the study, as Optuna writes it: sqlite:///FILE.
         study: the study's name.
         trial: the number of the trial in it.
         pruner: what compares the trial with the others.
@@ -45,7 +45,7 @@ class StudyStopping:
 
         Args:
             step: optimiser steps done.
-            metrics: of the validation; `iou` is compared.
+            metrics: the metrics of the validation; `iou` is compared.
         """
         with storage_errors(self._storage):
             reported = self._study.get_trials(deepcopy=False)[self._number].intermediate_values
