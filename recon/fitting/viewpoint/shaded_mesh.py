@@ -48,7 +48,7 @@ class ShadedMesh:
         gamma: float,
         anti_aliasing: int = 1,
     ) -> Tensor:
-        """Renders the mesh from each viewpoints.
+        """Renders the mesh from each viewpoint.
 
         Args:
             viewpoints: N viewpoints; there is a gradient to all of it.

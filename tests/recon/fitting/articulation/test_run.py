@@ -51,7 +51,7 @@ def test_a_run_writes_what_it_found(tmp_path: Path) -> None:
     assert result["interrupted"] is False
     assert list(result["camera"]) == ["azimuth", "elevation", "distance"]
     assert set(result["shapes"]) == set(SHAPE_NAMES)
-    # The mesh of the file, turned back into the world, is the mesh in its poses.
+    # The mesh of the file, turned back into the world, is the mesh in its pose.
     corners = fitted.state.vertices(BODY)[0][BODY.mesh.faces]
     written = read_mesh(run.folder.path / "mesh.obj")
     again = world_vertices(written.vertices)[written.faces.flip(1)]
