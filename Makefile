@@ -1,5 +1,5 @@
-# make install | demo | test | test-all | docs | wheel: each does all set-up it needs in .venv; what is
-# done is skipped.
+# make install | demo | test | test-all | test-processors | docs | wheel: each does all set-up it needs
+# in .venv; what is done is skipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,9 @@ DEMO := outputs/demo
 WHEELS := dist
 PREBUILT := build/prebuilt
 
-.PHONY: install demo test test-all lint docs wheel clean
+SETS := baseline avx2 avx512
+
+.PHONY: install demo test test-all test-processors $(SETS:%=test-%) lint docs wheel clean
 
 install: $(INSTALLED)
 	$(BIN)/python -m renderer_cuda build
@@ -45,6 +47,16 @@ test: install lint docs
 # Also the slow tests, which install packages of several GB (kept in build/venvs).
 test-all: install lint docs
 	$(BIN)/python -m pytest -m ''
+
+# The suite, or TESTS of it, once for each instruction set that this processor has, with the kernels of
+# the rasterizer and of torch and its libraries for no newer one.
+test-processors: $(SETS:%=test-%)
+test-baseline: OLDER := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41
+test-avx2: OLDER := ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+$(SETS:%=test-%): test-%: install
+	export $(OLDER) RENDERER_CUDA_INSTRUCTION_SET=$*; \
+	if $(BIN)/python -m renderer_cuda | grep -q ' $*:'; then $(BIN)/python -m pytest $(TESTS); \
+	else echo 'no kernels for $* run here'; fi
 
 # A wheel with the compiled kernels: it runs without a compiler, on every Python >= 3.10 and torch
 # >= 2.10.
