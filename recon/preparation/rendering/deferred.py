@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.geometry.meshes import face_normals
+from recon.preparation.rendering.coincident import OPPOSITE
 from recon.preparation.rendering.supersampling import (
     PENDING,
     average_samples,
@@ -111,7 +113,7 @@ def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
     """
     seen = visible_faces(views.projected, size, near=views.near, far=views.far)
     if scene.two_sided:
-        _turn_to_the_eye(views, seen)
+        _turn_to_the_eye(scene, views, seen)
     textures = scene.textures
     if textures is None or not bool(textures.holed.any()):
         return seen
@@ -125,7 +127,7 @@ def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
     return seen
 
 
-def _turn_to_the_eye(views: Views, seen: Tensor) -> None:
+def _turn_to_the_eye(scene: Scene, views: Views, seen: Tensor) -> None:
     """Replaces the faces [K, H, W] seen from behind by those that lie on them, facing the eye."""
     front = visible_faces(
         views.projected.flip(2),  # outward faces of models run the other way on an image
@@ -134,8 +136,13 @@ def _turn_to_the_eye(views: Views, seen: Tensor) -> None:
         far=views.far,
         double_sided=False,
     )
+    normals = face_normals(scene.corners[0])
     for projected, all_sides, towards in zip(views.projected, seen, front, strict=True):
         places = _places((towards >= 0) & (towards != all_sides))
+        pairs = (faces.reshape(-1)[places].long() for faces in (all_sides, towards))
+        one, other = (normals[faces] for faces in pairs)
+        # Not those that merely meet in an edge of the outline.
+        places = places[(one * other).sum(1) < OPPOSITE]
         depths = [
             interpolate(projected[..., 2].t(), locate(projected, faces, places))
             for faces in (all_sides, towards)

@@ -12,6 +12,7 @@ from recon.geometry.meshes import icosphere
 from recon.preparation.rendering.coincident import has_two_sided_faces
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.points import encloses
+from recon.preparation.sources.shapes import make_shape
 
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1]], np.float32)
 
@@ -90,3 +91,21 @@ def test_inside_and_outside_of_a_shell_of_two_sides() -> None:
     both = encloses(points, vertices, torch.cat((solid.faces, solid.faces.flip(1))))
     assert single.any()
     assert np.array_equal(single, both)
+
+
+def test_solids_whose_parts_touch_look_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contact faces are hidden, and at outlines no other face takes the place of the nearest."""
+    car = make_shape("car", seed=0, index=2)
+    renderer = ObjectRenderer(64, supersample=2, maps=("shading", "depth", "normals"))
+    flags: list[bool] = []
+
+    def flagged(*arrays: NDArray[np.generic]) -> bool:
+        flags.append(has_two_sided_faces(*arrays))
+        return False
+
+    with_both = renderer(car, "a")
+    monkeypatch.setattr("recon.preparation.rendering.objects.has_two_sided_faces", flagged)
+    plain = renderer(car, "a")
+    assert flags == [True]
+    for name in ("images", "shading", "depth", "normals"):
+        assert np.array_equal(with_both[name], plain[name])
