@@ -25,7 +25,7 @@ from recon.preparation.inspection import describe, inspect_file, joint_table
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
     parser.add_argument("files", nargs="+", metavar="FILE", help="or a pattern in quotes")
     parser.add_argument(
@@ -46,7 +46,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Inspect the files of the command line."""
+    """Inspects the files of the command line."""
     options = parse(arguments)
     # Complaints about cameras stand in the text already.
     logging.basicConfig(level=logging.ERROR)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def require_intact(files: Sequence[Path]) -> None:
-    """Read every array of some files, and say what is damaged.
+    """Reads every array of some files, and say what is damaged.
 
     Raises:
         ValueError: something is damaged; all files are read before.
@@ -98,7 +98,7 @@ def _intact(path: Path) -> str:
 
 
 def report_shards(files: Sequence[Path]) -> None:
-    """Say whether the files make one data set."""
+    """Says whether the files make one data set."""
     try:
         open_shards(files)
     except ValueError as error:

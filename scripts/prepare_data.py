@@ -35,7 +35,7 @@ KEYS = {
 
 @command("prepare_data", KEYS)
 def main(cfg: DictConfig) -> None:
-    """Prepare the data set that the configuration describes and say what is in it."""
+    """Prepares the data set that the configuration describes and say what is in it."""
     with concise_errors(raised_as=CompactHydraException):
         require_given(cfg)
         source = images(cfg.source, cfg)
@@ -54,7 +54,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def require_given(cfg: DictConfig) -> None:
-    """Refuse a configuration of which something without a default was not given.
+    """Refuses a configuration of which something without a default was not given.
 
     Raises:
         ValueError: naming the keys.
@@ -65,7 +65,7 @@ def require_given(cfg: DictConfig) -> None:
 
 
 def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
-    """Build a source, with the renderer that makes images of its meshes where it has any.
+    """Builds a source, with the renderer that makes images of its meshes where it has any.
 
     Raises:
         ValueError: if rendering was asked for but the source has images of its own.
@@ -81,7 +81,7 @@ def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
 
 
 def fallback_source(name: str) -> DictConfig:
-    """Return the settings of the source of that name.
+    """Returns the settings of the source of that name.
 
     Raises:
         ValueError: if there is none.
@@ -96,7 +96,7 @@ def fallback_source(name: str) -> DictConfig:
 
 
 def make(source: ImageSource, cfg: DictConfig) -> Summary:
-    """Prepare the file of one source."""
+    """Prepares the file of one source."""
     return prepare(
         source,
         output=cfg.output,
@@ -108,7 +108,7 @@ def make(source: ImageSource, cfg: DictConfig) -> Summary:
 
 
 def report(summary: Summary) -> None:
-    """Print the counts, the failures and where things are."""
+    """Prints the counts, the failures and where things are."""
     print(f"\nobjects per category and split\n{summary.table()}\n")
     for name, reason in summary.failures.items():
         print(f"left out: {name}: {reason}")

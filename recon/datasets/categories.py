@@ -33,7 +33,7 @@ _BY_KEY = {key: category for category in CATEGORIES for key in category}
 
 
 def find_category(key: str) -> Category:
-    """Return the category whose name or synset is `key`.
+    """Returns the category whose name or synset is `key`.
 
     Args:
         key: a name such as 'chair' or a synset such as '03001627'.
@@ -49,7 +49,7 @@ def find_category(key: str) -> Category:
 
 
 def category_of(synset: str) -> Category:
-    """Return the category of a stored synset: one of the thirteen, or a user's own word.
+    """Returns the category of a stored synset: one of the thirteen, or a user's own word.
 
     A word which is none of the thirteen is name and synset at once.
     """
@@ -57,6 +57,6 @@ def category_of(synset: str) -> Category:
 
 
 def present_categories(synsets: Iterable[str]) -> list[Category]:
-    """Return the categories of some synsets: the thirteen in their order, then words by name."""
+    """Returns the categories of some synsets: the thirteen in their order, then words by name."""
     found = {category_of(synset) for synset in synsets}
     return [c for c in CATEGORIES if c in found] + sorted(found - set(CATEGORIES))

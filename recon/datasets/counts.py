@@ -10,7 +10,7 @@ FIRST_SPLITS = ("train", "val", "test")
 
 
 def counts_table(counts: Mapping[tuple[str, str], int]) -> str:
-    """Return the number of objects per category and split, with totals, as text.
+    """Returns the number of objects per category and split, with totals, as text.
 
     Args:
         counts: objects by (synset, split).
@@ -30,7 +30,7 @@ def counts_table(counts: Mapping[tuple[str, str], int]) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of equally many cells as lines: the first column to the left, others right."""
+    """Returns rows of equally many cells as lines: the first column to the left, others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[0] *= -1
     return "\n".join(

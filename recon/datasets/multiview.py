@@ -49,7 +49,7 @@ class MultiViewDataset:
         cache: bool = False,
         sampling: str = "balanced",
     ) -> None:
-        """Check the files and read everything but their large arrays.
+        """Checks the files and read everything but their large arrays.
 
         Args:
             path: a file made by scripts/prepare_data.py, a list of such files, or a pattern such as
@@ -82,7 +82,7 @@ class MultiViewDataset:
     def _keep(
         self, shards: Sequence[Shard], split: str | None, categories: Sequence[str] | None
     ) -> None:
-        """Note the objects of the split and categories: their files, rows, texts and cameras."""
+        """Notes the objects of the split and categories: their files, rows, texts and cameras."""
         texts = {field: [t for s in shards for t in s.texts[field]] for field in TEXT_FIELDS}
         wanted = self._wanted_synsets(categories, set(texts["synsets"]))
         kept = [
@@ -119,19 +119,19 @@ class MultiViewDataset:
         return {category.synset for category in wanted}
 
     def _named(self) -> str:
-        """Return what to call the files in a message."""
+        """Returns what to call the files in a message."""
         more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
         return f"{self.paths[0]}{more}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the cache behind, as the readers do with their handles."""
+        """Leaves the cache behind, as the readers do with their handles."""
         return {**self.__dict__, "_cached": None}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def subset(self, objects: Sequence[int]) -> MultiViewDataset:
-        """Return a data set of some of the objects, which reads the same files.
+        """Returns a data set of some of the objects, which reads the same files.
 
         Args:
             objects: indices, in the order they are to have.
@@ -164,15 +164,15 @@ class MultiViewDataset:
         return min(self.layout.voxel_resolutions)
 
     def images(self, object_index: int, views: Sequence[int]) -> Tensor:
-        """Return [n, 4, H, W] uint8 sRGB RGBA (not premultiplied) of some views of an object."""
+        """Returns [n, 4, H, W] uint8 sRGB RGBA (not premultiplied) of some views of an object."""
         return self.field(object_index, "images", views)
 
     def cameras(self, object_index: int, views: Sequence[int]) -> Tensor:
-        """Return the camera rows [n, 16] float32 of some views, for `Cameras.from_rows`."""
+        """Returns the camera rows [n, 16] float32 of some views, for `Cameras.from_rows`."""
         return self.field(object_index, "cameras", views)
 
     def voxels(self, object_index: int, resolution: int | None = None) -> Tensor:
-        """Return the occupancy of an object, bool [R, R, R] in world axes [x, y, z].
+        """Returns the occupancy of an object, bool [R, R, R] in world axes [x, y, z].
 
         Args:
             object_index: which object.
@@ -185,7 +185,7 @@ class MultiViewDataset:
         return self.field(object_index, f"voxels_{chosen}")
 
     def field(self, object_index: int, name: str, views: Sequence[int] | None = None) -> Tensor:
-        """Return an array of an object, in the shape and type of `recon.datasets.storage.layout`.
+        """Returns an array of an object, in the shape and type of `recon.datasets.storage.layout`.
 
         Packed bits come unpacked: voxels_R as bool [R, R, R], occupancies as bool [P].
 
@@ -214,7 +214,7 @@ class MultiViewDataset:
         return self._images(name, np.array(object_index), np.array(chosen, np.int64))
 
     def _whole(self, object_index: int, name: str) -> Tensor:
-        """Return the array of an object that has no views."""
+        """Returns the array of an object that has no views."""
         shape, dtype = self._layout_fields[name]
         out = np.empty((1, *shape), dtype)
         reader = self._readers[self._shards[object_index]]
@@ -226,7 +226,7 @@ class MultiViewDataset:
         return torch.from_numpy(out[0])
 
     def _images(self, name: str, objects: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
-        """Return the images [..., H, W] of a field at objects and views, which are broadcast."""
+        """Returns the images [..., H, W] of a field at objects and views, which are broadcast."""
         if self.cache and name == "images":
             return torch.from_numpy(self._cache()[objects, views])
         shape, dtype = self._layout_fields[name]
@@ -242,7 +242,7 @@ class MultiViewDataset:
         return torch.from_numpy(out)
 
     def _cache(self) -> NDArray[np.uint8]:
-        """Return the images [N, K, 4, H, W] of all objects, kept in this process."""
+        """Returns the images [N, K, 4, H, W] of all objects, kept in this process."""
         if self._cached is None:
             self._cached = np.empty((len(self), self.num_views, 4, *self.image_size), np.uint8)
             for index, shard in enumerate(self._shards):
@@ -260,7 +260,7 @@ class MultiViewDataset:
         world_size: int = 1,
         maps: Iterable[str] = (),
     ) -> dict[str, Tensor]:
-        """Draw one process's share of the batch of a step, a pure function of the arguments.
+        """Draws one process's share of the batch of a step, a pure function of the arguments.
 
         The whole batch depends on seed and step alone, whatever the number of processes W; see
         `recon.datasets.sampling.StepSampler.draw`.
@@ -275,7 +275,8 @@ class MultiViewDataset:
             maps: which maps to add, of 'shading', 'depth' and 'normals'.
 
         Returns:
-            images: [N / W, n, 4, H, W] uint8; cameras: [N / W, n, 16] float32; each map likewise.
+            images: [N / W, n, 4, H, W] uint8; cameras: [N / W, n, 16] float32; and each
+                map with the same leading axes.
 
         Raises:
             ValueError: if an argument is out of range, or there is no such map.
@@ -308,7 +309,7 @@ class MultiViewDataset:
         return recipes
 
     def _missing(self, name: str) -> ValueError:
-        """Return the error of a field that is not there, with how to make it."""
+        """Returns the error of a field that is not there, with how to make it."""
         return ValueError(
             f"{self._named()} has no field {name}, only {', '.join(self.fields)};"
             f" {_how_to_make(name)}"
@@ -316,7 +317,7 @@ class MultiViewDataset:
 
 
 def _how_to_make(name: str) -> str:
-    """Return with which settings scripts/prepare_data.py makes an optional field."""
+    """Returns with which settings scripts/prepare_data.py makes an optional field."""
     for resolution in voxel_resolutions([name]):
         return f"sources of meshes make it with rendering.voxel_resolutions=[{resolution}]"
     if name in MAPS:

@@ -47,7 +47,7 @@ class StepSampler:
         rank: int = 0,
         world_size: int = 1,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return one process's share of the batch of a step.
+        """Returns one process's share of the batch of a step.
 
         The whole batch depends on seed and step alone; the process of rank r gets the r-th of
         `world_size` equal, contiguous parts of it.
@@ -86,7 +86,7 @@ def _check(seed: int, step: int, batch_size: int, views_per_object: int) -> None
 
 
 def _part(batch_size: int, rank: int, world_size: int) -> slice:
-    """Return where in the batch the share of a process is."""
+    """Returns where in the batch the share of a process is."""
     if world_size < 1 or not 0 <= rank < world_size:
         raise ValueError(
             f"world_size must be >= 1 and rank in 0..world_size - 1, got {world_size} and {rank}"

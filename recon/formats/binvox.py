@@ -34,7 +34,7 @@ class Binvox:
 
 
 def read_binvox(store: Store, name: str) -> Binvox:
-    """Read a file of the format https://www.patrickmin.com/binvox/binvox.html.
+    """Reads a file of the format https://www.patrickmin.com/binvox/binvox.html.
 
     Voxel (i, j, k) has its centre at corner + side * ((i, j, k) + 0.5) / R.
 
@@ -67,7 +67,7 @@ def _parse(data: bytes) -> Binvox:
 
 
 def _header(data: bytes) -> tuple[dict[bytes, list[float]], int]:
-    """Return the numbers by keyword, and where the runs begin."""
+    """Returns the numbers by keyword, and where the runs begin."""
     if not data.startswith(b"#binvox "):
         raise ValueError(f"it must begin with '#binvox 1', got {data[:12]!r}")
     end = data.find(b"\ndata\n", 0, MAX_HEADER)
@@ -102,7 +102,7 @@ def _resolution(header: dict[bytes, list[float]]) -> int:
 
 
 def _voxels(runs: NDArray[np.uint8], resolution: int) -> NDArray[np.bool_]:
-    """Return [x, y, z] of pairs (value, count), of which y runs fastest, then z, then x."""
+    """Returns [x, y, z] of pairs (value, count), of which y runs fastest, then z, then x."""
     if len(runs) % 2:
         raise ValueError("its last run has no length")
     values, counts = runs[::2], runs[1::2]

@@ -91,7 +91,7 @@ def decode_image(
     formats: tuple[str, ...] = FORMATS,
     draft: int | None = None,
 ) -> RgbaImage:
-    """Decode an image.
+    """Decodes an image.
 
     Args:
         source: a path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, C] with C
@@ -128,7 +128,7 @@ def decode_mask(
     like: RgbaImage | None = None,
     upright: bool = True,
 ) -> NDArray[np.uint8]:
-    """Decode a mask.
+    """Decodes a mask.
 
     Args:
         source: as for `decode_image`.
@@ -167,7 +167,7 @@ def _turned_like(mask: NDArray[np.uint8], like: RgbaImage, label: str) -> NDArra
 def read_rgba(
     store: Store, name: str, size: tuple[int, int] | None = None, upright: bool = False
 ) -> RgbaImage:
-    """Read an image of a data set, and log its notes as warnings.
+    """Reads an image of a data set, and log its notes as warnings.
 
     Args:
         store: where the file is.
@@ -188,7 +188,7 @@ def read_rgba(
 
 
 def read_mask(store: Store, name: str, like: RgbaImage) -> NDArray[np.uint8]:
-    """Read the mask of an image.
+    """Reads the mask of an image.
 
     Args:
         store: where the file is.
@@ -226,7 +226,7 @@ def _pixels_of(
     formats: tuple[str, ...],
     draft: int | None,
 ) -> Iterator[_Pixels]:
-    """Open any source; whatever is raised in the block names it in a ValueError."""
+    """Opens any source; whatever is raised in the block names it in a ValueError."""
     if isinstance(source, str | Path):
         if not Path(source).is_file():
             raise FileNotFoundError(f"no such file: {source}")
@@ -269,7 +269,7 @@ def _decoded(
 
 
 def _require_size(image: Image.Image, file_bytes: int, size: tuple[int, int] | None) -> None:
-    """Check what the header claims before anything of that size is allocated."""
+    """Checks what the header claims before anything of that size is allocated."""
     width, height = image.size
     if size is not None and (height, width) != tuple(size):
         raise ValueError(
@@ -287,7 +287,7 @@ def _of_pil(image: Image.Image) -> _Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, 1 where there is none or its data are damaged."""
+    """Returns EXIF's orientation, 1 where there is none or its data are damaged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of data that are damaged elsewhere
@@ -298,7 +298,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _channels(image: Image.Image) -> NDArray[Any]:
-    """Return [H, W, C] samples as they are stored, palettes and colour models resolved."""
+    """Returns [H, W, C] samples as they are stored, palettes and colour models resolved."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image)
         key = image.info.get("transparency")
@@ -314,7 +314,7 @@ def _channels(image: Image.Image) -> NDArray[Any]:
 
 
 def _require_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return samples as [H, W, C]."""
+    """Returns samples as [H, W, C]."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype.kind not in "buif":
@@ -328,7 +328,7 @@ def _require_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return samples [H, W, C] of any depth with 8 bits."""
+    """Returns samples [H, W, C] of any depth with 8 bits."""
     pixels = _require_pixels(pixels)
     if pixels.dtype == np.uint8:
         return pixels
@@ -347,7 +347,7 @@ def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _as_rgba(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return [4, H, W] of samples [H, W, C]; alpha is 255 where there is none."""
+    """Returns [4, H, W] of samples [H, W, C]; alpha is 255 where there is none."""
     channels = np.moveaxis(pixels, 2, 0)
     count = len(channels)
     colors = channels[:3] if count >= 3 else np.repeat(channels[:1], 3, axis=0)
@@ -356,7 +356,7 @@ def _as_rgba(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _mask_values(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return [H, W], 255 inside."""
+    """Returns [H, W], 255 inside."""
     pixels = _require_pixels(pixels)
     if pixels.shape[2] in (2, 4):
         alpha = _eight_bits(pixels[..., -1:])[..., 0]
@@ -374,7 +374,7 @@ def _mask_values(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return an image [C, H, W] turned upright from one of EXIF's orientations."""
+    """Returns an image [C, H, W] turned upright from one of EXIF's orientations."""
     if orientation in _TRANSPOSED:
         image = image.transpose(0, 2, 1)
     if orientation in (2, 3, 6, 7):

@@ -33,7 +33,7 @@ class MaskedImage:
 
 
 def mask_source(image: RgbaImage, mask: NDArray[np.uint8] | None) -> str:
-    """Return where the mask of an image is from: a given one first, then alpha, else an estimate.
+    """Returns where the mask of an image is from: a given one first, then alpha, else an estimate.
 
     Args:
         image: the image.
@@ -47,7 +47,7 @@ def mask_source(image: RgbaImage, mask: NDArray[np.uint8] | None) -> str:
 def masked_image(
     image: RgbaImage, mask: NDArray[np.uint8] | None, longest_side: int | None = None
 ) -> MaskedImage:
-    """Return an image with the best mask there is as its alpha.
+    """Returns an image with the best mask there is as its alpha.
 
     Args:
         image: the image.
@@ -71,7 +71,7 @@ def masked_image(
 
 
 def require_object(alpha: NDArray[np.uint8], source: str) -> None:
-    """Refuse a mask [H, W] with nothing inside.
+    """Refuses a mask [H, W] with nothing inside.
 
     Args:
         alpha: [H, W] uint8.
@@ -88,7 +88,7 @@ def require_object(alpha: NDArray[np.uint8], source: str) -> None:
 
 
 def mask_notes(alpha: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Return what is doubtful about a mask [H, W], in words."""
+    """Returns what is doubtful about a mask [H, W], in words."""
     inside = alpha >= OPAQUE
     notes = []
     if (share := float(inside.mean())) > MOST_OBJECT:

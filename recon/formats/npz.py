@@ -36,7 +36,7 @@ class Npz:
     """The arrays of an npz file that fits into memory."""
 
     def __init__(self, store: Store, name: str) -> None:
-        """Read the file's bytes.
+        """Reads the file's bytes.
 
         Args:
             store: where the file is.
@@ -56,7 +56,7 @@ class Npz:
         return f"{key}.npy" in self._archive.NameToInfo
 
     def read(self, key: str, shape: tuple[int | None, ...], kinds: str = "fiu") -> NDArray[Any]:
-        """Return one array.
+        """Returns one array.
 
         Args:
             key: its name.
@@ -92,7 +92,7 @@ class ArrayRows:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the file and check what its first array claims to be.
+        """Opens the file and check what its first array claims to be.
 
         Args:
             path: an npz file, compressed or not.
@@ -125,7 +125,7 @@ class ArrayRows:
         return stream, header
 
     def read(self, index: int) -> NDArray[Any]:
-        """Return row `index` as an array of its own.
+        """Returns row `index` as an array of its own.
 
         Raises:
             ValueError: naming the file and the row, if the file is damaged or ends before it.
@@ -140,14 +140,14 @@ class ArrayRows:
         return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._stream.close()
         self._archive.close()
 
 
 @contextmanager
 def _reporting(label: str) -> Iterator[None]:
-    """Turn everything that is raised for damaged archives into ValueErrors with a label.
+    """Turns everything that is raised for damaged archives into ValueErrors with a label.
 
     zipfile raises BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError and others.
     """
@@ -158,7 +158,7 @@ def _reporting(label: str) -> Iterator[None]:
 
 
 def _read_header(stream: IO[bytes], info: zipfile.ZipInfo, archive_bytes: int) -> _Header:
-    """Read the header of an array and compare its claims with the size of its member.
+    """Reads the header of an array and compare its claims with the size of its member.
 
     Args:
         stream: of the member, at its start.

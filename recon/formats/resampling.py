@@ -29,18 +29,18 @@ class PixelMap:
     offset: tuple[float, float]
 
     def then(self, other: PixelMap) -> PixelMap:
-        """Return where pixels lie after this map and another one."""
+        """Returns where pixels lie after this map and another one."""
         (a, b), (c, d) = self.scale, other.scale
         (x, y), (u, v) = self.offset, other.offset
         return PixelMap((a * c, b * d), (x * c + u, y * d + v))
 
     def inverse(self) -> PixelMap:
-        """Return the map back."""
+        """Returns the map back."""
         (a, b), (x, y) = self.scale, self.offset
         return PixelMap((1 / a, 1 / b), (-x / a, -y / b))
 
     def intrinsics(self, K: NDArray[np.floating]) -> NDArray[np.float64]:  # noqa: N803
-        """Return the matrices for the new image.
+        """Returns the matrices for the new image.
 
         Args:
             K: [..., 3, 3] matrices from view coordinates to old pixels, last row (0, 0, 1).
@@ -52,7 +52,7 @@ class PixelMap:
     def cameras(
         self, cameras: Cameras, old_size: tuple[int, int], new_size: tuple[int, int]
     ) -> Cameras:
-        """Return the cameras of the new images.
+        """Returns the cameras of the new images.
 
         Args:
             cameras: the cameras of the old images.
@@ -77,7 +77,7 @@ class PixelMap:
 def fit_image(
     rgba: NDArray[np.uint8], image_size: tuple[int, int] | None, aspect: str = "pad"
 ) -> tuple[NDArray[np.uint8], PixelMap]:
-    """Bring an image to a size without distorting it, its middle staying in the middle.
+    """Brings an image to a size without distorting it, its middle staying in the middle.
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
@@ -113,7 +113,7 @@ def fit_image(
 def fit_views(
     images: NDArray[np.uint8], cameras: Cameras, image_size: tuple[int, int], aspect: str = "pad"
 ) -> tuple[NDArray[np.uint8], Cameras]:
-    """Bring images of one size to another, with their cameras.
+    """Brings images of one size to another, with their cameras.
 
     Args:
         images: [K, 4, H, W].
@@ -131,7 +131,7 @@ def fit_views(
 
 
 def shrink(rgba: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    """Return an image whose longer side has at most a number of pixels.
+    """Returns an image whose longer side has at most a number of pixels.
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
@@ -149,7 +149,7 @@ def shrink(rgba: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
 
 
 def _overlaps(old: int, new: int, start: float, scale: float) -> NDArray[np.float32]:
-    """Return [new, old]: the share of each new pixel that each old one covers.
+    """Returns [new, old]: the share of each new pixel that each old one covers.
 
     New pixel i is old coordinates start + i / scale to start + (i + 1) / scale.
     """
@@ -161,7 +161,7 @@ def _overlaps(old: int, new: int, start: float, scale: float) -> NDArray[np.floa
 def _resample(
     rgba: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Return the image rows @ image @ columns^T, alpha weighing the colours."""
+    """Returns the image rows @ image @ columns^T, alpha weighing the colours."""
     weight = rgba[3].astype(np.float32) / 255
     alpha = rows @ weight @ columns.T
     # Where alpha is 0 so is the colour; the floor, half of the least alpha that shows, avoids 0/0.

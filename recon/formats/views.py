@@ -20,7 +20,7 @@ FOLDERS = ("mask", "masks")
 
 
 def read_view(store: Store, frame: Frame, masks: str = "given") -> MaskedImage:
-    """Read the image of a frame with its mask as alpha.
+    """Reads the image of a frame with its mask as alpha.
 
     Images of calibrated cameras keep their pixels as they are stored, others are turned upright.
     The mask is the file that the frame names, else that of `find_mask`, else the alpha channel.
@@ -50,7 +50,7 @@ def read_view(store: Store, frame: Frame, masks: str = "given") -> MaskedImage:
 
 
 def find_mask(store: Store, file: str) -> str | None:
-    """Return the name of the mask of an image, or None if there is none.
+    """Returns the name of the mask of an image, or None if there is none.
 
     It is NAME_mask beside the image, or NAME (with or without the image's suffix before its own)
     in a folder `mask` or `masks` in the image's folder or beside that folder, of any image format.
@@ -66,7 +66,7 @@ def find_mask(store: Store, file: str) -> str | None:
 
 
 def is_mask_name(name: str) -> bool:
-    """Tell whether a file is by its name a mask and not an image."""
+    """Tells whether a file is by its name a mask and not an image."""
     folder, leaf = posixpath.split(name)
     return posixpath.basename(folder) in FOLDERS or posixpath.splitext(leaf)[0].endswith("_mask")
 
@@ -74,12 +74,12 @@ def is_mask_name(name: str) -> bool:
 def read_masked_image(
     image: ImageLike, mask: ImageLike | None = None, upright: bool = True
 ) -> MaskedImage:
-    """Read one image with a mask as alpha, and log what is to be known about both.
+    """Reads one image with a mask as alpha, and log what is to be known about both.
 
     Args:
         image: see `recon.formats.images.decode_image`.
-        mask: likewise; "plain" estimates it from a plain background where the image has no alpha
-            channel; None needs an alpha channel.
+        mask: the mask, in any of the same forms; "plain" estimates it from a plain background where
+            the image has no alpha channel; None needs an alpha channel.
         upright: whether to turn the image as its EXIF data ask.
 
     Raises:
@@ -108,7 +108,7 @@ def _label(source: ImageLike | None) -> str:
 
 
 def log_notes(label: str, images: Mapping[str, MaskedImage]) -> None:
-    """Log each note about the views of an object once, with the number of images it holds for.
+    """Logs each note about the views of an object once, with the number of images it holds for.
 
     Args:
         label: of the object.

@@ -80,7 +80,7 @@ class Outcome:
         notes: what to know about the mask.
         iou: of the outlines.
         azimuth: of the direction they overlap in, degrees.
-        elevation: likewise.
+        elevation: of that direction, degrees.
     """
 
     job: Job

@@ -70,7 +70,7 @@ class CloseUp:
 
 
 def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
-    """Take an image, upright, and find its object.
+    """Takes an image, upright, and find its object.
 
     Args:
         image: a file, its bytes, a PIL image or an array [H, W, 3 or 4]; see
@@ -137,7 +137,7 @@ def cut_out(close: CloseUp, framing: Framing, image_size: Sequence[int], fill: f
     Args:
         close: of the image, with room for this size.
         framing: of the images which the network learned from.
-        image_size: (height, width) of these.
+        image_size: (height, width) of the images which the network learned from.
         fill: the longer side of the outline's box as a share of the image's side.
     """
     height, width = image_size

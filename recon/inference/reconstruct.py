@@ -24,7 +24,7 @@ from recon.inference.input_images import (
     cut_out,
     take_image,
 )
-from recon.inference.viewpoint_search import find_directions, lay_over
+from recon.inference.viewpoint_search import align_to_outlines, find_directions
 from recon.models import Prediction
 from recon.models.predict import predict
 from recon.runs.trained_models import TrainedModel, load_trained_model
@@ -104,7 +104,7 @@ class ImageReconstructor:
         for size in sizes[1:]:
             tried = self._try(images, close, size)
             best = [max(pair, key=lambda made: made.fit) for pair in zip(best, tried, strict=True)]
-        return self._laid_over(best)
+        return self._aligned(best)
 
     def _try(
         self, images: Sequence[InputImage], close: Sequence[CloseUp], fill: float
@@ -130,12 +130,12 @@ class ImageReconstructor:
             for index in range(len(images))
         ]
 
-    def _laid_over(self, made: Sequence[Reconstruction]) -> list[Reconstruction]:
+    def _aligned(self, made: Sequence[Reconstruction]) -> list[Reconstruction]:
         """Returns reconstructions with the cameras in which they lie over their cutouts."""
         vertices = torch.stack([one.world.vertices for one in made])
         alpha = torch.stack([one.cutout.image[3] for one in made])
         known = self.cameras[torch.tensor([one.view for one in made])]
-        cameras, ious = lay_over(vertices, self.faces, alpha, known)
+        cameras, ious = align_to_outlines(vertices, self.faces, alpha, known)
         return [
             replace(one, camera=cameras[index], iou=float(ious[index]))
             for index, one in enumerate(made)

@@ -65,7 +65,7 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
     return Directions(best.indices, best.values)
 
 
-def lay_over(
+def align_to_outlines(
     vertices: Tensor, faces: Tensor, alpha: Tensor, cameras: Cameras
 ) -> tuple[Cameras, Tensor]:
     """Gives meshes the centre and the size of outlines, where they overlap better with these.

@@ -66,7 +66,7 @@ def read_calibrated_views(
     placement: Placement | None = None,
     limit: int | None = None,
 ) -> CalibratedViews:
-    """Read the views of one object, and log how they were placed.
+    """Reads the views of one object, and log how they were placed.
 
     Args:
         label: what messages call the object.
@@ -115,7 +115,7 @@ def _size(image: MaskedImage) -> tuple[int, int]:
 def _small(
     frames: Sequence[Frame], images: Sequence[MaskedImage]
 ) -> tuple[list[Frame], list[np.ndarray]]:
-    """Return frames and silhouettes of every n-th pixel, which are enough to place the object."""
+    """Returns frames and silhouettes of every n-th pixel, which are enough to place the object."""
     small, masks = [], []
     for frame, image in zip(frames, images, strict=True):
         step = max(1, max(_size(image)) // HULL_SIDE)

@@ -28,8 +28,8 @@ from recon.preparation.checks.cameras import (
     AXIS_MARGIN,
     CameraCheck,
     best_axis_order,
+    camera_warnings,
     check_object,
-    complaints,
     mean_agreement,
 )
 from recon.preparation.checks.preview import spread
@@ -87,7 +87,7 @@ class FileFacts:
 
 
 def inspect_file(path: str | Path, sample: int = 20) -> FileFacts:
-    """Read what is in a file.
+    """Reads what is in a file.
 
     Args:
         path: a file made by scripts/prepare_data.py.
@@ -177,7 +177,7 @@ def _sample_facts(file: h5py.File, rows: list[int], ids: Sequence[str]) -> Sampl
 
 
 def describe(facts: FileFacts) -> str:
-    """Return the facts as text for a person to read."""
+    """Returns the facts as text for a person to read."""
     rows = [
         ("objects", f"{sum(facts.counts.values())}, {len(facts.failures)} left out"),
         *facts.header.items(),
@@ -195,7 +195,9 @@ def describe(facts: FileFacts) -> str:
     ]
     if len(facts.failures) > FAILURES_SHOWN:
         lines.append(f"  left out: {len(facts.failures) - FAILURES_SHOWN} more")
-    return "\n".join(lines + [f"  warning: {text}" for text in complaints(facts.sample.checks)])
+    return "\n".join(
+        lines + [f"  warning: {text}" for text in camera_warnings(facts.sample.checks)]
+    )
 
 
 def _range(name: str, limits: tuple[float, float]) -> str:
@@ -204,11 +206,11 @@ def _range(name: str, limits: tuple[float, float]) -> str:
 
 
 def _sample_rows(sample: SampleFacts) -> list[tuple[str, str]]:
-    """Return what the sampled objects look like; agreements are 1 at best."""
+    """Returns what the sampled objects look like; agreements are 1 at best."""
     count, checks = len(sample.rows), sample.checks
     rows = [
         ("sample", f"{count} objects"),
-        ("pictures", f"mean coverage {_spread(sample.coverage)};"
+        ("images", f"mean coverage {_spread(sample.coverage)};"
          f" {len(sample.leaving)} of {count} objects touch the border"),
     ]  # fmt: skip
     for name, values in sample.fills.items():
@@ -231,7 +233,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def joint_table(facts: Sequence[FileFacts]) -> str:
-    """Return the number of objects of all files per category and split."""
+    """Returns the number of objects of all files per category and split."""
     total: Counter[Any] = Counter()
     for one in facts:
         total += one.counts

@@ -58,7 +58,7 @@ class Normalization:
     side: float
 
     def apply(self, frame: Frame) -> Frame:
-        """Return a frame whose camera sees the frame of models as before that of the file.
+        """Returns a frame whose camera sees the frame of models as before that of the file.
 
         Depths are divided by the side, which changes no projection.
         """
@@ -70,7 +70,7 @@ class Normalization:
         return replace(frame, pose=moved)
 
     def to_file(self) -> Matrix:
-        """Return the matrix [4, 4] from the frame of models to the coordinates of the file."""
+        """Returns the matrix [4, 4] from the frame of models to the coordinates of the file."""
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = self.side * self.rotation.T, self.center
         return matrix
@@ -85,7 +85,7 @@ IDENTITY = Normalization(np.eye(3), np.zeros(3), 1.0)
 
 
 def require_normalization(frame: str | Sequence[str], center: str, scale: str | float) -> None:
-    """Refuse words and numbers that mean nothing.
+    """Refuses words and numbers that mean nothing.
 
     Args:
         frame, center, scale: as for `find_normalization`.
@@ -114,7 +114,7 @@ def find_normalization(
     scale: str | float = "auto",
     in_model_frame: bool = False,
 ) -> Normalization:
-    """Find the similarity which brings an object into [-0.5, 0.5]^3.
+    """Finds the similarity which brings an object into [-0.5, 0.5]^3.
 
     Args:
         frames: the views, with R and t.
@@ -161,7 +161,7 @@ def find_normalization(
 
 
 def _up_rotation(frames: Sequence[Frame]) -> Matrix:
-    """Return the rotation [3, 3] from the file's axes to the frame of models."""
+    """Returns the rotation [3, 3] from the file's axes to the frame of models."""
     rights = np.stack([one.pose["R"][0] for one in frames])
     ups = -np.stack([one.pose["R"][1] for one in frames])
     mean = ups.mean(0)
@@ -182,7 +182,7 @@ def _up_rotation(frames: Sequence[Frame]) -> Matrix:
 
 
 def _nearest_point(frames: Sequence[Frame]) -> Matrix:
-    """Return the point [3] with the least sum of squared distances from the optical axes."""
+    """Returns the point [3] with the least sum of squared distances from the optical axes."""
     total, right = np.zeros((3, 3)), np.zeros(3)
     for one in frames:
         rotation, shift = one.pose["R"], one.pose["t"]
@@ -200,7 +200,7 @@ def _nearest_point(frames: Sequence[Frame]) -> Matrix:
 def _hull_box(
     frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], rotation: Matrix, middle: Matrix
 ) -> tuple[Matrix, Matrix]:
-    """Return the least and greatest corner of the hull, in units of the file and axes of models."""
+    """Returns the least and greatest corner of the hull, in the file's units and axes of models."""
     side = 2 * _radius(frames, masks, middle)
     for margin, resolution in zip(MARGINS, RESOLUTIONS, strict=True):
         cube = Normalization(rotation, middle, margin * side)
@@ -211,7 +211,7 @@ def _hull_box(
 
 
 def _radius(frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], middle: Matrix) -> float:
-    """Return how far the silhouettes reach from the middle, at its depth; a lower quartile.
+    """Returns how far the silhouettes reach from the middle, at its depth; a lower quartile.
 
     In single views an object may be cut off, or its mask be wrong.
     """
@@ -233,7 +233,7 @@ def _radius(frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], middle:
 def _carved_box(
     frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], resolution: int
 ) -> tuple[Matrix, Matrix]:
-    """Return the corners of the hull in the frame of models."""
+    """Returns the corners of the hull in the frame of models."""
     # All views are drawn to one size, so that one call of `carve` counts who sees a voxel.
     height, width = (max(mask.shape[axis] for mask in masks) for axis in (0, 1))
     stack = np.zeros((len(masks), height, width), bool)

@@ -37,12 +37,12 @@ class Parts:
     """The finished objects of an unfinished file, each named by what it was made from."""
 
     def __init__(self, output: Path) -> None:
-        """Name the folder `OUTPUT.parts`; `alone` makes it."""
+        """Names the folder `OUTPUT.parts`; `alone` makes it."""
         self.folder = output.with_name(output.name + ".parts")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Make the folder, unless it is there, and wait until no other process works in it.
+        """Makes the folder, unless it is there, and wait until no other process works in it.
 
         Raises:
             OSError: if the folder cannot be made.
@@ -72,7 +72,7 @@ class Parts:
         return self.folder / f"{item.id}-{item.fingerprint}.npz"
 
     def write(self, item: Item, sample: Sample) -> None:
-        """Keep the sample of an object.
+        """Keeps the sample of an object.
 
         Raises:
             OSError: naming the part, if it cannot be written.
@@ -86,11 +86,11 @@ class Parts:
             raise OSError(f"cannot write {path}: {error}") from error
 
     def has(self, item: Item) -> bool:
-        """Tell whether the part of an object is there and not damaged."""
+        """Tells whether the part of an object is there and not damaged."""
         return self.read(item) is not None
 
     def read(self, item: Item) -> Sample | None:
-        """Return the sample of an object; None if it is not there or damaged."""
+        """Returns the sample of an object; None if it is not there or damaged."""
         try:
             with np.load(self._path(item), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
@@ -98,12 +98,12 @@ class Parts:
             return None
 
     def remove(self) -> None:
-        """Remove the folder with all parts."""
+        """Removes the folder with all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _is_file(stream: TextIO, path: Path) -> bool:
-    """Tell whether the open file is still the one of that name."""
+    """Tells whether the open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def _is_file(stream: TextIO, path: Path) -> bool:
 
 
 def _save(path: Path, sample: Sample) -> None:
-    """Write an npz at the quickest compression: a tenth of the bytes in the same time."""
+    """Writes an npz at the quickest compression: a tenth of the bytes in the same time."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in sample.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -127,7 +127,7 @@ class _Job:
     parts: Parts
 
     def __call__(self, item: Item) -> str | None:
-        """Make the part of one object; return why that was not possible, or None.
+        """Makes the part of one object; return why that was not possible, or None.
 
         Whatever is wrong with an object is its own affair; what goes wrong in writing is fatal.
         """
@@ -143,7 +143,7 @@ class _Job:
 def make_parts(
     source: ImageSource, objects: list[Item], parts: Parts, workers: int | None
 ) -> dict[str, str]:
-    """Make the parts that are missing, with a progress bar.
+    """Makes the parts that are missing, with a progress bar.
 
     Args:
         source: where the objects are.
@@ -215,7 +215,7 @@ def _start_worker(job: _Job, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed; else it would wait for ever."""
+    """Ends this worker when the process that started it is killed; else it would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -56,12 +56,12 @@ class Summary:
     seconds: float = 0.0
 
     def table(self) -> str:
-        """Return the number of objects per category and split, with totals, as text."""
+        """Returns the number of objects per category and split, with totals, as text."""
         return counts_table(self.counts)
 
 
 def as_images(source: MeshSource | ImageSource, renderer: ObjectRenderer | None) -> ImageSource:
-    """Return the source itself, or the images which a renderer makes of a source of meshes.
+    """Returns the source itself, or the images which a renderer makes of a source of meshes.
 
     Raises:
         ValueError: if meshes come without a renderer.
@@ -74,7 +74,7 @@ def as_images(source: MeshSource | ImageSource, renderer: ObjectRenderer | None)
 
 
 def typed_command() -> str:
-    """Return the command line of this process as a person would type it."""
+    """Returns the command line of this process as a person would type it."""
     return shlex.join(["python", *sys.argv])
 
 
@@ -84,7 +84,7 @@ def prepared_dataset(
     renderer: ObjectRenderer | None = None,
     **settings: Any,
 ) -> MultiViewDataset:
-    """Open a data set, making its file first where it is not there.
+    """Opens a data set, making its file first where it is not there.
 
     Args:
         path: the file.
@@ -107,7 +107,7 @@ def prepare(
     command: str = "",
     compression: str | None = None,
 ) -> Summary:
-    """Make the file `output`, or report it when the same recipe has made it before.
+    """Makes the file `output`, or report it when the same recipe has made it before.
 
     Finished objects are kept in the folder `OUTPUT.parts` until the file is complete, so an
     interrupted run goes on where it stopped. The content does not depend on `workers`.
@@ -157,7 +157,7 @@ def prepare(
 
 
 def is_made_by(output: str | Path, source: ImageSource) -> bool:
-    """Tell whether a valid file of that name is there and this very source has made it."""
+    """Tells whether a valid file of that name is there and this very source has made it."""
     try:
         with open_dataset(output) as file:
             return read_json(file, "recipe") == source.recipe()
@@ -166,7 +166,7 @@ def is_made_by(output: str | Path, source: ImageSource) -> bool:
 
 
 def _existing(output: Path, recipe: Mapping[str, Any], compression: str | None) -> Summary:
-    """Return what is in a file that the same recipe has made, stored in the same way."""
+    """Returns what is in a file that the same recipe has made, stored in the same way."""
     try:
         file = open_dataset(output)
     except ValueError as error:
@@ -189,7 +189,7 @@ def _existing(output: Path, recipe: Mapping[str, Any], compression: str | None) 
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Name what differs between two recipes."""
+    """Names what differs between two recipes."""
     old, new = _flat(found), _flat(wanted)
     return "; ".join(
         f"{key} was {old.get(key)!r}, is now {new.get(key)!r}"
@@ -199,7 +199,7 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names."""
+    """Returns nested settings under dotted names."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
         flat |= (
@@ -223,7 +223,7 @@ def _versions() -> dict[str, str]:
 
 
 def _samples(items: list[Item], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
-    """Read the parts back, noting which objects touch the border of an image."""
+    """Reads the parts back, noting which objects touch the border of an image."""
     for item in items:
         sample = parts.read(item)
         if sample is None:

@@ -29,7 +29,7 @@ _WORD = np.dtype("<u8")
 
 
 def piece_sums(pieces: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the checksums [m] of m pieces.
+    """Returns the checksums [m] of m pieces.
 
     Args:
         pieces: [m, ...] of any type, contiguous.
@@ -50,13 +50,13 @@ def piece_sums(pieces: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def text_sum(texts: Sequence[str]) -> np.uint64:
-    """Return the checksum of some texts in their order."""
+    """Returns the checksum of some texts in their order."""
     digest = hashlib.blake2b(json.dumps(list(texts)).encode(), digest_size=8).digest()
     return np.frombuffer(digest, _WORD)[0]
 
 
 def table_bytes(layout: Layout, count: int) -> int:
-    """Return the bytes of all tables for a number of objects."""
+    """Returns the bytes of all tables for a number of objects."""
     per_object = sum(_table_shape(layout, name, 1)[-1] for name in layout.fields())
     return per_object * count * _WORD.itemsize
 
@@ -66,14 +66,14 @@ def _table_shape(layout: Layout, name: str, count: int) -> tuple[int, ...]:
 
 
 def create_tables(file: h5py.File, layout: Layout, count: int) -> None:
-    """Add empty tables for all fields."""
+    """Adds empty tables for all fields."""
     group = file.create_group(GROUP)
     for name in layout.fields():
         group.create_dataset(name, _table_shape(layout, name, count), _WORD)
 
 
 def write_sums(file: h5py.File, index: int, sample: Sample) -> None:
-    """Note the checksums of one object's arrays."""
+    """Notes the checksums of one object's arrays."""
     for name, array in sample.items():
         pieces = array if name in PER_VIEW else array[None]
         sums = piece_sums(pieces)
@@ -81,7 +81,7 @@ def write_sums(file: h5py.File, index: int, sample: Sample) -> None:
 
 
 def write_text_sums(file: h5py.File, texts: Mapping[str, Sequence[str]]) -> None:
-    """Note the checksums of text fields and of the file's attributes."""
+    """Notes the checksums of text fields and of the file's attributes."""
     for name, lines in texts.items():
         file[GROUP].attrs[name] = text_sum(lines)
     file[GROUP].attrs[ATTRIBUTES] = text_sum(_attributes(file))
@@ -92,7 +92,7 @@ def _attributes(file: h5py.File) -> list[str]:
 
 
 def read_table(file: h5py.File, name: str, leading: tuple[int, ...]) -> NDArray[np.uint64] | None:
-    """Return the checksums of a field's pieces, [N] or [N, K]; None if the file has none.
+    """Returns the checksums of a field's pieces, [N] or [N, K]; None if the file has none.
 
     Raises:
         ValueError: if the file has checksums, but not fitting ones of this field.
@@ -106,7 +106,7 @@ def read_table(file: h5py.File, name: str, leading: tuple[int, ...]) -> NDArray[
 
 
 def require_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
-    """Compare texts with their checksum, where the file has checksums.
+    """Compares texts with their checksum, where the file has checksums.
 
     Raises:
         ValueError: if they differ.
@@ -116,7 +116,7 @@ def require_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
 
 
 def require_attributes(file: h5py.File) -> None:
-    """Compare the file's attributes with their checksum, as `require_texts`.
+    """Compares the file's attributes with their checksum, as `require_texts`.
 
     Raises:
         ValueError: if they differ.

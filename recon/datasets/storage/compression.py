@@ -15,7 +15,7 @@ _LZ4_LEVEL = 5  # of 9; higher ones make the files of renderings 2 % smaller
 
 
 def storage_options(compression: str, itemsize: int) -> dict[str, Any]:
-    """Return the arguments of `h5py.Group.create_dataset` that store an array so.
+    """Returns the arguments of `h5py.Group.create_dataset` that store an array so.
 
     Args:
         compression: one of `COMPRESSIONS`.
@@ -42,7 +42,7 @@ def storage_options(compression: str, itemsize: int) -> dict[str, Any]:
 
 
 def require_available(compression: str) -> None:
-    """Refuse a compression that cannot be written here.
+    """Refuses a compression that cannot be written here.
 
     Raises:
         ValueError: it is unknown, or a package it needs is not installed.
@@ -51,14 +51,14 @@ def require_available(compression: str) -> None:
 
 
 def compression_of(field: h5py.Dataset) -> str:
-    """Return how an array is stored: a word of `COMPRESSIONS`, or the name of another filter."""
+    """Returns how an array is stored: a word of `COMPRESSIONS`, or the name of another filter."""
     names = [_FILTERS.get(code, name) for code, name in _filters(field)]
     packing = [name for name in names if name != "shuffle"]
     return " + ".join(packing) or "none"
 
 
 def require_readable(field: h5py.Dataset) -> None:
-    """Make the filters of an array known to HDF5.
+    """Makes the filters of an array known to HDF5.
 
     Raises:
         ValueError: naming a filter that is not installed.
@@ -72,7 +72,7 @@ def require_readable(field: h5py.Dataset) -> None:
 
 
 def _filters(field: h5py.Dataset) -> list[tuple[int, str]]:
-    """Return number and name of every filter of an array."""
+    """Returns number and name of every filter of an array."""
     creation = field.id.get_create_plist()
     found = [creation.get_filter(place) for place in range(creation.get_nfilters())]
     return [
@@ -81,7 +81,7 @@ def _filters(field: h5py.Dataset) -> list[tuple[int, str]]:
 
 
 def _plugin_brings(code: int) -> bool:
-    """Tell whether hdf5plugin, if it is installed, has a filter."""
+    """Tells whether hdf5plugin, if it is installed, has a filter."""
     try:
         importlib.import_module("hdf5plugin")  # importing it registers its filters
     except ImportError:

@@ -86,7 +86,7 @@ def write_dataset(
     samples: Iterable[Sample],
     compression: str = "none",
 ) -> None:
-    """Write a file, which appears under its name only when it is complete.
+    """Writes a file, which appears under its name only when it is complete.
 
     Args:
         path: the file; its folder must exist.
@@ -130,7 +130,7 @@ def _require_distinct(ids: Sequence[str]) -> None:
 
 
 def _known_size(layout: Layout, count: int, compression: str) -> int:
-    """Return the bytes that a file will have for certain: compressed arrays may be of any size."""
+    """Returns the bytes that a file will have for certain: compressed arrays may be of any size."""
     fields = layout.fields().items()
     arrays = count * sum(f.nbytes for name, f in fields if not _is_packed(name, compression))
     tables = table_bytes(layout, count)
@@ -138,7 +138,7 @@ def _known_size(layout: Layout, count: int, compression: str) -> int:
 
 
 def _is_packed(name: str, compression: str) -> bool:
-    """Tell whether a field is to be compressed: images and voxels are, if anything is."""
+    """Tells whether a field is to be compressed: images and voxels are, if anything is."""
     return compression != "none" and (_is_image(name) or bool(voxel_resolutions([name])))
 
 
@@ -147,7 +147,7 @@ def _is_image(name: str) -> bool:
 
 
 def _require_space(path: Path, needed: int) -> None:
-    """Refuse to begin what cannot be finished."""
+    """Refuses to begin what cannot be finished."""
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(
@@ -158,7 +158,7 @@ def _require_space(path: Path, needed: int) -> None:
 def _spaced(
     path: Path, layout: Layout, samples: Iterable[Sample], compression: str
 ) -> Iterator[Sample]:
-    """Pass samples on, where space is not reserved only while there is enough for the next."""
+    """Passes samples on, where space is not reserved only while there is enough for the next."""
     one = sum(field.nbytes for field in layout.fields().values())
     for sample in samples:
         if compression != "none":
@@ -167,7 +167,7 @@ def _spaced(
 
 
 def _reserve(path: Path) -> None:
-    """Claim the disk space of a file whose arrays are laid out but not written.
+    """Claims the disk space of a file whose arrays are laid out but not written.
 
     HDF5 survives a disk that is full now, but not one that becomes full under its cache.
     """
@@ -201,7 +201,7 @@ def _label_texts(labels: Sequence[Labels]) -> dict[str, list[str]]:
 
 
 def _texts(header: Header, labels: Sequence[Labels]) -> dict[str, list[str]]:
-    """Return all that is stored as text and has a checksum, by field."""
+    """Returns all that is stored as text and has a checksum, by field."""
     return {**_label_texts(labels), **{n: [text] for n, text in _documents(header).items()}}
 
 
@@ -236,7 +236,7 @@ def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterabl
 
 
 def open_dataset(path: str | Path) -> h5py.File:
-    """Open a file for reading and check that it has this layout.
+    """Opens a file for reading and check that it has this layout.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -301,7 +301,7 @@ def _validate(file: h5py.File) -> None:
 
 
 def _require_own_content(group: h5py.Group) -> None:
-    """Refuse links to other places and arrays whose bytes lie in other files.
+    """Refuses links to other places and arrays whose bytes lie in other files.
 
     Raises:
         ValueError: naming the link or the field.
@@ -318,7 +318,7 @@ def _require_own_content(group: h5py.Group) -> None:
 
 
 def read_layout(file: h5py.File) -> Layout:
-    """Return which arrays the objects of a file have.
+    """Returns which arrays the objects of a file have.
 
     Raises:
         ValueError: naming a field that is missing or has an impossible shape.
@@ -333,7 +333,7 @@ def read_layout(file: h5py.File) -> Layout:
 
 
 def read_texts(file: h5py.File, field: str) -> list[str]:
-    """Return one text field as Python strings.
+    """Returns one text field as Python strings.
 
     Raises:
         ValueError: if they differ from their checksum.
@@ -344,7 +344,7 @@ def read_texts(file: h5py.File, field: str) -> list[str]:
 
 
 def read_cameras(file: h5py.File) -> NDArray[np.float32]:
-    """Return the cameras [N, K, 16] of all objects, or [1, K, 16] where all have the same.
+    """Returns the cameras [N, K, 16] of all objects, or [1, K, 16] where all have the same.
 
     Raises:
         ValueError: if one is not a camera, or they differ from their checksums.
@@ -363,7 +363,7 @@ def read_cameras(file: h5py.File) -> NDArray[np.float32]:
 
 
 def read_json(file: h5py.File, field: str) -> dict[str, Any]:
-    """Return `recipe` or `failures`; empty if the file has none.
+    """Returns `recipe` or `failures`; empty if the file has none.
 
     Raises:
         ValueError: if it differs from its checksum.

@@ -8,7 +8,8 @@ triangles:
     voxels_R    [ceil(R^3/8)]  uint8    bits of bool [x, y, z], C order, first voxel = highest bit
     shading     [K, H, W]      uint8    the same images of a white surface
     depth       [K, H, W]      float32  view depth at the pixel's centre, 0 where there is nothing
-    normals     [K, 3, H, W]   int8     127 * unit world normal towards the eye, 0 likewise
+    normals     [K, 3, H, W]   int8     127 * unit world normal towards the eye, 0 where there is
+                                        nothing
     points      [P, 3]         float16  positions in the world
     occupancies [ceil(P/8)]    uint8    bits: is the point inside? First point = highest bit
     pointcloud  [M, 3]         float32  positions on the surface, in the world
@@ -108,7 +109,7 @@ class Layout:
             raise ValueError(f"num_triangles must be >= 0, got {self.num_triangles}")
 
     def fields(self) -> dict[str, Field]:
-        """Return the fields by name, images and cameras first."""
+        """Returns the fields by name, images and cameras first."""
         views, size = self.num_views, self.image_size
         points, surface = self.num_points, self.num_surface_points
         optional = {
@@ -137,7 +138,7 @@ class Layout:
         return found
 
     def check(self, sample: Mapping[str, NDArray[Any]]) -> None:
-        """Refuse a sample whose arrays are not those of the layout.
+        """Refuses a sample whose arrays are not those of the layout.
 
         Raises:
             ValueError: naming the field.
@@ -152,18 +153,18 @@ class Layout:
 
 
 def packed_bytes(bits: int) -> int:
-    """Return the number of bytes that hold so many packed bits."""
+    """Returns the number of bytes that hold so many packed bits."""
     return (bits + 7) // 8
 
 
 def voxel_resolutions(names: Iterable[str]) -> tuple[int, ...]:
-    """Return the resolutions of the voxel fields among some names, in ascending order."""
+    """Returns the resolutions of the voxel fields among some names, in ascending order."""
     matches = (_VOXELS.fullmatch(name) for name in names)
     return tuple(sorted(int(match[1]) for match in matches if match))
 
 
 def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
-    """Return the layout which has arrays of these shapes for one object.
+    """Returns the layout which has arrays of these shapes for one object.
 
     Args:
         shapes: by field, without the axis of objects; unknown names are passed over.

@@ -45,13 +45,13 @@ class Pieces:
         return (*(1 for _ in self.leading), *self.shape)
 
     def offset(self, piece: int) -> tuple[int, ...]:
-        """Return the corner of a piece within the whole field."""
+        """Returns the corner of a piece within the whole field."""
         first, second = divmod(piece, self.leading[-1])
         leading = (first, second) if len(self.leading) == 2 else (piece,)
         return (*leading, *(0 for _ in self.shape))
 
     def addresses_of(self, pieces: NDArray[np.int64]) -> list[int]:
-        """Return where some pieces begin."""
+        """Returns where some pieces begin."""
         if isinstance(self.addresses, range):
             return (self.addresses.start + pieces * self.addresses.step).tolist()
         assert self.addresses is not None
@@ -59,7 +59,7 @@ class Pieces:
 
 
 def find_pieces(field: h5py.Dataset, axes: int) -> Pieces:
-    """Return the pieces of a field, with their addresses where each lies unfiltered in one part.
+    """Returns the pieces of a field, with their addresses where each lies unfiltered in one part.
 
     Args:
         field: of an open file.
@@ -81,7 +81,7 @@ def _in_a_row(start: int, pieces: Pieces) -> range:
 
 
 def _chunk_addresses(field: h5py.Dataset, pieces: Pieces) -> range | NDArray[np.int64] | None:
-    """Return the addresses of chunks of one piece each; None unless all are there."""
+    """Returns the addresses of chunks of one piece each; None unless all are there."""
     count = len(pieces)
     if count == 0 or field.id.get_num_chunks() != count:
         return None

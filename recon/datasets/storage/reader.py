@@ -42,7 +42,7 @@ class FileReader:
     """
 
     def __init__(self, path: str | Path, file: h5py.File) -> None:
-        """Look up where the pieces are.
+        """Looks up where the pieces are.
 
         Args:
             path: of the file.
@@ -71,7 +71,7 @@ class FileReader:
         self.has_checksums = bool(self._sums)
 
     def _checked_pieces(self, field: h5py.Dataset, name: str) -> Pieces:
-        """Return where the pieces are, believing no address that leads to other bytes."""
+        """Returns where the pieces are, believing no address that leads to other bytes."""
         pieces = find_pieces(field, axes=2 if name in PER_VIEW else 1)
         if pieces.addresses is None or len(pieces) == 0:
             return pieces
@@ -93,7 +93,7 @@ class FileReader:
         self._opened: dict[str, _Hdf5Field] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the handles behind: another process opens its own."""
+        """Leaves the handles behind: another process opens its own."""
         return {**self.__dict__, "_descriptor": None, "_pid": -1, "_file": None, "_opened": {}}
 
     def __del__(self) -> None:
@@ -108,7 +108,7 @@ class FileReader:
         pieces: NDArray[np.int64],
         slots: Sequence[int] | None = None,
     ) -> None:
-        """Read some pieces of a field into an array, and compare them with their checksums.
+        """Reads some pieces of a field into an array, and compare them with their checksums.
 
         Args:
             name: of the field.
@@ -140,7 +140,7 @@ class FileReader:
             )
 
     def damaged(self, name: str, pieces: NDArray[np.int64]) -> list[int]:
-        """Return which of some pieces [m] of a field cannot be read or differ from their checksums.
+        """Returns which pieces [m] of a field cannot be read or differ from their checksums.
 
         Raises:
             ValueError: the content of the file has changed since it was opened.
@@ -157,7 +157,7 @@ class FileReader:
         return self._differing(name, out, pieces)
 
     def _differing(self, name: str, read: NDArray[Any], pieces: NDArray[np.int64]) -> list[int]:
-        """Return the numbers of those pieces whose content differs from their checksum."""
+        """Returns the numbers of those pieces whose content differs from their checksum."""
         if name not in self._sums:
             return []
         return pieces[piece_sums(read) != self._sums[name][pieces]].tolist()
@@ -165,7 +165,7 @@ class FileReader:
     def _fill(
         self, name: str, out: NDArray[Any], pieces: NDArray[np.int64], places: Sequence[int]
     ) -> None:
-        """Read some pieces of a field into the places of an array."""
+        """Reads some pieces of a field into the places of an array."""
         field = self.fields[name]
         if field.addresses is not None:
             self._read_bytes(out, field.nbytes, places, field.addresses_of(pieces.ravel()))
@@ -181,7 +181,7 @@ class FileReader:
     def _read_bytes(
         self, out: NDArray[Any], nbytes: int, slots: Sequence[int], addresses: Sequence[int]
     ) -> None:
-        """Fill the slots of `out`, of so many bytes each, from their addresses.
+        """Fills the slots of `out`, of so many bytes each, from their addresses.
 
         What is in memory is copied at once. The rest is asked for all together before any of it is
         waited for, so that the disk works on many requests at a time.
@@ -204,7 +204,7 @@ class FileReader:
             self._read_whole(file, target, address)
 
     def _read_whole(self, file: int, target: memoryview, address: int) -> None:
-        """Fill a buffer, waiting for the disk."""
+        """Fills a buffer, waiting for the disk."""
         done = 0
         while done < len(target):
             try:
@@ -219,7 +219,7 @@ class FileReader:
             done += count
 
     def _opened_descriptor(self) -> int:
-        """Return this process's descriptor of the file, which is the one looked at first."""
+        """Returns this process's descriptor of the file, which is the one looked at first."""
         if self._descriptor is None:
             try:
                 self._descriptor = os.open(self.path, os.O_RDONLY)
@@ -239,7 +239,7 @@ class FileReader:
             )
 
     def _hdf5(self, name: str) -> _Hdf5Field:
-        """Return a field as HDF5 opens it, in this process."""
+        """Returns a field as HDF5 opens it, in this process."""
         if self._file is None or self._pid != os.getpid():
             self._forget_hdf5()
             file = open_dataset(self.path)
@@ -251,13 +251,13 @@ class FileReader:
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
-    """Return what tells a content from another one: size and time of the last change."""
+    """Returns what tells a content from another one: size and time of the last change."""
     status = os.fstat(descriptor)
     return status.st_size, status.st_mtime_ns
 
 
 def _will_need(descriptor: int, address: int, count: int) -> None:
-    """Let the system begin to read from the disk."""
+    """Lets the system begin to read from the disk."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, address, count, os.POSIX_FADV_WILLNEED)
 
@@ -276,6 +276,6 @@ class _Hdf5Field:
         self._type = h5py.h5t.py_create(pieces.dtype)
 
     def read(self, out: NDArray[Any], piece: int) -> None:
-        """Read a piece into `out`."""
+        """Reads a piece into `out`."""
         self._source.select_hyperslab(self._pieces.offset(piece), self._pieces.single)
         self._field.read(self._target, self._source, out, self._type)

@@ -47,7 +47,7 @@ class Shard:
 
 
 def open_shards(paths: Paths) -> list[Shard]:
-    """Open all files of a data set.
+    """Opens all files of a data set.
 
     Args:
         paths: one file, several, or a pattern such as 'data/nmr_*.h5'.
@@ -64,7 +64,7 @@ def open_shards(paths: Paths) -> list[Shard]:
 
 
 def find_files(paths: Paths) -> list[Path]:
-    """Return the files that are meant, those of a pattern in the order of their names.
+    """Returns the files that are meant, those of a pattern in the order of their names.
 
     Raises:
         FileNotFoundError: if no file matches a pattern.
@@ -101,7 +101,7 @@ def _open_shard(path: Path) -> Shard:
 
 
 def all_cameras(shards: Sequence[Shard]) -> NDArray[np.float32]:
-    """Return the cameras [N, K, 16] of all objects, or [1, K, 16] where they are the same."""
+    """Returns the cameras [N, K, 16] of all objects, or [1, K, 16] where they are the same."""
     first = shards[0].cameras
     if all(len(s.cameras) == 1 and np.array_equal(s.cameras, first) for s in shards):
         return first

@@ -16,7 +16,7 @@ SHOWN = 5
 
 
 def verify(path: str | Path) -> list[str]:
-    """Read every array of a file, and compare all with its checksums.
+    """Reads every array of a file, and compare all with its checksums.
 
     Args:
         path: a file made by scripts/prepare_data.py. One of an earlier version has no checksums;
@@ -58,7 +58,7 @@ def verify(path: str | Path) -> list[str]:
 
 
 def has_checksums(path: str | Path) -> bool:
-    """Tell whether a valid file has checksums; those of earlier versions have none.
+    """Tells whether a valid file has checksums; those of earlier versions have none.
 
     Raises:
         FileNotFoundError, ValueError: as `verify`.

@@ -36,7 +36,7 @@ MAX_VIEWS = 100_000
 
 
 def read_poses(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
-    """Read the folder pose/ of SRN or NSVF.
+    """Reads the folder pose/ of SRN or NSVF.
 
     Args:
         cameras: the folder of the files.
@@ -67,7 +67,7 @@ def read_poses(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
 
 
 def _intrinsics(data: bytes) -> tuple[Matrix, tuple[int, int] | None]:
-    """Return K, and the size of the images where the file tells it."""
+    """Returns K, and the size of the images where the file tells it."""
     numbers = _numbers(data)
     if len(numbers) >= 16:
         fx, fy, cx, cy = (numbers[place] for place in (0, 5, 2, 6))
@@ -88,7 +88,7 @@ def _numbers(data: bytes) -> list[float]:
 
 
 def read_projections(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
-    """Read cameras_sphere.npz, in the coordinates in which the object lies in the unit sphere.
+    """Reads cameras_sphere.npz, in the coordinates in which the object lies in the unit sphere.
 
     Args:
         cameras: the folder of the file.
@@ -121,7 +121,7 @@ def _square(matrix: Matrix) -> Matrix:
 
 
 def decompose(projection: Matrix) -> tuple[Matrix, dict[str, Matrix]]:
-    """Return K with pixel centres at integers, and R and t, of a projection K [R | t] up to scale.
+    """Returns K with pixel centres at integers, and R and t, of a projection K [R | t] up to scale.
 
     Args:
         projection: [3, 4].
@@ -151,7 +151,7 @@ def decompose(projection: Matrix) -> tuple[Matrix, dict[str, Matrix]]:
 
 
 def read_bounds(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
-    """Read poses_bounds.npy of LLFF.
+    """Reads poses_bounds.npy of LLFF.
 
     Args:
         cameras: the folder of the file.

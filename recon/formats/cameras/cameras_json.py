@@ -39,7 +39,7 @@ LARGEST = 1e9
 
 
 def parse_cameras(data: bytes) -> list[Frame]:
-    """Read the bytes of a file `cameras.json`.
+    """Reads the bytes of a file `cameras.json`.
 
     Raises:
         ValueError: naming frame and key, if anything is not as the module describes.
@@ -100,7 +100,7 @@ def _parse_frame(frame: Any, shared: Values) -> Frame:
 
 
 def _pose(own: Values, shared: Values) -> Values:
-    """Return R and t, or the three numbers of an orbit."""
+    """Returns R and t, or the three numbers of an orbit."""
     by_matrices = any(key in own for key in POSE_MATRICES)
     angles = [key for key in POSE_ANGLES if key in own]
     if by_matrices and angles:
@@ -136,7 +136,7 @@ def _require_pose(rotation: NDArray[np.float64], shift: NDArray[np.float64]) -> 
 
 
 def _intrinsics(own: Values, shared: Values) -> Values:
-    """Return K or fov: a frame's own, else the shared one."""
+    """Returns K or fov: a frame's own, else the shared one."""
     for values in (own, shared):
         found = {key: values[key] for key in INTRINSICS if key in values}
         if len(found) == 2:
@@ -147,7 +147,7 @@ def _intrinsics(own: Values, shared: Values) -> Values:
 
 
 def _values(document: Mapping[str, Any], keys: Sequence[str]) -> Values:
-    """Return the numbers at those of the keys which are there."""
+    """Returns the numbers at those of the keys which are there."""
     values = {key: _numbers(document, key) for key in keys if key in document}
     if "fov" in values and not 0 < values["fov"] < 180:
         raise ValueError(f"key fov must lie in (0, 180) degrees, got {float(values['fov']):g}")
@@ -188,7 +188,7 @@ def _has_shape(value: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _file_name(frame: Mapping[str, Any], key: str) -> str:
-    """Return a relative name that stays inside its folder."""
+    """Returns a relative name that stays inside its folder."""
     name = frame[key]
     if not isinstance(name, str) or not name:
         raise ValueError(f"key {key} must be the name of a file, got {_shortened(name)}")

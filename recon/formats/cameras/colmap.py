@@ -53,7 +53,7 @@ class _Image:
 
 
 def read_model(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
-    """Read the frames of a model, by the names of their images.
+    """Reads the frames of a model, by the names of their images.
 
     Args:
         cameras: the folder of the model.
@@ -130,7 +130,7 @@ def _unknown(model: object) -> ValueError:
 
 
 def _lines(data: bytes) -> Iterator[str]:
-    """Yield the lines that are not comments."""
+    """Yields the lines that are not comments."""
     for line in data.decode("utf-8-sig").split("\n"):
         if not line.startswith("#"):
             yield line.strip()
@@ -148,7 +148,7 @@ def _text_cameras(data: bytes) -> dict[int, _Camera]:
 
 
 def _text_images(data: bytes) -> list[_Image]:
-    """Read every other line; those between hold points, and are often empty or left out."""
+    """Reads every other line; those between hold points, and are often empty or left out."""
     found: list[_Image] = []
     expects_points = False
     for line in _lines(data):

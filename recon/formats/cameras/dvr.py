@@ -33,7 +33,7 @@ def read_cameras(
     borders: tuple[float, float],
     image_size: tuple[int, int],
 ) -> Cameras:
-    """Read the cameras of a model, in its own coordinates.
+    """Reads the cameras of a model, in its own coordinates.
 
     Args:
         store: where the file is.
@@ -71,7 +71,7 @@ Matrix = NDArray[np.float64]
 def _camera(
     file: Npz, view: int, borders: tuple[float, float], image_size: tuple[int, int]
 ) -> tuple[Matrix, Matrix, Matrix]:
-    """Return K [3, 3] in pixels with centres at integers, R [3, 3] and t [3]."""
+    """Returns K [3, 3] in pixels with centres at integers, R [3, 3] and t [3]."""
     camera = _square(_read(file, f"camera_mat_{view}", ((3, 3), (4, 4))))[:3, :3]
     world = _square(_read(file, f"world_mat_{view}", ((3, 4), (4, 4))))
     if f"scale_mat_{view}" in file:
@@ -89,7 +89,7 @@ def _camera(
 
 
 def _read(file: Npz, key: str, shapes: tuple[tuple[int, int], ...]) -> Matrix:
-    """Return a finite matrix of one of the given shapes."""
+    """Returns a finite matrix of one of the given shapes."""
     matrix = file.read(key, (None, None), "fiu").astype(np.float64)
     if matrix.shape not in shapes:
         raise ValueError(f"{key} must have one of the shapes {shapes}, got {matrix.shape}")
@@ -99,7 +99,7 @@ def _read(file: Npz, key: str, shapes: tuple[tuple[int, int], ...]) -> Matrix:
 
 
 def _square(matrix: Matrix) -> Matrix:
-    """Return the matrix with the rows and columns of a homogeneous one."""
+    """Returns the matrix with the rows and columns of a homogeneous one."""
     full = np.eye(4)
     full[: matrix.shape[0], : matrix.shape[1]] = matrix
     if np.abs(full[3] - [0, 0, 0, 1]).max() > TOLERANCE:
@@ -108,7 +108,7 @@ def _square(matrix: Matrix) -> Matrix:
 
 
 def _rigid(world: Matrix) -> tuple[Matrix, Matrix]:
-    """Return rotation and translation without the scale, by which depths are divided."""
+    """Returns rotation and translation without the scale, by which depths are divided."""
     scale = np.cbrt(abs(np.linalg.det(world[:, :3])))
     if not scale > 0:
         raise ValueError(f"world_mat must have an inverse, got {world.tolist()}")

@@ -47,7 +47,7 @@ class Frame:
         return "K" in self.intrinsics or "fov_x" in self.intrinsics
 
     def matrix(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """Return K [3, 3] in pixels of an image of `size` (height, width).
+        """Returns K [3, 3] in pixels of an image of `size` (height, width).
 
         Raises:
             ValueError: if K belongs to images of another aspect, or sees a wider angle than an
@@ -72,7 +72,7 @@ class Frame:
         return matrix
 
     def _scaled(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """Return K at the scale of an image of `size`."""
+        """Returns K at the scale of an image of `size`."""
         matrix = self.intrinsics["K"]
         if self.size is None or self.size == tuple(size):
             return matrix
@@ -90,7 +90,7 @@ class Frame:
         return np.asarray(full @ matrix)
 
     def camera(self, intrinsics: NDArray[np.float64], image_size: tuple[int, int]) -> Cameras:
-        """Return the camera, in the world of the renderings.
+        """Returns the camera, in the world of the renderings.
 
         Args:
             intrinsics: K [3, 3] of the image as it is stored.

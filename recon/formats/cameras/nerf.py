@@ -26,7 +26,7 @@ DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
 def read_transforms(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame]:
-    """Read the frames of one file.
+    """Reads the frames of one file.
 
     Args:
         cameras: the folder of the file.
@@ -76,7 +76,7 @@ def _frame(document: Mapping[str, Any], frame: Any, images: NamedStore) -> Frame
 
 
 def _intrinsics(keys: Mapping[str, Any]) -> tuple[Values, tuple[int, int] | None]:
-    """Return K with the size it belongs to, or an angle."""
+    """Returns K with the size it belongs to, or an angle."""
     if "fl_x" not in keys:
         angle = _number(keys, "camera_angle_x")
         if not 0 < angle < math.pi:

@@ -19,7 +19,7 @@ IMAGE_FOLDERS = ("images", "image", "rgb")
 
 
 def intrinsics(fx: float, fy: float, cx: float, cy: float) -> Matrix:
-    """Return K [3, 3] with pixel centres at integers.
+    """Returns K [3, 3] with pixel centres at integers.
 
     Args:
         fx, fy: focal lengths in pixels.
@@ -36,7 +36,7 @@ def intrinsics(fx: float, fy: float, cx: float, cy: float) -> Matrix:
 
 
 def pose(world_to_camera: Matrix) -> dict[str, Matrix]:
-    """Return R and t of a matrix [3, 4] or [4, 4] from world to OpenCV's camera coordinates.
+    """Returns R and t of a matrix [3, 4] or [4, 4] from world to OpenCV's camera coordinates.
 
     Raises:
         ValueError: if it is not finite or its left part not a rotation.
@@ -55,7 +55,7 @@ def pose(world_to_camera: Matrix) -> dict[str, Matrix]:
 
 
 def pose_of_camera(camera_to_world: Matrix, flip: bool) -> dict[str, Matrix]:
-    """Return R and t of a matrix [3, 4] or [4, 4] from camera to world coordinates.
+    """Returns R and t of a matrix [3, 4] or [4, 4] from camera to world coordinates.
 
     Args:
         camera_to_world: its columns are the camera's axes and its position.
@@ -70,7 +70,7 @@ def pose_of_camera(camera_to_world: Matrix, flip: bool) -> dict[str, Matrix]:
 
 
 def find_image(images: NamedStore, name: str) -> str:
-    """Return the stored name of an image that a camera file names, perhaps without its suffix.
+    """Returns the stored name of an image that a camera file names, perhaps without its suffix.
 
     It is looked for as named, in the folders images, image and rgb, and by its last component.
 
@@ -90,7 +90,7 @@ def find_image(images: NamedStore, name: str) -> str:
 
 
 def images_in_order(images: NamedStore, count: int) -> list[str]:
-    """Return the images of a folder in the order of their names.
+    """Returns the images of a folder in the order of their names.
 
     They lie in a folder images, image or rgb, else in the folder itself, else in one such as
     images_4.

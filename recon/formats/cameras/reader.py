@@ -48,7 +48,7 @@ class CameraFiles:
 
 
 def find_camera_files(cameras: NamedStore, camera_format: str = "auto") -> CameraFiles | None:
-    """Return the camera files of a folder, or None if it has none.
+    """Returns the camera files of a folder, or None if it has none.
 
     Args:
         cameras: the folder.
@@ -76,7 +76,7 @@ def _split_order(name: str) -> tuple[int, str]:
 
 
 def require_format(camera_format: str) -> None:
-    """Refuse an unknown format.
+    """Refuses an unknown format.
 
     Raises:
         ValueError: naming the known ones.
@@ -87,7 +87,7 @@ def require_format(camera_format: str) -> None:
 
 
 def open_cameras(path: Path, camera_format: str = "auto") -> tuple[NamedStore, CameraFiles] | None:
-    """Return what a path of cameras names: a folder, or one camera file; None if it is neither.
+    """Returns what a path of cameras names: a folder, or one camera file; None if it is neither.
 
     Args:
         path: a folder, or a file; any name that ends in .json is a `cameras.json` unless it is one
@@ -118,7 +118,7 @@ def open_cameras(path: Path, camera_format: str = "auto") -> tuple[NamedStore, C
 
 
 def _format_of(name: str) -> str | None:
-    """Return the format of a file by its name, or None if it may be a table of cameras."""
+    """Returns the format of a file by its name, or None if it may be a table of cameras."""
     for known, (_, pattern) in FORMATS.items():
         if re.fullmatch(pattern, name) and name != "cameras.npz":
             return known
@@ -126,7 +126,7 @@ def _format_of(name: str) -> str | None:
 
 
 def read_frames(cameras: NamedStore, files: CameraFiles, images: NamedStore) -> list[Frame]:
-    """Read the frames of camera files.
+    """Reads the frames of camera files.
 
     Args:
         cameras: the folder of the files.

@@ -17,8 +17,8 @@ from recon.geometry.cameras import Cameras
 from recon.preparation.checks.cameras import (
     LEAST_AGREEMENT,
     CameraCheck,
+    camera_warnings,
     check_object,
-    complaints,
     mean_agreement,
 )
 from recon.preparation.checks.carving import outlines, silhouettes
@@ -69,8 +69,8 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
     sheet = camera_sheet_path(path) if output is None else Path(output)
     with atomic_file(sheet) as stream:
         contact_sheet(rows, captions=titles, labels=labels).save(stream, format="PNG")
-    for complaint in complaints(checks):
-        log.warning("%s: %s; look at %s", path, complaint, sheet)
+    for warning in camera_warnings(checks):
+        log.warning("%s: %s; look at %s", path, warning, sheet)
     return sheet
 
 

@@ -67,7 +67,7 @@ class CameraCheck:
 def check_cameras(
     images: NDArray[np.uint8], cameras: Cameras, voxels: Tensor | None = None
 ) -> CameraCheck:
-    """Carve the hull of an object's masks and compare it, and the voxels, with the masks.
+    """Carves the hull of an object's masks and compare it, and the voxels, with the masks.
 
     Args:
         images: [K, 4, H, W], of which alpha is the mask.
@@ -90,7 +90,7 @@ def check_cameras(
 
 
 def check_object(file: h5py.File, row: int) -> CameraCheck:
-    """Check one object of an open data set."""
+    """Checks one object of an open data set."""
     cameras = Cameras.from_rows(torch.from_numpy(file["cameras"][row]))
     resolution = _checked_resolution(read_layout(file).voxel_resolutions)
     voxels = unpack_voxels(file[f"voxels_{resolution}"][row], resolution) if resolution else None
@@ -98,13 +98,13 @@ def check_object(file: h5py.File, row: int) -> CameraCheck:
 
 
 def _checked_resolution(resolutions: Sequence[int]) -> int:
-    """Return the resolution of the grid to check, 0 if there is none."""
+    """Returns the resolution of the grid to check, 0 if there is none."""
     fine = [resolution for resolution in resolutions if resolution >= PREFERRED_RESOLUTION]
     return min(fine, default=max(resolutions, default=0))
 
 
-def complaints(checks: Sequence[CameraCheck]) -> list[str]:
-    """Return what is suspicious about some objects of one source, as sentences."""
+def camera_warnings(checks: Sequence[CameraCheck]) -> list[str]:
+    """Returns what is suspicious about some objects of one source, as sentences."""
     found = []
     empty = sum(not check.hull.any() for check in checks)
     if empty:
@@ -122,11 +122,11 @@ def complaints(checks: Sequence[CameraCheck]) -> list[str]:
             " other units?"
         )
     with_voxels = [check for check in checks if check.voxels is not None]
-    return found + _voxel_complaints(with_voxels, cameras_fit=hull >= LEAST_AGREEMENT)
+    return found + _voxel_warnings(with_voxels, cameras_fit=hull >= LEAST_AGREEMENT)
 
 
-def _voxel_complaints(checks: Sequence[CameraCheck], cameras_fit: bool) -> list[str]:
-    """Return what is suspicious about voxels; their axes can be told only by cameras that fit."""
+def _voxel_warnings(checks: Sequence[CameraCheck], cameras_fit: bool) -> list[str]:
+    """Returns what is suspicious about voxels; their axes can be told only by cameras that fit."""
     if not checks:
         return []
     found = []
@@ -143,12 +143,12 @@ def _voxel_complaints(checks: Sequence[CameraCheck], cameras_fit: bool) -> list[
 
 
 def mean_agreement(checks: Sequence[CameraCheck], name: str) -> float:
-    """Return the mean of `hull_agreement` or `voxel_agreement` over views and objects."""
+    """Returns the mean of `hull_agreement` or `voxel_agreement` over views and objects."""
     return float(torch.stack([getattr(check, name).mean() for check in checks]).mean())
 
 
 def best_axis_order(checks: Sequence[CameraCheck]) -> tuple[str, float, float]:
-    """Return the axes under which voxels fit best, how well they do, and how well as stored."""
+    """Returns the axes under which voxels fit best, how well they do, and how well as stored."""
     scores = torch.stack([check.axis_orders for check in checks if check.axis_orders is not None])
     mean = scores.mean(dim=0)
     best = int(mean.argmax())

@@ -32,7 +32,7 @@ AXIS_ORDERS = tuple(product(permutations((0, 1, 2)), product((1, -1), repeat=3))
 
 
 def voxel_centers(resolution: int) -> Tensor:
-    """Return the centres [R, R, R, 3] of a grid's voxels, float32 world coordinates."""
+    """Returns the centres [R, R, R, 3] of a grid's voxels, float32 world coordinates."""
     side = torch.linspace(-0.5, 0.5, resolution) if resolution > 1 else torch.zeros(1)
     return torch.stack(torch.meshgrid(side, side, side, indexing="ij"), dim=-1)
 
@@ -44,7 +44,7 @@ def carve(
     reach: float = 0.0,
     least_seen: float = 0.0,
 ) -> Tensor:
-    """Return the visual hull: the voxels inside the masks of all views that see them.
+    """Returns the visual hull: the voxels inside the masks of all views that see them.
 
     It is the largest shape with these masks, so an upper bound of the object: hollows which no
     outline shows are filled. A voxel which no view sees is not part of it.
@@ -82,7 +82,7 @@ def carve(
 def _within(
     points: Tensor, mask: Tensor, camera: Cameras, reach: float, resolution: int
 ) -> tuple[Tensor, Tensor]:
-    """Return which points [N, 3] are within reach of the mask [H, W], and which the view sees.
+    """Returns which points [N, 3] are within reach of the mask [H, W], and which the view sees.
 
     The reach is in voxel sides of a grid, as the view sees them at each point.
     """
@@ -93,7 +93,7 @@ def _within(
 
 
 def _distances(mask: Tensor) -> Tensor:
-    """Return the distance [H, W] of every pixel to the nearest one of the mask, in pixels.
+    """Returns the distance [H, W] of every pixel to the nearest one of the mask, in pixels.
 
     Distances are from centre to centre, so the border of a mask is half a pixel nearer.
     """
@@ -105,7 +105,7 @@ def _distances(mask: Tensor) -> Tensor:
 def _pixels(
     points: Tensor, camera: Cameras, size: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return row, column, depth of the pixel at each point [N, 3], and whether the view sees it.
+    """Returns row, column, depth of the pixel at each point [N, 3], and whether the view sees it.
 
     Points which it does not see get pixel (0, 0) and depth 1.
     """
@@ -120,7 +120,7 @@ def _pixels(
 
 
 def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int]) -> Tensor:
-    """Return the pixels [K, H, W] bool which the cubes of occupied voxels cover in each view.
+    """Returns the pixels [K, H, W] bool which the cubes of occupied voxels cover in each view.
 
     Args:
         voxels: [R, R, R] bool.
@@ -144,7 +144,7 @@ def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int
 
 
 def voxel_surface(voxels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sides of occupied voxels which border on free ones, as triangles.
+    """Returns the sides of occupied voxels which border on free ones, as triangles.
 
     Args:
         voxels: [R, R, R] bool.
@@ -176,14 +176,14 @@ def voxel_surface(voxels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def outlines(masks: Tensor) -> Tensor:
-    """Return the pixels [K, H, W] bool of masks that touch a pixel outside, or the border."""
+    """Returns the pixels [K, H, W] bool of masks that touch a pixel outside, or the border."""
     inside = F.pad(masks, (1, 1, 1, 1))
     whole = inside[:, 1:-1, :-2] & inside[:, 1:-1, 2:] & inside[:, :-2, 1:-1] & inside[:, 2:, 1:-1]
     return masks & ~whole
 
 
 def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
-    """Return how well voxels agree with the mask of each view, as an IoU [K] in [0, 1].
+    """Returns how well voxels agree with the mask of each view, as an IoU [K] in [0, 1].
 
     It forgives the coarseness of the grid: a voxel counts as inside a mask within `HALF_DIAGONAL`
     of it, a mask as covered where the cube of a voxel is. So the voxels which an object touches
@@ -212,7 +212,7 @@ def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
 
 
 def axis_order_scores(voxels: Tensor, hull: Tensor) -> Tensor:
-    """Return how well a grid fits a visual hull under each of `AXIS_ORDERS`, as IoU [48].
+    """Returns how well a grid fits a visual hull under each of `AXIS_ORDERS`, as IoU [48].
 
     Args:
         voxels: [R, R, R] bool, read as [x, y, z].
@@ -227,7 +227,7 @@ def axis_order_scores(voxels: Tensor, hull: Tensor) -> Tensor:
 
 
 def axis_order_text(index: int) -> str:
-    """Return what the axes of a grid are which fits under `AXIS_ORDERS[index]`, as '[z, y, -x]'."""
+    """Returns the axes of a grid which fits under `AXIS_ORDERS[index]`, as '[z, y, -x]'."""
     axes, signs = AXIS_ORDERS[index]
     # Axis k of the reordered grid is axis axes[k] of the stored one.
     words = {axes[k]: ("" if signs[k] > 0 else "-") + "xyz"[k] for k in range(3)}

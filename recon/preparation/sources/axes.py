@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def orientation(axes: str, rotation: Sequence[float] | None = None) -> NDArray[np.float64]:
-    """Return the rotation [3, 3] that brings the front to +X and up to +Y.
+    """Returns the rotation [3, 3] that brings the front to +X and up to +Y.
 
     Args:
         axes: front and up in the file's frame, such as '-z,+y'.

@@ -36,7 +36,7 @@ MIN_HOLE = 12
 
 
 def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
-    """Return which of `COLORS` images [..., 4, H, W] have, or None if they do not show it.
+    """Returns which of `COLORS` images [..., 4, H, W] have, or None if they do not show it.
 
     "white": the pixels without alpha are white. "black": they are black, and at the border of the
     object no colour is above its alpha. Otherwise "straight", if there are pixels without alpha and
@@ -58,7 +58,7 @@ def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
 
 
 def tell_colors(found: Mapping[str, str]) -> None:
-    """Log once how the colours of a source were taken.
+    """Logs once how the colours of a source were taken.
 
     Args:
         found: which of `COLORS`, by the name of what was looked at.
@@ -78,7 +78,7 @@ def _example(found: Mapping[str, str], colors: str) -> str:
 
 
 def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
-    """Return images with straight colours, 0 where alpha is 0.
+    """Returns images with straight colours, 0 where alpha is 0.
 
     Args:
         rgba: [..., 4, H, W].
@@ -96,7 +96,7 @@ def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
 
 
 def mask_before_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 255 where an image on white shows its object, else 0; an estimate.
+    """Returns 255 where an image on white shows its object, else 0; an estimate.
 
     Background are the nearly white regions which touch the image's border, and of the others
     those that are purely white and large enough to be holes (a white surface inside the object

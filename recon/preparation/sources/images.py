@@ -142,7 +142,7 @@ class ImagesSource:
         self._places: dict[str, Place] = {}
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         items = self.objects()
         labels = [[i.id, i.name, i.synset, i.group, i.split, i.fingerprint] for i in items]
         return {
@@ -153,7 +153,7 @@ class ImagesSource:
         }
 
     def _settings(self) -> dict[str, Any]:
-        """Return what determines a sample besides the files."""
+        """Returns what determines a sample besides the files."""
         return {
             "version": VERSION,
             "image_size": list(self._image_size),
@@ -168,7 +168,7 @@ class ImagesSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects, by category and name.
+        """Returns the objects, by category and name.
 
         Raises:
             ValueError: if there are none, or none has a usable file of cameras.
@@ -183,13 +183,13 @@ class ImagesSource:
         return list(self._items)
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         self.objects()
         resolutions = () if self._voxels == "none" else (self._resolution,)
         return Layout(self._image_size, self._num_views, resolutions, transforms=self._transforms)
 
     def sample(self, item: Item) -> Sample:
-        """Read the images of an object and bring them to size, with their cameras.
+        """Reads the images of an object and bring them to size, with their cameras.
 
         Raises:
             ValueError, OSError: naming the object, frame and key, if something is wrong.
@@ -221,7 +221,7 @@ class ImagesSource:
         return sample
 
     def _choose_num_views(self, places: list[Place]) -> int:
-        """Return the number of views, and say which objects have more or fewer."""
+        """Returns the number of views, and say which objects have more or fewer."""
         counts: list[int] = []
         reasons: list[str] = []
         for place in places:
@@ -246,7 +246,7 @@ class ImagesSource:
         return chosen
 
     def _choose_voxels(self, places: list[Place]) -> str:
-        """Return where voxels come from, "auto" being decided."""
+        """Returns where voxels come from, "auto" being decided."""
         if self._voxels == "hull":
             log.info("voxels are visual hulls of the masks: upper bounds of objects, not the truth")
         if self._voxels != "auto":
@@ -285,7 +285,7 @@ class ImagesSource:
         ]
 
     def _fitted(self, frame: Frame, view: MaskedImage) -> tuple[NDArray[np.uint8], Cameras]:
-        """Return the image [4, H, W] of a frame at the stored size, and its camera."""
+        """Returns the image [4, H, W] of a frame at the stored size, and its camera."""
         height, width = view.rgba.shape[1:]
         fitted, pixels = fit_image(view.rgba, self._image_size, self._aspect)
         matrix = pixels.intrinsics(frame.matrix((height, width)))
@@ -299,7 +299,7 @@ class ImagesSource:
         cameras: Cameras,
         to_file: NDArray[np.float64],
     ) -> Tensor:
-        """Return the voxels [R, R, R] of an object, whose mesh is in coordinates of its cameras."""
+        """Returns the voxels [R, R, R] of an object; its mesh is in coordinates of its cameras."""
         if self._voxels == "mesh":
             return _mesh_voxels(place, store, self._resolution, self._voxel_mode, to_file)
         masks = torch.from_numpy(images[:, 3] >= OPAQUE)

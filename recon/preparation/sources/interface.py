@@ -62,10 +62,10 @@ class MeshSource(Protocol):
     name: str
 
     def recipe(self) -> dict[str, Any]:
-        """Return plain data that differs whenever the source's objects differ."""
+        """Returns plain data that differs whenever the source's objects differ."""
 
     def objects(self) -> list[Item]:
-        """Return the objects in a fixed order, downloading what they need.
+        """Returns the objects in a fixed order, downloading what they need.
 
         Raises:
             SourceUnreachableError: if it cannot be reached from here.
@@ -73,7 +73,7 @@ class MeshSource(Protocol):
         """
 
     def load(self, item: Item) -> Surface:
-        """Return one object: front +X, up +Y, bounding box centred, longest side 1.
+        """Returns one object: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
             ValueError, OSError: if this one object is broken.
@@ -85,10 +85,10 @@ class TruthSource(Protocol):
     """What a source of meshes offers besides if it has points as evaluation truth."""
 
     def truth_sizes(self) -> tuple[int, int]:
-        """Return P and M of the layout: points with occupancies and points of the surface."""
+        """Returns P and M of the layout: points with occupancies and points of the surface."""
 
     def truth(self, item: Item) -> Sample:
-        """Return the fields of points of one object, those of a size 0 left out.
+        """Returns the fields of points of one object, those of a size 0 left out.
 
         Positions are in the world of the object which `MeshSource.load` gives.
 
@@ -108,10 +108,10 @@ class ImageSource(Protocol):
     name: str
 
     def recipe(self) -> dict[str, Any]:
-        """Return plain data that differs whenever the source's samples differ."""
+        """Returns plain data that differs whenever the source's samples differ."""
 
     def objects(self) -> list[Item]:
-        """Return the objects in a fixed order.
+        """Returns the objects in a fixed order.
 
         Raises:
             SourceUnreachableError: if it cannot be reached from here.
@@ -119,10 +119,10 @@ class ImageSource(Protocol):
         """
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has; called after `objects`."""
+        """Returns which arrays every sample has; called after `objects`."""
 
     def sample(self, item: Item) -> Sample:
-        """Return the arrays of one object.
+        """Returns the arrays of one object.
 
         Raises:
             ValueError, OSError: if this one object is broken.
@@ -130,6 +130,6 @@ class ImageSource(Protocol):
 
 
 def fingerprint(value: Any) -> str:
-    """Return a short hash of plain data."""
+    """Returns a short hash of plain data."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -38,12 +38,12 @@ class ModelFrame:
             )
 
     def positions(self, own: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return own positions [..., 3] in the world."""
+        """Returns own positions [..., 3] in the world."""
         normalised = (np.asarray(own, np.float64) - self.center) / self.scale
         return world_vertices(torch.from_numpy(normalised)).numpy().astype(np.float32)
 
     def cameras(self, own: Cameras) -> Cameras:
-        """Return cameras which see the world as `own` see the own coordinates.
+        """Returns cameras which see the world as `own` see the own coordinates.
 
         Depths are divided by `scale`, which changes no projection:
         R (scale v + center) + t = scale (R v + (R center + t) / scale).

@@ -102,7 +102,7 @@ class NmrSource:
         return {**self.__dict__, "_open": None}
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         items = self.objects()
         return {
             "source": self.name,
@@ -112,7 +112,7 @@ class NmrSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects by category, split and row, after a look into every file.
+        """Returns the objects by category, split and row, after a look into every file.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described.
@@ -133,13 +133,13 @@ class NmrSource:
         return items
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         pairs = self._known_pairs()
         resolutions = () if pairs[0].voxels is None else (RESOLUTION,)
         return Layout((pairs[0].side,) * 2, SHAPENET_VIEWS, resolutions)
 
     def sample(self, item: Item) -> Sample:
-        """Read one object.
+        """Reads one object.
 
         Raises:
             ValueError, OSError: naming the file, if it is damaged.
@@ -164,7 +164,7 @@ class NmrSource:
         return self._pairs
 
     def _rows(self, number: int) -> tuple[ArrayRows, ArrayRows | None]:
-        """Return the open files of a pair, closing those of another."""
+        """Returns the open files of a pair, closing those of another."""
         if self._open is not None and self._open[0] != number:
             for rows in self._open[1:]:
                 if rows is not None:
@@ -177,7 +177,7 @@ class NmrSource:
         return self._open[1:]
 
     def _find_pairs(self) -> list[_Pair]:
-        """Return the pairs of files by category and split."""
+        """Returns the pairs of files by category and split."""
         found = sorted(filter(None, map(_NAME.fullmatch, os.listdir(self._folder))), key=str)
         parts = {(m[1], m[2], m[3]) for m in found}
         synsets = self._wanted({synset for synset, _, _ in parts})
@@ -218,7 +218,7 @@ class NmrSource:
         return path
 
     def _inspect(self, pair: _Pair) -> _Pair:
-        """Return the pair with what its files say, which is checked."""
+        """Returns the pair with what its files say, which is checked."""
         images = ArrayRows(pair.images)
         voxels = None if pair.voxels is None else ArrayRows(pair.voxels)
         try:
@@ -263,7 +263,7 @@ def _item(pair: _Pair, row: int, state: Any) -> Item:
 
 
 def _require_shapes(images: ArrayRows, voxels: ArrayRows | None) -> tuple[int, int]:
-    """Return number and side of the images, with whose file that of the voxels agrees."""
+    """Returns number and side of the images, with whose file that of the voxels agrees."""
     count, side = images.shape[0], images.shape[-1]
     if images.shape[1:] != (SHAPENET_VIEWS, 4, side, side) or not 1 <= side <= MAX_SIDE:
         raise ValueError(
@@ -287,5 +287,5 @@ def _require_shapes(images: ArrayRows, voxels: ArrayRows | None) -> tuple[int, i
 
 
 def world_voxels(stored: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Turn voxels [R, R, R] stored [y, x, -z] into [x, y, z]."""
+    """Turns voxels [R, R, R] stored [y, x, -z] into [x, y, z]."""
     return np.ascontiguousarray(stored[:, :, ::-1].transpose(1, 0, 2))

@@ -111,7 +111,7 @@ class NmrFoldersSource:
         self._catalogue: Catalogue | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         return {**self._settings(), "objects": self._found().digest()}
 
     def _settings(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class NmrFoldersSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects by category and id, also those which are listed but not there.
+        """Returns the objects by category and id, also those which are listed but not there.
 
         Raises:
             ValueError, OSError: if a category is not there, a list is malformed, or there are none.
@@ -141,7 +141,7 @@ class NmrFoldersSource:
         return self._catalogue
 
     def _decide_colors(self, catalogue: Catalogue) -> str:
-        """Return how the images store colours: as in most of the first objects that show it."""
+        """Returns how the images store colours: as in most of the first objects that show it."""
         if self._colors != "auto":
             return self._colors
         found: dict[str, str] = {}
@@ -160,7 +160,7 @@ class NmrFoldersSource:
         return decided
 
     def _state(self, synset: str, model: str) -> Any:
-        """Return plain data which changes when the object's files may have changed."""
+        """Returns plain data which changes when the object's files may have changed."""
         grid = [GRID] if self._with_voxels else []
         return [
             self._settings(),
@@ -169,7 +169,7 @@ class NmrFoldersSource:
         ]
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         points = self._points
         return Layout(
             self._image_size,
@@ -180,7 +180,7 @@ class NmrFoldersSource:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the images, cameras, and what else was asked for of an object.
+        """Reads the images, cameras, and what else was asked for of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
@@ -188,17 +188,17 @@ class NmrFoldersSource:
         """
         synset, model = self._found().key(item)
         store = open_model(self._folder, synset, model)
-        pictures = straighten(read_masked_images(store, VIEWS), self._decided)
-        size = (pictures.shape[2], pictures.shape[3])
+        views = straighten(read_masked_images(store, VIEWS), self._decided)
+        size = (views.shape[2], views.shape[3])
         frame = NORMALISED
         sample: Sample = {}
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, size)
         if self._with_voxels:
             _, voxels = read_voxels(store, GRID, RESOLUTION)
             frame = ModelFrame((0.0, 0.0, 0.0), (RESOLUTION - 1) / RESOLUTION)
-            require_agreement(store.label, voxels, frame.cameras(own), pictures[:, 3])
+            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
             sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
-        images, cameras = fit_views(pictures, frame.cameras(own), self._image_size, self._aspect)
+        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
         sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
         if self._points is not None:
             file = self._points.frame(synset, model)
@@ -208,7 +208,7 @@ class NmrFoldersSource:
 
 
 def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
-    """Read images with their masks as RGBA [K, 4, H, W], all of one square size.
+    """Reads images with their masks as RGBA [K, 4, H, W], all of one square size.
 
     Raises:
         FileNotFoundError: naming an image or mask that is missing.

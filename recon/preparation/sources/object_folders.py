@@ -45,7 +45,7 @@ class Place:
         return readable(f"{self.category}/{self.name}")
 
     def camera_files(self, camera_format: str = "auto") -> tuple[NamedStore, CameraFiles]:
-        """Return the object's camera files and the folder they are in.
+        """Returns the object's camera files and the folder they are in.
 
         They are its own, else a `cameras.json` of its category or of FOLDER.
 
@@ -76,7 +76,7 @@ class Place:
             raise ValueError(f"{readable(str(path))} is a link which leads out of {self.root}")
 
     def frames(self, camera_format: str = "auto") -> list[Frame]:
-        """Read the cameras of the object.
+        """Reads the cameras of the object.
 
         Raises:
             ValueError: naming the file, if there is none, it leads out of FOLDER or is malformed.
@@ -86,7 +86,7 @@ class Place:
         return read_frames(cameras, files, FolderStore(self.folder))
 
     def files_state(self) -> list[Any]:
-        """Return names, sizes and times of change of the object's files, as plain data."""
+        """Returns names, sizes and times of change of the object's files, as plain data."""
         state = []
         for folder, _, names in os.walk(self.folder):
             for name in names:
@@ -97,7 +97,7 @@ class Place:
 
 
 def find_places(root: Path, categories_wanted: Sequence[str] | None) -> list[Place]:
-    """Return the objects by category and name.
+    """Returns the objects by category and name.
 
     Args:
         root: FOLDER.
@@ -134,7 +134,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _find_cameras(root: Path, category: str, name: str) -> Path | None:
-    """Return the nearest file of cameras: of the object, of its category or of all."""
+    """Returns the nearest file of cameras: of the object, of its category or of all."""
     folders = (root / category / name, root / category, root)
     return next((f / CAMERAS_FILE for f in folders if (f / CAMERAS_FILE).is_file()), None)
 
@@ -148,7 +148,7 @@ def _size_and_time(path: str | Path) -> list[int]:
 
 
 def unique_ids(names: Sequence[tuple[str, str]]) -> list[str]:
-    """Return an id, usable as a file name, for each pair (category, object); they all differ."""
+    """Returns an id, usable as a file name, for each pair (category, object); they all differ."""
     plain = [f"{category}-{name}" for category, name in names]
     counts = Counter(plain)
     ids = []
@@ -159,5 +159,5 @@ def unique_ids(names: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def readable(name: str) -> str:
-    """Return the name of a file as text that can be stored, whatever its bytes are."""
+    """Returns the name of a file as text that can be stored, whatever its bytes are."""
     return name.encode("utf-8", "replace").decode()

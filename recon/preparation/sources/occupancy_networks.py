@@ -95,7 +95,7 @@ class OccupancyNetworksSource:
         self._catalogue: Catalogue | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         return {**self._settings(), "objects": self._found().digest()}
 
     def _settings(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class OccupancyNetworksSource:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects by category and id, also those which are listed but not there.
+        """Returns the objects by category and id, also those which are listed but not there.
 
         Raises:
             ValueError, OSError: if a category is not there, a list is malformed, or there are none.
@@ -123,7 +123,7 @@ class OccupancyNetworksSource:
         return self._catalogue
 
     def _state(self, synset: str, model: str) -> Any:
-        """Return plain data which changes when the object's files may have changed."""
+        """Returns plain data which changes when the object's files may have changed."""
         grid = [GRID] if self._with_voxels else []
         return [
             self._settings(),
@@ -132,7 +132,7 @@ class OccupancyNetworksSource:
         ]
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         return Layout(
             self._image_size,
             VIEWS,
@@ -142,7 +142,7 @@ class OccupancyNetworksSource:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the images, cameras, points and voxels of an object.
+        """Reads the images, cameras, points and voxels of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
@@ -150,22 +150,22 @@ class OccupancyNetworksSource:
         """
         synset, model = self._found().key(item)
         store = open_model(self._folder, synset, model)
-        pictures = np.stack([_image(store, view) for view in range(VIEWS)])
+        views = np.stack([_image(store, view) for view in range(VIEWS)])
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, (SIDE, SIDE))
         sample: Sample = {}
         if self._with_voxels:
             frame, voxels = read_voxels(store, GRID, RESOLUTION)
-            require_agreement(store.label, voxels, frame.cameras(own), pictures[:, 3])
+            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
             sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
         else:
             frame = self._points.frame(synset, model)
-        images, cameras = fit_views(pictures, frame.cameras(own), self._image_size, self._aspect)
+        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
         sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
         return sample | self._points.sample(synset, model, frame)
 
 
 def _image(store: FolderStore, view: int) -> NDArray[np.uint8]:
-    """Return [4, 137, 137] with the estimated mask."""
+    """Returns [4, 137, 137] with the estimated mask."""
     rgba = read_rgba(store, f"{IMAGES}/{view:03d}.jpg", (SIDE, SIDE)).rgba
     rgba[3] = mask_before_white(rgba[:3])
     return straighten(rgba, "straight")

@@ -75,7 +75,7 @@ class PointTruth:
         self._seed = seed
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings."""
+        """Returns the settings."""
         return {
             "num_points": self.num_points,
             "num_surface_points": self.num_surface_points,
@@ -83,11 +83,11 @@ class PointTruth:
         }
 
     def state(self, synset: str, model: str) -> Any:
-        """Return plain data which changes when the files of an object may have changed."""
+        """Returns plain data which changes when the files of an object may have changed."""
         return files_state(self._folder, synset, model, (POINTS_FILE, SURFACE_FILE))
 
     def frame(self, synset: str, model: str) -> ModelFrame:
-        """Return where the normalised model lies in the coordinates of its own file.
+        """Returns where the normalised model lies in the coordinates of its own file.
 
         Raises:
             ValueError, OSError: naming the file, if it is missing or damaged.
@@ -96,7 +96,7 @@ class PointTruth:
         return _frame(Npz(open_model(self._folder, synset, model), name))
 
     def sample(self, synset: str, model: str, frame: ModelFrame | None = None) -> Sample:
-        """Return the fields points and occupancies, pointcloud and pointcloud_normals.
+        """Returns the fields points and occupancies, pointcloud and pointcloud_normals.
 
         A choice among the points depends on the seed and the object alone.
 
@@ -128,7 +128,7 @@ class PointTruth:
 def open_points(
     folder: str | Path | None, num_points: int, num_surface_points: int, seed: int = 0
 ) -> PointTruth | None:
-    """Return the truth in a folder, or None where none is asked for.
+    """Returns the truth in a folder, or None where none is asked for.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -181,7 +181,7 @@ def _positions(file: Npz) -> NDArray[np.float32]:
 
 
 def _occupancies(file: Npz, count: int) -> NDArray[np.bool_]:
-    """Return one truth value per point, of packed bits or of numbers."""
+    """Returns one truth value per point, of packed bits or of numbers."""
     stored = file.read("occupancies", (None,), "bufi")
     if len(stored) == count:
         return stored > 0.5
@@ -196,7 +196,7 @@ def _occupancies(file: Npz, count: int) -> NDArray[np.bool_]:
 def _choose(
     file: Npz, rows: NDArray[np.int64], count: int, chooser: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return `count` of the rows in ascending order."""
+    """Returns `count` of the rows in ascending order."""
     if len(rows) < count:
         raise ValueError(f"{file.label} has {len(rows)} usable points, {count} are asked for")
     return np.sort(chooser.choice(rows, count, replace=False))

@@ -123,7 +123,7 @@ class R2N2Source:
         self._catalogue: Catalogue | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings and a hash of all objects."""
+        """Returns the settings and a hash of all objects."""
         return {**self._settings(), "objects": self._found().digest()}
 
     def _settings(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class R2N2Source:
         }
 
     def objects(self) -> list[Item]:
-        """Return the objects by category and id.
+        """Returns the objects by category and id.
 
         Raises:
             ValueError, OSError: if a category or the split file is not there, or there are none.
@@ -151,7 +151,7 @@ class R2N2Source:
         return self._catalogue
 
     def _state(self, synset: str, model: str) -> Any:
-        """Return plain data which changes when the object's files may have changed."""
+        """Returns plain data which changes when the object's files may have changed."""
         grids = os.path.join(self._folder, VOXELS)
         return [
             self._settings(),
@@ -161,7 +161,7 @@ class R2N2Source:
         ]
 
     def layout(self) -> Layout:
-        """Return which arrays every sample has."""
+        """Returns which arrays every sample has."""
         points = self._points
         return Layout(
             self._image_size,
@@ -172,7 +172,7 @@ class R2N2Source:
         )
 
     def sample(self, item: Item) -> Sample:
-        """Read the images, cameras, voxels and points of an object.
+        """Reads the images, cameras, voxels and points of an object.
 
         Raises:
             ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
@@ -181,20 +181,20 @@ class R2N2Source:
         synset, model = self._found().key(item)
         store = open_model(self._renderings, synset, model)
         own = orbit_cameras(read_metadata(store, METADATA))
-        pictures = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
+        views = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
         frame, sample = NORMALISED, Sample()
         if self._with_voxels:
             frame, voxels = self._voxels(synset, model)
-            require_agreement(store.label, voxels, frame.cameras(own), pictures[:, 3])
+            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
             sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
-        images, cameras = fit_views(pictures, frame.cameras(own), self._image_size, self._aspect)
+        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
         sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
         if self._points is not None:
             sample |= self._points.sample(synset, model, frame)
         return sample
 
     def _voxels(self, synset: str, model: str) -> tuple[ModelFrame, NDArray[np.bool_]]:
-        """Return the world's cube and the voxels in the world."""
+        """Returns the world's cube and the voxels in the world."""
         store = open_model(os.path.join(self._folder, VOXELS), synset, model)
         return read_voxels(store, GRID, RESOLUTION)
 
@@ -207,7 +207,7 @@ def _image(store: FolderStore, name: str) -> NDArray[np.uint8]:
 
 
 def read_metadata(store: FolderStore, name: str) -> NDArray[np.float64]:
-    """Read the metadata of the 24 views as [24, 4]: azimuth, elevation, rotation, distance ratio.
+    """Reads the metadata of the 24 views as [24, 4]: azimuth, elevation, rotation, distance ratio.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -242,7 +242,7 @@ def _numbers(place: str, words: list[str]) -> list[float]:
 
 
 def orbit_cameras(metadata: NDArray[np.float64]) -> Cameras:
-    """Return the cameras of a table as `read_metadata` gives it, around the model's own origin.
+    """Returns the cameras of a table as `read_metadata` gives it, around the model's own origin.
 
     The renderer turned an empty object by Euler angles (-rotation, -elevation, -azimuth) about x, y
     and z, with the camera on its x axis, up z, and the model's (x, y, z) at its (x, -z, y): so the

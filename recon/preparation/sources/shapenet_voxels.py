@@ -21,7 +21,7 @@ REACH = 0.02
 
 
 def voxel_frame(file: Binvox) -> ModelFrame:
-    """Return the world's cube in the coordinates of the voxelised model.
+    """Returns the world's cube in the coordinates of the voxelised model.
 
     The header's `translate` is the least corner of the model's bounding box, which lies at the
     first occupied voxels: binvox has centred the box in the grid, without saying so in the header.
@@ -50,7 +50,7 @@ def voxel_frame(file: Binvox) -> ModelFrame:
 
 
 def read_voxels(store: Store, name: str, resolution: int) -> tuple[ModelFrame, NDArray[np.bool_]]:
-    """Read a grid as the world's cube in the model's coordinates, and the voxels in the world.
+    """Reads a grid as the world's cube in the model's coordinates, and the voxels in the world.
 
     Args:
         store: where the file is.
@@ -71,14 +71,14 @@ def read_voxels(store: Store, name: str, resolution: int) -> tuple[ModelFrame, N
 
 
 def world_voxels(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Turn voxels [x, y, z] of the ShapeNetCore v1 frame into those of the world, (-z, y, -x)."""
+    """Turns voxels [x, y, z] of the ShapeNetCore v1 frame into those of the world, (-z, y, -x)."""
     return np.ascontiguousarray(voxels.transpose(2, 1, 0)[::-1, :, ::-1])
 
 
 def require_agreement(
     label: str, voxels: NDArray[np.bool_], cameras: Cameras, alpha: NDArray[np.uint8]
 ) -> None:
-    """Refuse voxels which do not lie on the object in its images.
+    """Refuses voxels which do not lie on the object in its images.
 
     Args:
         label: of the object, for the error.
@@ -115,7 +115,7 @@ def require_agreement(
 
 
 def _grown(masks: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Return masks [K, H, W] grown by `reach` pixels to all sides."""
+    """Returns masks [K, H, W] grown by `reach` pixels to all sides."""
     return (
         torch.nn.functional.max_pool2d(
             torch.from_numpy(masks).float(), 2 * reach + 1, stride=1, padding=reach

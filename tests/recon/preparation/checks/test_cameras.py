@@ -11,7 +11,12 @@ from PIL import Image, ImageOps
 
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
-from recon.preparation.checks.cameras import CameraCheck, best_axis_order, check_cameras, complaints
+from recon.preparation.checks.cameras import (
+    CameraCheck,
+    best_axis_order,
+    camera_warnings,
+    check_cameras,
+)
 from recon.preparation.sources.images import ImagesSource
 from tests.recon.preparation.image_folders import Record, write_object
 
@@ -51,8 +56,8 @@ def test_right_cameras_are_not_complained_of(tmp_path: Path) -> None:
     assert check.voxel_agreement is not None
     assert check.voxel_agreement.min() > 0.98
     assert check.span > 0.95
-    assert complaints([check]) == []
-    assert complaints([checked(tmp_path / "data", right, mesh=False)]) == []
+    assert camera_warnings([check]) == []
+    assert camera_warnings([checked(tmp_path / "data", right, mesh=False)]) == []
 
 
 @pytest.mark.parametrize("mistake", [transposed, left_handed, of_twice_the_size])
@@ -61,8 +66,8 @@ def test_mistaken_cameras_are_noticed(
     tmp_path: Path, mistake: Callable[[Record], Record], mesh: bool
 ) -> None:
     check = checked(tmp_path / "data", mistake, mesh)
-    assert "masks and cameras agree only to" in complaints([check])[0]
-    assert ("voxels and masks agree only to" in complaints([check])[-1]) == mesh
+    assert "masks and cameras agree only to" in camera_warnings([check])[0]
+    assert ("voxels and masks agree only to" in camera_warnings([check])[-1]) == mesh
 
 
 def test_images_upside_down_are_noticed(tmp_path: Path) -> None:
@@ -70,7 +75,7 @@ def test_images_upside_down_are_noticed(tmp_path: Path) -> None:
     for path in tmp_path.glob("data/*/*/*.png"):
         with Image.open(path) as image:
             ImageOps.flip(image).save(path)
-    found = complaints([checked(tmp_path / "data", right)])
+    found = camera_warnings([checked(tmp_path / "data", right)])
     assert "is y up or down" in found[0]
     assert len(found) == 2  # of the axes of voxels nothing can be said
 
@@ -79,14 +84,14 @@ def test_a_hull_of_nothing_is_reported(tmp_path: Path) -> None:
     check = checked(tmp_path / "data", right)
     nothing = replace(check, hull=torch.zeros_like(check.hull))
     assert nothing.span == 0
-    assert complaints([check, nothing]) == ["no point lies inside all masks of 1 of 2 objects"]
+    assert camera_warnings([check, nothing]) == ["no point lies inside all masks of 1 of 2 objects"]
 
 
 def test_objects_of_another_scale_are_reported(tmp_path: Path) -> None:
     check = checked(tmp_path / "data", right)
     hull = torch.zeros_like(check.hull)
     hull[20:36, 30:40, 30:40] = True
-    assert complaints([replace(check, hull=hull)]) == [
+    assert camera_warnings([replace(check, hull=hull)]) == [
         "objects span only 0.25 of the unit cube: are focal lengths, distances or t in other units?"
     ]
 
@@ -102,6 +107,6 @@ def test_axes_of_voxels_in_another_order_are_named(tmp_path: Path) -> None:
     stored = check.voxels.permute(1, 0, 2).flip(2).contiguous()
     wrong = check_cameras(sample["images"], cameras, stored)
     assert best_axis_order([wrong])[0] == "[y, x, -z]"
-    found = complaints([wrong])
+    found = camera_warnings([wrong])
     assert "voxels and masks agree only to" in found[0]
     assert "better when their axes are read as [y, x, -z] instead of [x, y, z]" in found[1]
