@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def require_intact(files: Sequence[Path]) -> None:
-    """Reads every array of some files, and say what is damaged.
+    """Reads every array of some files, and says what is damaged.
 
     Raises:
         ValueError: something is damaged; all files are read before.

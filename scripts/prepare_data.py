@@ -35,7 +35,7 @@ KEYS = {
 
 @command("prepare_data", KEYS)
 def main(cfg: DictConfig) -> None:
-    """Prepares the data set that the configuration describes and say what is in it."""
+    """Prepares the data set that the configuration describes and says what is in it."""
     with concise_errors(raised_as=CompactHydraException):
         require_given(cfg)
         source = images(cfg.source, cfg)

@@ -49,7 +49,7 @@ class MultiViewDataset:
         cache: bool = False,
         sampling: str = "balanced",
     ) -> None:
-        """Checks the files and read everything but their large arrays.
+        """Checks the files and reads everything but their large arrays.
 
         Args:
             path: a file made by scripts/prepare_data.py, a list of such files, or a pattern such as

@@ -167,7 +167,7 @@ def _turned_like(mask: NDArray[np.uint8], like: RgbaImage, label: str) -> NDArra
 def read_rgba(
     store: Store, name: str, size: tuple[int, int] | None = None, upright: bool = False
 ) -> RgbaImage:
-    """Reads an image of a data set, and log its notes as warnings.
+    """Reads an image of a data set, and logs its notes as warnings.
 
     Args:
         store: where the file is.

@@ -92,7 +92,7 @@ class ArrayRows:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Opens the file and check what its first array claims to be.
+        """Opens the file and checks what its first array claims to be.
 
         Args:
             path: an npz file, compressed or not.
@@ -158,7 +158,7 @@ def _reporting(label: str) -> Iterator[None]:
 
 
 def _read_header(stream: IO[bytes], info: zipfile.ZipInfo, archive_bytes: int) -> _Header:
-    """Reads the header of an array and compare its claims with the size of its member.
+    """Reads the header of an array and compares its claims with the size of its member.
 
     Args:
         stream: of the member, at its start.

@@ -74,7 +74,7 @@ def is_mask_name(name: str) -> bool:
 def read_masked_image(
     image: ImageLike, mask: ImageLike | None = None, upright: bool = True
 ) -> MaskedImage:
-    """Reads one image with a mask as alpha, and log what is to be known about both.
+    """Reads one image with a mask as alpha, and logs what is to be known about both.
 
     Args:
         image: see `recon.formats.images.decode_image`.

@@ -70,7 +70,7 @@ class CloseUp:
 
 
 def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
-    """Takes an image, upright, and find its object.
+    """Takes an image, upright, and finds its object.
 
     Args:
         image: a file, its bytes, a PIL image or an array [H, W, 3 or 4]; see

@@ -66,7 +66,7 @@ def read_calibrated_views(
     placement: Placement | None = None,
     limit: int | None = None,
 ) -> CalibratedViews:
-    """Reads the views of one object, and log how they were placed.
+    """Reads the views of one object, and logs how they were placed.
 
     Args:
         label: what messages call the object.

@@ -42,7 +42,7 @@ class Parts:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Makes the folder, unless it is there, and wait until no other process works in it.
+        """Makes the folder, unless it is there, and waits until no other process works in it.
 
         Raises:
             OSError: if the folder cannot be made.

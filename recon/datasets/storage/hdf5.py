@@ -236,7 +236,7 @@ def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterabl
 
 
 def open_dataset(path: str | Path) -> h5py.File:
-    """Opens a file for reading and check that it has this layout.
+    """Opens a file for reading and checks that it has this layout.
 
     Raises:
         FileNotFoundError: if there is no such file.

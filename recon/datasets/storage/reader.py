@@ -108,7 +108,7 @@ class FileReader:
         pieces: NDArray[np.int64],
         slots: Sequence[int] | None = None,
     ) -> None:
-        """Reads some pieces of a field into an array, and compare them with their checksums.
+        """Reads some pieces of a field into an array, and compares them with their checksums.
 
         Args:
             name: of the field.

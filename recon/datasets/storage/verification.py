@@ -16,7 +16,7 @@ SHOWN = 5
 
 
 def verify(path: str | Path) -> list[str]:
-    """Reads every array of a file, and compare all with its checksums.
+    """Reads every array of a file, and compares all with its checksums.
 
     Args:
         path: a file made by scripts/prepare_data.py. One of an earlier version has no checksums;

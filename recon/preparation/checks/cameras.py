@@ -67,7 +67,7 @@ class CameraCheck:
 def check_cameras(
     images: NDArray[np.uint8], cameras: Cameras, voxels: Tensor | None = None
 ) -> CameraCheck:
-    """Carves the hull of an object's masks and compare it, and the voxels, with the masks.
+    """Carves the hull of an object's masks and compares it, and the voxels, with the masks.
 
     Args:
         images: [K, 4, H, W], of which alpha is the mask.

@@ -189,7 +189,7 @@ class ImagesSource:
         return Layout(self._image_size, self._num_views, resolutions, transforms=self._transforms)
 
     def sample(self, item: Item) -> Sample:
-        """Reads the images of an object and bring them to size, with their cameras.
+        """Reads the images of an object and brings them to size, with their cameras.
 
         Raises:
             ValueError, OSError: naming the object, frame and key, if something is wrong.
@@ -221,7 +221,7 @@ class ImagesSource:
         return sample
 
     def _choose_num_views(self, places: list[Place]) -> int:
-        """Returns the number of views, and say which objects have more or fewer."""
+        """Returns the number of views, and says which objects have more or fewer."""
         counts: list[int] = []
         reasons: list[str] = []
         for place in places:
