@@ -37,6 +37,17 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 # More processes than any machine has cores only exhaust its memory.
 Workers = Annotated[int, Ge(0), Le(1024)]
+# Outputs of a layer: a square matrix of more takes over 16 GB.
+Width = Annotated[int, Ge(1), Le(65536)]
+LayerCount = Annotated[int, Ge(0), Le(100)]
+# Of an icosahedron: 7 make 163,842 vertices, each more four times as many.
+Subdivisions = Annotated[int, Ge(0), Le(7)]
+# Along a side of a face, as the rasterizer allows.
+Texels = Annotated[int, Ge(0), Le(64)]
+ObjectCount = Annotated[int, Ge(1), Le(10**6)]
+# Of one object: more would not fit into the memory that shows or compares them.
+PointCount = Annotated[int, Ge(0), Le(10**7)]
+BatchSize = Annotated[int, Ge(1), Le(2**20)]
 # Full vertical angle of a perspective camera in degrees.
 FieldOfView = Annotated[float, Gt(0), Lt(180)]
 # Degrees above the horizon.

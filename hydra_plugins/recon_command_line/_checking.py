@@ -102,8 +102,6 @@ def _built_nodes(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:
     elif OmegaConf.is_dict(node):
         if "_target_" in node:
             yield key, node
-            if not node.get("_recursive_", True):
-                return  # what is in it is not built by Hydra, and checked by the target itself
         children = list(node.items_ex(resolve=False))
     else:
         return

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import Texels, Width
 from recon.compute import at_least_float32
 from recon.models.encoder import linear_layers
 
@@ -74,12 +75,12 @@ class PaletteHead(nn.Module):
         self,
         num_vertices: int,
         num_faces: int,
-        latent: int = 512,
-        texels: int = 0,
-        palette: int = 20,
-        width: int = 16,
-        modes: int = 128,
-        hidden: Sequence[int] = (512,),
+        latent: Width = 512,
+        texels: Texels = 0,
+        palette: Width = 20,
+        width: Width = 16,
+        modes: Width = 128,
+        hidden: Sequence[Width] = (512,),
     ) -> None:
         super().__init__()
         if min(latent, palette, width, modes, *hidden) < 1:
@@ -152,9 +153,9 @@ class VertexColorHead(nn.Module):
         self,
         num_vertices: int,
         num_faces: int,
-        latent: int = 512,
-        texels: int = 0,
-        hidden: Sequence[int] = (1024,),
+        latent: Width = 512,
+        texels: Texels = 0,
+        hidden: Sequence[Width] = (1024,),
     ) -> None:
         super().__init__()
         if min(latent, *hidden, 1) < 1:

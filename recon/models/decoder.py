@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import Subdivisions, Width
 from recon.geometry.meshes import icosphere
 from recon.models.encoder import linear_layers
 
@@ -35,9 +36,9 @@ class MeshDecoder(nn.Module):
 
     def __init__(
         self,
-        latent: int = 512,
-        hidden: Sequence[int] = (1024, 2048),
-        subdivisions: int = 3,
+        latent: Width = 512,
+        hidden: Sequence[Width] = (1024, 2048),
+        subdivisions: Subdivisions = 3,
         template_scale: float = 0.5,
         centroid_scale: float = 0.1,
         offset_scale: float = 1.0,

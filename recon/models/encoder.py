@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import ImageSide, LayerCount, Width
+
 
 class SoftRasEncoder(nn.Module):
     """Encodes an RGBA image into a latent vector by strided convolutions and linear layers.
@@ -31,12 +33,12 @@ class SoftRasEncoder(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 4,
-        channels: Sequence[int] = (64, 128, 256),
-        num_refinement_layers: int = 0,
-        hidden: Sequence[int] = (1024, 1024),
-        latent: int = 512,
-        image_size: int = 64,
+        in_channels: Width = 4,
+        channels: Sequence[Width] = (64, 128, 256),
+        num_refinement_layers: LayerCount = 0,
+        hidden: Sequence[Width] = (1024, 1024),
+        latent: Width = 512,
+        image_size: ImageSide = 64,
     ) -> None:
         super().__init__()
         _require_positive(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
+from recon.arguments import ImageSide, PositiveFloat
 from recon.compute import at_least_float32
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.meshes import vertex_normals
@@ -49,9 +52,9 @@ class SoftRenderer(nn.Module):
 
     def __init__(
         self,
-        image_size: int | Sequence[int] = 64,
-        sigma: float = 1e-5,
-        gamma: float = 1e-4,
+        image_size: ImageSide | Sequence[ImageSide] = 64,
+        sigma: PositiveFloat = 1e-5,
+        gamma: PositiveFloat = 1e-4,
         distance: str = "euclidean",
         alpha: str = "product",
         color: str = "softmax",
@@ -62,7 +65,7 @@ class SoftRenderer(nn.Module):
         far: float = 100.0,
         background: Sequence[float] = (0.0, 0.0, 0.0),
         double_sided: bool = True,
-        anti_aliasing: int = 1,
+        anti_aliasing: Annotated[int, Ge(1), Le(16)] = 1,
         lighting: Lighting | None = None,
     ) -> None:
         super().__init__()

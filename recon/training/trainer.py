@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from recon.arguments import BatchSize, NonNegativeInt, PositiveInt, Seed, Workers
 from recon.command_line import Interruption
 from recon.compute import choose_device, choose_precision
 from recon.datasets.framing import measure_framing
@@ -103,17 +105,17 @@ class Trainer:
         train_set: MultiViewDataset,
         val_set: MultiViewDataset | None,
         validation: Validation,
-        seed: int,
-        max_steps: int,
-        batch_size: int,
-        views_per_object: int = 2,
-        log_every: int = 50,
-        image_every: int = 1000,
-        checkpoint_every: int = 1000,
-        validate_every: int = 1000,
-        max_skipped_steps: int = 10,
-        show_objects: int = 6,
-        num_workers: int = 0,
+        seed: Seed,
+        max_steps: PositiveInt,
+        batch_size: BatchSize,
+        views_per_object: Annotated[int, Ge(1), Le(1024)] = 2,
+        log_every: NonNegativeInt = 50,
+        image_every: NonNegativeInt = 1000,
+        checkpoint_every: NonNegativeInt = 1000,
+        validate_every: NonNegativeInt = 1000,
+        max_skipped_steps: NonNegativeInt = 10,
+        show_objects: Annotated[int, Ge(0), Le(1024)] = 6,
+        num_workers: Workers = 0,
         device: str = "auto",
         precision: str = "auto",
         channels_last: bool = True,

@@ -153,10 +153,15 @@ def test_terms_and_groups_of_ones_own_are_taken_and_former_names_resolved() -> N
     ("overrides", "message"),
     [
         (["trainer.max_step=3"], "trainer.max_step is unknown; did you mean trainer.max_steps?"),
-        (["trainer.max_steps=abc"], "trainer.max_steps must be a whole number, got 'abc'"),
+        (["trainer.max_steps=abc"], "trainer.max_steps must be a whole number >= 1, got 'abc'"),
         (["experiment=smok"], "experiment=smok: there is "),
         (["loss.weights.laplacian=nan"], "loss.weights.laplacian must be a finite number, got nan"),
         (["seed=-1"], "seed must be a whole number >= 0"),
+        (
+            ["trainer.num_workers=1e9"],
+            "trainer.num_workers must be a whole number >= 0 and <= 1024",
+        ),
+        (["model.decoder.subdivisions=9"], "model.decoder.subdivisions must be a whole number"),
         (["trainer._target_=recon.gone"], "trainer._target_=recon.gone cannot be imported"),
         (["data.path=???"], "give data.path=VALUE"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recon.arguments import PointCount
 from recon.datasets.storage.layout import MAPS, Layout, Sample
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.cameras import Cameras, as_image_size
@@ -72,9 +73,9 @@ class ObjectRenderer:
         viewpoints: Viewpoints | None = None,
         maps: Sequence[str] = (),
         fit: bool = False,
-        triangles: int = 0,
-        num_points: int = 0,
-        num_surface_points: int = 0,
+        triangles: PointCount = 0,
+        num_points: PointCount = 0,
+        num_surface_points: PointCount = 0,
     ) -> None:
         if not 1 <= supersample <= MAX_SUPERSAMPLE:
             raise ValueError(f"supersample must be 1 to {MAX_SUPERSAMPLE}, got {supersample}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.arguments import ObjectCount, Seed
 from recon.datasets.categories import CATEGORIES, Category, find_category
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.preparation.sources.interface import Item, fingerprint
@@ -32,9 +33,9 @@ class ShapesSource:
 
     def __init__(
         self,
-        objects_per_category: int = 20,
+        objects_per_category: ObjectCount = 20,
         categories: Sequence[str] | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         if objects_per_category < 1:
             raise ValueError(f"objects_per_category must be >= 1, got {objects_per_category}")
