@@ -47,6 +47,7 @@ class _Running:
     keys: Mapping[str, Any]
     known: Known
     full_errors: bool
+    typed: list[str]
 
     def default_config(self) -> DictConfig:
         GlobalHydra.instance().clear()
@@ -80,6 +81,8 @@ def command(
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(config: DictConfig) -> Any:
+            if _running is not None:  # not in a process that a launcher has started
+                sys.argv = _running.typed  # what is recorded is what was typed
             try:
                 if not known(config, Path(HydraConfig.get().runtime.output_dir)):
                     check_config(config, keys)  # the values of a job of a sweep
@@ -101,7 +104,8 @@ def command(
         @functools.wraps(task)
         def main() -> None:
             global _running
-            _running = _Running(configs, name, keys, known, os.environ.get(FULL_ERROR) == "1")
+            full = os.environ.get(FULL_ERROR) == "1"
+            _running = _Running(configs, name, keys, known, full, sys.argv)
             _run(run)
 
         return main

@@ -49,7 +49,7 @@ def test_pages_are_written_and_old_ones_removed(tmp_path: Path) -> None:
     for name in ("__init__", "cameras", "_private", "models/__init__", "models/decoder"):
         (package / f"{name}.py").touch()
     assert modules(tmp_path) == [
-        "renderer_cuda", "recon", "recon.geometry.cameras", "recon.models", "recon.models.decoder",
+        "renderer_cuda", "recon", "recon.cameras", "recon.models", "recon.models.decoder",
     ]  # fmt: skip
     folder = tmp_path / "reference"
     folder.mkdir()

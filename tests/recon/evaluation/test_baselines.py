@@ -20,6 +20,7 @@ from recon.evaluation.baselines import (
     mean_shape,
     template_shape,
 )
+from recon.geometry.cameras import shapenet_cameras
 from recon.metrics import voxel_iou
 from recon.models import MeshDecoder, Reconstructor, SoftRasEncoder
 from recon.rendering.compositing import premultiplied
@@ -145,6 +146,7 @@ def test_data_without_a_training_split_says_what_to_do(tmp_path: Path) -> None:
         name: torch.zeros(field.shape).numpy().astype(field.dtype)
         for name, field in layout.fields().items()
     }
+    sample["cameras"] = shapenet_cameras([0]).rows().numpy()
     write_dataset(path, Header("x", "", {}, {}, {}), layout, [label], [sample])
     with pytest.raises(ValueError, match=r"no object of split 'train'.*; baselines=false"):
         _ = baselines(path).predictors
