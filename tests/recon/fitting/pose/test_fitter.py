@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,13 +63,46 @@ def test_most_far_starts_lead_to_the_rotation() -> None:
     assert found.loss.shape == (32,)
 
 
-def test_the_position_is_found_with_it() -> None:
-    mesh, images, truth, start = problems(4, 30.0)
-    away = torch.tensor([[0.2, -0.1, 0.2], [-0.2, 0.1, 0.0], [0.1, 0.2, -0.3], [0.0, -0.2, 0.1]])
-    found = SHORT_FITTER.fit(mesh, images, cameras(4), Poses(start.rotation, away))
+def offsets(poses: Poses) -> torch.Tensor:
+    """Positions [N, 3] from the truth: to the right, up, and away from the eye."""
+    return (cameras(len(poses)).rotation * poses.translation[:, None]).sum(-1)
+
+
+def moved_problems(degrees: float, distance: float) -> tuple[Mesh, torch.Tensor, Poses, Poses]:
+    """Problems whose starts are displaced, too, by so much in each direction (one deviation)."""
+    mesh, images, truth, start = problems(24, degrees)
+    away = distance * torch.randn(24, 3, generator=torch.Generator().manual_seed(5))
+    return mesh, images, truth, Poses(start.rotation, away)
+
+
+def aside(poses: Poses) -> float:
+    """The median distance from the truth across the line of sight."""
+    return float(offsets(poses)[:, :2].norm(dim=1).median())
+
+
+ONLY_COARSE = PoseFitter(SHORT_FITTER.coarse, replace(SHORT_FITTER.fine, steps=0))
+
+
+def test_the_coarse_stage_brings_the_object_to_its_place() -> None:
+    mesh, images, _, start = moved_problems(30.0, 0.4)
+    found = ONLY_COARSE.fit(mesh, images, cameras(24), start)
+    assert aside(found.state) < 0.5 * aside(start)
+
+
+def test_the_coarse_stage_does_not_move_the_object_away() -> None:
+    """Soft silhouettes have too much area: compared as they are, they end 0.3 too far away."""
+    mesh, images, truth, _ = moved_problems(0.0, 0.0)
+    found = ONLY_COARSE.fit(mesh, images, cameras(24), truth)
+    assert abs(float(offsets(found.state)[:, 2].median())) < 0.12
+
+
+def test_the_fine_stage_finds_rotation_and_position_from_beside_them() -> None:
+    mesh, images, truth, start = moved_problems(10.0, 0.1)
+    fine = PoseFitter(replace(SHORT_FITTER.coarse, steps=0), replace(SHORT_FITTER.fine, steps=100))
+    found = fine.fit(mesh, images, cameras(24), start)
     errors = rotation_distance(found.state.rotation, truth.rotation)
-    assert int((errors < 10).sum()) >= 3, errors
-    assert float(found.state.translation.norm(dim=1).median()) < 0.1
+    assert float(errors.median()) < 5
+    assert aside(found.state) < 0.4 * aside(start)
 
 
 def test_a_mesh_off_its_origin_turns_about_its_middle() -> None:
