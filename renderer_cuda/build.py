@@ -34,7 +34,7 @@ BACK_ENDS = ("cpu", "cuda")
 TORCH_TARGET = "0x020a000000000000"
 
 # No fast-math: NaN and infinity keep their meaning. Only errno and floating-point traps, which
-# nobody reads, are given up, so that comparisons and square roots can be vectorised.
+# no code here reads, are given up, so that comparisons and square roots can be vectorised.
 COMMON_FLAGS = (
     "-O3",
     "-std=c++20",
@@ -93,11 +93,11 @@ class _Unit:
 
 
 def _find_compiler() -> str:
-    wish = os.environ.get("CXX")
-    for name in [wish] if wish else ["g++", "clang++", "c++"]:
+    chosen = os.environ.get("CXX")
+    for name in [chosen] if chosen else ["g++", "clang++", "c++"]:
         if name and shutil.which(name):
             return name
-    looked = f"CXX={wish}" if wish else "g++, clang++, c++"
+    looked = f"CXX={chosen}" if chosen else "g++, clang++, c++"
     raise ToolMissingError(f"no C++ compiler found (looked for {looked})")
 
 
@@ -142,6 +142,10 @@ def _cuda_units() -> list[_Unit]:
         _Unit("rasterize_cuda_faces.cu"),
         _Unit("rasterize_cuda_bins.cu"),
         _Unit("rasterize_cuda_forward.cu"),
+        _Unit("rasterize_cuda_jobs.cu"),
+        _Unit("rasterize_cuda_pixels.cu"),
+        _Unit("rasterize_cuda_gather.cu"),
+        _Unit("rasterize_cuda_combine.cu"),
         _Unit("rasterize_cuda_backward.cu"),
         _Unit("rasterize_cuda.cpp"),
         _Unit("voxelize_cuda_kernels.cu", EXACT_CUDA_FLAGS),
@@ -257,9 +261,9 @@ def build_folder() -> Path:
     That is $RENDERER_CUDA_BUILD_DIR when set, the folder `_native` of the package when it can be
     written, and otherwise `renderer_cuda` in the user's cache folder.
     """
-    wish = os.environ.get("RENDERER_CUDA_BUILD_DIR")
-    if wish:
-        return Path(wish)
+    chosen = os.environ.get("RENDERER_CUDA_BUILD_DIR")
+    if chosen:
+        return Path(chosen)
     if os.access(NATIVE.parent, os.W_OK):
         return NATIVE
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -313,7 +317,7 @@ def build(back_end: str = "cpu") -> Path:
         back_end: "cpu" or "cuda".
 
     Raises:
-        BuildError: No compiler is found, or it fails; the message carries its last words.
+        BuildError: No compiler is found, or it fails; the message carries the end of its output.
         ValueError: The back end is unknown.
     """
     if back_end not in BACK_ENDS:

@@ -65,7 +65,7 @@ def _gather_in_torch(vertices: Tensor, faces: Tensor) -> Tensor:
 
 
 def _known_vertices(faces: Tensor, num_vertices: int) -> tuple[Tensor, Tensor]:
-    """The vertex of each corner, 0 for one that does not exist, and whether it does.
+    """Return the vertex of each corner, 0 for one that does not exist, and whether it does.
 
     Raises:
         IndexError: One does not exist, and the faces are not on CUDA.

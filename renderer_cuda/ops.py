@@ -265,8 +265,8 @@ def soft_rasterize(
         eps: Normalised depth of the background.
         near: Faces nearer have no colour at that pixel (alpha has no such bound); view depth.
         far: Faces farther have no colour at that pixel; view depth.
-        background: RGB: three numbers, a tensor [3], or a picture for each image [B, 3, H, W].
-        double_sided: Whether faces whose corners run counter-clockwise on the picture have colour.
+        background: RGB: three numbers, a tensor [3], or one image for each mesh [B, 3, H, W].
+        double_sided: Whether faces whose corners run counter-clockwise in the image have colour.
 
     Returns:
         RGBA [B, 4, H, W], row 0 on top.

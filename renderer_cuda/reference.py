@@ -53,7 +53,7 @@ def pixel_centers(
 
 
 def doubled_area(face_vertices: Tensor) -> Tensor:
-    """Return twice the signed area [...] on the picture, positive for counter-clockwise corners."""
+    """Return twice the signed area [...] in the image, positive for counter-clockwise corners."""
     first, second = (face_vertices[..., k, :2] - face_vertices[..., 0, :2] for k in (1, 2))
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
@@ -63,7 +63,7 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
 
     A face is left out when a coordinate is not finite, when a corner is not in front of the camera
     (its depth is not a positive normal number), when its squares overflow, when an edge is so short
-    that its square is below the smallest normal number, or when its area on the picture is zero to
+    that its square is below the smallest normal number, or when its area in the image is zero to
     rounding: two epsilons of the square of its longest edge, below which even the sign of the area
     is noise, or four of the smallest normal number.
     """
@@ -222,7 +222,7 @@ def soft_rasterize_reference(
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width).double()
-    pictures = (
+    backgrounds = (
         behind.expand(images, height, width, 3) if behind.dim() == 1 else behind.movedim(1, 3)
     )
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
@@ -230,7 +230,7 @@ def soft_rasterize_reference(
     coverage: dict[str, Any] = {"distance": distance, "sigma": sigma, "dist_eps": dist_eps}
     depths: dict[str, float] = {"gamma": gamma, "eps": eps, "near": near, "far": far}
 
-    def one_image(corners: Tensor, textures: Tensor, picture: Tensor) -> Tensor:
+    def one_image(corners: Tensor, textures: Tensor, background: Tensor) -> Tensor:
         drawable = drawable_faces(corners)
         faces, textures = _with_dummies(corners, drawable), textures.double()
         facing = (doubled_area(faces) < 0) | double_sided
@@ -248,9 +248,9 @@ def soft_rasterize_reference(
                 rgb = modes.softmax_color(x, visible, depth, colors, behind, **depths)
             return torch.cat([rgb, opacity[:, None]], dim=-1)
 
-        rgba = _apply_in_blocks(block, len(faces), pixels, picture.reshape(-1, 3))
+        rgba = _apply_in_blocks(block, len(faces), pixels, background.reshape(-1, 3))
         return rgba.view(height, width, 4).permute(2, 0, 1)
 
     inputs = (split_images(face_vertices, first_face), split_images(face_textures, first_face))
-    rendered = [one_image(*each) for each in zip(*inputs, pictures, strict=True)]
+    rendered = [one_image(*each) for each in zip(*inputs, backgrounds, strict=True)]
     return _stack(rendered, face_vertices, 4, height, width)

@@ -24,7 +24,7 @@ MODES = {
 # The pixels of one image are numbered in 32-bit integers: 2^15 squared is 2^30.
 MAX_IMAGE_SIDE = 1 << 15
 
-# More texels than this on one face would be a picture, not a colouring; a kernel may stage a face.
+# More texels than this on one face would be an image of its own, not colours of a face.
 MAX_TEXTURE_RESOLUTION = 64
 
 
@@ -171,7 +171,7 @@ def check_scalars(
 ) -> None:
     """Raise ValueError when a scalar is outside its range; those not given are inside."""
     _check_between("sigma", sigma, 0, math.inf, "positive and finite")
-    # At 0.5 the support is empty, at 0 it is the whole picture.
+    # At 0.5 the support is empty, at 0 it is the whole image.
     _check_between("dist_eps", dist_eps, 0, 0.5, "between 0 and 0.5, exclusive")
     _check_between("gamma", gamma, 0, math.inf, "positive and finite")
     _check_between("eps", eps, -math.inf, math.inf, "finite")
@@ -179,7 +179,7 @@ def check_scalars(
     _check_between("far", far, near, math.inf, f"finite and greater than near ({near})")
 
 
-# ---- pictures ------------------------------------------------------------------------------------
+# ---- images --------------------------------------------------------------------------------------
 
 
 def _is_image_side(side: Any) -> bool:
@@ -207,11 +207,9 @@ def parse_background(
     if not isinstance(background, Tensor):
         return face_vertices.new_tensor(_three_numbers(background))
     _check_same("background", background, face_vertices, "dtype", "device")
-    picture = [images, 3, height, width]
-    if list(background.shape) not in ([3], picture):
-        raise ValueError(
-            f"background must have shape [3] or {picture}, got {list(background.shape)}"
-        )
+    shape = [images, 3, height, width]
+    if list(background.shape) not in ([3], shape):
+        raise ValueError(f"background must have shape [3] or {shape}, got {list(background.shape)}")
     return background
 
 

@@ -53,7 +53,7 @@ def visible_faces(
             the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
         near: Faces nearer at a pixel are not seen there; view depth.
         far: Faces farther at a pixel are not seen there; view depth.
-        double_sided: Whether faces whose corners run counter-clockwise on the picture are seen.
+        double_sided: Whether faces whose corners run counter-clockwise in the image are seen.
 
     Returns:
         [B, H, W] int32, row 0 on top: the index of the face in its own mesh, -1 where none is.

@@ -47,7 +47,7 @@ def voxelize(
     first_face: Tensor | None = None,
     mode: str = "softras",
 ) -> Tensor:
-    """Fills every voxel that is on the surface of the faces or that the outside cannot reach.
+    """Fill every voxel that is on the surface of the faces or that the outside cannot reach.
 
     The outside is what empty voxels joined by their faces connect to the border of the grid, so a
     closed surface cut open by the border of the grid is not filled. Parts of faces outside
@@ -56,9 +56,9 @@ def voxelize(
     call waits for the device, which tells when the outside is found.
 
     Args:
-        face_vertices: [B, F, 3, 3] float32 or float64, face corners in [0, 1]^3. F may be 0.
-            Or packed [N, 3, 3], the faces of one image after those of another.
-        resolution: number R of voxels along each side, 1 to 1024.
+        face_vertices: [B, F, 3, 3] float32 or float64, face corners in [0, 1]^3. F may be 0. Or
+            [N, 3, 3], the faces of B different meshes one after the other, with first_face.
+        resolution: Number R of voxels along each side, 1 to 1024.
         first_face: [B + 1] int64 on the device of face_vertices, for packed meshes: image b shows
             the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
         mode: "softras" marks the voxel of every corner and the four around each hit of a lattice
@@ -70,7 +70,7 @@ def voxelize(
         divided by R.
 
     Raises:
-        ValueError: an argument has the wrong rank, shape, dtype or range.
+        ValueError: An argument has the wrong rank, shape, dtype or range.
     """
     _check(face_vertices, resolution, first_face, mode)
     build.available(face_vertices.device.type)
@@ -89,7 +89,7 @@ def voxelize_reference(
     first_face: Tensor | None = None,
     mode: str = "softras",
 ) -> Tensor:
-    """The same as :func:`voxelize` in plain torch: every line against every face."""
+    """Compute what `voxelize` computes in plain torch: every line against every face."""
     _check(face_vertices, resolution, first_face, mode)
     faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)
@@ -125,7 +125,7 @@ def _check(face_vertices: Tensor, resolution: int, first_face: Tensor | None, mo
 
 
 def _image_of_each(faces: Tensor, first_face: Tensor, images: int) -> Tensor:
-    """The image [N] of each of the packed faces [N, 3, 3]."""
+    """Return the image [N] of each of the packed faces [N, 3, 3]."""
     each = torch.arange(images, device=faces.device)
     if len(first_face) == 0:
         return each.repeat_interleave(len(faces) // max(images, 1))
@@ -137,14 +137,14 @@ def _empty_grid(like: Tensor, images: int, resolution: int) -> Tensor:
 
 
 def _usable_faces(faces: Tensor, image: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
-    """Faces [N, 3, 3] in voxel units, without those to be skipped, and the image [N] of each."""
+    """Return faces in voxel units, without those to be skipped, and the image [N] of each."""
     scaled = faces * resolution
     usable = (scaled.abs() <= FARTHEST).flatten(1).all(dim=1)  # false for NaN
     return scaled[usable], image[usable]
 
 
 def _softras_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
-    """Marks voxels of grid beside a hit of a lattice line, and those which hold a face corner."""
+    """Mark voxels of grid beside a hit of a lattice line, and those which hold a face corner."""
     resolution = grid.shape[1]
     faces, image = _usable_faces(faces, image, resolution)
     _mark(grid, image.repeat_interleave(3), faces.reshape(-1, 3).floor())
@@ -156,7 +156,7 @@ def _softras_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
 
 
 def _mark_line_hits(grid: Tensor, image: Tensor, faces: Tensor, axes: tuple[int, ...]) -> None:
-    """Intersects the lines (i, j, *) with the faces and marks the four voxels around each hit.
+    """Intersect the lines (i, j, *) with the faces and mark the four voxels around each hit.
 
     With p = v0 + s (v1 - v0) + t (v2 - v0) and the depth coordinate left out this is a 2x2 system
     for (s, t), solved by Cramer's rule; i and j are integers 0..R-1.
@@ -182,14 +182,14 @@ def _mark_line_hits(grid: Tensor, image: Tensor, faces: Tensor, axes: tuple[int,
 
 
 def _mark(grid: Tensor, image: Tensor, voxel: Tensor) -> None:
-    """Sets grid[image, x, y, z] for the rows of voxel [N, 3] (whole numbers) inside the grid."""
+    """Set grid[image, x, y, z] for the rows of voxel [N, 3] (whole numbers) inside the grid."""
     inside = ((voxel >= 0) & (voxel < grid.shape[1])).all(dim=1)
     x, y, z = voxel[inside].long().unbind(1)
     grid[image[inside], x, y, z] = True
 
 
 def _solid_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
-    """Marks voxels of grid [B, R, R, R] whose closed cube overlaps a face.
+    """Mark voxels of grid [B, R, R, R] whose closed cube overlaps a face.
 
     In float64 whatever the input: cubes that merely touch a face count, so for vertices on a
     dyadic lattice the products must not round.
@@ -206,7 +206,7 @@ def _solid_surface(faces: Tensor, image: Tensor, grid: Tensor) -> Tensor:
 
 
 def _triangle_meets_cubes(face: Tensor, low: list[int], high: list[int]) -> Tensor:
-    """Separating axis test of one triangle [3, 3] and the unit cubes at low <= corner < high.
+    """Return which unit cubes at low <= corner < high meet a triangle [3, 3], by separating axes.
 
     Two convex bodies are disjoint exactly when one of 13 axes separates them: the three axes of
     the grid (which low and high took care of), the normal, and edge x grid axis.
@@ -243,7 +243,7 @@ def _separating_axes(face: Tensor) -> list[Tensor]:
 
 
 def _outside(surface: Tensor) -> Tensor:
-    """Empty voxels joined to the border of the grid through faces of empty voxels."""
+    """Return the empty voxels joined to the border of the grid through faces of empty voxels."""
     empty = ~surface
     outside = empty.clone()
     outside[:, 1:-1, 1:-1, 1:-1] = False

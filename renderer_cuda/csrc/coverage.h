@@ -2,7 +2,7 @@
 //
 // Liu et al., "Soft Rasterizer: A Differentiable Renderer for Image-based 3D Reasoning",
 // arXiv 1904.01786, section 3, in log space. Each function f is followed by its f_vjp with the
-// derivation. `general` is false for the modes of training (Parameters::general), so that the
+// derivation. `every_mode` is false for the modes of training (Parameters::every_mode), so that the
 // compiler drops the others.
 #pragma once
 
@@ -75,7 +75,7 @@ HOST_DEVICE void cover_by_weights(Coverage<Real>& c, const Outline<R>& face, con
 }
 
 // Evaluate how far a pixel is from the outline of a face, and on which side.
-template <bool general, typename Real, typename R, typename T>
+template <bool every_mode, typename Real, typename R, typename T>
 HOST_DEVICE Coverage<Real> cover(const Outline<R>& face, const Parameters<T>& p, Real pixel_x, Real pixel_y) {
   Coverage<Real> c;
   const Real zero(T(0)), one(T(1));
@@ -108,7 +108,7 @@ HOST_DEVICE Coverage<Real> cover(const Outline<R>& face, const Parameters<T>& p,
     }
   }
   c.inside = (c.weight[0] > zero) & (c.weight[1] > zero) & (c.weight[2] > zero);
-  if (general && p.distance != Distance::euclidean) {
+  if (every_mode && p.distance != Distance::euclidean) {
     cover_by_weights(c, face, p, pixel_x, pixel_y);
     return c;
   }
@@ -184,11 +184,11 @@ HOST_DEVICE void cover_by_weights_vjp(const Coverage<Real>& c, const Outline<R>&
 //
 // The nearest point is the minimum over t (or a bound of t), so d|r|^2/dt dt/dv vanishes and
 // d|r|^2/dv_k = -2 share_k r.
-template <bool general, typename Real, typename R, typename T>
+template <bool every_mode, typename Real, typename R, typename T>
 HOST_DEVICE void cover_vjp(const Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p,
                            Real grad_exponent, OutlineGradient<Real>& g) {
-  if (general && p.distance == Distance::hard) return;
-  if (general && p.distance == Distance::barycentric) {
+  if (every_mode && p.distance == Distance::hard) return;
+  if (every_mode && p.distance == Distance::barycentric) {
     return cover_by_weights_vjp(c, face, p, grad_exponent, g);
   }
   const Real pull = grad_exponent * Real(T(2) * p.inverse_sigma);
@@ -209,16 +209,16 @@ template <> struct LeastComplement<float> { static constexpr float value = 1e-30
 template <> struct LeastComplement<double> { static constexpr double value = 1e-290; };
 
 // The state of a pixel is prod(1 - D), sum(D), or whether any D is above one half.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 HOST_DEVICE T clear_opacity(const Parameters<T>& p) {
-  return !general || p.alpha == Alpha::product ? T(1) : T(0);
+  return !every_mode || p.alpha == Alpha::product ? T(1) : T(0);
 }
 
 // What a face adds to the state: `combine_opacity` of it leaves the state where there is no support.
-template <bool general, typename Real, typename T>
+template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real opacity_of(const Coverage<Real>& c, const Parameters<T>& p) {
   const Real zero(T(0)), one(T(1));
-  if (!general || p.alpha == Alpha::product) {
+  if (!every_mode || p.alpha == Alpha::product) {
     const Real complement = complement_of(c);
     const Real through = select(complement < Real(LeastComplement<T>::value), zero, complement);
     return select(c.support, through, one);
@@ -227,32 +227,32 @@ HOST_DEVICE Real opacity_of(const Coverage<Real>& c, const Parameters<T>& p) {
   return select(c.support & (c.exponent > zero), one, zero);  // D > 1/2
 }
 
-template <bool general, typename Real, typename T>
+template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real combine_opacity(Real state, Real opacity, const Parameters<T>& p) {
-  if (!general || p.alpha == Alpha::product) return state * opacity;
+  if (!every_mode || p.alpha == Alpha::product) return state * opacity;
   return p.alpha == Alpha::sum ? state + opacity : maximum(state, opacity);
 }
 
 // `faces` is the number of faces of the mesh, those that cannot be drawn included.
-template <bool general, typename Real, typename T>
+template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real alpha_of(Real state, int64_t faces, const Parameters<T>& p) {
-  if (!general || p.alpha == Alpha::product) return Real(T(1)) - state;
+  if (!every_mode || p.alpha == Alpha::product) return Real(T(1)) - state;
   return p.alpha == Alpha::sum && faces > 0 ? state / Real(T(faces)) : state;
 }
 
 // What all faces have in common in dL/dx: dL/dalpha times prod(1 - D), or over the number of faces.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 HOST_DEVICE T alpha_vjp(T grad_alpha, const T* transmittance, int64_t pixel, int64_t faces, const Parameters<T>& p) {
-  if (!general || p.alpha == Alpha::product) return grad_alpha * transmittance[pixel];
+  if (!every_mode || p.alpha == Alpha::product) return grad_alpha * transmittance[pixel];
   return p.alpha == Alpha::sum ? grad_alpha / T(faces) : T(0);
 }
 
 // dL/dx of one face: d(1 - prod(1 - D))/dx = prod(1 - D) D, as d(1 - D)/dx = -D (1 - D); and
 // d sum(D)/dx = D (1 - D).
-template <bool general, typename Real, typename T>
+template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real opacity_vjp(const Coverage<Real>& c, Real common, const Parameters<T>& p) {
   Real grad = common * coverage_of(c);
-  if (general && p.alpha == Alpha::sum) grad *= complement_of(c);
+  if (every_mode && p.alpha == Alpha::sum) grad *= complement_of(c);
   return select(c.support, grad, Real(T(0)));
 }
 

@@ -9,7 +9,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "scratch.h"
 
@@ -30,33 +29,17 @@ inline void* current_stream(int32_t device) {
   return stream;
 }
 
-// Where each buffer lies in one piece of memory, and how much that is.
-struct Places {
-  std::vector<int64_t> offsets;
-  int64_t bytes = 0;
-
-  explicit Places(const std::vector<Buffer>& buffers) {
-    constexpr int64_t alignment = 256;
-    for (const Buffer& buffer : buffers) {
-      offsets.push_back(bytes);
-      bytes += (buffer.bytes + alignment - 1) / alignment * alignment;
-    }
-  }
-};
-
 // Launch a call (see scratch.h) on the device of a tensor.
 template <typename Call>
 void launch_on_device_of(const torch::stable::Tensor& tensor, const Call& call) {
   const int32_t device = tensor.get_device_index();
   const torch::stable::accelerator::DeviceGuard guard(device);
   void* stream = current_stream(device);
-  const Places places(scratch_of(call));
   // Freed when the kernels are queued: torch gives it again only to work that comes later on the stream.
   const auto memory =
-      torch::stable::new_empty(tensor, {places.bytes}, torch::headeronly::ScalarType::Byte);
-  std::vector<void*> scratch;
-  for (const int64_t offset : places.offsets) scratch.push_back(static_cast<char*>(memory.data_ptr()) + offset);
-  if (const char* error = launch(call, scratch.data(), stream)) {
+      torch::stable::new_empty(tensor, {scratch_bytes(call)}, torch::headeronly::ScalarType::Byte);
+  ScratchBlock scratch(memory.data_ptr());
+  if (const char* error = launch(call, scratch, stream)) {
     throw std::runtime_error(std::string("renderer_cuda: ") + error);
   }
 }

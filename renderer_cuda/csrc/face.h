@@ -127,7 +127,7 @@ HOST_DEVICE Face<T> setup_face(const T* corners, const Parameters<T>& p) {
   return face;
 }
 
-// The position of a pixel centre in NDC: (2 column + 1 - W) / min(H, W) and likewise up the rows. The
+// The position of a pixel centre in NDC: (2 column + 1 - W) / min(H, W) and, up the rows, (H - 1 - 2 row) / min(H, W). The
 // numerators are whole and exact.
 template <typename T> HOST_DEVICE T center_x(const Parameters<T>& p, int column) {
   return product(T(2 * column + 1 - p.width), p.inverse_shorter);

@@ -34,12 +34,12 @@ HOST_DEVICE void clear(FaceGradient<Real>& g) {
 //   dL/dc_i = w_i g,  dL/dlogit_i = w_i (g . c_i - g . rgb),
 //   dlogit/dx = dlog(sigmoid(x))/dx = 1 - D,  dlogit/ddepth = -depth_scale.
 // Hard: dL/dc_i = g where face i is the nearest; coverage and depth only choose.
-template <Color mode, bool general, typename Real, typename R, typename T, typename TextureAt>
+template <Color mode, bool every_mode, typename Real, typename R, typename T, typename TextureAt>
 HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, const Outline<R>& face,
                                      const Coverage<Real>& c, const PixelGradient<Real>& pixel,
                                      const Parameters<T>& p) {
   const Real zero(T(0));
-  Real grad_exponent = opacity_vjp<general>(c, pixel.alpha, p);
+  Real grad_exponent = opacity_vjp<every_mode>(c, pixel.alpha, p);
   if constexpr (mode != Color::none) {
     const Surface<Real> s = surface_at(face, c);
     auto visible = visible_at(face, c, s, p);
@@ -63,7 +63,7 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
     texture.color_vjp(s, grad_color, grad_clipped);
     surface_vjp(face, c, s, visible, grad_clipped, grad_depth, g.outline, g.z);
   }
-  cover_vjp<general>(c, face, p, grad_exponent, g.outline);
+  cover_vjp<every_mode>(c, face, p, grad_exponent, g.outline);
 }
 
 }  // namespace renderer

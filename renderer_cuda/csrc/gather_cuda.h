@@ -9,7 +9,7 @@
 namespace renderer {
 
 // See scratch.h. A corner whose vertex does not exist is NaN.
-template <typename T> std::vector<Buffer> scratch_of(const Gather<T>&) { return {}; }
-template <typename T> const char* launch(const Gather<T>&, void* const* scratch, void* stream);
+template <typename T> int64_t scratch_bytes(const Gather<T>&) { return 0; }
+template <typename T> const char* launch(const Gather<T>&, ScratchMemory& memory, void* stream);
 
 }  // namespace renderer

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(block_size) gather_kernel(Gather<T> g) {
 }  // namespace
 
 template <typename T>
-const char* launch(const Gather<T>& g, void* const*, void* stream) {
+const char* launch(const Gather<T>& g, ScratchMemory&, void* stream) {
   const int64_t numbers = g.shape.images * g.shape.corners * g.shape.channels;
   const int64_t blocks = divide_up(numbers, int64_t(block_size));
   if (blocks == 0) return nullptr;
@@ -31,7 +31,7 @@ const char* launch(const Gather<T>& g, void* const*, void* stream) {
   return last_error();
 }
 
-template const char* launch(const Gather<float>&, void* const*, void*);
-template const char* launch(const Gather<double>&, void* const*, void*);
+template const char* launch(const Gather<float>&, ScratchMemory&, void*);
+template const char* launch(const Gather<double>&, ScratchMemory&, void*);
 
 }  // namespace renderer

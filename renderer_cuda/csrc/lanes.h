@@ -177,12 +177,12 @@ HOST_DEVICE void store_lanes(IntVector<T> vector, Int<T> (&out)[lanes<T>]) {
 }
 
 // The coverage of the next `steps` pixels of each face, and their numbers.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Parameters<T>& p,
                              Coverage<Real<T>> (&c)[steps], Int<T> (&at)[steps][lanes<T>]) {
   const Real<T> scale(p.inverse_shorter);
   for (int i = 0; i < steps; ++i) {
-    c[i] = cover<general>(faces, p, product(walk.x, scale), product(walk.y, scale));
+    c[i] = cover<every_mode>(faces, p, product(walk.x, scale), product(walk.y, scale));
     c[i].support = c[i].support & walk.active();
     store_lanes<T>(walk.index(), at[i]);
     walk.next();

@@ -13,19 +13,19 @@ struct Constant {
   static constexpr auto value = constant;
 };
 
-// Call visit(color, general) with both as constants. Double precision is for checking: it takes the
-// general way always.
+// Call visit(color, every_mode) with both as constants. Double precision is for checking: it is compiled for
+// every mode only.
 template <typename T, typename Visit>
 void with_modes(const Parameters<T>& p, const Visit& visit) {
-  const auto with_color = [&](auto general) {
+  const auto with_color = [&](auto every_mode) {
     switch (p.color) {
-      case Color::none: return visit(Constant<Color::none>(), general);
-      case Color::softmax: return visit(Constant<Color::softmax>(), general);
-      case Color::hard: return visit(Constant<Color::hard>(), general);
+      case Color::none: return visit(Constant<Color::none>(), every_mode);
+      case Color::softmax: return visit(Constant<Color::softmax>(), every_mode);
+      case Color::hard: return visit(Constant<Color::hard>(), every_mode);
     }
   };
   if constexpr (sizeof(T) == 4) {
-    if (!p.general()) return with_color(Constant<false>());
+    if (!p.every_mode()) return with_color(Constant<false>());
   }
   with_color(Constant<true>());
 }

@@ -41,8 +41,9 @@ struct Parameters : Meshes {
   T depth_scale;       // 1 / ((far - near) * gamma): depth to logit
   T background_logit;  // (eps - 1) / gamma: logits are those of the paper less 1 / gamma
 
-  // Whether anything but what silhouettes and vertex colours are trained with is asked for.
-  bool general() const {
+  // Whether the kernels for every mode are needed: anything but what silhouettes and vertex colours are trained
+  // with is asked for.
+  bool every_mode() const {
     return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex;
   }
 };

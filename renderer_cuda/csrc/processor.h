@@ -11,8 +11,8 @@ enum class InstructionSet { baseline, avx2, avx512 };
 // The best the processor has; the environment can ask for less, which the tests do.
 inline InstructionSet instruction_set() {
 #if defined(RENDERER_X86_KERNELS)
-  const char* wish = std::getenv("RENDERER_CUDA_INSTRUCTION_SET");
-  const auto allows = [wish](const char* name) { return !wish || !*wish || !std::strcmp(wish, name); };
+  const char* wanted = std::getenv("RENDERER_CUDA_INSTRUCTION_SET");
+  const auto allows = [wanted](const char* name) { return !wanted || !*wanted || !std::strcmp(wanted, name); };
   if (allows("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
     return InstructionSet::avx512;

@@ -103,7 +103,7 @@ int64_t plan_lists(const Face<T>* faces, const Ranges& ranges, bool parallel, Bi
 }
 
 // Sort faces into tiles. Tiles grow until the lists take at most four entries a face and one a pixel,
-// which a picture in a single tile does: memory is bounded and nothing can overflow.
+// which an image in a single tile does: memory is bounded and nothing can overflow.
 template <typename T>
 Bins sort_into_tiles(const Face<T>* faces, const Ranges& ranges, int height, int width, bool parallel) {
   std::vector<int64_t> places;

@@ -42,7 +42,7 @@ HOST_DEVICE void lay_out_color(const Backward<T>& b, int64_t image, int64_t pixe
   __builtin_memcpy(out + face_channel, &seen, sizeof(seen));
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
   const Parameters<T>& p = b.parameters;
   const int channels = mode == Color::none ? 1 : color_channels, stride = stride_of(p);
@@ -53,7 +53,7 @@ void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pi
     const int64_t first = int64_t(y) * p.width;
     for (int x = 0; x < p.width; ++x) {
       const int64_t pixel = first + x;
-      row[x * channels] = alpha_vjp<general>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
+      row[x * channels] = alpha_vjp<every_mode>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
       if constexpr (mode != Color::none) lay_out_color<mode>(b, image, pixel, row + x * channels);
     }
     for (int i = p.width * channels; i < stride * channels; ++i) row[i] = T(0);
@@ -152,7 +152,7 @@ HOST_DEVICE void write_sums(const Real<T> (&numbers)[9], T* out) {
 }
 
 // Small faces: one in each lane, which sums over the pixels of its own face.
-template <Color mode, bool general, typename TextureAt, typename T>
+template <Color mode, bool every_mode, typename TextureAt, typename T>
 HOST_DEVICE void walk_small(const Block<T>& block, const FacePack<T>& faces, const int32_t (&index)[lanes<T>],
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
@@ -160,14 +160,14 @@ HOST_DEVICE void walk_small(const Block<T>& block, const FacePack<T>& faces, con
     Coverage<Real<T>> c[steps];
     Int<T> at[steps][lanes<T>];
     PixelGradient<Real<T>> pixel[steps];
-    cover_steps<general>(faces, walk, p, c, at);
+    cover_steps<every_mode>(faces, walk, p, c, at);
     for (int i = 0; i < steps; ++i) load_pixels<mode>(block.pixels, at[i], index, block.first, pixel[i]);
-    for (int i = 0; i < steps; ++i) accumulate_gradient<mode, general>(g, texture, faces, c[i], pixel[i], p);
+    for (int i = 0; i < steps; ++i) accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel[i], p);
   }
 }
 
 // A large face: neighbouring pixels in the lanes.
-template <Color mode, bool general, typename TextureAt, typename T>
+template <Color mode, bool every_mode, typename TextureAt, typename T>
 HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const int32_t (&index)[lanes<T>],
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
@@ -175,7 +175,7 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
     const Real<T> center(center_y(p, y));
     for (int x = tile.first_column; x < tile.end_column; x += lanes<T>) {
       const Real<T> centers = centers_x(p, x);
-      auto c = cover<general>(face, p, centers, center);
+      auto c = cover<every_mode>(face, p, centers, center);
       c.support = c.support & before(p, tile.end_column, centers);
       if (!any(c.support)) continue;
       attenuate(c);
@@ -184,27 +184,27 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
       for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = first + lane;
       PixelGradient<Real<T>> pixel;
       load_pixels<mode>(block.pixels, at, index, block.first, pixel);
-      accumulate_gradient<mode, general>(g, texture, face, c, pixel, p);
+      accumulate_gradient<mode, every_mode>(g, texture, face, c, pixel, p);
     }
   }
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void gather_small(const Block<T>& block, const Face<T>* const (&picked)[lanes<T>], const int32_t (&index)[lanes<T>],
                   int count, Tile tile, const Parameters<T>& p) {
   FacePack<T> faces;
   load_faces(picked, faces);
   FaceGradient<Real<T>> g;
-  if (general && mode != Color::none && p.texture == Texture::surface) {
+  if (every_mode && mode != Color::none && p.texture == Texture::surface) {
     SurfaceTexture<T> texture = {block.textures, block.grad_textures, index, p.texture_side};
-    walk_small<mode, general>(block, faces, index, texture, tile, p, g);
+    walk_small<mode, every_mode>(block, faces, index, texture, tile, p, g);
   } else {
     VertexTexture<Real<T>, Real<T>> texture;
     if constexpr (mode != Color::none) {
       load_corners(block.textures, index, texture);
       texture.clear();
     }
-    walk_small<mode, general>(block, faces, index, texture, tile, p, g);
+    walk_small<mode, every_mode>(block, faces, index, texture, tile, p, g);
     if constexpr (mode != Color::none) write_each<T>(texture.grad, block.grad_textures.data, index, count);
   }
   Real<T> numbers[9];
@@ -212,21 +212,21 @@ void gather_small(const Block<T>& block, const Face<T>* const (&picked)[lanes<T>
   write_each<T>(numbers, block.grad_vertices, index, count);
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void gather_large(const Block<T>& block, const Face<T>& face, int32_t index, Tile tile, const Parameters<T>& p) {
   int32_t indices[lanes<T>];
   for (int lane = 0; lane < lanes<T>; ++lane) indices[lane] = index;
   FaceGradient<Real<T>> g;
-  if (general && mode != Color::none && p.texture == Texture::surface) {
+  if (every_mode && mode != Color::none && p.texture == Texture::surface) {
     SurfaceTexture<T> texture = {block.textures, block.grad_textures, indices, p.texture_side};
-    walk_large<mode, general>(block, face, indices, texture, clip(face, tile), p, g);
+    walk_large<mode, every_mode>(block, face, indices, texture, clip(face, tile), p, g);
   } else {
     VertexTexture<Real<T>, T> texture;
     if constexpr (mode != Color::none) {
       __builtin_memcpy(texture.corner, block.textures.of(index), 9 * sizeof(T));
       texture.clear();
     }
-    walk_large<mode, general>(block, face, indices, texture, clip(face, tile), p, g);
+    walk_large<mode, every_mode>(block, face, indices, texture, clip(face, tile), p, g);
     if constexpr (mode != Color::none) write_sums<T>(texture.grad, block.grad_textures.of(index));
   }
   Real<T> numbers[9];
@@ -235,7 +235,7 @@ void gather_large(const Block<T>& block, const Face<T>& face, int32_t index, Til
 }
 
 // Gather the gradient of `count` faces from `begin` on, at most sorted_at_once.
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count, const T* pixels) {
   const Parameters<T>& p = b.parameters;
   Face<T> faces[sorted_at_once];
@@ -257,26 +257,26 @@ void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count,
     int32_t index[lanes<T>];
     pick(faces, sorted, i, nothing, picked, index);
     const int some = sorted.small_count - i < lanes<T> ? sorted.small_count - i : lanes<T>;
-    gather_small<mode, general>(block, picked, index, some, whole, p);
+    gather_small<mode, every_mode>(block, picked, index, some, whole, p);
   }
   for (int i = 0; i < sorted.large_count; ++i) {
-    gather_large<mode, general>(block, faces[sorted.large[i]], sorted.large[i], whole, p);
+    gather_large<mode, every_mode>(block, faces[sorted.large[i]], sorted.large[i], whole, p);
   }
 }
 
 template <typename T>
 void lay_out(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
-  with_modes<T>(b.parameters, [&](auto color, auto general) {
-    lay_out_rows<color.value, general.value>(b, image, begin, end, pixels);
+  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
+    lay_out_rows<color.value, every_mode.value>(b, image, begin, end, pixels);
   });
 }
 
 template <typename T>
 void gather(const Backward<T>& b, int64_t image, int64_t begin, int64_t end, const T* pixels) {
-  with_modes<T>(b.parameters, [&](auto color, auto general) {
+  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
     for (int64_t first = begin; first < end; first += sorted_at_once) {
       const int count = end - first < sorted_at_once ? int(end - first) : sorted_at_once;
-      gather_block<color.value, general.value>(b, image, first, count, pixels);
+      gather_block<color.value, every_mode.value>(b, image, first, count, pixels);
     }
   });
 }

@@ -38,10 +38,10 @@ HOST_DEVICE Real<T> background_of(const Forward<T>& f, int64_t image, int channe
   return part;
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
   const int64_t pixels = int64_t(rows) * canvas.stride;
-  const T opacity = clear_opacity<general>(p);
+  const T opacity = clear_opacity<every_mode>(p);
   for (int64_t i = 0; i < pixels; ++i) canvas.opacity[i] = opacity;
   if constexpr (mode != Color::none) {
     T row[color_channels] = {};
@@ -50,9 +50,9 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
       row[0] = behind.fraction;
       for (int k = 0; k < 4; ++k) row[exponent_channel + k] = behind.exponent;
     } else {
-      const Int<T> nobody = -1;
+      const Int<T> none = -1;
       row[0] = Limits<T>::largest;
-      __builtin_memcpy(row + face_channel, &nobody, sizeof(nobody));
+      __builtin_memcpy(row + face_channel, &none, sizeof(none));
     }
     for (int64_t i = 0; i < pixels; ++i) __builtin_memcpy(canvas.color + i * color_channels, row, sizeof(row));
   }
@@ -81,7 +81,7 @@ struct Contribution {
 };
 
 // `texture` gives vertex colours; texels are looked up through `textures`.
-template <Color mode, bool general, typename R, typename TextureAt, typename T>
+template <Color mode, bool every_mode, typename R, typename TextureAt, typename T>
 HOST_DEVICE void shade(const Outline<R>& face, const Coverage<Real<T>>& c, const TextureAt& texture,
                        const Textures<const T>& textures, const int32_t (&index)[lanes<T>], const Parameters<T>& p,
                        Contribution<mode, T>& out) {
@@ -93,7 +93,7 @@ HOST_DEVICE void shade(const Outline<R>& face, const Coverage<Real<T>>& c, const
   } else {
     out.weight = softmax_weight(c, s, p);
   }
-  if (general && p.texture == Texture::surface) {
+  if (every_mode && p.texture == Texture::surface) {
     load_texels(textures, index, p.texture_side, s, out.color);
   } else {
     texture.color(s, out.color);
@@ -101,14 +101,14 @@ HOST_DEVICE void shade(const Outline<R>& face, const Coverage<Real<T>>& c, const
 }
 
 // Let each lane act on its pixel, one after the other: lanes may share a pixel.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 HOST_DEVICE void put_opacity(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], Real<T> opacity,
                              const Parameters<T>& p) {
   T each[lanes<T>];
   opacity.store(each);
   for (int lane = 0; lane < lanes<T>; ++lane) {
     T& state = canvas.opacity[at[lane]];
-    state = combine_opacity<general>(state, each[lane], p);
+    state = combine_opacity<every_mode>(state, each[lane], p);
   }
 }
 
@@ -157,28 +157,28 @@ HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>]
 
 // ---- small faces: one in each lane -----------------------------------------------------------------
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picked)[lanes<T>],
                 const int32_t (&index)[lanes<T>], const Textures<const T>& textures, const Parameters<T>& p) {
   FacePack<T> faces;
   load_faces(picked, faces);
   VertexTexture<Real<T>, Real<T>> texture;
   if constexpr (mode != Color::none) {
-    if (!general || p.texture == Texture::vertex) load_corners(textures, index, texture);
+    if (!every_mode || p.texture == Texture::vertex) load_corners(textures, index, texture);
   }
   for (Walk<T> walk(faces, tile, canvas.stride, p); any(walk.active());) {
     Coverage<Real<T>> c[steps];
     Int<T> at[steps][lanes<T>];
-    cover_steps<general>(faces, walk, p, c, at);
+    cover_steps<every_mode>(faces, walk, p, c, at);
     Contribution<mode, T> contribution[steps];
     for (int i = 0; i < steps; ++i) {
-      contribution[i].opacity = opacity_of<general>(c[i], p);
+      contribution[i].opacity = opacity_of<every_mode>(c[i], p);
       if constexpr (mode != Color::none) {
-        shade<mode, general>(faces, c[i], texture, textures, index, p, contribution[i]);
+        shade<mode, every_mode>(faces, c[i], texture, textures, index, p, contribution[i]);
       }
     }
     for (int i = 0; i < steps; ++i) {
-      put_opacity<general>(canvas, at[i], contribution[i].opacity, p);
+      put_opacity<every_mode>(canvas, at[i], contribution[i].opacity, p);
       if constexpr (mode != Color::none) put_color(canvas, at[i], index, contribution[i]);
     }
   }
@@ -186,7 +186,7 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
 
 // ---- large faces: neighbouring pixels in the lanes -------------------------------------------------
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t index,
                 const Textures<const T>& textures, const Parameters<T>& p) {
   const Tile part = clip(face, tile);
@@ -194,25 +194,25 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
   for (int lane = 0; lane < lanes<T>; ++lane) indices[lane] = index;
   VertexTexture<Real<T>, T> texture;
   if constexpr (mode != Color::none) {
-    if (!general || p.texture == Texture::vertex) __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
+    if (!every_mode || p.texture == Texture::vertex) __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
   }
   for (int y = part.first_row; y < part.end_row; ++y) {
     const Real<T> center(center_y(p, y));
     for (int x = part.first_column; x < part.end_column; x += lanes<T>) {
       const Real<T> centers = centers_x(p, x);
-      auto c = cover<general>(face, p, centers, center);
+      auto c = cover<every_mode>(face, p, centers, center);
       c.support = c.support & before(p, part.end_column, centers);
       if (!any(c.support)) continue;
       attenuate(c);
       const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);
       Contribution<mode, T> contribution;
-      contribution.opacity = opacity_of<general>(c, p);
+      contribution.opacity = opacity_of<every_mode>(c, p);
       T* state = canvas.opacity + first;
-      combine_opacity<general>(Real<T>::load(state), contribution.opacity, p).store(state);
+      combine_opacity<every_mode>(Real<T>::load(state), contribution.opacity, p).store(state);
       if constexpr (mode != Color::none) {
         Int<T> at[lanes<T>];
         for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
-        shade<mode, general>(face, c, texture, textures, indices, p, contribution);
+        shade<mode, every_mode>(face, c, texture, textures, indices, p, contribution);
         put_color(canvas, at, indices, contribution);
       }
     }
@@ -229,11 +229,11 @@ HOST_DEVICE void write(Real<T> value, T* address, int count) {
 }
 
 // Write `count` pixels of one row, at most as many as there are lanes.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 HOST_DEVICE void finish_alpha(const Canvas<T>& canvas, int64_t at, const Forward<T>& f, int64_t place, int64_t faces,
                               T* alpha, int count) {
   const Real<T> opacity = Real<T>::load(canvas.opacity + at);
-  write(alpha_of<general>(opacity, faces, f.parameters), alpha, count);
+  write(alpha_of<every_mode>(opacity, faces, f.parameters), alpha, count);
   if (f.transmittance) write(opacity, f.transmittance + place, count);
 }
 
@@ -266,7 +266,7 @@ HOST_DEVICE void finish_color(const Canvas<T>& canvas, int64_t at, const Forward
   }
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void finish(const Canvas<T>& canvas, Tile tile, const Forward<T>& f, int64_t image) {
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, faces = mesh_faces(p, image);
@@ -277,7 +277,7 @@ void finish(const Canvas<T>& canvas, Tile tile, const Forward<T>& f, int64_t ima
     for (int x = 0; x < tile.columns(); x += lanes<T>) {
       const int64_t at = int64_t(row) * canvas.stride + x, pixel = start + x;
       const int count = tile.columns() - x;
-      finish_alpha<general>(canvas, at, f, image * plane + pixel, faces, alpha + pixel, count);
+      finish_alpha<every_mode>(canvas, at, f, image * plane + pixel, faces, alpha + pixel, count);
       if constexpr (mode != Color::none) finish_color<mode>(canvas, at, f, image, pixel, out + pixel, count);
     }
   }
@@ -285,13 +285,13 @@ void finish(const Canvas<T>& canvas, Tile tile, const Forward<T>& f, int64_t ima
 
 // ---- a tile ----------------------------------------------------------------------------------------
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count,
                  Tile tile, T* scratch) {
   const Parameters<T>& p = f.parameters;
   const int stride = tile.columns() + lanes<T>;
   const Canvas<T> canvas = {scratch, mode == Color::none ? nullptr : scratch + int64_t(stride) * tile.rows(), stride};
-  clear<mode, general>(canvas, tile.rows(), p);
+  clear<mode, every_mode>(canvas, tile.rows(), p);
   const int64_t first_face = first_face_of(p, image);
   const int numbers = mode == Color::none ? 0 : texture_numbers(p);
   const Textures<const T> textures = {f.face_textures + first_face * numbers, numbers};
@@ -304,13 +304,13 @@ void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const
       const Face<T>* picked[lanes<T>];
       int32_t index[lanes<T>];
       pick(faces, sorted, i, nothing, picked, index);
-      draw_small<mode, general>(canvas, tile, picked, index, textures, p);
+      draw_small<mode, every_mode>(canvas, tile, picked, index, textures, p);
     }
     for (int i = 0; i < sorted.large_count; ++i) {
-      draw_large<mode, general>(canvas, tile, faces[sorted.large[i]], sorted.large[i], textures, p);
+      draw_large<mode, every_mode>(canvas, tile, faces[sorted.large[i]], sorted.large[i], textures, p);
     }
   }
-  finish<mode, general>(canvas, tile, f, image);
+  finish<mode, every_mode>(canvas, tile, f, image);
 }
 
 template <typename T>
@@ -321,8 +321,8 @@ void setup(const T* face_vertices, const Parameters<T>& p, int64_t begin, int64_
 template <typename T>
 void render(const Forward<T>& f, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count, Tile tile,
             T* scratch) {
-  with_modes<T>(f.parameters, [&](auto color, auto general) {
-    render_tile<color.value, general.value>(f, image, faces, list, count, tile, scratch);
+  with_modes<T>(f.parameters, [&](auto color, auto every_mode) {
+    render_tile<color.value, every_mode.value>(f, image, faces, list, count, tile, scratch);
   });
 }
 

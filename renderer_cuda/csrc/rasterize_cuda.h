@@ -6,12 +6,12 @@
 
 namespace renderer {
 
-template <typename T> std::vector<Buffer> scratch_of(const Forward<T>&);
-template <typename T> std::vector<Buffer> scratch_of(const Backward<T>&);
+template <typename T> int64_t scratch_bytes(const Forward<T>&);
+template <typename T> int64_t scratch_bytes(const Backward<T>&);
 
 // Launches as in scratch.h; the host does not wait for the device. All pointers of the call are of device
 // memory, but parameters.first_face, which is of the host and is copied.
-template <typename T> const char* launch(const Forward<T>&, void* const* scratch, void* stream);
-template <typename T> const char* launch(const Backward<T>&, void* const* scratch, void* stream);
+template <typename T> const char* launch(const Forward<T>&, ScratchMemory& memory, void* stream);
+template <typename T> const char* launch(const Backward<T>&, ScratchMemory& memory, void* stream);
 
 }  // namespace renderer

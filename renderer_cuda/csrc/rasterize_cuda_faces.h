@@ -4,10 +4,11 @@
 #include "cuda_kernels.h"
 #include "face.h"
 #include "modes.h"
+#include "scratch.h"
 
 namespace renderer {
 
-constexpr int most_side = 65535;  // of a picture, see Box
+constexpr int most_side = 65535;  // pixels along a side of an image, see Box
 
 // ---- faces in memory -------------------------------------------------------------------------------
 
@@ -62,7 +63,7 @@ HOST_DEVICE Range range_at(const Meshes& m, int64_t index) {
 
 // ---- memory that is known on the device alone ------------------------------------------------------
 
-// Some memory depends on how large faces are on the picture, which the host does not know and does not
+// Some memory depends on how large faces are in the image, which the host does not know and does not
 // wait for. It is given a fixed size, and the device chooses, for each mesh, the finest of some levels
 // at which the need fits: totals[image * levels + level] is the need at that level. The last level
 // always fits, so nothing can overflow.
@@ -107,6 +108,11 @@ struct Faces {
   Slot<T>* slots;  // [faces]
   Box* boxes;      // [faces]
 };
+
+template <typename T>
+Faces<T> take_faces(const Meshes& m, ScratchMemory& memory) {
+  return {memory.take<Slot<T>>("slots", m.faces), memory.take<Box>("boxes", m.faces)};
+}
 
 // Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before.
 template <typename T, typename Need>

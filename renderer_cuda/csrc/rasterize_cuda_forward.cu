@@ -126,19 +126,19 @@ struct Pixel {
   Nearest<T> nearest;
 };
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 __device__ Pixel<T> clear_pixel(const Parameters<T>& p, int column, int row) {
-  Pixel<T> pixel = {center_x(p, column), center_y(p, row), clear_opacity<general>(p), {}, {}};
+  Pixel<T> pixel = {center_x(p, column), center_y(p, row), clear_opacity<every_mode>(p), {}, {}};
   if (mode == Color::softmax) pixel.sum = clear_softmax(scaled_exponential(p.background_logit));
   if (mode == Color::hard) pixel.nearest = {Limits<T>::largest, -1, {T(0), T(0), T(0)}};
   return pixel;
 }
 
 // The colour of a face at a pixel; `corners` are staged, texels are looked up.
-template <bool general, typename T>
+template <bool every_mode, typename T>
 __device__ void color_at(const Forward<T>& f, const T* corners, int64_t face, const Surface<T>& s, T out[3]) {
   const Parameters<T>& p = f.parameters;
-  if (general && p.texture == Texture::surface) {
+  if (every_mode && p.texture == Texture::surface) {
     const int texel = texel_at(s.clipped[0], s.clipped[1], s.clipped[2], p.texture_side);
     const T* from = f.face_textures + face * texture_numbers(p) + 3 * texel;
     for (int k = 0; k < 3; ++k) out[k] = from[k];
@@ -150,27 +150,27 @@ __device__ void color_at(const Forward<T>& f, const T* corners, int64_t face, co
 }
 
 // `index` is that of the face in its mesh, which begins at first_face.
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 __device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corners, int64_t first_face, int32_t index,
                      Pixel<T>& pixel) {
   const Parameters<T>& p = f.parameters;
-  Coverage<T> c = cover<general>(face, p, pixel.x, pixel.y);
+  Coverage<T> c = cover<every_mode>(face, p, pixel.x, pixel.y);
   if (!c.support) return;
   attenuate(c);
-  pixel.opacity = combine_opacity<general>(pixel.opacity, opacity_of<general>(c, p), p);
+  pixel.opacity = combine_opacity<every_mode>(pixel.opacity, opacity_of<every_mode>(c, p), p);
   if constexpr (mode != Color::none) {
     const Surface<T> s = surface_at(face, c);
     if (!visible_at(face, c, s, p)) return;
     T color[3];
     if constexpr (mode == Color::softmax) {
-      color_at<general>(f, corners, first_face + index, s, color);
+      color_at<every_mode>(f, corners, first_face + index, s, color);
       accumulate(pixel.sum, softmax_weight(c, s, p), color);
     } else {
       Nearest<T>& nearest = pixel.nearest;
       if (!within(c.weight) || !yields_to(nearest.depth, nearest.face, s.depth, index)) return;
       nearest.depth = s.depth;
       nearest.face = index;
-      color_at<general>(f, corners, first_face + index, s, nearest.color);
+      color_at<every_mode>(f, corners, first_face + index, s, nearest.color);
     }
   }
 }
@@ -194,20 +194,20 @@ __device__ void write_color(const Forward<T>& f, const Pixel<T>& done, int64_t i
     f.partition[image * plane + pixel] = sum.partition;
     for (int k = 0; k < 3; ++k) out[k * plane] = sum.color[k] * scale + share * background_at(f, image, k, pixel);
   } else {
-    const bool nobody = done.nearest.face < 0;
+    const bool none = done.nearest.face < 0;
     f.nearest_face[image * plane + pixel] = done.nearest.face;
     for (int k = 0; k < 3; ++k) {
-      out[k * plane] = nobody ? background_at(f, image, k, pixel) : done.nearest.color[k];
+      out[k * plane] = none ? background_at(f, image, k, pixel) : done.nearest.color[k];
     }
   }
 }
 
-template <Color mode, bool general, typename T>
+template <Color mode, bool every_mode, typename T>
 __device__ void write(const Forward<T>& f, const Pixel<T>& done, int64_t image, int column, int row) {
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, pixel = int64_t(row) * p.width + column;
   const int64_t alpha = (mode == Color::none ? image : 4 * image + 3) * plane + pixel;
-  f.image[alpha] = alpha_of<general>(done.opacity, mesh_faces(p, image), p);
+  f.image[alpha] = alpha_of<every_mode>(done.opacity, mesh_faces(p, image), p);
   if (f.transmittance) f.transmittance[image * plane + pixel] = done.opacity;
   if constexpr (mode != Color::none) write_color<mode>(f, done, image, plane, pixel);
 }
@@ -215,11 +215,11 @@ __device__ void write(const Forward<T>& f, const Pixel<T>& done, int64_t image, 
 // ---- the kernel ------------------------------------------------------------------------------------
 
 // Blocks on a multiprocessor at once that the compiler saves registers for: the most without spilling.
-template <bool general, typename T>
-constexpr int least_blocks = sizeof(T) == 8 ? 8 : general ? 14 : 16;
+template <bool every_mode, typename T>
+constexpr int least_blocks = sizeof(T) == 8 ? 8 : every_mode ? 14 : 16;
 
-template <Color mode, bool general, typename T>
-__global__ void __launch_bounds__(block_size, least_blocks<general, T>)
+template <Color mode, bool every_mode, typename T>
+__global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
     render_kernel(Forward<T> f, Faces<T> all, Bins bins) {
   __shared__ Queue queue;
   __shared__ Staged<mode, T> staged;
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(block_size, least_blocks<general, T>)
   const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
   const Tile tile = tile_at(p, blockIdx.x);
   const int column = tile.column + threadIdx.x % tile_side, row = tile.row + threadIdx.x / tile_side;
-  Pixel<T> pixel = clear_pixel<mode, general>(p, column, row);
+  Pixel<T> pixel = clear_pixel<mode, every_mode>(p, column, row);
 
   const int64_t first_face = first_face_of(p, tile.image);
   const BinFaces faces = faces_at(bins, tile.image, tile.column, tile.row);
@@ -241,25 +241,43 @@ __global__ void __launch_bounds__(block_size, least_blocks<general, T>)
       for (; mine; mine &= mine - 1) {
         const int i = __ffs(int(mine)) - 1;
         const T* corners = staged.corners + (mode == Color::none ? 0 : 9 * i);
-        draw<mode, general>(f, staged.slots[i].face, corners, first_face, queue.face[first + i], pixel);
+        draw<mode, every_mode>(f, staged.slots[i].face, corners, first_face, queue.face[first + i], pixel);
       }
       __syncthreads();
     }
   }
-  if (column < p.width && row < p.height) write<mode, general>(f, pixel, tile.image, column, row);
+  if (column < p.width && row < p.height) write<mode, every_mode>(f, pixel, tile.image, column, row);
 }
 
 // ---- memory and launches ---------------------------------------------------------------------------
 
-enum Scratch { slots, boxes, first_face, counts, sums, list };
+// The buffers of a launch.
+template <typename T>
+struct ForwardScratch {
+  Faces<T> faces;       // [faces]
+  int64_t* first_face;  // [B + 1] of a packed batch, on the device
+  int64_t* counts;      // [B * levels + count_cells] totals of Levels, then cells of Bins: cleared together
+  int64_t* sums;        // [count_sums]
+  int32_t* list;        // [count_entries]
+};
+
+template <typename T>
+ForwardScratch<T> take_scratch(const Parameters<T>& p, const Bins& bins, ScratchMemory& memory) {
+  const bool lists = bins.levels.count > 0;
+  return {take_faces<T>(p, memory),
+          memory.take<int64_t>("first_face on the device", count_offsets(p)),
+          memory.take<int64_t>("counts", lists ? count_totals(p, bins.levels) + count_cells(bins) : 0),
+          memory.take<int64_t>("sums", lists ? count_sums(bins) : 0),
+          memory.take<int32_t>("list", lists ? count_entries(bins) : 0)};
+}
 
 template <typename T>
 const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, cudaStream_t stream) {
   const Parameters<T>& p = f.parameters;
   const int64_t blocks = p.images * tiles_across(p.width) * tiles_across(p.height);
   if (blocks > most_blocks) return "too many pixels in one batch for one launch";
-  with_modes<T>(p, [&](auto color, auto general) {
-    render_kernel<color.value, general.value, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins);
+  with_modes<T>(p, [&](auto color, auto every_mode) {
+    render_kernel<color.value, every_mode.value, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins);
   });
   return last_error();
 }
@@ -267,47 +285,38 @@ const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, 
 }  // namespace
 
 template <typename T>
-std::vector<Buffer> scratch_of(const Forward<T>& f) {
-  const Parameters<T>& p = f.parameters;
-  const Bins bins = plan_bins(p);
-  const bool lists = bins.levels.count > 0;
-  std::vector<Buffer> buffers(6);
-  buffers[slots] = {"slots", p.faces * int64_t(sizeof(Slot<T>))};
-  buffers[boxes] = {"boxes", p.faces * int64_t(sizeof(Box))};
-  buffers[first_face] = {"first_face on the device", count_offsets(p) * 8};
-  buffers[counts] = {"counts", lists ? (count_totals(p, bins.levels) + count_cells(bins)) * 8 : 0};
-  buffers[sums] = {"sums", lists ? count_sums(bins) * 8 : 0};
-  buffers[list] = {"list", lists ? count_entries(bins) * 4 : 0};
-  return buffers;
+int64_t scratch_bytes(const Forward<T>& f) {
+  ScratchBlock measure;
+  take_scratch(f.parameters, plan_bins(f.parameters), measure);
+  return measure.bytes();
 }
 
 template <typename T>
-const char* launch(const Forward<T>& call, void* const* scratch, void* stream_handle) {
+const char* launch(const Forward<T>& call, ScratchMemory& memory, void* stream_handle) {
   const auto stream = static_cast<cudaStream_t>(stream_handle);
   Forward<T> f = call;
   Parameters<T>& p = f.parameters;
   if (p.images == 0) return nullptr;
-  if (p.height > most_side || p.width > most_side) return "a picture has a side of more than 65535 pixels";
+  if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
   Bins bins = plan_bins(p);
-  p.first_face = copy_offsets(p, scratch[first_face], stream);
+  const ForwardScratch<T> s = take_scratch(p, bins, memory);
+  p.first_face = copy_offsets(p, s.first_face, stream);
   bins.meshes = p;
-  // Totals and cells lie together, to be cleared together.
   const int64_t totals = count_totals(p, bins.levels);
-  bins.levels.totals = static_cast<int64_t*>(scratch[counts]);
-  bins.cells = bins.levels.totals + totals;
-  bins.sums = static_cast<int64_t*>(scratch[sums]);
-  bins.list = static_cast<int32_t*>(scratch[list]);
+  bins.levels.totals = s.counts;
+  bins.cells = s.counts + totals;
+  bins.sums = s.sums;
+  bins.list = s.list;
   const bool lists = bins.levels.count > 0;
-  const Faces<T> faces = {static_cast<Slot<T>*>(scratch[slots]), static_cast<Box*>(scratch[boxes])};
-  if (lists) cudaMemsetAsync(scratch[counts], 0, std::size_t(totals + count_cells(bins)) * 8, stream);
-  const char* error = setup_faces(f.face_vertices, p, BinNeed{bins.shift}, bins.levels, faces, stream);
-  if (!error && lists) error = sort_into_bins(bins, faces.boxes, stream);
-  return error ? error : queue_render(f, faces, bins, stream);
+  if (lists) cudaMemsetAsync(s.counts, 0, std::size_t(totals + count_cells(bins)) * sizeof(int64_t), stream);
+  const char* error = setup_faces(f.face_vertices, p, BinNeed{bins.shift}, bins.levels, s.faces, stream);
+  if (!error && lists) error = sort_into_bins(bins, s.faces.boxes, stream);
+  return error ? error : queue_render(f, s.faces, bins, stream);
 }
 
-template std::vector<Buffer> scratch_of(const Forward<float>&);
-template std::vector<Buffer> scratch_of(const Forward<double>&);
-template const char* launch(const Forward<float>&, void* const*, void*);
-template const char* launch(const Forward<double>&, void* const*, void*);
+template int64_t scratch_bytes(const Forward<float>&);
+template int64_t scratch_bytes(const Forward<double>&);
+template const char* launch(const Forward<float>&, ScratchMemory&, void*);
+template const char* launch(const Forward<double>&, ScratchMemory&, void*);
 
 }  // namespace renderer

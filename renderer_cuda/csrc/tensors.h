@@ -28,8 +28,8 @@ void in_dtype_of(const torch::stable::Tensor& tensor, const Run& run) {
 }
 
 // How the faces of face_vertices [N, 3, 3] are shared out among the images. first_face [B + 1] is in the
-// memory of the host, or empty where all meshes are of one size. The tensor side trusts nobody with
-// offsets: a wrong one would read foreign memory.
+// memory of the host, or empty where all meshes are of one size. Offsets are checked
+// here too, where the op is called directly: a wrong one would read foreign memory.
 inline Meshes meshes_of(const torch::stable::Tensor& face_vertices, const torch::stable::Tensor& first_face,
                         int64_t images) {
   STD_TORCH_CHECK(face_vertices.dim() == 3 && face_vertices.size(1) == 3 && face_vertices.size(2) == 3,

@@ -1,6 +1,6 @@
 // CPU back end of renderer_cuda::visible_faces: threads take whole images.
 //
-// The schema is defined and the arguments validated in renderer_cuda/visibility.py; whoever calls the op itself
+// The schema is defined and the arguments validated in renderer_cuda/visibility.py; a direct call of the op
 // gets an error, not a crash.
 #include "visibility_cpu.h"
 

@@ -6,7 +6,7 @@
 // inside the grid (the same voxel may be marked many times, in any order), and the `Share` of the
 // work that is the caller's.
 //
-// Results must not depend on the compiler: whoever includes this file compiles with
+// Results must not depend on the compiler: files that include this one are compiled with
 // -ffp-contract=off (nvcc: -fmad=false), so that no multiply-add skips a rounding.
 #pragma once
 
@@ -178,7 +178,7 @@ struct LinesThroughFace {
     const Real x = Real(i) - origin[0], y = Real(j) - origin[1];
     const Real s_det = b[0] * y - b[1] * x;
     const Real t_det = a[1] * x - a[0] * y;
-    // Spares most divisions: beyond this s > 1 or s < 0, and likewise t.
+    // Spares most divisions: beyond this s > 1 or s < 0; t is treated the same way.
     if (absolute(s_det) > absolute(det) || absolute(t_det) > absolute(det)) return false;
     const Real s = s_det / det, t = t_det / det;
     if (!(s >= Real(0) && t >= Real(0) && s + t <= Real(1))) return false;

@@ -8,7 +8,7 @@ namespace renderer {
 
 // See scratch.h. All pointers of the call are of device memory, but meshes.first_face, which is of the host
 // and is copied. The host waits for the device now and then, to see whether the outside still grows.
-template <typename T> std::vector<Buffer> scratch_of(const Voxelization<T>&);
-template <typename T> const char* launch(const Voxelization<T>&, void* const* scratch, void* stream);
+template <typename T> int64_t scratch_bytes(const Voxelization<T>&);
+template <typename T> const char* launch(const Voxelization<T>&, ScratchMemory& memory, void* stream);
 
 }  // namespace renderer

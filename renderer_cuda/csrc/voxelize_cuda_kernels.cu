@@ -42,9 +42,11 @@ __global__ void __launch_bounds__(block_size) surface_kernel(Voxelization<T> v, 
 
 // The memory of a launch.
 struct Grids {
-  uint64_t* open;     // the voxels not on the surface, as a BitGrid for each image
-  uint64_t* outside;  // those of them that the outside has reached
-  int32_t* changed;   // the last round that changed anything; then, for each tile, the last that changed it
+  int64_t* first_face;  // [B + 1] of a packed batch, on the device
+  uint64_t* open;       // [B, words] the voxels not on the surface, as a BitGrid for each image
+  uint64_t* outside;    // [B, words] the open voxels that the outside has reached
+  int32_t* changed;     // [1 + B * tiles] the last round that changed anything; then, for each tile, the last
+                        // that changed it
 };
 
 // Turn surface into open, and start the outside at the border of the grid. A thread takes a word.
@@ -192,30 +194,31 @@ const char* write(const BitGrid& grid, int64_t images, const uint64_t* outside, 
   return last_error();
 }
 
-enum Scratch { first_face, open, outside, changed };
+template <typename T>
+Grids take_grids(const Voxelization<T>& v, ScratchMemory& memory) {
+  const BitGrid grid(v.resolution);
+  const int64_t images = v.meshes.images, words = count_words(images, grid);
+  return {memory.take<int64_t>("first_face on the device", count_offsets(v.meshes)),
+          memory.take<uint64_t>("open", words), memory.take<uint64_t>("outside", words),
+          memory.take<int32_t>("changed", count_changed(images, grid))};
+}
 
 }  // namespace
 
 template <typename T>
-std::vector<Buffer> scratch_of(const Voxelization<T>& v) {
-  const BitGrid grid(v.resolution);
-  const int64_t word_bytes = 8 * count_words(v.meshes.images, grid);
-  std::vector<Buffer> buffers(4);
-  buffers[first_face] = {"first_face on the device", count_offsets(v.meshes) * 8};
-  buffers[open] = {"open", word_bytes};
-  buffers[outside] = {"outside", word_bytes};
-  buffers[changed] = {"changed", count_changed(v.meshes.images, grid) * 4};
-  return buffers;
+int64_t scratch_bytes(const Voxelization<T>& v) {
+  ScratchBlock measure;
+  take_grids(v, measure);
+  return measure.bytes();
 }
 
 template <typename T>
-const char* launch(const Voxelization<T>& call, void* const* scratch, void* stream_handle) {
+const char* launch(const Voxelization<T>& call, ScratchMemory& memory, void* stream_handle) {
   if (call.meshes.images == 0) return nullptr;
   const auto stream = static_cast<cudaStream_t>(stream_handle);
   Voxelization<T> v = call;
-  v.meshes.first_face = copy_offsets(v.meshes, scratch[first_face], stream);
-  const Grids grids = {static_cast<uint64_t*>(scratch[open]), static_cast<uint64_t*>(scratch[outside]),
-                       static_cast<int32_t*>(scratch[changed])};
+  const Grids grids = take_grids(v, memory);
+  v.meshes.first_face = copy_offsets(v.meshes, grids.first_face, stream);
   const BitGrid grid(v.resolution);
   const auto mark = v.mode == Mode::softras ? mark_surface<Mode::softras, T> : mark_surface<Mode::solid, T>;
   if (const char* error = mark(v, grids.open, stream)) return error;
@@ -223,9 +226,9 @@ const char* launch(const Voxelization<T>& call, void* const* scratch, void* stre
   return write(grid, v.meshes.images, grids.outside, v.occupied, stream);
 }
 
-template std::vector<Buffer> scratch_of(const Voxelization<float>&);
-template std::vector<Buffer> scratch_of(const Voxelization<double>&);
-template const char* launch(const Voxelization<float>&, void* const*, void*);
-template const char* launch(const Voxelization<double>&, void* const*, void*);
+template int64_t scratch_bytes(const Voxelization<float>&);
+template int64_t scratch_bytes(const Voxelization<double>&);
+template const char* launch(const Voxelization<float>&, ScratchMemory&, void*);
+template const char* launch(const Voxelization<double>&, ScratchMemory&, void*);
 
 }  // namespace renderer

@@ -3,7 +3,7 @@
 // RENDERER_BACK_END names a class in namespace renderer with a static function
 // voxelize(Voxelization<T>, vertices), where the tensor `vertices` tells the device;
 // RENDERER_DISPATCH_KEY is the key to register under. The schema is defined and the arguments
-// validated in renderer_cuda/voxelization.py; whoever calls the op itself gets an error, not a crash.
+// validated in renderer_cuda/voxelization.py; a direct call of the op gets an error, not a crash.
 #include <torch/csrc/stable/library.h>
 
 #include "tensors.h"

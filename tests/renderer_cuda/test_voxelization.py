@@ -54,7 +54,7 @@ def uv_sphere(radius: float, rings: int = 24) -> Tensor:
     return torch.cat([lower.flatten(0, 1), upper.flatten(0, 1)])[None]
 
 
-Scene = Callable[[torch.Generator, int, tuple[int, int]], Tensor]
+MakeFaces = Callable[[torch.Generator, int, tuple[int, int]], Tensor]
 
 
 def _soup(generator: torch.Generator, resolution: int, shape: tuple[int, int]) -> Tensor:
@@ -91,7 +91,7 @@ def _any_scale(generator: torch.Generator, resolution: int, shape: tuple[int, in
     return _soup(generator, resolution, shape) * scale
 
 
-SCENES: dict[str, Scene] = {
+SCENES: dict[str, MakeFaces] = {
     "soup": _soup,
     "on_lattice": _on_lattice,
     "edge_on": _edge_on,

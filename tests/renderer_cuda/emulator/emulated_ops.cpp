@@ -1,9 +1,5 @@
 // The ops of renderer_cuda on CPU tensors, by the CUDA kernels in the emulator.
-#include <stdexcept>
-#include <string>
-#include <vector>
-
-#include "memory.h"
+#include "emulated_launch.h"
 #include "rasterize_cuda.h"
 
 #include <torch/csrc/stable/tensor.h>
@@ -31,16 +27,6 @@ struct Sizes {
 };
 
 struct EmulatedBackEnd {
-  template <typename Call>
-  static void run(const Call& call, emulator::DeviceMemory& memory) {
-    std::vector<void*> scratch;
-    for (const Buffer& buffer : scratch_of(call)) scratch.push_back(memory.scratch(buffer.name, buffer.bytes));
-    if (const char* error = launch(call, scratch.data(), nullptr)) {
-      throw std::runtime_error(std::string("emulator: ") + error);
-    }
-    memory.finish();
-  }
-
   template <typename T>
   static void forward(Forward<T> f, const torch::stable::Tensor&) {
     const Sizes sizes(f.parameters);
@@ -53,7 +39,7 @@ struct EmulatedBackEnd {
     f.peak = memory.output("peak", f.peak, sizes.soft);
     f.partition = memory.output("partition", f.partition, sizes.soft);
     f.nearest_face = memory.output("nearest_face", f.nearest_face, sizes.hard);
-    run(f, memory);
+    launch_emulated(f, memory);
   }
 
   template <typename T>
@@ -70,7 +56,7 @@ struct EmulatedBackEnd {
     b.grad_image = memory.input("grad_image", b.grad_image, sizes.image);
     b.grad_face_vertices = memory.output("grad_face_vertices", b.grad_face_vertices, sizes.corners);
     b.grad_face_textures = memory.output("grad_face_textures", b.grad_face_textures, sizes.textures);
-    run(b, memory);
+    launch_emulated(b, memory);
   }
 };
 
