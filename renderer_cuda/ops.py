@@ -365,7 +365,9 @@ def _background_share(ctx: Any) -> Tensor:
     # the digits of the logit that decide its fraction depend on the processor's arithmetic.
     nothing = (faces[:0], textures[:0], faces.new_zeros(3), first_face.new_zeros(2), 1, 1, 1)
     _, _, exponent, fraction, _ = _ops.soft_rasterize(*nothing, *ctx.settings)
-    return fraction * torch.exp2((exponent - peak).clamp(max=0)) / partition
+    behind = (exponent - peak).clamp(max=0)
+    share = fraction * torch.exp2(behind) / partition
+    return share.where(behind > -100, 0)  # no denormal number, as in the kernels
 
 
 def _rasterize_backward(ctx: Any, grad_rgba: Tensor | None, *_: Any) -> tuple[Any, ...]:

@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "denormals.h"
+
 namespace renderer {
 
 // Memory that is not cleared: every user writes before it reads. It goes back to a stock of the thread,
@@ -43,10 +45,12 @@ class Scratch {
 };
 
 // Call work(item, scratch) for items [0, count), each thread taking the next free item; the results
-// do not depend on who takes which. In parallel over torch's threads, or in this one.
+// do not depend on who takes which. In parallel over torch's threads, or in this one. Denormal numbers are zero
+// in the work, and as before in the threads afterwards.
 template <typename T, typename Work>
 void for_each(int64_t count, bool parallel, int64_t scratch_size, const Work& work) {
   if (!parallel || count <= 1) {
+    const DenormalsAreZero zero;
     const Scratch scratch(sizeof(T) * size_t(scratch_size));
     for (int64_t item = 0; item < count; ++item) work(item, scratch.get<T>());
     return;
@@ -54,6 +58,7 @@ void for_each(int64_t count, bool parallel, int64_t scratch_size, const Work& wo
   std::atomic<int64_t> next{0};
   const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
   torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    const DenormalsAreZero zero;
     for (int64_t thread = begin; thread < end; ++thread) {
       const Scratch scratch(sizeof(T) * size_t(scratch_size));
       for (int64_t item; (item = next.fetch_add(1)) < count;) work(item, scratch.get<T>());

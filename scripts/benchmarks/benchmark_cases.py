@@ -17,6 +17,7 @@ from renderer_cuda.reference import drawable_faces
 # Spheres of this radius, object units, fill the view as objects of the training data do.
 RADIUS = 0.55
 DIST_EPS = 1e-4
+DEFAULT_GAMMA = 1e-4
 # Spheres of meridians and parallels for face counts which no icosphere has: (meridians, bands).
 UV_SPHERES = {5856: (61, 49)}
 # Candidate pixels looked at together when pairs are counted: about 150 MB of float64.
@@ -35,6 +36,7 @@ class Case:
         image_size: pixels along each side.
         faces: F, faces of each mesh: 20 * 4^k, or a key of `UV_SPHERES`.
         sigma: softness of the edges, squared NDC units.
+        gamma: temperature of the softmax over depth ("rgb"), units of normalised depth.
     """
 
     kind: str
@@ -42,13 +44,15 @@ class Case:
     image_size: int
     faces: int
     sigma: float = 1e-5
+    gamma: float = DEFAULT_GAMMA
 
     @property
     def name(self) -> str:
         """The words by which the command line chooses cases."""
+        gamma = "" if self.gamma == DEFAULT_GAMMA else f" gamma={self.gamma:.0e}"
         return (
             f"{self.kind} size={self.image_size} faces={self.faces} B={self.images} "
-            f"sigma={self.sigma:.0e}"
+            f"sigma={self.sigma:.0e}{gamma}"
         )
 
     @property
@@ -63,6 +67,8 @@ CASES = (
     Case("silhouette", 64, 64, 1280, 1e-4),
     Case("silhouette", 64, 64, 1280, 1e-5),
     Case("rgb", 64, 64, 1280, 1e-4),
+    # Most weights of this one are denormal numbers, or would be where arithmetic keeps those.
+    Case("rgb", 64, 64, 1280, 1e-4, gamma=1e-6),
     Case("silhouette", 1, 64, 1280, 1e-4),
     Case("rgb", 1, 64, 1280, 1e-4),
     Case("rgb", 64, 64, 5120),

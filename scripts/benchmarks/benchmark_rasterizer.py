@@ -35,6 +35,7 @@ from typing import Any
 import torch
 from benchmark_cases import (
     CASES,
+    DEFAULT_GAMMA,
     DIST_EPS,
     MEMORY_CASES,
     QUICK_CASES,
@@ -57,6 +58,7 @@ SCENE_COLUMNS: Columns = {
     "image_size": ("size", 4, "d"),
     "images": ("B", 2, "d"),
     "sigma": ("sigma", 5, ".0e"),
+    "gamma": ("gamma", 5, ".0e"),
     "threads": ("threads", 7, "d"),
 }
 TIME_COLUMNS: Columns = SCENE_COLUMNS | {
@@ -136,6 +138,11 @@ def measure_peak(device: str, quick: bool = False) -> Peak:
     return Peak(operations, 2 * source.nbytes / best_seconds(copy, device, patience))
 
 
+def denormals() -> str:
+    """Tell what arithmetic of this thread does to denormal numbers: they are kept, or zero."""
+    return "kept" if bool(torch.tensor([1e-40]) * 0.5 > 0) else "zero"
+
+
 def describe(device: str) -> str:
     """Return the name of the processor which renders."""
     if device.startswith("cuda"):
@@ -143,7 +150,8 @@ def describe(device: str) -> str:
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    name = names[0] if names else platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, denormals {denormals()}"
 
 
 # ---- times ---------------------------------------------------------------------------------------
@@ -154,13 +162,14 @@ def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
     textures = torch.rand_like(faces)
 
     def render(vertices: Tensor, colors: Tensor) -> Tensor:
-        size, sigma = case.image_size, case.sigma
+        size, sigma, gamma = case.image_size, case.sigma, case.gamma
         if case.kind == "silhouette":
             return soft_silhouette(vertices, size, sigma=sigma, dist_eps=DIST_EPS)
         if case.kind == "visible":
             return visible_faces(vertices, size)
         color = "hard" if case.kind == "hard" else "softmax"
-        return soft_rasterize(vertices, colors, size, sigma=sigma, dist_eps=DIST_EPS, color=color)
+        options = {"sigma": sigma, "gamma": gamma, "dist_eps": DIST_EPS}
+        return soft_rasterize(vertices, colors, size, color=color, **options)
 
     forward = functools.partial(render, faces, textures)
     if case.kind in ("hard", "visible"):
@@ -256,7 +265,7 @@ def time_rows(
     for case in cases:
         torch.set_num_threads(max(threads))
         faces = make_faces(case)
-        scene = dataclasses.replace(case, kind="any")
+        scene = dataclasses.replace(case, kind="any", gamma=DEFAULT_GAMMA)
         if scene not in known:
             known[scene] = count_pairs(faces, case.image_size, case.sigma)
         pairs = known[scene]
@@ -270,16 +279,18 @@ def flatness(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a line for all rows which differ in the number of faces only: cost per pair, ns."""
     groups: dict[tuple[Any, ...], dict[int, Row]] = defaultdict(dict)
     for row in rows:
-        key = tuple(row[name] for name in ("kind", "image_size", "images", "sigma", "threads"))
+        key = tuple(
+            row[name] for name in ("kind", "image_size", "images", "sigma", "gamma", "threads")
+        )
         groups[key][row["faces"]] = row
-    for (kind, size, images, sigma, threads), group in groups.items():
+    for (kind, size, images, sigma, gamma, threads), group in groups.items():
         for name in ("forward", "both"):
             costs = [row[f"{name}_ns"] for row in group.values() if f"{name}_ns" in row]
             if len(costs) > 1:
                 low, high = min(costs), max(costs)
                 yield (
-                    f"{kind} size={size} B={images} sigma={sigma:.0e} threads={threads}, "
-                    f"{min(group)} to {max(group)} faces, {name}: "
+                    f"{kind} size={size} B={images} sigma={sigma:.0e} gamma={gamma:.0e} "
+                    f"threads={threads}, {min(group)} to {max(group)} faces, {name}: "
                     f"{low:.2f} to {high:.2f} ns, x{high / low:.2f}"
                 )
 

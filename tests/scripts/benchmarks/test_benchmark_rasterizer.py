@@ -110,7 +110,7 @@ def test_figures_of_a_case_follow_from_its_times(benchmark) -> None:  # type: ig
 
 
 def test_flatness_compares_rows_that_differ_in_faces_only(benchmark) -> None:  # type: ignore[no-untyped-def]
-    same = {"kind": "rgb", "image_size": 64, "images": 1, "sigma": 1e-5}
+    same = {"kind": "rgb", "image_size": 64, "images": 1, "sigma": 1e-5, "gamma": 1e-4}
     rows = [
         {**same, "threads": 1, "faces": 80, "forward_ns": 2.0},
         {**same, "threads": 1, "faces": 320, "forward_ns": 5.0},
