@@ -1,7 +1,8 @@
 """Finds, builds and loads the native kernels, by one function ahead of time and at first use.
 
-A wheel carries prebuilt libraries, which serve as long as the sources beside them are those they
-were built from; otherwise, and in a checkout, a compiler builds them.
+A library that is there serves as long as the sources are those it was built from, whichever
+compiler made it: one which a wheel carries, or one which was built before. Otherwise a compiler
+builds it.
 """
 
 from __future__ import annotations
@@ -242,17 +243,10 @@ def _source_fingerprint(back_end: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _tool_fingerprint(back_end: str) -> str:
-    """Return a hash of what it is made with here: compilers, wanted CUDA architectures."""
-    tools = [_run_version(_find_compiler())]
-    if back_end == "cuda":
-        tools += [_run_version(find_nvcc()), *_cuda_architecture_flags()]
-    return hashlib.sha256(repr(tools).encode()).hexdigest()[:8]
-
-
-def _run_version(tool: str) -> str:
-    done = subprocess.run([tool, "--version"], capture_output=True, text=True)
-    return done.stdout
+def _target_fingerprint(back_end: str) -> str:
+    """Return a hash of the processors it is made for: of GPUs the wanted architectures."""
+    flags = _cuda_architecture_flags() if back_end == "cuda" else ()
+    return hashlib.sha256(repr(flags).encode()).hexdigest()[:8]
 
 
 def build_folder() -> Path:
@@ -300,6 +294,31 @@ def find_prebuilt(back_end: str) -> Path | None:
     return library if library.exists() else None
 
 
+def _built_name(back_end: str) -> str:
+    """Return the file name of a library that is built here."""
+    name = Path(prebuilt_name(back_end))
+    return f"{name.stem}_{_target_fingerprint(back_end)}{name.suffix}"
+
+
+def find_library(back_end: str) -> Path | None:
+    """Return a library built from the sources of the package, if any; no tools are needed.
+
+    It is what came with the package, or else what was built before: in $RENDERER_CUDA_BUILD_DIR
+    when that is set, and otherwise in the folder `_native` of the package, also where that cannot
+    be written, or in the cache of the user.
+    """
+    prebuilt = find_prebuilt(back_end)
+    if prebuilt:
+        return prebuilt
+    chosen = os.environ.get("RENDERER_CUDA_BUILD_DIR")
+    folders = [build_folder()] if chosen else [NATIVE, build_folder()]
+    pattern = _built_name(back_end)
+    if back_end == "cpu":  # whatever follows the hash of the sources: it serves every processor
+        pattern = f"{Path(prebuilt_name(back_end)).stem}_*.so"
+    found = [library for folder in folders for library in sorted(folder.glob(pattern))]
+    return found[0] if found else None
+
+
 def prebuild(back_end: str, folder: Path) -> Path:
     """Put the back end's library into folder under the name a wheel carries it by; return its path.
 
@@ -322,14 +341,14 @@ def build(back_end: str = "cpu") -> Path:
     """
     if back_end not in BACK_ENDS:
         raise ValueError(f"back_end must be one of {', '.join(BACK_ENDS)}, got {back_end!r}")
-    prebuilt = find_prebuilt(back_end)
-    if prebuilt:
-        return prebuilt
+    found = find_library(back_end)
+    if found:
+        return found
+    _find_compiler()
+    if back_end == "cuda":
+        find_nvcc()
     folder = build_folder()
-    name = Path(prebuilt_name(back_end))
-    library = folder / f"{name.stem}_{_tool_fingerprint(back_end)}{name.suffix}"
-    if library.exists():
-        return library
+    library = folder / _built_name(back_end)
     with _locked(folder):
         if library.exists():
             return library
@@ -343,11 +362,12 @@ def build(back_end: str = "cpu") -> Path:
 
 
 def _remove_superseded(back_end: str, library: Path) -> None:
-    """Delete what this checkout built from earlier sources; a shared folder keeps every version."""
+    """Delete what this checkout built from other sources; a shared folder keeps every version."""
     if library.parent != NATIVE:
         return
+    current = Path(prebuilt_name(back_end)).stem
     for other in library.parent.glob(f"renderer_cuda_{back_end}_*.so"):
-        if other != library:
+        if not other.name.startswith(current):
             other.unlink(missing_ok=True)
 
 
@@ -372,13 +392,29 @@ def available(device_type: str) -> bool:
     """Return whether kernels serve a type of device, loading (and building) them at first use.
 
     Where they do not, the slow reference serves; one warning for each type of device says why.
+
+    Raises:
+        RuntimeError: There are none, and $RENDERER_CUDA_REQUIRE_NATIVE is 1.
+        ValueError: $RENDERER_CUDA_REQUIRE_NATIVE is neither 0 nor 1.
     """
     if device_type == "meta":
         return True
     reason = load(device_type) if device_type in BACK_ENDS else "no kernels exist for this device"
+    if reason and _native_is_required():
+        raise RuntimeError(
+            f"RENDERER_CUDA_REQUIRE_NATIVE=1, and renderer_cuda has no {device_type} kernels: "
+            f"{reason}"
+        )
     if reason:
         _warn_missing(device_type, reason)
     return not reason
+
+
+def _native_is_required() -> bool:
+    value = os.environ.get("RENDERER_CUDA_REQUIRE_NATIVE", "")
+    if value not in ("", "0", "1"):
+        raise ValueError(f"RENDERER_CUDA_REQUIRE_NATIVE must be 0 or 1, got {value!r}")
+    return value == "1"
 
 
 @lru_cache(maxsize=8)

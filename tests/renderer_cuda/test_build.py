@@ -219,6 +219,63 @@ def test_a_file_that_is_no_source_changes_nothing(here: Path) -> None:
     assert build.build("cpu") == next((here / "_native").iterdir())
 
 
+# ---- libraries that were built before ------------------------------------------------------------
+
+
+@pytest.fixture
+def built(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library as another compiler left it in the folder of the package; here there is none."""
+    monkeypatch.delenv("RENDERER_CUDA_BUILD_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here.parent / "cache"))
+    native = here / "_native"
+    prebuilt = native / build.prebuilt_name("cpu")
+    return prebuilt.rename(native / f"{prebuilt.stem}_0123abcd.so")
+
+
+def test_a_library_built_before_needs_no_compiler(built: Path) -> None:
+    assert build.build("cpu") == built
+
+
+def test_a_library_built_before_is_found_where_the_package_is_read_only(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build.os, "access", lambda path, mode: False)
+    assert build.build_folder() == built.parents[2] / "cache" / "renderer_cuda"
+    assert build.build("cpu") == built
+
+
+def test_a_library_of_other_sources_is_not_taken(built: Path) -> None:
+    built.rename(built.with_name(f"renderer_cuda_cpu_{'0' * 16}_0123abcd.so"))
+    with pytest.raises(build.BuildError, match="no C\\+\\+ compiler found"):
+        build.build("cpu")
+
+
+def test_only_libraries_of_other_sources_are_deleted(built: Path) -> None:
+    """Another compiler's stays, and so does the other back end's."""
+    native = built.parent
+    older = native / f"renderer_cuda_cpu_{'0' * 16}_0123abcd.so"
+    cuda = native / f"renderer_cuda_cuda_{'0' * 16}_0123abcd.so"
+    new = native / build._built_name("cpu")
+    for path in (older, cuda, new):
+        path.write_bytes(b"")
+    build._remove_superseded("cpu", new)
+    assert sorted(native.iterdir()) == sorted([built, cuda, new])
+
+
+def test_native_kernels_can_be_required(installed: Path, tmp_path: Path) -> None:
+    environment = {"RENDERER_CUDA_REQUIRE_NATIVE": "1", "CXX": "no-such-compiler"}
+    environment["RENDERER_CUDA_BUILD_DIR"] = str(tmp_path / "empty")
+    assert run(["-c", RENDER], installed.parent, **environment).returncode == 0
+    (installed / "_native" / build.prebuilt_name("cpu")).unlink()
+    done = run(["-c", RENDER], installed.parent, **environment)
+    assert done.returncode == 1
+    message = "RuntimeError: RENDERER_CUDA_REQUIRE_NATIVE=1, and renderer_cuda has no cpu kernels: "
+    assert message + "no C++ compiler found" in done.stderr.splitlines()[-1]
+    environment["RENDERER_CUDA_REQUIRE_NATIVE"] = "yes"
+    done = run(["-c", RENDER], installed.parent, **environment)
+    assert "RENDERER_CUDA_REQUIRE_NATIVE must be 0 or 1, got 'yes'" in done.stderr
+
+
 @pytest.mark.usefixtures("no_compiler")
 def test_prebuilding_fails_without_the_cpu_library(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
