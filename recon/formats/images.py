@@ -2,14 +2,14 @@
 
 Everything that reads an image decides the following here:
 
-* Orientation: images are turned upright as their EXIF data ask. With `upright=False` the pixels
+- Orientation: images are turned upright as their EXIF data ask. With `upright=False` the pixels
   stay as they are stored, which is what calibrated cameras belong to; a note says so where the two
   differ.
-* Depth: 16 bits become 8 by scaling, and so do floating-point numbers in [0, 1].
-* Palettes, grey, CMYK and transparent colours become RGB and alpha.
-* Masks: the alpha channel where it has a clear share of transparent pixels, else the brightest
+- Depth: 16 bits become 8 by scaling, and so do floating-point numbers in [0, 1].
+- Palettes, grey, CMYK and transparent colours become RGB and alpha.
+- Masks: the alpha channel where it has a clear share of transparent pixels, else the brightest
   channel; a mask of two values, one of them 0, is one of 0 and 255.
-* Animated files: the first frame, with a note.
+- Animated files: the first frame, with a note.
 """
 
 from __future__ import annotations
