@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hydra_plugins.recon_command_line import command
-from recon.command_line import concise_errors
 from recon.evaluation.result import MACRO, MODEL
 from recon.runs.trained_models import load_trained_model
 
@@ -26,11 +24,10 @@ KEYS = {
 @command("eval", KEYS)
 def main(cfg: DictConfig) -> float:
     """Score the model of a checkpoint; returns the macro mean of the first metric."""
-    with concise_errors(raised_as=CompactHydraException):
-        assessment = instantiate(cfg.assessment)
-        trained = load_trained_model(cfg.checkpoint, allowed_targets=cfg.allowed_targets)
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        result = assessment.run(trained, folder, cfg.data.path)
+    assessment = instantiate(cfg.assessment)
+    trained = load_trained_model(cfg.checkpoint, allowed_targets=cfg.allowed_targets)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    result = assessment.run(trained, folder, cfg.data.path)
     return result.means[MODEL][result.metrics[0].key][MACRO].mean
 
 

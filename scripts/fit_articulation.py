@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
 from recon.arguments import Elevation, FieldOfView, ImageSide, NonNegativeInt, PositiveFloat, Seed
-from recon.command_line import Interruption, concise_errors
+from recon.command_line import Interruption
 from recon.fitting.articulation.humanoid import SHAPE_NAMES, humanoid_limits, make_humanoid
 from recon.fitting.articulation.run import ArticulationRun
 from recon.fitting.articulation.scores import HIDDEN, random_cases
@@ -47,7 +46,7 @@ KEYS = {
 @command("fit_articulation", KEYS)
 def main(cfg: DictConfig) -> float:
     """Fit, write everything and print the angles; returns the IoU of the silhouettes."""
-    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+    with Interruption() as interruption:
         fitter = instantiate(cfg.fitter)
         run = prepare(cfg, Path(HydraConfig.get().runtime.output_dir))
         with run.folder.writing():

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,7 +22,7 @@ from recon.arguments import (
     Seed,
     StartCount,
 )
-from recon.command_line import Interruption, concise_errors
+from recon.command_line import Interruption
 from recon.fitting.run import FitFolder
 from recon.fitting.viewpoint.benchmark import Benchmark, table
 from recon.fitting.viewpoint.fitter import ViewpointFitter
@@ -60,7 +59,7 @@ KEYS = {
 @command("fit_camera", KEYS)
 def main(cfg: DictConfig) -> None:
     """Find the viewpoint of an image, or measure how well that works."""
-    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+    with Interruption() as interruption:
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         path = Path(HydraConfig.get().runtime.output_dir)
         folder = FitFolder(path, config, ("image", "mask", "mesh"))

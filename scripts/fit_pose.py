@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
 from recon.arguments import FieldOfView, ImageSide, PositiveInt, Seed, StartCount
-from recon.command_line import Interruption, concise_errors
+from recon.command_line import Interruption
 from recon.fitting.pose.files import read_camera_image, read_colored_mesh
 from recon.fitting.pose.run import PoseRun
 from recon.fitting.run import FitFolder
@@ -47,7 +46,7 @@ KEYS = {
 @command("fit_pose", KEYS)
 def main(cfg: DictConfig) -> float:
     """Fit, write everything and print the pose; returns the IoU of the silhouettes."""
-    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+    with Interruption() as interruption:
         for name in ("image", "mesh"):
             if cfg[name] is None:
                 raise ValueError(f"{name}= is missing; image= and mesh= name files")

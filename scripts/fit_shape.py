@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Le
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
 from recon.arguments import FieldOfView, NonNegativeInt, PositiveFloat, Seed
-from recon.command_line import Interruption, concise_errors
+from recon.command_line import Interruption
 from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
 from recon.fitting.run import FitFolder
@@ -61,7 +60,7 @@ KEYS = {
 @command("fit_shape", KEYS)
 def main(cfg: DictConfig) -> float | None:
     """Fit, write everything and print the scores; returns the IoU in the views held out."""
-    with concise_errors(raised_as=CompactHydraException), Interruption() as interruption:
+    with Interruption() as interruption:
         torch.manual_seed(cfg.seed)
         data = None if cfg.data.path is None else MultiViewDataset(cfg.data.path)
         views = read(cfg, data)

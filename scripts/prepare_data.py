@@ -6,13 +6,11 @@ import logging
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
 from recon.arguments import Workers
-from recon.command_line import concise_errors
 from recon.preparation.checks.camera_sheet import camera_sheet_path
 from recon.preparation.checks.preview import preview_path
 from recon.preparation.prepare import Summary, as_images, is_made_by, prepare, typed_command
@@ -36,32 +34,19 @@ KEYS = {
 @command("prepare_data", KEYS)
 def main(cfg: DictConfig) -> None:
     """Prepares the data set that the configuration describes and says what is in it."""
-    with concise_errors(raised_as=CompactHydraException):
-        require_given(cfg)
-        source = images(cfg.source, cfg)
-        substitute = None if cfg.fallback is None else images(fallback_source(cfg.fallback), cfg)
-        if substitute is not None and is_made_by(cfg.output, substitute):
-            log.warning("%s was made of source=%s, as before", cfg.output, cfg.fallback)
-            source = substitute
-        try:
-            summary = make(source, cfg)
-        except SourceUnreachableError as error:
-            if substitute is None:
-                raise
-            log.warning("%s\n*** using source=%s instead ***", error, cfg.fallback)
-            summary = make(substitute, cfg)
+    source = images(cfg.source, cfg)
+    substitute = None if cfg.fallback is None else images(fallback_source(cfg.fallback), cfg)
+    if substitute is not None and is_made_by(cfg.output, substitute):
+        log.warning("%s was made of source=%s, as before", cfg.output, cfg.fallback)
+        source = substitute
+    try:
+        summary = make(source, cfg)
+    except SourceUnreachableError as error:
+        if substitute is None:
+            raise
+        log.warning("%s\n*** using source=%s instead ***", error, cfg.fallback)
+        summary = make(substitute, cfg)
     report(summary)
-
-
-def require_given(cfg: DictConfig) -> None:
-    """Refuses a configuration of which something without a default was not given.
-
-    Raises:
-        ValueError: naming the keys.
-    """
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
 
 
 def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:

@@ -34,12 +34,12 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
     missing = sorted(_missing_keys(config, ""))
     if missing:
         raise ValueError(f"give {' '.join(f'{key}=VALUE' for key in missing)}")
-    own = {key: hint for name, hint in keys.items() for key in _named_keys(config, name)}
-    for key, hint in own.items():
+    read = {key: hint for name, hint in keys.items() for key in _named_keys(config, name)}
+    for key, hint in read.items():
         value = _plain(OmegaConf.select(config, key))
         _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
     for key, node in _built_nodes(config, ""):
-        _check_node(config, key, node, own)
+        _check_node(config, key, node, read)
 
 
 def _named_keys(config: DictConfig, name: str) -> list[str]:
@@ -68,19 +68,19 @@ def _missing_keys(node: Any, key: str) -> Iterator[str]:
             yield from _missing_keys(child, full)
 
 
-def _check_node(config: DictConfig, key: str, node: DictConfig, own: Collection[str]) -> None:
-    """Checks the arguments of what a node builds, but not those keys that the command reads."""
+def _check_node(config: DictConfig, key: str, node: DictConfig, read: Collection[str]) -> None:
+    """Checks the arguments of what a node builds, but not the keys `read` by the command itself."""
     typed_target = node["_target_"]
     if isinstance(typed_target, str):
         node["_target_"] = current_name(typed_target)
     target = _target(f"{key}._target_", node["_target_"])
     full = {str(name): f"{key}.{name}" for name in node if not str(name).startswith("_")}
-    names = [name for name in full if full[name] not in own]
+    names = [name for name in full if full[name] not in read]
     values = {name: _plain(node[name]) for name in names}
-    own = {name: value for name, value in values.items() if not _builds(value)}
+    plain = {name: value for name, value in values.items() if not _builds(value)}
     typed = {name: _typed_key(config, full[name]) for name in names}
-    for name, value in check_arguments(target, own, typed).items():
-        _replace(config, full[name], own[name], value)
+    for name, value in check_arguments(target, plain, typed).items():
+        _replace(config, full[name], plain[name], value)
 
 
 def _target(key: str, name: object) -> Callable[..., Any]:

@@ -83,16 +83,19 @@ def command(
         def checked(config: DictConfig) -> Any:
             if _running is not None:  # not in a process that a launcher has started
                 sys.argv = _running.typed  # what is recorded is what was typed
+            folder = HydraConfig.get().runtime.output_dir
+            sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
             try:
-                if not known(config, Path(HydraConfig.get().runtime.output_dir)):
-                    check_config(config, keys)  # the values of a job of a sweep
+                # `CheckConfig` has checked a single run before its folder was made.
+                if sweeping and not known(config, Path(folder)):
+                    check_config(config, keys)
                 return task(config)
             except Exception as error:
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                if sweeping:
                     # The other jobs go on, and the sweep shows the first error at its end. Between
                     # processes an error loses those that it was raised from.
                     ours = user_error(error)
-                    log.error("%s failed: %s", HydraConfig.get().runtime.output_dir, ours or error)
+                    log.error("%s failed: %s", folder, ours or error)
                     if ours is None:
                         raise
                     raise CompactHydraException(str(ours)) from None

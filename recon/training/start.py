@@ -61,12 +61,10 @@ def build_trainer(
     optimizer = dict(config["optimizer"])
     groups = optimizer.pop("groups", None)
     parts = {name: config[name] for name in ("model", "renderer", "schedule", "seed")}
-    parts |= {"optimizer": optimizer, "parameter_groups": groups or []}
     parts |= {"objective": config["loss"]}
+    parts |= {"optimizer": optimizer, "parameter_groups": groups or []}
     if data:
         parts |= {"train_set": config["data"]["train"], "val_set": config["data"]["val"]}
-    make = instantiate(
-        {**config["trainer"], **parts, "objective": config["loss"], "_partial_": True}
-    )
+    make = instantiate({**config["trainer"], **parts, "_partial_": True})
     trainer: Trainer = make(**more)
     return trainer

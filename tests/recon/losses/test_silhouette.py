@@ -12,24 +12,6 @@ from torch import Tensor
 
 from recon.losses.silhouette import silhouette_iou_loss, silhouette_squared_loss
 
-CUBE_VERTICES = torch.tensor(
-    [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)], dtype=torch.float64
-)
-CUBE_FACES = torch.tensor(
-    [
-        face
-        for a, b, c, d in (
-            (0, 1, 3, 2),
-            (4, 6, 7, 5),
-            (0, 4, 5, 1),
-            (2, 3, 7, 6),
-            (0, 2, 6, 4),
-            (1, 5, 7, 3),
-        )
-        for face in ((a, b, c), (a, c, d))
-    ]
-)
-
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
