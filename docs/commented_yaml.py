@@ -19,11 +19,11 @@ class Key:
     """A key of a file.
 
     Attributes:
-        name: dotted, as typed on the command line.
-        value: as the file has it; the target of a mapping which has one; else nothing.
-        comment: beside or above it, as one line; empty where there is none.
-        target: of the mapping the key is in, or nothing.
-        leaf: whether it has a value rather than further keys.
+        name: Dotted, as typed on the command line.
+        value: As the file has it; the target of a mapping which has one; else nothing.
+        comment: Beside or above it, as one line; empty where there is none.
+        target: Of the mapping the key is in, or nothing.
+        leaf: Whether it has a value rather than further keys.
     """
 
     name: str
@@ -43,11 +43,11 @@ class ConfigFile:
     """What a file of configs/ holds.
 
     Attributes:
-        option: the file's name without its ending.
-        header: the comment at its top, line by line, without Hydra's directive.
-        target: what it builds, or nothing.
-        defaults: other files of its group which it starts from, and choices it overrides.
-        keys: in the order of the file, those of `hydra` and of Hydra itself left out.
+        option: The file's name without its ending.
+        header: The comment at its top, line by line, without Hydra's directive.
+        target: What it builds, or nothing.
+        defaults: Other files of its group which it starts from, and choices it overrides.
+        keys: In the order of the file, those of `hydra` and of Hydra itself left out.
     """
 
     option: str
@@ -61,11 +61,11 @@ def read_file(path: Path, package: str = "") -> ConfigFile:
     """Read a file of configs/.
 
     Args:
-        path: of the file.
-        package: where its keys end up, such as `model`; nothing for the whole configuration.
+        path: Of the file.
+        package: Where its keys end up, such as `model`; nothing for the whole configuration.
 
     Raises:
-        ValueError: it is not a mapping.
+        ValueError: It is not a mapping.
     """
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()

@@ -70,7 +70,7 @@ class Explanations:
     """What explains a key: its own comment, or that of the same key elsewhere.
 
     Args:
-        files: of one command and its groups.
+        files: Of one command and its groups.
     """
 
     def __init__(self, files: Mapping[str, Sequence[ConfigFile]]) -> None:

@@ -15,10 +15,10 @@ class Room:
     """A page.
 
     Attributes:
-        name: of the page's file.
-        title: its heading.
-        about: a sentence.
-        modules: patterns of names, apart by spaces; a module is in the first room that matches.
+        name: Of the page's file.
+        title: Its heading.
+        about: A sentence.
+        modules: Patterns of names, apart by spaces; a module is in the first room that matches.
     """
 
     name: str
@@ -150,8 +150,8 @@ def write_pages(folder: Path, root: Path = ROOT) -> None:
     """Write an index and a page for each room, and remove those of before.
 
     Args:
-        folder: of the pages and of nothing else.
-        root: of the sources.
+        folder: Of the pages and of nothing else.
+        root: Of the sources.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.md"):

@@ -48,17 +48,17 @@ def render_grid(
     """Renders a mesh with every pair of settings.
 
     Args:
-        mesh: with colours.
+        mesh: With colours.
         sigmas: S softnesses of edges, squared NDC units.
         gammas: G temperatures of the softmax, normalised depth.
-        size: pixels along a side of each image.
+        size: Pixels along a side of each image.
 
     Returns:
         alpha: [S, size, size].
         images: [G, S, 3, size, size] before white.
 
     Raises:
-        ValueError: the mesh has no colours.
+        ValueError: The mesh has no colours.
     """
     if mesh.face_colors is None:
         raise ValueError("mesh must have face_colors, got None")

@@ -88,7 +88,7 @@ def ignore_stopping_signals(worker: int) -> None:
     a worker whose main process is gone ends by itself.
 
     Args:
-        worker: the number of the worker; what `DataLoader` passes to its `worker_init_fn`.
+        worker: The number of the worker; what `DataLoader` passes to its `worker_init_fn`.
     """
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)

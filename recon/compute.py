@@ -12,7 +12,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a name; 'auto' is CUDA when there is a GPU.
 
     Raises:
-        ValueError: there is no such device.
+        ValueError: There is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +32,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Returns the type of a name; 'auto' is bfloat16 where the device multiplies it natively.
 
     Raises:
-        ValueError: there is no precision of this name.
+        ValueError: There is no precision of this name.
     """
     if name == "auto":
         return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32

@@ -40,8 +40,8 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     When the block fails, the temporary file is removed and `path` is as it was.
 
     Args:
-        path: the name.
-        durable: whether file and folder are synced, so that the rename survives a power cut; never
+        path: The name.
+        durable: Whether file and folder are synced, so that the rename survives a power cut; never
             within `unsynced`.
     """
     durable = durable and _syncing.get()
@@ -62,7 +62,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a binary file which takes the name `path` only when the block ends well.
 
     Raises:
-        OSError: writing failed; the message names `path`, which is then as it was.
+        OSError: Writing failed; the message names `path`, which is then as it was.
     """
     try:
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -94,13 +94,13 @@ def locked(folder: Path, doing: str, refused_as: type[ValueError] = ValueError) 
     """Keep other processes out of a folder during the block; the lock ends with the process.
 
     Args:
-        folder: made when it is not there; the lock is its file `.lock`, which stays.
-        doing: what this process does in it, for the message of the others.
-        refused_as: what is raised when another process holds the lock.
+        folder: Made when it is not there; the lock is its file `.lock`, which stays.
+        doing: What this process does in it, for the message of the others.
+        refused_as: What is raised when another process holds the lock.
 
     Raises:
-        ValueError: another process holds the lock; a `refused_as`.
-        OSError: the folder is not writable.
+        ValueError: Another process holds the lock; a `refused_as`.
+        OSError: The folder is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -126,10 +126,10 @@ def text_table(rows: Sequence[Sequence[str]], left: int = 0, total: bool = False
     """Return rows in columns, with a rule below the first row.
 
     Args:
-        rows: the cells of each row, equally many in every row.
-        left: the column whose text starts at its left edge, -1 for the last one; the text of all
+        rows: The cells of each row, equally many in every row.
+        left: The column whose text starts at its left edge, -1 for the last one; the text of all
             others ends at their right edge.
-        total: whether the last row sums up the others and stands below a rule of its own.
+        total: Whether the last row sums up the others and stands below a rule of its own.
     """
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
@@ -150,7 +150,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically.
 
     Raises:
-        OSError: it could not be written; what was there is as it was.
+        OSError: It could not be written; what was there is as it was.
     """
     with atomic_file(path) as file:
         file.write(text.encode())

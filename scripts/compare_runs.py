@@ -32,11 +32,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare what the command line names."""
-    options = parse(arguments)
+    args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
-        runs, bad = read_sweep(options.folder)
-        report = SweepReport(runs, options.metric)
-        files = report.write(options.output or options.folder, bad)
+        runs, bad = read_sweep(args.folder)
+        report = SweepReport(runs, args.metric)
+        files = report.write(args.output or args.folder, bad)
     print(report.text(bad))
     print("written:", *files, sep="\n  ")
 

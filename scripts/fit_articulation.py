@@ -64,8 +64,8 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
     """Read the image, or make one.
 
     Raises:
-        ValueError: a file or a setting cannot be used.
-        FileNotFoundError: there is no such image.
+        ValueError: A file or a setting cannot be used.
+        FileNotFoundError: There is no such image.
     """
     body, truth = make_humanoid(), None
     if cfg.image is None:

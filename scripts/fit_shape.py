@@ -90,7 +90,7 @@ def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
     """Read the views which the command line names.
 
     Raises:
-        ValueError: it names none, or two kinds of them.
+        ValueError: It names none, or two kinds of them.
     """
     if data is not None:
         if cfg.images is not None or cfg.cameras is not None:

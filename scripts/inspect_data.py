@@ -35,10 +35,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the contact sheet (FILE.preview.png)")
     parser.add_argument("--cameras", action="store_true", help="draw FILE.cameras.png, too")
     parser.add_argument("--verify", action="store_true", help="read all, compare all checksums")
-    options = parser.parse_args(arguments)
-    if options.sample < 0:
-        parser.error(f"--sample must be >= 0, got {options.sample}")
-    return options
+    args = parser.parse_args(arguments)
+    if args.sample < 0:
+        parser.error(f"--sample must be >= 0, got {args.sample}")
+    return args
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -47,22 +47,22 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Inspects the files of the command line."""
-    options = parse(arguments)
+    args = parse(arguments)
     # Complaints about cameras stand in the text already.
     logging.basicConfig(level=logging.ERROR)
     with concise_errors(raised_as=SystemExit):
-        files = find_files(options.files)
-        if options.output is not None and len(files) > 1:
+        files = find_files(args.files)
+        if args.output is not None and len(files) > 1:
             raise ValueError(f"--output names one image, but there are {len(files)} files")
-        if options.verify:
+        if args.verify:
             require_intact(files)
             return
         facts = []
         for path in files:
-            facts.append(inspect_file(path, options.sample))
+            facts.append(inspect_file(path, args.sample))
             print(f"{describe(facts[-1])}\n", flush=True)
-            print(f"  images: {write_preview(path, options.output)}")
-            if options.cameras:
+            print(f"  images: {write_preview(path, args.output)}")
+            if args.cameras:
                 print(f"  outlines: {write_camera_sheet(path)}")
         print(f"\nobjects per category and split\n{joint_table(facts)}")
         if len(files) > 1:
@@ -73,7 +73,7 @@ def require_intact(files: Sequence[Path]) -> None:
     """Reads every array of some files, and says what is damaged.
 
     Raises:
-        ValueError: something is damaged; all files are read before.
+        ValueError: Something is damaged; all files are read before.
     """
     damaged = 0
     for path in files:

@@ -53,7 +53,7 @@ def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
     """Builds a source, with the renderer that makes images of its meshes where it has any.
 
     Raises:
-        ValueError: if rendering was asked for but the source has images of its own.
+        ValueError: If rendering was asked for but the source has images of its own.
     """
     source = instantiate(source_settings)
     if isinstance(source, MeshSource):
@@ -69,7 +69,7 @@ def fallback_source(name: str) -> DictConfig:
     """Returns the settings of the source of that name.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: If there is none.
     """
     path = SOURCES / f"{name}.yaml"
     if not path.is_file():
@@ -102,7 +102,7 @@ def report(summary: Summary) -> None:
     if summary.seconds:
         print(f"made {summary.output} in {summary.seconds:.0f} s")
     else:
-        print(f"{summary.output} is there already, made by the same recipe; nothing to do")
+        print(f"{summary.output} is there already, made by the same configuration; nothing to do")
     sheets = [preview_path(summary.output), camera_sheet_path(summary.output)]
     print("images to look at:", *(sheet for sheet in sheets if sheet.exists()))
 

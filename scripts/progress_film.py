@@ -23,18 +23,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .gif (RUN/progress.gif)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of one showing (8)")
-    options = parser.parse_args(arguments)
-    if not options.seconds > 0:
-        parser.error(f"--seconds must be > 0, got {options.seconds}")
-    return options
+    args = parser.parse_args(arguments)
+    if not args.seconds > 0:
+        parser.error(f"--seconds must be > 0, got {args.seconds}")
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the film that the command line names."""
-    options = parse(arguments)
-    target = options.output or options.run / "progress.gif"
+    args = parse(arguments)
+    target = args.output or args.run / "progress.gif"
     with concise_errors(raised_as=SystemExit):
-        frames = film(options.run, target, options.seconds)
+        frames = film(args.run, target, args.seconds)
     print(f"{frames} frames: {target}")
 
 

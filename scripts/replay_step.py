@@ -64,7 +64,9 @@ def build(
     if precision is not None:
         changes["precision"] = precision
     config = {**config, "trainer": {**config["trainer"], **changes}}
-    objective = partial(instantiate(config["loss"]), recipes=[{"rendering": {"lighting": light}}])
+    objective = partial(
+        instantiate(config["loss"]), data_configs=[{"rendering": {"lighting": light}}]
+    )
     data = {"train_set": None, "val_set": None}
     return build_trainer(config, instantiate, data=False, objective=objective, **data)
 

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from recon.datasets.categories import find_category
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
@@ -70,7 +70,7 @@ def write_shapes(path: Path) -> None:
     write_dataset(path, header, layout, labels, _samples(labels))
 
 
-def _samples(labels: list[Labels]) -> Iterator[Sample]:
+def _samples(labels: list[Labels]) -> Iterator[ObjectArrays]:
     sphere = icosphere(2)
     cameras = shapenet_cameras(range(SHAPENET_VIEWS))
     renderer = SoftRenderer(64, sigma=1e-6)

@@ -13,9 +13,9 @@ class EllipsoidModel(nn.Module):
     """Predicts three half axes and a centre from the mask of an image.
 
     Args:
-        subdivisions: of the sphere that is stretched.
-        hidden: width of the one hidden layer.
-        side: pixels along a side to which masks are reduced.
+        subdivisions: Of the sphere that is stretched.
+        hidden: Width of the one hidden layer.
+        side: Pixels along a side to which masks are reduced.
     """
 
     faces: Tensor

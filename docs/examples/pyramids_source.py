@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recon.formats.meshes.reading.surfaces import Surface
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 
 SPLITS = ("train", "train", "val", "test")
 
@@ -16,7 +16,7 @@ class PyramidsSource:
     """Square pyramids of random height and colour, a `MeshSource`.
 
     Args:
-        count: how many.
+        count: How many.
     """
 
     name = "pyramids"
@@ -24,14 +24,14 @@ class PyramidsSource:
     def __init__(self, count: int = 8) -> None:
         self.count = count
 
-    def recipe(self) -> dict[str, Any]:
-        """Return what decides the objects; a file of another recipe is not overwritten."""
+    def config(self) -> dict[str, Any]:
+        """Return what decides the objects; a file of another configuration is not overwritten."""
         return {"source": self.name, "count": self.count}
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Return the objects before they are read: name, category, family, split, licence."""
         return [
-            Item(
+            ObjectEntry(
                 id=f"pyramid-{index}",
                 name=f"pyramid {index}",
                 synset="pyramid",
@@ -43,9 +43,9 @@ class PyramidsSource:
             for index in range(self.count)
         ]
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Return one object: front +X, up +Y, its box centred, the longest side 1."""
-        random = np.random.default_rng(int(item.id.rpartition("-")[2]))
+        random = np.random.default_rng(int(entry.id.rpartition("-")[2]))
         corners = [[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1], [0, random.uniform(2, 4), 0]]
         faces = [[0, 1, 2], [0, 2, 3], [1, 0, 4], [2, 1, 4], [3, 2, 4], [0, 3, 4]]
         color = np.append(random.uniform(0.2, 1, 3), 1)  # red, green, blue and opacity

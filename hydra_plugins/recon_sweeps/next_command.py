@@ -22,7 +22,7 @@ def sweep_summary(folder: Path) -> str:
     """Returns the best run of a sweep in words, and the commands to type next; or nothing.
 
     Args:
-        folder: of the sweep.
+        folder: Of the sweep.
     """
     # Imported here, as Hydra imports every plug-in at every start.
     from recon.runs.directory import read_config

@@ -33,14 +33,14 @@ class OptunaSweeper(Sweeper):
     """Runs the trials of a study as jobs of any launcher.
 
     Args:
-        n_trials: of the whole study, failed and pruned ones too.
-        n_jobs: trials proposed together, and launched together.
-        seed: of the search.
-        storage: of the study, as Optuna writes it; None is `study.db` in the sweep's folder.
-        study_name: of the study.
-        sampler: the configuration of what proposes; it is called with a `seed`.
-        pruner: the configuration of what ends hopeless trials; None ends none.
-        params: by key, what to search over, as on a command line.
+        n_trials: Of the whole study, failed and pruned ones too.
+        n_jobs: Trials proposed together, and launched together.
+        seed: Of the search.
+        storage: Of the study, as Optuna writes it; None is `study.db` in the sweep's folder.
+        study_name: Of the study.
+        sampler: The configuration of what proposes; it is called with a `seed`.
+        pruner: The configuration of what ends hopeless trials; None ends none.
+        params: By key, what to search over, as on a command line.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class OptunaSweeper(Sweeper):
         """Run trials until the study has `n_trials`; unfinished ones of an earlier start first.
 
         Raises:
-            CompactHydraException: the space or the study does not fit, another process searches in
+            CompactHydraException: The space or the study does not fit, another process searches in
                 the folder, or every trial failed.
         """
         from recon.runs.sweeps.search import storage_errors
@@ -212,7 +212,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
     """Keep other searches out of a folder during the block; make it when it is not there.
 
     Raises:
-        ValueError: another process is searching here.
+        ValueError: Another process is searching here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".search.lock", "w") as lock:
@@ -227,7 +227,7 @@ def literal(value: object) -> str:
     """Return plain data as it stands on a command line of Hydra.
 
     Raises:
-        ValueError: it is none of dict, list, str, int, float, bool and None.
+        ValueError: It is none of dict, list, str, int, float, bool and None.
     """
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"

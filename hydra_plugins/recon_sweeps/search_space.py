@@ -21,10 +21,10 @@ def distribution(override: Override) -> BaseDistribution:
     `tag(log, interval(1e-5,1e-2))` is drawn evenly on a logarithmic scale.
 
     Args:
-        override: of the command line, one for which `is_sweep_override()`.
+        override: Of the command line, one for which `is_sweep_override()`.
 
     Raises:
-        ValueError: the values make no sense; the message names the key.
+        ValueError: The values make no sense; the message names the key.
     """
     value = override.value()
     try:

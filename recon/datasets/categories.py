@@ -36,10 +36,10 @@ def find_category(key: str) -> Category:
     """Returns the category whose name or synset is `key`.
 
     Args:
-        key: a name such as 'chair' or a synset such as '03001627'.
+        key: A name such as 'chair' or a synset such as '03001627'.
 
     Raises:
-        ValueError: if no category has that name or synset.
+        ValueError: If no category has that name or synset.
     """
     category = _BY_KEY.get(str(key))
     if category is None:

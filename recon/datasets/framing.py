@@ -34,15 +34,15 @@ class Framing:
     """Where outlines lie in the images of a data set.
 
     Args:
-        fill: the longer side of their bounding boxes as a share of the image's side: small, usual
+        fill: The longer side of their bounding boxes as a share of the image's side: small, usual
             and large ones, which are `QUANTILES`. It depends on object and viewpoint.
-        center: median (x, y) of the boxes' centres from the image's, as shares of its side, x to
+        center: Median (x, y) of the boxes' centres from the image's, as shares of its side, x to
             the right and y downwards.
         cameras: [K, 16] rows of the viewpoints.
-        source: where this is known from, in words.
+        source: Where this is known from, in words.
 
     Raises:
-        ValueError: a number is out of range, or there is no camera.
+        ValueError: A number is out of range, or there is no camera.
     """
 
     fill: tuple[float, float, float]
@@ -72,17 +72,17 @@ def usual_framing() -> Framing:
     return Framing(USUAL_FILL, USUAL_CENTER, rows, "the standard views")
 
 
-def measure_framing(data: MultiViewDataset) -> Framing:
+def find_framing(data: MultiViewDataset) -> Framing:
     """Measures outlines in some of the objects of a data set, evenly spread.
 
     Raises:
-        ValueError: none of them shows anything.
-        OSError: a file could not be read.
+        ValueError: None of them shows anything.
+        OSError: A file could not be read.
     """
     count = min(len(data), MAX_OBJECTS)
     objects = [len(data) * turn // count for turn in range(count)]
     views = list(range(data.num_views))
-    boxes = torch.cat([outline_boxes(data.images(index, views)[:, 3]) for index in objects])
+    boxes = torch.cat([mask_boxes(data.images(index, views)[:, 3]) for index in objects])
     if len(boxes) == 0:
         raise ValueError(f"{data.paths[0]}: the images show nothing, their alpha is 0")
     size = boxes.new_tensor([data.image_size[1], data.image_size[0]])
@@ -104,7 +104,7 @@ def framing_of(checkpoint: Mapping[str, Any]) -> Framing:
     """Returns the framing a checkpoint knows, else that of its data, else the usual one.
 
     Args:
-        checkpoint: what `load_checkpoint` returned.
+        checkpoint: What `load_checkpoint` returned.
     """
     kept = checkpoint.get("framing")
     if kept is not None:
@@ -115,12 +115,12 @@ def framing_of(checkpoint: Mapping[str, Any]) -> Framing:
     if not path:
         return usual_framing()
     try:
-        return measure_framing(MultiViewDataset(path, "train"))
+        return find_framing(MultiViewDataset(path, "train"))
     except (OSError, ValueError):  # trained elsewhere, or the file is gone
         return usual_framing()
 
 
-def outline_boxes(alpha: Tensor) -> Tensor:
+def mask_boxes(alpha: Tensor) -> Tensor:
     """Returns the bounding boxes of what is opaque, of the images that show anything.
 
     Args:

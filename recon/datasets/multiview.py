@@ -26,10 +26,10 @@ class MultiViewDataset:
     data set can be pickled.
 
     Attributes:
-        paths: of the files.
-        layout: which arrays every object has.
-        fields: the names of these arrays.
-        ids, names, synsets, groups, splits, licences: lists with one text per object.
+        paths: Of the files.
+        layout: Which arrays every object has.
+        fields: The names of these arrays.
+        ids, names, synsets, groups, splits, licences: Lists with one text per object.
         num_views: K.
         image_size: (height, width) in pixels.
     """
@@ -52,17 +52,17 @@ class MultiViewDataset:
         """Checks the files and reads everything but their large arrays.
 
         Args:
-            path: a file made by scripts/prepare_data.py, a list of such files, or a pattern such as
+            path: A file made by scripts/prepare_data.py, a list of such files, or a pattern such as
                 'data/nmr_*.h5'; several are one data set when their layouts are the same.
             split: 'train', 'val', 'test' or another word of the files; None for all objects.
-            categories: names, synsets or own words to keep; None for all.
-            cache: whether each process keeps the images in memory once it has read one.
-            sampling: what batches are drawn evenly from: 'balanced' means categories, 'uniform'
+            categories: Names, synsets or own words to keep; None for all.
+            cache: Whether each process keeps the images in memory once it has read one.
+            sampling: What batches are drawn evenly from: 'balanced' means categories, 'uniform'
                 objects.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if a file is not valid, the files do not fit together or have no object of
+            FileNotFoundError: If there is no such file.
+            ValueError: If a file is not valid, the files do not fit together or have no object of
                 the split and categories, or the sampling is unknown.
         """
         self.cache = cache
@@ -134,10 +134,10 @@ class MultiViewDataset:
         """Returns a data set of some of the objects, which reads the same files.
 
         Args:
-            objects: indices, in the order they are to have.
+            objects: Indices, in the order they are to have.
 
         Raises:
-            ValueError: if there are none.
+            ValueError: If there are none.
         """
         if not len(objects):
             raise ValueError("a subset needs at least one object, got none")
@@ -157,7 +157,7 @@ class MultiViewDataset:
         """The lowest resolution R there are voxels of.
 
         Raises:
-            ValueError: there are none.
+            ValueError: There are none.
         """
         if not self.layout.voxel_resolutions:
             raise self._missing("voxels_32")
@@ -175,11 +175,11 @@ class MultiViewDataset:
         """Returns the occupancy of an object, bool [R, R, R] in world axes [x, y, z].
 
         Args:
-            object_index: which object.
+            object_index: Which object.
             resolution: R; None means the lowest there is.
 
         Raises:
-            ValueError: there are no voxels of that resolution.
+            ValueError: There are no voxels of that resolution.
         """
         chosen = self.voxel_resolution if resolution is None else resolution
         return self.field(object_index, f"voxels_{chosen}")
@@ -190,14 +190,14 @@ class MultiViewDataset:
         Packed bits come unpacked: voxels_R as bool [R, R, R], occupancies as bool [P].
 
         Args:
-            object_index: which object.
-            name: one of `fields`.
-            views: which views, for a field with an entry per view; None means all.
+            object_index: Which object.
+            name: One of `fields`.
+            views: Which views, for a field with an entry per view; None means all.
 
         Raises:
-            IndexError: there is no such view.
-            ValueError: there is no such field, or it has no views.
-            OSError: naming the file, if it cannot be read.
+            IndexError: There is no such view.
+            ValueError: There is no such field, or it has no views.
+            OSError: Naming the file, if it cannot be read.
         """
         if name not in self.fields:
             raise self._missing(name)
@@ -266,21 +266,21 @@ class MultiViewDataset:
         `recon.datasets.sampling.StepSampler.draw`.
 
         Args:
-            seed: of the whole run, >= 0.
-            step: of the optimiser, >= 0.
-            batch_size: number of objects N in the whole batch, a multiple of W.
-            views_per_object: number of views n of each, >= 1; they may coincide.
-            rank: of this process, in 0..W - 1.
-            world_size: number of processes W.
-            maps: which maps to add, of 'shading', 'depth' and 'normals'.
+            seed: Of the whole run, >= 0.
+            step: Of the optimiser, >= 0.
+            batch_size: Number of objects N in the whole batch, a multiple of W.
+            views_per_object: Number of views n of each, >= 1; they may coincide.
+            rank: Of this process, in 0..W - 1.
+            world_size: Number of processes W.
+            maps: Which maps to add, of 'shading', 'depth' and 'normals'.
 
         Returns:
             images: [N / W, n, 4, H, W] uint8; cameras: [N / W, n, 16] float32; and each
                 map with the same leading axes.
 
         Raises:
-            ValueError: if an argument is out of range, or there is no such map.
-            OSError: naming the file, if it cannot be read.
+            ValueError: If an argument is out of range, or there is no such map.
+            OSError: Naming the file, if it cannot be read.
         """
         wanted = ("images", *maps)
         for name in wanted[1:]:
@@ -296,17 +296,17 @@ class MultiViewDataset:
         images = {name: self._images(name, objects, views) for name in wanted}
         return {**images, "cameras": cameras}
 
-    def recipes(self) -> list[dict[str, Any]]:
-        """The recipe of each file, as its header keeps it; empty where there is none.
+    def configs(self) -> list[dict[str, Any]]:
+        """The configuration that made each file, as its header keeps it; empty where there is none.
 
         Raises:
-            OSError: naming the file, if it cannot be read.
+            OSError: Naming the file, if it cannot be read.
         """
-        recipes = []
+        configs = []
         for path in self.paths:
             with open_dataset(path) as file:
-                recipes.append(read_json(file, "recipe"))
-        return recipes
+                configs.append(read_json(file, "recipe"))
+        return configs
 
     def _missing(self, name: str) -> ValueError:
         """Returns the error of a field that is not there, with how to make it."""

@@ -17,12 +17,12 @@ class StepSampler:
     objects alike. The views of an object are drawn uniformly and may coincide.
 
     Args:
-        categories: of every object; any words.
+        categories: Of every object; any words.
         num_views: K, views per object.
         sampling: 'balanced' or 'uniform'.
 
     Raises:
-        ValueError: the sampling is unknown.
+        ValueError: The sampling is unknown.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class StepSampler:
         `world_size` equal, contiguous parts of it.
 
         Args:
-            seed: of the whole run, >= 0.
-            step: of the optimiser, >= 0.
-            batch_size: number of objects N in the whole batch.
-            views_per_object: number of views n of each.
-            rank: of this process.
-            world_size: number of processes W, a divisor of N.
+            seed: Of the whole run, >= 0.
+            step: Of the optimiser, >= 0.
+            batch_size: Number of objects N in the whole batch.
+            views_per_object: Number of views n of each.
+            rank: Of this process.
+            world_size: Number of processes W, a divisor of N.
 
         Returns:
             objects [N / W] and views [N / W, n], indices.
 
         Raises:
-            ValueError: if an argument is out of range.
+            ValueError: If an argument is out of range.
         """
         _check(seed, step, batch_size, views_per_object)
         part = _part(batch_size, rank, world_size)

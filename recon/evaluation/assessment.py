@@ -37,20 +37,20 @@ class Assessment:
     """Evaluates a model and writes what there is to read and to look at.
 
     Args:
-        settings: what to score, and by which metrics.
-        examples: which predictions to write as meshes and images.
-        against: what to compare with, object by object: another checkpoint, a `result.json`, or
+        settings: What to score, and by which metrics.
+        examples: Which predictions to write as meshes and images.
+        against: What to compare with, object by object: another checkpoint, a `result.json`, or
             the folder of an earlier evaluation; None compares with nothing.
-        reference: names of published results to show beside ours, see
+        reference: Names of published results to show beside ours, see
             `recon.evaluation.references`.
-        report: whether to write `report.html`.
-        device: where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when
+        report: Whether to write `report.html`.
+        device: Where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when
             there is one.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
-        allowed_targets: what the checkpoint in `against` may name as its model.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
+        allowed_targets: What the checkpoint in `against` may name as its model.
 
     Raises:
-        ValueError: there is no such device or reference.
+        ValueError: There is no such device or reference.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Assessment:
         Nothing is written before everything that can be checked is.
 
         Args:
-            trained: the model.
-            folder: where everything goes; made when it is not there.
-            data_path: the file or files of the objects; the baselines learn from their training
+            trained: The model.
+            folder: Where everything goes; made when it is not there.
+            data_path: The file or files of the objects; the baselines learn from their training
                 split. None takes those the model was trained on.
 
         Raises:
-            ValueError, OSError: the data or a file is not as needed, another process is writing
+            ValueError, OSError: The data or a file is not as needed, another process is writing
                 here, or the folder is that of a training run.
-            SystemExit: a signal asked to stop; the same call goes on from there.
+            SystemExit: A signal asked to stop; the same call goes on from there.
         """
         _refuse_run_directory(folder)
         data_path = data_path or trained.data_path()
@@ -197,7 +197,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Writes `comparison.txt`, `comparison.csv` and `comparison.json`.
 
     Raises:
-        OSError: a file could not be written; nothing half-written keeps its final name.
+        OSError: A file could not be written; nothing half-written keeps its final name.
     """
     write_text(folder / "comparison.txt", comparison.text())
     write_text(folder / "comparison.csv", csv_text(comparison.table()))
@@ -208,7 +208,7 @@ def _refuse_run_directory(folder: Path) -> None:
     """Keeps `result.json` of a training run from being overwritten.
 
     Raises:
-        ValueError: the folder is that of a run.
+        ValueError: The folder is that of a run.
     """
     if read_config(folder) is not None or (folder / "checkpoints").exists():
         raise ValueError(

@@ -37,11 +37,11 @@ class Baselines:
     """The baselines of an evaluation, made when the first is asked for.
 
     Args:
-        model: has the template.
-        data_path: the file or files with the training split.
+        model: Has the template.
+        data_path: The file or files with the training split.
         resolution: R, voxels along a side.
-        device: where images are compared.
-        progress: whether to draw a progress bar.
+        device: Where images are compared.
+        progress: Whether to draw a progress bar.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Baselines:
         """The search among the training images.
 
         Raises:
-            ValueError: the data has no training split.
+            ValueError: The data has no training split.
         """
         try:
             train_set = MultiViewDataset(self._data_path, "train")
@@ -99,7 +99,7 @@ class CategoryShape:
 
     Args:
         voxels: [R, R, R] bool by synset.
-        otherwise: the shape for a synset which is not in `voxels`.
+        otherwise: The shape for a synset which is not in `voxels`.
     """
 
     def __init__(self, voxels: dict[str, Tensor], otherwise: Tensor) -> None:
@@ -118,7 +118,7 @@ def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
     not what an untrained network predicts, which adds noise to that sphere.
 
     Args:
-        model: has `template_vertices` [V, 3] and `faces` [F, 3].
+        model: Has `template_vertices` [V, 3] and `faces` [F, 3].
         resolution: R, voxels along a side.
     """
     vertices: Tensor = model.template_vertices  # type: ignore[assignment]
@@ -133,7 +133,7 @@ def mean_shape(train_set: MultiViewDataset) -> ConstantShape:
     objects themselves.
 
     Args:
-        train_set: the training objects.
+        train_set: The training objects.
     """
     voxels = all_voxels(train_set)
     return ConstantShape(_best_cut(voxels, _macro_weights(train_set.synsets)))
@@ -143,7 +143,7 @@ def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
     """Returns the mean shape of each category's training objects, each with its own best rate.
 
     Args:
-        train_set: the training objects; a category without any gets the mean shape of all.
+        train_set: The training objects; a category without any gets the mean shape of all.
     """
     voxels = all_voxels(train_set)
     shapes = {}
@@ -200,11 +200,11 @@ class Retrieval:
     All training images are held as bytes: objects x views x 16 KiB at 64 x 64.
 
     Args:
-        train_set: the training objects.
-        device: where distances are computed.
-        chunk: training images compared at once; 128 of 64 x 64 are 8 MiB as float32, small
+        train_set: The training objects.
+        device: Where distances are computed.
+        chunk: Training images compared at once; 128 of 64 x 64 are 8 MiB as float32, small
             enough that the allocator keeps their memory instead of fetching fresh pages.
-        progress: whether to draw a progress bar while reading; None draws it on a terminal only.
+        progress: Whether to draw a progress bar while reading; None draws it on a terminal only.
     """
 
     def __init__(

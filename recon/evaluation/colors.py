@@ -41,8 +41,8 @@ def input_views(views: Sequence[int], count: int) -> list[int]:
     """Returns `count` of some views, evenly spread; all of them where there are no more.
 
     Args:
-        views: in the order in which they go around the object.
-        count: how many, >= 1.
+        views: In the order in which they go around the object.
+        count: How many, >= 1.
 
     Raises:
         ValueError: `count` is below 1.
@@ -57,9 +57,9 @@ def unseen_views(view: int, num_views: int, count: int) -> list[int]:
     """Returns up to `count` views other than an input, evenly spread from it all around.
 
     Args:
-        view: the input.
+        view: The input.
         num_views: K, views of an object, which go around it.
-        count: how many; there are fewer where K - 1 is less.
+        count: How many; there are fewer where K - 1 is less.
     """
     spread = [(view + num_views * turn // (count + 1)) % num_views for turn in range(1, count + 1)]
     return [other for other in dict.fromkeys(spread) if other != view]
@@ -73,11 +73,11 @@ class ColorEvaluation:
     camera is nearest to that of the unseen view.
 
     Args:
-        inputs: how many views of each object are shown to the network, one at a time.
-        targets: in how many other views each prediction is compared.
+        inputs: How many views of each object are shown to the network, one at a time.
+        targets: In how many other views each prediction is compared.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: A number is below 1.
     """
 
     def __init__(self, inputs: int = 8, targets: int = 3) -> None:
@@ -96,18 +96,18 @@ class ColorEvaluation:
         """Scores every object of a data set.
 
         Args:
-            model: predicts colours.
-            data: the objects; the inputs of all are held at once if there is a retrieval.
-            views: from which the inputs are taken; None means all.
-            retrieval: the search among training images; None leaves this baseline out.
-            baselines: whether to score `mean colour`.
+            model: Predicts colours.
+            data: The objects; the inputs of all are held at once if there is a retrieval.
+            views: From which the inputs are taken; None means all.
+            retrieval: The search among training images; None leaves this baseline out.
+            baselines: Whether to score `mean colour`.
 
         Returns:
             For each object the mean of `COLOR_METRICS` over inputs and unseen views, of each
             predictor; NaN where none of these views shows the object.
 
         Raises:
-            ValueError: the model has no colours, or the objects have one view only.
+            ValueError: The model has no colours, or the objects have one view only.
         """
         if data.num_views < 2:
             raise ValueError("colours need an unseen view, but the objects have one view each")
@@ -208,7 +208,7 @@ def render_colors(
         [P, 4, H, W].
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
     textured = colors.dim() == 4
     renderer = SoftRenderer(

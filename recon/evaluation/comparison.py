@@ -39,13 +39,13 @@ class PairedRow:
     """The objects of one category, or of all.
 
     Args:
-        objects: how many have the metric on both sides.
-        this: their mean in this evaluation.
-        other: their mean in the other evaluation.
-        difference: the mean of this minus other with its interval.
-        wins: how many objects have the better value in this evaluation, higher or lower.
-        ties: how many have equal values.
-        losses: how many have the better value in the other evaluation.
+        objects: How many have the metric on both sides.
+        this: Their mean in this evaluation.
+        other: Their mean in the other evaluation.
+        difference: The mean of this minus other with its interval.
+        wins: How many objects have the better value in this evaluation, higher or lower.
+        ties: How many have equal values.
+        losses: How many have the better value in the other evaluation.
     """
 
     objects: int
@@ -62,14 +62,14 @@ class Comparison:
     """One evaluation against another over the objects which both have.
 
     Args:
-        this: what this evaluation is called.
-        other: what the other evaluation is called.
-        rows: by metric and category, then `MACRO`; there objects, wins, ties and losses are those
+        this: What this evaluation is called.
+        other: What the other evaluation is called.
+        rows: By metric and category, then `MACRO`; there objects, wins, ties and losses are those
             of all objects, and means and difference unweighted over the categories.
-        metrics: the metrics that are compared.
-        missing_here: ids of objects which only the other evaluation has.
-        missing_there: ids of objects which only this evaluation has.
-        notes: what a reader must know.
+        metrics: The metrics that are compared.
+        missing_here: Ids of objects which only the other evaluation has.
+        missing_there: Ids of objects which only this evaluation has.
+        notes: What a reader must know.
     """
 
     this: str
@@ -150,13 +150,13 @@ def compare(
     """Compares the models of two evaluations.
 
     Args:
-        this: the one evaluation.
-        other: an evaluation of the same objects, from the same views and by the same protocols.
-        names: what to call the two.
-        seed: the seed of the bootstrap, which draws pairs.
+        this: The one evaluation.
+        other: An evaluation of the same objects, from the same views and by the same protocols.
+        names: What to call the two.
+        seed: The seed of the bootstrap, which draws pairs.
 
     Raises:
-        ValueError: they have no object or no metric in common, or were shown other views.
+        ValueError: They have no object or no metric in common, or were shown other views.
     """
     require_same_views({row.id: row.views for row in this.objects}, other, names)
     theirs = {row.id: row for row in other.objects}
@@ -182,12 +182,12 @@ def require_same_views(
     """Refuses an evaluation that has no object in common with another, or was shown other views.
 
     Args:
-        views: by id of the object, of the one evaluation.
-        other: the other evaluation.
-        names: what to call the two.
+        views: By id of the object, of the one evaluation.
+        other: The other evaluation.
+        names: What to call the two.
 
     Raises:
-        ValueError: there is no pair of objects, or a pair from different views.
+        ValueError: There is no pair of objects, or a pair from different views.
     """
     pairs = [(row, views[row.id]) for row in other.objects if row.id in views]
     if not pairs:
@@ -206,12 +206,12 @@ def require_shared_protocol(
     """Refuses an evaluation whose metric suites are all other ones than those of another.
 
     Args:
-        protocols: by metric suite, of the one evaluation.
-        other: the other evaluation.
-        names: what to call the two.
+        protocols: By metric suite, of the one evaluation.
+        other: The other evaluation.
+        names: What to call the two.
 
     Raises:
-        ValueError: no suite has the same protocol in both.
+        ValueError: No suite has the same protocol in both.
     """
     if not set(protocols.items()) & set(other.protocols.items()):
         raise ValueError(

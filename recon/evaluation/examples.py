@@ -37,13 +37,13 @@ class ExampleFiles:
     """Writes some predictions as meshes, turntables and a contact sheet.
 
     Args:
-        count: how many objects to write; 0 writes nothing.
-        format: the format of the mesh files: obj, ply or glb; texels need obj or glb.
-        turntable: the format of the animation of each object: gif, or mp4, which needs the package
+        count: How many objects to write; 0 writes nothing.
+        format: The format of the mesh files: obj, ply or glb; texels need obj or glb.
+        turntable: The format of the animation of each object: gif, or mp4, which needs the package
             imageio-ffmpeg; None makes no animations.
 
     Raises:
-        ValueError: count < 0, or there is no such format or turntable.
+        ValueError: Count < 0, or there is no such format or turntable.
     """
 
     def __init__(self, count: int = 0, format: str = "obj", turntable: str | None = "gif") -> None:
@@ -57,10 +57,10 @@ class ExampleFiles:
         """Refuses a format which cannot hold the textures of a model, before hours of evaluation.
 
         Args:
-            prediction: what the model predicts of any image.
+            prediction: What the model predicts of any image.
 
         Raises:
-            ValueError: the model predicts texels and the format has none.
+            ValueError: The model predicts texels and the format has none.
         """
         textured = prediction.colors is not None and prediction.colors.dim() == 4
         if self.count and textured and f".{self.format}" not in TEXTURED_FORMATS:
@@ -75,14 +75,14 @@ class ExampleFiles:
         Files have the right-handed frame of models, up +Y and front +X.
 
         Args:
-            shown: the predictions.
-            folder: where the files go; made when it is not there.
+            shown: The predictions.
+            folder: Where the files go; made when it is not there.
 
         Returns:
             The paths of the sheet and of the meshes, the sheet first; none for a count of 0.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         if not self.count:
             return []
@@ -107,12 +107,12 @@ class Example:
     """One object, what a model makes of one of its views, and how it looks from others.
 
     Args:
-        caption: category, name and, where there are true voxels, the IoU of this prediction.
-        stem: name for its files.
+        caption: Category, name and, where there are true voxels, the IoU of this prediction.
+        stem: Name for its files.
         truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
-        mesh: the prediction from the input view.
-        cameras: the cameras of the n views.
-        colors: the colours of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it
+        mesh: The prediction from the input view.
+        cameras: The cameras of the n views.
+        colors: The colours of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it
             in grey.
     """
 
@@ -139,9 +139,9 @@ def make_example(shown: ShownPredictions, index: int, view: int = INPUT_VIEW) ->
     """Returns what the model predicts of one view of an object, beside its other views.
 
     Args:
-        shown: the predictions.
-        index: the place of the object in the data.
-        view: the input; the other views follow at even steps all around.
+        shown: The predictions.
+        index: The place of the object in the data.
+        view: The input; the other views follow at even steps all around.
     """
     data = shown.data
     views = [(view + data.num_views * turn // VIEWS) % data.num_views for turn in range(VIEWS)]

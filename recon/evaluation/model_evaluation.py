@@ -58,19 +58,19 @@ class EvaluationSettings:
     """What determines the values of an evaluation, besides model and data.
 
     Args:
-        metrics: names of metric suites, see `recon.metrics`.
-        split: which objects of the data; None for all.
-        categories: names or synsets; None means all.
-        views: which views of each object; None means all, as the SoftRas protocol does.
-        baselines: whether to score predictions without learning beside the model.
-        batch_size: images per call of the model. Rounding depends on it.
-        color_inputs: from how many of the views of each object colours are predicted; they are
+        metrics: Names of metric suites, see `recon.metrics`.
+        split: Which objects of the data; None for all.
+        categories: Names or synsets; None means all.
+        views: Which views of each object; None means all, as the SoftRas protocol does.
+        baselines: Whether to score predictions without learning beside the model.
+        batch_size: Images per call of the model. Rounding depends on it.
+        color_inputs: From how many of the views of each object colours are predicted; they are
             spread evenly.
-        color_targets: in how many other views the colours of each prediction are compared.
-        seed: the seed of the samples that suites draw, and of the bootstrap.
+        color_targets: In how many other views the colours of each prediction are compared.
+        seed: The seed of the samples that suites draw, and of the bootstrap.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: A number is out of range.
     """
 
     metrics: Sequence[str] = ("softras",)
@@ -110,25 +110,25 @@ class ModelEvaluation:
     """One evaluation: a model, the objects, and the rows of those which are finished.
 
     Args:
-        settings: what is scored, and by which metrics.
-        trained: the model.
-        data_path: the file or files of the objects; the baselines learn from their training split.
-        folder: where the rows are kept, below `rows`; made when `run` writes the first.
-        device: where the model runs.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
-        timer: adds up the seconds of the parts, see `score_predictions`.
-        keep_shown: whether `shown` will be asked for predictions, and so keeps them.
+        settings: What is scored, and by which metrics.
+        trained: The model.
+        data_path: The file or files of the objects; the baselines learn from their training split.
+        folder: Where the rows are kept, below `rows`; made when `run` writes the first.
+        device: Where the model runs.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
+        timer: Adds up the seconds of the parts, see `score_predictions`.
+        keep_shown: Whether `shown` will be asked for predictions, and so keeps them.
 
     Attributes:
-        data: the objects.
-        views: the views from which each object is predicted, one at a time.
-        model: on its device.
-        blank: what the model predicts of a blank image, which shows whether it has colours.
-        shown: the predictions which may be looked at.
-        protocols: what the numbers of each metric suite mean.
+        data: The objects.
+        views: The views from which each object is predicted, one at a time.
+        model: On its device.
+        blank: What the model predicts of a blank image, which shows whether it has colours.
+        shown: The predictions which may be looked at.
+        protocols: What the numbers of each metric suite mean.
 
     Raises:
-        ValueError, OSError: the data or the model is not as needed.
+        ValueError, OSError: The data or the model is not as needed.
     """
 
     def __init__(
@@ -175,8 +175,8 @@ class ModelEvaluation:
         """Scores what is not in the rows yet, and returns everything.
 
         Raises:
-            OSError: the data cannot be read or the rows not be written; what is done is safe.
-            SystemExit: a signal asked to stop; what is done is safe.
+            OSError: The data cannot be read or the rows not be written; what is done is safe.
+            SystemExit: A signal asked to stop; what is done is safe.
         """
         done = len(self.rows.done(SHAPE))
         if done:
@@ -331,7 +331,7 @@ def require_finite(trained: TrainedModel) -> None:
     """Refuses a model whose predictions would mean nothing.
 
     Raises:
-        ValueError: a weight or statistic is NaN or infinite.
+        ValueError: A weight or statistic is NaN or infinite.
     """
     state = trained.model.state_dict()
     bad = [

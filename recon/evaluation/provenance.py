@@ -28,7 +28,7 @@ def file_fingerprint(path: Path) -> str:
     """Returns `sha256:...` of a file's bytes.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -45,7 +45,7 @@ def data_fingerprint(path: Path) -> str:
     differently, but not two which differ in a few bytes. Names and times do not count.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: The file cannot be read.
     """
     size = path.stat().st_size
     if size <= WHOLE_FILE:

@@ -22,13 +22,13 @@ class Reference:
     """The published results of one method.
 
     Args:
-        label: what a table calls it.
-        paper: authors, title and where to find it.
-        protocol: on what data the values were measured.
-        checked: which of the values were compared with which source.
-        values: the values of the thirteen categories in the order of `CATEGORIES`, in percent.
-        mean: the published mean over the categories, in percent.
-        metric: key of the metric of our results that the values can be read beside.
+        label: What a table calls it.
+        paper: Authors, title and where to find it.
+        protocol: On what data the values were measured.
+        checked: Which of the values were compared with which source.
+        values: The values of the thirteen categories in the order of `CATEGORIES`, in percent.
+        mean: The published mean over the categories, in percent.
+        metric: Key of the metric of our results that the values can be read beside.
     """
 
     label: str
@@ -105,10 +105,10 @@ def choose_references(names: str | Sequence[str] | None) -> list[Reference]:
     """Returns the references of some names.
 
     Args:
-        names: one name or several names of `REFERENCES`; None chooses none.
+        names: One name or several names of `REFERENCES`; None chooses none.
 
     Raises:
-        ValueError: a name is unknown.
+        ValueError: A name is unknown.
     """
     wanted = [] if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
@@ -121,7 +121,7 @@ def require_reference_metric(references: Sequence[Reference], metrics: Sequence[
     """Refuses references beside which a result with some metrics cannot be read.
 
     Raises:
-        ValueError: a metric is missing.
+        ValueError: A metric is missing.
     """
     keys = {metric.key for metric in metrics}
     for reference in references:
@@ -139,7 +139,7 @@ def reference_rows(
     The published means are over thirteen categories, whichever ours has.
 
     Raises:
-        ValueError: the result does not have the metric of the references.
+        ValueError: The result does not have the metric of the references.
     """
     require_reference_metric(references, result.metrics_of(MODEL))
     (key,) = {reference.metric for reference in references}

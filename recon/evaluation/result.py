@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recon.files import write_text
-from recon.metrics.suite import Metric
+from recon.metrics.metric_suite import Metric
 from recon.runs.directory import read_json
 
 VERSION = 2
@@ -32,12 +32,12 @@ class ObjectResult:
     """The values of one object.
 
     Args:
-        id: identifier of the object in its data set.
-        name: what it is called.
-        synset: of its category.
-        views: which of its views were shown, one at a time.
-        scores: by predictor and key of the metric, the mean over the views.
-        per_view: by key, the values of the model, one for each of `views`; metrics which are
+        id: Identifier of the object in its data set.
+        name: What it is called.
+        synset: Of its category.
+        views: Which of its views were shown, one at a time.
+        scores: By predictor and key of the metric, the mean over the views.
+        per_view: By key, the values of the model, one for each of `views`; metrics which are
             taken between views are not in it.
     """
 
@@ -84,18 +84,18 @@ class EvaluationResult:
     """An evaluation of a model, and of baselines beside it.
 
     Args:
-        about: plain data: what was evaluated, on what, how and by which versions.
-        protocols: by metric suite, one line which says what its numbers mean.
-        metrics: in the order of the tables, the most important one first.
-        predictors: the model first, then baselines.
-        objects: in the order of the data.
-        categories: those which have objects, in the order of the tables.
-        means: by predictor, key of the metric, and name of a category or `MACRO`; a metric that a
+        about: Plain data: what was evaluated, on what, how and by which versions.
+        protocols: By metric suite, one line which says what its numbers mean.
+        metrics: In the order of the tables, the most important one first.
+        predictors: The model first, then baselines.
+        objects: In the order of the data.
+        categories: Those which have objects, in the order of the tables.
+        means: By predictor, key of the metric, and name of a category or `MACRO`; a metric that a
             predictor does not have is not there.
-        notes: what a reader of the means must know.
+        notes: What a reader of the means must know.
 
     Raises:
-        ValueError: the parts do not fit together.
+        ValueError: The parts do not fit together.
     """
 
     about: Mapping[str, Any]
@@ -116,7 +116,7 @@ class EvaluationResult:
         """Returns the metric of a key.
 
         Raises:
-            KeyError: there is none.
+            KeyError: There is none.
         """
         for metric in self.metrics:
             if metric.key == key:
@@ -160,7 +160,7 @@ class EvaluationResult:
         """Writes `result.json` atomically, one line per object.
 
         Raises:
-            OSError: it could not be written; what was there is as it was.
+            OSError: It could not be written; what was there is as it was.
         """
         content = self.json()
         objects = content.pop("objects")
@@ -173,8 +173,8 @@ class EvaluationResult:
         """Reads what `write` wrote.
 
         Raises:
-            OSError: there is no such file.
-            ValueError: it is no result of this version; the message names it.
+            OSError: There is no such file.
+            ValueError: It is no result of this version; the message names it.
         """
         content = read_json(path)
         if content.get("version") != VERSION:
@@ -217,7 +217,7 @@ def object_from_json(row: Mapping[str, Any]) -> ObjectResult:
     """Returns an object out of what `plain(vars(object))` gave.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: the row is something else.
+        KeyError, TypeError, ValueError, AttributeError: The row is something else.
     """
     scores = {
         predictor: {key: _number(value) for key, value in values.items()}

@@ -26,11 +26,11 @@ class EvaluationRows:
     """The rows file of one evaluation.
 
     Args:
-        path: the file. What it holds of this evaluation is read.
-        fingerprint: the fingerprint of everything that determines the values.
+        path: The file. What it holds of this evaluation is read.
+        fingerprint: The fingerprint of everything that determines the values.
 
     Raises:
-        OSError: the file cannot be read, or cannot be repaired.
+        OSError: The file cannot be read, or cannot be repaired.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -46,7 +46,7 @@ class EvaluationRows:
         """Appends finished objects; they are on the disk when the call returns.
 
         Raises:
-            OSError: naming the file; the objects before these are safe.
+            OSError: Naming the file; the objects before these are safe.
         """
         new = list(rows)
         text = "".join(self._line(part, row) for row in new)
@@ -64,7 +64,7 @@ class EvaluationRows:
         """Returns objects with the values of several parts together.
 
         Raises:
-            KeyError: a part lacks one of the objects.
+            KeyError: A part lacks one of the objects.
         """
         tables = [self._rows.get(part, {}) for part in parts]
         return [_joined([table[id_] for table in tables]) for id_ in ids]

@@ -31,7 +31,7 @@ def choose_suites(names: Sequence[str], data: MultiViewDataset) -> list[MetricSu
     silhouettes are compared instead.
 
     Raises:
-        ValueError: a name is unknown or there twice, there is none, or the data lacks what a suite
+        ValueError: A name is unknown or there twice, there is none, or the data lacks what a suite
             needs; the message names the file.
     """
     if isinstance(names, str) or not names or len(set(names)) != len(names):
@@ -55,7 +55,7 @@ def choose_views(data: MultiViewDataset, views: Sequence[int] | None) -> list[in
     """Returns which views of each object are shown; None means all.
 
     Raises:
-        ValueError: a view is not in the data or is there twice, or there is none.
+        ValueError: A view is not in the data or is there twice, or there is none.
     """
     chosen = list(range(data.num_views)) if views is None else views
     sound = (
@@ -78,7 +78,7 @@ class ViewPredictions:
 
     Args:
         objects: N indices in the data.
-        views: the n views of each object that were shown.
+        views: The n views of each object that were shown.
         images: [N * n, 4, H, W] uint8, the inputs.
         prediction: N * n meshes; those of one object follow each other.
     """
@@ -105,14 +105,14 @@ def predict_views(
     """Predicts some objects from each of some views alone; the images of all are one batch.
 
     Args:
-        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1].
-        data: the objects.
-        objects: their indices.
-        views: the views of each object that are shown.
-        timer: is given the parts `reading` and `network`.
+        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1].
+        data: The objects.
+        objects: Their indices.
+        views: The views of each object that are shown.
+        timer: Is given the parts `reading` and `network`.
 
     Raises:
-        ValueError, OSError: the data cannot be read.
+        ValueError, OSError: The data cannot be read.
     """
     timer = timer or StepTimer(torch.device("cpu"), active=False)
     with timer.part("reading"):
@@ -133,17 +133,17 @@ def score_predictions(
     """Scores predictions of some objects.
 
     Args:
-        predicted: the predictions.
+        predicted: The predictions.
         faces: [F, 3] int64, the faces of every predicted mesh.
-        suites: the metric suites by which they are scored.
-        data: the objects.
-        baselines: predict voxels at the resolution of `data.voxel_resolution`, and are scored by
+        suites: The metric suites by which they are scored.
+        data: The objects.
+        baselines: Predict voxels at the resolution of `data.voxel_resolution`, and are scored by
             the `voxel_metric` of the suites that have one.
-        seed: the seed of the samples that suites draw.
-        timer: is given the parts of the suites by name, and `baselines`.
+        seed: The seed of the samples that suites draw.
+        timer: Is given the parts of the suites by name, and `baselines`.
 
     Raises:
-        ValueError, OSError: the data lacks what a suite needs, or cannot be read.
+        ValueError, OSError: The data lacks what a suite needs, or cannot be read.
     """
     timer = timer or StepTimer(torch.device("cpu"), active=False)
     objects, views = predicted.objects, predicted.views
@@ -173,14 +173,14 @@ def score_objects(
     """Predicts some objects from each of some views alone, and scores the predictions.
 
     Args:
-        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-        suites: the metric suites by which the predictions are scored.
-        data: the objects.
-        objects: their indices; the images of all are one batch.
-        views: the views of each object that are shown.
+        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+        suites: The metric suites by which the predictions are scored.
+        data: The objects.
+        objects: Their indices; the images of all are one batch.
+        views: The views of each object that are shown.
 
     Raises:
-        ValueError, OSError: the data lacks what a suite needs, or cannot be read.
+        ValueError, OSError: The data lacks what a suite needs, or cannot be read.
     """
     faces: Tensor = model.faces  # type: ignore[assignment]
     return score_predictions(predict_views(model, data, objects, views), faces, suites, data)

@@ -24,10 +24,10 @@ class ShownPredictions:
     in the evaluation, since the rounding of a prediction depends on what else is in its batch.
 
     Args:
-        model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-        data: the objects.
-        views: the views that the evaluation shows; empty if there was no evaluation.
-        batch_objects: how many objects a batch of the evaluation has.
+        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+        data: The objects.
+        views: The views that the evaluation shows; empty if there was no evaluation.
+        batch_objects: How many objects a batch of the evaluation has.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ShownPredictions:
         """Returns the prediction of one object from one view, on the CPU.
 
         Raises:
-            ValueError, OSError: the data cannot be read.
+            ValueError, OSError: The data cannot be read.
         """
         if (index, view) in self._kept:
             return self._kept[index, view]
@@ -66,9 +66,9 @@ class ShownPredictions:
         """Keeps of each object the views that may be shown, as long as there is room.
 
         Args:
-            predicted: the predictions of some objects.
-            rows: their scores.
-            key: key of the metric by whose values the report chooses a view.
+            predicted: The predictions of some objects.
+            rows: Their scores.
+            key: Key of the metric by whose values the report chooses a view.
         """
         for index, row in zip(predicted.objects, rows, strict=True):
             for view in {INPUT_VIEW, row.typical_view(key)[0]} & set(predicted.views):

@@ -50,12 +50,12 @@ def summarize(
     """Returns a result with the means and intervals of some objects.
 
     Args:
-        objects: all with the same predictors and metrics, the model first.
-        metrics: in the order of the tables.
-        about: plain data on the evaluation, see `EvaluationResult`.
-        protocols: what the numbers of each suite mean, see `EvaluationResult`.
-        notes: lines which follow those on the means.
-        seed: the seed of the bootstrap.
+        objects: All with the same predictors and metrics, the model first.
+        metrics: In the order of the tables.
+        about: Plain data on the evaluation, see `EvaluationResult`.
+        protocols: What the numbers of each suite mean, see `EvaluationResult`.
+        notes: Lines which follow those on the means.
+        seed: The seed of the bootstrap.
     """
     categories = [
         CategoryCount(
@@ -112,9 +112,9 @@ def category_estimates(
         values: [N, M], M values of N objects; NaN where one is not defined, which leaves the
             object out of that mean.
         groups: [N], the category of each object.
-        order: the categories, in the order of the result.
-        seed: the seed of the draws.
-        resamples: how many draws, >= 1.
+        order: The categories, in the order of the result.
+        seed: The seed of the draws.
+        resamples: How many draws, >= 1.
 
     Returns:
         For each column by category, then as `MACRO`, the mean and its interval. A category without
@@ -122,7 +122,7 @@ def category_estimates(
         has no interval, and gives the macro mean's interval nothing to vary.
 
     Raises:
-        ValueError: shapes disagree, an object's category is not in `order`, or one of `order` has
+        ValueError: Shapes disagree, an object's category is not in `order`, or one of `order` has
             no object.
     """
     if values.ndim != 2 or len(values) != len(groups) or set(groups) != set(order):

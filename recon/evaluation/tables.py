@@ -18,11 +18,11 @@ def write_tables(folder: Path, result: EvaluationResult) -> None:
     """Writes `table.txt`, `table.csv`, `objects.csv` and `result.json`, the last one last.
 
     Args:
-        folder: where; made when it is not there.
-        result: what to write.
+        folder: Where; made when it is not there.
+        result: What to write.
 
     Raises:
-        OSError: a file could not be written; nothing half-written keeps its final name.
+        OSError: A file could not be written; nothing half-written keeps its final name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.txt", result_text(result))

@@ -19,9 +19,9 @@ class VoxelValidation:
     Where the data has no voxels it is the IoU of silhouettes in unseen views.
 
     Args:
-        views: which views of each object; None means all. Few and evenly spread ones estimate the
+        views: Which views of each object; None means all. Few and evenly spread ones estimate the
             mean over all at a fraction of the cost.
-        batch_size: images per call of the model.
+        batch_size: Images per call of the model.
     """
 
     def __init__(self, views: Sequence[int] | None = None, batch_size: int = 128) -> None:
@@ -34,12 +34,12 @@ class VoxelValidation:
         """Returns the macro mean IoU as `iou`, and `iou_NAME` of each category.
 
         Args:
-            model: makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-            data: the objects.
-            processes: which share the objects; the values are those of all.
+            model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+            data: The objects.
+            processes: Which share the objects; the values are those of all.
 
         Raises:
-            ValueError: a view is not in the data.
+            ValueError: A view is not in the data.
         """
         processes = processes or Processes()
         suites, views = choose_suites(["softras"], data), choose_views(data, self.views)

@@ -39,7 +39,7 @@ def render_colors(
     """Renders a mesh sharply in the colours of its faces, for people to look at.
 
     Args:
-        mesh: whose faces and colours are drawn.
+        mesh: Whose faces and colours are drawn.
         vertices: [N, V, 3] world coordinates, which take the place of those of the mesh.
         cameras: N cameras.
         image_size: (height, width) in pixels; an int means square.
@@ -91,8 +91,8 @@ def with_axes(
     """Draws axes on an image [H, W, 3]: x in red, y in green and z in blue.
 
     Args:
-        image: as the camera sees it.
-        cameras: one camera.
+        image: As the camera sees it.
+        cameras: One camera.
         origin: [3] world coordinates of where the axes begin.
         ends: [3, 3] world coordinates of the ends of the three axes.
     """
@@ -116,10 +116,10 @@ class Crop:
     """A rectangle of images, in shares of their height and width.
 
     Args:
-        top: the upper edge, in [0, 1] from above.
-        bottom: the lower edge, in [0, 1] from above.
-        left: the left edge, in [0, 1] from the left.
-        right: the right edge, in [0, 1] from the left.
+        top: The upper edge, in [0, 1] from above.
+        bottom: The lower edge, in [0, 1] from above.
+        left: The left edge, in [0, 1] from the left.
+        right: The right edge, in [0, 1] from the left.
         size: (width, height) in pixels of what is drawn of it.
     """
 

@@ -25,12 +25,12 @@ class Fit:
     """What an optimisation found; its best values are in the parameters themselves.
 
     Args:
-        best_loss: the total loss at the best values; [] or, of N problems at once, [N].
-        best_step: the step at which it was met; int64, [] or [N].
-        history: the losses of all steps by the name of the term, and `total`; on the CPU, [T] or
+        best_loss: The total loss at the best values; [] or, of N problems at once, [N].
+        best_step: The step at which it was met; int64, [] or [N].
+        history: The losses of all steps by the name of the term, and `total`; on the CPU, [T] or
             [T, N], row t of step t.
-        stopped: why it ended: "end" after all steps, "signal" when it was interrupted.
-        seconds: how long it took.
+        stopped: Why it ended: "end" after all steps, "signal" when it was interrupted.
+        seconds: How long it took.
     """
 
     best_loss: Tensor
@@ -62,27 +62,27 @@ def fit(
     alone, as Adam does, its result does not depend on its neighbours.
 
     Args:
-        parameters: floating-point leaf tensors by name; `requires_grad` is switched on.
-        loss: returns, for a step, the loss of the parameters as they are: a scalar, [N], or terms
+        parameters: Floating-point leaf tensors by name; `requires_grad` is switched on.
+        loss: Returns, for a step, the loss of the parameters as they are: a scalar, [N], or terms
             of these shapes by name, which are added up. Terms include their weights. What changes
             with time (sigma, the views of a mini-batch) must be a pure function of the step.
-        steps: number of updates, >= 0.
-        learning_rate: the learning rate of all parameters, or of each by name.
-        schedule: a factor on the learning rates as a function of the step; None is 1.
-        optimizer: makes the optimiser from parameter groups, one per parameter.
-        best_from: the first step whose loss can be compared with later ones, because schedules
+        steps: Number of updates, >= 0.
+        learning_rate: The learning rate of all parameters, or of each by name.
+        schedule: A factor on the learning rates as a function of the step; None is 1.
+        optimizer: Makes the optimiser from parameter groups, one per parameter.
+        best_from: The first step whose loss can be compared with later ones, because schedules
             have settled; until then the newest state is the best. `steps` keeps the last state.
-        on_step: called with the step after each evaluation, to draw images for instance.
-        interruption: an entered context, whose signal ends the fit after the current evaluation.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
-        description: the words in front of the bar.
+        on_step: Called with the step after each evaluation, to draw images for instance.
+        interruption: An entered context, whose signal ends the fit after the current evaluation.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
+        description: The words in front of the bar.
 
     Returns:
         The best losses and the history of all losses.
 
     Raises:
-        ValueError: the arguments or the shape of the loss are not as described.
-        FloatingPointError: a term is not finite; the message names term and step. The parameters
+        ValueError: The arguments or the shape of the loss are not as described.
+        FloatingPointError: A term is not finite; the message names term and step. The parameters
             hold the best state before it.
     """
     if steps < 0 or best_from < 0:

@@ -20,12 +20,12 @@ def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "hist
     """Writes losses as `NAME.csv`, and as curves over the step in `NAME.png`.
 
     Args:
-        folder: an existing one.
+        folder: An existing one.
         history: [T] by term; NaN interrupts a curve.
-        name: the name of both files, without a suffix.
+        name: The name of both files, without a suffix.
 
     Raises:
-        OSError: a file could not be written.
+        OSError: A file could not be written.
     """
     columns = {term: values.tolist() for term, values in history.items()}
     steps = list(range(len(next(iter(columns.values())))))
@@ -44,7 +44,7 @@ def joined_history(fits: Sequence[Fit]) -> dict[str, Tensor]:
     """Joins the losses of fits which followed each other.
 
     Args:
-        fits: each of one problem or of many, whose mean is taken.
+        fits: Each of one problem or of many, whose mean is taken.
 
     Returns:
         [T] by term, NaN where a fit has no such term; T counts the steps of all fits.

@@ -33,11 +33,11 @@ class FitFolder:
     """The folder of one fit.
 
     Args:
-        path: the folder, which is made when writing begins.
-        config: the resolved configuration, plain data; in the result it is called settings.
-        inputs: keys of the configuration which name files or folders that the fit reads.
-        result: the name of the file with the result.
-        image: the name of the image that shows it.
+        path: The folder, which is made when writing begins.
+        config: The resolved configuration, plain data; in the result it is called settings.
+        inputs: Keys of the configuration which name files or folders that the fit reads.
+        result: The name of the file with the result.
+        image: The name of the image that shows it.
     """
 
     path: Path
@@ -54,9 +54,9 @@ class FitFolder:
         where its key `overwrite` is true.
 
         Raises:
-            OtherFitError: the folder holds another result; nothing in it was touched.
-            ValueError: another process is writing here.
-            OSError: the folder is not writable.
+            OtherFitError: The folder holds another result; nothing in it was touched.
+            ValueError: Another process is writing here.
+            OSError: The folder is not writable.
         """
         if not self.config.get("overwrite", False):
             self._refuse_other()
@@ -104,18 +104,18 @@ class FitFolder:
         """Writes the result, the losses, an image and an animation.
 
         Args:
-            result: plain data about what was found.
-            fits: the stages, for the losses.
-            image: shows what was found.
+            result: Plain data about what was found.
+            fits: The stages, for the losses.
+            image: Shows what was found.
             frames: [H, W, 3] images of the way to it.
-            seconds: how long the animation runs.
+            seconds: How long the animation runs.
 
         Returns:
             The content of the file of the result: `result`, whether a signal ended the fit, the
             configuration, and fingerprints of the inputs.
 
         Raises:
-            OSError: a file could not be written.
+            OSError: A file could not be written.
         """
         save_animation(self.path / "course.gif", frames, seconds)
         write_history(self.path, joined_history(fits))
@@ -146,7 +146,7 @@ def save_png(path: Path, image: Image.Image) -> None:
     """Writes an image as PNG.
 
     Raises:
-        OSError: it could not be written.
+        OSError: It could not be written.
     """
     with atomic_file(path) as file:
         image.save(file, format="PNG", optimize=True)

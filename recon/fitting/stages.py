@@ -24,8 +24,8 @@ class Problem(Protocol[State_co]):
     """What one stage optimises: parameters, their loss, and the state of the fit they stand for.
 
     Attributes:
-        parameters: leaf tensors by name.
-        options: further arguments of `recon.fitting.fit.fit`; `steps` among them.
+        parameters: Leaf tensors by name.
+        options: Further arguments of `recon.fitting.fit.fit`; `steps` among them.
     """
 
     parameters: dict[str, Tensor]
@@ -43,7 +43,7 @@ class Problem(Protocol[State_co]):
         """Returns the state with which the stage ends, and its loss.
 
         Args:
-            found: the fit of the parameters, which hold its best values.
+            found: The fit of the parameters, which hold its best values.
         """
         ...
 
@@ -53,10 +53,10 @@ class StagedFit(Generic[State]):
     """What a fit in stages found.
 
     Args:
-        state: the last one.
-        loss: its loss; [] or, of N problems at once, [N].
-        fits: one for each stage.
-        trajectory: the states on the way, and the last one.
+        state: The last one.
+        loss: Its loss; [] or, of N problems at once, [N].
+        fits: One for each stage.
+        trajectory: The states on the way, and the last one.
     """
 
     state: State
@@ -97,16 +97,16 @@ def fit_stages(
     """Goes through stages, until a signal comes.
 
     Args:
-        stages: each makes its problem from the state it begins with.
-        start: the state with which the first stage begins.
-        every: steps between the states of the trajectory; None keeps the last state only.
-        on_step: called with the number of the step over all stages, and what gives the state.
-        interruption: an entered context, whose signal ends the fit.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
+        stages: Each makes its problem from the state it begins with.
+        start: The state with which the first stage begins.
+        every: Steps between the states of the trajectory; None keeps the last state only.
+        on_step: Called with the number of the step over all stages, and what gives the state.
+        interruption: An entered context, whose signal ends the fit.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: there is no stage.
-        FloatingPointError: a loss is not finite.
+        ValueError: There is no stage.
+        FloatingPointError: A loss is not finite.
     """
     if not stages:
         raise ValueError("there must be at least one stage")
@@ -149,15 +149,15 @@ class SoftStage:
     stay at the last for the last tenth of the steps.
 
     Args:
-        steps: number of updates, >= 0.
-        image_size: pixels of the shorter side of what is rendered; None as in the images.
-        sigma: first and last softness of edges, squared NDC units.
-        gamma: first and last softness of depth, in lengths of the object.
-        learning_rate: first and last learning rate, of angles in radians and of others in
+        steps: Number of updates, >= 0.
+        image_size: Pixels of the shorter side of what is rendered; None as in the images.
+        sigma: First and last softness of edges, squared NDC units.
+        gamma: First and last softness of depth, in lengths of the object.
+        learning_rate: First and last learning rate, of angles in radians and of others in
             proportion.
 
     Raises:
-        ValueError: a value is out of range.
+        ValueError: A value is out of range.
     """
 
     steps: int
@@ -192,8 +192,8 @@ class SoftStage:
         """Returns the arguments of `fit` with the schedule of learning rates.
 
         Args:
-            rates: by parameter, what its learning rate is multiplied by.
-            comparable: keep the best state once sigma and gamma stay; otherwise the last one.
+            rates: By parameter, what its learning rate is multiplied by.
+            comparable: Keep the best state once sigma and gamma stay; otherwise the last one.
         """
         first, last = self.learning_rate
         return {
@@ -210,8 +210,8 @@ class Step:
 
     Args:
         size: (height, width) in pixels.
-        sigma: softness of edges, squared NDC units.
-        gamma: softness of depth, object units.
+        sigma: Softness of edges, squared NDC units.
+        gamma: Softness of depth, object units.
     """
 
     size: tuple[int, int]
@@ -223,8 +223,8 @@ class Unknowns(Protocol[State_co]):
     """The parameters of a stage, and the state which they make with what is known.
 
     Attributes:
-        parameters: leaf tensors by name.
-        rates: by parameter, what its learning rate is multiplied by.
+        parameters: Leaf tensors by name.
+        rates: By parameter, what its learning rate is multiplied by.
     """
 
     parameters: dict[str, Tensor]
@@ -239,12 +239,12 @@ class SoftProblem(Generic[State]):
     """A `Problem` of a `SoftStage`.
 
     Args:
-        stage: how it renders and moves.
-        unknowns: its parameters.
-        terms: returns the terms of the loss of a step.
+        stage: How it renders and moves.
+        unknowns: Its parameters.
+        terms: Returns the terms of the loss of a step.
         images: [N, 4, H, W] which the renderings are compared with.
-        length: the length of the object, in which the stage states its gamma; object units.
-        comparable: whether losses can be compared once sigma and gamma stay, so that the best state
+        length: The length of the object, in which the stage states its gamma; object units.
+        comparable: Whether losses can be compared once sigma and gamma stay, so that the best state
             is kept; otherwise the last one is.
     """
 

@@ -25,7 +25,7 @@ class Binvox:
         voxels: [R, R, R] bool, indexed [x, y, z] in the axes of the voxelised mesh.
         corner: (x, y, z) of the cube's least corner in the mesh's own coordinates; None where the
             file does not say.
-        side: of the cube in the mesh's units; None where the file does not say.
+        side: Of the cube in the mesh's units; None where the file does not say.
     """
 
     voxels: NDArray[np.bool_]
@@ -39,12 +39,12 @@ def read_binvox(store: Store, name: str) -> Binvox:
     Voxel (i, j, k) has its centre at corner + side * ((i, j, k) + 0.5) / R.
 
     Args:
-        store: where the file is.
-        name: of the file.
+        store: Where the file is.
+        name: Of the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it is not of this format or its runs do not fill the grid.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is not of this format or its runs do not fill the grid.
     """
     data = store.read(name)
     try:

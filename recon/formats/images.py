@@ -59,8 +59,8 @@ class RgbaImage:
     Attributes:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied, row 0 on top.
         orientation: EXIF's orientation of the stored pixels, 1 to 8; 1 is upright.
-        upright: whether `rgba` was turned by it.
-        notes: what to know about the file, in words.
+        upright: Whether `rgba` was turned by it.
+        notes: What to know about the file, in words.
     """
 
     rgba: NDArray[np.uint8]
@@ -94,19 +94,19 @@ def decode_image(
     """Decodes an image.
 
     Args:
-        source: a path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, C] with C
+        source: A path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, C] with C
             from 1 (grey) and 2 (grey, alpha) to 3 (RGB) and 4 (RGB, alpha): bool, 8 or 16 bits, or
             floating point in [0, 1].
-        label: what messages call it; None takes the path, else "the image".
-        upright: whether to turn the image as its EXIF data ask.
-        size: the (height, width) it must have as stored; None allows any.
+        label: What messages call it; None takes the path, else "the image".
+        upright: Whether to turn the image as its EXIF data ask.
+        size: The (height, width) it must have as stored; None allows any.
         formats: PIL's names of the file formats that are read.
         draft: JPEG files may be decoded at a fraction of their size, no side of which is below
             this number of pixels; None decodes them whole.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the image, if it is damaged, too large, of another size or no image.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the image, if it is damaged, too large, of another size or no image.
     """
     label = label or _label(source, "the image")
     with _pixels_of(source, label, size, formats, draft) as raw:
@@ -131,18 +131,18 @@ def decode_mask(
     """Decodes a mask.
 
     Args:
-        source: as for `decode_image`.
-        label: what messages call it; None takes the path, else "the mask".
-        like: the image it belongs to, whose size it must have. A mask which has only the size of
+        source: As for `decode_image`.
+        label: What messages call it; None takes the path, else "the mask".
+        like: The image it belongs to, whose size it must have. A mask which has only the size of
             that image before (or after) it was turned upright is turned alike.
-        upright: as for `decode_image`.
+        upright: As for `decode_image`.
 
     Returns:
         [H, W] uint8, 255 inside.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the mask, if it is no image or of another size.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the mask, if it is no image or of another size.
     """
     label = label or _label(source, "the mask")
     with _pixels_of(source, label, None, FORMATS, None) as raw:
@@ -170,15 +170,15 @@ def read_rgba(
     """Reads an image of a data set, and logs its notes as warnings.
 
     Args:
-        store: where the file is.
-        name: of the file.
-        size: the (height, width) it must have; None allows any.
-        upright: whether to turn the image as its EXIF data ask; by default pixels are as stored,
+        store: Where the file is.
+        name: Of the file.
+        size: The (height, width) it must have; None allows any.
+        upright: Whether to turn the image as its EXIF data ask; by default pixels are as stored,
             which is what camera matrices of data sets belong to.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it is damaged, too large or of another size.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is damaged, too large or of another size.
     """
     label = f"{store.label}: {name}"
     image = decode_image(store.read(name), label, upright, size)
@@ -191,16 +191,16 @@ def read_mask(store: Store, name: str, like: RgbaImage) -> NDArray[np.uint8]:
     """Reads the mask of an image.
 
     Args:
-        store: where the file is.
-        name: of the file.
-        like: the image.
+        store: Where the file is.
+        name: Of the file.
+        like: The image.
 
     Returns:
         [H, W] uint8, 255 inside.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it is damaged or has another size than the image.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is damaged or has another size than the image.
     """
     return decode_mask(store.read(name), f"{store.label}: {name}", like, like.upright)
 

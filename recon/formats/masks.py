@@ -23,8 +23,8 @@ class MaskedImage:
 
     Attributes:
         rgba: [4, H, W] uint8 sRGB and mask, not premultiplied.
-        source: where the mask is from: "mask", "alpha channel" or "estimated".
-        notes: what to know about the file and the mask, in words.
+        source: Where the mask is from: "mask", "alpha channel" or "estimated".
+        notes: What to know about the file and the mask, in words.
     """
 
     rgba: NDArray[np.uint8]
@@ -36,7 +36,7 @@ def mask_source(image: RgbaImage, mask: NDArray[np.uint8] | None) -> str:
     """Returns where the mask of an image is from: a given one first, then alpha, else an estimate.
 
     Args:
-        image: the image.
+        image: The image.
         mask: [H, W] uint8, 255 inside; None if none is given.
     """
     if mask is not None:
@@ -50,13 +50,13 @@ def masked_image(
     """Returns an image with the best mask there is as its alpha.
 
     Args:
-        image: the image.
+        image: The image.
         mask: [H, W] uint8, 255 inside; None takes the alpha channel, and where that is no mask an
             estimate from a plain background.
-        longest_side: a larger image is made smaller first, to so many pixels along its longer side.
+        longest_side: A larger image is made smaller first, to so many pixels along its longer side.
 
     Raises:
-        ValueError: if nothing is inside the mask, or nothing stands out from the background.
+        ValueError: If nothing is inside the mask, or nothing stands out from the background.
     """
     source, notes = mask_source(image, mask), image.notes
     rgba = image.rgba if mask is None else np.concatenate((image.rgba[:3], mask[None]))
@@ -75,10 +75,10 @@ def require_object(alpha: NDArray[np.uint8], source: str) -> None:
 
     Args:
         alpha: [H, W] uint8.
-        source: where the mask is from, for the message.
+        source: Where the mask is from, for the message.
 
     Raises:
-        ValueError: if no pixel is more opaque than transparent.
+        ValueError: If no pixel is more opaque than transparent.
     """
     if alpha.max(initial=0) < OPAQUE:
         raise ValueError(

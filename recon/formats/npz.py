@@ -39,12 +39,12 @@ class Npz:
         """Reads the file's bytes.
 
         Args:
-            store: where the file is.
-            name: of the file.
+            store: Where the file is.
+            name: Of the file.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: naming the file, if it is no zip archive.
+            FileNotFoundError: If there is no such file.
+            ValueError: Naming the file, if it is no zip archive.
         """
         self.label = f"{store.label}: {name}"
         data = store.read(name)
@@ -59,12 +59,12 @@ class Npz:
         """Returns one array.
 
         Args:
-            key: its name.
-            shape: what its shape must be; None stands for any number.
-            kinds: the kinds of type it may have, see `numpy.dtype.kind`.
+            key: Its name.
+            shape: What its shape must be; None stands for any number.
+            kinds: The kinds of type it may have, see `numpy.dtype.kind`.
 
         Raises:
-            ValueError: naming file and array, if it is missing, damaged or another one.
+            ValueError: Naming file and array, if it is missing, damaged or another one.
         """
         label = f"{self.label}, array {key}"
         if key not in self:
@@ -86,20 +86,20 @@ class ArrayRows:
     row before the last one begins again from the start. At no time is more than a row in memory.
 
     Attributes:
-        path: the file.
-        shape: of the array.
-        dtype: of the array.
+        path: The file.
+        shape: Of the array.
+        dtype: Of the array.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Opens the file and checks what its first array claims to be.
 
         Args:
-            path: an npz file, compressed or not.
+            path: An npz file, compressed or not.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: naming the file, if it has no array or its header lies.
+            FileNotFoundError: If there is no such file.
+            ValueError: Naming the file, if it has no array or its header lies.
         """
         self.path = Path(path)
         if not self.path.is_file():
@@ -128,7 +128,7 @@ class ArrayRows:
         """Returns row `index` as an array of its own.
 
         Raises:
-            ValueError: naming the file and the row, if the file is damaged or ends before it.
+            ValueError: Naming the file and the row, if the file is damaged or ends before it.
         """
         if not 0 <= index < self.shape[0]:
             raise ValueError(f"{self.path} has {self.shape[0]} rows, no row {index}")
@@ -161,9 +161,9 @@ def _read_header(stream: IO[bytes], info: zipfile.ZipInfo, archive_bytes: int) -
     """Reads the header of an array and compares its claims with the size of its member.
 
     Args:
-        stream: of the member, at its start.
-        info: of the member.
-        archive_bytes: size of the whole archive.
+        stream: Of the member, at its start.
+        info: Of the member.
+        archive_bytes: Size of the whole archive.
     """
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in a way which NumPy does not write")

@@ -42,7 +42,7 @@ class EstimatedMask:
 
     Args:
         alpha: [H, W] uint8, 255 or 0.
-        notes: what makes it doubtful, in words.
+        notes: What makes it doubtful, in words.
     """
 
     alpha: NDArray[np.uint8]
@@ -60,7 +60,7 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
         rgb: [3, H, W] sRGB.
 
     Raises:
-        ValueError: nothing differs from the background, or nearly everything.
+        ValueError: Nothing differs from the background, or nearly everything.
     """
     colors = np.tensordot(_AXES, rgb.astype(np.float64), 1)
     frame = _frame(rgb.shape[1:])

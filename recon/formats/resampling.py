@@ -20,8 +20,8 @@ class PixelMap:
     """Where the pixels of an image lie in another: new = scale * old + offset.
 
     Attributes:
-        scale: new pixels per old pixel, along x and y.
-        offset: the place (x, y) of old pixel (0, 0) in new pixels; pixel centres are at integers
+        scale: New pixels per old pixel, along x and y.
+        offset: The place (x, y) of old pixel (0, 0) in new pixels; pixel centres are at integers
             in both images.
     """
 
@@ -55,7 +55,7 @@ class PixelMap:
         """Returns the cameras of the new images.
 
         Args:
-            cameras: the cameras of the old images.
+            cameras: The cameras of the old images.
             old_size: (height, width) of the old images.
             new_size: (height, width) of the new images.
         """
@@ -82,7 +82,7 @@ def fit_image(
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
         image_size: (height, width) of the result; None leaves the image as it is.
-        aspect: what is done where the aspects differ: "pad" adds transparent pixels, "crop" cuts
+        aspect: What is done where the aspects differ: "pad" adds transparent pixels, "crop" cuts
             off what is too much.
 
     Returns:
@@ -90,7 +90,7 @@ def fit_image(
         weight, and where the old pixels lie in it.
 
     Raises:
-        ValueError: if `aspect` is another word.
+        ValueError: If `aspect` is another word.
     """
     if aspect not in ASPECTS:
         raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
@@ -117,7 +117,7 @@ def fit_views(
 
     Args:
         images: [K, 4, H, W].
-        cameras: the K cameras of the images.
+        cameras: The K cameras of the images.
         image_size: (height, width) of the result.
         aspect: "pad" or "crop", as for `fit_image`.
 
@@ -135,7 +135,7 @@ def shrink(rgba: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
-        longest_side: of the result, in pixels; a smaller image is copied.
+        longest_side: Of the result, in pixels; a smaller image is copied.
     """
     height, width = rgba.shape[1:]
     scale = longest_side / max(height, width)

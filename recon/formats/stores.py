@@ -39,8 +39,8 @@ class FileStore:
     """A single file; its folder is not listed.
 
     Attributes:
-        label: the folder.
-        names: the name of the file.
+        label: The folder.
+        names: The name of the file.
     """
 
     names: tuple[str, ...]
@@ -49,10 +49,10 @@ class FileStore:
         """Names the file.
 
         Args:
-            path: the file.
+            path: The file.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: If there is no such file.
         """
         self._path = Path(path)
         if not self._path.is_file():
@@ -63,7 +63,7 @@ class FileStore:
         """Returns the bytes of the file `name`.
 
         Raises:
-            FileNotFoundError: if it is another one.
+            FileNotFoundError: If it is another one.
         """
         if name not in self.names:
             raise FileNotFoundError(f"{self.label}: {name} is not {self.names[0]}")
@@ -119,19 +119,19 @@ class FolderStore:
     """The files below a folder; a link that leads out of the folder is not a file of it.
 
     Attributes:
-        label: the folder.
-        names: of all files, sorted.
-        refused: names of the links that lead out, to nowhere or to a folder, sorted.
+        label: The folder.
+        names: Of all files, sorted.
+        refused: Names of the links that lead out, to nowhere or to a folder, sorted.
     """
 
     def __init__(self, root: str | Path) -> None:
         """Lists the folder.
 
         Args:
-            root: the folder.
+            root: The folder.
 
         Raises:
-            FileNotFoundError: if `root` is not a folder.
+            FileNotFoundError: If `root` is not a folder.
         """
         self.label = str(root)
         if not os.path.isdir(root):
@@ -167,7 +167,7 @@ class FolderStore:
         """Returns the bytes of the file `name`.
 
         Raises:
-            FileNotFoundError: if the folder has no such file.
+            FileNotFoundError: If the folder has no such file.
         """
         found = self.find(name)
         if found is None and name in self.refused:
@@ -193,19 +193,19 @@ class ZipStore:
     """The members of a zip archive, read in memory; nothing is ever extracted to disk.
 
     Attributes:
-        label: the archive.
-        names: of all members that are files, sorted.
+        label: The archive.
+        names: Of all members that are files, sorted.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Opens the archive and checks its names.
 
         Args:
-            path: a zip file, whatever its suffix (.zip, .jar, .pk3, .sh3f).
+            path: A zip file, whatever its suffix (.zip, .jar, .pk3, .sh3f).
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it is not a zip archive or a member's name leads out of it.
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is not a zip archive or a member's name leads out of it.
         """
         self.label = str(path)
         if not os.path.isfile(path):
@@ -237,8 +237,8 @@ class ZipStore:
         """Returns the bytes of the member `name`.
 
         Raises:
-            FileNotFoundError: if the archive has no such member.
-            ValueError: if the member is corrupt, encrypted or too large.
+            FileNotFoundError: If the archive has no such member.
+            ValueError: If the member is corrupt, encrypted or too large.
         """
         found = self.find(name)
         if found is None:
@@ -261,7 +261,7 @@ class DiskStore:
     It serves a single file with what lies around it, which may be in a sister folder.
 
     Attributes:
-        label: nothing, as names are paths.
+        label: Nothing, as names are paths.
     """
 
     label = ""
@@ -297,7 +297,7 @@ class DiskStore:
         """Returns the bytes of the file at the path `name`.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: If there is no such file.
         """
         found = self.find(name)
         if found is None:

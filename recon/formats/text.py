@@ -26,10 +26,10 @@ def decode_text(data: bytes) -> str:
     """Returns the text of a file: UTF-8, or UTF-16 with its mark; Latin-1 only where it is neither.
 
     Args:
-        data: the bytes; a mark of the order of bytes at their beginning is left out.
+        data: The bytes; a mark of the order of bytes at their beginning is left out.
 
     Raises:
-        ValueError: if the mark announces an encoding that the rest is not in.
+        ValueError: If the mark announces an encoding that the rest is not in.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -62,7 +62,7 @@ def parse_floats(words: Iterable[str]) -> NDArray[np.float64]:
     """Returns numbers [N] written as words, those of C libraries for NaN and infinity among them.
 
     Raises:
-        ValueError: naming the first word that is no number.
+        ValueError: Naming the first word that is no number.
     """
     words = list(words)
     try:

@@ -26,14 +26,14 @@ def read_view(store: Store, frame: Frame, masks: str = "given") -> MaskedImage:
     The mask is the file that the frame names, else that of `find_mask`, else the alpha channel.
 
     Args:
-        store: where the files are.
-        frame: names the image, and perhaps the mask.
+        store: Where the files are.
+        frame: Names the image, and perhaps the mask.
         masks: "given" refuses an image without a mask; "plain" estimates it from a plain
             background.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: naming the file, if it is damaged, sizes differ or the mask is empty.
+        FileNotFoundError: If a file is not there.
+        ValueError: Naming the file, if it is damaged, sizes differ or the mask is empty.
     """
     upright = not frame.is_calibrated
     image = decode_image(store.read(frame.file), f"{store.label}: {frame.file}", upright)
@@ -77,14 +77,14 @@ def read_masked_image(
     """Reads one image with a mask as alpha, and logs what is to be known about both.
 
     Args:
-        image: see `recon.formats.images.decode_image`.
-        mask: the mask, in any of the same forms; "plain" estimates it from a plain background where
+        image: See `recon.formats.images.decode_image`.
+        mask: The mask, in any of the same forms; "plain" estimates it from a plain background where
             the image has no alpha channel; None needs an alpha channel.
-        upright: whether to turn the image as its EXIF data ask.
+        upright: Whether to turn the image as its EXIF data ask.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the image, if a file is damaged, sizes differ or there is no mask.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the image, if a file is damaged, sizes differ or there is no mask.
     """
     decoded = decode_image(image, upright=upright)
     plain = isinstance(mask, str) and mask == "plain"
@@ -111,8 +111,8 @@ def log_notes(label: str, images: Mapping[str, MaskedImage]) -> None:
     """Logs each note about the views of an object once, with the number of images it holds for.
 
     Args:
-        label: of the object.
-        images: the views by the names of their files.
+        label: Of the object.
+        images: The views by the names of their files.
     """
     files: dict[str, list[str]] = {}
     for file, image in images.items():

@@ -85,7 +85,7 @@ class Cameras:
             in half image heights.
 
     Raises:
-        ValueError: shapes, dtypes or devices differ, or a value is out of range or not finite.
+        ValueError: Shapes, dtypes or devices differ, or a value is out of range or not finite.
     """
 
     rotation: Tensor
@@ -123,7 +123,7 @@ class Cameras:
             fov: [B] full vertical angle of view in degrees, in (0, 180).
 
         Raises:
-            ValueError: shapes, dtypes or devices differ, or a value is out of range or not finite.
+            ValueError: Shapes, dtypes or devices differ, or a value is out of range or not finite.
         """
         values = {"azimuth": azimuth, "elevation": elevation, "distance": distance, "fov": fov}
         azimuth, elevation, distance, fov = _as_batch(values)
@@ -162,7 +162,7 @@ class Cameras:
             image_size: (height, width) in pixels to which K belongs; an int means square.
 
         Raises:
-            ValueError: shapes disagree, K has a skew or another last row, or as the constructor.
+            ValueError: Shapes disagree, K has a skew or another last row, or as the constructor.
         """
         height, width = as_image_size(image_size)
         _require_parameter("intrinsics", intrinsics, ("B", 3, 3), intrinsics)
@@ -299,7 +299,7 @@ def _as_batch(values: Mapping[str, Numbers]) -> list[Tensor]:
     """Returns tensors [B] of one dtype and device; what is one number holds for all of the B.
 
     Raises:
-        ValueError: a value is no number or of another type, or the lengths differ.
+        ValueError: A value is no number or of another type, or the lengths differ.
     """
     tensors = [value for value in values.values() if isinstance(value, Tensor)]
     like = tensors[0] if tensors else torch.empty(0)
@@ -370,7 +370,7 @@ def as_image_size(image_size: int | Sequence[int] | NDArray[Any] | Tensor) -> tu
     """Returns (height, width) in pixels from an integer (square) or a pair, of any kind.
 
     Raises:
-        ValueError: not one or two ints >= 1.
+        ValueError: Not one or two ints >= 1.
     """
     if isinstance(image_size, np.ndarray | Tensor):
         image_size = image_size.tolist()
@@ -390,7 +390,7 @@ def shapenet_cameras(views: Tensor | Sequence[int]) -> Cameras:
         Float32 cameras with azimuth -15 * view, elevation 30, distance 2.732 and fov 30.
 
     Raises:
-        ValueError: a view outside 0..23 or not an integer.
+        ValueError: A view outside 0..23 or not an integer.
     """
     index = torch.as_tensor(views)
     if index.dim() != 1 or index.is_floating_point() or index.is_complex():

@@ -33,7 +33,7 @@ def points_inside(
         [P] bool.
 
     Raises:
-        ValueError: a shape is wrong.
+        ValueError: A shape is wrong.
     """
     ahead, behind = ray_windings(points, vertices, faces) % 2 == 1
     inside: NDArray[np.bool_] = ahead & behind
@@ -57,7 +57,7 @@ def ray_windings(
         [2, P], along +x and along -x; 0 for points that are not finite.
 
     Raises:
-        ValueError: a shape is wrong.
+        ValueError: A shape is wrong.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must have the shape [P, 3], got {points.shape}")

@@ -25,7 +25,7 @@ class Mesh:
         face_colors: [F, 3] float32 sRGB in [0, 1], or None.
 
     Raises:
-        ValueError: wrong shape or dtype, no face, a vertex that is not finite, an index out of
+        ValueError: Wrong shape or dtype, no face, a vertex that is not finite, an index out of
             range, or a colour outside [0, 1].
     """
 
@@ -99,7 +99,7 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
         [..., C].
 
     Raises:
-        ValueError: wrong shape or dtype.
+        ValueError: Wrong shape or dtype.
     """
     if values.dim() != 2:
         raise ValueError(f"values must have shape [N, C], got {tuple(values.shape)}")
@@ -120,7 +120,7 @@ def scatter_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
         [N, C], where row n is the sum of rows[m] over index[m] == n.
 
     Raises:
-        ValueError: wrong shape or dtype.
+        ValueError: Wrong shape or dtype.
     """
     if rows.dim() != 2 or index.shape != rows.shape[:1]:
         raise ValueError(
@@ -272,13 +272,13 @@ def welded(mesh: Mesh) -> Mesh:
     Files without shared vertices (STL), or with seams of textures, fall apart without it.
 
     Args:
-        mesh: any mesh.
+        mesh: Any mesh.
 
     Returns:
         The mesh, its vertices in the order of their first appearance.
 
     Raises:
-        ValueError: no face is left.
+        ValueError: No face is left.
     """
     # Adding 0 turns -0 into 0, which is at the same place.
     unique, inverse = torch.unique(mesh.vertices + 0.0, dim=0, return_inverse=True)
@@ -317,7 +317,7 @@ def icosphere(subdivisions: int = 3) -> Mesh:
     by index, never by distance, so the welding is exact and the result deterministic.
 
     Args:
-        subdivisions: number of splits n; V = 10 * 4^n + 2 and F = 20 * 4^n (n=3: 642 and 1280).
+        subdivisions: Number of splits n; V = 10 * 4^n + 2 and F = 20 * 4^n (n=3: 642 and 1280).
 
     Returns:
         A closed mesh of radius 1 with outward-facing triangles.
@@ -387,7 +387,7 @@ def normalize_vertices(vertices: Tensor) -> Tensor:
         [..., V, 3] with coordinates in [-0.5, 0.5].
 
     Raises:
-        ValueError: wrong shape, or all vertices of an element coincide or are not finite.
+        ValueError: Wrong shape, or all vertices of an element coincide or are not finite.
     """
     if vertices.dim() < 2 or vertices.shape[-1] != 3 or vertices.shape[-2] == 0:
         raise ValueError(f"vertices must have shape [..., V, 3], got {tuple(vertices.shape)}")

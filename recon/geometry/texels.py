@@ -18,7 +18,7 @@ def texture_side(texels: int) -> int:
     """Returns R for R * R texels.
 
     Raises:
-        ValueError: the number is no square >= 1.
+        ValueError: The number is no square >= 1.
     """
     side = math.isqrt(max(0, texels))
     if side < 1 or side * side != texels:

@@ -28,7 +28,7 @@ def voxelize_mesh(
     Args:
         vertices: [B, V, 3] float32 or float64, object units.
         faces: [F, 3] int64 vertex indices.
-        resolution: number R of voxels along each side.
+        resolution: Number R of voxels along each side.
         mode: "softras" (published voxel scores) or "solid" (exact surface), see
             :func:`renderer_cuda.voxelize`.
 
@@ -36,7 +36,7 @@ def voxelize_mesh(
         [B, R, R, R] bool occupancy, indexed [image, x, y, z] in the axes of ``vertices``.
 
     Raises:
-        ValueError: an argument has the wrong rank, shape, dtype or range.
+        ValueError: An argument has the wrong rank, shape, dtype or range.
     """
     if vertices.ndim != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
@@ -53,7 +53,7 @@ def leaves_grid(vertices: Tensor, resolution: int) -> Tensor:
 
     Args:
         vertices: [B, V, 3], object units.
-        resolution: number R of voxels along each side.
+        resolution: Number R of voxels along each side.
     """
     # In the grid's own arithmetic, so that a vertex on the border is on the same side in both.
     placed = vertices * (resolution - 1) / resolution + 0.5
@@ -99,7 +99,7 @@ def unpack_voxels(packed: npt.NDArray[np.uint8], resolution: int) -> Tensor:
 
     Args:
         packed: [..., ceil(R^3 / 8)] uint8.
-        resolution: number R of voxels along each side.
+        resolution: Number R of voxels along each side.
 
     Returns:
         [..., R, R, R] bool tensor.

@@ -44,9 +44,9 @@ class Job:
     """One image to reconstruct.
 
     Args:
-        image: the file.
-        mask: its mask, if one is given.
-        folder: where the result goes.
+        image: The file.
+        mask: Its mask, if one is given.
+        folder: Where the result goes.
     """
 
     image: Path
@@ -60,8 +60,8 @@ class Options:
 
     Args:
         checkpoint: SHA-256 of the file.
-        turntable: whether to draw animations.
-        overwrite: whether to replace other results.
+        turntable: Whether to draw animations.
+        overwrite: Whether to replace other results.
     """
 
     checkpoint: str
@@ -74,13 +74,13 @@ class Outcome:
     """What became of an image.
 
     Args:
-        job: which.
-        error: why it failed; "" if it did not.
-        mask: where the mask is from; "" if the result was there already.
-        notes: what to know about the mask.
-        iou: of the outlines.
-        azimuth: of the direction they overlap in, degrees.
-        elevation: of that direction, degrees.
+        job: Which.
+        error: Why it failed; "" if it did not.
+        mask: Where the mask is from; "" if the result was there already.
+        notes: What to know about the mask.
+        iou: Of the outlines.
+        azimuth: Of the direction they overlap in, degrees.
+        elevation: Of that direction, degrees.
     """
 
     job: Job
@@ -109,13 +109,13 @@ def plan_jobs(paths: Sequence[Path], output: Path, mask: Path | None = None) -> 
     The folder has the name of the image without its suffix, or with it where that is not unique.
 
     Args:
-        paths: images, and directories of images.
-        output: where the folders go.
-        mask: for one image a file, else a directory with masks of the same names, any suffix.
+        paths: Images, and directories of images.
+        output: Where the folders go.
+        mask: For one image a file, else a directory with masks of the same names, any suffix.
 
     Raises:
-        FileNotFoundError: there is no such mask.
-        ValueError: a directory has no images, two have one name, or a mask is for many.
+        FileNotFoundError: There is no such mask.
+        ValueError: A directory has no images, two have one name, or a mask is for many.
     """
     images: list[Path] = []
     for path in paths:

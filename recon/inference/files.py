@@ -45,11 +45,11 @@ def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | 
     """Returns the result in a folder if it was made from the same, and None if there is none.
 
     Args:
-        folder: of one image.
-        made_from: plain data which determine the result.
+        folder: Of one image.
+        made_from: Plain data which determine the result.
 
     Raises:
-        OtherResultError: the folder holds something else; the message names the difference.
+        OtherResultError: The folder holds something else; the message names the difference.
     """
     if not folder.exists():
         return None
@@ -75,17 +75,17 @@ def save_reconstruction(
     """Writes a folder of one image, which appears under its name only when it is complete.
 
     Args:
-        folder: gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json and, where the mask
+        folder: Gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json and, where the mask
             is an estimate, mask.png; one which is there already is replaced.
-        made: what to write.
-        facts: plain data for result.json.
-        turntable: whether to draw the animation, which takes most of the time.
+        made: What to write.
+        facts: Plain data for result.json.
+        turntable: Whether to draw the animation, which takes most of the time.
 
     Returns:
         The files.
 
     Raises:
-        OSError: a file could not be written.
+        OSError: A file could not be written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = folder.with_name(f".{folder.name}{SUFFIX}")

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from recon.datasets.framing import Framing, outline_boxes
+from recon.datasets.framing import Framing, mask_boxes
 from recon.formats.images import ImageLike, decode_image, decode_mask
 from recon.formats.masks import masked_image, require_object
 from recon.formats.resampling import RESAMPLING, PixelMap
@@ -32,8 +32,8 @@ class InputImage:
 
     Args:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied; at most `WORKING_SIDE` long.
-        mask: where alpha is from: "alpha channel", "mask" or "estimated".
-        notes: what to know about the mask, in words.
+        mask: Where alpha is from: "alpha channel", "mask" or "estimated".
+        notes: What to know about the mask, in words.
     """
 
     rgba: NDArray[np.uint8]
@@ -47,7 +47,7 @@ class Cutout:
 
     Args:
         image: [4, h, w] uint8.
-        pixels: where the pixels of the input image lie in it.
+        pixels: Where the pixels of the input image lie in it.
     """
 
     image: Tensor
@@ -59,9 +59,9 @@ class CloseUp:
     """An image at the scale of the network's, with its object in the middle.
 
     Args:
-        image: a square in PIL's mode RGBa.
-        longer: side of the outline's box in it, in pixels.
-        pixels: where the pixels of the input image lie in it.
+        image: A square in PIL's mode RGBa.
+        longer: Side of the outline's box in it, in pixels.
+        pixels: Where the pixels of the input image lie in it.
     """
 
     image: Image.Image
@@ -73,16 +73,16 @@ def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
     """Takes an image, upright, and finds its object.
 
     Args:
-        image: a file, its bytes, a PIL image or an array [H, W, 3 or 4]; see
+        image: A file, its bytes, a PIL image or an array [H, W, 3 or 4]; see
             `recon.formats.images.decode_image`. An alpha channel with a clear share of transparent
             pixels is the mask.
-        mask: an image of the same size in any of these forms, see
+        mask: An image of the same size in any of these forms, see
             `recon.formats.images.decode_mask`. With neither, the mask is estimated, see
             `recon.formats.plain_background`.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a file is damaged or too large, sizes differ, or there is no object.
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file is damaged or too large, sizes differ, or there is no object.
     """
     decoded = decode_image(image)
     alpha = None if mask is None else decode_mask(mask, like=decoded)
@@ -105,11 +105,11 @@ def close_up(image: InputImage, side: int, smallest: float) -> CloseUp:
     """Brings an image to a scale at which many sizes are cut out in little time.
 
     Args:
-        image: the input.
-        side: pixels of the longer side of the outline's box, at most.
-        smallest: share of the longer side in a cut, at least; so much room is made around it.
+        image: The input.
+        side: Pixels of the longer side of the outline's box, at most.
+        smallest: Share of the longer side in a cut, at least; so much room is made around it.
     """
-    left, top, right, bottom = outline_boxes(torch.from_numpy(image.rgba[3:]))[0].tolist()
+    left, top, right, bottom = mask_boxes(torch.from_numpy(image.rgba[3:]))[0].tolist()
     longer = max(right - left, bottom - top)
     scale = min(1.0, side / longer)
     room = math.ceil(longer / smallest)  # around the centre, on either side
@@ -135,10 +135,10 @@ def cut_out(close: CloseUp, framing: Framing, image_size: Sequence[int], fill: f
     """Shifts and scales an image so that its object lies as in the framing.
 
     Args:
-        close: of the image, with room for this size.
-        framing: of the images which the network learned from.
+        close: Of the image, with room for this size.
+        framing: Of the images which the network learned from.
         image_size: (height, width) of the images which the network learned from.
-        fill: the longer side of the outline's box as a share of the image's side.
+        fill: The longer side of the outline's box as a share of the image's side.
     """
     height, width = image_size
     scale = fill * min(height, width) / close.longer

@@ -24,7 +24,7 @@ from recon.inference.input_images import (
     cut_out,
     take_image,
 )
-from recon.inference.viewpoint_search import align_to_outlines, find_directions
+from recon.inference.viewpoint_search import align_to_masks, find_directions
 from recon.models import Prediction
 from recon.models.predict import predict
 from recon.runs.trained_models import TrainedModel, load_trained_model
@@ -41,15 +41,15 @@ class Reconstruction:
     """What a model makes of one image.
 
     Args:
-        image: the input.
-        cutout: what the network saw of it.
-        fill: the longer side of the outline there, as a share of the image's side.
-        world: the mesh in the world of the cameras.
+        image: The input.
+        cutout: What the network saw of it.
+        fill: The longer side of the outline there, as a share of the image's side.
+        world: The mesh in the world of the cameras.
         colors: [V, 3] of its vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None without any.
-        view: number of the known camera in which the outline fits best.
+        view: Number of the known camera in which the outline fits best.
         fit: IoU of the outlines in that camera as it is.
-        camera: that camera, shifted and scaled to the cutout.
-        iou: of the outlines there.
+        camera: That camera, shifted and scaled to the cutout.
+        iou: Of the outlines there.
     """
 
     image: InputImage
@@ -75,11 +75,11 @@ class ImageReconstructor:
     nearly the outline which the network was shown.
 
     Args:
-        trained: the model.
-        device: as `recon.compute.choose_device`.
+        trained: The model.
+        device: As `recon.compute.choose_device`.
 
     Raises:
-        ValueError: there is no such device.
+        ValueError: There is no such device.
     """
 
     def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
@@ -135,7 +135,7 @@ class ImageReconstructor:
         vertices = torch.stack([one.world.vertices for one in made])
         alpha = torch.stack([one.cutout.image[3] for one in made])
         known = self.cameras[torch.tensor([one.view for one in made])]
-        cameras, ious = align_to_outlines(vertices, self.faces, alpha, known)
+        cameras, ious = align_to_masks(vertices, self.faces, alpha, known)
         return [
             replace(one, camera=cameras[index], iou=float(ious[index]))
             for index, one in enumerate(made)
@@ -154,11 +154,11 @@ def reconstruct(
     """Predicts the mesh of the object in an image.
 
     Args:
-        image: a path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4] of sRGB;
+        image: A path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4] of sRGB;
             see `recon.formats.images.decode_image`.
-        checkpoint: a file written by a training run; or what one call has loaded for many:
+        checkpoint: A file written by a training run; or what one call has loaded for many:
             `ImageReconstructor(load_trained_model(path))`.
-        mask: which pixels are the object, in any of these forms. None takes the alpha channel, and
+        mask: Which pixels are the object, in any of these forms. None takes the alpha channel, and
             where that is no mask estimates it from a plain background.
 
     Returns:
@@ -166,8 +166,8 @@ def reconstruct(
         have the mean of the predicted colours, if the model predicts some.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file or an argument is not as described, or no object is found.
+        FileNotFoundError: There is no such file.
+        ValueError: A file or an argument is not as described, or no object is found.
     """
     if not isinstance(checkpoint, TrainedModel | ImageReconstructor):
         checkpoint = load_trained_model(checkpoint)

@@ -50,9 +50,9 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
         known: K cameras.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
-    _require_outlines(alpha, vertices)
+    _require_masks(alpha, vertices)
     renderer = SoftRenderer(_COARSE, sigma=_COARSE_SIGMA)
     wanted = F.interpolate(alpha[:, None].float() / 255, size=(_COARSE, _COARSE), mode="area")
     repeated = known[torch.arange(len(known)).repeat(len(vertices))]
@@ -65,13 +65,13 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
     return Directions(best.indices, best.values)
 
 
-def align_to_outlines(
+def align_to_masks(
     vertices: Tensor, faces: Tensor, alpha: Tensor, cameras: Cameras
 ) -> tuple[Cameras, Tensor]:
     """Gives meshes the centre and the size of outlines, where they overlap better with these.
 
     Args:
-        vertices, faces, alpha: as `find_directions`, no outline being empty.
+        vertices, faces, alpha: As `find_directions`, no outline being empty.
         cameras: B; only their focal lengths and principal points may change.
 
     Returns:
@@ -79,9 +79,9 @@ def align_to_outlines(
         iou: [B] of mesh and outline there.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
-    _require_outlines(alpha, vertices)
+    _require_masks(alpha, vertices)
     inside = _inside(alpha)
     boxes = torch.stack([_box_of(one) for one in inside]).to(vertices)
     rows, ious = [], []
@@ -106,7 +106,7 @@ def _inside(alpha: Tensor) -> Tensor:
     return alpha > limit[:, None, None]
 
 
-def _require_outlines(alpha: Tensor, vertices: Tensor) -> None:
+def _require_masks(alpha: Tensor, vertices: Tensor) -> None:
     if alpha.dim() != 3 or len(alpha) != len(vertices) or alpha.shape[1] != alpha.shape[2]:
         raise ValueError(f"alpha must be [{len(vertices)}, S, S], got {list(alpha.shape)}")
 

@@ -53,8 +53,8 @@ class Objective(nn.Module):
             are means.
         weights: The weights by the names of the terms; they replace those of the terms.
         texels: R for R * R texels on each face, 0 for colours of vertices; as the model's.
-        recipes: The recipes of the data, as the headers of the files keep them; a term that needs
-            `shading` needs the light there.
+        data_configs: The configurations that made the data, as the headers of the files keep
+            them; a term that needs `shading` needs the light there.
         shape_from_color: Whether the terms on colours move the shape too. The author of SoftRas
             learned colours on a shape that stood still (its issue 87).
 
@@ -75,7 +75,7 @@ class Objective(nn.Module):
         terms: Mapping[str, Term | Mapping[str, Any]],
         weights: Mapping[str, float] | None = None,
         texels: int = 0,
-        recipes: Sequence[Mapping[str, Any]] = (),
+        data_configs: Sequence[Mapping[str, Any]] = (),
         shape_from_color: bool = True,
     ) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Objective(nn.Module):
         )
         self.register_buffer("faces", faces, persistent=False)
         self.texels, self.shape_from_color = texels, shape_from_color
-        self.lighting = recorded_lighting(recipes) if self.needs("shading") else None
+        self.lighting = recorded_lighting(data_configs) if self.needs("shading") else None
 
     def needs(self, *inputs: str) -> bool:
         """Tells whether a term needs one of some inputs, see `recon.losses.terms`."""
@@ -239,17 +239,17 @@ def _truth(images: Tensor, count: int) -> Tensor:
     return images[:, None].expand(-1, count, *images.shape[1:]).flatten(0, 2)
 
 
-def recorded_lighting(recipes: Sequence[Mapping[str, Any]]) -> Lighting:
+def recorded_lighting(data_configs: Sequence[Mapping[str, Any]]) -> Lighting:
     """Makes the light in which prepared data were rendered.
 
     Args:
-        recipes: The recipes of the prepared files, as their headers keep them.
+        data_configs: The configurations that made the prepared files, as their headers keep them.
 
     Raises:
         ValueError: A file was not rendered by us or without light, the lights of files differ, or
             it is not white light on flat faces.
     """
-    lights = [recipe.get("rendering", {}).get("lighting") for recipe in recipes]
+    lights = [config.get("rendering", {}).get("lighting") for config in data_configs]
     if not lights or not all(lights):
         raise ValueError(
             "the term shading needs the light of the data, and these tell of none: they were not "
@@ -257,10 +257,10 @@ def recorded_lighting(recipes: Sequence[Mapping[str, Any]]) -> Lighting:
         )
     if any(light != lights[0] for light in lights):
         raise ValueError(f"the files of the data were rendered in different lights: {lights}")
-    lighting = Lighting.from_settings(lights[0])
+    lighting = Lighting.from_config(lights[0])
     if not (lighting.white and lighting.normals == "face"):
         raise ValueError(
             'the term shading needs white light and normals="face" in the data, '
-            f"got {lighting.settings()}"
+            f"got {lighting.config()}"
         )
     return lighting

@@ -3,9 +3,9 @@
 docs/protocols.md says what every number means.
 """
 
+from recon.metrics.metric_suite import Metric, MetricSuite
+from recon.metrics.named_suites import SUITES
 from recon.metrics.seeds import object_seed
-from recon.metrics.suite import Metric, MetricSuite
-from recon.metrics.suites import SUITES
 from recon.metrics.truth import Truth
 from recon.metrics.voxels import voxel_iou
 

@@ -59,10 +59,10 @@ class SearchedSurface:
     other, which is up to twice as fast.
 
     Args:
-        samples: at least one point; normals of any length > 0.
+        samples: At least one point; normals of any length > 0.
 
     Raises:
-        ValueError: there is no point, shapes disagree or a number is not finite.
+        ValueError: There is no point, shapes disagree or a number is not finite.
     """
 
     def __init__(self, samples: SurfaceSamples) -> None:
@@ -93,8 +93,8 @@ class SurfacePair:
     """Both directions between a predicted and the true surface.
 
     Attributes:
-        accuracy: from every point of the prediction to the truth.
-        completeness: from every point of the truth to the prediction.
+        accuracy: From every point of the prediction to the truth.
+        completeness: From every point of the truth to the prediction.
     """
 
     accuracy: Matches

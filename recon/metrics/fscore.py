@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recon.geometry.surface_sampling import sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
+from recon.metrics.metric_suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.seeds import generator
-from recon.metrics.suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.truth import Truth
 
 
@@ -24,11 +24,11 @@ class FScore(MetricSuite):
     `SurfacePair.f_score` for the formula.
 
     Args:
-        samples: number of points drawn from a prediction.
-        threshold: distance in sides of the cube.
+        samples: Number of points drawn from a prediction.
+        threshold: Distance in sides of the cube.
 
     Raises:
-        ValueError: samples < 1 or the threshold is not > 0.
+        ValueError: Samples < 1 or the threshold is not > 0.
     """
 
     name = "fscore"

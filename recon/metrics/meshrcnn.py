@@ -13,8 +13,8 @@ from torch import Tensor
 from recon.datasets.storage.layout import Layout
 from recon.geometry.surface_sampling import SurfaceSamples, sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
+from recon.metrics.metric_suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.seeds import generator
-from recon.metrics.suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.truth import Truth
 
 # The longest side of the truth's box after scaling.
@@ -37,10 +37,10 @@ class MeshRCNN(MetricSuite):
         F1 at t = the F-score of the samples at distances below t, see `SurfacePair.f_score`
 
     Args:
-        samples: number of points drawn from a prediction, and taken from those of the truth.
+        samples: Number of points drawn from a prediction, and taken from those of the truth.
 
     Raises:
-        ValueError: samples < 1.
+        ValueError: Samples < 1.
     """
 
     name = "meshrcnn"
@@ -72,7 +72,7 @@ class MeshRCNN(MetricSuite):
         """Returns the suite as it scores objects of a data set.
 
         Raises:
-            ValueError: the data has fewer surface points than samples.
+            ValueError: The data has fewer surface points than samples.
         """
         super().for_layout(layout)
         there = layout.num_surface_points

@@ -13,8 +13,8 @@ from torch import Tensor
 from recon.geometry.containment import points_inside
 from recon.geometry.surface_sampling import sample_surface
 from recon.metrics.distances import SearchedSurface, SurfacePair
+from recon.metrics.metric_suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.seeds import generator
-from recon.metrics.suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.truth import Truth
 
 # What the source gives to a prediction without a surface: the diagonal of the unit cube.
@@ -38,10 +38,10 @@ class OccupancyNetworks(MetricSuite):
     what the coordinates say.
 
     Args:
-        samples: number of points drawn from a prediction.
+        samples: Number of points drawn from a prediction.
 
     Raises:
-        ValueError: samples < 1.
+        ValueError: Samples < 1.
     """
 
     name = "onet"

@@ -11,11 +11,11 @@ def object_seed(seed: int, object_id: str) -> int:
     """Returns the seed of one object of a run, below 2^63.
 
     Args:
-        seed: the seed of the run, >= 0.
-        object_id: identifier of the object in its data set.
+        seed: The seed of the run, >= 0.
+        object_id: Identifier of the object in its data set.
 
     Raises:
-        ValueError: seed < 0.
+        ValueError: Seed < 0.
     """
     if seed < 0:
         raise ValueError(f"seed must be >= 0, got {seed}")
@@ -27,11 +27,11 @@ def generator(seed: int, view: int) -> np.random.Generator:
     """Returns the generator of the prediction from one view; equal arguments, equal numbers.
 
     Args:
-        seed: the seed of the object, >= 0.
-        view: the view that the prediction was made from, >= 0.
+        seed: The seed of the object, >= 0.
+        view: The view that the prediction was made from, >= 0.
 
     Raises:
-        ValueError: an argument is negative.
+        ValueError: An argument is negative.
     """
     if min(seed, view) < 0:
         raise ValueError(f"seed and view must be >= 0, got {seed} and {view}")

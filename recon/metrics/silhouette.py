@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import Cameras
-from recon.metrics.suite import Metric, MetricSuite, require_predictions
+from recon.metrics.metric_suite import Metric, MetricSuite, require_predictions
 from recon.metrics.truth import Truth
 from renderer_cuda import gather_faces, visible_faces
 
@@ -33,10 +33,10 @@ class Silhouette(MetricSuite):
     hull concept, IEEE TPAMI 1994).
 
     Args:
-        size: height and width of the silhouettes in pixels, of wider ones the shorter side.
+        size: Height and width of the silhouettes in pixels, of wider ones the shorter side.
 
     Raises:
-        ValueError: size < 1.
+        ValueError: Size < 1.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -59,7 +59,7 @@ class Silhouette(MetricSuite):
         """Returns the suite as it scores objects of a data set.
 
         Raises:
-            ValueError: there is one view, or the images are no multiple of the size.
+            ValueError: There is one view, or the images are no multiple of the size.
         """
         super().for_layout(layout)
         self._factor(layout.image_size)

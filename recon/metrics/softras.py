@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon.datasets.storage.layout import Layout
 from recon.geometry.voxels import voxelize_mesh
-from recon.metrics.suite import Metric, MetricSuite, require_predictions
+from recon.metrics.metric_suite import Metric, MetricSuite, require_predictions
 from recon.metrics.truth import Truth
 from recon.metrics.voxels import voxel_iou
 
@@ -26,7 +26,7 @@ class SoftRas(MetricSuite):
         resolution: R, voxels along a side.
 
     Raises:
-        ValueError: resolution < 1.
+        ValueError: Resolution < 1.
     """
 
     name = "softras"
@@ -52,7 +52,7 @@ class SoftRas(MetricSuite):
         """Returns the suite at the lowest resolution there are voxels of, as training uses it.
 
         Raises:
-            ValueError: the data has no voxels.
+            ValueError: The data has no voxels.
         """
         suite = SoftRas(min(layout.voxel_resolutions, default=self.resolution))
         return super(SoftRas, suite).for_layout(layout)

@@ -21,7 +21,7 @@ class SoftRasEncoder(nn.Module):
     Args:
         in_channels: Channels of the image; 4 is RGBA.
         channels: Output channels of the stride-2 convolutions.
-        num_refinement_layers: stride-1 convolutions after them, of channels[-1]. The code of the
+        num_refinement_layers: Stride-1 convolutions after them, of channels[-1]. The code of the
             paper has none; its published best checkpoint has 2, their position is our choice.
         hidden: Widths of the linear layers before the latent.
         latent: Length of the latent vector.

@@ -27,7 +27,7 @@ class Placement:
     """How the coordinates of a camera file become those of models.
 
     Attributes:
-        frame: front and up in the file, such as "-y,+z", or "auto".
+        frame: Front and up in the file, such as "-y,+z", or "auto".
         center: "hull", "cameras", "none" or "auto".
         scale: "auto", "none" or a number; all as for `find_normalization`.
     """
@@ -47,9 +47,9 @@ class CalibratedViews:
     """The views of one object.
 
     Attributes:
-        frames: of the views, in the frame of models.
-        images: of the same views.
-        normalization: from the coordinates of the camera file.
+        frames: Of the views, in the frame of models.
+        images: Of the same views.
+        normalization: From the coordinates of the camera file.
     """
 
     frames: list[Frame]
@@ -69,17 +69,17 @@ def read_calibrated_views(
     """Reads the views of one object, and logs how they were placed.
 
     Args:
-        label: what messages call the object.
-        cameras: the folder of the camera files.
-        files: the camera files.
-        images: the folder of the images.
+        label: What messages call the object.
+        cameras: The folder of the camera files.
+        files: The camera files.
+        images: The folder of the images.
         masks: "given" or "plain", as for `read_view`.
-        placement: how the file's coordinates become those of models; None means by itself.
-        limit: how many frames to read, the first ones; None reads all.
+        placement: How the file's coordinates become those of models; None means by itself.
+        limit: How many frames to read, the first ones; None reads all.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: naming the file or frame, if something is wrong.
+        FileNotFoundError: If a file is not there.
+        ValueError: Naming the file or frame, if something is wrong.
     """
     placement = placement or Placement()
     frames = read_frames(cameras, files, images)[:limit]

@@ -44,12 +44,12 @@ class SampleFacts:
     """What some objects of a file look like.
 
     Attributes:
-        rows: which objects were looked at.
-        coverage: mean alpha of each, in [0, 1].
-        leaving: ids of those that touch the border of an image.
-        fills: by voxel field, the occupied share of each object's grid; for `triangles`, the share
+        rows: Which objects were looked at.
+        coverage: Mean alpha of each, in [0, 1].
+        leaving: Ids of those that touch the border of an image.
+        fills: By voxel field, the occupied share of each object's grid; for `triangles`, the share
             of them that is used.
-        checks: of the cameras of each.
+        checks: Of the cameras of each.
     """
 
     rows: list[int]
@@ -64,15 +64,15 @@ class FileFacts:
     """What is in a file.
 
     Attributes:
-        path: the file.
-        size: bytes on disk.
-        header: texts by name: schema, source, command, versions, recipe.
-        counts: objects by (synset, split).
-        licences: objects by licence.
-        failures: objects left out, as {id: reason}.
-        fields: rows of text: name, shape, type, chunks, compression, megabytes.
-        cameras: least and greatest azimuth, elevation (degrees), distance, fov (degrees).
-        sample: of some objects.
+        path: The file.
+        size: Bytes on disk.
+        header: Texts by name: schema, source, command, versions, recipe.
+        counts: Objects by (synset, split).
+        licences: Objects by licence.
+        failures: Objects left out, as {id: reason}.
+        fields: Rows of text: name, shape, type, chunks, compression, megabytes.
+        cameras: Least and greatest azimuth, elevation (degrees), distance, fov (degrees).
+        sample: Of some objects.
     """
 
     path: Path
@@ -90,12 +90,12 @@ def inspect_file(path: str | Path, sample: int = 20) -> FileFacts:
     """Reads what is in a file.
 
     Args:
-        path: a file made by scripts/prepare_data.py.
-        sample: how many objects, evenly spread, to look at; 0 for all.
+        path: A file made by scripts/prepare_data.py.
+        sample: How many objects, evenly spread, to look at; 0 for all.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it is not valid, damaged or has no objects.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is not valid, damaged or has no objects.
     """
     path = Path(path)
     with open_dataset(path) as file:

@@ -50,7 +50,7 @@ class Normalization:
     Attributes:
         rotation: [3, 3] from the axes of the file to those of models.
         center: [3] of the cube, in coordinates of the file.
-        side: of the cube in units of the file.
+        side: Of the cube in units of the file.
     """
 
     rotation: Matrix
@@ -88,10 +88,10 @@ def require_normalization(frame: str | Sequence[str], center: str, scale: str | 
     """Refuses words and numbers that mean nothing.
 
     Args:
-        frame, center, scale: as for `find_normalization`.
+        frame, center, scale: As for `find_normalization`.
 
     Raises:
-        ValueError: naming the key.
+        ValueError: Naming the key.
     """
     if center not in CENTERS:
         raise ValueError(f"center must be one of {', '.join(CENTERS)}, got {center!r}")
@@ -117,19 +117,19 @@ def find_normalization(
     """Finds the similarity which brings an object into [-0.5, 0.5]^3.
 
     Args:
-        frames: the views, with R and t.
+        frames: The views, with R and t.
         masks: [H, W] of each.
-        frame: front and up in the file's coordinates, such as "-y,+z"; "auto" finds up from the
+        frame: Front and up in the file's coordinates, such as "-y,+z"; "auto" finds up from the
             cameras, and takes the usual front of files with such an up axis.
-        center: the middle of the cube: "hull", of the hull of the silhouettes; "cameras", where the
+        center: The middle of the cube: "hull", of the hull of the silhouettes; "cameras", where the
             optical axes pass each other; "none", the file's origin; "auto" is "hull".
-        scale: cubes' sides per unit of the file, a number; "auto" makes the longest side of the
+        scale: Cubes' sides per unit of the file, a number; "auto" makes the longest side of the
             hull 1, or, where center is "none", keeps the file's unit; "none" keeps it always.
-        in_model_frame: whether the file is said to be in the frame of models, so that "auto" is to
+        in_model_frame: Whether the file is said to be in the frame of models, so that "auto" is to
             leave all as it is.
 
     Raises:
-        ValueError: if an argument is out of range, or nothing is inside all masks.
+        ValueError: If an argument is out of range, or nothing is inside all masks.
     """
     require_normalization(frame, center, scale)
     if in_model_frame:

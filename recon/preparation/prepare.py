@@ -28,13 +28,13 @@ from recon.datasets.storage.hdf5 import (
     read_texts,
     write_dataset,
 )
-from recon.datasets.storage.layout import Sample
+from recon.datasets.storage.layout import ObjectArrays
 from recon.preparation.checks.camera_sheet import write_camera_sheet
 from recon.preparation.checks.preview import write_preview
-from recon.preparation.parts import Parts, make_parts
+from recon.preparation.finished_objects import FinishedObjects, make_objects
 from recon.preparation.rendering.framing import touches_border
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
-from recon.preparation.sources.interface import ImageSource, Item, MeshSource
+from recon.preparation.sources.interface import ImageSource, MeshSource, ObjectEntry
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Summary:
     """What a prepared file holds.
 
     Attributes:
-        output: the file.
-        counts: objects by (synset, split).
-        failures: objects left out, as {id: reason}.
-        leaving: ids of the objects which leave the image in some view.
-        seconds: what it took; 0 if the file was there already.
+        output: The file.
+        counts: Objects by (synset, split).
+        failures: Objects left out, as {id: reason}.
+        leaving: Ids of the objects which leave the image in some view.
+        seconds: What it took; 0 if the file was there already.
     """
 
     output: Path
@@ -64,7 +64,7 @@ def as_images(source: MeshSource | ImageSource, renderer: ObjectRenderer | None)
     """Returns the source itself, or the images which a renderer makes of a source of meshes.
 
     Raises:
-        ValueError: if meshes come without a renderer.
+        ValueError: If meshes come without a renderer.
     """
     if not isinstance(source, MeshSource):
         return source
@@ -87,13 +87,13 @@ def prepared_dataset(
     """Opens a data set, making its file first where it is not there.
 
     Args:
-        path: the file.
-        source: where its objects are.
-        renderer: makes images of meshes.
-        settings: of `MultiViewDataset`.
+        path: The file.
+        source: Where its objects are.
+        renderer: Makes images of meshes.
+        settings: Of `MultiViewDataset`.
 
     Raises:
-        ValueError, OSError: as `prepare` and `MultiViewDataset`.
+        ValueError, OSError: As `prepare` and `MultiViewDataset`.
     """
     prepare(as_images(source, renderer), path, command=typed_command())
     return MultiViewDataset(path, **settings)
@@ -107,52 +107,52 @@ def prepare(
     command: str = "",
     compression: str | None = None,
 ) -> Summary:
-    """Makes the file `output`, or report it when the same recipe has made it before.
+    """Makes the file `output`, or report it when the same configuration has made it before.
 
     Finished objects are kept in the folder `OUTPUT.parts` until the file is complete, so an
     interrupted run goes on where it stopped. The content does not depend on `workers`.
 
     Args:
-        source: where the objects are.
-        output: the file to make; its folder is made too.
-        workers: processes; 1 works in this one; None takes as many as is worth while.
-        overwrite: whether to make the file again when it is there.
-        command: what to record as the command that made the file.
-        compression: how to store it, a key of `recon.datasets.storage.compression.COMPRESSIONS`;
+        source: Where the objects are.
+        output: The file to make; its folder is made too.
+        workers: Processes; 1 works in this one; None takes as many as is worth while.
+        overwrite: Whether to make the file again when it is there.
+        command: What to record as the command that made the file.
+        compression: How to store it, a key of `recon.datasets.storage.compression.COMPRESSIONS`;
             None means 'none' for a new file, and the compression of a file that exists.
 
     Raises:
-        ValueError: if another recipe or compression has made `output`, or no object is left.
-        OSError: if something cannot be written, naming it.
+        ValueError: If another configuration or compression has made `output`, or no object is left.
+        OSError: If something cannot be written, naming it.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
     require_available(compression or "none")
     output, started = Path(output), time.monotonic()
-    recipe = source.recipe()
+    config = source.config()
     if output.exists() and not overwrite:
-        return _existing(output, recipe, compression)
+        return _existing(output, config, compression)
     objects = source.objects()
-    parts = Parts(output)
-    with parts.alone():
+    finished = FinishedObjects(output)
+    with finished.alone():
         if output.exists() and not overwrite:  # another process has made it meanwhile
-            parts.remove()
-            return _existing(output, recipe, compression)
-        failures = make_parts(source, objects, parts, workers)
-        made = [item for item in objects if item.id not in failures]
+            finished.remove()
+            return _existing(output, config, compression)
+        failures = make_objects(source, objects, finished, workers)
+        made = [entry for entry in objects if entry.id not in failures]
         if not made:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:5])
             raise ValueError(f"none of the {len(objects)} objects could be prepared: {reasons}")
         leaving: list[str] = []
-        header = Header(source.name, command, _versions(), recipe, failures)
+        header = Header(source.name, command, _versions(), config, failures)
         labels = [Labels(i.id, i.name, i.synset, i.group, i.split, i.licence) for i in made]
-        samples = _samples(made, parts, leaving)
-        write_dataset(output, header, source.layout(), labels, samples, compression or "none")
-        parts.remove()
+        arrays = _finished_arrays(made, finished, leaving)
+        write_dataset(output, header, source.layout(), labels, arrays, compression or "none")
+        finished.remove()
     write_preview(output)
     if not isinstance(source, RenderedSource):
         write_camera_sheet(output)  # cameras that a source brings may be of another convention
-    counts = Counter((item.synset, item.split) for item in made)
+    counts = Counter((entry.synset, entry.split) for entry in made)
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
 
 
@@ -160,23 +160,23 @@ def is_made_by(output: str | Path, source: ImageSource) -> bool:
     """Tells whether a valid file of that name is there and this very source has made it."""
     try:
         with open_dataset(output) as file:
-            return read_json(file, "recipe") == source.recipe()
+            return read_json(file, "recipe") == source.config()
     except (ValueError, OSError):
         return False
 
 
-def _existing(output: Path, recipe: Mapping[str, Any], compression: str | None) -> Summary:
-    """Returns what is in a file that the same recipe has made, stored in the same way."""
+def _existing(output: Path, config: Mapping[str, Any], compression: str | None) -> Summary:
+    """Returns what is in a file that the same configuration has made, stored in the same way."""
     try:
         file = open_dataset(output)
     except ValueError as error:
         raise ValueError(f"{error}; pass overwrite=true to make it again") from error
     with file:
         found = read_json(file, "recipe")
-        if found != recipe:
+        if found != config:
             raise ValueError(
-                f"{output} is there already, made by another recipe"
-                f" ({_difference(found, recipe)}); choose another output or pass overwrite=true"
+                f"{output} is there already, made with another configuration"
+                f" ({_difference(found, config)}); choose another output or pass overwrite=true"
             )
         stored = compression_of(file["images"])
         if compression not in (None, stored):
@@ -189,7 +189,7 @@ def _existing(output: Path, recipe: Mapping[str, Any], compression: str | None) 
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Names what differs between two recipes."""
+    """Names what differs between two configurations."""
     old, new = _flat(found), _flat(wanted)
     return "; ".join(
         f"{key} was {old.get(key)!r}, is now {new.get(key)!r}"
@@ -198,10 +198,10 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns nested settings under dotted names."""
     flat: dict[str, Any] = {}
-    for key, value in recipe.items():
+    for key, value in config.items():
         flat |= (
             _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
         )
@@ -222,12 +222,14 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _samples(items: list[Item], parts: Parts, leaving: list[str]) -> Iterator[Sample]:
+def _finished_arrays(
+    entries: list[ObjectEntry], finished: FinishedObjects, leaving: list[str]
+) -> Iterator[ObjectArrays]:
     """Reads the parts back, noting which objects touch the border of an image."""
-    for item in items:
-        sample = parts.read(item)
-        if sample is None:
-            raise ValueError(f"the part of {item.id} in {parts.folder} was lost; run again")
-        if touches_border(sample["images"]):
-            leaving.append(item.id)
-        yield sample
+    for entry in entries:
+        arrays = finished.read(entry)
+        if arrays is None:
+            raise ValueError(f"the part of {entry.id} in {finished.folder} was lost; run again")
+        if touches_border(arrays["images"]):
+            leaving.append(entry.id)
+        yield arrays

@@ -21,12 +21,12 @@ class DirectionalLight:
     """Light which comes from one direction, as that of the sun.
 
     Args:
-        intensity: how bright it is on a face square to it, >= 0.
-        direction: world vector (3) towards the light, of any length > 0.
-        color: factor (3) on the intensity of red, green and blue, each >= 0.
+        intensity: How bright it is on a face square to it, >= 0.
+        direction: World vector (3) towards the light, of any length > 0.
+        color: Factor (3) on the intensity of red, green and blue, each >= 0.
 
     Raises:
-        ValueError: a negative or non-finite number, or a direction without length.
+        ValueError: A negative or non-finite number, or a direction without length.
     """
 
     intensity: float = 0.5
@@ -59,20 +59,20 @@ class Lighting(nn.Module):
     intensities sum to at most 1 the result stays in [0, 1].
 
     Args:
-        ambient: intensity of the light from everywhere, >= 0.
-        directional: intensity of the main light, which comes from `direction`, >= 0.
-        direction: world vector (3) towards the main light, of any length > 0.
-        two_sided: use the normal on the side which the eye sees, so that the winding of a face does
+        ambient: Intensity of the light from everywhere, >= 0.
+        directional: Intensity of the main light, which comes from `direction`, >= 0.
+        direction: World vector (3) towards the main light, of any length > 0.
+        two_sided: Use the normal on the side which the eye sees, so that the winding of a face does
             not matter; needs `eye` in the call. Otherwise the normal given by the winding is used,
             as in SoftRas.
-        color: factor (3) on the main light, see `DirectionalLight`.
-        ambient_color: factor (3) on the light from everywhere, likewise.
-        further: more lights beside the main one.
+        color: Factor (3) on the main light, see `DirectionalLight`.
+        ambient_color: Factor (3) on the light from everywhere, likewise.
+        further: More lights beside the main one.
         normals: "face", flat faces of one brightness; or "vertex", normals which the caller
             interpolates between the vertices, so that the surface looks smooth.
 
     Raises:
-        ValueError: a negative or non-finite intensity, a bad direction or colour, or another name
+        ValueError: A negative or non-finite intensity, a bad direction or colour, or another name
             of `normals`.
     """
 
@@ -112,7 +112,7 @@ class Lighting(nn.Module):
         units = torch.tensor([light.unit for light in self.lights], dtype=torch.float64)
         self.register_buffer("directions", units, persistent=False)
 
-    def settings(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Returns plain data that describes the light, without those options nobody changed."""
         main, *further = self.lights
         plain = {
@@ -138,17 +138,17 @@ class Lighting(nn.Module):
         return plain | {name: value for name, value in more.items() if value != usual[name]}
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Lighting:
-        """Makes the light which `settings` described, such as that of prepared data.
+    def from_config(cls, config: Mapping[str, Any]) -> Lighting:
+        """Makes the light which `config` describes, such as that of prepared data.
 
         Raises:
-            ValueError: a setting is unknown or bad.
+            ValueError: A setting is unknown or bad.
         """
-        further = [DirectionalLight(**light) for light in settings.get("further", [])]
+        further = [DirectionalLight(**light) for light in config.get("further", [])]
         try:
-            return cls(**{**settings, "further": further})
+            return cls(**{**config, "further": further})
         except TypeError as error:
-            raise ValueError(f"not the settings of a light: {dict(settings)}") from error
+            raise ValueError(f"not the configuration of a light: {dict(config)}") from error
 
     def forward(
         self,
@@ -165,7 +165,7 @@ class Lighting(nn.Module):
             face_textures: [B, F, K, 3] colours on every face (K = 3 corners, or texels), or
                 [B, F, 3], one colour per face; sRGB in [0, 1].
             eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: see `light`.
+            direction: See `light`.
             normals: [B, F, K, 3] unit normals where the colours are; read when the setting
                 `normals` is "vertex".
 
@@ -173,7 +173,7 @@ class Lighting(nn.Module):
             [B, F, K, 3] shaded colours, with K = 3 corners for one colour per face.
 
         Raises:
-            ValueError: shapes disagree, a direction is bad, or `eye` or `normals` is missing.
+            ValueError: Shapes disagree, a direction is bad, or `eye` or `normals` is missing.
         """
         _require_faces(face_vertices, face_textures)
         if self.two_sided and (eye is None or eye.shape != (len(face_vertices), 3)):
@@ -201,18 +201,18 @@ class Lighting(nn.Module):
         Args:
             face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
             eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: world vectors towards the lights, of any length > 0; used instead of the
-                settings, and there is a gradient to them. [B, 3], or one (3) for all, for the main
-                light; [B, L, 3] for all L lights. Where a face turns its back to a light that
+            direction: World vectors towards the lights, of any length > 0; used instead of the
+                constructor's, and there is a gradient to them. [B, 3], or one (3) for all, for the
+                main light; [B, L, 3] for all L lights. Where a face turns its back to a light that
                 gradient is 0.
-            normals: see `forward`.
+            normals: See `forward`.
 
         Returns:
             [B, F, K, C] intensities. K is 1 on flat faces; C is 1 for white light, else 3; B is 1
             when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: shapes disagree, a direction is bad, or `eye` is missing.
+            ValueError: Shapes disagree, a direction is bad, or `eye` is missing.
         """
         flat = face_normals(face_vertices)
         towards = self._towards(direction, len(flat))
@@ -236,13 +236,13 @@ class Lighting(nn.Module):
         """Computes how bright white lights are on flat faces, one number for each.
 
         Args:
-            face_vertices, eye, direction: see `light`.
+            face_vertices, eye, direction: See `light`.
 
         Returns:
             [B, F] intensities; B is 1 when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: as `light`, or a light has a colour, or normals are those of vertices.
+            ValueError: As `light`, or a light has a colour, or normals are those of vertices.
         """
         if not self.white or self.normals != "face":
             raise ValueError('one number per face needs white light and normals="face"')
@@ -250,16 +250,16 @@ class Lighting(nn.Module):
 
     def _towards(self, direction: Tensor | None, batch: int) -> list[Tensor]:
         """Returns for each light its unit vectors, which go with normals [B, F, K, 3]."""
-        settings = list(self.directions)
+        directions = list(self.directions)
         if direction is None:
-            return settings
+            return directions
         if direction.dim() == 3:
-            if direction.shape[1] != len(settings):
+            if direction.shape[1] != len(directions):
                 raise ValueError(
-                    f"direction must be [B, {len(settings)}, 3], got {list(direction.shape)}"
+                    f"direction must be [B, {len(directions)}, 3], got {list(direction.shape)}"
                 )
             return [_unit(one, batch) for one in direction.unbind(1)]
-        return [_unit(direction, batch), *settings[1:]]
+        return [_unit(direction, batch), *directions[1:]]
 
 
 def _unit(direction: Tensor, batch: int) -> Tensor:
@@ -305,7 +305,7 @@ def facing_normals(face_vertices: Tensor, eye: Tensor | None) -> Tensor:
         [B, F, 3], zero for a triangle without area.
 
     Raises:
-        ValueError: shapes disagree, or `eye` is missing.
+        ValueError: Shapes disagree, or `eye` is missing.
     """
     normals = face_normals(face_vertices)
     away = _turn_away(normals, face_vertices, eye)[..., None]

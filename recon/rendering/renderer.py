@@ -27,26 +27,26 @@ class SoftRenderer(nn.Module):
 
     Args:
         image_size: (height, width) in pixels; an int means square.
-        sigma: edge softness, squared NDC units.
-        gamma: temperature of the depth softmax, in normalised depth.
-        distance: what makes a face cover a pixel: "euclidean", the distance to its outline;
+        sigma: Edge softness, squared NDC units.
+        gamma: Temperature of the depth softmax, in normalised depth.
+        distance: What makes a face cover a pixel: "euclidean", the distance to its outline;
             "barycentric", the least barycentric coordinate; or "hard", inside or not.
-        alpha: how coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
+        alpha: How coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
             "hard", whether any is above one half.
-        color: how colours of faces blend: "softmax" over depth, or "hard", the nearest alone.
-        texture: what `face_textures` holds: "vertex", the colours of the three corners, or
+        color: How colours of faces blend: "softmax" over depth, or "hard", the nearest alone.
+        texture: What `face_textures` holds: "vertex", the colours of the three corners, or
             "surface", R * R texels.
-        dist_eps: coverage below which a face does not reach a pixel.
-        eps: weight of the background in the softmax, as exp(eps / gamma).
-        near: nearest view depth with colour, object units.
-        far: farthest view depth with colour, object units.
-        background: colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
-        double_sided: draw faces which turn their back too.
-        anti_aliasing: renders this many times larger and averages; 1 is off.
-        lighting: shades the colours in `forward`; None leaves them as they are.
+        dist_eps: Coverage below which a face does not reach a pixel.
+        eps: Weight of the background in the softmax, as exp(eps / gamma).
+        near: Nearest view depth with colour, object units.
+        far: Farthest view depth with colour, object units.
+        background: Colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
+        double_sided: Draw faces which turn their back too.
+        anti_aliasing: Renders this many times larger and averages; 1 is off.
+        lighting: Shades the colours in `forward`; None leaves them as they are.
 
     Raises:
-        ValueError: a bad `image_size` or `anti_aliasing`; the rasterizer checks the others when it
+        ValueError: A bad `image_size` or `anti_aliasing`; the rasterizer checks the others when it
             is called.
     """
 
@@ -97,9 +97,9 @@ class SoftRenderer(nn.Module):
             face_textures: [B, F, 3, 3] colours of the corners, or [B, F, R * R, 3] texels where
                 `texture` is "surface" (R from 1 to 64), or [B, F, 3], one per face; sRGB.
             cameras: B cameras.
-            sigma: used instead of the renderer's own, for schedules.
-            gamma: likewise.
-            background: likewise; a colour (3), or images [B, 3, H, W] of `image_size`, to whose
+            sigma: Used instead of the renderer's own, for schedules.
+            gamma: Likewise.
+            background: Likewise; a colour (3), or images [B, 3, H, W] of `image_size`, to whose
                 tensors there is a gradient. Anti-aliasing repeats their pixels.
             light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
                 [B, L, 3] instead of those of all its lights; there is a gradient.
@@ -108,7 +108,7 @@ class SoftRenderer(nn.Module):
             rgba [B, 4, H, W], row 0 on top.
 
         Raises:
-            ValueError: shapes disagree, or a light's direction is bad or without `lighting`.
+            ValueError: Shapes disagree, or a light's direction is bad or without `lighting`.
         """
         vertices = at_least_float32(vertices)
         projected = self._project(vertices, faces, cameras)
@@ -148,13 +148,13 @@ class SoftRenderer(nn.Module):
             vertices: [B, V, 3] world coordinates, object units.
             faces: [F, 3] int64.
             cameras: B cameras.
-            sigma: used instead of the renderer's own, for schedules.
+            sigma: Used instead of the renderer's own, for schedules.
 
         Returns:
             alpha [B, H, W] in [0, 1], row 0 on top.
 
         Raises:
-            ValueError: shapes disagree.
+            ValueError: Shapes disagree.
         """
         alpha = soft_silhouette(
             self._project(at_least_float32(vertices), faces, cameras),

@@ -30,7 +30,7 @@ MODULES = {
     "recon.datasets.hdf5": "recon.datasets.storage.hdf5",
     "recon.datasets.inspection": "recon.preparation.inspection",
     "recon.datasets.layout": "recon.datasets.storage.layout",
-    "recon.datasets.parts": "recon.preparation.parts",
+    "recon.datasets.parts": "recon.preparation.finished_objects",
     "recon.datasets.pieces": "recon.datasets.storage.pieces",
     "recon.datasets.prepare": "recon.preparation.prepare",
     "recon.datasets.preview": "recon.preparation.checks.preview",
@@ -125,7 +125,7 @@ def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a configuration with the names and keys of today.
 
     Args:
-        config: resolved: plain dicts, lists and scalars. One of today is returned as it is.
+        config: Resolved: plain dicts, lists and scalars. One of today is returned as it is.
     """
     renamed: dict[str, Any] = _with_current_names(config)
     changes = {"model": _current_model, "loss": _current_loss}

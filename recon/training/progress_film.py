@@ -101,7 +101,7 @@ def _cells(shown: TrackedPredictions, index: int) -> list[Tensor]:
     return [truth[0], drawn[0], drawn[1], truth[1]]
 
 
-def _square(picture: Tensor) -> Image.Image:
+def _square(image_rgb: Tensor) -> Image.Image:
     with torch.no_grad():
-        image = Image.fromarray(to_pixels(picture))
+        image = Image.fromarray(to_pixels(image_rgb))
     return image.resize((CELL, CELL), Image.Resampling.BICUBIC)

@@ -13,7 +13,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.runs.directory import RunDirectory
 from recon.timing import StepTimer
 from recon.training.log import TrainingLog
-from recon.training.state import StepTaken
+from recon.training.progress import StepTaken
 from recon.training.step_batches import READING
 from recon.training.tracked_objects import TrackedObjects
 

@@ -17,8 +17,8 @@ from recon.runs.checkpoints import (
     restore_random_states,
 )
 from recon.training.distributed import Processes
+from recon.training.progress import Progress
 from recon.training.run_checkpoints import RunCheckpoints
-from recon.training.state import Progress
 
 
 class RunState:

@@ -14,7 +14,7 @@ from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Schedule
 from recon.timing import StepTimer
 from recon.training.distributed import Processes
-from recon.training.state import StepTaken
+from recon.training.progress import StepTaken
 from recon.training.step_guard import StepGuard
 
 

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from recon.arguments import BatchSize, NonNegativeInt, PositiveInt, Seed, Workers
 from recon.command_line import Interruption
 from recon.compute import choose_device, choose_precision
-from recon.datasets.framing import measure_framing
+from recon.datasets.framing import find_framing
 from recon.datasets.multiview import MultiViewDataset
 from recon.losses.objective import Objective
 from recon.rendering.renderer import SoftRenderer
@@ -29,10 +29,10 @@ from recon.training.batch_norm import use_global_batch_norm
 from recon.training.checks import freeze, require_at_least, require_colors, require_image_size
 from recon.training.distributed import Processes
 from recon.training.optimizers import make_optimizer
+from recon.training.progress import Progress, StepTaken
 from recon.training.report import TrainingReport, reporting
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
-from recon.training.state import Progress, StepTaken
 from recon.training.step import TrainingStep
 from recon.training.step_batches import READING, StepBatches, load_steps
 from recon.training.step_guard import StepGuard
@@ -51,7 +51,8 @@ class Trainer:
         model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
             `template_vertices` [V, 3].
         renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
-        objective: Makes the objective from `faces`, `num_vertices` and the `recipes` of the data.
+        objective: Makes the objective from `faces`, `num_vertices` and `data_configs`, the
+            configurations that made the data.
         optimizer: Makes the optimiser of groups of named parameters, without those of frozen parts.
         schedule: `lr`, `sigma` and `gamma`, factors by the step; one left out stays 1.
         parameter_groups: Parts of the model with other values of the optimiser, see
@@ -148,7 +149,7 @@ class Trainer:
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
         # A step is replayed without data; the objective then knows the light already.
-        known = {} if train_set is None else {"recipes": train_set.recipes()}
+        known = {} if train_set is None else {"data_configs": train_set.configs()}
         made = objective(faces=self.faces, num_vertices=num_vertices, **known)
         self.objective = made.to(self.device)
         if train_set is not None:
@@ -234,7 +235,7 @@ class Trainer:
             stack.enter_context(logging_redirect_tqdm())
             report = None
             if first:
-                self.state.framing = self.state.framing or measure_framing(self.train_set).plain()
+                self.state.framing = self.state.framing or find_framing(self.train_set).plain()
                 images = self.batch_size * self.views_per_object
                 report = stack.enter_context(
                     reporting(
@@ -264,7 +265,7 @@ class Trainer:
         for batch in self._batches():
             taken = self.take_step(batch, interruption, checkpoints)
             if report is not None:
-                self._tell(report, batch, taken)
+                self._report_step(report, batch, taken)
             self._validate_if_due(checkpoints, report)
             ends = bool(taken.signum or self.progress.stopped) or self._is_last
             if self._is_due(self.checkpoint_every) or ends:
@@ -319,7 +320,7 @@ class Trainer:
             names = [name for name in batch if name != READING]
             whole = {name: torch.cat([part[name] for part in parts]) for name in names}
             light = self.objective.lighting
-            more = {"lighting": None if light is None else light.settings()}
+            more = {"lighting": None if light is None else light.config()}
             more |= {"batch": whole, "terms": dict(losses)}
             dump = checkpoints.save_dump({**state, **more})
         self.progress.skipped += 1
@@ -375,7 +376,9 @@ class Trainer:
         """Whether all steps are done."""
         return self.progress.step == self.max_steps
 
-    def _tell(self, report: TrainingReport, batch: Mapping[str, Tensor], taken: StepTaken) -> None:
+    def _report_step(
+        self, report: TrainingReport, batch: Mapping[str, Tensor], taken: StepTaken
+    ) -> None:
         step = self.progress.step
         report.add_step(batch, taken)
         if self._is_due(self.log_every):

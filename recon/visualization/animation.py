@@ -22,13 +22,13 @@ def save_animation(
     """Writes frames of equal size as a GIF that repeats; nothing where there is no frame.
 
     Args:
-        path: ends in .gif.
-        frames: images [H, W, 3].
-        seconds: how long the animation runs.
-        rest: how many seconds the last frame stays.
+        path: Ends in .gif.
+        frames: Images [H, W, 3].
+        seconds: How long the animation runs.
+        rest: How many seconds the last frame stays.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     if not frames:
         return

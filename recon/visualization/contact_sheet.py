@@ -27,11 +27,11 @@ def contact_sheet(
     """Lays images out in rows and columns on white.
 
     Args:
-        rows: images [h, w, 3] of each row; every cell of the sheet has the size of the largest.
-        titles: the titles of the columns, at the top.
-        captions: one line above each row; the sheet is at least as wide as the longest.
-        labels: the text below each image and its colour, as PIL names colours.
-        header: a line above everything.
+        rows: Images [h, w, 3] of each row; every cell of the sheet has the size of the largest.
+        titles: The titles of the columns, at the top.
+        captions: One line above each row; the sheet is at least as wide as the longest.
+        labels: The text below each image and its colour, as PIL names colours.
+        header: A line above everything.
     """
     images = [image for row in rows for image in row]
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))

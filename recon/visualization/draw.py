@@ -30,17 +30,17 @@ def draw_mesh(
     them; a mesh without colours is grey, in the light of the prepared data.
 
     Args:
-        mesh: in the world of the cameras.
+        mesh: In the world of the cameras.
         cameras: N viewpoints.
         image_size: (height, width) in pixels; an int means square.
         colors: sRGB in [0, 1], of vertices [V, 3] or R * R texels of every face [F, R * R, 3].
-        samples: along each side of a pixel.
+        samples: Along each side of a pixel.
 
     Returns:
         [N, 3, H, W] in [0, 1], row 0 on top.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
     light = Lighting(ambient=0.45, directional=0.55, direction=(0.4, 1.0, -0.6), two_sided=True)
     renderer = SoftRenderer(

@@ -30,18 +30,18 @@ def line_plot(
     Values which are not finite, or not > 0 on a logarithmic axis, interrupt their curve.
 
     Args:
-        curves: by name in the legend, x and y of the points.
-        title: the line above the image.
-        x_label: the line below it.
-        log_y: whether the vertical axis is logarithmic.
+        curves: By name in the legend, x and y of the points.
+        title: The line above the image.
+        x_label: The line below it.
+        log_y: Whether the vertical axis is logarithmic.
         size: (width, height) in pixels.
-        y_range: least and greatest value of the vertical axis (their logarithms where it is
+        y_range: Least and greatest value of the vertical axis (their logarithms where it is
             logarithmic); None is that of the curves.
-        colors: by name; the others take turns.
-        legend_left: whether the legend stands on the left, for rising curves.
+        colors: By name; the others take turns.
+        legend_left: Whether the legend stands on the left, for rising curves.
 
     Raises:
-        ValueError: x and y of a curve differ in length, or no point can be drawn.
+        ValueError: X and y of a curve differ in length, or no point can be drawn.
     """
     points = {name: _drawable(name, *curve, log_y=log_y) for name, curve in curves.items()}
     flat = [point for curve in points.values() for point in curve if point is not None]
@@ -72,16 +72,16 @@ def scatter_plot(
     """Draws points, and a line through others such as their means.
 
     Args:
-        points: x and y.
-        line: x and y.
-        title: the line above the image.
-        x_label: the line below it.
-        log_x: whether the horizontal axis is logarithmic.
-        x_names: what stands below x = 0, 1, ... instead of numbers.
+        points: X and y.
+        line: X and y.
+        title: The line above the image.
+        x_label: The line below it.
+        log_x: Whether the horizontal axis is logarithmic.
+        x_names: What stands below x = 0, 1, ... instead of numbers.
         size: (width, height) in pixels.
 
     Raises:
-        ValueError: x and y differ in length, or no point can be drawn.
+        ValueError: X and y differ in length, or no point can be drawn.
     """
     dots = _drawable("points", *points, log_x=log_x)
     through = _drawable("line", *line, log_x=log_x)

@@ -32,14 +32,14 @@ def turntable_cameras(
     """Returns viewpoints all around the origin, evenly spread.
 
     Args:
-        count: how many.
-        elevation: degrees.
-        distance: how far the eyes are from the origin, object units.
-        fov: full vertical angle of view in degrees; 30 shows a unit cube from 2.732 whole.
-        first: azimuth of the first one in degrees; -45 sees front and side.
+        count: How many.
+        elevation: Degrees.
+        distance: How far the eyes are from the origin, object units.
+        fov: Full vertical angle of view in degrees; 30 shows a unit cube from 2.732 whole.
+        first: Azimuth of the first one in degrees; -45 sees front and side.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: A number is out of range.
     """
     if count < 1:
         raise ValueError(f"count must be >= 1, got {count}")
@@ -59,17 +59,17 @@ def draw_turntable(
     """Draws the frames of a turntable on white.
 
     Args:
-        mesh: around the origin.
-        colors: of vertices or texels, see `draw_mesh`; None draws it in grey and lit.
-        image_size: pixels along a side.
-        count: frames of one turn.
-        cameras: other viewpoints than `turntable_cameras(count)`.
+        mesh: Around the origin.
+        colors: Of vertices or texels, see `draw_mesh`; None draws it in grey and lit.
+        image_size: Pixels along a side.
+        count: Frames of one turn.
+        cameras: Other viewpoints than `turntable_cameras(count)`.
 
     Returns:
         [count, image_size, image_size, 3].
 
     Raises:
-        ValueError: shapes disagree, or a number is out of range.
+        ValueError: Shapes disagree, or a number is out of range.
     """
     cameras = turntable_cameras(count) if cameras is None else cameras
     return np.concatenate(list(_parts(mesh, colors, image_size, cameras)))
@@ -88,14 +88,14 @@ def save_animation(path: Path, frames: NDArray[np.uint8], seconds: float = 4.0) 
     """Writes frames as a GIF which repeats, or as an H.264 video.
 
     Args:
-        path: ends in .gif or .mp4; the latter needs the package imageio-ffmpeg.
+        path: Ends in .gif or .mp4; the latter needs the package imageio-ffmpeg.
         frames: [N, H, W, 3]; for a video H and W are even.
-        seconds: how long it runs.
+        seconds: How long it runs.
 
     Raises:
-        ValueError: another suffix, frames of other shape, or an odd size of a video.
-        ImportError: imageio-ffmpeg is missing.
-        OSError: the file could not be written.
+        ValueError: Another suffix, frames of other shape, or an odd size of a video.
+        ImportError: Imageio-ffmpeg is missing.
+        OSError: The file could not be written.
     """
     suffix = path.suffix.lower()
     if suffix not in VIDEO_FORMATS:

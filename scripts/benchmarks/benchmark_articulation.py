@@ -82,11 +82,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--shown", type=int, default=8, help="poses on the sheet of images (8)")
-    options = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     for name in ("poses", "image_size", "shown"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(options, name)}")
-    return options
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(args, name)}")
+    return args
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +94,11 @@ class Row:
     """What a method found, beside what it began with.
 
     Args:
-        name: the name of the method.
-        body: the mesh which was fitted.
-        cases: the truth.
-        found: the poses.
-        seconds: how long the fit took.
+        name: The name of the method.
+        body: The mesh which was fitted.
+        cases: The truth.
+        found: The poses.
+        seconds: How long the fit took.
     """
 
     name: str
@@ -144,11 +144,11 @@ def _median(values: Tensor) -> float | None:
     return float(values.median()) if len(values) else None
 
 
-def run(name: str, options: argparse.Namespace) -> Row:
+def run(name: str, args: argparse.Namespace) -> Row:
     """Fit all poses by one method."""
     body = make_humanoid()
     # The same poses for every method, but for those with blend shapes.
-    cases = random_cases(body, options.poses, options.image_size, options.seed, name in WITH_SHAPES)
+    cases = random_cases(body, args.poses, args.image_size, args.seed, name in WITH_SHAPES)
     fitted_body = body
     if name == "one colour":
         grey = torch.full((body.mesh.num_faces, 3), 0.5)
@@ -215,28 +215,28 @@ def save_sheet(path: Path, row: Row, count: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
-    options = parse(arguments)
+    args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
-        options.output_dir.mkdir(parents=True, exist_ok=True)
+        args.output_dir.mkdir(parents=True, exist_ok=True)
         summaries: list[dict[str, Any]] = []
-        for name in options.methods:
-            row = run(name, options)
+        for name in args.methods:
+            row = run(name, args)
             summaries.append(row.summary())
             print(_line(name, summaries[-1], "after", summaries[-1]), flush=True)
-            save_sheet(options.output_dir / f"{name.replace(' ', '_')}.png", row, options.shown)
+            save_sheet(args.output_dir / f"{name.replace(' ', '_')}.png", row, args.shown)
             # After every method, so that what is measured stays when the next one is interrupted.
-            write(options, summaries)
-    print(f"\n{table(summaries)}\nwritten to {options.output_dir}")
+            write(args, summaries)
+    print(f"\n{table(summaries)}\nwritten to {args.output_dir}")
 
 
-def write(options: argparse.Namespace, summaries: Sequence[dict[str, Any]]) -> None:
+def write(args: argparse.Namespace, summaries: Sequence[dict[str, Any]]) -> None:
     """Write the table as Markdown, CSV and JSON."""
-    settings = {key: str(value) for key, value in vars(options).items()}
-    write_text(options.output_dir / "table.md", table(summaries) + "\n")
+    settings = {key: str(value) for key, value in vars(args).items()}
+    write_text(args.output_dir / "table.md", table(summaries) + "\n")
     rows = [list(summaries[0]), *([*summary.values()] for summary in summaries)]
-    write_text(options.output_dir / "table.csv", csv_text(rows))
+    write_text(args.output_dir / "table.csv", csv_text(rows))
     content = {"settings": settings, "threads": torch.get_num_threads(), "rows": summaries}
-    write_json(options.output_dir / "result.json", content)
+    write_json(args.output_dir / "result.json", content)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ class Case:
             "visible" (index of the nearest face, as images for data sets are made); the last two
             forward only.
         images: B.
-        image_size: pixels along each side.
+        image_size: Pixels along each side.
         faces: F, faces of each mesh: 20 * 4^k, or a key of `UV_SPHERES`.
-        sigma: softness of the edges, squared NDC units.
-        gamma: temperature of the softmax over depth ("rgb"), units of normalised depth.
+        sigma: Softness of the edges, squared NDC units.
+        gamma: Temperature of the softmax over depth ("rgb"), units of normalised depth.
     """
 
     kind: str
@@ -132,7 +132,7 @@ def sphere(faces: int) -> Mesh:
     """Return the unit sphere with so many faces.
 
     Raises:
-        ValueError: neither an icosphere nor an entry of `UV_SPHERES` has so many.
+        ValueError: Neither an icosphere nor an entry of `UV_SPHERES` has so many.
     """
     if faces in UV_SPHERES:
         return uv_sphere(*UV_SPHERES[faces])
@@ -223,7 +223,7 @@ def pairs_of_support(
 
     Args:
         corners: [N, 3, 2] float64, NDC x and y.
-        image_size: pixels along each side.
+        image_size: Pixels along each side.
         reach: `support_radius`, NDC units.
     """
     boxes = rectangles(corners, image_size, reach)
@@ -271,8 +271,8 @@ class Work:
     """What one direction of a render cannot do without.
 
     Args:
-        pair, face, pixel: floating-point operations for each.
-        face_bytes, pixel_bytes: compulsory traffic for each, read once and written once.
+        pair, face, pixel: Floating-point operations for each.
+        face_bytes, pixel_bytes: Compulsory traffic for each, read once and written once.
     """
 
     pair: int

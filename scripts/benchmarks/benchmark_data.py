@@ -37,7 +37,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.sampling import StepSampler
 from recon.datasets.storage.compression import COMPRESSIONS, compression_of
 from recon.datasets.storage.hdf5 import Header, Labels, open_dataset, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
 from recon.preparation.sources.shapes import ShapesSource
 from recon.training.step_batches import StepBatches, load_steps
@@ -65,39 +65,39 @@ def make_file(path: Path, size: float, compression: str) -> None:
     """Write images and voxels of so many bytes, before compression.
 
     Args:
-        path: of the file.
-        size: in bytes.
-        compression: as of `write_dataset`.
+        path: Of the file.
+        size: In bytes.
+        compression: As of `write_dataset`.
     """
     source = RenderedSource(ShapesSource(objects_per_category=2), ObjectRenderer())
-    items = source.objects()
+    entries = source.objects()
     layout = source.layout()
     one = sum(field.nbytes for field in layout.fields().values())
     count = max(8, int(size / one))
     warm = max(4, min(count // 2, WARM_BYTES // one))
-    samples = [source.sample(item) for item in items[:count]]
+    objects = [source.arrays(entry) for entry in entries[:count]]
     labels = [
         Labels(
-            f"{k}", f"{k}", items[k % len(samples)].synset, "", "warm" if k < warm else "rest", ""
+            f"{k}", f"{k}", entries[k % len(objects)].synset, "", "warm" if k < warm else "rest", ""
         )
         for k in range(count)
     ]
     header = Header("benchmark", "scripts/benchmarks/benchmark_data.py", {}, {"size": size}, {})
-    write_dataset(path, header, layout, labels, vary(samples, layout, count), compression)
+    write_dataset(path, header, layout, labels, vary(objects, layout, count), compression)
 
 
-def vary(samples: Sequence[Sample], layout: Layout, count: int) -> Iterator[Sample]:
-    """Yield `count` objects: the samples in turn, each time in other colours with other grain."""
+def vary(objects: Sequence[ObjectArrays], layout: Layout, count: int) -> Iterator[ObjectArrays]:
+    """Yield `count` objects: those given in turn, each time in other colours with other grain."""
     rng = np.random.default_rng(SEED)
     shape = (layout.num_views, 3, *layout.image_size)
     grain = np.rint(rng.normal(0, NOISE, (2 * shape[0], *shape[1:]))).astype(np.int16)
     for k in range(count):
-        sample = samples[k % len(samples)]
-        images = sample["images"]
+        arrays = objects[k % len(objects)]
+        images = arrays["images"]
         first = rng.integers(len(grain) - shape[0])
         colors = images[:, rng.permutation(3)] + grain[first : first + shape[0]]
         colors = np.where(images[:, 3:] > 0, colors.clip(0, 255), 0).astype(np.uint8)
-        yield {**sample, "images": np.concatenate([colors, images[:, 3:]], axis=1)}
+        yield {**arrays, "images": np.concatenate([colors, images[:, 3:]], axis=1)}
 
 
 @contextmanager
@@ -145,11 +145,11 @@ class Reading:
     """The same batches, read in different ways from one state of the page cache.
 
     Args:
-        path: of the file.
+        path: Of the file.
         state: 'warm' or 'cold'.
-        batch_size: objects per batch.
-        views: views per object.
-        count: batches whose reading is timed.
+        batch_size: Objects per batch.
+        views: Views per object.
+        count: Batches whose reading is timed.
     """
 
     def __init__(self, path: Path, state: str, batch_size: int, views: int, count: int) -> None:
@@ -247,25 +247,25 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=2, help="views per object")
     parser.add_argument("--batches", type=int, default=150, help="timed in each turn")
     parser.add_argument("--repeats", type=int, default=7, help="turns")
-    options = parser.parse_args(arguments)
-    if options.size <= 0 or min(options.workers) < 0:
+    args = parser.parse_args(arguments)
+    if args.size <= 0 or min(args.workers) < 0:
         parser.error("--size must be > 0 and --workers >= 0")
-    if min(options.batch_size, options.views, options.batches, options.repeats) < 1:
+    if min(args.batch_size, args.views, args.batches, args.repeats) < 1:
         parser.error("--batch-size, --views, --batches and --repeats must be >= 1")
-    return options
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Print a row for each way to read, and return the rows."""
-    options = parse_arguments(arguments)
+    args = parse_arguments(arguments)
     print(f"{describe('cpu')}, torch {torch.__version__}, h5py {h5py.__version__}")
-    with prepared_file(options.keep, 1e9 * options.size, options.compression) as path:
+    with prepared_file(args.keep, 1e9 * args.size, args.compression) as path:
         print(describe_file(path), end="\n\n")
         rows = []
         for state in ("warm", "cold"):
-            settings = (options.batch_size, options.views, options.batches)
+            settings = (args.batch_size, args.views, args.batches)
             reading = Reading(path, state, *settings)
-            rows += print_table(measure(reading, options.workers, options.repeats), COLUMNS)
+            rows += print_table(measure(reading, args.workers, args.repeats), COLUMNS)
     return rows
 
 

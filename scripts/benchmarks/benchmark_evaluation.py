@@ -26,7 +26,7 @@ from benchmark_rasterizer import Columns, Row, describe, print_table
 
 from recon.compute import PRECISIONS, computing_in
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Sample
+from recon.datasets.storage.layout import ObjectArrays
 from recon.evaluation.model_evaluation import EvaluationSettings, ModelEvaluation
 from recon.evaluation.result import MODEL, EvaluationResult
 from recon.evaluation.scoring import predict_views
@@ -73,13 +73,13 @@ class Stopwatch(StepTimer):
 def make_file(path: Path, test: int, train: int) -> None:
     """Write a file with so many objects to test and to train on, out of a few different ones."""
     source = RenderedSource(ShapesSource(objects_per_category=PER_CATEGORY), ObjectRenderer())
-    items = source.objects()
-    samples = [source.sample(item) for item in items]
+    entries = source.objects()
+    objects = [source.arrays(entry) for entry in entries]
     labels = [
         Labels(
             f"{split}-{number}",
-            items[number % len(items)].name,
-            items[number % len(items)].synset,
+            entries[number % len(entries)].name,
+            entries[number % len(entries)].synset,
             "",
             split,
             "CC0-1.0",
@@ -88,9 +88,9 @@ def make_file(path: Path, test: int, train: int) -> None:
         for number in range(count)
     ]
 
-    def repeated() -> Iterator[Sample]:
+    def repeated() -> Iterator[ObjectArrays]:
         for label in labels:
-            yield samples[int(label.id.partition("-")[2]) % len(samples)]
+            yield objects[int(label.id.partition("-")[2]) % len(objects)]
 
     header = Header("shapes", "scripts/benchmarks/benchmark_evaluation.py", {}, {}, {})
     write_dataset(path, header, source.layout(), labels, repeated())
@@ -108,13 +108,13 @@ def make_checkpoint(path: Path) -> None:
 
 
 def measure(
-    options: argparse.Namespace, data: str, checkpoint: Path, folder: Path, precision: str
+    args: argparse.Namespace, data: str, checkpoint: Path, folder: Path, precision: str
 ) -> tuple[ModelEvaluation, EvaluationResult, Stopwatch]:
     """Evaluate once, with everything that eval.py does of tables."""
-    device = torch.device(options.device)
+    device = torch.device(args.device)
     watch = Stopwatch(device)
     settings = EvaluationSettings(
-        options.metrics, baselines=options.train > 0, batch_size=options.batch_size
+        args.metrics, baselines=args.train > 0, batch_size=args.batch_size
     )
     with watch.part("all"), computing_in(PRECISIONS[precision], device):
         with watch.part("opening, fingerprints"):
@@ -191,33 +191,33 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="FILE", help="instead of generated shapes")
     parser.add_argument("--checkpoint", metavar="FILE", help="instead of untrained weights")
     parser.add_argument("--compare-bfloat16", action="store_true")
-    options = parser.parse_args(arguments)
-    if min(options.objects, options.batch_size, options.threads) < 1 or options.train < 0:
+    args = parser.parse_args(arguments)
+    if min(args.objects, args.batch_size, args.threads) < 1 or args.train < 0:
         parser.error("--objects, --batch-size and --threads must be >= 1, --train >= 0")
-    return options
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Print a row for each part of an evaluation, and return the rows."""
-    options = parse_arguments(arguments)
-    torch.set_num_threads(options.threads)
-    print(f"{describe(options.device)}, torch {torch.__version__}, {options.threads} threads")
+    args = parse_arguments(arguments)
+    torch.set_num_threads(args.threads)
+    print(f"{describe(args.device)}, torch {torch.__version__}, {args.threads} threads")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = options.data or str(folder / "objects.h5")
-        if options.data is None:
-            make_file(Path(data), options.objects, options.train)
-        checkpoint = Path(options.checkpoint or folder / "model.pt")
-        if options.checkpoint is None:
+        data = args.data or str(folder / "objects.h5")
+        if args.data is None:
+            make_file(Path(data), args.objects, args.train)
+        checkpoint = Path(args.checkpoint or folder / "model.pt")
+        if args.checkpoint is None:
             make_checkpoint(checkpoint)
-        run = measure(options, data, checkpoint, folder / "float32", "float32")
+        run = measure(args, data, checkpoint, folder / "float32", "float32")
         evaluation, result, watch = run
         print(f"{len(result.objects)} objects x {len(result.objects[0].views)} views\n")
         rows = print_table(report(watch, evaluation, result), COLUMNS)
-        if "softras" in options.metrics:
+        if "softras" in args.metrics:
             print(split_softras(evaluation))
-        if options.compare_bfloat16:
-            run = measure(options, data, checkpoint, folder / "bfloat16", "bfloat16")
+        if args.compare_bfloat16:
+            run = measure(args, data, checkpoint, folder / "bfloat16", "bfloat16")
             print_table(report(run[2], run[0], run[1]), COLUMNS)
             print(compare(result, run[1]))
     return rows

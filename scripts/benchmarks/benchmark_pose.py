@@ -82,53 +82,53 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--starts", type=int, default=8, help="of the method `multi` (8)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--landscape", action="store_true", help="draw landscape.png, no more")
-    options = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     for name in ("problems", "image_size", "starts"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(options, name)}")
-    if not all(0 <= degrees <= 180 for degrees in options.degrees):
-        parser.error(f"--degrees must lie in [0, 180], got {options.degrees}")
-    return options
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(args, name)}")
+    if not all(0 <= degrees <= 180 for degrees in args.degrees):
+        parser.error(f"--degrees must lie in [0, 180], got {args.degrees}")
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
-    options = parse(arguments)
-    folder: Path = options.output_dir
+    args = parse(arguments)
+    folder: Path = args.output_dir
     with concise_errors(raised_as=SystemExit), Interruption() as interruption:
-        if options.landscape:
+        if args.landscape:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = write_landscape(folder, options.seed, interruption)
+            lines = write_landscape(folder, args.seed, interruption)
             print(f"{lines}\nwritten to {folder}")
         else:
-            rows = measure(options, interruption)
+            rows = measure(args, interruption)
             print(f"\n{table(rows)}\nwritten to {folder}" if rows else "nothing was measured")
     if interruption.signum is not None:
         print("interrupted: these are the results so far")
         raise SystemExit(interruption.exit_status)
 
 
-def measure(options: argparse.Namespace, interruption: Interruption) -> list[Row]:
+def measure(args: argparse.Namespace, interruption: Interruption) -> list[Row]:
     """Solve the problems of every object by every method, and write all after each row."""
-    methods = make_methods(options.methods, options.starts, options.seed)
-    meshes = {object_label(name): read_object(name) for name in options.objects}
-    settings = {name: getattr(options, name) for name in ("problems", "image_size", "seed")}
-    rows = known_rows(options.output_dir, settings)
-    options.output_dir.mkdir(parents=True, exist_ok=True)
-    kinds = [(mesh, name, d) for mesh in meshes for name in methods for d in options.degrees]
+    methods = make_methods(args.methods, args.starts, args.seed)
+    meshes = {object_label(name): read_object(name) for name in args.objects}
+    settings = {name: getattr(args, name) for name in ("problems", "image_size", "seed")}
+    rows = known_rows(args.output_dir, settings)
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    kinds = [(mesh, name, d) for mesh in meshes for name in methods for d in args.degrees]
     for label, name, degrees in tqdm(kinds, desc="rows", disable=None):
-        starts = options.starts if name == "multi" else 1
+        starts = args.starts if name == "multi" else 1
         if any(row_key(row) == (label, name, degrees, starts) for row in rows):
             continue
         row, image = solve(
-            meshes[label], methods[name], name == "moved", degrees, options, interruption
+            meshes[label], methods[name], name == "moved", degrees, args, interruption
         )
         if interruption.signum is not None:
             break
         rows.append({"object": label, "method": name, "degrees": degrees, "starts": starts, **row})
         print(sentence(rows[-1]), flush=True)
-        write(options.output_dir, settings, rows)
-        with atomic_file(options.output_dir / f"{label}_{name}_{degrees:g}.png") as file:
+        write(args.output_dir, settings, rows)
+        with atomic_file(args.output_dir / f"{label}_{name}_{degrees:g}.png") as file:
             image.save(file, format="PNG", optimize=True)
     return rows
 
@@ -137,7 +137,7 @@ def known_rows(folder: Path, settings: dict[str, Any]) -> list[Row]:
     """Return the rows that a folder has.
 
     Raises:
-        ValueError: they were measured with other settings, or the file is not one of ours.
+        ValueError: They were measured with other settings, or the file is not one of ours.
     """
     path = folder / "errors.json"
     if not path.exists():
@@ -161,7 +161,7 @@ def solve(
     method: Method,
     moves: bool,
     degrees: float,
-    options: argparse.Namespace,
+    args: argparse.Namespace,
     interruption: Interruption,
 ) -> tuple[Row, Image.Image]:
     """Solve the problems of one object by one method from one distance, or some before a signal.
@@ -169,9 +169,9 @@ def solve(
     Returns the row and an image of the first problems.
     """
     # Other problems at every distance, but the same ones for every method.
-    seed = 1000 * options.seed + round(degrees)
+    seed = 1000 * args.seed + round(degrees)
     shift = SHIFT * float(mesh.vertices.abs().max()) if moves else 0.0
-    problems = make_problems(mesh, options.problems, degrees, seed, options.image_size, shift)
+    problems = make_problems(mesh, args.problems, degrees, seed, args.image_size, shift)
     row: Row = {"errors": [], "apart": []}
     first: tuple[Problems, Poses] | None = None
     start = time.perf_counter()

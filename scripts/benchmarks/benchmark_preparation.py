@@ -34,11 +34,11 @@ from torch import Tensor
 
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.cameras import Cameras
-from recon.preparation.parts import Parts
+from recon.preparation.finished_objects import FinishedObjects
 from recon.preparation.rendering import deferred, objects
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.texturing import Textures
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.rendering.lighting import Lighting
 
 # Stage -> what is called in it, as (owner, name).
@@ -75,7 +75,7 @@ def make_surface(faces: int, kind: str) -> Surface:
     """Return a bumpy sphere of 20 * 4^k faces in a box of side 1.
 
     Args:
-        faces: how many.
+        faces: How many.
         kind: "plain", every face with a colour of its own, or "textured".
     """
     mesh = sphere(faces)
@@ -161,11 +161,11 @@ def stage_rows(
     """Yield a row for each stage and one for the whole, of the fastest of some runs.
 
     Args:
-        faces: of the object.
-        kind: of its surface.
-        image_size: pixels along each side.
-        repeats: runs.
-        bandwidth: bytes per second this machine copies, read and written ones counted.
+        faces: Of the object.
+        kind: Of its surface.
+        image_size: Pixels along each side.
+        repeats: Runs.
+        bandwidth: Bytes per second this machine copies, read and written ones counted.
     """
     surface, renderer = make_surface(faces, kind), make_renderer(image_size)
     renderer(surface, "warm")
@@ -200,13 +200,13 @@ def make_objects(
     """
     torch.set_num_threads(1)
     surface, renderer = make_surface(faces, kind), make_renderer(image_size)
-    parts = Parts(Path(folder) / "objects.h5")
+    parts = FinishedObjects(Path(folder) / "objects.h5")
     parts.folder.mkdir(exist_ok=True)
-    item = Item(str(os.getpid()), "", "shape", "", "train", "", "")
+    entry = ObjectEntry(str(os.getpid()), "", "shape", "", "train", "", "")
     renderer(surface, "warm")
     count, start, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < start + seconds:
-        parts.write(item, renderer(surface, "object"))
+        parts.write(entry, renderer(surface, "object"))
         count += 1
     used = time.process_time() - used
     return count / (time.perf_counter() - start), used / max(1, count)
@@ -250,26 +250,26 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=15, help="runs for the times of stages")
     parser.add_argument("--seconds", type=float, default=5.0, help="for objects per second")
     parser.add_argument("--csv", metavar="FILE", help="also write all rows")
-    options = parser.parse_args(arguments)
-    if min(*options.processes, options.repeats, options.image_size) < 1:
+    args = parser.parse_args(arguments)
+    if min(*args.processes, args.repeats, args.image_size) < 1:
         parser.error("--processes, --repeats and --image-size must be >= 1")
-    return options
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each stage and for each number of processes."""
-    options = parse_arguments(arguments)
+    args = parse_arguments(arguments)
     print(f"{describe('cpu')}, torch {torch.__version__}")
-    cases = [(faces, kind) for kind in options.surfaces for faces in options.faces]
+    cases = [(faces, kind) for kind in args.surfaces for faces in args.faces]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         bandwidth = measure_copy()
-        print(f"one thread, copy {1e-9 * bandwidth:.1f} GB/s; 24 views of {options.image_size}^2\n")
+        print(f"one thread, copy {1e-9 * bandwidth:.1f} GB/s; 24 views of {args.image_size}^2\n")
         stages = (
             row
             for case in cases
-            for row in stage_rows(*case, options.image_size, options.repeats, bandwidth)
+            for row in stage_rows(*case, args.image_size, args.repeats, bandwidth)
         )
         done = print_table(stages, STAGE_COLUMNS)
     finally:
@@ -278,11 +278,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rates = (
         row
         for case in cases
-        for row in rate_rows(*case, options.image_size, options.processes, options.seconds)
+        for row in rate_rows(*case, args.image_size, args.processes, args.seconds)
     )
     done += print_table(rates, RATE_COLUMNS)
-    if options.csv:
-        write_csv(options.csv, done, dict.fromkeys([*STAGE_COLUMNS, *RATE_COLUMNS]))
+    if args.csv:
+        write_csv(args.csv, done, dict.fromkeys([*STAGE_COLUMNS, *RATE_COLUMNS]))
 
 
 if __name__ == "__main__":

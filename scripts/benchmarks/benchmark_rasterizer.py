@@ -168,8 +168,8 @@ def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
         if case.kind == "visible":
             return visible_faces(vertices, size)
         color = "hard" if case.kind == "hard" else "softmax"
-        options = {"sigma": sigma, "gamma": gamma, "dist_eps": DIST_EPS}
-        return soft_rasterize(vertices, colors, size, color=color, **options)
+        args = {"sigma": sigma, "gamma": gamma, "dist_eps": DIST_EPS}
+        return soft_rasterize(vertices, colors, size, color=color, **args)
 
     forward = functools.partial(render, faces, textures)
     if case.kind in ("hard", "visible"):
@@ -203,11 +203,11 @@ def measure(
     """Return the seconds of each run on each number of threads, which take turns.
 
     Args:
-        runs: calls by name.
-        threads: numbers of threads.
-        repeats: turns at most.
-        budget: seconds after which no turn begins, but for the first three.
-        device: where the calls compute.
+        runs: Calls by name.
+        threads: Numbers of threads.
+        repeats: Turns at most.
+        budget: Seconds after which no turn begins, but for the first three.
+        device: Where the calls compute.
     """
     times: Times = defaultdict(list)
     start = time.perf_counter()
@@ -416,24 +416,24 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny cases, to see that it works")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--csv", metavar="FILE", help="also write the rows, with more columns")
-    options = parser.parse_args(arguments)
-    if min(options.threads) < 1 or options.repeats < 1:
+    args = parser.parse_args(arguments)
+    if min(args.threads) < 1 or args.repeats < 1:
         parser.error("--threads and --repeats must be >= 1")
-    return options
+    return args
 
 
-def report_times(options: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
+def report_times(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
     """Measure and print peaks, times and how flat the cost per pair is; return the rows."""
     peaks = {}
-    for count in options.threads:
+    for count in args.threads:
         torch.set_num_threads(count)
-        peaks[count] = measure_peak(options.device, options.quick)
+        peaks[count] = measure_peak(args.device, args.quick)
         print(
             f"threads={count}: peak {1e-9 * peaks[count].operations:.1f} GFLOP/s float32, "
             f"copy {1e-9 * peaks[count].bytes:.1f} GB/s"
         )
     print("\nboth = forward + backward; x = speed-up over the first number of threads")
-    rows = time_rows(cases, options.threads, peaks, options.device, options.repeats, options.budget)
+    rows = time_rows(cases, args.threads, peaks, args.device, args.repeats, args.budget)
     done = print_table(rows, TIME_COLUMNS)
     lines = list(flatness(done))
     if lines:
@@ -442,32 +442,32 @@ def report_times(options: argparse.Namespace, cases: Sequence[Case]) -> list[Row
     return done
 
 
-def report_memory(options: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
+def report_memory(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
     """Measure and print peak memory; return the rows."""
     print(
         "growth of memory over the inputs at the peak of forward + backward; bound: "
         f"{BYTES_PER_PIXEL} bytes per pixel + {BYTES_PER_FACE} bytes per face, of each image"
     )
-    return print_table(memory_rows(cases, options.threads, options.device), MEMORY_COLUMNS)
+    return print_table(memory_rows(cases, args.threads, args.device), MEMORY_COLUMNS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each case and number of threads."""
-    options = parse_arguments(arguments)
-    every = QUICK_CASES if options.quick else MEMORY_CASES if options.memory else CASES
-    cases = [case for case in every if any(word in case.name for word in options.cases)]
-    if options.list:
+    args = parse_arguments(arguments)
+    every = QUICK_CASES if args.quick else MEMORY_CASES if args.memory else CASES
+    cases = [case for case in every if any(word in case.name for word in args.cases)]
+    if args.list:
         print("\n".join(case.name for case in cases))
         return
-    print(f"{describe(options.device)}, torch {torch.__version__}")
+    print(f"{describe(args.device)}, torch {torch.__version__}")
     threads = torch.get_num_threads()
     try:
-        rows = (report_memory if options.memory else report_times)(options, cases)
+        rows = (report_memory if args.memory else report_times)(args, cases)
     finally:
         torch.set_num_threads(threads)
-    if options.csv:
-        columns = [*MEMORY_COLUMNS] if options.memory else [*TIME_COLUMNS, *CSV_COLUMNS]
-        write_csv(options.csv, rows, columns)
+    if args.csv:
+        columns = [*MEMORY_COLUMNS] if args.memory else [*TIME_COLUMNS, *CSV_COLUMNS]
+        write_csv(args.csv, rows, columns)
 
 
 if __name__ == "__main__":

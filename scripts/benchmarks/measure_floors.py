@@ -48,10 +48,10 @@ def own_truth(surface: Surface, name: str, points: int, image_size: int) -> Trut
     """Return what a data set would hold of a surface.
 
     Args:
-        surface: the object.
-        name: on which the choice of the points depends.
-        points: how many of either kind.
-        image_size: of the images.
+        surface: The object.
+        name: On which the choice of the points depends.
+        points: How many of either kind.
+        image_size: Of the images.
     """
     renderer = ObjectRenderer(image_size, num_points=points, num_surface_points=points)
     sample = {key: torch.from_numpy(value) for key, value in renderer(surface, name).items()}
@@ -95,8 +95,8 @@ def table(suites: Mapping[str, MetricSuite], rows: Mapping[str, Mapping[str, Val
     """Return a Markdown table of the sphere beside the mean and the range of the others.
 
     Args:
-        suites: by name.
-        rows: by object and suite, the sphere first.
+        suites: By name.
+        rows: By object and suite, the sphere first.
     """
     first, *others = rows.values()
     lines = [
@@ -123,16 +123,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--points", type=int, default=100_000, help="of truth, of either kind")
     parser.add_argument("--categories", nargs="+", default=names, choices=names, metavar="NAME")
     parser.add_argument("--metrics", nargs="+", default=list(SUITES), choices=list(SUITES))
-    options = parser.parse_args(arguments)
-    suites = {name: SUITES[name]() for name in options.metrics}
+    args = parser.parse_args(arguments)
+    suites = {name: SUITES[name]() for name in args.metrics}
     rows: dict[str, dict[str, Values]] = defaultdict(dict)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows["sphere"] = measure(ball(), "sphere", options.points, suites)
-        for name in options.categories:
+        rows["sphere"] = measure(ball(), "sphere", args.points, suites)
+        for name in args.categories:
             surface = make_shape(name, seed=0, index=0)
-            rows[name] = measure(surface, name, options.points, suites)
+            rows[name] = measure(surface, name, args.points, suites)
     finally:
         torch.set_num_threads(threads)
     print(table(suites, rows))

@@ -49,7 +49,7 @@ class Problems:
     """N images of an object in poses which are known, and where to start.
 
     Args:
-        mesh: the object.
+        mesh: The object.
         images: [N, 4, S, S], hard and lit.
         cameras: N.
         truth: N poses.
@@ -112,8 +112,8 @@ def read_object(name: str) -> Mesh:
     """Returns the cube, the humanoid, or the mesh in a file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read as a mesh.
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as a mesh.
     """
     made = {"cube": cube, "figure": humanoid}
     return made[name]() if name in made else resized(read_colored_mesh(name).mesh)
@@ -130,12 +130,12 @@ def make_problems(
     """Draws poses uniformly, and starts that are turned away from them about random axes.
 
     Args:
-        mesh: the object.
+        mesh: The object.
         count: N.
-        degrees: between truth and start.
-        seed: fixes the random numbers.
-        image_size: pixels along a side.
-        shift: standard deviation of the start's position along each axis, object units.
+        degrees: Between truth and start.
+        seed: Fixes the random numbers.
+        image_size: Pixels along a side.
+        shift: Standard deviation of the start's position along each axis, object units.
     """
     generator = torch.Generator().manual_seed(seed)
     truth = Poses(random_rotations(count, generator), torch.zeros(count, 3))
@@ -172,12 +172,12 @@ def fit_rgb(
     """Minimises the mean squared difference of RGB alone, as the published method does.
 
     Args:
-        problems: whose translation is known.
-        sigma: first and last softness of edges.
-        gamma: first and last softness of depth, for near 1 and far 100.
-        learning_rate: first and last step of Adam on the axis-angle vector.
-        steps: the number of updates. With constant sigma and gamma the best state of all counts.
-        interruption: an entered context, whose signal ends the fit.
+        problems: Whose translation is known.
+        sigma: First and last softness of edges.
+        gamma: First and last softness of depth, for near 1 and far 100.
+        learning_rate: First and last step of Adam on the axis-angle vector.
+        steps: The number of updates. With constant sigma and gamma the best state of all counts.
+        interruption: An entered context, whose signal ends the fit.
     """
     mesh, count = problems.mesh, len(problems.images)
     assert mesh.face_colors is not None
@@ -262,7 +262,7 @@ def make_methods(names: Sequence[str], starts: int = 8, seed: int = 0) -> dict[s
     """Returns methods by name.
 
     Raises:
-        ValueError: there is no method of a name.
+        ValueError: There is no method of a name.
     """
     ours = PoseFitter(darkest=0.5, colors=12)
     opaque = PoseFitter(replace(COARSE, gamma=(0.02, 0.02)), FINE, darkest=0.5, colors=12)

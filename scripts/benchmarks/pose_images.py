@@ -25,8 +25,8 @@ def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
     On start and solution lies the outline of the image.
 
     Args:
-        problems: some.
-        found: their poses.
+        problems: Some.
+        found: Their poses.
     """
     size = round(CELL / CLOSE)
     targets = torch.nn.functional.interpolate(problems.images[:SHOWN], (size, size))

@@ -99,15 +99,15 @@ def write_landscape(folder: Path, seed: int, interruption: Interruption | None =
     Writes landscape.png, and landscape.md with the table.
 
     Args:
-        folder: where these are written.
-        seed: fixes truths and axes.
-        interruption: an entered context, whose signal ends the counting.
+        folder: Where these are written.
+        seed: Fixes truths and axes.
+        interruption: An entered context, whose signal ends the counting.
 
     Returns:
         The table as Markdown, of the losses which were counted.
 
     Raises:
-        OSError: a file could not be written.
+        OSError: A file could not be written.
     """
     image = draw_landscape(seed)
     with atomic_file(folder / "landscape.png") as file:

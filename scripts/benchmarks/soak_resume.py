@@ -49,7 +49,7 @@ def soak(folder: Path, kills: int, seed: int, overrides: Sequence[str]) -> None:
     """Compare a run that is killed with one that is not.
 
     Raises:
-        ValueError: the folder is in use, a run fails by itself, or the two ends differ.
+        ValueError: The folder is in use, a run fails by itself, or the two ends differ.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"output_dir must be empty or new, got {folder}")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample, packed_bytes
+from recon.datasets.storage.layout import Layout, ObjectArrays, packed_bytes
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import shapenet_cameras
 
@@ -35,7 +35,7 @@ def header() -> Header:
         source="test",
         command="pytest",
         versions={"recon": "0"},
-        recipe={"a": 1},
+        config={"a": 1},
         failures={"x": "broken"},
     )
 
@@ -62,7 +62,7 @@ def labels() -> list[Labels]:
 
 
 @pytest.fixture
-def samples() -> list[Sample]:
+def samples() -> list[ObjectArrays]:
     rng = np.random.default_rng(0)
     return [
         {
@@ -76,7 +76,11 @@ def samples() -> list[Sample]:
 
 @pytest.fixture
 def data_file(
-    tmp_path: Path, header: Header, layout: Layout, labels: list[Labels], samples: list[Sample]
+    tmp_path: Path,
+    header: Header,
+    layout: Layout,
+    labels: list[Labels],
+    samples: list[ObjectArrays],
 ) -> Path:
     path = tmp_path / "data.h5"
     write_dataset(path, header, layout, labels, samples)

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.storage.layout import PER_VIEW, Layout, Sample
+from recon.datasets.storage.layout import PER_VIEW, Layout, ObjectArrays
 
 GROUP = "checksums"
 ATTRIBUTES = "attributes"
@@ -72,9 +72,9 @@ def create_tables(file: h5py.File, layout: Layout, count: int) -> None:
         group.create_dataset(name, _table_shape(layout, name, count), _WORD)
 
 
-def write_sums(file: h5py.File, index: int, sample: Sample) -> None:
+def write_sums(file: h5py.File, index: int, arrays: ObjectArrays) -> None:
     """Notes the checksums of one object's arrays."""
-    for name, array in sample.items():
+    for name, array in arrays.items():
         pieces = array if name in PER_VIEW else array[None]
         sums = piece_sums(pieces)
         file[GROUP][name][index] = sums if name in PER_VIEW else sums[0]
@@ -95,7 +95,7 @@ def read_table(file: h5py.File, name: str, leading: tuple[int, ...]) -> NDArray[
     """Returns the checksums of a field's pieces, [N] or [N, K]; None if the file has none.
 
     Raises:
-        ValueError: if the file has checksums, but not fitting ones of this field.
+        ValueError: If the file has checksums, but not fitting ones of this field.
     """
     if GROUP not in file:
         return None
@@ -109,7 +109,7 @@ def require_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
     """Compares texts with their checksum, where the file has checksums.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: If they differ.
     """
     if GROUP in file and text_sum(texts) != file[GROUP].attrs.get(name):
         raise ValueError(f"{name} differ from their checksum: the file is damaged")
@@ -119,6 +119,6 @@ def require_attributes(file: h5py.File) -> None:
     """Compares the file's attributes with their checksum, as `require_texts`.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: If they differ.
     """
     require_texts(file, ATTRIBUTES, _attributes(file))

@@ -37,7 +37,13 @@ from recon.datasets.storage.checksums import (
     write_text_sums,
 )
 from recon.datasets.storage.compression import require_available, require_readable, storage_options
-from recon.datasets.storage.layout import PER_VIEW, Layout, Sample, layout_of, voxel_resolutions
+from recon.datasets.storage.layout import (
+    PER_VIEW,
+    Layout,
+    ObjectArrays,
+    layout_of,
+    voxel_resolutions,
+)
 from recon.files import replacing
 from recon.geometry.cameras import Cameras
 
@@ -52,17 +58,17 @@ class Header:
     """What holds for a whole file.
 
     Attributes:
-        source: name of the source.
-        command: what made the file.
-        versions: of the programs that made it.
-        recipe: plain data which determines the content.
-        failures: objects left out, as {id: reason}.
+        source: Name of the source.
+        command: What made the file.
+        versions: Of the programs that made it.
+        config: Plain data which determines the content.
+        failures: Objects left out, as {id: reason}.
     """
 
     source: str
     command: str
     versions: Mapping[str, str]
-    recipe: Mapping[str, Any]
+    config: Mapping[str, Any]
     failures: Mapping[str, str]
 
 
@@ -83,24 +89,24 @@ def write_dataset(
     header: Header,
     layout: Layout,
     labels: Sequence[Labels],
-    samples: Iterable[Sample],
+    objects: Iterable[ObjectArrays],
     compression: str = "none",
 ) -> None:
     """Writes a file, which appears under its name only when it is complete.
 
     Args:
-        path: the file; its folder must exist.
-        header: what holds for all objects.
-        layout: which arrays every object has.
-        labels: one per object.
-        samples: one per object, in the same order; read one at a time.
-        compression: of images and voxels, a key of
+        path: The file; its folder must exist.
+        header: What holds for all objects.
+        layout: Which arrays every object has.
+        labels: One per object.
+        objects: One per object, in the same order; read one at a time.
+        compression: Of images and voxels, a key of
             `recon.datasets.storage.compression.COMPRESSIONS`.
 
     Raises:
-        ValueError: if the number of samples or the shape or type of an array is wrong, two objects
+        ValueError: If the number of objects or the shape or type of an array is wrong, two objects
             have the same id, or the compression is not there.
-        OSError: naming the file, if it cannot be written (a full disk, say).
+        OSError: Naming the file, if it cannot be written (a full disk, say).
     """
     path = Path(path)
     _require_distinct([label.id for label in labels])
@@ -115,7 +121,7 @@ def write_dataset(
             write_text_sums(file, _texts(header, labels))
             file.flush()
             _reserve(temporary)
-            _write_samples(file, layout, len(labels), _spaced(path, layout, samples, compression))
+            _write_objects(file, layout, len(labels), _spaced(path, layout, objects, compression))
             file.flush()  # closing alone would not tell of a failed write
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise OSError(f"cannot write {path}: {error}") from error
@@ -156,14 +162,14 @@ def _require_space(path: Path, needed: int) -> None:
 
 
 def _spaced(
-    path: Path, layout: Layout, samples: Iterable[Sample], compression: str
-) -> Iterator[Sample]:
-    """Passes samples on, where space is not reserved only while there is enough for the next."""
+    path: Path, layout: Layout, objects: Iterable[ObjectArrays], compression: str
+) -> Iterator[ObjectArrays]:
+    """Passes objects on, where space is not reserved only while there is enough for the next."""
     one = sum(field.nbytes for field in layout.fields().values())
-    for sample in samples:
+    for arrays in objects:
         if compression != "none":
             _require_space(path, 2 * one + (1 << 20))  # what HDF5 has not written yet comes on top
-        yield sample
+        yield arrays
 
 
 def _reserve(path: Path) -> None:
@@ -187,7 +193,7 @@ def _write_header(file: h5py.File, header: Header) -> None:
 
 
 def _documents(header: Header) -> dict[str, str]:
-    values = {"recipe": header.recipe, "failures": header.failures}
+    values = {"recipe": header.config, "failures": header.failures}
     return {name: json.dumps(dict(value), sort_keys=True) for name, value in values.items()}
 
 
@@ -218,29 +224,31 @@ def _create_arrays(file: h5py.File, layout: Layout, count: int, compression: str
         file.create_dataset(name, (count, *shape), dtype, chunks=chunks, dcpl=options, **filters)
 
 
-def _write_samples(file: h5py.File, layout: Layout, count: int, samples: Iterable[Sample]) -> None:
+def _write_objects(
+    file: h5py.File, layout: Layout, count: int, objects: Iterable[ObjectArrays]
+) -> None:
     written = 0
-    for index, sample in enumerate(samples):
+    for index, arrays in enumerate(objects):
         written = index + 1
         if written > count:
             break
         try:
-            layout.check(sample)
+            layout.check(arrays)
         except ValueError as error:
             raise ValueError(f"object {index}: {error}") from error
-        for name, array in sample.items():
+        for name, array in arrays.items():
             file[name][index] = array
-        write_sums(file, index, sample)
+        write_sums(file, index, arrays)
     if written != count:
-        raise ValueError(f"{count} labels need {count} samples, got {written} or more")
+        raise ValueError(f"{count} labels need {count} objects, got {written} or more")
 
 
 def open_dataset(path: str | Path) -> h5py.File:
     """Opens a file for reading and checks that it has this layout.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file and what is wrong with it.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file and what is wrong with it.
     """
     path = Path(path)
     if not path.is_file():
@@ -304,7 +312,7 @@ def _require_own_content(group: h5py.Group) -> None:
     """Refuses links to other places and arrays whose bytes lie in other files.
 
     Raises:
-        ValueError: naming the link or the field.
+        ValueError: Naming the link or the field.
     """
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -321,7 +329,7 @@ def read_layout(file: h5py.File) -> Layout:
     """Returns which arrays the objects of a file have.
 
     Raises:
-        ValueError: naming a field that is missing or has an impossible shape.
+        ValueError: Naming a field that is missing or has an impossible shape.
     """
     return layout_of(
         {
@@ -336,7 +344,7 @@ def read_texts(file: h5py.File, field: str) -> list[str]:
     """Returns one text field as Python strings.
 
     Raises:
-        ValueError: if they differ from their checksum.
+        ValueError: If they differ from their checksum.
     """
     texts = [str(text) for text in file[field].asstr()[:]]
     require_texts(file, field, texts)
@@ -347,7 +355,7 @@ def read_cameras(file: h5py.File) -> NDArray[np.float32]:
     """Returns the cameras [N, K, 16] of all objects, or [1, K, 16] where all have the same.
 
     Raises:
-        ValueError: if one is not a camera, or they differ from their checksums.
+        ValueError: If one is not a camera, or they differ from their checksums.
     """
     rows: NDArray[np.float32] = file["cameras"][:]
     table = read_table(file, "cameras", rows.shape[:2])
@@ -363,10 +371,10 @@ def read_cameras(file: h5py.File) -> NDArray[np.float32]:
 
 
 def read_json(file: h5py.File, field: str) -> dict[str, Any]:
-    """Returns `recipe` or `failures`; empty if the file has none.
+    """Returns `recipe` (the `config` of the header) or `failures`; empty if the file has none.
 
     Raises:
-        ValueError: if it differs from its checksum.
+        ValueError: If it differs from its checksum.
     """
     if field not in file:
         return {}

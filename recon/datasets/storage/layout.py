@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from recon.geometry.cameras import CAMERA_ROW
 
 # The arrays of one object, by field.
-Sample = dict[str, NDArray[Any]]
+ObjectArrays = dict[str, NDArray[Any]]
 
 MAPS = ("shading", "depth", "normals")
 # Fields with one entry per view along their first axis.
@@ -70,15 +70,15 @@ class Layout:
     Attributes:
         image_size: (H, W) in pixels.
         num_views: K.
-        voxel_resolutions: every R there is a grid of.
-        maps: which of `MAPS` there are.
+        voxel_resolutions: Every R there is a grid of.
+        maps: Which of `MAPS` there are.
         num_points: P, 0 for none.
         num_surface_points: M, 0 for none.
         num_triangles: T, 0 for none.
-        transforms: whether there are `transforms`.
+        transforms: Whether there are `transforms`.
 
     Raises:
-        ValueError: a number is out of range or a map is unknown.
+        ValueError: A number is out of range or a map is unknown.
     """
 
     image_size: tuple[int, int]
@@ -141,7 +141,7 @@ class Layout:
         """Refuses a sample whose arrays are not those of the layout.
 
         Raises:
-            ValueError: naming the field.
+            ValueError: Naming the field.
         """
         fields = self.fields()
         if set(sample) != set(fields):
@@ -167,10 +167,10 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     """Returns the layout which has arrays of these shapes for one object.
 
     Args:
-        shapes: by field, without the axis of objects; unknown names are passed over.
+        shapes: By field, without the axis of objects; unknown names are passed over.
 
     Raises:
-        ValueError: naming a field that is missing or has an impossible shape.
+        ValueError: Naming a field that is missing or has an impossible shape.
     """
     _require(shapes, ("images", "cameras"))
     images = shapes["images"]

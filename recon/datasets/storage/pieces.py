@@ -20,10 +20,10 @@ class Pieces:
     """The equal pieces of one field, numbered in C order of its leading axes.
 
     Attributes:
-        leading: how many there are along each leading axis, (N, K) for views and else (N,).
-        shape: of one piece.
-        dtype: of its numbers.
-        addresses: the first byte of each in the file; None where only HDF5 can read them.
+        leading: How many there are along each leading axis, (N, K) for views and else (N,).
+        shape: Of one piece.
+        dtype: Of its numbers.
+        addresses: The first byte of each in the file; None where only HDF5 can read them.
     """
 
     leading: tuple[int, ...]
@@ -62,8 +62,8 @@ def find_pieces(field: h5py.Dataset, axes: int) -> Pieces:
     """Returns the pieces of a field, with their addresses where each lies unfiltered in one part.
 
     Args:
-        field: of an open file.
-        axes: how many of its axes number the pieces.
+        field: Of an open file.
+        axes: How many of its axes number the pieces.
     """
     pieces = Pieces(field.shape[:axes], field.shape[axes:], field.dtype, None)
     creation = field.id.get_create_plist()

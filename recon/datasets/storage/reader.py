@@ -36,20 +36,20 @@ class FileReader:
     that this object is pickled to opens the file again and refuses another content.
 
     Attributes:
-        path: of the file.
-        fields: the pieces of each field, by name.
-        has_checksums: whether what is read is compared with checksums.
+        path: Of the file.
+        fields: The pieces of each field, by name.
+        has_checksums: Whether what is read is compared with checksums.
     """
 
     def __init__(self, path: str | Path, file: h5py.File) -> None:
         """Looks up where the pieces are.
 
         Args:
-            path: of the file.
-            file: the same, opened by `recon.datasets.storage.hdf5.open_dataset`; not kept.
+            path: Of the file.
+            file: The same, opened by `recon.datasets.storage.hdf5.open_dataset`; not kept.
 
         Raises:
-            ValueError: naming the file, if it is damaged.
+            ValueError: Naming the file, if it is damaged.
         """
         self.path = Path(path).absolute()
         # The very file that HDF5 has opened, whatever the name means by now.
@@ -111,15 +111,15 @@ class FileReader:
         """Reads some pieces of a field into an array, and compares them with their checksums.
 
         Args:
-            name: of the field.
+            name: Of the field.
             out: [..., *shape], of the field's type and contiguous.
             pieces: [...] of m numbers, which ones.
             slots: [m], at which place of `out`, counted in order, each goes; None means one after
                 the other.
 
         Raises:
-            OSError: naming the file, if it cannot be read, is truncated or damaged.
-            ValueError: another process has opened it before, and its content has changed since; or
+            OSError: Naming the file, if it cannot be read, is truncated or damaged.
+            ValueError: Another process has opened it before, and its content has changed since; or
                 `out` is not contiguous.
         """
         if not out.flags.c_contiguous:
@@ -143,7 +143,7 @@ class FileReader:
         """Returns which pieces [m] of a field cannot be read or differ from their checksums.
 
         Raises:
-            ValueError: the content of the file has changed since it was opened.
+            ValueError: The content of the file has changed since it was opened.
         """
         field = self.fields[name]
         out = np.empty((len(pieces), *field.shape), field.dtype)

@@ -29,11 +29,11 @@ class Shard:
     """One prepared file, with everything in memory but its large arrays.
 
     Attributes:
-        path: as it was given.
-        layout: which arrays its objects have.
-        texts: for each text field one text per object.
+        path: As it was given.
+        layout: Which arrays its objects have.
+        texts: For each text field one text per object.
         cameras: [N, K, 16], or [1, K, 16] where all objects have the same.
-        reader: of the other arrays.
+        reader: Of the other arrays.
     """
 
     path: Path
@@ -50,11 +50,11 @@ def open_shards(paths: Paths) -> list[Shard]:
     """Opens all files of a data set.
 
     Args:
-        paths: one file, several, or a pattern such as 'data/nmr_*.h5'.
+        paths: One file, several, or a pattern such as 'data/nmr_*.h5'.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: naming the file, if it is not valid; naming two, if their layouts differ or they
+        FileNotFoundError: If a file is not there.
+        ValueError: Naming the file, if it is not valid; naming two, if their layouts differ or they
             have an object in common.
     """
     shards = [_open_shard(path) for path in find_files(paths)]
@@ -67,8 +67,8 @@ def find_files(paths: Paths) -> list[Path]:
     """Returns the files that are meant, those of a pattern in the order of their names.
 
     Raises:
-        FileNotFoundError: if no file matches a pattern.
-        ValueError: if no file is named.
+        FileNotFoundError: If no file matches a pattern.
+        ValueError: If no file is named.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:

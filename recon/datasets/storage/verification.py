@@ -19,15 +19,15 @@ def verify(path: str | Path) -> list[str]:
     """Reads every array of a file, and compares all with its checksums.
 
     Args:
-        path: a file made by scripts/prepare_data.py. One of an earlier version has no checksums;
+        path: A file made by scripts/prepare_data.py. One of an earlier version has no checksums;
             then only what cannot be read at all is found.
 
     Returns:
         What is damaged, a line for each field; none if all is as it was written.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it cannot be opened, or its texts or cameras are damaged.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it cannot be opened, or its texts or cameras are damaged.
     """
     (shard,) = open_shards(path)
     with open_dataset(path) as file:
@@ -61,7 +61,7 @@ def has_checksums(path: str | Path) -> bool:
     """Tells whether a valid file has checksums; those of earlier versions have none.
 
     Raises:
-        FileNotFoundError, ValueError: as `verify`.
+        FileNotFoundError, ValueError: As `verify`.
     """
     (shard,) = open_shards(path)
     return shard.reader.has_checksums

@@ -21,10 +21,10 @@ class Mark:
     """A place along a track.
 
     Args:
-        left: how far along it is, as style sheets write it.
-        title: what is shown under the mouse.
-        width: how wide it is.
-        color: which of the colours of `key_color` it has.
+        left: How far along it is, as style sheets write it.
+        title: What is shown under the mouse.
+        width: How wide it is.
+        color: Which of the colours of `key_color` it has.
     """
 
     left: str
@@ -38,11 +38,11 @@ class Bar:
     """The mean of the model in one category, beside those of the baselines.
 
     Args:
-        name: name of the category, or `MACRO`.
-        value: the mean as a text.
-        width: how long the bar is, as style sheets write it.
-        marks: the means of the baselines.
-        interval: the interval of the model; None where it has none.
+        name: Name of the category, or `MACRO`.
+        value: The mean as a text.
+        width: How long the bar is, as style sheets write it.
+        marks: The means of the baselines.
+        interval: The interval of the model; None where it has none.
     """
 
     name: str
@@ -146,11 +146,11 @@ class Histogram:
     """How many objects have which value.
 
     Args:
-        caption: what it shows.
-        highest: the most objects of a column.
-        columns: the `BINS` columns.
-        marks: where mean and median are.
-        ticks: the numbers below the columns, evenly spread.
+        caption: What it shows.
+        highest: The most objects of a column.
+        columns: The `BINS` columns.
+        marks: Where mean and median are.
+        ticks: The numbers below the columns, evenly spread.
     """
 
     caption: str

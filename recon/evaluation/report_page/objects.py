@@ -52,9 +52,9 @@ class Section:
     """The cards of a category.
 
     Args:
-        name: name of the category.
-        label: what the model reaches in it, and how many objects it has.
-        cards: failures first.
+        name: Name of the category.
+        label: What the model reaches in it, and how many objects it has.
+        cards: Failures first.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Gallery:
     """Cards of objects and their shapes.
 
     Attributes:
-        result: the evaluation.
-        metric: by which they were picked.
-        cards: picks with their HTML, in the order of `entries`.
-        entries: camera, prediction and truth of each, as the viewer reads them.
-        faces: which the predictions share.
-        size: bytes of text so far.
-        colored: whether predictions have colours.
+        result: The evaluation.
+        metric: By which they were picked.
+        cards: Picks with their HTML, in the order of `entries`.
+        entries: Camera, prediction and truth of each, as the viewer reads them.
+        faces: Which the predictions share.
+        size: Bytes of text so far.
+        colored: Whether predictions have colours.
     """
 
     result: EvaluationResult
@@ -88,9 +88,9 @@ class Gallery:
         """Keeps what is shown of an object and of its prediction from the view of its pick.
 
         Args:
-            pick: the object.
-            shown: the predictions.
-            index: the place of the object in the data.
+            pick: The object.
+            shown: The predictions.
+            index: The place of the object in the data.
         """
         data = shown.data
         image = data.images(index, [pick.view])

@@ -41,19 +41,19 @@ def write_report_page(
     """Writes the page of an evaluation.
 
     Args:
-        result: the evaluation.
-        shown: the predictions which the values are of, and the objects.
-        path: the file to write.
-        key: key of the metric by which objects are picked; None means the first metric.
-        worst: how many of the worst objects of each category to show.
-        median: how many of the objects in the middle.
-        best: how many of the best objects.
-        max_bytes: when the page has so many bytes, the objects that are left are not shown.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
+        result: The evaluation.
+        shown: The predictions which the values are of, and the objects.
+        path: The file to write.
+        key: Key of the metric by which objects are picked; None means the first metric.
+        worst: How many of the worst objects of each category to show.
+        median: How many of the objects in the middle.
+        best: How many of the best objects.
+        max_bytes: When the page has so many bytes, the objects that are left are not shown.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: the model does not have the metric, or the data misses an object of the result.
-        OSError: the file could not be written; what was there is as it was.
+        ValueError: The model does not have the metric, or the data misses an object of the result.
+        OSError: The file could not be written; what was there is as it was.
     """
     chosen = _metric_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)

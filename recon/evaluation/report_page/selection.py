@@ -15,13 +15,13 @@ class Pick:
     """An object to be shown.
 
     Attributes:
-        row: the object.
-        category: name of its category.
+        row: The object.
+        category: Name of its category.
         kind: `WORST`, `MEDIAN` or `BEST`.
-        rank: its place in its category, 1 for the best.
-        among: how many objects the category has.
-        view: the view whose score is nearest to the object's mean.
-        score: of this view; NaN where the metric is not taken by view.
+        rank: Its place in its category, 1 for the best.
+        among: How many objects the category has.
+        view: The view whose score is nearest to the object's mean.
+        score: Of this view; NaN where the metric is not taken by view.
     """
 
     row: ObjectResult
@@ -39,11 +39,11 @@ def pick_objects(
     """Chooses objects of every category by a metric of the model.
 
     Args:
-        result: the evaluation.
-        key: key of the metric.
-        worst: how many of the worst to choose.
-        median: how many in the middle; what is among the worst already is not chosen again.
-        best: how many of the best; what is chosen already is not chosen again.
+        result: The evaluation.
+        key: Key of the metric.
+        worst: How many of the worst to choose.
+        median: How many in the middle; what is among the worst already is not chosen again.
+        best: How many of the best; what is chosen already is not chosen again.
 
     Returns:
         In the order of importance, so that any first part shows as many categories as it can: the

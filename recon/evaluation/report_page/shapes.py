@@ -31,7 +31,7 @@ class Shape:
         faces: [F, 3] int64; None for triangles of three vertices each, one after the other.
         colors: [V, 3] or [F, 3] uint8 sRGB; None shows it in grey.
         colors_of: `VERTEX` or `FACE`.
-        lit: whether light is to be added to the colours, which have none in them.
+        lit: Whether light is to be added to the colours, which have none in them.
     """
 
     vertices: NDArray[np.float32]
@@ -92,8 +92,8 @@ def encode(shape: Shape, shared: list[NDArray[np.int64]]) -> dict[str, Any]:
     """Returns a shape as JSON holds it.
 
     Args:
-        shape: what to encode.
-        shared: faces which the page already holds; new ones are appended.
+        shape: What to encode.
+        shared: Faces which the page already holds; new ones are appended.
 
     Returns:
         extent: half the side of the cube.

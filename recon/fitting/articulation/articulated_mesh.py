@@ -28,13 +28,13 @@ class Skeleton:
     """A tree of J joints.
 
     Args:
-        parents: for each joint the index of its parent, which comes before it; -1 for the root,
+        parents: For each joint the index of its parent, which comes before it; -1 for the root,
             which is joint 0.
         places: [J, 3] positions in the rest pose, object units.
-        names: the names of the joints; empty for none.
+        names: The names of the joints; empty for none.
 
     Raises:
-        ValueError: numbers disagree, a parent does not come before its joint, or a place is not
+        ValueError: Numbers disagree, a parent does not come before its joint, or a place is not
             finite.
     """
 
@@ -76,7 +76,7 @@ class Skeleton:
             positions: [B, J, 3] of the joints.
 
         Raises:
-            ValueError: a shape is another.
+            ValueError: A shape is another.
         """
         count = len(self)
         if angles.dim() != 3 or angles.shape[1:] != (count, 3):
@@ -109,14 +109,14 @@ class ArticulatedMesh:
     """A mesh that bends with a skeleton and changes its shape by blend shapes.
 
     Args:
-        mesh: the mesh in the rest pose.
-        skeleton: with J joints.
+        mesh: The mesh in the rest pose.
+        skeleton: With J joints.
         weights: [V, J] what each joint moves of a vertex; >= 0 with the sum 1.
         shapes: [S, V, 3] displacements of the vertices in the rest pose; None for S = 0.
         joint_shapes: [S, J, 3] displacements of the joints that go with these; None for none.
 
     Raises:
-        ValueError: shapes disagree, weights are no shares, or a value is not finite.
+        ValueError: Shapes disagree, weights are no shares, or a value is not finite.
     """
 
     mesh: Mesh
@@ -162,7 +162,7 @@ class ArticulatedMesh:
             [B, V, 3].
 
         Raises:
-            ValueError: a shape is another.
+            ValueError: A shape is another.
         """
         places = self._places(angles, coefficients)
         rotations, positions = self.skeleton.transforms(angles, places)
@@ -195,7 +195,7 @@ class ArticulatedMesh:
             batch: B, where there are no coefficients.
 
         Raises:
-            ValueError: a shape is another.
+            ValueError: A shape is another.
         """
         return self._blended("shapes", self.mesh.vertices, coefficients, batch)
 

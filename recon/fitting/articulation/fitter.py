@@ -64,13 +64,13 @@ class ArticulationFitter:
     shows to its place; the fine one compares the channels of colours pixel by pixel.
 
     Args:
-        coarse: the first stage; its gamma is in object units.
-        fine: the second one; its gamma is in object units.
-        colors: channels at most.
-        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: the distance in RGB from which on colours count as different, > 0.
-        blend: how faces over each other share a pixel, "softmax" or "hard"; see `ColorChannels`.
-        prior: what the squares of angles (from the middle of their limits) and of coefficients
+        coarse: The first stage; its gamma is in object units.
+        fine: The second one; its gamma is in object units.
+        colors: Channels at most.
+        darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
+        softness: The distance in RGB from which on colours count as different, > 0.
+        blend: How faces over each other share a pixel, "softmax" or "hard"; see `ColorChannels`.
+        prior: What the squares of angles (from the middle of their limits) and of coefficients
             cost; it decides about what the image does not show.
 
     Raises:
@@ -108,21 +108,21 @@ class ArticulationFitter:
         """Finds the poses of N copies, each from its own image alone.
 
         Args:
-            body: with colours of faces, in the world of the cameras.
+            body: With colours of faces, in the world of the cameras.
             limits: [J, 3, 2] the least and the greatest of each component of the angles, radians;
                 where they are equal the component is known.
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
             cameras: N cameras.
             start: N poses; None is the middle of the limits, at the origin.
-            move: whether the translation is unknown too.
-            reshape: whether the coefficients of the blend shapes are.
-            every: steps between the poses of the trajectory; None keeps the last ones only.
-            interruption: an entered context, whose signal ends the fit.
-            progress: whether to draw a progress bar; None draws it on a terminal only.
+            move: Whether the translation is unknown too.
+            reshape: Whether the coefficients of the blend shapes are.
+            every: Steps between the poses of the trajectory; None keeps the last ones only.
+            interruption: An entered context, whose signal ends the fit.
+            progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Raises:
-            ValueError: numbers or shapes disagree, or an image shows nothing.
-            FloatingPointError: a loss is not finite.
+            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            FloatingPointError: A loss is not finite.
         """
         if start is None:
             start = middle_poses(body, limits, len(images))
@@ -153,7 +153,7 @@ def middle_poses(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Arti
     """Returns N poses with all angles in the middle of their limits [J, 3, 2].
 
     Raises:
-        ValueError: the shape is another, or a limit is above its other.
+        ValueError: The shape is another, or a limit is above its other.
     """
     joints = len(body.skeleton)
     if limits.shape != (joints, 3, 2) or not bool((limits[..., 0] <= limits[..., 1]).all()):
@@ -172,7 +172,7 @@ class _Prior:
 
     Args:
         limits: [J, 3, 2] radians.
-        weight: what the squares of angles and of coefficients are multiplied by.
+        weight: What the squares of angles and of coefficients are multiplied by.
     """
 
     def __init__(self, limits: Tensor, weight: float) -> None:

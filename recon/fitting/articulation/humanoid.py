@@ -81,8 +81,8 @@ def random_angles(count: int, generator: torch.Generator | None = None) -> Tenso
     """Draws joint angles of the humanoid uniformly within its limits.
 
     Args:
-        count: how many, B.
-        generator: source of randomness on the CPU.
+        count: How many, B.
+        generator: Source of randomness on the CPU.
 
     Returns:
         [B, J, 3] radians.

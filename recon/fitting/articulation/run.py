@@ -43,14 +43,14 @@ class ArticulationRun:
     """Finds how an articulated mesh stands in one image, and writes it.
 
     Args:
-        folder: where everything is written.
-        body: with colours of faces and names of joints.
+        folder: Where everything is written.
+        body: With colours of faces and names of joints.
         limits: [J, 3, 2] radians, see `ArticulationFitter.fit`.
-        shape_names: the names of the blend shapes.
+        shape_names: The names of the blend shapes.
         image: [4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-        cameras: one camera.
-        frames: images in the animation, about.
-        truth: the one case of which this is the image, where it is known.
+        cameras: One camera.
+        frames: Images in the animation, about.
+        truth: The one case of which this is the image, where it is known.
     """
 
     folder: FitFolder
@@ -201,7 +201,7 @@ def save_rgba(path: Path, image: Tensor) -> None:
     """Writes an image [4, H, W] in [0, 1] as PNG with its alpha.
 
     Raises:
-        OSError: it could not be written.
+        OSError: It could not be written.
     """
     pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     save_png(path, Image.fromarray(np.ascontiguousarray(pixels)))

@@ -29,7 +29,7 @@ class Cases:
     """N poses which are to be found, each seen by a camera of its own.
 
     Args:
-        truth: the poses.
+        truth: The poses.
         cameras: N cameras.
         images: [N, 4, H, W] rendered sharply in the colours of the parts, without light.
         shown: [N, J] what share of each part the image shows.
@@ -47,11 +47,11 @@ def random_cases(
     """Draws poses of the humanoid of which the image hides a part.
 
     Args:
-        body: the humanoid.
-        count: how many.
-        image_size: pixels along a side.
-        seed: fixes the random numbers.
-        reshape: whether blend shapes are random, too; otherwise their coefficients are 0.
+        body: The humanoid.
+        count: How many.
+        image_size: Pixels along a side.
+        seed: Fixes the random numbers.
+        reshape: Whether blend shapes are random, too; otherwise their coefficients are 0.
 
     Raises:
         ValueError: `count` is not >= 1.

@@ -27,15 +27,15 @@ class ColorChannels:
     """The K colours of a mesh as channels of its soft renderings and of images of it.
 
     Args:
-        mesh: with colours of faces, or of one colour.
-        count: colours at most.
-        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: the distance in RGB from which on colours count as different, > 0.
-        blend: how faces over each other share a pixel: "softmax" over depth, or "hard", the
+        mesh: With colours of faces, or of one colour.
+        count: Colours at most.
+        darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
+        softness: The distance in RGB from which on colours count as different, > 0.
+        blend: How faces over each other share a pixel: "softmax" over depth, or "hard", the
             nearest alone, which leaves no gradient to the others.
 
     Raises:
-        ValueError: as `make_palette` and `memberships`.
+        ValueError: As `make_palette` and `memberships`.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class ColorChannels:
             vertices: [N, V, 3] world coordinates, object units.
             cameras: N cameras.
             image_size: (height, width) in pixels; an int means square.
-            sigma: softness of edges, squared NDC units.
-            gamma: softness of depth in object units: of two faces over each other by so much, the
+            sigma: Softness of edges, squared NDC units.
+            gamma: Softness of depth in object units: of two faces over each other by so much, the
                 nearer one has e times the weight.
 
         Returns:
@@ -116,10 +116,10 @@ class ChannelTarget:
     """Images in channels of colours, and how far renderings of N meshes are from them.
 
     Args:
-        channels: the colours of the mesh.
+        channels: The colours of the mesh.
         images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
         cameras: N cameras.
-        least_share: a colour counts as seen when it has this share of the silhouette, because a
+        least_share: A colour counts as seen when it has this share of the silhouette, because a
             centre of mass which is made of few pixels says little.
     """
 

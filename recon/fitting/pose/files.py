@@ -53,9 +53,9 @@ class ScaledMesh:
     """A mesh of side 1 around the origin, and what it was in its file.
 
     Args:
-        mesh: vertices (file - centre) / side, with colours of faces.
+        mesh: Vertices (file - centre) / side, with colours of faces.
         center: [3] of the box in the units of the file.
-        side: longest one of the box.
+        side: Longest one of the box.
     """
 
     mesh: Mesh
@@ -86,18 +86,18 @@ def read_camera_image(
     """Reads an image and cuts out a square around its object.
 
     Args:
-        image: the file of an image.
-        mask: the file of a mask of the same size; None takes the alpha channel of the image, and
+        image: The file of an image.
+        mask: The file of a mask of the same size; None takes the alpha channel of the image, and
             "plain" estimates the mask from a plain background where there is none.
-        fov: full vertical angle of view in degrees, of the image turned upright.
-        intrinsics: focal lengths x, y and principal point x, y in pixels of the image as it is
+        fov: Full vertical angle of view in degrees, of the image turned upright.
+        intrinsics: Focal lengths x, y and principal point x, y in pixels of the image as it is
             stored, instead of `fov`.
-        size: pixels along a side of what is cut out.
-        margin: its side in longest sides of the object.
+        size: Pixels along a side of what is cut out.
+        margin: Its side in longest sides of the object.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file cannot be read, has no mask, or shows nothing; or a setting is out of
+        FileNotFoundError: There is no such file.
+        ValueError: A file cannot be read, has no mask, or shows nothing; or a setting is out of
             range.
     """
     if not (size >= 1 and margin >= 1 and math.isfinite(margin)):
@@ -122,11 +122,11 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
     """Reads a mesh with colours of faces; textures count by their mean colour on each face.
 
     Args:
-        path: as for `recon.formats.meshes.read_mesh`.
+        path: As for `recon.formats.meshes.read_mesh`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read as a mesh.
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as a mesh.
     """
     mesh = read_mesh(path)
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)

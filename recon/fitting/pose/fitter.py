@@ -30,7 +30,7 @@ class Poses:
         translation: [N, 3] object units.
 
     Raises:
-        ValueError: shapes disagree or a value is not finite.
+        ValueError: Shapes disagree or a value is not finite.
     """
 
     rotation: Tensor
@@ -75,11 +75,11 @@ class PoseFitter:
     fine stage compares the channels pixel by pixel, ever sharper.
 
     Args:
-        coarse: the first stage.
-        fine: the second one.
-        colors: channels at most.
-        darkest: the least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: the distance in RGB from which on colours count as different, > 0.
+        coarse: The first stage.
+        fine: The second one.
+        colors: Channels at most.
+        darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
+        softness: The distance in RGB from which on colours count as different, > 0.
     """
 
     def __init__(
@@ -107,21 +107,21 @@ class PoseFitter:
         """Finds N poses at once, each from its image and its start alone.
 
         Args:
-            mesh: with colours of faces.
+            mesh: With colours of faces.
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
             cameras: N cameras.
             start: N poses.
-            move: whether the translation is unknown too; otherwise it stays.
-            every: steps between the poses of the trajectory; None keeps the last ones only.
-            interruption: an entered context, whose signal ends the fit.
-            progress: whether to draw a progress bar; None draws it on a terminal only.
+            move: Whether the translation is unknown too; otherwise it stays.
+            every: Steps between the poses of the trajectory; None keeps the last ones only.
+            interruption: An entered context, whose signal ends the fit.
+            progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The poses; their loss [N] is the mean squared difference of the channels per pixel.
 
         Raises:
-            ValueError: numbers or shapes disagree, or an image shows nothing.
-            FloatingPointError: a loss is not finite.
+            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            FloatingPointError: A loss is not finite.
         """
         require_images(images, cameras, len(start))
         channels = ColorChannels(mesh, self.colors, self.darkest, self.softness)
@@ -210,7 +210,7 @@ def require_images(images: Tensor, cameras: Cameras, starts: int) -> None:
     """Refuses images which are not [N, 4, H, W] in [0, 1] with something on each of them.
 
     Raises:
-        ValueError: they are not, or the number of cameras or of starts is another.
+        ValueError: They are not, or the number of cameras or of starts is another.
     """
     if images.dim() != 4 or images.shape[1] != 4 or not images.is_floating_point():
         raise ValueError(

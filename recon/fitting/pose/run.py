@@ -45,11 +45,11 @@ class PoseRun:
     """Finds the pose of a mesh in an image and writes it.
 
     Args:
-        folder: where everything is written.
-        observed: the image with its camera.
-        model: the mesh.
-        search: brings many starts closer, of which the best go on.
-        fitter: brings these to their ends.
+        folder: Where everything is written.
+        observed: The image with its camera.
+        model: The mesh.
+        search: Brings many starts closer, of which the best go on.
+        fitter: Brings these to their ends.
     """
 
     folder: FitFolder
@@ -71,11 +71,11 @@ class PoseRun:
 
         Args:
             start: [3] axis-angle vector in degrees, from a model which faces the camera upright.
-            starts: how many; all but the first are random.
-            keep: how many of them go on after the search.
-            seed: fixes the random starts.
-            interruption: an entered context, whose signal ends the fit.
-            progress: whether to draw a progress bar; None draws it on a terminal only.
+            starts: How many; all but the first are random.
+            keep: How many of them go on after the search.
+            seed: Fixes the random starts.
+            interruption: An entered context, whose signal ends the fit.
+            progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The fit of the `keep` best from their starts to their ends.

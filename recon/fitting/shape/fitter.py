@@ -58,8 +58,8 @@ class Cube:
     """The axis-aligned cube in which the mesh stays.
 
     Args:
-        center: world coordinates of its middle.
-        size: the length of its side, object units.
+        center: World coordinates of its middle.
+        size: The length of its side, object units.
 
     Raises:
         ValueError: `center` is not 3 numbers, or `size` is not > 0.
@@ -88,22 +88,22 @@ class ShapeStage:
     """One stage of a fit.
 
     Args:
-        steps: number of updates.
-        subdivide: how often every triangle is split into four before the stage.
-        resolution: pixels along the shorter side of what is rasterized. Larger images are made
+        steps: Number of updates.
+        subdivide: How often every triangle is split into four before the stage.
+        resolution: Pixels along the shorter side of what is rasterized. Larger images are made
             smaller for the stage, smaller ones are rasterized with anti-aliasing.
-        sigma: softness of the silhouettes at the beginning and at the end, squared NDC units. Far
+        sigma: Softness of the silhouettes at the beginning and at the end, squared NDC units. Far
             below a hundredth of the squared size of a pixel an edge falls between the pixels.
-        loss: the loss of silhouettes: "iou", which leads from far, or "squared", which is exact
+        loss: The loss of silhouettes: "iou", which leads from far, or "squared", which is exact
             where pixels are partly covered.
-        learning_rate: the learning rate of Adam at the beginning.
-        batch: views per step; None means all.
-        laplacian: weight of `LaplacianLoss`, a sum over vertices.
-        flatten: weight of `FlattenLoss`, a sum over edges.
-        color: weight of the colours, where they are wanted.
+        learning_rate: The learning rate of Adam at the beginning.
+        batch: Views per step; None means all.
+        laplacian: Weight of `LaplacianLoss`, a sum over vertices.
+        flatten: Weight of `FlattenLoss`, a sum over edges.
+        color: Weight of the colours, where they are wanted.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: A setting is out of its range.
     """
 
     steps: int
@@ -174,13 +174,13 @@ def read_template(
         template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
             are merged. Parts that share no vertex are fitted as such, with a warning. One which
             touches the walls of the cube is made a little smaller.
-        cube: the cube in which it must lie.
-        subdivisions: how often the faces of the sphere are split into four.
-        radius: the radius of the sphere, in sides of the cube, in (0, 0.5).
+        cube: The cube in which it must lie.
+        subdivisions: How often the faces of the sphere are split into four.
+        radius: The radius of the sphere, in sides of the cube, in (0, 0.5).
 
     Raises:
-        ValueError: the file cannot be read, or reaches out of the cube.
-        FileNotFoundError: there is no such file.
+        ValueError: The file cannot be read, or reaches out of the cube.
+        FileNotFoundError: There is no such file.
     """
     if template == "sphere":
         if not 0 < radius < 0.5:
@@ -221,19 +221,19 @@ def fit_shape(
     """Deforms a template until it looks as in the views.
 
     Args:
-        views: images and cameras; their device is used.
-        template: inside the cube.
-        stages: from coarse to fine.
-        cube: the cube which no vertex leaves.
-        colors: whether to find colours of the vertices, in the stages which give them a weight.
-        seed: fixes the order in which views are used.
-        on_step: called with the number of the step over all stages, and what gives the mesh.
-        interruption: an entered context, whose signal ends the fit.
-        progress: whether to draw a progress bar; None draws it on a terminal only.
+        views: Images and cameras; their device is used.
+        template: Inside the cube.
+        stages: From coarse to fine.
+        cube: The cube which no vertex leaves.
+        colors: Whether to find colours of the vertices, in the stages which give them a weight.
+        seed: Fixes the order in which views are used.
+        on_step: Called with the number of the step over all stages, and what gives the mesh.
+        interruption: An entered context, whose signal ends the fit.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: no stage, or a stage leaves nothing of an image.
-        FloatingPointError: a loss is not finite.
+        ValueError: No stage, or a stage leaves nothing of an image.
+        FloatingPointError: A loss is not finite.
     """
     start = replace(template, colors=_mean_color(views, template, colors))
 
@@ -326,9 +326,9 @@ def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor
     """Returns the indices of the views of a step: every round through them in another order.
 
     Args:
-        count: number of views.
-        batch: how many to take; None or more than `count` means all.
-        seed: fixes the orders.
+        count: Number of views.
+        batch: How many to take; None or more than `count` means all.
+        seed: Fixes the orders.
         step: >= 0.
     """
     if batch is None or batch >= count:

@@ -38,15 +38,15 @@ class ShapeRun:
     """Fits a shape to some of the views and scores it in the others.
 
     Args:
-        folder: where everything is written.
-        views: all views, on the device of the fit.
-        cube: the cube in which the shape lies.
-        holdout: how many views, evenly spread, the fit does not see; None is a sixth of them, and
+        folder: Where everything is written.
+        views: All views, on the device of the fit.
+        cube: The cube in which the shape lies.
+        holdout: How many views, evenly spread, the fit does not see; None is a sixth of them, and
             12 at most.
-        frame: the frame of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
+        frame: The frame of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
 
     Raises:
-        ValueError: no view is left to fit, those to fit show nothing, or there is no such frame.
+        ValueError: No view is left to fit, those to fit show nothing, or there is no such frame.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class ShapeRun:
         """Writes meshes and what all fits write, and returns the content of `result.json`.
 
         Args:
-            fitted: what was found.
-            data: prepared files with the voxels of the object, if that is what the views show.
-            object_id: its id.
+            fitted: What was found.
+            data: Prepared files with the voxels of the object, if that is what the views show.
+            object_id: Its id.
         """
         mesh = fitted.state
         for suffix in (".obj", ".ply", ".glb"):
@@ -191,12 +191,12 @@ def split_views(count: int, holdout: int, every: bool = False) -> tuple[list[int
     """Returns the indices of views held out, evenly spread, and of the others.
 
     Args:
-        count: number of views.
-        holdout: how many to hold out.
-        every: whether all may be held out.
+        count: Number of views.
+        holdout: How many to hold out.
+        every: Whether all may be held out.
 
     Raises:
-        ValueError: no view is left, or `holdout` is negative.
+        ValueError: No view is left, or `holdout` is negative.
     """
     if holdout < 0 or (holdout >= count and not every):
         raise ValueError(f"holdout must leave some of the {count} views to fit, got {holdout}")

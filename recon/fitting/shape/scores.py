@@ -122,11 +122,11 @@ def render(
     """Renders the shape in its colours, or without any in grey under a light.
 
     Args:
-        shape: the shape.
+        shape: The shape.
         cameras: N viewpoints.
         image_size: (height, width) in pixels.
-        cube: the cube of the fit, which gives the range of depths.
-        times: by what the images are larger than `image_size`.
+        cube: The cube of the fit, which gives the range of depths.
+        times: By what the images are larger than `image_size`.
 
     Returns:
         [N, 4, times * height, times * width] in [0, 1].
@@ -160,10 +160,10 @@ def comparison(shape: ColoredMesh, views: Views, cube: Cube, columns: int = 3) -
     the object.
 
     Args:
-        shape: what was fitted.
-        views: what it should look like.
-        cube: the cube of the fit, which gives the range of depths.
-        columns: how many views stand beside each other.
+        shape: What was fitted.
+        views: What it should look like.
+        cube: The cube of the fit, which gives the range of depths.
+        columns: How many views stand beside each other.
     """
     rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
     differences = difference_images(coverage(shape, views), views.masks)

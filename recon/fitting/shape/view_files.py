@@ -40,7 +40,7 @@ class Views:
             where these are the same, or are not known.
 
     Raises:
-        ValueError: the numbers differ, a shape or type is another, or a value is out of range.
+        ValueError: The numbers differ, a shape or type is another, or a value is out of range.
     """
 
     images: Tensor
@@ -92,22 +92,22 @@ def read_views(
     """Reads images and their cameras.
 
     Args:
-        images: a folder of images with masks (see `recon.formats.views.read_view`), in the order of
+        images: A folder of images with masks (see `recon.formats.views.read_view`), in the order of
             their names; or an array in a file .npy or .npz (there named `images`, or the only one):
             [N, 4, H, W], [N, H, W, 4] or, of silhouettes alone, [N, H, W], as uint8, bool or
             floating point in [0, 1].
-        cameras: a camera file, or a folder with one, of a format of
+        cameras: A camera file, or a folder with one, of a format of
             `recon.formats.cameras.reader`, whose frames name the images of the folder; or a table
             in a file .csv, .npy or .npz (there named `cameras`, or the only one) with a row per
             image, the columns distance, elevation and azimuth, or the 16 of `Cameras.rows`.
-        fov: full vertical angle of view in degrees of cameras that are given by three columns.
+        fov: Full vertical angle of view in degrees of cameras that are given by three columns.
         masks: "given" or "plain", see `recon.formats.views.read_view`.
-        camera_format: a format of camera files, or "auto".
-        placement: how coordinates of a camera file become those of models; None means by itself.
+        camera_format: A format of camera files, or "auto".
+        placement: How coordinates of a camera file become those of models; None means by itself.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: naming the file, if it cannot be read as described, or the numbers differ.
+        FileNotFoundError: There is no such file or folder.
+        ValueError: Naming the file, if it cannot be read as described, or the numbers differ.
     """
     images, cameras = Path(images), Path(cameras)
     opened = open_cameras(cameras, camera_format)
@@ -145,7 +145,7 @@ def views_of_object(data: MultiViewDataset, object_id: str) -> Views:
     """Returns all views of an object of prepared files.
 
     Raises:
-        ValueError: there is no object of that id.
+        ValueError: There is no object of that id.
     """
     if object_id not in data.ids:
         some = ", ".join(data.ids[:5])

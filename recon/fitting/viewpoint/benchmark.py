@@ -30,10 +30,10 @@ class Benchmark:
     """Images of a mesh from random viewpoints.
 
     Args:
-        mesh: what the images show.
-        count: number of truths N.
+        mesh: What the images show.
+        count: Number of truths N.
         image_size: (height, width) of the images.
-        seed: fixes truths and starts.
+        seed: Fixes truths and starts.
     """
 
     mesh: ShadedMesh

@@ -47,9 +47,9 @@ class ViewpointFitter:
     """Finds viewpoints and lights in a coarse stage and a fine one.
 
     Args:
-        mesh: what the images show.
-        coarse: the first stage; its gamma is in radii of the mesh.
-        fine: the second one; its gamma is in radii of the mesh.
+        mesh: What the images show.
+        coarse: The first stage; its gamma is in radii of the mesh.
+        fine: The second one; its gamma is in radii of the mesh.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class ViewpointFitter:
         Args:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
             start: N viewpoints.
-            interruption: an entered context, whose signal ends the fit.
-            progress: whether to draw a progress bar; None draws it on a terminal only.
+            interruption: An entered context, whose signal ends the fit.
+            progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             The viewpoints, whose lights have length 1; their trajectory begins with `start`.
 
         Raises:
-            ValueError: numbers or shapes disagree, or an image shows nothing.
-            FloatingPointError: a loss is not finite.
+            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            FloatingPointError: A loss is not finite.
         """
         _require_images(images, start)
         stages = [lambda state: self._coarse_problem(images, state), *self._fine_stages(images)]
@@ -100,16 +100,16 @@ class ViewpointFitter:
         Args:
             image: [4, H, W].
             starts: S viewpoints.
-            keep: how many are refined, at most.
-            interruption: an entered context, whose signal ends the fit.
-            progress: whether to draw a progress bar; None draws it on a terminal only.
+            keep: How many are refined, at most.
+            interruption: An entered context, whose signal ends the fit.
+            progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Returns:
             One viewpoint.
 
         Raises:
-            ValueError: as of `fit`.
-            FloatingPointError: as of `fit`.
+            ValueError: As of `fit`.
+            FloatingPointError: As of `fit`.
         """
         images = image.expand(len(starts), -1, -1, -1)
         _require_images(images, starts)

@@ -39,12 +39,12 @@ def known_mesh(name: str, color: Sequence[float] | None) -> Mesh:
     """Returns a mesh with colours of faces, in the world of the cameras.
 
     Args:
-        name: a category, for one of its generated shapes; or a mesh file in the frame of models.
+        name: A category, for one of its generated shapes; or a mesh file in the frame of models.
         color: [3] sRGB of all faces; None leaves those of a shape, and makes a file's mesh grey.
 
     Raises:
-        ValueError: the file cannot be read, or a colour is out of range.
-        FileNotFoundError: there is no such file.
+        ValueError: The file cannot be read, or a colour is out of range.
+        FileNotFoundError: There is no such file.
     """
     if name in {category.name for category in CATEGORIES}:
         surface = make_shape(name, seed=0, index=0)
@@ -68,12 +68,12 @@ def read_image(path: str | Path, mask: str | Path | None = None) -> Tensor:
     """Reads an image [4, H, W] in [0, 1], upright, with a mask as its alpha.
 
     Args:
-        path: the file of an image.
-        mask: as for `recon.formats.views.read_masked_image`.
+        path: The file of an image.
+        mask: As for `recon.formats.views.read_masked_image`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read or has no mask.
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read or has no mask.
     """
     return torch.from_numpy(read_masked_image(path, mask).rgba).float() / 255
 

@@ -20,13 +20,13 @@ class ShadedMesh:
     """A known mesh with known colours, and how it looks from a viewpoint under a light.
 
     Args:
-        mesh: with colours of faces, in world coordinates around the origin.
-        fov: full vertical angle of view in degrees.
-        ambient: intensity of the light from everywhere.
-        directional: intensity of the light from one direction.
+        mesh: With colours of faces, in world coordinates around the origin.
+        fov: Full vertical angle of view in degrees.
+        ambient: Intensity of the light from everywhere.
+        directional: Intensity of the light from one direction.
 
     Raises:
-        ValueError: the mesh has no colours of faces, or an intensity is bad.
+        ValueError: The mesh has no colours of faces, or an intensity is bad.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class ShadedMesh:
         Args:
             viewpoints: N viewpoints; there is a gradient to all of it.
             image_size: (height, width) in pixels.
-            sigma: softness of edges, squared NDC units.
-            gamma: softness of depth, in radii of the mesh.
-            anti_aliasing: samples along a side of a pixel.
+            sigma: Softness of edges, squared NDC units.
+            gamma: Softness of depth, in radii of the mesh.
+            anti_aliasing: Samples along a side of a pixel.
 
         Returns:
             [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
@@ -98,8 +98,8 @@ def viewpoint_losses(
     Args:
         rendered: [N, 4, H, W], as the rasterizer gives it.
         truth: [N, 4, H, W], not premultiplied.
-        color_weight: what `color` is multiplied by.
-        exact: compare silhouettes by `silhouette_squared_loss`, which is least at the truth;
+        color_weight: What `color` is multiplied by.
+        exact: Compare silhouettes by `silhouette_squared_loss`, which is least at the truth;
             otherwise by `silhouette_iou_loss`, which leads from far.
 
     Returns:

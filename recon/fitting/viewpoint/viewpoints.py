@@ -28,7 +28,7 @@ class Viewpoints:
         light: [N, 3] world vectors towards the light, of any length > 0.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
 
     azimuth: Tensor
@@ -118,13 +118,13 @@ def grid_of_starts(
     """Returns viewpoints all around, with the light above the eye.
 
     Args:
-        azimuths: how many, evenly spread over 360 degrees.
-        elevations: degrees.
-        distance: object units.
-        device: where the tensors are.
+        azimuths: How many, evenly spread over 360 degrees.
+        elevations: Degrees.
+        distance: Object units.
+        device: Where the tensors are.
 
     Raises:
-        ValueError: there is no start.
+        ValueError: There is no start.
     """
     if azimuths < 1 or not elevations:
         raise ValueError(f"there must be starts, got {azimuths} azimuths and {list(elevations)}")

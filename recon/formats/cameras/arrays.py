@@ -39,13 +39,13 @@ def read_poses(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
     """Reads the folder pose/ of SRN or NSVF.
 
     Args:
-        cameras: the folder of the files.
-        name: of the file intrinsics.txt.
-        images: the folder of the images.
+        cameras: The folder of the files.
+        name: Of the file intrinsics.txt.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: if one is not as the module describes.
+        FileNotFoundError: If a file is not there.
+        ValueError: If one is not as the module describes.
     """
     matrix, size = _intrinsics(cameras.read(name))
     folder = posixpath.join(posixpath.dirname(name), "pose")
@@ -91,13 +91,13 @@ def read_projections(cameras: NamedStore, name: str, images: NamedStore) -> list
     """Reads cameras_sphere.npz, in the coordinates in which the object lies in the unit sphere.
 
     Args:
-        cameras: the folder of the file.
-        name: of the file.
-        images: the folder of the images.
+        cameras: The folder of the file.
+        name: Of the file.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, a matrix is none of a camera, or images are missing.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, a matrix is none of a camera, or images are missing.
     """
     file = Npz(cameras, name)
     count = next(index for index in range(MAX_VIEWS) if f"world_mat_{index}" not in file)
@@ -127,7 +127,7 @@ def decompose(projection: Matrix) -> tuple[Matrix, dict[str, Matrix]]:
         projection: [3, 4].
 
     Raises:
-        ValueError: if it is not finite or none of a camera without skew.
+        ValueError: If it is not finite or none of a camera without skew.
     """
     left = projection[:, :3]
     if not np.isfinite(projection).all() or abs(np.linalg.det(left)) < 1e-12:
@@ -154,13 +154,13 @@ def read_bounds(cameras: NamedStore, name: str, images: NamedStore) -> list[Fram
     """Reads poses_bounds.npy of LLFF.
 
     Args:
-        cameras: the folder of the file.
-        name: of the file.
-        images: the folder of the images.
+        cameras: The folder of the file.
+        name: Of the file.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not as the module describes, or images are missing.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not as the module describes, or images are missing.
     """
     table = _load(cameras, name)
     if table.ndim != 2 or table.shape[1] != 17 or table.dtype.kind != "f":

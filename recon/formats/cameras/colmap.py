@@ -56,13 +56,13 @@ def read_model(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
     """Reads the frames of a model, by the names of their images.
 
     Args:
-        cameras: the folder of the model.
-        name: of its file images.txt or images.bin; cameras.txt or cameras.bin lies beside it.
-        images: the folder of the images.
+        cameras: The folder of the model.
+        name: Of its file images.txt or images.bin; cameras.txt or cameras.bin lies beside it.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: if one is damaged, or a camera is no pinhole.
+        FileNotFoundError: If a file is not there.
+        ValueError: If one is damaged, or a camera is no pinhole.
     """
     suffix = posixpath.splitext(name)[1]
     other = posixpath.join(posixpath.dirname(name), f"cameras{suffix}")

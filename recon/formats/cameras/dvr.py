@@ -36,18 +36,18 @@ def read_cameras(
     """Reads the cameras of a model, in its own coordinates.
 
     Args:
-        store: where the file is.
-        name: of the file.
-        views: how many cameras there must be; more are passed over.
-        borders: what camera_mat gives at the left and upper, and at the right and lower border.
+        store: Where the file is.
+        name: Of the file.
+        views: How many cameras there must be; more are passed over.
+        borders: What camera_mat gives at the left and upper, and at the right and lower border.
         image_size: (height, width) of the images.
 
     Returns:
         Float64 cameras.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file and view, if a matrix is missing or is none of a camera.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file and view, if a matrix is missing or is none of a camera.
     """
     file = Npz(store, name)
     parts = []

@@ -26,12 +26,12 @@ class Frame:
     """One image with its camera.
 
     Attributes:
-        file: name of the image, relative to the object's folder.
-        mask: name of its mask, relative to that folder; None where the camera file names none.
+        file: Name of the image, relative to the object's folder.
+        mask: Name of its mask, relative to that folder; None where the camera file names none.
         pose: R and t of OpenCV, or azimuth, elevation and distance.
         intrinsics: K in pixels of the image, the centre of the upper left one at (0, 0); or fov, or
             fov_x, the full vertical or horizontal angle in degrees.
-        size: the (height, width) of the image that K belongs to; None means that of the file. An
+        size: The (height, width) of the image that K belongs to; None means that of the file. An
             image of another scale gets K at that scale.
     """
 
@@ -50,7 +50,7 @@ class Frame:
         """Returns K [3, 3] in pixels of an image of `size` (height, width).
 
         Raises:
-            ValueError: if K belongs to images of another aspect, or sees a wider angle than an
+            ValueError: If K belongs to images of another aspect, or sees a wider angle than an
                 image can.
         """
         height, width = size
@@ -97,7 +97,7 @@ class Frame:
             image_size: (height, width) of that image.
 
         Raises:
-            ValueError: if K is none of a camera without skew.
+            ValueError: If K is none of a camera without skew.
         """
         matrix = torch.from_numpy(intrinsics)[None]
         if "R" in self.pose:

@@ -29,13 +29,13 @@ def read_transforms(cameras: NamedStore, name: str, images: NamedStore) -> list[
     """Reads the frames of one file.
 
     Args:
-        cameras: the folder of the file.
-        name: of the file.
-        images: the folder of the images.
+        cameras: The folder of the file.
+        name: Of the file.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the frame and key, if anything is not as the module describes.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the frame and key, if anything is not as the module describes.
     """
     try:
         document = json.loads(cameras.read(name).decode("utf-8-sig"))

@@ -22,12 +22,12 @@ def intrinsics(fx: float, fy: float, cx: float, cy: float) -> Matrix:
     """Returns K [3, 3] with pixel centres at integers.
 
     Args:
-        fx, fy: focal lengths in pixels.
-        cx, cy: principal point from the image's upper left corner, whose pixel has its centre at
+        fx, fy: Focal lengths in pixels.
+        cx, cy: Principal point from the image's upper left corner, whose pixel has its centre at
             (0.5, 0.5), in pixels.
 
     Raises:
-        ValueError: if a number is not finite or a focal length not > 0.
+        ValueError: If a number is not finite or a focal length not > 0.
     """
     matrix = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
     if not np.isfinite(matrix).all() or min(fx, fy) <= 0:
@@ -39,7 +39,7 @@ def pose(world_to_camera: Matrix) -> dict[str, Matrix]:
     """Returns R and t of a matrix [3, 4] or [4, 4] from world to OpenCV's camera coordinates.
 
     Raises:
-        ValueError: if it is not finite or its left part not a rotation.
+        ValueError: If it is not finite or its left part not a rotation.
     """
     rotation, shift = world_to_camera[:3, :3], world_to_camera[:3, 3]
     error = np.abs(rotation @ rotation.T - np.eye(3)).max()
@@ -58,11 +58,11 @@ def pose_of_camera(camera_to_world: Matrix, flip: bool) -> dict[str, Matrix]:
     """Returns R and t of a matrix [3, 4] or [4, 4] from camera to world coordinates.
 
     Args:
-        camera_to_world: its columns are the camera's axes and its position.
-        flip: whether the camera is that of OpenGL and Blender, y up and z backwards.
+        camera_to_world: Its columns are the camera's axes and its position.
+        flip: Whether the camera is that of OpenGL and Blender, y up and z backwards.
 
     Raises:
-        ValueError: as `pose`.
+        ValueError: As `pose`.
     """
     axes = camera_to_world[:3, :3] * (np.array([1.0, -1.0, -1.0]) if flip else 1.0)
     rotation = axes.T
@@ -75,7 +75,7 @@ def find_image(images: NamedStore, name: str) -> str:
     It is looked for as named, in the folders images, image and rgb, and by its last component.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: If there is none.
     """
     plain = posixpath.normpath(name.replace("\\", "/").strip())
     leaf = posixpath.basename(plain)
@@ -96,7 +96,7 @@ def images_in_order(images: NamedStore, count: int) -> list[str]:
     images_4.
 
     Raises:
-        ValueError: if no such folder has so many images.
+        ValueError: If no such folder has so many images.
     """
     by_folder: dict[str, list[str]] = {}
     for name in images.names:

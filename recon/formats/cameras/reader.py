@@ -39,8 +39,8 @@ class CameraFiles:
     """The camera files of a folder.
 
     Attributes:
-        format: a key of `FORMATS`.
-        names: of the files, in the order in which they are read.
+        format: A key of `FORMATS`.
+        names: Of the files, in the order in which they are read.
     """
 
     format: str
@@ -51,11 +51,11 @@ def find_camera_files(cameras: NamedStore, camera_format: str = "auto") -> Camer
     """Returns the camera files of a folder, or None if it has none.
 
     Args:
-        cameras: the folder.
-        camera_format: a key of `FORMATS`; "auto" takes the first of which there is a file.
+        cameras: The folder.
+        camera_format: A key of `FORMATS`; "auto" takes the first of which there is a file.
 
     Raises:
-        ValueError: if the format is unknown.
+        ValueError: If the format is unknown.
     """
     require_format(camera_format)
     for name, (_, pattern) in FORMATS.items():
@@ -79,7 +79,7 @@ def require_format(camera_format: str) -> None:
     """Refuses an unknown format.
 
     Raises:
-        ValueError: naming the known ones.
+        ValueError: Naming the known ones.
     """
     if camera_format not in ("auto", *FORMATS):
         known = ", ".join(("auto", *FORMATS))
@@ -90,13 +90,13 @@ def open_cameras(path: Path, camera_format: str = "auto") -> tuple[NamedStore, C
     """Returns what a path of cameras names: a folder, or one camera file; None if it is neither.
 
     Args:
-        path: a folder, or a file; any name that ends in .json is a `cameras.json` unless it is one
+        path: A folder, or a file; any name that ends in .json is a `cameras.json` unless it is one
             of NeRF's.
-        camera_format: a key of `FORMATS`; "auto" tells by the name.
+        camera_format: A key of `FORMATS`; "auto" tells by the name.
 
     Raises:
-        FileNotFoundError: if there is nothing of that name.
-        ValueError: if the format is unknown, or a folder has no camera files.
+        FileNotFoundError: If there is nothing of that name.
+        ValueError: If the format is unknown, or a folder has no camera files.
     """
     require_format(camera_format)
     if path.is_dir():
@@ -129,13 +129,13 @@ def read_frames(cameras: NamedStore, files: CameraFiles, images: NamedStore) -> 
     """Reads the frames of camera files.
 
     Args:
-        cameras: the folder of the files.
-        files: what `find_camera_files` found in it.
-        images: the folder of the images.
+        cameras: The folder of the files.
+        files: What `find_camera_files` found in it.
+        images: The folder of the images.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: naming the file, if one is not as its format demands.
+        FileNotFoundError: If a file is not there.
+        ValueError: Naming the file, if one is not as its format demands.
     """
     read, _ = FORMATS[files.format]
     frames: list[Frame] = []

@@ -46,12 +46,12 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
     Where a camera is right it follows the outline in the image.
 
     Args:
-        path: the file.
-        output: the sheet; None writes `PATH.cameras.png`.
+        path: The file.
+        output: The sheet; None writes `PATH.cameras.png`.
 
     Raises:
-        FileNotFoundError, ValueError: if `path` is not a valid file.
-        OSError: naming the sheet, if it cannot be written.
+        FileNotFoundError, ValueError: If `path` is not a valid file.
+        OSError: Naming the sheet, if it cannot be written.
     """
     checks, rows, titles, labels = [], [], [], []
     with open_dataset(path) as file:

@@ -41,11 +41,11 @@ class CameraCheck:
     """How cameras, images and voxels of one object agree.
 
     Attributes:
-        hull: visual hull of the masks, [64, 64, 64] bool.
-        hull_agreement: of the hull with the mask of each view, [K] in [0, 1]. Every mask pixel is
+        hull: Visual hull of the masks, [64, 64, 64] bool.
+        hull_agreement: Of the hull with the mask of each view, [K] in [0, 1]. Every mask pixel is
             part of the object, so with right cameras the hull still covers all of each mask.
-        voxels: the stored grid [R, R, R] bool; None if there is none.
-        voxel_agreement: of the grid with the mask of each view, [K]; None without voxels.
+        voxels: The stored grid [R, R, R] bool; None if there is none.
+        voxel_agreement: Of the grid with the mask of each view, [K]; None without voxels.
         axis_orders: `axis_order_scores` of the grid, [48]; None without voxels.
     """
 

@@ -52,17 +52,17 @@ def carve(
     Args:
         masks: [K, H, W] bool.
         cameras: K cameras.
-        resolution: number R of voxels along each side.
-        reach: a centre is inside a mask up to this distance from its border, in voxel sides as
+        resolution: Number R of voxels along each side.
+        reach: A centre is inside a mask up to this distance from its border, in voxel sides as
             that view sees them. At 0 a voxel is its centre; 0.5 keeps what is thinner than a voxel.
-        least_seen: share of the views that must see a voxel. What few views see is not carved by
+        least_seen: Share of the views that must see a voxel. What few views see is not carved by
             the others, such as the space right before a camera.
 
     Returns:
         [R, R, R] bool.
 
     Raises:
-        ValueError: if the masks do not fit the cameras or an argument is out of range.
+        ValueError: If the masks do not fit the cameras or an argument is out of range.
     """
     _require_masks(masks, len(cameras))
     if resolution < 1 or reach < 0:
@@ -128,7 +128,7 @@ def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int
         image_size: (height, width) in pixels, an int for square images.
 
     Raises:
-        ValueError: if `voxels` is not a cubic bool grid.
+        ValueError: If `voxels` is not a cubic bool grid.
     """
     height, width = as_image_size(image_size)
     vertices, faces = voxel_surface(voxels)
@@ -153,7 +153,7 @@ def voxel_surface(voxels: Tensor) -> tuple[Tensor, Tensor]:
         vertices [V, 3] float32 world coordinates and faces [F, 3] int64.
 
     Raises:
-        ValueError: if `voxels` is not a cubic bool grid.
+        ValueError: If `voxels` is not a cubic bool grid.
     """
     _require_grid(voxels)
     resolution = len(voxels)
@@ -195,7 +195,7 @@ def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
         cameras: K cameras.
 
     Raises:
-        ValueError: if a shape or type is wrong.
+        ValueError: If a shape or type is wrong.
     """
     _require_masks(masks, len(cameras))
     covered = silhouettes(voxels, cameras, masks.shape[1:]) & masks
@@ -219,7 +219,7 @@ def axis_order_scores(voxels: Tensor, hull: Tensor) -> Tensor:
         hull: [R, R, R] bool in world axes.
 
     Raises:
-        ValueError: if the grids differ in shape.
+        ValueError: If the grids differ in shape.
     """
     if voxels.shape != hull.shape:
         raise ValueError(f"voxels {tuple(voxels.shape)} and hull {tuple(hull.shape)} must agree")

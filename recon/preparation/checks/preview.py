@@ -31,15 +31,15 @@ def write_preview(path: str | Path, output: str | Path | None = None) -> Path:
     """Writes a contact sheet of a file: a row per category, some objects and views.
 
     Args:
-        path: the file.
-        output: the sheet; None writes `PATH.preview.png`.
+        path: The file.
+        output: The sheet; None writes `PATH.preview.png`.
 
     Returns:
         The sheet's path.
 
     Raises:
-        FileNotFoundError, ValueError: if `path` is not a valid file.
-        OSError: naming the sheet, if it cannot be written.
+        FileNotFoundError, ValueError: If `path` is not a valid file.
+        OSError: Naming the sheet, if it cannot be written.
     """
     rows, names = [], []
     with open_dataset(path) as file:

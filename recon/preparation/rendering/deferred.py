@@ -37,7 +37,7 @@ class Scene:
         corners: [1, F, 3, 3] the faces' corners.
         colors: [F, 3] sRGB in [0, 1].
         textures: None if no face has one.
-        two_sided: whether faces lie on others that are turned to the other side, in other colours.
+        two_sided: Whether faces lie on others that are turned to the other side, in other colours.
     """
 
     vertices: Tensor
@@ -56,7 +56,7 @@ class Views:
         projected: [K, F, 3, 3] corners as NDC x, NDC y and view depth.
         light: [K, F] light on the faces.
         eye: [K, 3] world coordinates.
-        near, far: bounds of all depths.
+        near, far: Bounds of all depths.
     """
 
     projected: Tensor
@@ -76,11 +76,11 @@ def render_views(
     """Renders images and maps.
 
     Args:
-        scene: what is seen.
-        views: from where.
+        scene: What is seen.
+        views: From where.
         image_size: (height, width) in pixels.
-        supersample: samples along each side of a pixel.
-        maps: among "shading", "depth" and "normals".
+        supersample: Samples along each side of a pixel.
+        maps: Among "shading", "depth" and "normals".
 
     Returns:
         "images" and the maps, with the shapes and types of the layout.

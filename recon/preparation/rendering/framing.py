@@ -33,7 +33,7 @@ def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -
         image_size: (height, width) in pixels.
 
     Raises:
-        ValueError: naming a view whose image does not show the origin.
+        ValueError: Naming a view whose image does not show the origin.
     """
     height, width = image_size
     exact = cameras.to(dtype=torch.float64)

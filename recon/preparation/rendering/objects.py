@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.arguments import PointCount
-from recon.datasets.storage.layout import MAPS, Layout, Sample
+from recon.datasets.storage.layout import MAPS, Layout, ObjectArrays
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
@@ -23,7 +23,7 @@ from recon.preparation.rendering.supersampling import MAX_SUPERSAMPLE
 from recon.preparation.rendering.texturing import Textures
 from recon.preparation.rendering.triangles import coloured_triangles
 from recon.preparation.rendering.viewpoints import StandardViews, Viewpoints
-from recon.preparation.sources.interface import Item, MeshSource, TruthSource, fingerprint
+from recon.preparation.sources.interface import MeshSource, ObjectEntry, TruthSource, fingerprint
 from recon.rendering.lighting import Lighting
 from renderer_cuda import gather_faces
 from renderer_cuda.voxelization import MAX_RESOLUTION, MODES
@@ -46,20 +46,20 @@ class ObjectRenderer:
 
     Args:
         image_size: (height, width) in pixels, an int for square images.
-        supersample: each pixel is the mean of this many samples squared, 1 to 16.
-        lighting: how faces are shaded, by white lights and flat; None leaves their colours as
+        supersample: Each pixel is the mean of this many samples squared, 1 to 16.
+        lighting: How faces are shaded, by white lights and flat; None leaves their colours as
             they are.
-        voxel_resolutions: voxels along each side, one grid for each number.
-        voxel_mode: how surfaces are voxelised, see `renderer_cuda.voxelize`.
-        viewpoints: where the cameras are; None for the 24 standard views.
-        maps: what to render besides, among "shading", "depth" and "normals".
-        fit: whether to shrink an object, voxels and all, until every view shows all of it.
-        triangles: how many coloured triangles to keep of the surface, 0 for none.
-        num_points: points with occupancies, see `recon.preparation.rendering.points`.
-        num_surface_points: points of the surface with normals, evenly over its area.
+        voxel_resolutions: Voxels along each side, one grid for each number.
+        voxel_mode: How surfaces are voxelised, see `renderer_cuda.voxelize`.
+        viewpoints: Where the cameras are; None for the 24 standard views.
+        maps: What to render besides, among "shading", "depth" and "normals".
+        fit: Whether to shrink an object, voxels and all, until every view shows all of it.
+        triangles: How many coloured triangles to keep of the surface, 0 for none.
+        num_points: Points with occupancies, see `recon.preparation.rendering.points`.
+        num_surface_points: Points of the surface with normals, evenly over its area.
 
     Raises:
-        ValueError: if a size is not a positive number, a name is unknown, lights are coloured
+        ValueError: If a size is not a positive number, a name is unknown, lights are coloured
             or smooth, or `triangles` is too small a number.
     """
 
@@ -108,11 +108,11 @@ class ObjectRenderer:
         )
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         return self._layout
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings as plain data."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration as plain data."""
         layout = self._layout
         later = {
             "triangles": layout.num_triangles,
@@ -123,10 +123,10 @@ class ObjectRenderer:
             "version": VERSION,
             "image_size": list(self.image_size),
             "supersample": self.supersample,
-            "lighting": self.lighting and self.lighting.settings(),
+            "lighting": self.lighting and self.lighting.config(),
             "voxel_resolutions": list(layout.voxel_resolutions),
             "voxel_mode": self.voxel_mode,
-            "viewpoints": self.viewpoints.recipe(),
+            "viewpoints": self.viewpoints.config(),
             "maps": list(layout.maps),
             "fit": self.fit,
             # Files of before these settings have no such keys, and nothing of the kind either.
@@ -134,35 +134,35 @@ class ObjectRenderer:
         }
 
     @torch.no_grad()
-    def __call__(self, surface: Surface, object_id: str) -> Sample:
+    def __call__(self, surface: Surface, object_id: str) -> ObjectArrays:
         """Returns the arrays of one object.
 
         Args:
-            surface: in the ShapeNetCore v1 frame: front +X, up +Y.
-            object_id: by which viewpoints may differ.
+            surface: In the ShapeNetCore v1 frame: front +X, up +Y.
+            object_id: By which viewpoints may differ.
 
         Raises:
-            ValueError: if there are no faces, the object is not in front of a camera or does not
+            ValueError: If there are no faces, the object is not in front of a camera or does not
                 fit although it should, or points are asked of a surface without area.
         """
         cameras = self.viewpoints.cameras(object_id, self.image_size)
         scene = self._scene(surface, cameras)
-        sample: Sample = self._render(scene, cameras)
-        sample["cameras"] = cameras.rows().numpy()
+        arrays: ObjectArrays = self._render(scene, cameras)
+        arrays["cameras"] = cameras.rows().numpy()
         for resolution in self._layout.voxel_resolutions:
             grid = voxelize_mesh(scene.vertices[None], scene.faces, resolution, self.voxel_mode)
-            sample[f"voxels_{resolution}"] = pack_voxels(grid)[0]
+            arrays[f"voxels_{resolution}"] = pack_voxels(grid)[0]
         if self._layout.num_triangles:
-            sample |= coloured_triangles(scene, self._layout.num_triangles)
-        return sample | self._points(scene, object_id)
+            arrays |= coloured_triangles(scene, self._layout.num_triangles)
+        return arrays | self._points(scene, object_id)
 
-    def _points(self, scene: Scene, object_id: str) -> Sample:
-        sample: Sample = {}
+    def _points(self, scene: Scene, object_id: str) -> ObjectArrays:
+        arrays: ObjectArrays = {}
         if count := self._layout.num_points:
-            sample |= occupied_points(scene.vertices, scene.faces, count, object_id)
+            arrays |= occupied_points(scene.vertices, scene.faces, count, object_id)
         if count := self._layout.num_surface_points:
-            sample |= surface_points(scene.vertices, scene.faces, count, object_id)
-        return sample
+            arrays |= surface_points(scene.vertices, scene.faces, count, object_id)
+        return arrays
 
     def _scene(self, surface: Surface, cameras: Cameras) -> Scene:
         mesh = surface.mesh()
@@ -182,7 +182,7 @@ class ObjectRenderer:
             ),
         )
 
-    def _render(self, scene: Scene, cameras: Cameras) -> Sample:
+    def _render(self, scene: Scene, cameras: Cameras) -> ObjectArrays:
         """Returns images and maps of all views, made of some views at a time."""
         parts: dict[str, list[Tensor]] = {}
         for views in self._views(scene, cameras):
@@ -247,7 +247,7 @@ class RenderedSource:
         """Pairs a source with a renderer.
 
         Raises:
-            ValueError: if objects are to be shrunk which have points: these would not fit; or if
+            ValueError: If objects are to be shrunk which have points: these would not fit; or if
                 points are asked of both.
         """
         self.name = meshes.name
@@ -262,35 +262,35 @@ class RenderedSource:
                 f" rendering.num_surface_points must be 0, got {drawn[0]} and {drawn[1]}"
             )
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the recipes of both."""
-        return {"source": self._meshes.recipe(), "rendering": self._renderer.recipe()}
+    def config(self) -> dict[str, Any]:
+        """Returns the configurations of both."""
+        return {"source": self._meshes.config(), "rendering": self._renderer.config()}
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects of the source, with fingerprints of object and rendering.
 
         Raises:
-            ValueError, OSError: as the source of meshes does.
+            ValueError, OSError: As the source of meshes does.
         """
-        rendering = self._renderer.recipe()
+        rendering = self._renderer.config()
         return [
-            replace(item, fingerprint=fingerprint([item.fingerprint, rendering]))
-            for item in self._meshes.objects()
+            replace(entry, fingerprint=fingerprint([entry.fingerprint, rendering]))
+            for entry in self._meshes.objects()
         ]
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         layout = self._renderer.layout()
         points, surface = (0, 0) if self._truth is None else self._truth.truth_sizes()
         if not points and not surface:
             return layout
         return replace(layout, num_points=points, num_surface_points=surface)
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Loads an object and renders it.
 
         Raises:
-            ValueError, OSError: if this one object is broken.
+            ValueError, OSError: If this one object is broken.
         """
-        sample = self._renderer(self._meshes.load(item), item.id)
-        return sample if self._truth is None else sample | self._truth.truth(item)
+        arrays = self._renderer(self._meshes.load(entry), entry.id)
+        return arrays if self._truth is None else arrays | self._truth.truth(entry)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.storage.layout import Sample
+from recon.datasets.storage.layout import ObjectArrays
 from recon.geometry.containment import ray_windings
 from recon.geometry.surface_sampling import sample_surface
 from renderer_cuda import gather_faces, voxelize
@@ -23,20 +23,20 @@ LAYER = 2
 MAJORITY = 4
 
 
-def surface_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) -> Sample:
+def surface_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) -> ObjectArrays:
     """Draws points evenly from a surface in the world.
 
     Args:
         vertices: [V, 3] in the world, which mirrors the models.
         faces: [F, 3] whose outside is that of the model.
-        count: number M of points.
-        object_id: on which the choice depends.
+        count: Number M of points.
+        object_id: On which the choice depends.
 
     Returns:
         The fields pointcloud and pointcloud_normals.
 
     Raises:
-        ValueError: no face has an area.
+        ValueError: No face has an area.
     """
     outward = faces[:, [0, 2, 1]].numpy()
     samples = sample_surface(vertices.numpy(), outward, count, _generator(object_id, "surface"))
@@ -48,7 +48,7 @@ def surface_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) 
     }
 
 
-def occupied_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) -> Sample:
+def occupied_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) -> ObjectArrays:
     """Draws points evenly from the cube [-0.55, 0.55]^3 and tells which are inside.
 
     Inside is what the outside cannot reach through voxels of 1.1 / 128, which also says it of
@@ -59,8 +59,8 @@ def occupied_points(vertices: Tensor, faces: Tensor, count: int, object_id: str)
     Args:
         vertices: [V, 3] in the world.
         faces: [F, 3].
-        count: number P of points.
-        object_id: on which the choice depends.
+        count: Number P of points.
+        object_id: On which the choice depends.
 
     Returns:
         The fields points and occupancies.

@@ -66,7 +66,7 @@ def average_samples(samples: Tensor, supersample: int) -> Tensor:
 
     Args:
         samples: [K, H * supersample, W * supersample] int64.
-        supersample: samples along each side of a pixel.
+        supersample: Samples along each side of a pixel.
 
     Returns:
         [K, 4, H, W] uint8: the mean colour of the covered samples (0 where there are none), and

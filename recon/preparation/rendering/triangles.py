@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.datasets.storage.layout import Sample
+from recon.datasets.storage.layout import ObjectArrays
 from recon.preparation.rendering.deferred import Scene
 from recon.preparation.rendering.texturing import FAINT, Hits, Textures
 
@@ -28,13 +28,13 @@ _MOST_HALVINGS = 20
 _NEAR_CORNER = ((0.8, 0.1, 0.1), (0.6, 0.3, 0.1), (0.6, 0.1, 0.3), (0.5, 0.25, 0.25))
 
 
-def coloured_triangles(scene: Scene, count: int) -> Sample:
+def coloured_triangles(scene: Scene, count: int) -> ObjectArrays:
     """Returns the fields `triangles` and `triangle_colors` of the layout.
 
     Colours are those of materials and textures without any light. Holes of textures are left out.
 
     Args:
-        scene: the surface.
+        scene: The surface.
         count: T, how many triangles there are to be; what is left over is zero.
     """
     corners, faces = _simplified(scene, count)
@@ -119,8 +119,8 @@ def _split(
         corners: [n, 3, 3].
         faces: [n] from which they come.
         weights: [n, 3, 3], barycentric coordinates of the corners on these faces.
-        textures: of the faces.
-        count: how many there may be.
+        textures: Of the faces.
+        count: How many there may be.
     """
     for _ in range(_MOST_HALVINGS):
         room = count - len(faces)

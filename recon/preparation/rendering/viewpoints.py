@@ -28,13 +28,13 @@ class Viewpoints(Protocol):
     """The cameras of every object, which look at its centre.
 
     Attributes:
-        num_views: cameras per object.
+        num_views: Cameras per object.
     """
 
     num_views: int
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings as plain data."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration as plain data."""
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
         """Returns the cameras of one object for images of (height, width) pixels."""
@@ -44,7 +44,7 @@ class StandardViews:
     """The 24 views of the ShapeNet renderings, the same ones for every object.
 
     Args:
-        intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers;
+        intrinsics: Camera matrix K in pixels of the images, pixel centres at whole numbers;
             None for square pixels and a full vertical angle of 30 degrees.
 
     Raises:
@@ -56,8 +56,8 @@ class StandardViews:
     def __init__(self, intrinsics: Intrinsics | None = None) -> None:
         self.intrinsics = _parse_intrinsics(intrinsics)
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings as plain data."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration as plain data."""
         return {"viewpoints": "standard", "intrinsics": self.intrinsics}
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
@@ -71,17 +71,17 @@ class RandomViews:
     """Cameras drawn for every object from its id: azimuth, elevation and distance are uniform.
 
     Args:
-        count: views per object; the first ones are the same for any number.
-        azimuth: lowest and highest, degrees.
-        elevation: lowest and highest, degrees, within [-90, 90].
-        distance: lowest and highest, object units, > 0.
-        fov: full vertical angle of view in degrees, in (0, 180).
-        seed: of the choice, >= 0.
-        intrinsics: camera matrix K in pixels of the images, pixel centres at whole numbers,
+        count: Views per object; the first ones are the same for any number.
+        azimuth: Lowest and highest, degrees.
+        elevation: Lowest and highest, degrees, within [-90, 90].
+        distance: Lowest and highest, object units, > 0.
+        fov: Full vertical angle of view in degrees, in (0, 180).
+        seed: Of the choice, >= 0.
+        intrinsics: Camera matrix K in pixels of the images, pixel centres at whole numbers,
             instead of `fov`.
 
     Raises:
-        ValueError: naming the argument, if one is out of range.
+        ValueError: Naming the argument, if one is out of range.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class RandomViews:
             raise ValueError(f"distance must be > 0, got {list(distance)}")
         self.intrinsics = _parse_intrinsics(intrinsics)
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings as plain data."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration as plain data."""
         return {
             "viewpoints": "random",
             "count": self.num_views,
@@ -122,7 +122,7 @@ class RandomViews:
         }
 
     def cameras(self, object_id: str, image_size: tuple[int, int]) -> Cameras:
-        """Returns the cameras of one object, a pure function of settings and id."""
+        """Returns the cameras of one object, a pure function of configuration and id."""
         digest = hashlib.sha256(object_id.encode()).digest()
         sequence = np.random.SeedSequence([self.seed, int.from_bytes(digest[:16], "big")])
         drawn = np.random.Generator(np.random.Philox(sequence)).random((self.num_views, 3))

@@ -13,11 +13,11 @@ def orientation(axes: str, rotation: Sequence[float] | None = None) -> NDArray[n
     """Returns the rotation [3, 3] that brings the front to +X and up to +Y.
 
     Args:
-        axes: front and up in the file's frame, such as '-z,+y'.
-        rotation: nine numbers of a matrix, row by row, applied before that.
+        axes: Front and up in the file's frame, such as '-z,+y'.
+        rotation: Nine numbers of a matrix, row by row, applied before that.
 
     Raises:
-        ValueError: if the axes are not two different directions, or there are not nine numbers.
+        ValueError: If the axes are not two different directions, or there are not nine numbers.
     """
     front, _, up = axes.partition(",")
     rows = np.stack([_axis(front), _axis(up), np.cross(_axis(front), _axis(up))])

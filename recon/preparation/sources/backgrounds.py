@@ -57,11 +57,11 @@ def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
     return "black" if black and below_alpha else "straight"
 
 
-def tell_colors(found: Mapping[str, str]) -> None:
+def read_colors(found: Mapping[str, str]) -> None:
     """Logs once how the colours of a source were taken.
 
     Args:
-        found: which of `COLORS`, by the name of what was looked at.
+        found: Which of `COLORS`, by the name of what was looked at.
     """
     counts = Counter(found.values())
     parts = [f"{colors} in {count} ({_example(found, colors)})" for colors, count in counts.items()]
@@ -82,7 +82,7 @@ def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
 
     Args:
         rgba: [..., 4, H, W].
-        colors: which of `COLORS` they have.
+        colors: Which of `COLORS` they have.
     """
     color, alpha = rgba[..., :3, :, :].astype(np.float32), rgba[..., 3:, :, :].astype(np.float32)
     if colors == "inverted":

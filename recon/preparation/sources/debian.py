@@ -21,7 +21,7 @@ from recon.formats.stores import Store, open_store
 from recon.formats.text import read_lines
 from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.debian_packages import Package, PackageCache
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ class Row:
     Attributes:
         package: Debian package.
         path_inside: `[container!]part[+part...]`, as in the table.
-        container: zip or folder inside the package, '' for the package itself.
-        parts: the files that make the model.
-        synset, name, licence, group, tier, split: as in the table.
+        container: Zip or folder inside the package, '' for the package itself.
+        parts: The files that make the model.
+        synset, name, licence, group, tier, split: As in the table.
         orientation: [3][3] rotation from the file's frame to front +X, up +Y.
         options: `skip`, `keep` (regular expressions of object names), `texdir`, `tiles`, `rot`.
     """
@@ -107,14 +107,14 @@ class DebianSource:
         """Reads the tables.
 
         Args:
-            manifest: tab-separated table with the columns COLUMNS.
-            packages: tab-separated table with PACKAGE_COLUMNS, pinning packages to a version;
+            manifest: Tab-separated table with the columns COLUMNS.
+            packages: Tab-separated table with PACKAGE_COLUMNS, pinning packages to a version;
                 a package that it does not name is fetched in its newest version.
-            cache_dir: where packages are kept, downloaded and unpacked.
-            tiers: which rows to take, by download cost; None for all.
+            cache_dir: Where packages are kept, downloaded and unpacked.
+            tiers: Which rows to take, by download cost; None for all.
 
         Raises:
-            FileNotFoundError, ValueError: if a table is missing or malformed, naming the line, or
+            FileNotFoundError, ValueError: If a table is missing or malformed, naming the line, or
                 no row is of these tiers.
         """
         rows = read_manifest(manifest)
@@ -130,7 +130,7 @@ class DebianSource:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_stores": {}}  # open archives do not travel to workers
 
-    def recipe(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Returns the fingerprints and labels of all objects."""
         rows = self._rows.values()
         return {"source": self.name, "objects": fingerprint([self._record(row) for row in rows])}
@@ -148,24 +148,24 @@ class DebianSource:
     def _package(self, row: Row) -> Package:
         return self._packages.get(row.package, Package(row.package))
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Fetches and unpacks the packages and lists the models.
 
         Raises:
-            ValueError: naming the package that cannot be had.
+            ValueError: Naming the package that cannot be had.
         """
         for row in self._rows.values():
             if row.package not in self._folders:
                 self._folders[row.package] = self._cache.unpacked(self._package(row))
-        return [Item(*self._record(row)) for row in self._rows.values()]
+        return [ObjectEntry(*self._record(row)) for row in self._rows.values()]
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: if the model's file is missing or broken.
+            ValueError, OSError: If the model's file is missing or broken.
         """
-        row = self._rows[item.id]
+        row = self._rows[entry.id]
         surface = concatenate([self._read_part(row, part) for part in row.parts])
         surface = surface.transformed(np.array(row.orientation), np.zeros(3))
         if not len(surface.faces):
@@ -210,8 +210,8 @@ def read_manifest(path: str | Path) -> list[Row]:
     """Reads and checks the table of models.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, the line and what is wrong with it.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, the line and what is wrong with it.
     """
     rows: dict[str, Row] = {}
     for number, words in _read_table(path, COLUMNS):

@@ -43,9 +43,9 @@ class PackageCache:
         """Returns the folder with the files of `package`, fetching it when it is not there.
 
         Raises:
-            SourceUnreachableError: naming package and version, if it cannot be had here: no apt, no
+            SourceUnreachableError: Naming package and version, if it cannot be had here: no apt, no
                 network, a package or version which the archive does not have.
-            ValueError: naming it too, if it differs from its checksum or cannot be stored or
+            ValueError: Naming it too, if it differs from its checksum or cannot be stored or
                 unpacked.
         """
         deb = self._cached(package) or self._download(package)

@@ -25,7 +25,7 @@ from recon.formats.meshes import MESH_FORMATS, read_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import FolderStore, ZipStore, open_store
 from recon.preparation.sources.axes import orientation
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.splits import assign_splits
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ class _Model:
     """A model of the tree.
 
     Attributes:
-        category: the name of its folder.
-        name: its file's name without the suffix, or the name of its own folder.
-        files: what it is made of; more than one is an error of this model.
-        folder: where it has a folder to itself, else ''.
-        split: of the folder which is named like one, else ''.
+        category: The name of its folder.
+        name: Its file's name without the suffix, or the name of its own folder.
+        files: What it is made of; more than one is an error of this model.
+        folder: Where it has a folder to itself, else ''.
+        split: Of the folder which is named like one, else ''.
     """
 
     category: str
@@ -71,20 +71,20 @@ class FolderSource:
     """The meshes of a folder or a zip archive, with a folder per category.
 
     Args:
-        folder: holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
+        folder: Holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
             category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
             by name or synset, or any other word. Folders train, val and test may stand inside
             or outside of the categories' folders.
-        categories: which to take; None for all.
-        axes: front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
-        split_file: as `recon.preparation.sources.splits.read_splits` takes it, naming models
+        categories: Which to take; None for all.
+        axes: Front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
+        split_file: As `recon.preparation.sources.splits.read_splits` takes it, naming models
             category/name; None takes the names of folders that are splits, and divides the
             other models 70/10/20 by a hash of the name.
-        licence: of the meshes, kept with every object.
+        licence: Of the meshes, kept with every object.
 
     Raises:
-        FileNotFoundError: if there is no such folder or archive.
-        ValueError: if it is no readable archive, or `axes` are not two directions.
+        FileNotFoundError: If there is no such folder or archive.
+        ValueError: If it is no readable archive, or `axes` are not two directions.
     """
 
     name = "folder"
@@ -106,32 +106,32 @@ class FolderSource:
         self._split_file, self._licence = split_file, licence
         self._categories = None if categories is None else [str(word) for word in categories]
         self._models: dict[str, _Model] = {}
-        self._items: list[Item] | None = None
+        self._entries: list[ObjectEntry] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_store": None}  # open archives do not travel to workers
 
-    def recipe(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Returns the axes, and the fingerprints and labels of all objects."""
         objects = [
-            [item.id, item.name, item.synset, item.split, item.licence, item.fingerprint]
-            for item in self.objects()
+            [entry.id, entry.name, entry.synset, entry.split, entry.licence, entry.fingerprint]
+            for entry in self.objects()
         ]
         return {"source": self.name, "axes": self._axes, "objects": fingerprint(objects)}
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Lists the models, by category and name.
 
         Raises:
-            ValueError: if there are none, or a wanted category has none.
+            ValueError: If there are none, or a wanted category has none.
         """
-        if self._items is None:
+        if self._entries is None:
             models = self._wanted(_find_models(self._opened()))
             self._models = {model.id: model for model in models}
-            self._items = self._make_items(models)
-        return list(self._items)
+            self._entries = self._make_entries(models)
+        return list(self._entries)
 
-    def _make_items(self, models: list[_Model]) -> list[Item]:
+    def _make_entries(self, models: list[_Model]) -> list[ObjectEntry]:
         """Returns what is offered of the models that belong to a split."""
         store = self._opened()
         shared = _shared_states(store, models)
@@ -140,7 +140,7 @@ class FolderSource:
         if self._split_file is None:
             splits = [m.split or split for m, split in zip(models, splits, strict=True)]
         return [
-            Item(
+            ObjectEntry(
                 id=model.id,
                 name=_text(model.name),
                 synset=category_of(_text(model.category)).synset,
@@ -164,13 +164,13 @@ class FolderSource:
             raise ValueError(f"{self._folder} has no models of the category {names}")
         return [model for model in models if category_of(model.category) in wanted]
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: naming the file, if it is missing or broken.
+            ValueError, OSError: Naming the file, if it is missing or broken.
         """
-        model = self._models[item.id]
+        model = self._models[entry.id]
         if len(model.files) > 1:
             leaves = ", ".join(posixpath.basename(name) for name in model.files)
             raise ValueError(f"{model.folder} must hold one mesh, it has {leaves}")
@@ -190,7 +190,7 @@ def _find_models(store: FolderStore | ZipStore) -> list[_Model]:
     """Returns the models of a tree, sorted by path.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: If there are none.
     """
     visible = [name for name in store.names if not _is_hidden(name)]
     meshes = [name for name in visible if _suffix(name) in SUFFIXES]

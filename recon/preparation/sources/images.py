@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.categories import category_of
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.frame import Frame
 from recon.formats.cameras.reader import require_format
 from recon.formats.images import OPAQUE
@@ -31,7 +31,7 @@ from recon.geometry.voxels import pack_voxels, voxelize_mesh
 from recon.preparation.calibrated_views import Placement, read_calibrated_views
 from recon.preparation.checks.carving import carve
 from recon.preparation.normalization import require_normalization
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.object_folders import Place, find_places, readable, unique_ids
 from recon.preparation.sources.splits import assign_splits
 from renderer_cuda.voxelization import MODES
@@ -79,34 +79,34 @@ class ImagesSource:
         """Settings.
 
         Args:
-            folder: with a folder per category, with a folder per object.
+            folder: With a folder per category, with a folder per object.
             image_size: (height, width) of the stored images, an int for square ones.
-            aspect: what is done with images of another aspect: "pad" or "crop".
+            aspect: What is done with images of another aspect: "pad" or "crop".
             num_views: K, the first frames of every object; None takes the number that most objects
                 have (the smallest such number). Objects with fewer are left out.
             voxels: "mesh", of the mesh of every object; "hull", the visual hull of the masks, which
                 is an upper bound of the object and not its truth; "none"; "auto", which is "mesh"
                 if every object has one and "none" otherwise.
-            voxel_resolution: voxels along each side.
-            voxel_mode: how meshes are voxelised, see `renderer_cuda.voxelize`.
-            categories: names, synsets or own words to keep; None for all.
-            split_file: see `sources.splits.read_splits`, with objects by the names of their
+            voxel_resolution: Voxels along each side.
+            voxel_mode: How meshes are voxelised, see `renderer_cuda.voxelize`.
+            categories: Names, synsets or own words to keep; None for all.
+            split_file: See `sources.splits.read_splits`, with objects by the names of their
                 folders; None splits 70/10/20 by a hash of the id.
-            licence: of all objects.
+            licence: Of all objects.
             mask: "given" leaves out objects without masks; "plain" estimates a mask from a plain
                 background where none is given.
-            camera_format: of the camera files, see `recon.formats.cameras.reader.FORMATS`; "auto"
+            camera_format: Of the camera files, see `recon.formats.cameras.reader.FORMATS`; "auto"
                 tells them apart by their names.
-            frame: front and up in the coordinates of the camera files, such as "-y,+z"; "auto"
+            frame: Front and up in the coordinates of the camera files, such as "-y,+z"; "auto"
                 leaves a `cameras.json` as it is and finds up from the other cameras.
-            center: what becomes the middle: "hull" of the silhouettes, "cameras", where the optical
+            center: What becomes the middle: "hull" of the silhouettes, "cameras", where the optical
                 axes pass each other, or "none"; "auto" is "none" for `cameras.json`, else "hull".
             scale: "auto" makes the longest side of the hull 1, unless the center is "none"; "none"
                 keeps the file's unit; a number is the size of that unit.
 
         Raises:
-            FileNotFoundError: if `folder` is not a folder.
-            ValueError: if a setting is out of range.
+            FileNotFoundError: If `folder` is not a folder.
+            ValueError: If a setting is out of range.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -138,22 +138,22 @@ class ImagesSource:
         self._camera_format = camera_format
         self._placement = Placement(frame, center, scale)
         self._transforms = not self._placement.is_automatic
-        self._items: list[Item] | None = None
+        self._entries: list[ObjectEntry] | None = None
         self._places: dict[str, Place] = {}
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
         items = self.objects()
         labels = [[i.id, i.name, i.synset, i.group, i.split, i.fingerprint] for i in items]
         return {
             "source": self.name,
-            **self._settings(),
+            **self._own_config(),
             "licence": self._licence,
             "objects": fingerprint(labels),
         }
 
-    def _settings(self) -> dict[str, Any]:
-        """Returns what determines a sample besides the files."""
+    def _own_config(self) -> dict[str, Any]:
+        """Returns what determines the arrays of an object besides the files."""
         return {
             "version": VERSION,
             "image_size": list(self._image_size),
@@ -167,35 +167,35 @@ class ImagesSource:
             "placement": asdict(self._placement),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects, by category and name.
 
         Raises:
-            ValueError: if there are none, or none has a usable file of cameras.
+            ValueError: If there are none, or none has a usable file of cameras.
         """
-        if self._items is None:
+        if self._entries is None:
             places = find_places(self._folder, self._categories)
             self._num_views = self._choose_num_views(places)
             self._voxels = self._choose_voxels(places)
             ids = unique_ids([(place.category, place.name) for place in places])
             self._places = dict(zip(ids, places, strict=True))
-            self._items = self._make_items()
-        return list(self._items)
+            self._entries = self._make_entries()
+        return list(self._entries)
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         self.objects()
         resolutions = () if self._voxels == "none" else (self._resolution,)
         return Layout(self._image_size, self._num_views, resolutions, transforms=self._transforms)
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images of an object and brings them to size, with their cameras.
 
         Raises:
-            ValueError, OSError: naming the object, frame and key, if something is wrong.
+            ValueError, OSError: Naming the object, frame and key, if something is wrong.
         """
         self.objects()
-        place = self._places[item.id]
+        place = self._places[entry.id]
         cameras, files = place.camera_files(self._camera_format)
         store = FolderStore(place.folder)
         found = read_calibrated_views(
@@ -211,14 +211,14 @@ class ImagesSource:
         ]
         images = np.stack([image for image, _ in views])
         rows = torch.cat([camera.rows() for _, camera in views])
-        sample: Sample = {"images": images, "cameras": rows.numpy()}
+        arrays: ObjectArrays = {"images": images, "cameras": rows.numpy()}
         if self._transforms:
-            sample["transforms"] = found.normalization.to_file()
+            arrays["transforms"] = found.normalization.to_file()
         if self._voxels != "none":
             to_file = found.normalization.to_file()
             voxels = self._voxelize(place, store, images, Cameras.from_rows(rows), to_file)
-            sample[f"voxels_{self._resolution}"] = pack_voxels(voxels)
-        return sample
+            arrays[f"voxels_{self._resolution}"] = pack_voxels(voxels)
+        return arrays
 
     def _choose_num_views(self, places: list[Place]) -> int:
         """Returns the number of views, and says which objects have more or fewer."""
@@ -263,15 +263,15 @@ class ImagesSource:
         )
         return "none"
 
-    def _make_items(self) -> list[Item]:
-        settings = self._settings()
+    def _make_entries(self) -> list[ObjectEntry]:
+        settings = self._own_config()
         keys = [
             (category_of(place.category).synset, id_, place.name)
             for id_, place in self._places.items()
         ]
         splits = assign_splits(keys, self._split_file)
         return [
-            Item(
+            ObjectEntry(
                 id=id_,
                 name=readable(place.name),
                 synset=readable(category_of(place.category).synset),

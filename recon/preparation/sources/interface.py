@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.meshes.reading.surfaces import Surface
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
@@ -19,20 +19,20 @@ class SourceUnreachableError(OSError):
 
 
 @dataclass(frozen=True)
-class Item:
+class ObjectEntry:
     """One object of a source, before it is read.
 
     Attributes:
-        id: unique within the source, usable as a file name.
-        name: what a person calls it.
-        synset: its category's identifier, or a word of the user's own.
-        group: its family; a family lies in one split.
+        id: Unique within the source, usable as a file name.
+        name: What a person calls it.
+        synset: Its category's identifier, or a word of the user's own.
+        group: Its family; a family lies in one split.
         split: 'train', 'val', 'test' or any other word.
-        licence: of the object.
-        fingerprint: changes whenever what is read may change.
+        licence: Of the object.
+        fingerprint: Changes whenever what is read may change.
 
     Raises:
-        ValueError: the id is not usable as a file name, or a label is empty.
+        ValueError: The id is not usable as a file name, or a label is empty.
     """
 
     id: str
@@ -56,27 +56,27 @@ class MeshSource(Protocol):
     """A picklable collection of meshes, of which images are to be made.
 
     Attributes:
-        name: of the source, stored in the file.
+        name: Of the source, stored in the file.
     """
 
     name: str
 
-    def recipe(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Returns plain data that differs whenever the source's objects differ."""
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects in a fixed order, downloading what they need.
 
         Raises:
-            SourceUnreachableError: if it cannot be reached from here.
-            ValueError, OSError: if the source as a whole is not usable.
+            SourceUnreachableError: If it cannot be reached from here.
+            ValueError, OSError: If the source as a whole is not usable.
         """
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Returns one object: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: if this one object is broken.
+            ValueError, OSError: If this one object is broken.
         """
 
 
@@ -87,13 +87,13 @@ class TruthSource(Protocol):
     def truth_sizes(self) -> tuple[int, int]:
         """Returns P and M of the layout: points with occupancies and points of the surface."""
 
-    def truth(self, item: Item) -> Sample:
+    def truth(self, entry: ObjectEntry) -> ObjectArrays:
         """Returns the fields of points of one object, those of a size 0 left out.
 
         Positions are in the world of the object which `MeshSource.load` gives.
 
         Raises:
-            ValueError, OSError: if they are missing or broken.
+            ValueError, OSError: If they are missing or broken.
         """
 
 
@@ -102,30 +102,30 @@ class ImageSource(Protocol):
     """A picklable collection of objects which come with images and cameras.
 
     Attributes:
-        name: of the source, stored in the file.
+        name: Of the source, stored in the file.
     """
 
     name: str
 
-    def recipe(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Returns plain data that differs whenever the source's samples differ."""
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects in a fixed order.
 
         Raises:
-            SourceUnreachableError: if it cannot be reached from here.
-            ValueError, OSError: if the source as a whole is not usable.
+            SourceUnreachableError: If it cannot be reached from here.
+            ValueError, OSError: If the source as a whole is not usable.
         """
 
     def layout(self) -> Layout:
         """Returns which arrays every sample has; called after `objects`."""
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Returns the arrays of one object.
 
         Raises:
-            ValueError, OSError: if this one object is broken.
+            ValueError, OSError: If this one object is broken.
         """
 
 

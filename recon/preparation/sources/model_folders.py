@@ -11,7 +11,7 @@ from typing import Any
 
 from recon.datasets.categories import category_of
 from recon.formats.stores import FolderStore
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.splits import LIST_PREFIXES, LISTS, assign_splits, read_splits
 
 log = logging.getLogger(__name__)
@@ -27,14 +27,14 @@ class Model:
     id: str
     split: str
 
-    def item(self, state: Any) -> Item | None:
+    def entry(self, state: Any) -> ObjectEntry | None:
         """Returns what a source offers of the object; None, with a warning, for an unusable name.
 
         Args:
-            state: plain data which changes whenever what is read may change.
+            state: Plain data which changes whenever what is read may change.
         """
         try:
-            return Item(
+            return ObjectEntry(
                 id=f"{self.synset}-{self.id}",
                 name=f"{category_of(self.synset).name} {self.id}",
                 synset=self.synset,
@@ -53,37 +53,37 @@ class Catalogue:
     """The objects of a source, and where each of them is.
 
     Attributes:
-        items: what the source offers.
+        entries: What the source offers.
     """
 
     def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
         """Looks at the files of every object.
 
         Args:
-            models: the objects; those whose names are unusable as ids are left out.
-            state: plain data which changes whenever what is read of (synset, model) may change.
+            models: The objects; those whose names are unusable as ids are left out.
+            state: Plain data which changes whenever what is read of (synset, model) may change.
 
         Raises:
-            ValueError: if two objects have the same id.
+            ValueError: If two objects have the same id.
         """
         self._keys: dict[str, tuple[str, str]] = {}
-        self.items: list[Item] = []
+        self.entries: list[ObjectEntry] = []
         for model in models:
-            item = model.item(state(model.synset, model.id))
-            if item is None:
+            entry = model.entry(state(model.synset, model.id))
+            if entry is None:
                 continue
             key = (model.synset, model.id)
-            if self._keys.setdefault(item.id, key) != key:
-                raise ValueError(f"{'/'.join(key)} and {'/'.join(self._keys[item.id])} are alike")
-            self.items.append(item)
+            if self._keys.setdefault(entry.id, key) != key:
+                raise ValueError(f"{'/'.join(key)} and {'/'.join(self._keys[entry.id])} are alike")
+            self.entries.append(entry)
 
-    def key(self, item: Item) -> tuple[str, str]:
-        """Returns synset and model of an item."""
-        return self._keys[item.id]
+    def key(self, entry: ObjectEntry) -> tuple[str, str]:
+        """Returns synset and model of an entry."""
+        return self._keys[entry.id]
 
     def digest(self) -> str:
         """Returns a hash that differs whenever the objects differ."""
-        return fingerprint([[i.id, i.synset, i.split, i.fingerprint] for i in self.items])
+        return fingerprint([[i.id, i.synset, i.split, i.fingerprint] for i in self.entries])
 
 
 def find_models(
@@ -92,14 +92,14 @@ def find_models(
     """Returns the objects by synset and id.
 
     Args:
-        folder: with a folder per synset, with a folder per model.
-        categories: names, synsets or own words to keep; None for all that are there.
-        split_file: as `sources.splits.read_splits` takes it. None takes the lists in the
+        folder: With a folder per synset, with a folder per model.
+        categories: Names, synsets or own words to keep; None for all that are there.
+        split_file: As `sources.splits.read_splits` takes it. None takes the lists in the
             folders of the synsets where there are any, and then these alone tell which models
             there are; otherwise it splits all folders 70/10/20 by a hash of their names.
 
     Raises:
-        ValueError, OSError: if a category is not there, a list is malformed or there are no models.
+        ValueError, OSError: If a category is not there, a list is malformed or there are no models.
     """
     synsets = _wanted_synsets(str(folder), categories)
     listed = [synset for synset in synsets if _has_lists(Path(folder, synset))]
@@ -127,8 +127,8 @@ def open_model(folder: str | Path, synset: str, model: str) -> FolderStore:
     """Returns the files of one model.
 
     Raises:
-        FileNotFoundError: if it has no folder.
-        ValueError: if its folder lies outside of `folder`.
+        FileNotFoundError: If it has no folder.
+        ValueError: If its folder lies outside of `folder`.
     """
     path = os.path.join(folder, synset, model)
     root = os.path.realpath(folder)
@@ -141,8 +141,8 @@ def files_state(folder: str | Path, synset: str, model: str, names: Sequence[str
     """Returns sizes and times of some files of a model, as plain data.
 
     Args:
-        folder, synset, model: as for `open_model`.
-        names: of files, or of folders whose files are meant.
+        folder, synset, model: As for `open_model`.
+        names: Of files, or of folders whose files are meant.
     """
     state: list[Any] = []
     for name in names:

@@ -21,10 +21,10 @@ class ModelFrame:
 
     Attributes:
         center: (x, y, z) of the cube's middle in own coordinates.
-        scale: side of the cube in own units, > 0.
+        scale: Side of the cube in own units, > 0.
 
     Raises:
-        ValueError: a number is not finite or the scale not > 0.
+        ValueError: A number is not finite or the scale not > 0.
     """
 
     center: tuple[float, float, float]

@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.datasets.categories import category_of, present_categories
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.npz import ArrayRows
 from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
 from recon.geometry.voxels import pack_voxels
-from recon.preparation.sources.backgrounds import COLORS, detect_colors, straighten, tell_colors
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.backgrounds import COLORS, detect_colors, read_colors, straighten
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.model_folders import LICENCE
 
 log = logging.getLogger(__name__)
@@ -75,16 +75,16 @@ class NmrSource:
         """Settings.
 
         Args:
-            folder: with the files.
-            categories: names or synsets to keep; None for all that are there.
-            colors: how the files store colours: "straight"; "white" or "black", laid over that
+            folder: With the files.
+            categories: Names or synsets to keep; None for all that are there.
+            colors: How the files store colours: "straight"; "white" or "black", laid over that
                 background; "inverted", laid over white and then subtracted from 255, as Kato's
                 script does; "auto" tells the first three apart by the first objects of each file,
                 see `sources.backgrounds`. Samples have straight colours, 0 where alpha is 0.
 
         Raises:
-            FileNotFoundError: if `folder` is not a folder.
-            ValueError: if `colors` is another word.
+            FileNotFoundError: If `folder` is not a folder.
+            ValueError: If `colors` is another word.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -101,61 +101,61 @@ class NmrSource:
         # Open files stay in their process.
         return {**self.__dict__, "_open": None}
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
-        items = self.objects()
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
+        entries = self.objects()
         return {
             "source": self.name,
             "version": VERSION,
             "colors": self._colors,
-            "objects": fingerprint([[i.id, i.fingerprint] for i in items]),
+            "objects": fingerprint([[i.id, i.fingerprint] for i in entries]),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects by category, split and row, after a look into every file.
 
         Raises:
-            ValueError, OSError: naming the file, if one is missing, damaged or not as described.
+            ValueError, OSError: Naming the file, if one is missing, damaged or not as described.
         """
         if self._pairs is None:
             self._pairs = [self._inspect(pair) for pair in self._find_pairs()]
             self._require_one_size(self._pairs)
             if self._colors == "auto":
-                tell_colors({pair.images.name: pair.colors for pair in self._pairs})
+                read_colors({pair.images.name: pair.colors for pair in self._pairs})
             if self._pairs[0].voxels is None:
                 log.info("%s has no voxels: objects are judged by their silhouettes", self._folder)
-        items = []
+        entries = []
         for number, pair in enumerate(self._pairs):
             files = [_state(path) for path in (pair.images, pair.voxels) if path is not None]
             for row in range(pair.count):
-                items.append(_item(pair, row, [VERSION, self._colors, files, row]))
-                self._places[items[-1].id] = (number, row)
-        return items
+                entries.append(_entry(pair, row, [VERSION, self._colors, files, row]))
+                self._places[entries[-1].id] = (number, row)
+        return entries
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         pairs = self._known_pairs()
         resolutions = () if pairs[0].voxels is None else (RESOLUTION,)
         return Layout((pairs[0].side,) * 2, SHAPENET_VIEWS, resolutions)
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads one object.
 
         Raises:
-            ValueError, OSError: naming the file, if it is damaged.
+            ValueError, OSError: Naming the file, if it is damaged.
         """
         self._known_pairs()
-        number, row = self._places[item.id]
+        number, row = self._places[entry.id]
         images, voxels = self._rows(number)
         colors = self._known_pairs()[number].colors
-        sample: Sample = {
+        arrays: ObjectArrays = {
             "images": straighten(images.read(row), colors),
             "cameras": shapenet_cameras(range(SHAPENET_VIEWS)).rows().numpy(),
         }
         if voxels is not None:
             grid = world_voxels(voxels.read(row) != 0)
-            sample[f"voxels_{RESOLUTION}"] = pack_voxels(grid)
-        return sample
+            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(grid)
+        return arrays
 
     def _known_pairs(self) -> list[_Pair]:
         if self._pairs is None:
@@ -249,9 +249,9 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _item(pair: _Pair, row: int, state: Any) -> Item:
+def _entry(pair: _Pair, row: int, state: Any) -> ObjectEntry:
     id_ = f"{pair.synset}_{pair.split}_{row:05d}"
-    return Item(
+    return ObjectEntry(
         id=id_,
         name=f"{category_of(pair.synset).name} {row} of {pair.split}",
         synset=pair.synset,

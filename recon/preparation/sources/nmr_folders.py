@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_mask, read_rgba
 from recon.formats.resampling import ASPECTS, fit_views
@@ -34,10 +34,10 @@ from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import (
     COLORS,
     detect_colors,
+    read_colors,
     straighten,
-    tell_colors,
 )
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 from recon.preparation.sources.point_truth import open_points
@@ -74,24 +74,24 @@ class NmrFoldersSource:
         """Settings.
 
         Args:
-            folder: with a folder per synset.
-            categories: names or synsets to keep; None for all that are there.
-            split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
+            folder: With a folder per synset.
+            categories: Names or synsets to keep; None for all that are there.
+            split_file: See `recon.preparation.sources.splits.read_splits`; None takes the lists of
                 the synsets' folders, and without them splits 70/10/20 by a hash of the id.
             image_size: (height, width) to which images are brought, an int for square ones.
-            aspect: what is done where the aspect is another: "pad" or "crop".
-            voxels: whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is
+            aspect: What is done where the aspect is another: "pad" or "crop".
+            voxels: Whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is
                 then scaled by 32/31, so that the voxels lie in it as the evaluation places them.
-            points_folder: of Occupancy Networks' data, for points of the same objects; it may be
+            points_folder: Of Occupancy Networks' data, for points of the same objects; it may be
                 `folder` itself, whose models have a pointcloud.npz.
-            num_points: points with occupancies per object, out of that folder.
-            num_surface_points: points of the surface per object, out of that folder.
-            colors: how the images store colours: "straight", "white", "black" or "inverted", see
+            num_points: Points with occupancies per object, out of that folder.
+            num_surface_points: Points of the surface per object, out of that folder.
+            colors: How the images store colours: "straight", "white", "black" or "inverted", see
                 `sources.backgrounds`; "auto" looks at the first objects, and all are taken alike.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
-            ValueError: if a setting is out of range.
+            FileNotFoundError: If there is no such folder.
+            ValueError: If a setting is out of range.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -110,11 +110,11 @@ class NmrFoldersSource:
         self._points = open_points(points_folder, num_points, num_surface_points)
         self._catalogue: Catalogue | None = None
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
-        return {**self._settings(), "objects": self._found().digest()}
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
+        return {**self._own_config(), "objects": self._found().digest()}
 
-    def _settings(self) -> dict[str, Any]:
+    def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
@@ -122,16 +122,16 @@ class NmrFoldersSource:
             "aspect": self._aspect,
             "voxels": self._with_voxels,
             "colors": self._colors,
-            "points": self._points and self._points.recipe(),
+            "points": self._points and self._points.config(),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects by category and id, also those which are listed but not there.
 
         Raises:
-            ValueError, OSError: if a category is not there, a list is malformed, or there are none.
+            ValueError, OSError: If a category is not there, a list is malformed, or there are none.
         """
-        return list(self._found().items)
+        return list(self._found().entries)
 
     def _found(self) -> Catalogue:
         if self._catalogue is None:
@@ -145,8 +145,8 @@ class NmrFoldersSource:
         if self._colors != "auto":
             return self._colors
         found: dict[str, str] = {}
-        for item in catalogue.items[:MOST_LOOKED_AT]:
-            synset, model = catalogue.key(item)
+        for entry in catalogue.entries[:MOST_LOOKED_AT]:
+            synset, model = catalogue.key(entry)
             try:
                 images = read_masked_images(open_model(self._folder, synset, model), LOOKED_AT)
             except (ValueError, OSError):
@@ -156,20 +156,20 @@ class NmrFoldersSource:
             if len(found) == LOOKED_AT:
                 break
         decided = Counter(found.values()).most_common(1)[0][0] if found else "straight"
-        tell_colors(dict.fromkeys(found, decided) or {"all objects": decided})
+        read_colors(dict.fromkeys(found, decided) or {"all objects": decided})
         return decided
 
     def _state(self, synset: str, model: str) -> Any:
         """Returns plain data which changes when the object's files may have changed."""
         grid = [GRID] if self._with_voxels else []
         return [
-            self._settings(),
+            self._own_config(),
             files_state(self._folder, synset, model, ["image", "mask", CAMERAS, *grid]),
             self._points and self._points.state(synset, model),
         ]
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         points = self._points
         return Layout(
             self._image_size,
@@ -179,40 +179,40 @@ class NmrFoldersSource:
             num_surface_points=points.num_surface_points if points else 0,
         )
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, and what else was asked for of an object.
 
         Raises:
-            ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
+            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
                 voxels and images disagree.
         """
-        synset, model = self._found().key(item)
+        synset, model = self._found().key(entry)
         store = open_model(self._folder, synset, model)
         views = straighten(read_masked_images(store, VIEWS), self._decided)
         size = (views.shape[2], views.shape[3])
         frame = NORMALISED
-        sample: Sample = {}
+        arrays: ObjectArrays = {}
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, size)
         if self._with_voxels:
             _, voxels = read_voxels(store, GRID, RESOLUTION)
             frame = ModelFrame((0.0, 0.0, 0.0), (RESOLUTION - 1) / RESOLUTION)
             require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
+            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
         images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
+        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
         if self._points is not None:
             file = self._points.frame(synset, model)
             cube = ModelFrame(file.center, file.scale * frame.scale)
-            sample |= self._points.sample(synset, model, cube)
-        return sample
+            arrays |= self._points.arrays(synset, model, cube)
+        return arrays
 
 
 def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
     """Reads images with their masks as RGBA [K, 4, H, W], all of one square size.
 
     Raises:
-        FileNotFoundError: naming an image or mask that is missing.
-        ValueError: naming one that is damaged or of another size.
+        FileNotFoundError: Naming an image or mask that is missing.
+        ValueError: Naming one that is damaged or of another size.
     """
     first = read_rgba(store, f"image/{0:04d}.png").rgba
     height, width = first.shape[1:]

@@ -26,8 +26,8 @@ class Place:
 
     Attributes:
         root: FOLDER.
-        category, name: the names of the folders.
-        cameras: the object's file of cameras, or that of its category or of FOLDER; None if there
+        category, name: The names of the folders.
+        cameras: The object's file of cameras, or that of its category or of FOLDER; None if there
             is none.
     """
 
@@ -50,10 +50,10 @@ class Place:
         They are its own, else a `cameras.json` of its category or of FOLDER.
 
         Args:
-            camera_format: see `recon.formats.cameras.reader`.
+            camera_format: See `recon.formats.cameras.reader`.
 
         Raises:
-            ValueError: naming the file, if there is none or it leads out of FOLDER.
+            ValueError: Naming the file, if there is none or it leads out of FOLDER.
         """
         self._require_inside(self.folder)
         own = FolderStore(self.folder)
@@ -79,8 +79,8 @@ class Place:
         """Reads the cameras of the object.
 
         Raises:
-            ValueError: naming the file, if there is none, it leads out of FOLDER or is malformed.
-            OSError: if it cannot be read.
+            ValueError: Naming the file, if there is none, it leads out of FOLDER or is malformed.
+            OSError: If it cannot be read.
         """
         cameras, files = self.camera_files(camera_format)
         return read_frames(cameras, files, FolderStore(self.folder))
@@ -101,10 +101,10 @@ def find_places(root: Path, categories_wanted: Sequence[str] | None) -> list[Pla
 
     Args:
         root: FOLDER.
-        categories_wanted: names, synsets or own words to keep; None for all.
+        categories_wanted: Names, synsets or own words to keep; None for all.
 
     Raises:
-        ValueError: if there are no objects, or none of a wanted category.
+        ValueError: If there are no objects, or none of a wanted category.
     """
     categories = _subfolders(root)
     if categories_wanted is not None:

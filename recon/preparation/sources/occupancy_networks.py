@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_rgba
 from recon.formats.resampling import ASPECTS, fit_views
@@ -33,7 +33,7 @@ from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
 from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import mask_before_white, straighten
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.point_truth import PointTruth
 from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
@@ -67,21 +67,21 @@ class OccupancyNetworksSource:
         """Settings.
 
         Args:
-            folder: with a folder per synset.
-            categories: names or synsets to keep; None for all that are there.
-            split_file: see `recon.preparation.sources.splits.read_splits`; None takes the lists of
+            folder: With a folder per synset.
+            categories: Names or synsets to keep; None for all that are there.
+            split_file: See `recon.preparation.sources.splits.read_splits`; None takes the lists of
                 the synsets' folders, and without them splits 70/10/20 by a hash of the id.
             image_size: (height, width) to which images are brought, an int for square ones; None
                 keeps 137.
-            aspect: what is done where the aspect is another: "pad" or "crop".
-            voxels: whether to read the grids. The world's cube is then that of the grid, in which
+            aspect: What is done where the aspect is another: "pad" or "crop".
+            voxels: Whether to read the grids. The world's cube is then that of the grid, in which
                 the longest side of an object is 32/31, else that of the points, in which it is 1.
-            num_points: points with occupancies per object.
-            num_surface_points: points of the surface per object.
+            num_points: Points with occupancies per object.
+            num_surface_points: Points of the surface per object.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
-            ValueError: if a setting is out of range.
+            FileNotFoundError: If there is no such folder.
+            ValueError: If a setting is out of range.
         """
         if aspect not in ASPECTS:
             raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
@@ -94,27 +94,27 @@ class OccupancyNetworksSource:
         self._with_voxels = voxels
         self._catalogue: Catalogue | None = None
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
-        return {**self._settings(), "objects": self._found().digest()}
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
+        return {**self._own_config(), "objects": self._found().digest()}
 
-    def _settings(self) -> dict[str, Any]:
+    def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
             "image_size": list(self._image_size),
             "aspect": self._aspect,
             "voxels": self._with_voxels,
-            "points": self._points.recipe(),
+            "points": self._points.config(),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects by category and id, also those which are listed but not there.
 
         Raises:
-            ValueError, OSError: if a category is not there, a list is malformed, or there are none.
+            ValueError, OSError: If a category is not there, a list is malformed, or there are none.
         """
-        return list(self._found().items)
+        return list(self._found().entries)
 
     def _found(self) -> Catalogue:
         if self._catalogue is None:
@@ -126,13 +126,13 @@ class OccupancyNetworksSource:
         """Returns plain data which changes when the object's files may have changed."""
         grid = [GRID] if self._with_voxels else []
         return [
-            self._settings(),
+            self._own_config(),
             files_state(self._folder, synset, model, [IMAGES, *grid]),
             self._points.state(synset, model),
         ]
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         return Layout(
             self._image_size,
             VIEWS,
@@ -141,27 +141,27 @@ class OccupancyNetworksSource:
             num_surface_points=self._points.num_surface_points,
         )
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, points and voxels of an object.
 
         Raises:
-            ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
+            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
                 voxels and images disagree.
         """
-        synset, model = self._found().key(item)
+        synset, model = self._found().key(entry)
         store = open_model(self._folder, synset, model)
         views = np.stack([_image(store, view) for view in range(VIEWS)])
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, (SIDE, SIDE))
-        sample: Sample = {}
+        arrays: ObjectArrays = {}
         if self._with_voxels:
             frame, voxels = read_voxels(store, GRID, RESOLUTION)
             require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
+            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
         else:
             frame = self._points.frame(synset, model)
         images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
-        return sample | self._points.sample(synset, model, frame)
+        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
+        return arrays | self._points.arrays(synset, model, frame)
 
 
 def _image(store: FolderStore, view: int) -> NDArray[np.uint8]:

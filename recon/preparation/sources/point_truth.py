@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.datasets.storage.layout import Sample, packed_bytes
+from recon.datasets.storage.layout import ObjectArrays, packed_bytes
 from recon.formats.npz import Npz
 from recon.geometry.frames import world_vertices
 from recon.preparation.sources.model_folders import files_state, open_model
@@ -37,8 +37,8 @@ class PointTruth:
     """Evaluation truth for objects of ShapeNet, by synset and model.
 
     Attributes:
-        num_points: points with occupancies per object, 0 for none.
-        num_surface_points: points of the surface per object, 0 for none.
+        num_points: Points with occupancies per object, 0 for none.
+        num_surface_points: Points of the surface per object, 0 for none.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class PointTruth:
         """Settings.
 
         Args:
-            folder: with a folder per synset, with a folder per model.
-            num_points: points with occupancies to take of each object.
-            num_surface_points: points of the surface to take of each object.
-            seed: of the choice where a file has more.
+            folder: With a folder per synset, with a folder per model.
+            num_points: Points with occupancies to take of each object.
+            num_surface_points: Points of the surface to take of each object.
+            seed: Of the choice where a file has more.
 
         Raises:
-            FileNotFoundError: if `folder` is not a folder.
-            ValueError: if a number is out of range or nothing is asked for.
+            FileNotFoundError: If `folder` is not a folder.
+            ValueError: If a number is out of range or nothing is asked for.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -74,8 +74,8 @@ class PointTruth:
         self.num_surface_points = num_surface_points
         self._seed = seed
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration."""
         return {
             "num_points": self.num_points,
             "num_surface_points": self.num_surface_points,
@@ -90,35 +90,35 @@ class PointTruth:
         """Returns where the normalised model lies in the coordinates of its own file.
 
         Raises:
-            ValueError, OSError: naming the file, if it is missing or damaged.
+            ValueError, OSError: Naming the file, if it is missing or damaged.
         """
         name = POINTS_FILE if self.num_points else SURFACE_FILE
         return _frame(Npz(open_model(self._folder, synset, model), name))
 
-    def sample(self, synset: str, model: str, frame: ModelFrame | None = None) -> Sample:
+    def arrays(self, synset: str, model: str, frame: ModelFrame | None = None) -> ObjectArrays:
         """Returns the fields points and occupancies, pointcloud and pointcloud_normals.
 
         A choice among the points depends on the seed and the object alone.
 
         Args:
-            synset: of the object.
-            model: its id.
-            frame: the cube of the model's own coordinates which is [-0.5, 0.5]^3 of the world;
+            synset: Of the object.
+            model: Its id.
+            frame: The cube of the model's own coordinates which is [-0.5, 0.5]^3 of the world;
                 None is the one of the points, that of the normalised model.
 
         Raises:
-            ValueError, OSError: naming the file, if it is missing, damaged or has too few points.
+            ValueError, OSError: Naming the file, if it is missing, damaged or has too few points.
         """
         store = open_model(self._folder, synset, model)
         key = f"{synset}/{model}"
-        sample: Sample = {}
+        arrays: ObjectArrays = {}
         if self.num_points:
             file, chooser = Npz(store, POINTS_FILE), self._chooser(f"{key}/{POINTS_FILE}")
-            sample |= _points(file, self.num_points, chooser, frame)
+            arrays |= _points(file, self.num_points, chooser, frame)
         if self.num_surface_points:
             file, chooser = Npz(store, SURFACE_FILE), self._chooser(f"{key}/{SURFACE_FILE}")
-            sample |= _surface(file, self.num_surface_points, chooser, frame)
-        return sample
+            arrays |= _surface(file, self.num_surface_points, chooser, frame)
+        return arrays
 
     def _chooser(self, key: str) -> np.random.Generator:
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
@@ -131,8 +131,8 @@ def open_points(
     """Returns the truth in a folder, or None where none is asked for.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if points are asked for without a folder, or a folder without points.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If points are asked for without a folder, or a folder without points.
     """
     if folder is None:
         if num_points or num_surface_points:
@@ -146,7 +146,7 @@ def open_points(
 
 def _points(
     file: Npz, count: int, chooser: np.random.Generator, frame: ModelFrame | None
-) -> Sample:
+) -> ObjectArrays:
     points = _positions(file)
     inside = _occupancies(file, len(points))
     rows = _choose(file, np.arange(len(points)), count, chooser)
@@ -158,7 +158,7 @@ def _points(
 
 def _surface(
     file: Npz, count: int, chooser: np.random.Generator, frame: ModelFrame | None
-) -> Sample:
+) -> ObjectArrays:
     points = _positions(file)
     normals = file.read("normals", (len(points), 3), "f").astype(np.float32)
     lengths = np.linalg.norm(normals, axis=1)

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.images import read_rgba
 from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
@@ -40,7 +40,7 @@ from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import straighten
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 from recon.preparation.sources.point_truth import open_points
@@ -82,22 +82,22 @@ class R2N2Source:
         """Settings.
 
         Args:
-            folder: with the folders ShapeNetRendering and, if there are voxels, ShapeNetVox32.
-            categories: names or synsets to keep; None for all that are there.
-            split_file: see `sources.splits.read_splits`; None splits 70/10/20 by a hash of
+            folder: With the folders ShapeNetRendering and, if there are voxels, ShapeNetVox32.
+            categories: Names or synsets to keep; None for all that are there.
+            split_file: See `sources.splits.read_splits`; None splits 70/10/20 by a hash of
                 the id.
             image_size: (height, width) to which images are brought, an int for square ones; None
                 keeps 137.
-            aspect: what is done where the aspect is another: "pad" or "crop".
-            points_folder: of Occupancy Networks' data, for points of the same objects.
-            num_points: points with occupancies per object, out of that folder.
-            num_surface_points: points of the surface per object, out of that folder.
+            aspect: What is done where the aspect is another: "pad" or "crop".
+            points_folder: Of Occupancy Networks' data, for points of the same objects.
+            num_points: Points with occupancies per object, out of that folder.
+            num_surface_points: Points of the surface per object, out of that folder.
             voxels: "required"; "none", images alone; "auto" reads voxels if there is a folder
                 ShapeNetVox32.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
-            ValueError: if a setting is out of range.
+            FileNotFoundError: If there is no such folder.
+            ValueError: If a setting is out of range.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -122,27 +122,27 @@ class R2N2Source:
         self._points = open_points(points_folder, num_points, num_surface_points)
         self._catalogue: Catalogue | None = None
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
-        return {**self._settings(), "objects": self._found().digest()}
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
+        return {**self._own_config(), "objects": self._found().digest()}
 
-    def _settings(self) -> dict[str, Any]:
+    def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
             "image_size": list(self._image_size),
             "aspect": self._aspect,
             **({} if self._with_voxels else {"voxels": "none"}),
-            "points": self._points and self._points.recipe(),
+            "points": self._points and self._points.config(),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects by category and id.
 
         Raises:
-            ValueError, OSError: if a category or the split file is not there, or there are none.
+            ValueError, OSError: If a category or the split file is not there, or there are none.
         """
-        return list(self._found().items)
+        return list(self._found().entries)
 
     def _found(self) -> Catalogue:
         if self._catalogue is None:
@@ -154,14 +154,14 @@ class R2N2Source:
         """Returns plain data which changes when the object's files may have changed."""
         grids = os.path.join(self._folder, VOXELS)
         return [
-            self._settings(),
+            self._own_config(),
             files_state(self._renderings, synset, model, ["rendering"]),
             files_state(grids, synset, model, [GRID]) if self._with_voxels else [],
             self._points and self._points.state(synset, model),
         ]
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has."""
+        """Returns which arrays every object has."""
         points = self._points
         return Layout(
             self._image_size,
@@ -171,27 +171,27 @@ class R2N2Source:
             num_surface_points=points.num_surface_points if points else 0,
         )
 
-    def sample(self, item: Item) -> Sample:
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, voxels and points of an object.
 
         Raises:
-            ValueError, OSError: naming the file, if one is missing, damaged or not as described, or
+            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
                 voxels and images disagree.
         """
-        synset, model = self._found().key(item)
+        synset, model = self._found().key(entry)
         store = open_model(self._renderings, synset, model)
         own = orbit_cameras(read_metadata(store, METADATA))
         views = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
-        frame, sample = NORMALISED, Sample()
+        frame, arrays = NORMALISED, ObjectArrays()
         if self._with_voxels:
             frame, voxels = self._voxels(synset, model)
             require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            sample[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
+            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
         images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        sample |= {"images": images, "cameras": cameras.rows().float().numpy()}
+        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
         if self._points is not None:
-            sample |= self._points.sample(synset, model, frame)
-        return sample
+            arrays |= self._points.arrays(synset, model, frame)
+        return arrays
 
     def _voxels(self, synset: str, model: str) -> tuple[ModelFrame, NDArray[np.bool_]]:
         """Returns the world's cube and the voxels in the world."""
@@ -210,8 +210,8 @@ def read_metadata(store: FolderStore, name: str) -> NDArray[np.float64]:
     """Reads the metadata of the 24 views as [24, 4]: azimuth, elevation, rotation, distance ratio.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file and line, if it is not as the module describes.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file and line, if it is not as the module describes.
     """
     label = f"{store.label}: {name}"
     lines = store.read(name).decode("ascii", "replace").split("\n")

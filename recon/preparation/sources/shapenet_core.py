@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import CATEGORIES
-from recon.datasets.storage.layout import Sample
+from recon.datasets.storage.layout import ObjectArrays
 from recon.formats.meshes import read_surface
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.formats.stores import FolderStore
 from recon.preparation.sources.axes import orientation
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import (
     Catalogue,
     Model,
@@ -48,18 +48,18 @@ class ShapeNetCoreSource:
     """The meshes of a copy of ShapeNetCore, of which images are to be made.
 
     Args:
-        folder: with a folder per synset, with a folder per model.
-        version: of ShapeNetCore, 1 or 2; None tells by the files.
-        categories: names or synsets to keep; None for those of the thirteen that are there.
-        split_file: see `sources.splits.read_splits`, such as ShapeNet's all.csv or a
+        folder: With a folder per synset, with a folder per model.
+        version: Of ShapeNetCore, 1 or 2; None tells by the files.
+        categories: Names or synsets to keep; None for those of the thirteen that are there.
+        split_file: See `sources.splits.read_splits`, such as ShapeNet's all.csv or a
             folder of the public lists; None splits 70/10/20 by a hash of the id.
-        points_folder: of Occupancy Networks' data, for points of the same objects.
-        num_points: points with occupancies per object, out of that folder.
-        num_surface_points: points of the surface per object, out of that folder.
+        points_folder: Of Occupancy Networks' data, for points of the same objects.
+        num_points: Points with occupancies per object, out of that folder.
+        num_surface_points: Points of the surface per object, out of that folder.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if a setting is out of range.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If a setting is out of range.
     """
 
     name = "shapenet_core"
@@ -84,26 +84,26 @@ class ShapeNetCoreSource:
         self._points = open_points(points_folder, num_points, num_surface_points)
         self._catalogue: Catalogue | None = None
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings and a hash of all objects."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration and a hash of all objects."""
         digest = self._found().digest()
-        return {**self._settings(), "objects": digest}
+        return {**self._own_config(), "objects": digest}
 
-    def _settings(self) -> dict[str, Any]:
+    def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
             "shapenet_version": self._version,
-            "points": self._points and self._points.recipe(),
+            "points": self._points and self._points.config(),
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects by category and id.
 
         Raises:
-            ValueError, OSError: if a category or the split file is not there, or there are none.
+            ValueError, OSError: If a category or the split file is not there, or there are none.
         """
-        return list(self._found().items)
+        return list(self._found().entries)
 
     def _found(self) -> Catalogue:
         if self._catalogue is None:
@@ -139,15 +139,15 @@ class ShapeNetCoreSource:
         mesh = MESHES[self._version]
         names = [mesh, f"{mesh[:-4]}.mtl", "images"]
         state = files_state(self._folder, synset, model, names)
-        return [self._settings(), state, self._points and self._points.state(synset, model)]
+        return [self._own_config(), state, self._points and self._points.state(synset, model)]
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: naming the file, if it is missing or broken.
+            ValueError, OSError: Naming the file, if it is missing or broken.
         """
-        synset, model = self._found().key(item)
+        synset, model = self._found().key(entry)
         files = _ModelFiles(open_model(self._folder, synset, model))
         try:
             surface = read_surface(files, MESHES[self._version])
@@ -161,13 +161,13 @@ class ShapeNetCoreSource:
         points = self._points
         return (points.num_points, points.num_surface_points) if points else (0, 0)
 
-    def truth(self, item: Item) -> Sample:
+    def truth(self, entry: ObjectEntry) -> ObjectArrays:
         """Returns the points of one object, in the world of its normalised surface.
 
         Raises:
-            ValueError, OSError: naming the file, if it is missing or damaged.
+            ValueError, OSError: Naming the file, if it is missing or damaged.
         """
-        return {} if self._points is None else self._points.sample(*self._found().key(item))
+        return {} if self._points is None else self._points.arrays(*self._found().key(entry))
 
 
 class _ModelFiles:

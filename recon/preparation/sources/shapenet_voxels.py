@@ -32,7 +32,7 @@ def voxel_frame(file: Binvox) -> ModelFrame:
     centres of the outermost voxels at -0.5 and 0.5.
 
     Raises:
-        ValueError: if no voxel is occupied or the file does not say where the grid lies.
+        ValueError: If no voxel is occupied or the file does not say where the grid lies.
     """
     if file.corner is None or file.side is None:
         raise ValueError("its header must have the lines translate and scale")
@@ -53,13 +53,13 @@ def read_voxels(store: Store, name: str, resolution: int) -> tuple[ModelFrame, N
     """Reads a grid as the world's cube in the model's coordinates, and the voxels in the world.
 
     Args:
-        store: where the file is.
-        name: of the file.
-        resolution: voxels along each side that it must have.
+        store: Where the file is.
+        name: Of the file.
+        resolution: Voxels along each side that it must have.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it is not usable.
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is not usable.
     """
     file = read_binvox(store, name)
     try:
@@ -81,13 +81,13 @@ def require_agreement(
     """Refuses voxels which do not lie on the object in its images.
 
     Args:
-        label: of the object, for the error.
+        label: Of the object, for the error.
         voxels: [R, R, R] in the world.
         cameras: K of the world.
         alpha: [K, H, W].
 
     Raises:
-        ValueError: if so, with the share that does.
+        ValueError: If so, with the share that does.
     """
     resolution = len(voxels)
     centres = (np.argwhere(voxels) + 0.5 - resolution / 2) / (resolution - 1)

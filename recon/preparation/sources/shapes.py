@@ -10,7 +10,7 @@ import numpy as np
 from recon.arguments import ObjectCount, Seed
 from recon.datasets.categories import CATEGORIES, Category, find_category
 from recon.formats.meshes.reading.surfaces import Surface
-from recon.preparation.sources.interface import Item, fingerprint
+from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.shape_models import MODELS
 
 # Counted up whenever the same seed gives other objects.
@@ -21,12 +21,12 @@ class ShapesSource:
     """Objects drawn from the parametric models; needs no files.
 
     Args:
-        objects_per_category: how many of each; the first ones are the same for any number.
-        categories: names or synsets; None for all thirteen.
-        seed: of the proportions and colours, >= 0.
+        objects_per_category: How many of each; the first ones are the same for any number.
+        categories: Names or synsets; None for all thirteen.
+        seed: Of the proportions and colours, >= 0.
 
     Raises:
-        ValueError: if a category is unknown or a number is out of range.
+        ValueError: If a category is unknown or a number is out of range.
     """
 
     name = "shapes"
@@ -48,13 +48,13 @@ class ShapesSource:
         self._count = objects_per_category
         self._seed = seed
         self._drawn = {
-            item.id: (category, index)
+            entry.id: (category, index)
             for category in self._categories
-            for index, item in enumerate(self._items(category))
+            for index, entry in enumerate(self._entries(category))
         }
 
-    def recipe(self) -> dict[str, Any]:
-        """Returns the settings."""
+    def config(self) -> dict[str, Any]:
+        """Returns the configuration."""
         return {
             "source": self.name,
             "version": VERSION,
@@ -63,14 +63,14 @@ class ShapesSource:
             "categories": [category.name for category in self._categories],
         }
 
-    def objects(self) -> list[Item]:
+    def objects(self) -> list[ObjectEntry]:
         """Returns the objects, category by category."""
-        return [item for category in self._categories for item in self._items(category)]
+        return [entry for category in self._categories for entry in self._entries(category)]
 
-    def _items(self, category: Category) -> list[Item]:
+    def _entries(self, category: Category) -> list[ObjectEntry]:
         splits = split_words(self._count)
         return [
-            Item(
+            ObjectEntry(
                 id=f"{category.name}-{self._seed}-{index:05d}",
                 name=f"generated {category.name} {index}",
                 synset=category.synset,
@@ -82,9 +82,9 @@ class ShapesSource:
             for index in range(self._count)
         ]
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         """Makes one object: front +X, up +Y, bounding box centred, longest side 1."""
-        category, index = self._drawn[item.id]
+        category, index = self._drawn[entry.id]
         return make_shape(category.name, self._seed, index)
 
 
@@ -92,9 +92,9 @@ def make_shape(category: str, seed: int, index: int) -> Surface:
     """Returns the surface of one parametric object, a pure function of the arguments.
 
     Args:
-        category: name or synset.
-        seed: of the whole set.
-        index: of the object among those of its category.
+        category: Name or synset.
+        seed: Of the whole set.
+        index: Of the object among those of its category.
     """
     found = find_category(category)
     sequence = np.random.SeedSequence([seed, int(found.synset), index])

@@ -98,7 +98,7 @@ def lathe(profile: Sequence[tuple[float, float]], axis: str = "y", sides: int = 
     Args:
         profile: (position along the axis, radius > 0) pairs in order.
         axis: 'x', 'y' or 'z'.
-        sides: corners of the rings.
+        sides: Corners of the rings.
     """
     k = "xyz".index(axis)
     angles = np.arange(sides) * 2 * np.pi / sides
@@ -122,9 +122,9 @@ def prism(outline: Sequence[tuple[float, float]], axis: str, low: float, high: f
     """Returns a plane outline pulled along an axis.
 
     Args:
-        outline: corners in the plane of the two other axes, in the order x before y before z.
+        outline: Corners in the plane of the two other axes, in the order x before y before z.
         axis: 'x', 'y' or 'z'.
-        low, high: where it begins and ends on the axis.
+        low, high: Where it begins and ends on the axis.
     """
     k = "xyz".index(axis)
     others = [i for i in range(3) if i != k]

@@ -31,7 +31,7 @@ def split_of_id(id: str) -> str:
     """Returns 'train', 'val' or 'test' (70/10/20) by a hash of the id, whatever the other ids.
 
     Args:
-        id: of the object or of its family.
+        id: Of the object or of its family.
     """
     digest = hashlib.sha256(id.encode("utf-8", "surrogateescape")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
@@ -43,8 +43,8 @@ class Splits:
     """What a split file says.
 
     Attributes:
-        path: of the file or folder.
-        words: split by (synset, id); the synset is '' where the file gives ids alone.
+        path: Of the file or folder.
+        words: Split by (synset, id); the synset is '' where the file gives ids alone.
     """
 
     path: str
@@ -54,8 +54,8 @@ class Splits:
         """Returns the split of an object, or None when the file does not list it.
 
         Args:
-            synset: its synset, or the name of its category.
-            id: its id within the synset.
+            synset: Its synset, or the name of its category.
+            id: Its id within the synset.
         """
         found = self.words.get((_synset(synset), id))
         return self.words.get(("", id)) if found is None else found
@@ -67,12 +67,12 @@ def assign_splits(
     """Returns each object's split, None for those that a split file does not list.
 
     Args:
-        keys: per object its synset and the names a split file may call it by, in the order in
+        keys: Per object its synset and the names a split file may call it by, in the order in
             which they are looked up; without a file the first name decides.
-        split_file: as `read_splits` takes it, or None to split by the hash of the names.
+        split_file: As `read_splits` takes it, or None to split by the hash of the names.
 
     Raises:
-        ValueError, OSError: if the file is not usable or lists none of the objects.
+        ValueError, OSError: If the file is not usable or lists none of the objects.
     """
     if split_file is None:
         return [split_of_id(names[0]) for _, *names in keys]
@@ -95,7 +95,7 @@ def read_splits(path: str | Path) -> Splits:
     """Reads a split file; an object is named `model` or `synset/model`.
 
     Args:
-        path: one of
+        path: One of
             - a folder of public lists, `{synset}/softras_{train,val,test}.lst` or
               `{synset}/{train,val,test}.lst` (the former count where both are there);
             - a .csv file with the columns `split` and `modelId` (or `model`, `id`), perhaps
@@ -105,8 +105,8 @@ def read_splits(path: str | Path) -> Splits:
               a first line naming the columns as in a CSV file.
 
     Raises:
-        FileNotFoundError: if there is no such file or folder.
-        ValueError: naming the file and the line or key, if something is malformed, an object is
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: Naming the file and the line or key, if something is malformed, an object is
             in two splits, or nothing is listed.
     """
     path = Path(path)

@@ -26,7 +26,7 @@ def parameters_plot(
 
     Args:
         runs: Finished ones, with the metric.
-        parameters: keys.
+        parameters: Keys.
         metric: Its name.
 
     Returns:

@@ -29,7 +29,7 @@ class Proposal:
     """What to try next.
 
     Args:
-        number: the number of the trial in its study.
+        number: The number of the trial in its study.
         overrides: `KEY=VALUE`, those of all trials first.
     """
 
@@ -42,10 +42,10 @@ def storage_errors(storage: str) -> Iterator[None]:
     """Raises what goes wrong with the database of a study as an error in one line.
 
     Args:
-        storage: the address of the study, as Optuna writes it: sqlite:///FILE.
+        storage: The address of the study, as Optuna writes it: sqlite:///FILE.
 
     Raises:
-        OSError: the database is locked, damaged or cannot be written; the message names it.
+        OSError: The database is locked, damaged or cannot be written; the message names it.
     """
     try:
         yield
@@ -59,16 +59,16 @@ class Search:
     """Maximises the validation IoU over values of keys.
 
     Args:
-        storage: where the study is kept, as Optuna writes it: sqlite:///FILE.
-        study: the name of the study.
-        space: by key, what values it may take.
-        fixed: the overrides `KEY=VALUE` which all trials share.
+        storage: Where the study is kept, as Optuna writes it: sqlite:///FILE.
+        study: The name of the study.
+        space: By key, what values it may take.
+        fixed: The overrides `KEY=VALUE` which all trials share.
         sampler: (seed) -> what proposes.
-        seed: the seed of the search.
+        seed: The seed of the search.
 
     Raises:
-        ValueError: the space is empty, or the study is one of another space or other overrides.
-        OSError: the database cannot be used.
+        ValueError: The space is empty, or the study is one of another space or other overrides.
+        OSError: The database cannot be used.
     """
 
     def __init__(

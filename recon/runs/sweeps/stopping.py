@@ -17,14 +17,14 @@ class StudyStopping:
     """Reports the validations of one trial to its study, and stops it where the pruner says so.
 
     Args:
-        storage: the address of the study, as Optuna writes it: sqlite:///FILE.
-        study: the study's name.
-        trial: the number of the trial in it.
-        pruner: what compares the trial with the others.
+        storage: The address of the study, as Optuna writes it: sqlite:///FILE.
+        study: The study's name.
+        trial: The number of the trial in it.
+        pruner: What compares the trial with the others.
 
     Raises:
-        ValueError: there is no such study or trial.
-        OSError: the database cannot be used.
+        ValueError: There is no such study or trial.
+        OSError: The database cannot be used.
     """
 
     def __init__(self, storage: str, study: str, trial: int, pruner: BasePruner) -> None:
@@ -44,8 +44,8 @@ class StudyStopping:
         """Reports a validation; returns why the run must end here, or None.
 
         Args:
-            step: optimiser steps done.
-            metrics: the metrics of the validation; `iou` is compared.
+            step: Optimiser steps done.
+            metrics: The metrics of the validation; `iou` is compared.
         """
         with storage_errors(self._storage):
             reported = self._study.get_trials(deepcopy=False)[self._number].intermediate_values

@@ -10,9 +10,9 @@ import torch
 
 from recon.datasets.framing import (
     Framing,
+    find_framing,
     framing_of,
-    measure_framing,
-    outline_boxes,
+    mask_boxes,
     usual_framing,
 )
 from recon.datasets.multiview import MultiViewDataset
@@ -24,12 +24,12 @@ def test_boxes_reach_from_border_to_border_of_what_is_opaque() -> None:
     alpha[0, 1:3, 2:7] = 200
     alpha[0, 0, 0] = 127  # half transparent: outside
     alpha[2] = 255
-    assert outline_boxes(alpha).tolist() == [[2, 1, 7, 3], [0, 0, 8, 6]]
+    assert mask_boxes(alpha).tolist() == [[2, 1, 7, 3], [0, 0, 8, 6]]
 
 
 def test_a_framing_is_measured_on_data(shapes_file: Path) -> None:
     data = MultiViewDataset(shapes_file, "train")
-    framing = measure_framing(data)
+    framing = find_framing(data)
     alpha = torch.cat([data.images(i, range(SHAPENET_VIEWS))[:, 3] for i in range(len(data))])
     longest = []
     for image in alpha > 127:
@@ -57,7 +57,7 @@ def test_a_checkpoint_tells_or_its_data_or_it_is_the_usual_one(
 
     measured = framing_of(checkpoint(str(shapes_file)))
     assert measured.source == "the training data"
-    assert measured.fill == measure_framing(MultiViewDataset(shapes_file, "train")).fill
+    assert measured.fill == find_framing(MultiViewDataset(shapes_file, "train")).fill
 
     for gone in (None, str(tmp_path / "gone.h5")):
         assert framing_of(checkpoint(gone)).fill == usual_framing().fill

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.geometry.cameras import shapenet_cameras
 
 VIEWS, SIZE = 3, (6, 8)
@@ -104,7 +104,7 @@ FULL = Layout(SIZE, VIEWS, (4, 6), ("shading", "depth", "normals"), 13, 5)
 
 
 @pytest.fixture
-def full_samples() -> list[Sample]:
+def full_samples() -> list[ObjectArrays]:
     rng = np.random.default_rng(1)
     return [
         {
@@ -122,7 +122,7 @@ def full_file(tmp_path: Path, header, labels, full_samples) -> Path:
     return tmp_path / "full.h5"
 
 
-def test_every_field_comes_back(full_file: Path, full_samples: list[Sample]) -> None:
+def test_every_field_comes_back(full_file: Path, full_samples: list[ObjectArrays]) -> None:
     data = MultiViewDataset(full_file)
     assert set(data.fields) == set(full_samples[0])
     for name in ("images", "cameras", "shading", "depth", "normals"):
@@ -140,7 +140,9 @@ def test_every_field_comes_back(full_file: Path, full_samples: list[Sample]) -> 
     assert np.array_equal(data.voxels(5, 6).numpy(), bits)
 
 
-def test_maps_of_a_batch_belong_to_its_images(full_file: Path, full_samples: list[Sample]) -> None:
+def test_maps_of_a_batch_belong_to_its_images(
+    full_file: Path, full_samples: list[ObjectArrays]
+) -> None:
     batch = MultiViewDataset(full_file).sample_batch(0, 3, 10, 3, maps=("shading", "normals"))
     assert set(batch) == {"images", "cameras", "shading", "normals"}
     assert batch["normals"].shape == (10, 3, 3, 6, 8)
@@ -219,9 +221,9 @@ def test_a_subset_reads_the_same_objects_in_its_own_order(write, data_file: Path
         shards.subset([])
 
 
-def test_each_file_has_its_recipe(write, header) -> None:
+def test_each_file_has_its_configuration(write, header) -> None:
     data = MultiViewDataset([write("1.h5", slice(0, 5)), write("2.h5", slice(5, 12))])
-    assert data.recipes() == [header.recipe] * 2 == [{"a": 1}] * 2
+    assert data.configs() == [header.config] * 2 == [{"a": 1}] * 2
 
 
 def test_layouts_of_shards_must_agree(tmp_path: Path, header, labels, full_samples, write) -> None:

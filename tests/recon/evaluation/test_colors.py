@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recon.datasets.categories import find_category
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.evaluation.baselines import Retrieval
 from recon.evaluation.colors import (
     ColorEvaluation,
@@ -67,7 +67,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def samples(labels: list[Labels]) -> Iterator[Sample]:
+def samples(labels: list[Labels]) -> Iterator[ObjectArrays]:
     renderer = SoftRenderer(SIZE, distance="hard", alpha="hard", color="hard", anti_aliasing=4)
     voxels = pack_voxels(voxelize_mesh(SHAPE[None], SPHERE.faces))[0]
     for label in labels:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.datasets.framing import Framing, outline_boxes, usual_framing
+from recon.datasets.framing import Framing, mask_boxes, usual_framing
 from recon.inference.input_images import (
     WORKING_SIDE,
     InputImage,
@@ -72,7 +72,7 @@ def test_large_images_become_small_and_stay_in_proportion(tmp_path: Path) -> Non
     Image.fromarray(painted(alpha)).save(tmp_path / "a.png")
     image = take_image(tmp_path / "a.png")
     assert image.rgba.shape == (4, round(WORKING_SIDE * 0.8), WORKING_SIDE)
-    box = outline_boxes(torch.from_numpy(image.rgba[3:]))[0] / WORKING_SIDE
+    box = mask_boxes(torch.from_numpy(image.rgba[3:]))[0] / WORKING_SIDE
     assert box.tolist() == pytest.approx([0.25, 0.2, 0.75, 0.4], abs=0.004)
 
 
@@ -91,7 +91,7 @@ def test_objects_are_shifted_and_scaled_into_the_frame(fill: float, zoom: float)
     image = InputImage(np.ascontiguousarray(rgba), "alpha channel")
     framing = Framing((0.3, 0.5, 0.9), (0.0, 0.1), usual_framing().cameras, "")
     cutout = cut_out(close_up(image, 128, 0.2), framing, (64, 64), fill)
-    left, top, right, bottom = outline_boxes(cutout.image[3:])[0].tolist()
+    left, top, right, bottom = mask_boxes(cutout.image[3:])[0].tolist()
     assert right - left == pytest.approx(64 * fill, abs=1.1)
     assert (left + right) / 2 == pytest.approx(32, abs=1.1)
     assert (top + bottom) / 2 == pytest.approx(32 + 6.4, abs=1.1)
@@ -109,7 +109,7 @@ def test_specks_do_not_decide_on_the_frame() -> None:
     alpha = block(80, 120)
     alpha[70, 110] = 255
     image = take_image(painted(alpha))
-    assert outline_boxes(torch.from_numpy(image.rgba[3:])).tolist() == [[20, 10, 50, 20]]
+    assert mask_boxes(torch.from_numpy(image.rgba[3:])).tolist() == [[20, 10, 50, 20]]
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
-from recon.inference.viewpoint_search import align_to_outlines, find_directions
+from recon.inference.viewpoint_search import align_to_masks, find_directions
 from recon.rendering.renderer import SoftRenderer
 
 KNOWN = shapenet_cameras(range(24))
@@ -41,7 +41,7 @@ def test_a_mesh_is_laid_over_an_outline_elsewhere_and_of_another_size(horn: Mesh
     alpha = outlines(horn, shifted)
     vertices = horn.vertices[None]
     apart = find_directions(vertices, horn.faces, alpha, one).iou
-    cameras, iou = align_to_outlines(vertices, horn.faces, alpha, one)
+    cameras, iou = align_to_masks(vertices, horn.faces, alpha, one)
     assert float(apart) < 0.5
     assert float(iou) > 0.95
     assert torch.allclose(cameras.focal, shifted.focal, rtol=0.03)
@@ -51,7 +51,7 @@ def test_a_mesh_is_laid_over_an_outline_elsewhere_and_of_another_size(horn: Mesh
 def test_a_camera_that_fits_better_as_it_is_stays(horn: Mesh) -> None:
     alpha = outlines(horn, KNOWN[5])
     alpha[:, 40:42, :] = 255  # a bar across the image spoils the box
-    cameras, _ = align_to_outlines(horn.vertices[None], horn.faces, alpha, KNOWN[5])
+    cameras, _ = align_to_masks(horn.vertices[None], horn.faces, alpha, KNOWN[5])
     assert torch.equal(cameras.rows(), KNOWN[5].rows())
 
 

@@ -22,7 +22,7 @@ from recon.rendering.renderer import SoftRenderer
 
 BALL = icosphere(1)
 LIGHT = Lighting(0.3, 0.7, (0.4, 1.0, -0.6), two_sided=True)
-RECIPES = [{"source": {}, "rendering": {"lighting": LIGHT.settings()}}]
+DATA_CONFIGS = [{"source": {}, "rendering": {"lighting": LIGHT.config()}}]
 TERMS = {
     "silhouette": Term(silhouette_iou_loss),
     "color": Term(color_l1_loss),
@@ -39,7 +39,7 @@ def objective(texels: int = 0, weights: dict[str, float] | None = None, **option
     """An objective of all terms, or of those that weights are given for."""
     weights = weights or dict.fromkeys(TERMS, 1.0)
     terms = {name: term for name, term in TERMS.items() if name in weights}
-    more = {"recipes": RECIPES} | options
+    more = {"configs": DATA_CONFIGS} | options
     return Objective(BALL.faces, 42, terms, weights, texels, **more)
 
 
@@ -144,7 +144,7 @@ def test_colors_may_leave_the_shape_alone() -> None:
 
 def test_terms_of_no_weight_cost_nothing() -> None:
     weights = dict.fromkeys(TERMS, 0.0) | {"silhouette": 1.0, "laplacian": 0.5}
-    judge = objective(weights=weights, recipes=())
+    judge = objective(weights=weights, data_configs=())
     plain = Prediction(prediction().vertices)
     given = {name: batch()[name] for name in ("images", "cameras")}
     terms = compute(judge, renderer(), plain, given)
@@ -176,18 +176,18 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_the_light_of_prepared_data_is_found() -> None:
-    assert recorded_lighting(RECIPES * 2).settings() == LIGHT.settings()
-    for none in ([], [{}], [*RECIPES, {"rendering": {"lighting": None}}]):
+    assert recorded_lighting(DATA_CONFIGS * 2).config() == LIGHT.config()
+    for none in ([], [{}], [*DATA_CONFIGS, {"rendering": {"lighting": None}}]):
         with pytest.raises(ValueError, match="these tell of none"):
             recorded_lighting(none)
     with pytest.raises(ValueError, match="different lights"):
-        recorded_lighting([*RECIPES, {"rendering": {"lighting": Lighting().settings()}}])
+        recorded_lighting([*DATA_CONFIGS, {"rendering": {"lighting": Lighting().config()}}])
     red = Lighting(further=[DirectionalLight(color=(1, 0, 0))])
     with pytest.raises(ValueError, match="needs white light"):
-        recorded_lighting([{"rendering": {"lighting": red.settings()}}])
+        recorded_lighting([{"rendering": {"lighting": red.config()}}])
     with pytest.raises(ValueError, match="term shading needs the light"):
-        objective(recipes=())
-    assert objective(weights={"color": 1.0}, recipes=()).lighting is None
+        objective(data_configs=())
+    assert objective(weights={"color": 1.0}, data_configs=()).lighting is None
 
 
 def test_a_silhouette_is_compared_with_the_truth_of_its_camera() -> None:

@@ -94,7 +94,7 @@ def rendered(
     """Render the silhouettes [K, H, W] of the object in the world of the renderings.
 
     Args:
-        cameras: of the world.
+        cameras: Of the world.
         size: (H, W).
         vertices: [32, 3] in the world, if they are not those of the normalised object.
     """

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
@@ -24,7 +24,7 @@ VIEWS = (0, 4, 8, 13, 18)
 LICENCES = ("CC0-1.0", "CC0-1.0", "")
 
 
-def ellipsoid(axes: tuple[float, float, float], voxel_axes: tuple[int, ...]) -> Sample:
+def ellipsoid(axes: tuple[float, float, float], voxel_axes: tuple[int, ...]) -> ObjectArrays:
     """Images of 32 x 32 pixels and voxels, whose axes are stored in some order."""
     ball = icosphere(2)
     # Not symmetric about any plane, so that every order of axes differs.

@@ -12,7 +12,7 @@ import torch
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import open_dataset, read_json, read_texts
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.meshes.reading.surfaces import Surface
 from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.checks.preview import preview_path
@@ -24,7 +24,7 @@ from recon.preparation.prepare import (
     prepared_dataset,
 )
 from recon.preparation.rendering.objects import ObjectRenderer, RenderedSource
-from recon.preparation.sources.interface import Item
+from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.shapes import ShapesSource
 
 
@@ -35,13 +35,13 @@ class Flaky(ShapesSource):
         super().__init__(count, ["chair", "car"])
         self.broken, self.stop_at, self.loaded = broken, stop_at, 0
 
-    def load(self, item: Item) -> Surface:
+    def load(self, entry: ObjectEntry) -> Surface:
         if self.loaded == self.stop_at:
             raise KeyboardInterrupt
         self.loaded += 1
-        if item.id in self.broken:
-            raise ValueError(f"{item.id}.obj: a face names vertex 9 of 3 vertices")
-        return super().load(item)
+        if entry.id in self.broken:
+            raise ValueError(f"{entry.id}.obj: a face names vertex 9 of 3 vertices")
+        return super().load(entry)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_file_holds_what_the_source_has(tmp_path: Path, renderer: ObjectRend
     data = MultiViewDataset(path, "test")
     assert data.ids == ["chair-0-00002", "car-0-00002"]
     chairs = RenderedSource(ShapesSource(3, ["chair"]), renderer)
-    chair = chairs.sample(chairs.objects()[2])
+    chair = chairs.arrays(chairs.objects()[2])
     assert np.array_equal(data.images(0, range(24)).numpy(), chair["images"])
     assert torch.equal(data.cameras(0, [1]), shapenet_cameras([1]).rows())
     with open_dataset(path) as file:
@@ -85,7 +85,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, renderer: ObjectRenderer) ->
     assert all(np.array_equal(value, whole[name]) for name, value in arrays(path).items())
 
 
-def test_parts_of_another_recipe_are_not_mixed_in(tmp_path: Path, renderer) -> None:
+def test_parts_of_another_configuration_are_not_mixed_in(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
     with pytest.raises(KeyboardInterrupt):
         prepare(
@@ -140,7 +140,7 @@ def test_a_complete_file_is_left_alone(tmp_path: Path, renderer: ObjectRenderer)
     assert remade.loaded == 6
 
 
-def test_another_recipe_is_refused_with_the_difference(tmp_path: Path, renderer) -> None:
+def test_another_configuration_is_refused_with_the_difference(tmp_path: Path, renderer) -> None:
     path = tmp_path / "x.h5"
     prepare(RenderedSource(Flaky(), renderer), path, workers=1)
     with pytest.raises(ValueError, match=r"supersample was 2, is now 3.*overwrite=true"):
@@ -171,10 +171,10 @@ def test_a_damaged_file_of_that_name_is_not_overwritten_unasked(tmp_path: Path, 
 
 def test_objects_that_leave_the_image_are_named(tmp_path: Path, renderer) -> None:
     class Boxes(ShapesSource):
-        def load(self, item: Item) -> Surface:
-            surface = super().load(item)
+        def load(self, entry: ObjectEntry) -> Surface:
+            surface = super().load(entry)
             low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
-            side = 1.0 if item.id.endswith("0") else 0.3
+            side = 1.0 if entry.id.endswith("0") else 0.3
             cube = (surface.vertices - (low + high) / 2) / (high - low) * side
             return dataclasses.replace(surface, vertices=cube)
 
@@ -209,18 +209,18 @@ class Images:
 
     name = "pictures"
 
-    def recipe(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         return {"a": {"b": 1}}
 
-    def objects(self) -> list[Item]:
-        return [Item(f"o{k}", f"{k}", "mug", f"{k}", "train", "mine", "0") for k in range(3)]
+    def objects(self) -> list[ObjectEntry]:
+        return [ObjectEntry(f"o{k}", f"{k}", "mug", f"{k}", "train", "mine", "0") for k in range(3)]
 
     def layout(self) -> Layout:
         return Layout((6, 8), 2)
 
-    def sample(self, item: Item) -> Sample:
-        side = 7 if item.id == "o1" else 8
-        images = np.full((2, 4, 6, side), int(item.id[1]), np.uint8)
+    def arrays(self, entry: ObjectEntry) -> ObjectArrays:
+        side = 7 if entry.id == "o1" else 8
+        images = np.full((2, 4, 6, side), int(entry.id[1]), np.uint8)
         return {"images": images, "cameras": shapenet_cameras([0, 5]).rows().numpy()}
 
 
@@ -239,7 +239,7 @@ def test_who_made_a_file(tmp_path: Path) -> None:
     prepare(Images(), tmp_path / "x.h5", workers=1)
     (tmp_path / "y.h5").write_bytes(b"something")
     other = Images()
-    other.recipe = lambda: {"a": {"b": 2}}  # type: ignore[method-assign]
+    other.config = lambda: {"a": {"b": 2}}  # type: ignore[method-assign]
     assert is_made_by(tmp_path / "x.h5", Images())
     assert not is_made_by(tmp_path / "x.h5", other)
     assert not is_made_by(tmp_path / "y.h5", Images())
@@ -287,7 +287,7 @@ def test_a_data_set_is_prepared_where_it_is_not_there(tmp_path: Path, renderer) 
     before = path.stat().st_mtime_ns
     assert prepared_dataset(path, source, renderer, split="val").ids == ["chair-0-00001"]
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="made by another recipe"):
+    with pytest.raises(ValueError, match="made with another configuration"):
         prepared_dataset(path, ShapesSource(4, ["chair"]), renderer)
 
 

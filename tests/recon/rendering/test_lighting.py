@@ -275,20 +275,20 @@ def test_smooth_light_needs_normals() -> None:
     ],
 )  # fmt: skip
 def test_settings_make_the_same_light(lighting: Lighting) -> None:
-    again = Lighting.from_settings(json.loads(json.dumps(lighting.settings())))
-    assert again.settings() == lighting.settings()
+    again = Lighting.from_config(json.loads(json.dumps(lighting.config())))
+    assert again.config() == lighting.config()
     normals = torch.nn.functional.normalize(torch.randn(1, 3, 3, 3), dim=-1)
     arguments = (FACES, torch.ones(1, 3, 3), torch.ones(1, 3), None, normals)
     torch.testing.assert_close(again(*arguments), lighting(*arguments), atol=1e-5, rtol=0)
 
 
 def test_settings_of_one_white_light_are_four() -> None:
-    settings = Lighting(0.4, 0.6, (0, 2, 0)).settings()
-    assert settings == {
+    config = Lighting(0.4, 0.6, (0, 2, 0)).config()
+    assert config == {
         "ambient": 0.4, "directional": 0.6, "direction": [0.0, 1.0, 0.0], "two_sided": False,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="not the settings of a light"):
-        Lighting.from_settings({**settings, "shininess": 3})
+    with pytest.raises(ValueError, match="not the configuration of a light"):
+        Lighting.from_config({**config, "shininess": 3})
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from recon.losses.objective import Renderings
 from recon.runs.directory import RunDirectory, read_json, read_validations
 from recon.runs.trained_models import load_trained_model
 from recon.timing import StepTimer
+from recon.training.progress import StepTaken
 from recon.training.report import reporting
-from recon.training.state import StepTaken
 from recon.training.step_batches import READING
 from recon.training.tracked_objects import step_files
 

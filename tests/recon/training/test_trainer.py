@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recon.datasets.framing import framing_of, measure_framing
+from recon.datasets.framing import find_framing, framing_of
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import template_shape
 from recon.evaluation.validation import VoxelValidation
@@ -127,7 +127,7 @@ def test_three_steps_and_three_more_are_six(
 def test_a_checkpoint_tells_how_its_data_frame_objects(
     straight: dict[str, Any], shapes_file: Path
 ) -> None:
-    measured = measure_framing(MultiViewDataset(shapes_file, "train"))
+    measured = find_framing(MultiViewDataset(shapes_file, "train"))
     kept = framing_of(straight)
     assert (kept.fill, kept.center, kept.source) == (
         measured.fill,
@@ -491,7 +491,7 @@ def test_shading_needs_data_that_have_it(shapes_file: Path) -> None:
     shading = partial(Objective, terms={"shading": Term(shading_l1_loss)})
     with pytest.raises(ValueError, match="needs the light of the data"):
         make_trainer(shapes_file, 2, objective=shading)
-    lit = partial(Objective, terms={"shading": Term(shading_l1_loss)}, recipes=[{}])
+    lit = partial(Objective, terms={"shading": Term(shading_l1_loss)}, data_configs=[{}])
     with pytest.raises(ValueError, match="needs the light of the data"):
         make_trainer(shapes_file, 2, objective=lit)
 

@@ -216,13 +216,13 @@ def read_ac3d(
     """Reads an AC3D file.
 
     Args:
-        store: where the file and its textures are.
-        name: the file.
-        skip: regular expression, case ignored, of object names to leave out with their children.
-        texture_folder: folder relative to the file in which textures are looked up first.
+        store: Where the file and its textures are.
+        name: The file.
+        skip: Regular expression, case ignored, of object names to leave out with their children.
+        texture_folder: Folder relative to the file in which textures are looked up first.
 
     Raises:
-        ValueError: if the text is not AC3D, ends early, or a surface names a missing vertex.
+        ValueError: If the text is not AC3D, ends early, or a surface names a missing vertex.
     """
     reader = _Reader(store, name, skip, texture_folder)
     materials, shown = reader.read()

@@ -23,10 +23,10 @@ def find_companion(
     files hold paths of the machine which wrote them (C:\Users\me\wood.png).
 
     Args:
-        store: where both are.
-        name: the file that names the other one.
-        written: the other one's name as it is written, with slashes of either kind.
-        folders: where it may be, beside the file that names it.
+        store: Where both are.
+        name: The file that names the other one.
+        written: The other one's name as it is written, with slashes of either kind.
+        folders: Where it may be, beside the file that names it.
 
     Returns:
         Its name in the store; None if it is not there.

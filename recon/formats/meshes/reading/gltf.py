@@ -34,13 +34,13 @@ def read_gltf(store: Store, name: str) -> Surface:
     turned to sRGB; a texture is multiplied by the mean of all vertex colours.
 
     Args:
-        store: where the file, its buffers and its textures are.
-        name: the file.
+        store: Where the file, its buffers and its textures are.
+        name: The file.
 
     Raises:
-        ValueError: if the file is malformed, truncated or has no triangles, or if it requires an
+        ValueError: If the file is malformed, truncated or has no triangles, or if it requires an
             extension that cannot be read.
-        FileNotFoundError: if a buffer is missing.
+        FileNotFoundError: If a buffer is missing.
     """
     container = Container(store, name)
     try:
@@ -91,10 +91,10 @@ def _read_mesh(
     """Reads the parts of a mesh.
 
     Args:
-        container: the document.
-        index: of the mesh.
+        container: The document.
+        index: Of the mesh.
         joints: [J, 4, 4] matrices of the joints of its skin, None without one.
-        weights: of its morph targets; without any the mesh's own count.
+        weights: Of its morph targets; without any the mesh's own count.
     """
     mesh = as_object(pick(container.items("meshes"), index, "mesh"))
     weights = weights or tuple(float(weight) for weight in as_list(mesh.get("weights", [])))

@@ -52,11 +52,11 @@ class Container:
         """Reads a .glb or .gltf file.
 
         Args:
-            store: where the file, its buffers and its textures are.
-            name: the file.
+            store: Where the file, its buffers and its textures are.
+            name: The file.
 
         Raises:
-            ValueError: if it is truncated, not glTF 2, or requires what cannot be read.
+            ValueError: If it is truncated, not glTF 2, or requires what cannot be read.
         """
         self._store, self._name = store, name
         data = store.read(name)
@@ -84,11 +84,11 @@ class Container:
         """Returns the rows [count, width] of an accessor; normalised integers become shares of 1.
 
         Args:
-            index: of the accessor.
-            width: required number of columns, None for any.
+            index: Of the accessor.
+            width: Required number of columns, None for any.
 
         Raises:
-            ValueError: if it does not lie within its buffer or cannot be read.
+            ValueError: If it does not lie within its buffer or cannot be read.
         """
         item = as_object(pick(self.items("accessors"), index, "accessor"))
         kind, columns = COMPONENTS.get(item["componentType"]), WIDTHS.get(item["type"])
@@ -149,7 +149,7 @@ class Container:
         """Returns the encoded bytes of an image.
 
         Raises:
-            ValueError, OSError: if they are not to be found.
+            ValueError, OSError: If they are not to be found.
         """
         item = as_object(pick(self.items("images"), index, "image"))
         if "bufferView" in item:
@@ -222,7 +222,7 @@ def pick(items: Sequence[Any], index: Any, what: str) -> Any:
     """Returns an item of a list of the document, which an index of it names.
 
     Raises:
-        ValueError: if there is no such item.
+        ValueError: If there is no such item.
     """
     if type(index) is not int or not 0 <= index < len(items):
         raise ValueError(f"{what} {index!r} does not exist, there are {len(items)}")
@@ -233,11 +233,11 @@ def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
     """Returns a JSON object as it is.
 
     Args:
-        value: what the document holds.
-        what: it should be, for the message.
+        value: What the document holds.
+        what: It should be, for the message.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: If it is something else.
     """
     if not isinstance(value, dict):
         raise ValueError(f"{what} is required, got {str(value)[:40]!r}")
@@ -248,7 +248,7 @@ def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
     """Returns what an extension says about an item of the document, nothing if it is not there.
 
     Raises:
-        ValueError: naming the extension, if it is not an object.
+        ValueError: Naming the extension, if it is not an object.
     """
     found = as_object(item.get("extensions", {}), "an object `extensions`")
     return as_object(found.get(name, {}), f"an object {name}")
@@ -258,7 +258,7 @@ def as_list(value: Any) -> list[Any]:
     """Returns a JSON list as it is.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: If it is something else.
     """
     if not isinstance(value, list):
         raise ValueError(f"a list is required, got {str(value)[:40]!r}")

@@ -30,10 +30,10 @@ class BaseColor:
 
     Attributes:
         factor: [4] linear red, green, blue and opacity.
-        name: of the material, for messages.
+        name: Of the material, for messages.
         mode: "OPAQUE", "MASK" or "BLEND": how opacity counts.
-        cutoff: the opacity from which on a surface of mode "MASK" is solid.
-        texture: the colour's texture, None without one.
+        cutoff: The opacity from which on a surface of mode "MASK" is solid.
+        texture: The colour's texture, None without one.
     """
 
     factor: NDArray[np.float64]
@@ -48,10 +48,10 @@ class TextureInfo:
     """A texture and where it lies.
 
     Attributes:
-        image: row of the document's images, None if no image is named.
-        texture_set: which coordinates the texture uses: attribute TEXCOORD_n.
-        transform: of these coordinates, as stored in the document (v downwards).
-        wrap: how the image goes on beyond its sides, along u and v.
+        image: Row of the document's images, None if no image is named.
+        texture_set: Which coordinates the texture uses: attribute TEXCOORD_n.
+        transform: Of these coordinates, as stored in the document (v downwards).
+        wrap: How the image goes on beyond its sides, along u and v.
     """
 
     image: int | None
@@ -66,11 +66,11 @@ def base_color(container: Container, material: Any) -> BaseColor:
     A material which reflects nothing has the colour of the light that it gives off.
 
     Args:
-        container: the document.
-        material: row of its materials, None for the default material, which is white.
+        container: The document.
+        material: Row of its materials, None for the default material, which is white.
 
     Raises:
-        ValueError: if the material is malformed.
+        ValueError: If the material is malformed.
     """
     if material is None:
         return BaseColor(np.ones(4))
@@ -158,8 +158,8 @@ def paint_triangles(
     """Returns the colours and textures of triangles of one material.
 
     Args:
-        container: the document.
-        color: the material's base colour.
+        container: The document.
+        color: The material's base colour.
         linear: [F, 4] the means of the triangles' vertex colours, linear.
         uvs: [F, 3, 2] texture coordinates as in the document (v downwards), None without a texture.
     """

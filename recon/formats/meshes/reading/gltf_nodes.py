@@ -26,14 +26,14 @@ class NodeTree:
     """The nodes of a document and their places in the scene.
 
     Attributes:
-        nodes: the nodes.
+        nodes: The nodes.
     """
 
     def __init__(self, container: Container) -> None:
         """Finds the parent of every node.
 
         Raises:
-            ValueError: if a node has several parents.
+            ValueError: If a node has several parents.
         """
         self.nodes = [as_object(node) for node in container.items("nodes")]
         self._container = container
@@ -57,7 +57,7 @@ class NodeTree:
         """Returns the nodes below the roots, parents before children.
 
         Raises:
-            ValueError: if a node does not exist or is shown twice.
+            ValueError: If a node does not exist or is shown twice.
         """
         waiting = list(reversed(self.roots()))
         order: list[int] = []
@@ -76,7 +76,7 @@ class NodeTree:
         """Returns the matrix [4, 4] from a node's own frame to that of the scene.
 
         Raises:
-            ValueError: if it is its own ancestor.
+            ValueError: If it is its own ancestor.
         """
         chain: list[int] = []
         at: int | None = index
@@ -155,8 +155,8 @@ def skin_matrices(
     """Returns the matrix [V, 4, 4] of every vertex of a skinned mesh; None without weights.
 
     Args:
-        container: the document.
-        attributes: of the vertices; JOINTS_n and WEIGHTS_n bind them to joints.
+        container: The document.
+        attributes: Of the vertices; JOINTS_n and WEIGHTS_n bind them to joints.
         joints: [J, 4, 4] matrices of the joints.
         count: V.
     """

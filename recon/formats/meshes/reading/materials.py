@@ -58,18 +58,18 @@ class Material:
     """A plain or textured material.
 
     Attributes:
-        name: its name in the file.
-        color: diffuse sRGB in [0, 1].
-        alpha: opacity in [0, 1].
-        texture: name of the texture image in the store, or None.
-        mask: name of an image that holds the opacity (of an OBJ's `map_d`), or None.
-        opacity: what the alpha channel of the texture means.
-        cutoff: opacity under which there is a hole and from which on there is none; None for
+        name: Its name in the file.
+        color: Diffuse sRGB in [0, 1].
+        alpha: Opacity in [0, 1].
+        texture: Name of the texture image in the store, or None.
+        mask: Name of an image that holds the opacity (of an OBJ's `map_d`), or None.
+        opacity: What the alpha channel of the texture means.
+        cutoff: Opacity under which there is a hole and from which on there is none; None for
             opacities in between.
-        transform: of texture coordinates.
-        wrap: how the texture goes on beyond its sides, along u and v: REPEAT, CLAMP or MIRROR.
-        gain: colours of the texture become gain[0] + gain[1] * colour.
-        missing: the files it names which are not there, in words for a message.
+        transform: Of texture coordinates.
+        wrap: How the texture goes on beyond its sides, along u and v: REPEAT, CLAMP or MIRROR.
+        gain: Colours of the texture become gain[0] + gain[1] * colour.
+        missing: The files it names which are not there, in words for a message.
     """
 
     name: str = ""
@@ -126,8 +126,8 @@ def paint_faces(
     """Returns colours and textures of faces, to be passed on to `Surface` as `**paint_faces(...)`.
 
     Args:
-        store: where textures are.
-        materials: the file's materials.
+        store: Where textures are.
+        materials: The file's materials.
         face_materials: [F] rows of `materials`.
         uvs: [F, 3, 2] texture coordinates, v upwards; NaN where a face has none.
     """
@@ -297,7 +297,7 @@ def sample_faces(
     Args:
         texture: [H, W, 4] RGBA in [0, 1], row 0 at v = 1.
         uvs: [F, 3, 2] finite texture coordinates.
-        wrap: how the texture goes on beyond its sides, along u and v.
+        wrap: How the texture goes on beyond its sides, along u and v.
         samples: [S, 3] barycentric weights of the places to look at.
 
     Returns:

@@ -22,7 +22,7 @@ def read_md2(store: Store, name: str) -> Surface:
     """Reads the first frame of an MD2 file.
 
     Raises:
-        ValueError: if it is not MD2 version 8, is cut short, or a triangle names a missing vertex.
+        ValueError: If it is not MD2 version 8, is cut short, or a triangle names a missing vertex.
     """
     data = store.read(name)
     if len(data) < HEADER.size:

@@ -22,7 +22,7 @@ def read_md3(store: Store, name: str) -> Surface:
     """Reads the first frame of all surfaces of an MD3 file.
 
     Raises:
-        ValueError: if it is not MD3, is cut short, or a triangle names a missing vertex.
+        ValueError: If it is not MD3, is cut short, or a triangle names a missing vertex.
     """
     data = store.read(name)
     if len(data) < FILE_HEADER.size or data[:4] != b"IDP3":

@@ -27,8 +27,8 @@ class Map:
     """A map statement: an image and where it lies.
 
     Attributes:
-        name: the image's name as it is written.
-        options: the words of each option.
+        name: The image's name as it is written.
+        options: The words of each option.
     """
 
     name: str

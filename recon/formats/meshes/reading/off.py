@@ -48,11 +48,11 @@ def read_off(store: Store, name: str) -> Surface:
     then has no colours of faces.
 
     Args:
-        store: where the file is.
-        name: the file.
+        store: Where the file is.
+        name: The file.
 
     Raises:
-        ValueError: if the file is malformed, truncated or not three-dimensional.
+        ValueError: If the file is malformed, truncated or not three-dimensional.
     """
     data = store.read(name)
     binary = BINARY.match(data)

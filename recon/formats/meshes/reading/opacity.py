@@ -47,8 +47,8 @@ def is_opacity(alpha: NDArray[np.uint8], meaning: Opacity, name: str) -> bool:
 
     Args:
         alpha: [H, W].
-        meaning: what the material says about it.
-        name: of the image, for the warning if it is left out.
+        meaning: What the material says about it.
+        name: Of the image, for the warning if it is left out.
     """
     if meaning != "guess":
         return meaning == "alpha"
@@ -70,9 +70,9 @@ def combine_opacity(
     Args:
         image: [H, W, 4] RGBA in [0, 1].
         mask: [h, w] opacity that another image gives, or None.
-        cutoff: opacity from which on texels are solid, and under which they are holes; None keeps
+        cutoff: Opacity from which on texels are solid, and under which they are holes; None keeps
             opacities in between.
-        factor: opacity of the material, counted before the cutoff.
+        factor: Opacity of the material, counted before the cutoff.
     """
     alpha = image[..., 3]
     if mask is not None:
@@ -95,8 +95,8 @@ def ensure_visible(surface: Surface, suffix: str) -> Surface:
     Holes that a file asks for (`Surface.cut`) stay holes.
 
     Args:
-        surface: what a file holds.
-        suffix: of the file, in small letters.
+        surface: What a file holds.
+        suffix: Of the file, in small letters.
     """
     if not surface.num_faces or surface.cut or (surface.face_rgba[:, 3] > MIN_ALPHA).any():
         return surface

@@ -82,11 +82,11 @@ def read_ply(store: Store, name: str) -> Surface:
     Colours of faces go before those of vertices, textures (`comment TextureFile`) before both.
 
     Args:
-        store: where the file and its textures are.
-        name: the file.
+        store: Where the file and its textures are.
+        name: The file.
 
     Raises:
-        ValueError: if the file is malformed, truncated or has no faces.
+        ValueError: If the file is malformed, truncated or has no faces.
     """
     data = _as_bytes(store.read(name))
     order, elements, images, start = _read_header(data)

@@ -25,8 +25,8 @@ class PolygonTextures:
     """Textures of polygons.
 
     Attributes:
-        store: where the images are.
-        names: the images.
+        store: Where the images are.
+        names: The images.
         chosen: [P] rows of `names`; other numbers mean no texture.
         uvs: [N, 2] texture coordinates of the corners, v upwards.
     """
@@ -59,10 +59,10 @@ def polygon_surface(
         counts: [P] number of corners of each polygon; fewer than 3 make nothing.
         vertex_rgba: [V, 4] sRGB and opacity in [0, 1]; a face has the mean of its corners.
         polygon_rgba: [P, 4] sRGB and opacity of the polygons, taken instead of `vertex_rgba`.
-        textures: taken instead where a face has one that is readable.
+        textures: Taken instead where a face has one that is readable.
 
     Raises:
-        ValueError: if a corner is not a vertex or not a finite position.
+        ValueError: If a corner is not a vertex or not a finite position.
     """
     if len(corners) and (corners.min() < 0 or corners.max() >= len(vertices)):
         bad = corners.max() if corners.max() >= len(vertices) else corners.min()

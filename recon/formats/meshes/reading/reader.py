@@ -55,14 +55,14 @@ def read_mesh(path: str | Path) -> Mesh:
     other vertices are neither welded nor reordered.
 
     Args:
-        path: a file with a suffix among `MESH_FORMATS`, or ARCHIVE!FILE for one in a zip archive.
+        path: A file with a suffix among `MESH_FORMATS`, or ARCHIVE!FILE for one in a zip archive.
 
     Returns:
         The mesh, in the units and axes of the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: naming the file, if it is damaged, of another format, or has no visible faces.
+        FileNotFoundError: There is no such file.
+        ValueError: Naming the file, if it is damaged, of another format, or has no visible faces.
     """
     store, name = _located(path)
     surface = read_surface(store, name)
@@ -88,17 +88,17 @@ def read_surface(store: Store, name: str, **options: Any) -> Surface:
     """Reads the mesh file `name` of `store` with the reader for its suffix.
 
     Args:
-        store: the folder or archive.
-        name: the file.
-        options: what the format's reader takes besides (`tiles` for OBJ, `skip` and
+        store: The folder or archive.
+        name: The file.
+        options: What the format's reader takes besides (`tiles` for OBJ, `skip` and
             `texture_folder` for AC3D).
 
     Warns:
         MeshWarning: once, naming the file and what it lacks or does not say clearly.
 
     Raises:
-        ValueError: naming the file, whatever is wrong inside it, or if its suffix is unknown.
-        FileNotFoundError: if the store has no such file.
+        ValueError: Naming the file, whatever is wrong inside it, or if its suffix is unknown.
+        FileNotFoundError: If the store has no such file.
     """
     suffix = posixpath.splitext(name)[1].lower()
     reader = READERS.get(suffix)

@@ -25,11 +25,11 @@ def read_stl(store: Store, name: str) -> Surface:
     """Reads an STL file; its triangles are grey, and attributes some writers use are passed over.
 
     Args:
-        store: where the file is.
-        name: the file.
+        store: Where the file is.
+        name: The file.
 
     Raises:
-        ValueError: if the file is malformed or truncated.
+        ValueError: If the file is malformed or truncated.
     """
     data = store.read(name)
     vertices = _text_vertices(data) if _is_text(data) else _binary_vertices(data)

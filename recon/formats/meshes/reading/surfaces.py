@@ -31,18 +31,18 @@ class Surface:
         face_rgba: [F, 4] float32 sRGB colour and opacity in [0, 1]; the mean of its texture where
             a face has one.
         face_objects: [F] int64 rows of `object_names`.
-        object_names: the names of the file's objects (groups, sub-meshes).
+        object_names: The names of the file's objects (groups, sub-meshes).
         uvs: [F, 3, 2] float32 texture coordinates of the corners, u to the right and v upwards,
             NaN where a face has no texture; None if no face has one.
         face_texture: [F] int64 rows of `textures`, -1 where a face has none; None like `uvs`.
-        textures: images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already multiplied by
+        textures: Images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already multiplied by
             the colour of the material.
-        texture_wraps: how each texture goes on beyond its sides, along u and along v: REPEAT, CLAMP
+        texture_wraps: How each texture goes on beyond its sides, along u and along v: REPEAT, CLAMP
             or MIRROR; without any entry all repeat.
-        cut: whether the file itself says that parts of its surface are holes (glTF's MASK).
+        cut: Whether the file itself says that parts of its surface are holes (glTF's MASK).
 
     Raises:
-        ValueError: shapes disagree, an index is out of range, or a used vertex is not finite.
+        ValueError: Shapes disagree, an index is out of range, or a used vertex is not finite.
     """
 
     vertices: NDArray[np.float64]
@@ -120,7 +120,7 @@ class Surface:
         """Returns the surface with the box of its faces centred and the longest side of it 1.
 
         Raises:
-            ValueError: if there are no faces, or all their corners coincide.
+            ValueError: If there are no faces, or all their corners coincide.
         """
         corners = self.vertices[self._require_faces()]
         low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
@@ -144,7 +144,7 @@ class Surface:
         """Returns the faces as a mesh with one sRGB colour per face.
 
         Raises:
-            ValueError: if there are no faces.
+            ValueError: If there are no faces.
         """
         faces = self._require_faces()
         return Mesh(

@@ -28,9 +28,9 @@ def load_texture(
     A texture is decoration: a damaged one leaves the plain colour, with a warning.
 
     Args:
-        store: where the image is.
-        name: its name.
-        is_opacity: tells whether the alpha channel [H, W], as stored, is opacity; if not, it is
+        store: Where the image is.
+        name: Its name.
+        is_opacity: Tells whether the alpha channel [H, W], as stored, is opacity; if not, it is
             left out, and the image is opaque.
     """
     rgba = _decode(store, name)
@@ -76,7 +76,7 @@ def wrap_coordinates(values: NDArray[np.float64], mode: int) -> NDArray[np.float
     """Returns texture coordinates [...] as places in [0, 1] of the image.
 
     Args:
-        values: along one axis.
+        values: Along one axis.
         mode: REPEAT, CLAMP or MIRROR.
     """
     if mode == CLAMP:

@@ -38,7 +38,7 @@ def read_3ds(store: Store, name: str) -> Surface:
     """Reads all meshes and materials of a 3DS file.
 
     Raises:
-        ValueError: if it is not 3DS, is cut short, or a face names a missing vertex.
+        ValueError: If it is not 3DS, is cut short, or a face names a missing vertex.
     """
     data = store.read(name)
     if len(data) < CHUNK.size or CHUNK.unpack_from(data)[0] != MAIN:

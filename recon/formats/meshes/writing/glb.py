@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.files import atomic_file
-from recon.formats.meshes.writing.arrays import Arrays
+from recon.formats.meshes.writing.mesh_arrays import MeshArrays
 
 FLOAT, UNSIGNED_INT = 5126, 5125
 VERTICES, INDICES = 34962, 34963  # targets of buffer views
@@ -30,13 +30,13 @@ def srgb_to_linear(colors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(values <= 0.04045, values / 12.92, curve).astype(np.float32)
 
 
-def write_glb(path: Path, mesh: Arrays) -> None:
+def write_glb(path: Path, mesh: MeshArrays) -> None:
     """Writes a .glb file of one mesh with a dull material that shows both sides.
 
     A texture needs corners of its own for every face, so vertices are then repeated.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     document = _Document()
     if mesh.texture is None or mesh.uvs is None:

@@ -10,19 +10,19 @@ import numpy as np
 from PIL import Image
 
 from recon.files import atomic_file
-from recon.formats.meshes.writing.arrays import Arrays
+from recon.formats.meshes.writing.mesh_arrays import MeshArrays
 
 MATERIAL = "textured"
 
 
-def write_obj(path: Path, mesh: Arrays) -> None:
+def write_obj(path: Path, mesh: MeshArrays) -> None:
     """Writes FILE.obj, and for a texture FILE.mtl and FILE.png beside it, the OBJ last.
 
     Colours follow the coordinates of a vertex, as most programs read them. A .mtl or .png of that
     name which was not written here is left alone: FILE_texture takes its place.
 
     Raises:
-        OSError: a file could not be written.
+        OSError: A file could not be written.
     """
     lines = [_rows("v", _vertex_rows(mesh))]
     if mesh.texture is None or mesh.uvs is None:
@@ -38,7 +38,7 @@ def write_obj(path: Path, mesh: Arrays) -> None:
         file.write("".join(lines).encode())
 
 
-def _vertex_rows(mesh: Arrays) -> np.ndarray:
+def _vertex_rows(mesh: MeshArrays) -> np.ndarray:
     if mesh.colors is None:
         return mesh.vertices
     return np.concatenate((mesh.vertices, mesh.colors), axis=1)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.formats.meshes.writing.arrays import Arrays
 from recon.formats.meshes.writing.atlas import build_atlas
 from recon.formats.meshes.writing.glb import write_glb
+from recon.formats.meshes.writing.mesh_arrays import MeshArrays
 from recon.formats.meshes.writing.obj import write_obj
-from recon.formats.meshes.writing.plain import write_off, write_ply, write_stl
+from recon.formats.meshes.writing.ply_stl_off import write_off, write_ply, write_stl
 from recon.geometry.meshes import Mesh
 
-WRITERS: dict[str, Callable[[Path, Arrays], None]] = {
+WRITERS: dict[str, Callable[[Path, MeshArrays], None]] = {
     ".obj": write_obj,
     ".ply": write_ply,
     ".stl": write_stl,
@@ -39,18 +39,18 @@ def save_mesh(
     colours of faces in `mesh` are not written: pass them as `face_colors[:, None]`.
 
     Args:
-        path: file to write; its folder must exist. A textured OBJ brings a .mtl and a .png of the
+        path: File to write; its folder must exist. A textured OBJ brings a .mtl and a .png of the
             same name, or of NAME_texture where a file of that name does not come from here.
-        mesh: the mesh, or its vertices [V, 3] and faces [F, 3] as arrays or tensors of any floating
+        mesh: The mesh, or its vertices [V, 3] and faces [F, 3] as arrays or tensors of any floating
             and any integer type.
-        colors: floating sRGB in [0, 1]; numbers beyond are clipped. Colours of vertices [V, 3], for
+        colors: Floating sRGB in [0, 1]; numbers beyond are clipped. Colours of vertices [V, 3], for
             OBJ, PLY and GLB; or R * R texels of every face [F, R * R, 3], for OBJ and GLB.
 
     Raises:
-        ValueError: another suffix, one which cannot hold such colours, arrays of other shapes or
+        ValueError: Another suffix, one which cannot hold such colours, arrays of other shapes or
             types, numbers that are not finite, or a face that names a missing vertex.
-        FileNotFoundError: the folder does not exist.
-        OSError: a file could not be written.
+        FileNotFoundError: The folder does not exist.
+        OSError: A file could not be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -61,10 +61,10 @@ def save_mesh(
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
     if painted is None or painted.ndim == 2:
-        WRITERS[suffix](path, Arrays(vertices, faces, colors=painted))
+        WRITERS[suffix](path, MeshArrays(vertices, faces, colors=painted))
     else:
         texture, uvs = build_atlas(painted)
-        WRITERS[suffix](path, Arrays(vertices, faces, uvs=uvs, texture=texture))
+        WRITERS[suffix](path, MeshArrays(vertices, faces, uvs=uvs, texture=texture))
 
 
 def _geometry(mesh: Mesh | tuple[Array, Array]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -35,8 +35,8 @@ class Page:
     """A tab, and what it complained about.
 
     Attributes:
-        complaints: texts of errors and warnings on the console, of exceptions and the log.
-        requests: addresses that were asked for, but for those of data in the page itself.
+        complaints: Texts of errors and warnings on the console, of exceptions and the log.
+        requests: Addresses that were asked for, but for those of data in the page itself.
     """
 
     def __init__(self, write: int, read: int) -> None:

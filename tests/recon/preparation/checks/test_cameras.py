@@ -44,10 +44,10 @@ def checked(folder: Path, mistake: Callable[[Record], Record], mesh: bool = True
     if not folder.exists():
         write_object(folder / "chair" / "one", mistake=mistake, mesh=True)
     source = ImagesSource(folder, voxels="mesh" if mesh else "none")
-    sample = source.sample(source.objects()[0])
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    voxels = unpack_voxels(sample["voxels_32"], 32) if mesh else None
-    return check_cameras(sample["images"], cameras, voxels)
+    arrays = source.arrays(source.objects()[0])
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    voxels = unpack_voxels(arrays["voxels_32"], 32) if mesh else None
+    return check_cameras(arrays["images"], cameras, voxels)
 
 
 def test_right_cameras_are_not_complained_of(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_axes_of_voxels_in_another_order_are_named(tmp_path: Path) -> None:
     check = checked(folder, right)
     assert best_axis_order([check])[0] == "[x, y, z]"
     source = ImagesSource(folder, voxels="mesh")
-    sample = source.sample(source.objects()[0])
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    arrays = source.arrays(source.objects()[0])
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
     assert check.voxels is not None
     stored = check.voxels.permute(1, 0, 2).flip(2).contiguous()
-    wrong = check_cameras(sample["images"], cameras, stored)
+    wrong = check_cameras(arrays["images"], cameras, stored)
     assert best_axis_order([wrong])[0] == "[y, x, -z]"
     found = camera_warnings([wrong])
     assert "voxels and masks agree only to" in found[0]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.checks.preview import (
     OBJECTS_PER_CATEGORY,
@@ -38,10 +38,10 @@ def one_view(tmp_path: Path, header: Header) -> Callable[[int, list[str]], Path]
     def make(size: int, synsets: list[str]) -> Path:
         image = np.zeros((1, 4, size, size), np.uint8)
         image[0, [0, 3], :, size // 2 :] = 255
-        sample: Sample = {"images": image, "cameras": shapenet_cameras([0]).rows().numpy()}
+        arrays: ObjectArrays = {"images": image, "cameras": shapenet_cameras([0]).rows().numpy()}
         labels = [Labels(f"o{k}", "", s, "", "train", "") for k, s in enumerate(synsets)]
         path = tmp_path / "one.h5"
-        write_dataset(path, header, Layout((size, size), 1), labels, [sample] * len(labels))
+        write_dataset(path, header, Layout((size, size), 1), labels, [arrays] * len(labels))
         return path
 
     return make

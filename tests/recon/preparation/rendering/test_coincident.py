@@ -67,11 +67,11 @@ def covered(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("inner_first", [False, True])
 def test_the_side_towards_the_eye_is_seen(inner_first: bool) -> None:
     renderer = ObjectRenderer(32, supersample=2, triangles=128)
-    sample = renderer(ball(inner_first), "a")
-    assert np.unique(covered(sample["images"]), axis=0).tolist() == [[255, 0, 0]]
+    arrays = renderer(ball(inner_first), "a")
+    assert np.unique(covered(arrays["images"]), axis=0).tolist() == [[255, 0, 0]]
     # The triangles that are kept show both sides: as many red ones as white ones.
-    colors = sample["triangle_colors"][:, 0].tolist()
-    shown = sample["triangles"].any(axis=(1, 2))
+    colors = arrays["triangle_colors"][:, 0].tolist()
+    shown = arrays["triangles"].any(axis=(1, 2))
     assert 0 < sum(color == [255, 0, 0] for color in colors) == shown.sum() / 2
 
 

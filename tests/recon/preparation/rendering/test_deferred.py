@@ -70,8 +70,8 @@ def test_through_a_hole_of_a_texture_one_sees_what_is_behind() -> None:
     front = textured_quad(texture).transformed(np.eye(3), np.array([0.3, 0, 0]))
     wall = mesh((0.05, 0.4, 0.4), (-0.3, 0, 0), (0.0, 1.0, 0.0))
     renderer = upright(maps=["depth"])
-    sample = renderer(concatenate([front, wall]), "a")
-    image, depth = sample["images"][0], sample["depth"][0]
+    arrays = renderer(concatenate([front, wall]), "a")
+    image, depth = arrays["images"][0], arrays["depth"][0]
     assert image[:, 32, 28].tolist() == [0, 255, 0, 255]
     assert image[:, 32, 36].tolist() == [0, 0, 255, 255]
     assert image[3, 32, 10] == 0  # through the hole, beside the wall
@@ -87,14 +87,14 @@ def test_maps_of_a_box() -> None:
     lighting = Lighting(ambient=0.3, directional=0.6, direction=(0, 1, 0), two_sided=True)
     renderer = ObjectRenderer(33, lighting=lighting, maps=["normals", "shading", "depth"])
     box = mesh((0.5, 0.5, 0.5), color=(0.5, 1.0, 0.0))
-    sample = renderer(box, "a")
-    renderer.layout().check(sample)
+    arrays = renderer(box, "a")
+    renderer.layout().check(arrays)
     assert renderer.layout().maps == ("shading", "depth", "normals")
-    seen = sample["images"][:, 3] == 255
-    shading, normals = sample["shading"], sample["normals"]
-    assert (shading[sample["images"][:, 3] == 0] == 0).all()
+    seen = arrays["images"][:, 3] == 255
+    shading, normals = arrays["shading"], arrays["normals"]
+    assert (shading[arrays["images"][:, 3] == 0] == 0).all()
     # The image is colour times shading.
-    green = sample["images"][:, 1].astype(int)
+    green = arrays["images"][:, 1].astype(int)
     assert np.array_equal(green, shading)
     assert np.isin(shading[seen], [round(255 * 0.3), round(255 * 0.9)]).mean() > 0.8
     # In view 0 the front is below row 14, the top above it.
@@ -105,14 +105,14 @@ def test_maps_of_a_box() -> None:
     eye = shapenet_cameras([0]).eye()[0].numpy()
     forward = -eye / np.linalg.norm(eye)
     nearest = np.array([0, 0.25, -0.25]) @ forward + 2.732
-    depth = sample["depth"][0]
+    depth = arrays["depth"][0]
     assert depth[depth > 0].min() == pytest.approx(nearest, abs=0.02)
     assert np.array_equal(depth > 0, (normals[0] != 0).any(axis=0))
 
 
 def test_without_light_white_is_white() -> None:
-    sample = ObjectRenderer(16, maps=["shading"])(mesh((0.5, 0.5, 0.5)), "a")
-    assert set(np.unique(sample["shading"])) == {0, 255}
+    arrays = ObjectRenderer(16, maps=["shading"])(mesh((0.5, 0.5, 0.5)), "a")
+    assert set(np.unique(arrays["shading"])) == {0, 255}
 
 
 def test_too_much_light_is_clipped() -> None:

@@ -96,23 +96,23 @@ def test_nearer_faces_hide_farther_ones() -> None:
 def test_voxels_are_in_world_axes() -> None:
     # At +X of the v1 frame and up: world (0, up, -).
     renderer = ObjectRenderer(8, voxel_resolutions=[16, 32])
-    sample = renderer(mesh((0.2, 0.2, 0.2), (0.4, 0.4, 0.0)), "a")
-    voxels = unpack_voxels(sample["voxels_16"], 16)
+    arrays = renderer(mesh((0.2, 0.2, 0.2), (0.4, 0.4, 0.0)), "a")
+    voxels = unpack_voxels(arrays["voxels_16"], 16)
     x, y, z = voxels.nonzero().double().mean(dim=0).tolist()
     assert 6.5 < x < 8.5
     assert y > 12
     assert z < 3
-    assert sample["voxels_16"].shape == (512,)
-    fine = unpack_voxels(sample["voxels_32"], 32)
+    assert arrays["voxels_16"].shape == (512,)
+    fine = unpack_voxels(arrays["voxels_32"], 32)
     assert fine.nonzero().double().mean(dim=0).tolist() == pytest.approx([15.5, 27.9, 3.1], abs=0.6)
 
 
 def test_cameras_and_shapes() -> None:
     renderer = ObjectRenderer((8, 12), supersample=2, voxel_resolutions=[4])
-    sample = renderer(mesh((1, 1, 1)), "a")
-    renderer.layout().check(sample)
+    arrays = renderer(mesh((1, 1, 1)), "a")
+    renderer.layout().check(arrays)
     assert renderer.layout() == Layout((8, 12), 24, (4,))
-    assert np.array_equal(sample["cameras"], shapenet_cameras(range(24)).rows().numpy())
+    assert np.array_equal(arrays["cameras"], shapenet_cameras(range(24)).rows().numpy())
 
 
 def test_views_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,13 +145,13 @@ def test_random_views_are_stored_and_seen() -> None:
     views = RandomViews(5, elevation=(-40, 70), distance=(1.6, 3), seed=4)
     renderer = ObjectRenderer((20, 30), viewpoints=views, maps=["depth"])
     surface = mesh((0.3, 0.3, 0.3))
-    sample, other = renderer(surface, "a"), renderer(surface, "b")
-    renderer.layout().check(sample)
-    assert np.array_equal(sample["cameras"], views.cameras("a", (20, 30)).rows().numpy())
-    assert not np.array_equal(sample["images"], other["images"])
-    assert np.array_equal(sample["voxels_32"], other["voxels_32"])
+    arrays, other = renderer(surface, "a"), renderer(surface, "b")
+    renderer.layout().check(arrays)
+    assert np.array_equal(arrays["cameras"], views.cameras("a", (20, 30)).rows().numpy())
+    assert not np.array_equal(arrays["images"], other["images"])
+    assert np.array_equal(arrays["voxels_32"], other["voxels_32"])
     distance = np.linalg.norm(views.cameras("a", (20, 30)).eye().numpy(), axis=1)
-    depth = sample["depth"][:, 10, 15]
+    depth = arrays["depth"][:, 10, 15]
     assert (depth > distance - 0.27).all()
     assert (depth < distance - 0.14).all()
 
@@ -206,15 +206,15 @@ def test_nothing_to_see_is_an_error() -> None:
 # ---- settings ------------------------------------------------------------------------------------
 
 
-def test_recipe_tells_settings_apart() -> None:
+def test_configuration_tells_settings_apart() -> None:
     settings = [{}, {"image_size": 32}, {"supersample": 2}, {"voxel_resolutions": [16]},
                 {"voxel_resolutions": [32, 64]}, {"voxel_mode": "solid"}, {"maps": ["depth"]},
                 {"fit": True}, {"viewpoints": RandomViews(24)}, {"lighting": Lighting()},
                 {"lighting": Lighting(ambient=0.4)}]  # fmt: skip
-    recipes = [str(ObjectRenderer(**setting).recipe()) for setting in settings]
-    assert len(set(recipes)) == len(settings)
-    assert str(ObjectRenderer().recipe()) == recipes[0]
-    assert json.loads(json.dumps(ObjectRenderer().recipe())) == ObjectRenderer().recipe()
+    configs = [str(ObjectRenderer(**setting).config()) for setting in settings]
+    assert len(set(configs)) == len(settings)
+    assert str(ObjectRenderer().config()) == configs[0]
+    assert json.loads(json.dumps(ObjectRenderer().config())) == ObjectRenderer().config()
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_a_rendered_source_is_a_source_of_images() -> None:
     assert isinstance(source, ImageSource)
     assert not isinstance(source, MeshSource)
     assert source.name == "shapes"
-    assert source.recipe() == {"source": meshes.recipe(), "rendering": renderer.recipe()}
-    item = source.objects()[1]
-    sample = source.sample(item)
-    source.layout().check(sample)
-    assert same(sample, renderer(meshes.load(item), item.id))
+    assert source.config() == {"source": meshes.config(), "rendering": renderer.config()}
+    entry = source.objects()[1]
+    arrays = source.arrays(entry)
+    source.layout().check(arrays)
+    assert same(arrays, renderer(meshes.load(entry), entry.id))
     prints = {
         RenderedSource(meshes, ObjectRenderer(size)).objects()[1].fingerprint for size in (8, 9)
     }
@@ -253,29 +253,29 @@ def test_points_are_those_of_the_object_that_is_shown() -> None:
     fitted = ObjectRenderer(
         SIZE, viewpoints=close, fit=True, num_points=2000, num_surface_points=500
     )
-    sample = fitted(box, "a")
-    fitted.layout().check(sample)
+    arrays = fitted(box, "a")
+    fitted.layout().check(arrays)
     corners = world_vertices(torch.from_numpy(box.vertices))
     half = corners.abs().amax(0) * fit_scale(corners, close.cameras("a", (SIZE, SIZE)), (SIZE,) * 2)
-    relative = np.abs(sample["pointcloud"]) / half.numpy()
+    relative = np.abs(arrays["pointcloud"]) / half.numpy()
     assert half.max() < 0.45
     np.testing.assert_allclose(relative.max(axis=1), 1, atol=1e-5)
-    occupied = np.unpackbits(sample["occupancies"], count=2000) > 0
-    inside = (np.abs(sample["points"].astype(float)) < half.numpy()).all(axis=1)
+    occupied = np.unpackbits(arrays["occupancies"], count=2000) > 0
+    inside = (np.abs(arrays["points"].astype(float)) < half.numpy()).all(axis=1)
     assert 20 < inside.sum() == (occupied & inside).sum() == occupied.sum()
 
 
-def test_points_leave_the_recipe_of_older_files_alone() -> None:
-    plain = ObjectRenderer(SIZE).recipe()
+def test_points_leave_the_configuration_of_older_files_alone() -> None:
+    plain = ObjectRenderer(SIZE).config()
     assert not {"num_points", "num_surface_points"} & set(plain)
-    more = ObjectRenderer(SIZE, num_points=3, num_surface_points=4).recipe()
+    more = ObjectRenderer(SIZE, num_points=3, num_surface_points=4).config()
     assert more == {**plain, "num_points": 3, "num_surface_points": 4}
 
 
 def test_points_of_a_source_are_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     source = ShapesSource(1, ["chair"])
     monkeypatch.setattr(ShapesSource, "truth_sizes", lambda self: (7, 0), raising=False)
-    monkeypatch.setattr(ShapesSource, "truth", lambda self, item: {}, raising=False)
+    monkeypatch.setattr(ShapesSource, "truth", lambda self, entry: {}, raising=False)
     assert RenderedSource(source, ObjectRenderer(SIZE)).layout().num_points == 7
     with pytest.raises(ValueError, match=r"points of shapes are in its files.* got 0 and 5"):
         RenderedSource(source, ObjectRenderer(SIZE, num_surface_points=5))

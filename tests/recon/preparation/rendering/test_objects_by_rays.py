@@ -189,10 +189,10 @@ def test_colours_agree(rendered, casts: list[Cast]) -> None:
 
 
 def test_depth_and_normals_agree_at_the_centres(rendered) -> None:
-    surface, sample, cameras = rendered
+    surface, arrays, cameras = rendered
     for view in range(len(cameras)):
         cast = cast_rays(surface, cameras, view, SIZE)
-        depth, normals = sample["depth"][view], np.moveaxis(sample["normals"][view], 0, -1)
+        depth, normals = arrays["depth"][view], np.moveaxis(arrays["normals"][view], 0, -1)
         assert ((depth > 0) != cast.hit).mean() < 2e-3
         both = (depth > 0) & cast.hit
         assert both.sum() > 100

@@ -23,9 +23,9 @@ def world(surface: Surface) -> tuple[Tensor, Tensor]:
 
 def occupancies(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
     """Points [P, 3] in the model frame and which are inside."""
-    sample = occupied_points(*world(surface), COUNT, "a")
-    points = world_vertices(torch.from_numpy(sample["points"].astype(np.float64))).numpy()
-    return points, np.unpackbits(sample["occupancies"], count=COUNT) > 0
+    arrays = occupied_points(*world(surface), COUNT, "a")
+    points = world_vertices(torch.from_numpy(arrays["points"].astype(np.float64))).numpy()
+    return points, np.unpackbits(arrays["occupancies"], count=COUNT) > 0
 
 
 def within(points: np.ndarray, size, center=(0.0, 0.0, 0.0)) -> np.ndarray:
@@ -34,8 +34,8 @@ def within(points: np.ndarray, size, center=(0.0, 0.0, 0.0)) -> np.ndarray:
 
 def test_surface_points_lie_evenly_on_the_surface_and_normals_point_out() -> None:
     size = np.array([0.9, 0.5, 0.3])
-    sample = surface_points(*world(mesh(tuple(size))), COUNT, "a")
-    points, normals = sample["pointcloud"], sample["pointcloud_normals"]
+    arrays = surface_points(*world(mesh(tuple(size))), COUNT, "a")
+    points, normals = arrays["pointcloud"], arrays["pointcloud_normals"]
     half = world_vertices(torch.from_numpy(size)).abs().numpy() / 2
     sides = np.abs(points / half)
     np.testing.assert_allclose(sides.max(axis=1), 1, atol=1e-6)

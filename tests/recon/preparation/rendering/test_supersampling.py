@@ -58,7 +58,7 @@ def test_lit_texels_are_colours(supersample: int) -> None:
     samples = samples.expand(-1, supersample, supersample).contiguous()
     pixels = average_samples(samples, supersample)[:, :, 0, 0]
     expected = (texels[:, :3] * light[:, None]).clamp(max=255)
-    # Rounded in the sample, and then in the pixel.
+    # Rounded in the arrays, and then in the pixel.
     tolerance = 0.5 + {1: 0.5 / 257, 4: 0.5 / 16, MAX_SUPERSAMPLE: 0.5}[supersample]
     assert (pixels[:, :3] - expected).abs().max() <= tolerance + 1e-4
     assert (pixels[:, 3] == 255).all()

@@ -60,17 +60,17 @@ def test_a_camera_matrix_replaces_the_angle() -> None:
         assert (moved[:, 0] * moved[:, 2] * 20).tolist() == pytest.approx(
             [0.1 * 80] * len(cameras), rel=1e-4
         )
-        assert views.recipe()["intrinsics"] == MATRIX
+        assert views.config()["intrinsics"] == MATRIX
 
 
-def test_recipe_tells_settings_apart() -> None:
+def test_configuration_tells_settings_apart() -> None:
     changes: list[dict[str, Any]] = [{}, {"count": 3}, {"azimuth": (0, 10)}, {"seed": 1},
         {"elevation": (0, 10)}, {"distance": (2, 3)}, {"fov": 40},
         {"intrinsics": MATRIX}]  # fmt: skip
-    recipes = [str(RandomViews(**{"count": 2, **change}).recipe()) for change in changes]
-    recipes += [str(StandardViews().recipe()), str(StandardViews(MATRIX).recipe())]
-    assert len(set(recipes)) == len(recipes)
-    assert recipes[0] == str(RandomViews(2).recipe())
+    configs = [str(RandomViews(**{"count": 2, **change}).config()) for change in changes]
+    configs += [str(StandardViews().config()), str(StandardViews(MATRIX).config())]
+    assert len(set(configs)) == len(configs)
+    assert configs[0] == str(RandomViews(2).config())
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def source(tmp_path: Path):
 
 def test_frame_is_front_x_up_y_and_normalised(source) -> None:
     made = source({})
-    (item,) = made.objects()
-    surface = made.load(item)
+    (entry,) = made.objects()
+    surface = made.load(entry)
     low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
     assert (high - low).tolist() == pytest.approx([1, 1 / 3, 2 / 3])
     assert (high + low).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
@@ -96,31 +96,31 @@ def test_broken_and_missing_models_are_the_objects_own_errors(source) -> None:
     paths = ("usr/broken.obj", "usr/gone.obj", "usr/gone.zip!x.obj", "usr/bar.obj!x.obj")
     made = source(*({"path_inside": path} for path in paths))
     messages = ("vertex 3 of 1", "gone.obj", "gone.zip", "not a readable zip")
-    for item, message in zip(made.objects(), messages, strict=True):
+    for entry, message in zip(made.objects(), messages, strict=True):
         with pytest.raises((ValueError, OSError), match=message):
-            made.load(item)
+            made.load(entry)
 
 
 def test_identity_of_a_model(source) -> None:
     rows = [{}, {"path_inside": "usr!bar.obj", "opts": "keep=front"},
             {"path_inside": "usr!bar.obj", "opts": "keep=back"}]  # fmt: skip
-    ids = [item.id for item in source(*rows).objects()]
+    ids = [entry.id for entry in source(*rows).objects()]
     assert ids[0] == "bar-" + hashlib.sha1(b"toys!usr/bar.obj").hexdigest()[:8]
     assert ids[1] == "bar-" + hashlib.sha1(b"toys!usr!bar.obj#keep=front").hexdigest()[:8]
     assert len(set(ids)) == 3
 
 
-def test_fingerprint_follows_the_mesh_and_recipe_the_labels_too(source) -> None:
+def test_fingerprint_follows_the_mesh_and_configuration_the_labels_too(source) -> None:
     plain, renamed, turned = source({}), source({"name": "x"}), source({"axes": "+z,+y"})
     prints = [made.objects()[0].fingerprint for made in (plain, renamed, turned)]
     assert prints[0] == prints[1] != prints[2]
-    assert plain.recipe() != renamed.recipe()
-    assert plain.recipe() == source({}).recipe()
+    assert plain.config() != renamed.config()
+    assert plain.config() == source({}).config()
 
 
 def test_tiers_choose_rows_and_splits_may_be_any_word(source) -> None:
     rows = ({"tier": "1"}, {"tier": "2", "path_inside": "usr!bar.obj", "split": "holdout"})
-    assert [item.split for item in source(*rows, tiers=[2]).objects()] == ["holdout"]
+    assert [entry.split for entry in source(*rows, tiers=[2]).objects()] == ["holdout"]
     assert len(source(*rows, tiers=None).objects()) == 2
     with pytest.raises(ValueError, match=r"tier in \[3\]; its tiers are \[1, 2\]"):
         source(*rows, tiers=[3])
@@ -128,10 +128,10 @@ def test_tiers_choose_rows_and_splits_may_be_any_word(source) -> None:
 
 def test_source_travels_to_workers(source) -> None:
     made = source({"path_inside": "usr/pack.pk3!models/bar.obj"})
-    (item,) = made.objects()
-    wanted = made.load(item)
+    (entry,) = made.objects()
+    wanted = made.load(entry)
     made._cache = None
-    assert np.array_equal(pickle.loads(pickle.dumps(made)).load(item).vertices, wanted.vertices)
+    assert np.array_equal(pickle.loads(pickle.dumps(made)).load(entry).vertices, wanted.vertices)
 
 
 @pytest.mark.parametrize(

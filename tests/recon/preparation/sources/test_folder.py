@@ -79,18 +79,18 @@ def test_models_of_a_tree(tree: Path) -> None:
         ("03001627", "box"),
         ("my mug", "box"),
     ]
-    assert len({item.id for item in items}) == 5
-    for item in items:
-        surface = source.load(item)
+    assert len({entry.id for entry in items}) == 5
+    for entry in items:
+        surface = source.load(entry)
         size = np.ptp(surface.vertices, axis=0)
-        wanted = (2 / 3, 1 / 3, 1) if item.name == "bar" else (1 / 3, 2 / 3, 1)
+        wanted = (2 / 3, 1 / 3, 1) if entry.name == "bar" else (1 / 3, 2 / 3, 1)
         assert size.tolist() == pytest.approx(wanted)
         assert np.abs(surface.vertices.max(axis=0) + surface.vertices.min(axis=0)).max() < 1e-6
 
 
 def test_colours_textures_and_axes(tree: Path) -> None:
     source = FolderSource(tree, categories=["chair"], axes="-z,+y", licence="CC0-1.0")
-    bar = next(item for item in source.objects() if item.name == "bar")
+    bar = next(entry for entry in source.objects() if entry.name == "bar")
     assert bar.licence == "CC0-1.0"
     surface = source.load(bar)
     assert np.ptp(surface.vertices, axis=0).tolist() == pytest.approx([1, 1 / 3, 2 / 3])
@@ -103,9 +103,9 @@ def test_colours_textures_and_axes(tree: Path) -> None:
 
 def test_source_travels_to_workers(tree: Path) -> None:
     source = FolderSource(tree)
-    item = source.objects()[0]
+    entry = source.objects()[0]
     copy = pickle.loads(pickle.dumps(source))
-    assert np.array_equal(copy.load(item).vertices, source.load(item).vertices)
+    assert np.array_equal(copy.load(entry).vertices, source.load(entry).vertices)
     assert copy.objects() == source.objects()
 
 
@@ -115,11 +115,11 @@ def test_ids_are_safe_unique_and_the_same_in_any_company(tmp_path: Path) -> None
     write(tmp_path / "m", {f"my mug/a{name}.ply": ply for name in names})
     write(tmp_path / "m", {"my mug/a b.obj": BAR, "my/mug-a-b.ply": ply})
     items = FolderSource(tmp_path / "m").objects()
-    assert len({item.id for item in items}) == 8
-    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", item.id) for item in items)
-    assert {"agrüner Becher", "a椅子"} < {item.name for item in items}
+    assert len({entry.id for entry in items}) == 8
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", entry.id) for entry in items)
+    assert {"agrüner Becher", "a椅子"} < {entry.name for entry in items}
     alone = FolderSource(write(tmp_path / "n", {"my mug/aa-b.ply": ply})).objects()
-    assert alone[0].id in {item.id for item in items}
+    assert alone[0].id in {entry.id for entry in items}
 
 
 def test_two_formats_of_one_name_are_one_family(tmp_path: Path) -> None:
@@ -144,21 +144,21 @@ def test_split_files_name_models_as_the_tree_does(
     assert "2 of 5 objects are not listed" in caplog.text
 
 
-def test_fingerprints_follow_files_and_recipes_follow_labels(tmp_path: Path) -> None:
+def test_fingerprints_follow_files_and_configurations_follow_labels(tmp_path: Path) -> None:
     root = write(tmp_path / "m", TREE)
-    before = {item.id: item.fingerprint for item in FolderSource(root).objects()}
-    recipe = FolderSource(root).recipe()
+    before = {entry.id: entry.fingerprint for entry in FolderSource(root).objects()}
+    config = FolderSource(root).config()
     root = root.rename(tmp_path / "elsewhere")
-    assert recipe == FolderSource(root).recipe()
-    assert recipe != FolderSource(root, licence="CC0-1.0").recipe()
-    turned = FolderSource(root, axes="-z,+y").recipe()
-    assert recipe != turned == FolderSource(root, axes=["-z", "+y"]).recipe()
+    assert config == FolderSource(root).config()
+    assert config != FolderSource(root, licence="CC0-1.0").config()
+    turned = FolderSource(root, axes="-z,+y").config()
+    assert config != turned == FolderSource(root, axes=["-z", "+y"]).config()
     os.utime(root / "02958343/wide/anything.glb", ns=(1, 1))
     os.utime(root / "textures/blue.png", ns=(1, 1))
     items = FolderSource(root).objects()
-    changed = [item.name for item in items if item.fingerprint != before[item.id]]
+    changed = [entry.name for entry in items if entry.fingerprint != before[entry.id]]
     assert changed == ["box", "wide", "bar", "box", "box"]  # a texture may be anybody's
-    before = {item.id: item.fingerprint for item in items}
+    before = {entry.id: entry.fingerprint for entry in items}
     os.utime(root / "02958343/wide/anything.glb", ns=(2, 2))
     items = FolderSource(root).objects()
     assert [i.name for i in items if i.fingerprint != before[i.id]] == ["wide"]
@@ -182,7 +182,7 @@ def test_meshes_without_category_hidden_ones_and_links_out_are_left_out(
     write(tmp_path, {"m/a/b/c/d.ply": ply, "m/__MACOSX/.x/a.ply": ply, "m/mug/._a.ply": ply})
     (tmp_path / "m/mug/link.ply").symlink_to(tmp_path / "secret/a.ply")
     (tmp_path / "m/linked").symlink_to(tmp_path / "secret")
-    assert [item.name for item in FolderSource(tmp_path / "m").objects()] == ["a"]
+    assert [entry.name for entry in FolderSource(tmp_path / "m").objects()] == ["a"]
     assert "links are not followed: linked, mug/link.ply" in caplog.text
     assert "2 meshes lie in no category, such as a/b/c/d.ply" in caplog.text
 
@@ -255,7 +255,7 @@ CASES = Path(__file__).parents[2] / "formats" / "meshes" / "cases"
 
 def test_folders_of_splits_in_categories() -> None:
     items = FolderSource(CASES / "modelnet_layout").objects()
-    assert [(item.synset, item.name, item.split) for item in items] == [
+    assert [(entry.synset, entry.name, entry.split) for entry in items] == [
         ("03001627", f"chair_{split}_{k}", split) for split in ("test", "train") for k in (1, 2)
     ]
 
@@ -277,13 +277,13 @@ def test_which_folders_are_splits(tmp_path: Path, names: list[str], found: list[
     source = FolderSource(write(tmp_path / "m", {f"{name}.ply": ply for name in names}))
     items = source.objects()
     shown = {
-        f"{item.synset}/{item.name}" + (f" {item.split}" if item.group.count("/") == 2 else "")
-        for item in items
+        f"{entry.synset}/{entry.name}" + (f" {entry.split}" if entry.group.count("/") == 2 else "")
+        for entry in items
     }
     assert shown == set(found)
-    assert len({item.id for item in items}) == len({item.group for item in items}) == len(names)
-    for item in items:
-        assert source.load(item).num_faces == 12
+    assert len({entry.id for entry in items}) == len({entry.group for entry in items}) == len(names)
+    for entry in items:
+        assert source.load(entry).num_faces == 12
 
 
 def test_a_split_file_goes_before_folders_of_splits(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_split_file_goes_before_folders_of_splits(tmp_path: Path) -> None:
     write(tmp_path / "m", {"mug/train/a.ply": ply, "mug/test/b.ply": ply})
     (tmp_path / "s.csv").write_text("id,split\nmug/a,holdout\nmug/b,train\n")
     items = FolderSource(tmp_path / "m", split_file=tmp_path / "s.csv").objects()
-    assert {item.name: item.split for item in items} == {"a": "holdout", "b": "train"}
+    assert {entry.name: entry.split for entry in items} == {"a": "holdout", "b": "train"}
 
 
 def test_every_format_with_a_reader_is_taken_and_the_rest_counted(tmp_path: Path, caplog) -> None:

@@ -53,7 +53,7 @@ def reason(chair: Path, **settings: object) -> str:
     """Why the only object cannot be read."""
     images = source(chair, **settings)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        images.sample(images.objects()[0])
+        images.arrays(images.objects()[0])
     return str(caught.value)
 
 
@@ -64,54 +64,54 @@ def copy(chair: Path, name: str, category: str = "chair") -> Path:
 def test_images_cameras_and_voxels(chair: Path) -> None:
     images = source(chair, image_size=32)
     assert isinstance(images, ImageSource)
-    (item,) = images.objects()
-    assert (item.id, item.name, item.synset) == ("chair-one", "one", "03001627")
+    (entry,) = images.objects()
+    assert (entry.id, entry.name, entry.synset) == ("chair-one", "one", "03001627")
     assert images.layout() == Layout((32, 32), 4, (32,))
-    sample = pickle.loads(pickle.dumps(images)).sample(item)
-    images.layout().check(sample)
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    arrays = pickle.loads(pickle.dumps(images)).arrays(entry)
+    images.layout().check(arrays)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
     assert_allclose(cameras.orbit_parameters()[:, 0], [20, 110, -160, -70], atol=1e-3)
     assert_allclose(cameras.orbit_parameters()[:, 1], [25, -10, 50, 25], atol=1e-3)
-    masks = torch.from_numpy(sample["images"][:, 3] >= 128)
+    masks = torch.from_numpy(arrays["images"][:, 3] >= 128)
     assert not masks[:, [0, -1]].any()  # 48 x 64 pixels are padded above and below
-    voxels = unpack_voxels(sample["voxels_32"], 32)
+    voxels = unpack_voxels(arrays["voxels_32"], 32)
     assert agreement(voxels, masks, cameras).min() > 0.97
 
 
 def test_images_of_the_stored_size_are_kept_to_the_bit(chair: Path) -> None:
-    sample = source(chair, image_size=(48, 64)).sample(source(chair).objects()[0])
+    arrays = source(chair, image_size=(48, 64)).arrays(source(chair).objects()[0])
     with Image.open(chair / "002.png") as image:
-        assert np.array_equal(sample["images"][2], np.asarray(image).transpose(2, 0, 1))
+        assert np.array_equal(arrays["images"][2], np.asarray(image).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 64), (30, 70), (21, 17)])
 @pytest.mark.parametrize("aspect", ["pad", "crop"])
 def test_cameras_follow_their_images(chair: Path, size: tuple[int, int], aspect: str) -> None:
     """The middle of the drawn pixels is where the new camera has that of the old ones."""
-    sample = source(chair, image_size=size, aspect=aspect, voxels="hull").sample(
+    arrays = source(chair, image_size=size, aspect=aspect, voxels="hull").arrays(
         source(chair).objects()[0]
     )
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    hull = unpack_voxels(sample["voxels_32"], 32)
-    masks = torch.from_numpy(sample["images"][:, 3] >= 128)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    hull = unpack_voxels(arrays["voxels_32"], 32)
+    masks = torch.from_numpy(arrays["images"][:, 3] >= 128)
     assert agreement(hull, masks, cameras).mean() > 0.96
 
 
 def test_angles_stand_for_the_same_camera(chair: Path) -> None:
-    expected = source(chair).sample(source(chair).objects()[0])["cameras"]
+    expected = source(chair).arrays(source(chair).objects()[0])["cameras"]
     angles = [(20, 25), (110, -10), (200, 50), (290, 25)]
     records = [
         {"file": f"{k:03d}.png", "azimuth": a, "elevation": e} for k, (a, e) in enumerate(angles)
     ]
     write_cameras(chair, records, distance=2.0, K=matrix().tolist())
-    found = source(chair).sample(source(chair).objects()[0])["cameras"]
+    found = source(chair).arrays(source(chair).objects()[0])["cameras"]
     assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("place", ["named", "folder", "suffix"])
 def test_masks_beside_opaque_images(chair: Path, place: str) -> None:
     images = source(chair, image_size=(48, 64))
-    expected = images.sample(images.objects()[0])["images"]
+    expected = images.arrays(images.objects()[0])["images"]
     records = json.loads((chair / "cameras.json").read_text())["frames"]
     names = {"named": "my masks/{}.png", "folder": "mask/{}.png", "suffix": "{}_mask.png"}
     for record in records:
@@ -127,7 +127,7 @@ def test_masks_beside_opaque_images(chair: Path, place: str) -> None:
             record["mask"] = mask.relative_to(chair).as_posix()
     write_cameras(chair, records)
     found = source(chair, image_size=(48, 64))
-    assert np.array_equal(found.sample(found.objects()[0])["images"], expected)
+    assert np.array_equal(found.arrays(found.objects()[0])["images"], expected)
 
 
 def test_one_file_of_cameras_serves_a_category_or_all(chair: Path) -> None:
@@ -138,12 +138,12 @@ def test_one_file_of_cameras_serves_a_category_or_all(chair: Path) -> None:
         (folder / "cameras.json").rename(chair.parents[1] / "cameras.json")
     write_cameras(chair.parent, records[:3])
     images = source(chair, num_views=3)
-    one, two, three = (images.sample(item) for item in images.objects())
+    one, two, three = (images.arrays(entry) for entry in images.objects())
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert np.array_equal(three["cameras"], one["cameras"])
     (table / "cameras.json").write_text("{}")
     with pytest.raises(ValueError, match=r"table/three/cameras.json: key frames"):
-        source(chair).sample(images.objects()[2])
+        source(chair).arrays(images.objects()[2])
 
 
 def test_number_of_views_is_that_of_most(chair: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -158,12 +158,12 @@ def test_number_of_views_is_that_of_most(chair: Path, caplog: pytest.LogCaptureF
         assert images.layout().num_views == 4
     assert "1 objects have more than 4 views: the first ones are taken" in caplog.text
     assert "1 objects have fewer than 4 views: left out" in caplog.text
-    items = {item.id: item for item in images.objects()}
-    assert len(images.sample(items["lamp-six"])["images"]) == 4
+    items = {entry.id: entry for entry in images.objects()}
+    assert len(images.arrays(items["lamp-six"])["images"]) == 4
     with pytest.raises(ValueError, match="chair/fewer has 2 frames, 4 are needed"):
-        images.sample(items["chair-fewer"])
+        images.arrays(items["chair-fewer"])
     with pytest.raises(ValueError, match=r"broken/cameras.json: it is not valid JSON"):
-        images.sample(items["chair-broken"])
+        images.arrays(items["chair-broken"])
     assert source(chair, num_views=2).layout().num_views == 2
 
 
@@ -179,14 +179,14 @@ def test_where_voxels_come_from(chair: Path, caplog: pytest.LogCaptureFixture) -
     assert "no voxels: 1 of 2 objects have no mesh, such as chair/two" in caplog.text
     images = source(chair, voxels="mesh", voxel_resolution=16)
     one, two = images.objects()
-    mesh = unpack_voxels(images.sample(one)["voxels_16"], 16)
+    mesh = unpack_voxels(images.arrays(one)["voxels_16"], 16)
     with pytest.raises(ValueError, match=r"chair/two must have one mesh.*but has none"):
-        images.sample(two)
+        images.arrays(two)
     with caplog.at_level(logging.INFO):
         images = source(chair, voxels="hull", voxel_resolution=16)
         assert images.layout().voxel_resolutions == (16,)
     assert "upper bounds of objects, not the truth" in caplog.text
-    hull = unpack_voxels(images.sample(images.objects()[1])["voxels_16"], 16)
+    hull = unpack_voxels(images.arrays(images.objects()[1])["voxels_16"], 16)
     assert float((mesh & hull).sum() / mesh.sum()) > 0.9
     assert hull.sum() > mesh.sum()
     assert source(chair, voxels="none").layout().voxel_resolutions == ()
@@ -290,30 +290,30 @@ def test_categories_splits_and_licence(chair: Path, tmp_path: Path) -> None:
     for category, name in (("chair", "two"), ("my things", "a b"), ("my things", "é")):
         copy(chair, name, category)
     items = source(chair, licence="CC0-1.0").objects()
-    assert [item.name for item in items] == ["one", "two", "a b", "é"]
-    assert [item.synset for item in items] == ["03001627"] * 2 + ["my things"] * 2
+    assert [entry.name for entry in items] == ["one", "two", "a b", "é"]
+    assert [entry.synset for entry in items] == ["03001627"] * 2 + ["my things"] * 2
     assert items[2].id.startswith("my_things-a_b-")
-    assert {item.licence for item in items} == {"CC0-1.0"}
-    assert {item.split for item in items} <= {"train", "val", "test"}
+    assert {entry.licence for entry in items} == {"CC0-1.0"}
+    assert {entry.split for entry in items} <= {"train", "val", "test"}
     assert len(source(chair, categories=["my things"]).objects()) == 2
     (tmp_path / "splits.json").write_text(json.dumps({"chair": {"mine": ["two"]}}))
-    (item,) = source(chair, split_file=tmp_path / "splits.json").objects()
-    assert (item.name, item.split) == ("two", "mine")
+    (entry,) = source(chair, split_file=tmp_path / "splits.json").objects()
+    assert (entry.name, entry.split) == ("two", "mine")
 
 
-def test_recipe_and_fingerprints_tell_changes_but_not_the_place(chair: Path) -> None:
-    before, item = source(chair).recipe(), source(chair).objects()[0]
+def test_configuration_and_fingerprints_tell_changes_but_not_the_place(chair: Path) -> None:
+    before, entry = source(chair).config(), source(chair).objects()[0]
     moved = chair.parents[2] / "moved"
     chair.parents[1].rename(moved)
     chair = moved / "chair" / "one"
-    assert source(chair).recipe() == before
-    assert source(chair).objects()[0] == item
-    assert source(chair, image_size=32).objects()[0].fingerprint != item.fingerprint
-    assert source(chair, licence="x").objects()[0].fingerprint == item.fingerprint
-    assert source(chair, licence="x").recipe() != before
+    assert source(chair).config() == before
+    assert source(chair).objects()[0] == entry
+    assert source(chair, image_size=32).objects()[0].fingerprint != entry.fingerprint
+    assert source(chair, licence="x").objects()[0].fingerprint == entry.fingerprint
+    assert source(chair, licence="x").config() != before
     os.utime(chair / "001.png", ns=(0, 1))
-    assert source(chair).objects()[0].fingerprint != item.fingerprint
-    assert json.loads(json.dumps(source(chair).recipe())) == source(chair).recipe()
+    assert source(chair).objects()[0].fingerprint != entry.fingerprint
+    assert json.loads(json.dumps(source(chair).config())) == source(chair).config()
 
 
 def test_the_front_is_in_the_image_of_azimuth_0(chair: Path) -> None:
@@ -325,7 +325,7 @@ def test_the_front_is_in_the_image_of_azimuth_0(chair: Path) -> None:
 def test_the_configuration_has_every_setting_at_its_default(chair: Path) -> None:
     settings = OmegaConf.load(ROOT / "configs/source/images.yaml")
     settings.folder = str(chair.parents[1])
-    assert instantiate(settings).recipe() == source(chair).recipe()
+    assert instantiate(settings).config() == source(chair).config()
     wanted = set(inspect.signature(ImagesSource).parameters)
     assert {str(key) for key in settings} - {"_target_", "_convert_"} == wanted
 
@@ -344,29 +344,29 @@ def test_cameras_of_other_formats_become_those_of_the_frame_of_models(
     lines = [f"v {x} {y} {z}" for x, y, z in placed] + [f"f {a} {b} {c}" for a, b, c in faces + 1]
     (folder / "mesh.obj").write_text("\n".join(lines) + "\n")
     images = source(folder, image_size=64)
-    (item,) = images.objects()
+    (entry,) = images.objects()
     with caplog.at_level(logging.INFO):
-        sample = pickle.loads(pickle.dumps(images)).sample(item)
-    images.layout().check(sample)
+        arrays = pickle.loads(pickle.dumps(images)).arrays(entry)
+    images.layout().check(arrays)
     assert f"chair/one: 8 cameras ({KEYS.get(form, form)}) are placed by center (" in caplog.text
-    np.testing.assert_allclose(sample["transforms"][:3, 3], moved.center, atol=0.08)
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    np.testing.assert_allclose(arrays["transforms"][:3, 3], moved.center, atol=0.08)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
     assert_allclose(cameras.orbit_parameters()[:, 0], orbit_azimuths(8), atol=2)
-    masks = torch.from_numpy(sample["images"][:, 3] >= 128)
-    assert agreement(unpack_voxels(sample["voxels_32"], 32), masks, cameras).min() > 0.94
+    masks = torch.from_numpy(arrays["images"][:, 3] >= 128)
+    assert agreement(unpack_voxels(arrays["voxels_32"], 32), masks, cameras).min() > 0.94
 
 
 def orbit_azimuths(views: int) -> list[float]:
     return [(360 * k / views + 20 + 180) % 360 - 180 for k in range(views)]
 
 
-def test_a_placement_is_part_of_the_recipe(chair: Path) -> None:
-    before = source(chair).recipe()
+def test_a_placement_is_part_of_the_configuration(chair: Path) -> None:
+    before = source(chair).config()
     images = source(chair, center="hull", frame=["+x", "+y"])
     assert images.layout().transforms
     assert not source(chair).layout().transforms
-    assert images.recipe() != before
-    assert images.sample(images.objects()[0])["transforms"].shape == (4, 4)
+    assert images.config() != before
+    assert images.arrays(images.objects()[0])["transforms"].shape == (4, 4)
     with pytest.raises(ValueError, match="center must be one of"):
         source(chair, center="left")
     with pytest.raises(ValueError, match="camera_format must be one of"):
@@ -384,13 +384,13 @@ def reason_of_format(chair: Path, camera_format: str) -> str:
 
 
 def test_masks_estimated_from_a_plain_background(chair: Path) -> None:
-    expected = source(chair, image_size=(48, 64)).sample(source(chair).objects()[0])["images"]
+    expected = source(chair, image_size=(48, 64)).arrays(source(chair).objects()[0])["images"]
     for path in chair.glob("*.png"):
         grey = Image.new("RGBA", (64, 48), (30, 60, 200, 255))
         Image.alpha_composite(grey, Image.open(path)).convert("RGB").save(path)
     assert "estimate the mask from a plain background (mask=plain)" in reason(chair)
     images = source(chair, image_size=(48, 64), mask="plain")
-    found = images.sample(images.objects()[0])["images"]
+    found = images.arrays(images.objects()[0])["images"]
     same = (found[:, 3] > 127) == (expected[:, 3] > 127)
     assert same.mean() > 0.99
     with pytest.raises(ValueError, match="mask must be one of given, plain, got 'none'"):

@@ -21,9 +21,9 @@ def test_folders_are_split_by_their_names(tree: Path) -> None:
     models = find_models(tree, None, None)
     assert [(m.synset, m.id) for m in models] == [(CAR, "c"), (CHAIR, "a"), (CHAIR, "b")]
     assert find_models(tree, ["chair"], None) == models[1:]
-    item = models[1].item(["state"])
-    assert (item.id, item.synset, item.split) == (f"{CHAIR}-a", CHAIR, models[1].split)
-    assert item.fingerprint != models[1].item(["other"]).fingerprint
+    entry = models[1].entry(["state"])
+    assert (entry.id, entry.synset, entry.split) == (f"{CHAIR}-a", CHAIR, models[1].split)
+    assert entry.fingerprint != models[1].entry(["other"]).fingerprint
 
 
 def test_lists_tell_which_models_there_are(tree: Path, caplog) -> None:
@@ -61,7 +61,7 @@ def test_names_which_lead_out_are_refused(tree: Path, tmp_path: Path) -> None:
 
 
 def test_unusable_names_are_left_out_with_a_warning(caplog) -> None:
-    assert Model(CHAIR, "a b", "train").item(0) is None
+    assert Model(CHAIR, "a b", "train").entry(0) is None
     assert "a b: left out" in caplog.text
 
 

@@ -54,18 +54,18 @@ def write(
 def test_images_cameras_and_voxels_agree_in_the_world(tmp_path: Path) -> None:
     write(tmp_path)
     source = NmrSource(tmp_path)
-    item = source.objects()[0]
-    sample = source.sample(item)
-    source.layout().check(sample)
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    seen = sample["images"][:, 3] > 127
+    entry = source.objects()[0]
+    arrays = source.arrays(entry)
+    source.layout().check(arrays)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, (64, 64)), seen) > 0.94
     # A mirrored or turned world would not agree.
     turned = world_vertices(torch.from_numpy(corners().reshape(-1, 3)))
     for wrong in ([-1, 1, 1], [1, 1, -1], [-1, 1, -1]):
         assert worst_iou(rendered(cameras, (64, 64), turned * torch.tensor(wrong)), seen) < 0.75
-    assert (sample["images"][:, :3, seen[0]][0] == np.array(COLOR)[:, None]).all()
-    read = unpack_voxels(sample["voxels_32"], 32)
+    assert (arrays["images"][:, :3, seen[0]][0] == np.array(COLOR)[:, None]).all()
+    read = unpack_voxels(arrays["voxels_32"], 32)
     mesh = voxelize_mesh(turned[None].float(), faces(), 32)[0]
     assert int(read.sum()) > 0.5 * int(mesh.sum())  # centres inside against surfaces touched
     assert int((read & mesh).sum()) == int(read.sum())
@@ -79,22 +79,22 @@ def test_objects_are_read_in_any_order_in_any_process(tmp_path: Path, compressed
     source = NmrSource(tmp_path)
     assert isinstance(source, ImageSource)
     items = source.objects()
-    assert [item.id for item in items] == [
+    assert [entry.id for entry in items] == [
         *(f"{CAR}_val_{k:05d}" for k in range(2)),
         *(f"{CHAIR}_train_{k:05d}" for k in range(3)),
     ]
-    assert [item.split for item in items] == ["val"] * 2 + ["train"] * 3
-    source.sample(items[3])  # an open file must not travel
+    assert [entry.split for entry in items] == ["val"] * 2 + ["train"] * 3
+    source.arrays(items[3])  # an open file must not travel
     copy = pickle.loads(pickle.dumps(source))
     for reader, order in ((source, (0, 4, 2, 3, 1)), (copy, (2, 0, 1))):
         for index in order:
-            item = items[index]
-            images, grids = (array[int(item.id[-5:])] for array in written[item.synset])
-            sample = reader.sample(item)
-            assert (sample["images"] == images).all()
-            read = unpack_voxels(sample["voxels_32"], 32).numpy()
+            entry = items[index]
+            images, grids = (array[int(entry.id[-5:])] for array in written[entry.synset])
+            arrays = reader.arrays(entry)
+            assert (arrays["images"] == images).all()
+            read = unpack_voxels(arrays["voxels_32"], 32).numpy()
             assert (read[3, 5, 7], read.sum()) == (grids[5, 3, 24], grids.sum())
-    assert source.recipe() == copy.recipe() == NmrSource(tmp_path).recipe()
+    assert source.config() == copy.config() == NmrSource(tmp_path).config()
 
 
 def test_categories_are_chosen_by_name_and_the_first_array_counts(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_categories_are_chosen_by_name_and_the_first_array_counts(tmp_path: Path
     np.savez(tmp_path / f"{CAR}_train_images.npz", images=images, other=np.zeros(3))
     np.savez(tmp_path / f"{CAR}_train_voxels.npz", grids.astype(np.uint8))
     source = NmrSource(tmp_path, ["car"])
-    assert {item.synset for item in source.objects()} == {CAR}
-    assert (source.sample(source.objects()[1])["images"] == images[1]).all()
+    assert {entry.synset for entry in source.objects()} == {CAR}
+    assert (source.arrays(source.objects()[1])["images"] == images[1]).all()
     with pytest.raises(ValueError, match=r"no files of 02691156; it has those of 02958343, 0300"):
         NmrSource(tmp_path, ["airplane"]).objects()
 
@@ -121,15 +121,15 @@ def test_colours_laid_over_a_background_are_noticed_and_said_once(
     caplog.set_level("INFO")
     # "inverted" is never guessed, it must be asked for.
     source = NmrSource(tmp_path, colors="inverted" if kind == "inverted" else "auto")
-    sample = source.sample(source.objects()[0])
+    arrays = source.arrays(source.objects()[0])
     told = f"colours of images are taken as {kind} in 1 ({CHAIR}_train_images.npz)"
     assert caplog.text.count(told) == (kind != "inverted")
-    opaque = sample["images"][0, 3] == 255
-    found = sample["images"][0, :3, opaque].astype(int)
+    opaque = arrays["images"][0, 3] == 255
+    found = arrays["images"][0, :3, opaque].astype(int)
     assert np.abs(found - np.array(COLOR)).max() <= 1
-    assert not sample["images"][:, :3][np.repeat(sample["images"][:, 3:] == 0, 3, 1)].any()
+    assert not arrays["images"][:, :3][np.repeat(arrays["images"][:, 3:] == 0, 3, 1)].any()
     as_it_is = NmrSource(tmp_path, colors="straight")
-    kept = as_it_is.sample(as_it_is.objects()[0])["images"]
+    kept = as_it_is.arrays(as_it_is.objects()[0])["images"]
     assert (kept[0, :3, opaque] == images[0, 0, :3, opaque]).all()
 
 
@@ -140,7 +140,7 @@ def test_premultiplied_colours_are_not_taken_for_inverted(tmp_path: Path) -> Non
     images[:, :, :3] = red * alpha // 255
     np.savez(tmp_path / f"{CHAIR}_train_images.npz", images)
     source = NmrSource(tmp_path)
-    found = source.sample(source.objects()[0])["images"]
+    found = source.arrays(source.objects()[0])["images"]
     inside = found[:, 3] > 127
     assert np.abs(found[:, :3].transpose(0, 2, 3, 1)[inside].astype(int) - red[:, 0, 0]).max() <= 2
 
@@ -151,9 +151,9 @@ def test_renderings_without_voxels(tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     source = NmrSource(tmp_path)
     assert source.layout().voxel_resolutions == ()
-    sample = pickle.loads(pickle.dumps(source)).sample(source.objects()[2])
-    source.layout().check(sample)
-    assert (sample["images"] == images[2]).all()
+    arrays = pickle.loads(pickle.dumps(source)).arrays(source.objects()[2])
+    source.layout().check(arrays)
+    assert (arrays["images"] == images[2]).all()
     assert "has no voxels: objects are judged by their silhouettes" in caplog.text
 
 
@@ -178,7 +178,7 @@ def test_a_huge_file_takes_little_memory(tmp_path: Path) -> None:
     items = source.objects()
     assert len(items) == count
     for index in (0, 1, count - 1):
-        source.sample(items[index])
+        source.arrays(items[index])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # Passing over rows reads 16 MB at a time, zipfile's own piece.
@@ -254,10 +254,10 @@ def test_a_damaged_file_is_named_and_the_others_are_read(tmp_path: Path) -> None
     path.write_bytes(bytes(data))
     source = NmrSource(tmp_path)
     items = source.objects()
-    source.sample(items[0])
+    source.arrays(items[0])
     with pytest.raises(ValueError, match=r"train_images\.npz, row 7: "):
-        source.sample(items[7])
-    source.sample(items[1])
+        source.arrays(items[7])
+    source.arrays(items[1])
 
 
 def test_files_of_two_sizes_do_not_go_together(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_files_of_two_sizes_do_not_go_together(tmp_path: Path) -> None:
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     write(tmp_path)
     before = NmrSource(tmp_path).objects()
-    assert len({item.fingerprint for item in before}) == 3
+    assert len({entry.fingerprint for entry in before}) == 3
     write(tmp_path, compressed=False)
     after = NmrSource(tmp_path).objects()
     assert all(a.fingerprint != b.fingerprint for a, b in zip(before, after, strict=True))

@@ -106,7 +106,7 @@ def test_colours_over_black_and_inverted_ones(root: Path, kind: str, caplog) -> 
     caplog.set_level("INFO")
     source = NmrFoldersSource(root, colors="inverted" if kind == "inverted" else "auto")
     source.objects()
-    found = pickle.loads(pickle.dumps(source)).sample(source.objects()[0])["images"]
+    found = pickle.loads(pickle.dumps(source)).arrays(source.objects()[0])["images"]
     inside = images[..., 3] > 127
     assert np.abs(found.transpose(0, 2, 3, 1)[inside][:, :3].astype(int) - COLOR).max() <= 3
     told = f"colours of images are taken as black in 1 ({CHAIR}/abc)"
@@ -122,17 +122,17 @@ def vertices() -> torch.Tensor:
 def test_images_and_cameras_agree_in_the_world(root: Path) -> None:
     source = NmrFoldersSource(root)
     assert isinstance(source, ImageSource)
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
     assert torch.allclose(cameras.rows(), shapenet_cameras(range(24)).rows(), atol=1e-5)
-    seen = sample["images"][:, 3] > 127
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, (64, 64)), seen) > 0.94
     for wrong in ([-1, 1, 1], [1, 1, -1], [-1, 1, -1]):
         assert worst_iou(rendered(cameras, (64, 64), vertices() * torch.tensor(wrong)), seen) < 0.75
-    opaque = sample["images"][0, 3] == 255
-    assert (sample["images"][0, :3, opaque] == np.array(COLOR)).all()
-    assert not sample["images"][0, :3, sample["images"][0, 3] == 0].any()
+    opaque = arrays["images"][0, 3] == 255
+    assert (arrays["images"][0, :3, opaque] == np.array(COLOR)).all()
+    assert not arrays["images"][0, :3, arrays["images"][0, 3] == 0].any()
 
 
 @pytest.mark.parametrize(
@@ -154,32 +154,32 @@ def test_other_cameras_are_taken_as_the_file_says(tmp_path: Path, size, aspect: 
     )
     add(tmp_path, model_files(images, cameras_file(world_mats, camera_mat)), "abc")
     source = NmrFoldersSource(tmp_path, image_size=size, aspect=aspect)
-    sample = source.sample(source.objects()[0])
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    seen = sample["images"][:, 3] > 127
+    arrays = source.arrays(source.objects()[0])
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, size), seen) > 0.92
     assert worst_iou(rendered(shapenet_cameras(range(24)), size), seen) < 0.8
 
 
 def test_voxels_and_points_agree_with_the_mesh(root: Path) -> None:
     source = NmrFoldersSource(root, voxels=True, points_folder=root, num_surface_points=32)
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
     scaled = vertices() * 32 / 31
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    seen = sample["images"][:, 3] > 127
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, (64, 64), scaled), seen) > 0.94
-    assert torch.allclose(torch.from_numpy(sample["pointcloud"]), scaled.float(), atol=1e-5)
-    read = unpack_voxels(sample["voxels_32"], 32)
+    assert torch.allclose(torch.from_numpy(arrays["pointcloud"]), scaled.float(), atol=1e-5)
+    read = unpack_voxels(arrays["voxels_32"], 32)
     mesh = voxelize_mesh(0.998 * scaled[None].float(), faces(), 32)[0]
     assert int((read & mesh).sum()) == int(read.sum()) > 0.5 * int(mesh.sum())
 
 
 def test_points_alone_leave_the_world_as_it_is(root: Path) -> None:
     source = NmrFoldersSource(root, points_folder=root, num_surface_points=32)
-    sample = source.sample(source.objects()[0])
-    assert torch.allclose(torch.from_numpy(sample["pointcloud"]), vertices().float(), atol=1e-6)
-    assert (sample["pointcloud_normals"] == [0, 1, 0]).all()
+    arrays = source.arrays(source.objects()[0])
+    assert torch.allclose(torch.from_numpy(arrays["pointcloud"]), vertices().float(), atol=1e-6)
+    assert (arrays["pointcloud_normals"] == [0, 1, 0]).all()
 
 
 def test_the_lists_of_softras_tell_objects_and_splits(root: Path, files) -> None:
@@ -191,11 +191,11 @@ def test_the_lists_of_softras_tell_objects_and_splits(root: Path, files) -> None
         (f"{CHAIR}-gone", "test"),
     ]
     with pytest.raises(FileNotFoundError, match="gone"):
-        source.sample(items[1])
+        source.arrays(items[1])
     copy = pickle.loads(pickle.dumps(source))
-    assert (copy.sample(items[0])["images"] == source.sample(items[0])["images"]).all()
-    assert source.recipe() == NmrFoldersSource(root).recipe()
-    assert source.recipe() != NmrFoldersSource(root, image_size=32).recipe()
+    assert (copy.arrays(items[0])["images"] == source.arrays(items[0])["images"]).all()
+    assert source.config() == NmrFoldersSource(root).config()
+    assert source.config() != NmrFoldersSource(root, image_size=32).config()
     (root / CHAIR / "abc" / "mask" / "0003.png").write_bytes(b"changed")
     changed = NmrFoldersSource(root).objects()
     assert changed[0].fingerprint != items[0].fingerprint
@@ -206,9 +206,9 @@ def test_the_lists_of_softras_tell_objects_and_splits(root: Path, files) -> None
 def test_lines_which_lead_out_are_refused(root: Path) -> None:
     (root / CHAIR / "softras_train.lst").write_text("abc\n..\n")
     source = NmrFoldersSource(root)
-    outside = next(item for item in source.objects() if item.id.endswith(".."))
+    outside = next(entry for entry in source.objects() if entry.id.endswith(".."))
     with pytest.raises(ValueError, match="leads out of"):
-        source.sample(outside)
+        source.arrays(outside)
     (root / CHAIR / "softras_train.lst").write_text("../../etc\n")
     with pytest.raises(ValueError, match=r"softras_train\.lst, line 1"):
         NmrFoldersSource(root).objects()
@@ -240,7 +240,7 @@ def test_a_broken_object_is_named(root: Path, case: str) -> None:
     (root / CHAIR / "abc" / name).write_bytes(content)
     source = NmrFoldersSource(root, voxels=True)
     with pytest.raises(ValueError, match=rf"{CHAIR}/abc.*{message}"):
-        source.sample(source.objects()[0])
+        source.arrays(source.objects()[0])
 
 
 @pytest.mark.parametrize("name", ["image/0023.png", "mask/0000.png", "cameras.npz"])
@@ -251,7 +251,7 @@ def test_a_missing_or_linked_file_is_named(root: Path, tmp_path: Path, name: str
             (root / CHAIR / "abc" / name).symlink_to(tmp_path / "moved")
         source = NmrFoldersSource(root)
         with pytest.raises(FileNotFoundError, match=name):
-            source.sample(source.objects()[0])
+            source.arrays(source.objects()[0])
 
 
 def test_bad_settings_are_refused(root: Path) -> None:

@@ -99,36 +99,36 @@ def vertices() -> torch.Tensor:
 def test_everything_agrees_in_the_world(root: Path, voxels: bool, size) -> None:
     source = source_of(root, voxels=voxels, image_size=size)
     assert isinstance(source, ImageSource)
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
     pair, scale = source.layout().image_size, 32 / 31 if voxels else 1
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    seen = sample["images"][:, 3] > 127
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, pair, vertices() * scale), seen) > 0.9
     for wrong in ([-1, 1, 1], [1, 1, -1], [-1, 1, -1]):
         turned = vertices() * scale * torch.tensor(wrong)
         assert worst_iou(rendered(cameras, pair, turned), seen) < 0.75
-    x, y, z = sample["points"].astype(np.float64).T / scale
-    occupied = np.unpackbits(sample["occupancies"], count=500).astype(bool)
+    x, y, z = arrays["points"].astype(np.float64).T / scale
+    occupied = np.unpackbits(arrays["occupancies"], count=500).astype(bool)
     # Where the world is scaled its points are rounded anew, perhaps across the surface.
     agreement = (inside(np.stack([-z, y, -x], 1)) == occupied).mean()
     assert agreement > 0.99 if voxels else agreement == 1
     assert torch.allclose(
-        torch.from_numpy(sample["pointcloud"]), (vertices() * scale).float(), atol=1e-5
+        torch.from_numpy(arrays["pointcloud"]), (vertices() * scale).float(), atol=1e-5
     )
-    assert (sample["pointcloud_normals"] == [0, 0, -1]).all()
+    assert (arrays["pointcloud_normals"] == [0, 0, -1]).all()
 
 
 def test_voxels_agree_with_the_mesh(root: Path) -> None:
     source = source_of(root)
-    read = unpack_voxels(source.sample(source.objects()[0])["voxels_32"], 32)
+    read = unpack_voxels(source.arrays(source.objects()[0])["voxels_32"], 32)
     mesh = voxelize_mesh(0.998 * 32 / 31 * vertices()[None].float(), faces(), 32)[0]
     assert int((read & mesh).sum()) == int(read.sum()) > 0.5 * int(mesh.sum())
 
 
 def test_background_is_transparent_and_black_and_colours_stay(root: Path) -> None:
     source = source_of(root)
-    images = source.sample(source.objects()[0])["images"]
+    images = source.arrays(source.objects()[0])["images"]
     assert set(np.unique(images[:, 3])) == {0, 255}
     assert not images[:, :3][np.repeat(images[:, 3:] == 0, 3, 1)].any()
     middle = np.median(images[0, :3, images[0, 3] == 255], axis=0)
@@ -138,11 +138,11 @@ def test_background_is_transparent_and_black_and_colours_stay(root: Path) -> Non
 def test_objects_splits_and_fingerprints(root: Path) -> None:
     source = source_of(root)
     items = source.objects()
-    assert [(item.id, item.split) for item in items] == [(f"{CHAIR}-abc", "val")]
-    one, other = (s.sample(items[0]) for s in (source, pickle.loads(pickle.dumps(source))))
+    assert [(entry.id, entry.split) for entry in items] == [(f"{CHAIR}-abc", "val")]
+    one, other = (s.arrays(items[0]) for s in (source, pickle.loads(pickle.dumps(source))))
     assert all((one[key] == other[key]).all() for key in one)
-    assert source.recipe() == source_of(root).recipe()
-    assert source.recipe() != source_of(root, num_points=400).recipe()
+    assert source.config() == source_of(root).config()
+    assert source.config() != source_of(root, num_points=400).config()
     for name in ("points.npz", "img_choy2016/004.jpg", "model.binvox"):
         before = source_of(root).objects()[0].fingerprint
         path = root / CHAIR / "abc" / name
@@ -175,7 +175,7 @@ def test_a_broken_object_is_named(root: Path, case: str) -> None:
     (root / CHAIR / "abc" / name).write_bytes(content)
     source = source_of(root)
     with pytest.raises(ValueError, match=rf"{CHAIR}/abc.*{message}"):
-        source.sample(source.objects()[0])
+        source.arrays(source.objects()[0])
 
 
 @pytest.mark.parametrize("name", ["img_choy2016/023.jpg", "points.npz", "model.binvox"])
@@ -186,7 +186,7 @@ def test_a_missing_or_linked_file_is_named(root: Path, tmp_path: Path, name: str
             (root / CHAIR / "abc" / name).symlink_to(tmp_path / "moved")
         source = source_of(root)
         with pytest.raises(FileNotFoundError, match=name):
-            source.sample(source.objects()[0])
+            source.arrays(source.objects()[0])
 
 
 def test_bad_settings_are_refused(root: Path) -> None:

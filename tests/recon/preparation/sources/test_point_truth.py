@@ -43,47 +43,47 @@ def write(folder: Path, count: int = 400, surface: int = 300, **changes: object)
         np.savez(model / f"{name}.npz", **arrays)
 
 
-def occupied(sample, count: int) -> np.ndarray:
-    return np.unpackbits(sample["occupancies"], count=count).astype(bool)
+def occupied(arrays, count: int) -> np.ndarray:
+    return np.unpackbits(arrays["occupancies"], count=count).astype(bool)
 
 
 def test_points_are_in_the_world_with_their_occupancies(tmp_path: Path) -> None:
     write(tmp_path)
-    sample = PointTruth(tmp_path, 400, 300).sample("03001627", "abc")
-    assert {k: (v.shape, v.dtype.name) for k, v in sample.items()} == {
+    arrays = PointTruth(tmp_path, 400, 300).arrays("03001627", "abc")
+    assert {k: (v.shape, v.dtype.name) for k, v in arrays.items()} == {
         "points": ((400, 3), "float16"),
         "occupancies": ((50,), "uint8"),
         "pointcloud": ((300, 3), "float32"),
         "pointcloud_normals": ((300, 3), "float32"),
     }
-    x, y, z = sample["points"].astype(np.float64).T
-    assert (inside(np.stack([-z, y, -x], 1)) == occupied(sample, 400)).all()
-    assert 0.02 < occupied(sample, 400).mean() < 0.5
-    assert (sample["pointcloud"][:, 2] == -0.5).all()  # the nose is in front, at -Z
-    assert (sample["pointcloud_normals"] == [0, 0, -1]).all()
+    x, y, z = arrays["points"].astype(np.float64).T
+    assert (inside(np.stack([-z, y, -x], 1)) == occupied(arrays, 400)).all()
+    assert 0.02 < occupied(arrays, 400).mean() < 0.5
+    assert (arrays["pointcloud"][:, 2] == -0.5).all()  # the nose is in front, at -Z
+    assert (arrays["pointcloud_normals"] == [0, 0, -1]).all()
 
 
 def test_unpacked_occupancies_are_read(tmp_path: Path) -> None:
     write(tmp_path)
-    packed = PointTruth(tmp_path, 400).sample("03001627", "abc")
+    packed = PointTruth(tmp_path, 400).arrays("03001627", "abc")
     write(tmp_path, points_occupancies=occupied(packed, 400))
     assert (
-        PointTruth(tmp_path, 400).sample("03001627", "abc")["occupancies"] == packed["occupancies"]
+        PointTruth(tmp_path, 400).arrays("03001627", "abc")["occupancies"] == packed["occupancies"]
     ).all()
 
 
 def test_a_choice_depends_on_seed_and_object_alone(tmp_path: Path) -> None:
     write(tmp_path)
-    whole = PointTruth(tmp_path, 400, 300).sample("03001627", "abc")
+    whole = PointTruth(tmp_path, 400, 300).arrays("03001627", "abc")
     truth = PointTruth(tmp_path, 50, 30)
-    some, again = (t.sample("03001627", "abc") for t in (truth, pickle.loads(pickle.dumps(truth))))
+    some, again = (t.arrays("03001627", "abc") for t in (truth, pickle.loads(pickle.dumps(truth))))
     assert all((some[key] == again[key]).all() for key in some)
     rows = [np.flatnonzero((whole["points"] == point).all(1))[0] for point in some["points"]]
     assert rows == sorted(set(rows))
     assert (occupied(whole, 400)[rows] == occupied(some, 50)).all()
-    alone = PointTruth(tmp_path, 0, 30).sample("03001627", "abc")
+    alone = PointTruth(tmp_path, 0, 30).arrays("03001627", "abc")
     assert (alone["pointcloud"] == some["pointcloud"]).all()
-    other = PointTruth(tmp_path, 50, 30, seed=1).sample("03001627", "abc")
+    other = PointTruth(tmp_path, 50, 30, seed=1).arrays("03001627", "abc")
     assert (other["points"] != some["points"]).any()
 
 
@@ -92,14 +92,14 @@ def test_another_frame_moves_the_points_with_the_model(tmp_path: Path) -> None:
     truth = PointTruth(tmp_path, 400, 300)
     assert truth.frame("03001627", "abc") == ModelFrame(LOC, SCALE)
     frame = ModelFrame((0.5, -1.0, 0.0), 5.0)
-    sample = truth.sample("03001627", "abc", frame)
-    x, y, z = sample["points"].astype(np.float64).T
+    arrays = truth.arrays("03001627", "abc", frame)
+    x, y, z = arrays["points"].astype(np.float64).T
     own = np.stack([-z, y, -x], 1) * 5.0 + [0.5, -1.0, 0.0]
     normalised = (own - LOC) / SCALE
     # The world's points are rounded to half precision; near the surface that may cross it.
-    assert (inside(normalised) == occupied(sample, 400)).mean() > 0.98
+    assert (inside(normalised) == occupied(arrays, 400)).mean() > 0.98
     expected = (0.5 * SCALE + LOC[0] - 0.5) / 5.0
-    assert sample["pointcloud"][:, 2] == pytest.approx(-expected, abs=1e-6)
+    assert arrays["pointcloud"][:, 2] == pytest.approx(-expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_broken_files_are_named(tmp_path: Path, changes, message: str | None) ->
     write(tmp_path, **changes)
     truth, frame = PointTruth(tmp_path, 50, 30), ModelFrame((0, 0, 0), 1)
     if message is None:  # one packed byte serves 393 to 400 points
-        assert truth.sample("03001627", "abc", frame)["points"].shape == (50, 3)
+        assert truth.arrays("03001627", "abc", frame)["points"].shape == (50, 3)
         return
     with pytest.raises(ValueError, match=message):
-        truth.sample("03001627", "abc", frame)
+        truth.arrays("03001627", "abc", frame)
 
 
 def test_missing_and_truncated_files_are_named(tmp_path: Path) -> None:
@@ -131,17 +131,17 @@ def test_missing_and_truncated_files_are_named(tmp_path: Path) -> None:
     truth = PointTruth(tmp_path, 50, 30)
     before = truth.state("03001627", "abc")
     with pytest.raises(FileNotFoundError, match="def"):
-        truth.sample("03001627", "def")
+        truth.arrays("03001627", "def")
     with pytest.raises(ValueError, match="has 400 usable points, 401 are asked for"):
-        PointTruth(tmp_path, 401).sample("03001627", "abc")
+        PointTruth(tmp_path, 401).arrays("03001627", "abc")
     path = tmp_path / "03001627" / "abc" / "pointcloud.npz"
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(ValueError, match=r"pointcloud\.npz: "):
-        truth.sample("03001627", "abc")
+        truth.arrays("03001627", "abc")
     assert truth.state("03001627", "abc") != before
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"pointcloud\.npz"):
-        truth.sample("03001627", "abc")
+        truth.arrays("03001627", "abc")
 
 
 def test_bad_settings_are_refused(tmp_path: Path) -> None:

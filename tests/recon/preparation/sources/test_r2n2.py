@@ -117,15 +117,15 @@ def vertices() -> torch.Tensor:
 )
 def test_images_cameras_and_voxels_agree_in_the_world(root: Path, size, aspect: str) -> None:
     source = R2N2Source(root, image_size=size, aspect=aspect)
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
     pair = source.layout().image_size
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
-    seen = sample["images"][:, 3] > 127
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, pair, vertices()), seen) > 0.93
     for wrong in ([-1, 1, 1], [1, 1, -1], [-1, 1, -1]):
         assert worst_iou(rendered(cameras, pair, vertices() * torch.tensor(wrong)), seen) < 0.8
-    assert (sample["images"][0, :3, seen[0]] == np.array(COLOR)).all()
+    assert (arrays["images"][0, :3, seen[0]] == np.array(COLOR)).all()
 
 
 @pytest.mark.parametrize("place", ["ShapeNetRendering", "."])
@@ -136,11 +136,11 @@ def test_renderings_without_voxels(root: Path, place: str, caplog) -> None:
     source = R2N2Source(root / ("ShapeNetRendering" if place == "." else "."), voxels="auto")
     assert "no voxels: objects in" in caplog.text
     assert source.layout().voxel_resolutions == ()
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
-    cameras = Cameras.from_rows(torch.from_numpy(sample["cameras"]))
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
+    cameras = Cameras.from_rows(torch.from_numpy(arrays["cameras"]))
     own = world_vertices(torch.from_numpy(corners().reshape(-1, 3))) * SIDE
-    seen = sample["images"][:, 3] > 127
+    seen = arrays["images"][:, 3] > 127
     assert worst_iou(rendered(cameras, (137, 137), own), seen) > 0.93
     with pytest.raises(FileNotFoundError, match="ShapeNetVox32"):
         R2N2Source(root, voxels="required")
@@ -150,7 +150,7 @@ def test_renderings_without_voxels(root: Path, place: str, caplog) -> None:
 
 def test_voxels_agree_with_the_mesh(root: Path) -> None:
     source = R2N2Source(root)
-    read = unpack_voxels(source.sample(source.objects()[0])["voxels_32"], 32)
+    read = unpack_voxels(source.arrays(source.objects()[0])["voxels_32"], 32)
     inner = 0.998 * vertices()  # what lies in the grid's very border is clipped
     mesh = voxelize_mesh(inner[None].float(), faces(), 32)[0]
     assert int((read & mesh).sum()) == int(read.sum()) > 0.5 * int(mesh.sum())
@@ -168,10 +168,10 @@ def test_points_of_the_same_object_are_moved_along(root: Path, tmp_path: Path) -
         model / "pointcloud.npz", points=surface.astype(np.float32), normals=normals, **transform
     )
     source = R2N2Source(root, points_folder=tmp_path / "points", num_surface_points=len(surface))
-    sample = source.sample(source.objects()[0])
-    source.layout().check(sample)
-    assert torch.allclose(torch.from_numpy(sample["pointcloud"]), vertices().float(), atol=1e-5)
-    assert (sample["pointcloud_normals"] == [0, 0, -1]).all()
+    arrays = source.arrays(source.objects()[0])
+    source.layout().check(arrays)
+    assert torch.allclose(torch.from_numpy(arrays["pointcloud"]), vertices().float(), atol=1e-5)
+    assert (arrays["pointcloud_normals"] == [0, 0, -1]).all()
 
 
 def test_objects_are_found_split_and_fingerprinted(root: Path, files, tmp_path: Path) -> None:
@@ -179,18 +179,18 @@ def test_objects_are_found_split_and_fingerprinted(root: Path, files, tmp_path: 
     source = R2N2Source(root)
     assert isinstance(source, ImageSource)
     items = source.objects()
-    assert [(item.id, item.synset) for item in items] == [
+    assert [(entry.id, entry.synset) for entry in items] == [
         (f"{CAR}-def", CAR),
         (f"{CHAIR}-abc", CHAIR),
     ]
     copy = pickle.loads(pickle.dumps(source))
-    one, other = (s.sample(items[0]) for s in (source, copy))
+    one, other = (s.arrays(items[0]) for s in (source, copy))
     assert all((one[key] == other[key]).all() for key in one)
     (tmp_path / "splits.csv").write_text("modelId,split\ndef,test\n")
     chosen = R2N2Source(root, split_file=tmp_path / "splits.csv").objects()
-    assert [(item.id, item.split) for item in chosen] == [(f"{CAR}-def", "test")]
-    assert [item.synset for item in R2N2Source(root, ["chair"]).objects()] == [CHAIR]
-    assert source.recipe() == R2N2Source(root).recipe() != R2N2Source(root, image_size=64).recipe()
+    assert [(entry.id, entry.split) for entry in chosen] == [(f"{CAR}-def", "test")]
+    assert [entry.synset for entry in R2N2Source(root, ["chair"]).objects()] == [CHAIR]
+    assert source.config() == R2N2Source(root).config() != R2N2Source(root, image_size=64).config()
     (root / "ShapeNetRendering" / CHAIR / "abc" / "rendering" / "05.png").write_bytes(b"changed")
     changed = R2N2Source(root).objects()
     assert changed[0] == items[0]
@@ -240,7 +240,7 @@ def test_a_broken_object_is_named(root: Path, case: str) -> None:
     (root / name).write_bytes(content.encode() if isinstance(content, str) else content)
     source = R2N2Source(root)
     with pytest.raises(ValueError, match=rf"{CHAIR}/abc.*{message}"):
-        source.sample(source.objects()[0])
+        source.arrays(source.objects()[0])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_missing_or_linked_file_is_named(root: Path, tmp_path: Path, name: str
             (root / name).symlink_to(tmp_path / "moved")
         source = R2N2Source(root)
         with pytest.raises(FileNotFoundError, match=Path(name).name):
-            source.sample(source.objects()[0])
+            source.arrays(source.objects()[0])
 
 
 def test_a_linked_model_is_refused(root: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_linked_model_is_refused(root: Path, tmp_path: Path) -> None:
     folder.symlink_to(tmp_path / "moved")
     source = R2N2Source(root)
     with pytest.raises(ValueError, match=r"abc leads out of"):
-        source.sample(source.objects()[0])
+        source.arrays(source.objects()[0])
 
 
 def test_missing_folders_and_bad_settings_are_named(root: Path) -> None:

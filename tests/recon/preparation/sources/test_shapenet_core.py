@@ -82,11 +82,11 @@ def test_models_of_the_thirteen_categories(tmp_path: Path, version: int) -> None
     source = ShapeNetCoreSource(tree(tmp_path / "s", version))
     assert isinstance(source, MeshSource)
     items = source.objects()
-    assert [item.id for item in items] == [f"{CAR}-abc", f"{CAR}-def", f"{CHAIR}-abc"]
-    assert [item.split for item in items] == [split_of_id(i) for i in ("abc", "def", "abc")]
+    assert [entry.id for entry in items] == [f"{CAR}-abc", f"{CAR}-def", f"{CHAIR}-abc"]
+    assert [entry.split for entry in items] == [split_of_id(i) for i in ("abc", "def", "abc")]
     assert items[0].group == items[2].group == "abc"  # one model in two categories is one family
     assert items[0].licence == "ShapeNet terms of use"
-    assert source.recipe()["shapenet_version"] == version
+    assert source.config()["shapenet_version"] == version
     assert [i.synset for i in ShapeNetCoreSource(tmp_path / "s", None, ["car"]).objects()] == [
         CAR,
         CAR,
@@ -131,29 +131,29 @@ def test_split_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     )
     with caplog.at_level(logging.INFO):
         items = ShapeNetCoreSource(root, split_file=tmp_path / "all.csv").objects()
-    assert [(item.id, item.split) for item in items] == [
+    assert [(entry.id, entry.split) for entry in items] == [
         (f"{CAR}-abc", "val"),
         (f"{CHAIR}-abc", "test"),
     ]
     assert "1 of 3 objects are not listed in" in caplog.text
     write(tmp_path / "lists", {f"{CAR}/softras_test.lst": "def\n"})
-    (item,) = ShapeNetCoreSource(root, None, ["car"], tmp_path / "lists").objects()
-    assert (item.id, item.split) == (f"{CAR}-def", "test")
+    (entry,) = ShapeNetCoreSource(root, None, ["car"], tmp_path / "lists").objects()
+    assert (entry.id, entry.split) == (f"{CAR}-def", "test")
 
 
 def test_fingerprints_follow_meshes_materials_and_images(tmp_path: Path) -> None:
     root = tree(tmp_path / "s", 2)
     first = ShapeNetCoreSource(root)
-    prints = {item.id: item.fingerprint for item in first.objects()}
+    prints = {entry.id: entry.fingerprint for entry in first.objects()}
     for name in ("models/model_normalized.obj", "models/model_normalized.mtl", "images/wood.png"):
         os.utime(root / CAR / "abc" / name, ns=(1, 1))
         other = ShapeNetCoreSource(root)
         changed = [i.id for i in other.objects() if i.fingerprint != prints[i.id]]
         assert changed == [f"{CAR}-abc"]
-        assert other.recipe() != first.recipe()
-        first, prints = other, {item.id: item.fingerprint for item in other.objects()}
+        assert other.config() != first.config()
+        first, prints = other, {entry.id: entry.fingerprint for entry in other.objects()}
     moved = root.rename(tmp_path / "moved")
-    assert ShapeNetCoreSource(moved).recipe() == first.recipe()
+    assert ShapeNetCoreSource(moved).config() == first.config()
 
 
 def test_broken_models_are_their_own_errors(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_broken_models_are_their_own_errors(tmp_path: Path) -> None:
         f"{CAR}-link": r"link leads out of",
     }
     items = source.objects()
-    assert [item.id for item in items] == [*reasons, f"{CHAIR}-abc"]
-    for item, message in zip(items, reasons.values(), strict=False):
+    assert [entry.id for entry in items] == [*reasons, f"{CHAIR}-abc"]
+    for entry, message in zip(items, reasons.values(), strict=False):
         with pytest.raises((ValueError, OSError), match=message):
-            source.load(item)
+            source.load(entry)
     assert source.load(items[-1]).num_faces == 48
 
 
@@ -221,17 +221,17 @@ def test_points_of_the_same_objects_agree_with_the_voxels(tmp_path: Path) -> Non
     source = pickle.loads(pickle.dumps(RenderedSource(meshes, renderer)))
     first, second = source.objects()
     assert (source.layout().num_points, source.layout().num_surface_points) == (300, 0)
-    sample = source.sample(first)
-    source.layout().check(sample)
-    grid = unpack_voxels(sample["voxels_64"], 64).numpy()
-    cells = ((sample["points"].astype(np.float64) * 63 / 64 + 0.5) * 64).astype(int)
-    occupied = np.unpackbits(sample["occupancies"], count=300).astype(bool)
+    arrays = source.arrays(first)
+    source.layout().check(arrays)
+    grid = unpack_voxels(arrays["voxels_64"], 64).numpy()
+    cells = ((arrays["points"].astype(np.float64) * 63 / 64 + 0.5) * 64).astype(int)
+    occupied = np.unpackbits(arrays["occupancies"], count=300).astype(bool)
     within = ((cells >= 0) & (cells < 64)).all(axis=1)
     agree = grid[tuple(cells[within].T)] == occupied[within]
     assert agree.mean() > 0.95  # but for points in the voxels of the surface
     assert 20 < occupied.sum() < 150
     with pytest.raises(FileNotFoundError, match="def"):
-        source.sample(second)
+        source.arrays(second)
 
 
 def test_points_and_shrinking_exclude_each_other(tmp_path: Path) -> None:

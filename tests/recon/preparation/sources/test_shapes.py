@@ -39,11 +39,11 @@ def test_few_objects_go_to_training_first() -> None:
 def test_objects_have_unique_names_and_load() -> None:
     source = ShapesSource(4, ["car", "03001627"], seed=2)
     objects = source.objects()
-    assert len({item.id for item in objects}) == len({item.group for item in objects}) == 8
-    assert {item.synset for item in objects} == {"02958343", "03001627"}
+    assert len({entry.id for entry in objects}) == len({entry.group for entry in objects}) == 8
+    assert {entry.synset for entry in objects} == {"02958343", "03001627"}
     assert np.array_equal(source.load(objects[5]).vertices, make_shape("chair", 2, 1).vertices)
     fewer = ShapesSource(2, ["car"], seed=2).objects()
-    assert [item.fingerprint for item in fewer] == [item.fingerprint for item in objects[:2]]
+    assert [entry.fingerprint for entry in fewer] == [entry.fingerprint for entry in objects[:2]]
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_files_from_elsewhere_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "chair_texture_2.png").exists()
 
 
-# --- Arrays ---------------------------------------------------------------------------------------
+# --- MeshArrays -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("whole", [np.int16, np.uint32, np.int64])

@@ -9,71 +9,75 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.datasets.storage.layout import Sample
-from recon.preparation.parts import Parts
-from recon.preparation.sources.interface import Item
+from recon.datasets.storage.layout import ObjectArrays
+from recon.preparation.finished_objects import FinishedObjects
+from recon.preparation.sources.interface import ObjectEntry
 
-ITEM = Item("chair-1", "a chair", "03001627", "family", "train", "CC0-1.0", "print")
+ENTRY = ObjectEntry("chair-1", "a chair", "03001627", "family", "train", "CC0-1.0", "print")
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    made = Parts(tmp_path / "x.h5")
+def parts(tmp_path: Path) -> FinishedObjects:
+    made = FinishedObjects(tmp_path / "x.h5")
     with made.alone():
         pass
     return made
 
 
-def test_parts_come_back(parts: Parts, samples: list[Sample]) -> None:
-    assert not parts.has(ITEM)
-    sample = {**samples[0], "odd": np.arange(6, dtype=np.float16).reshape(2, 3)[:, ::-1]}
-    parts.write(ITEM, sample)
-    assert parts.has(ITEM)
-    found = parts.read(ITEM)
+def test_parts_come_back(finished: FinishedObjects, samples: list[ObjectArrays]) -> None:
+    assert not finished.has(ENTRY)
+    arrays = {**samples[0], "odd": np.arange(6, dtype=np.float16).reshape(2, 3)[:, ::-1]}
+    finished.write(ENTRY, arrays)
+    assert finished.has(ENTRY)
+    found = finished.read(ENTRY)
     assert found is not None
-    assert list(found) == list(sample)
-    for name, array in sample.items():
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
         assert np.array_equal(found[name], array)
         assert found[name].dtype == array.dtype
-    parts.remove()
-    assert not parts.folder.exists()
+    finished.remove()
+    assert not finished.folder.exists()
 
 
-def test_parts_made_from_something_else_are_not_used(parts: Parts, samples: list[Sample]) -> None:
-    parts.write(ITEM, samples[0])
-    assert not parts.has(replace(ITEM, fingerprint="other"))
-    assert not parts.has(replace(ITEM, id="chair-2"))
-    assert parts.has(replace(ITEM, split="val"))
+def test_parts_made_from_something_else_are_not_used(
+    finished: FinishedObjects, samples: list[ObjectArrays]
+) -> None:
+    finished.write(ENTRY, samples[0])
+    assert not finished.has(replace(ENTRY, fingerprint="other"))
+    assert not finished.has(replace(ENTRY, id="chair-2"))
+    assert finished.has(replace(ENTRY, split="val"))
 
 
 @pytest.mark.parametrize("damage", ["short", "flipped", "empty"])
-def test_damaged_part_counts_as_missing(parts: Parts, samples: list[Sample], damage: str) -> None:
-    parts.write(ITEM, samples[0])
-    (path,) = parts.folder.glob("*.npz")
+def test_damaged_part_counts_as_missing(
+    finished: FinishedObjects, samples: list[ObjectArrays], damage: str
+) -> None:
+    finished.write(ENTRY, samples[0])
+    (path,) = finished.folder.glob("*.npz")
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 255
     path.write_bytes({"short": content[:-100], "flipped": content, "empty": b""}[damage])
-    assert parts.read(ITEM) is None
+    assert finished.read(ENTRY) is None
 
 
 def test_full_disk_is_named_and_leaves_no_part(
-    parts: Parts, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+    finished: FinishedObjects, samples: list[ObjectArrays], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "_write_end_record", full)
     with pytest.raises(OSError, match=r"cannot write .*chair.*No space left"):
-        parts.write(ITEM, samples[0])
-    assert [path.name for path in parts.folder.iterdir()] == [".lock"]
+        finished.write(ENTRY, samples[0])
+    assert [path.name for path in finished.folder.iterdir()] == [".lock"]
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(OSError, match=r"cannot make the folder .*x\.h5\.parts"),
-        Parts(tmp_path / "file" / "x.h5").alone(),
+        FinishedObjects(tmp_path / "file" / "x.h5").alone(),
     ):
         pass
 
@@ -82,13 +86,13 @@ def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 OTHER = """
 import sys, time
 from pathlib import Path
-from recon.preparation.parts import Parts
-parts = Parts(Path(sys.argv[1]))
-with parts.alone():
+from recon.preparation.finished_objects import FinishedObjects
+finished = FinishedObjects(Path(sys.argv[1]))
+with finished.alone():
     print("working", flush=True)
     time.sleep(0.5)
-    parts.remove()
-    (parts.folder.parent / "done").touch()
+    finished.remove()
+    (finished.folder.parent / "done").touch()
 """
 
 
@@ -99,7 +103,7 @@ def test_one_process_waits_for_another(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "working\n"
-        with Parts(path).alone():
+        with FinishedObjects(path).alone():
             assert (tmp_path / "done").exists()
             # What is locked is the file of the new folder, not of the one that was removed.
             assert (tmp_path / "x.h5.parts" / ".lock").exists()

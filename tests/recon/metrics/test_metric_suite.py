@@ -8,8 +8,8 @@ import torch
 
 from recon.datasets.storage.layout import Layout
 from recon.metrics.fscore import FScore
+from recon.metrics.metric_suite import Metric, require_predictions, score_each
 from recon.metrics.onet import OccupancyNetworks
-from recon.metrics.suite import Metric, require_predictions, score_each
 from recon.metrics.truth import Truth
 from tests.recon.metrics.solids import cube_points, sphere, truth_of
 

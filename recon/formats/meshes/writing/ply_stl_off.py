@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from recon.files import atomic_file
-from recon.formats.meshes.writing.arrays import Arrays, to_bytes
+from recon.formats.meshes.writing.mesh_arrays import MeshArrays, to_bytes
 
 
-def write_ply(path: Path, mesh: Arrays) -> None:
+def write_ply(path: Path, mesh: MeshArrays) -> None:
     """Writes a binary PLY file, with colours of vertices if there are any.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     names = ["float x", "float y", "float z"]
@@ -42,11 +42,11 @@ def write_ply(path: Path, mesh: Arrays) -> None:
         file.write("\n".join(header).encode() + b"\n" + vertices.tobytes() + faces.tobytes())
 
 
-def write_stl(path: Path, mesh: Arrays) -> None:
+def write_stl(path: Path, mesh: MeshArrays) -> None:
     """Writes a binary STL file.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -61,11 +61,11 @@ def write_stl(path: Path, mesh: Arrays) -> None:
         file.write(header + triangles.tobytes())
 
 
-def write_off(path: Path, mesh: Arrays) -> None:
+def write_off(path: Path, mesh: MeshArrays) -> None:
     """Writes an OFF file.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     vertices = ["{:.9g} {:.9g} {:.9g}".format(*row) for row in mesh.vertices.tolist()]
     faces = ["3 {} {} {}".format(*row) for row in mesh.faces.tolist()]

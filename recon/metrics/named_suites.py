@@ -7,10 +7,10 @@ from functools import partial
 
 from recon.metrics.fscore import FScore
 from recon.metrics.meshrcnn import MeshRCNN
+from recon.metrics.metric_suite import MetricSuite
 from recon.metrics.onet import OccupancyNetworks
 from recon.metrics.silhouette import Silhouette
 from recon.metrics.softras import SoftRas
-from recon.metrics.suite import MetricSuite
 
 SUITES: Mapping[str, Callable[[], MetricSuite]] = {
     "softras": SoftRas,

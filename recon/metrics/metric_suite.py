@@ -26,11 +26,11 @@ class Metric:
     """One number that says how good a prediction is.
 
     Args:
-        key: its name in files, as 'onet_chamfer_l1'.
-        label: its name in tables, as 'Chamfer-L1 x10'.
-        suite: name of the suite it belongs to.
-        higher_is_better: which way it improves.
-        percent: whether the value is a share of one, which tables show in percent.
+        key: Its name in files, as 'onet_chamfer_l1'.
+        label: Its name in tables, as 'Chamfer-L1 x10'.
+        suite: Name of the suite it belongs to.
+        higher_is_better: Which way it improves.
+        percent: Whether the value is a share of one, which tables show in percent.
     """
 
     key: str
@@ -44,12 +44,12 @@ class MetricSuite(ABC):
     """An evaluation protocol of the literature.
 
     Attributes:
-        name: the short name of its source, as 'softras'.
-        metrics: what it computes, the most important one first.
-        fields: which fields of `recon.datasets.storage.layout` an object must have.
-        batched: whether it scores the predictions of many objects at once. Others take long for
+        name: The short name of its source, as 'softras'.
+        metrics: What it computes, the most important one first.
+        fields: Which fields of `recon.datasets.storage.layout` an object must have.
+        batched: Whether it scores the predictions of many objects at once. Others take long for
             each object, so an evaluation writes down object by object.
-        voxel_metric: the metric that is the IoU of voxel grids, by which baselines that predict
+        voxel_metric: The metric that is the IoU of voxel grids, by which baselines that predict
             voxels are scored too; None if the suite has none.
     """
 
@@ -67,10 +67,10 @@ class MetricSuite(ABC):
         """Returns the suite as it scores objects of a data set.
 
         Args:
-            layout: the layout of the data set.
+            layout: The layout of the data set.
 
         Raises:
-            ValueError: a field is missing or too small.
+            ValueError: A field is missing or too small.
         """
         present = layout.fields()
         missing = [name for name in self.fields if name not in present]
@@ -90,16 +90,16 @@ class MetricSuite(ABC):
         Args:
             vertices: [n, V, 3] in the world.
             faces: [F, 3] int64, the faces of all predictions.
-            truth: the truth about the object, with what `fields` name.
-            views: the n views from which the object was predicted.
-            seed: the seed of all sampling. What is drawn for a prediction depends on the seed and
+            truth: The truth about the object, with what `fields` name.
+            views: The n views from which the object was predicted.
+            seed: The seed of all sampling. What is drawn for a prediction depends on the seed and
                 its view alone, see `recon.metrics.seeds.object_seed`.
 
         Returns:
             By the key of each metric [n] float64; NaN only where the class says so.
 
         Raises:
-            ValueError: shapes disagree or the truth lacks something.
+            ValueError: Shapes disagree or the truth lacks something.
         """
 
     def score_objects(
@@ -115,15 +115,15 @@ class MetricSuite(ABC):
         Args:
             vertices: [N, n, V, 3] in the world.
             faces: [F, 3] int64, the faces of all predictions.
-            truths: the truth about each of the N objects.
-            views: the n views from which each object was predicted.
-            seeds: the seed of each of the N objects.
+            truths: The truth about each of the N objects.
+            views: The n views from which each object was predicted.
+            seeds: The seed of each of the N objects.
 
         Returns:
             By the key of each metric [N, n] float64.
 
         Raises:
-            ValueError: shapes disagree or a truth lacks something.
+            ValueError: Shapes disagree or a truth lacks something.
         """
         rows = [
             self.score(meshes, faces, truth, views, seed)
@@ -144,17 +144,17 @@ def score_each(
     """Scores the predictions of an object one after the other.
 
     Args:
-        score_one: scores one prediction by the keys of all metrics.
-        metrics: the metrics of the suite.
+        score_one: Scores one prediction by the keys of all metrics.
+        metrics: The metrics of the suite.
         vertices: [n, V, 3].
         faces: [F, 3].
-        views: n views.
+        views: N views.
 
     Returns:
         By key [n] float64.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: Shapes disagree.
     """
     require_predictions(vertices, faces, views)
     positions = vertices.detach().cpu().double().numpy()
@@ -170,7 +170,7 @@ def require_predictions(vertices: Tensor, faces: Tensor, views: Sequence[int]) -
     """Refuses arguments of `MetricSuite.score` whose shapes disagree.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: Naming the argument.
     """
     if vertices.dim() != 3 or vertices.shape[2] != 3 or not vertices.is_floating_point():
         raise ValueError(

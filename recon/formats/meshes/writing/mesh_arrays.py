@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Arrays:
+class MeshArrays:
     """A mesh as arrays.
 
     Attributes:

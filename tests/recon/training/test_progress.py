@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recon.training.state import Progress
+from recon.training.progress import Progress
 
 
 def test_the_best_validation_is_kept_with_all_its_metrics() -> None:

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from recon.datasets.storage.layout import Layout, Sample
+from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.files import replacing
-from recon.preparation.sources.interface import ImageSource, Item
+from recon.preparation.sources.interface import ImageSource, ObjectEntry
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 OBJECTS_PER_WORKER = 100
 
 
-class Parts:
+class FinishedObjects:
     """The finished objects of an unfinished file, each named by what it was made from."""
 
     def __init__(self, output: Path) -> None:
@@ -45,7 +45,7 @@ class Parts:
         """Makes the folder, unless it is there, and waits until no other process works in it.
 
         Raises:
-            OSError: if the folder cannot be made.
+            OSError: If the folder cannot be made.
         """
         path = self.folder / ".lock"
         while True:
@@ -68,37 +68,37 @@ class Parts:
             log.info("waiting for another process, which works in %s", self.folder)
             fcntl.lockf(stream, fcntl.LOCK_EX)
 
-    def _path(self, item: Item) -> Path:
-        return self.folder / f"{item.id}-{item.fingerprint}.npz"
+    def _path(self, entry: ObjectEntry) -> Path:
+        return self.folder / f"{entry.id}-{entry.fingerprint}.npz"
 
-    def write(self, item: Item, sample: Sample) -> None:
-        """Keeps the sample of an object.
+    def write(self, entry: ObjectEntry, arrays: ObjectArrays) -> None:
+        """Keeps the arrays of an object.
 
         Raises:
-            OSError: naming the part, if it cannot be written.
+            OSError: Naming the part, if it cannot be written.
         """
-        path = self._path(item)
+        path = self._path(entry)
         try:
             # A part that a power cut damages fails its checksum and is made again.
             with replacing(path, durable=False) as temporary:
-                _save(temporary, sample)
+                _save(temporary, arrays)
         except OSError as error:
             raise OSError(f"cannot write {path}: {error}") from error
 
-    def has(self, item: Item) -> bool:
+    def has(self, entry: ObjectEntry) -> bool:
         """Tells whether the part of an object is there and not damaged."""
-        return self.read(item) is not None
+        return self.read(entry) is not None
 
-    def read(self, item: Item) -> Sample | None:
-        """Returns the sample of an object; None if it is not there or damaged."""
+    def read(self, entry: ObjectEntry) -> ObjectArrays | None:
+        """Returns the arrays of an object; None if it is not there or damaged."""
         try:
-            with np.load(self._path(item), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+            with np.load(self._path(entry), allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError, zlib.error):
             return None
 
     def remove(self) -> None:
-        """Removes the folder with all parts."""
+        """Removes the folder with all finished objects."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -110,10 +110,10 @@ def _is_file(stream: TextIO, path: Path) -> bool:
         return False
 
 
-def _save(path: Path, sample: Sample) -> None:
+def _save(path: Path, arrays: ObjectArrays) -> None:
     """Writes an npz at the quickest compression: a tenth of the bytes in the same time."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, array in sample.items():
+        for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array))
 
@@ -124,74 +124,76 @@ class _Job:
 
     source: ImageSource
     layout: Layout
-    parts: Parts
+    finished: FinishedObjects
 
-    def __call__(self, item: Item) -> str | None:
+    def __call__(self, entry: ObjectEntry) -> str | None:
         """Makes the part of one object; return why that was not possible, or None.
 
         Whatever is wrong with an object is its own affair; what goes wrong in writing is fatal.
         """
         try:
-            sample = self.source.sample(item)
-            self.layout.check(sample)
+            arrays = self.source.arrays(entry)
+            self.layout.check(arrays)
         except Exception as error:
             return str(error) or type(error).__name__
-        self.parts.write(item, sample)
+        self.finished.write(entry, arrays)
         return None
 
 
-def make_parts(
-    source: ImageSource, objects: list[Item], parts: Parts, workers: int | None
+def make_objects(
+    source: ImageSource, objects: list[ObjectEntry], finished: FinishedObjects, workers: int | None
 ) -> dict[str, str]:
     """Makes the parts that are missing, with a progress bar.
 
     Args:
-        source: where the objects are.
-        objects: what to make.
-        parts: where finished objects are kept.
-        workers: processes; 1 works in this one; None takes as many as is worth while.
+        source: Where the objects are.
+        objects: What to make.
+        finished: Where finished objects are kept.
+        workers: Processes; 1 works in this one; None takes as many as is worth while.
 
     Returns:
         {id: reason} of the objects that cannot be made.
 
     Raises:
-        OSError: if a part cannot be written or a worker process dies.
+        OSError: If a part cannot be written or a worker process dies.
     """
-    missing = [item for item in objects if not parts.has(item)]
+    missing = [entry for entry in objects if not finished.has(entry)]
     done = len(objects) - len(missing)
     if done:
         log.info("%d of %d objects are done already", done, len(objects))
     if workers is None:
         workers = max(1, min(len(os.sched_getaffinity(0)), len(missing) // OBJECTS_PER_WORKER))
-    job = _Job(source, source.layout(), parts)
+    job = _Job(source, source.layout(), finished)
     reasons: dict[str, str] = {}
     results = _in_turn(job, missing) if workers == 1 else _in_parallel(job, missing, workers)
     pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines in a log
     with tqdm(total=len(objects), initial=done, unit="object", mininterval=pause) as bar:
-        for item, reason in results:
+        for entry, reason in results:
             if reason is not None:
-                reasons[item.id] = reason
+                reasons[entry.id] = reason
                 bar.set_postfix(failed=len(reasons))
             bar.update()
     # In the order of the objects, whichever worker was first.
-    return {item.id: reasons[item.id] for item in objects if item.id in reasons}
+    return {entry.id: reasons[entry.id] for entry in objects if entry.id in reasons}
 
 
-Result = tuple[Item, str | None]
+Result = tuple[ObjectEntry, str | None]
 
 
-def _in_turn(job: _Job, items: list[Item]) -> Iterator[Result]:
-    for item in items:
-        yield item, job(item)
+def _in_turn(job: _Job, entries: list[ObjectEntry]) -> Iterator[Result]:
+    for entry in entries:
+        yield entry, job(entry)
 
 
-def _in_parallel(job: _Job, items: list[Item], workers: int) -> Iterator[Result]:
+def _in_parallel(job: _Job, entries: list[ObjectEntry], workers: int) -> Iterator[Result]:
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (job, threads)
     )
     try:
-        pending: dict[Future[str | None], Item] = {pool.submit(_work, item): item for item in items}
+        pending: dict[Future[str | None], ObjectEntry] = {
+            pool.submit(_work, entry): entry for entry in entries
+        }
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -222,6 +224,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(item: Item) -> str | None:
+def _work(entry: ObjectEntry) -> str | None:
     assert _job is not None
-    return _job(item)
+    return _job(entry)
