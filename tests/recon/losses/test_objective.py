@@ -39,7 +39,7 @@ def objective(texels: int = 0, weights: dict[str, float] | None = None, **option
     """An objective of all terms, or of those that weights are given for."""
     weights = weights or dict.fromkeys(TERMS, 1.0)
     terms = {name: term for name, term in TERMS.items() if name in weights}
-    more = {"configs": DATA_CONFIGS} | options
+    more = {"data_configs": DATA_CONFIGS} | options
     return Objective(BALL.faces, 42, terms, weights, texels, **more)
 
 

@@ -17,7 +17,7 @@ ENTRY = ObjectEntry("chair-1", "a chair", "03001627", "family", "train", "CC0-1.
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> FinishedObjects:
+def finished(tmp_path: Path) -> FinishedObjects:
     made = FinishedObjects(tmp_path / "x.h5")
     with made.alone():
         pass

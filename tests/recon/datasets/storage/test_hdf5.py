@@ -174,11 +174,11 @@ def test_cameras_that_are_none_are_refused_on_opening(
 
 
 @pytest.mark.parametrize("surplus", [-1, 1])
-def test_wrong_number_of_samples_leaves_no_file(
+def test_wrong_number_of_objects_leaves_no_file(
     tmp_path: Path, header, layout, labels, samples, surplus: int
 ) -> None:
     given = samples[:-1] if surplus < 0 else [*samples, samples[0]]
-    with pytest.raises(ValueError, match="12 labels need 12 samples"):
+    with pytest.raises(ValueError, match="12 labels need 12 objects"):
         write_dataset(tmp_path / "x.h5", header, layout, labels, given)
     assert list(tmp_path.iterdir()) == []
 
