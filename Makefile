@@ -14,6 +14,9 @@ PREBUILT := build/prebuilt
 
 SETS := baseline avx2 avx512
 
+# A process for each core, eight at most, with one thread each: threads beyond the cores would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 .PHONY: install demo test test-all test-processors $(SETS:%=test-%) lint docs wheel clean
 
 install: $(INSTALLED)
@@ -42,11 +45,11 @@ docs: $(INSTALLED)
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
 
 test: install lint docs
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Also the slow tests, which install packages of several GB (kept in build/venvs).
 test-all: install lint docs
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 # The suite, or TESTS of it, once for each instruction set that this processor has, with the kernels of
 # the rasterizer and of torch and its libraries for no newer one.
@@ -55,7 +58,7 @@ test-baseline: OLDER := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4
 test-avx2: OLDER := ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
 $(SETS:%=test-%): test-%: install
 	export $(OLDER) RENDERER_CUDA_INSTRUCTION_SET=$*; \
-	if $(BIN)/python -m renderer_cuda | grep -q ' $*:'; then $(BIN)/python -m pytest $(TESTS); \
+	if $(BIN)/python -m renderer_cuda | grep -q ' $*:'; then $(PYTEST) $(TESTS); \
 	else echo 'no kernels for $* run here'; fi
 
 # A wheel with the compiled kernels: it runs without a compiler, on every Python >= 3.10 and torch
