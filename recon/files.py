@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
+
+log = logging.getLogger(__name__)
 
 _syncing: ContextVar[bool] = ContextVar("syncing", default=True)
 
 # Of the temporary files, so that those of a process which was killed can be found.
 SUFFIX = ".unfinished"
+LOCK_FILE = ".lock"
 
 
 @contextmanager
@@ -90,29 +94,71 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, doing: str, refused_as: type[ValueError] = ValueError) -> Iterator[None]:
-    """Keep other processes out of a folder during the block; the lock ends with the process.
+def locked(
+    folder: Path,
+    doing: str,
+    refused_as: type[ValueError] = ValueError,
+    wait: bool = False,
+) -> Iterator[None]:
+    """Keeps other processes out of a folder during the block; the lock ends with the process.
 
     Args:
-        folder: Made when it is not there; the lock is its file `.lock`, which stays.
-        doing: What this process does in it, for the message of the others.
-        refused_as: What is raised when another process holds the lock.
+        folder: The folder, which is made when it is not there. The lock is its
+            file `.lock`, which stays.
+        doing: What this process does in the folder, for the message of the others.
+        refused_as: The error that is raised when another process holds the lock.
+        wait: Whether to wait for the other process instead of raising an error. That process may
+            have removed the folder when it ends; the folder is then made again.
 
     Raises:
-        ValueError: Another process holds the lock; a `refused_as`.
-        OSError: The folder is not writable.
+        ValueError: If another process holds the lock; the error is a `refused_as`.
+        OSError: If the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    path = folder / LOCK_FILE
+    while True:
         try:
-            # Record locks end with the process and are not inherited by its data workers.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise refused_as(
-                f"{folder}: another process is {doing} here; wait for it or choose another "
-                "output_dir"
-            ) from error
-        yield
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(path, "w")  # noqa: SIM115
+        except OSError as error:
+            raise OSError(f"cannot make the folder {folder}: {error}") from error
+        with lock:
+            if not _acquire(lock):
+                if not wait:
+                    raise refused_as(
+                        f"{folder}: another process is {doing} here; wait for it or choose another "
+                        "output_dir"
+                    )
+                log.info("waiting for another process, which is %s in %s", doing, folder)
+                fcntl.lockf(lock, fcntl.LOCK_EX)
+            if _is_file(lock, path):
+                yield
+                return
+
+
+def is_locked(path: Path) -> bool:
+    """Tells whether another process holds a lock file of `locked`."""
+    if not path.exists():
+        return False
+    with open(path, "r+") as lock:
+        return not _acquire(lock)
+
+
+def _acquire(lock: TextIO) -> bool:
+    """Takes the lock of an open file, or tells that another process holds it."""
+    try:
+        # Record locks end with the process and are not inherited by its data workers.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_file(stream: TextIO, path: Path) -> bool:
+    """Tells whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def csv_text(rows: Sequence[Sequence[object]]) -> str:

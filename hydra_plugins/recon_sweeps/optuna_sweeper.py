@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,11 +75,12 @@ class OptunaSweeper(Sweeper):
             CompactHydraException: The space or the study does not fit, another process searches in
                 the folder, or every trial failed.
         """
+        from recon.files import locked
         from recon.runs.sweeps.search import storage_errors
 
         try:
             space, fixed = self._space(arguments)
-            with sole_owner(self.folder):
+            with locked(self.folder, "searching"):
                 OmegaConf.save(self.config, self.folder / "multirun.yaml")
                 search = self._search(space, fixed)
                 with storage_errors(str(self.storage)):
@@ -205,22 +204,6 @@ def tell(search: Search, number: int, returned: JobReturn) -> None:
     else:
         search.complete(number, value)
         log.info("trial %d: IoU %s", number, value)
-
-
-@contextmanager
-def sole_owner(folder: Path) -> Iterator[None]:
-    """Keep other searches out of a folder during the block; make it when it is not there.
-
-    Raises:
-        ValueError: Another process is searching here.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".search.lock", "w") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process
-        except BlockingIOError as error:
-            raise ValueError(f"{folder}: another process is searching here") from error
-        yield
 
 
 def literal(value: object) -> str:

@@ -13,7 +13,7 @@ def counts_table(counts: Mapping[tuple[str, str], int]) -> str:
     """Returns the number of objects per category and split, with totals, as text.
 
     Args:
-        counts: Objects by (synset, split).
+        counts: The number of objects by (synset, split).
     """
     words = {split for _, split in counts}
     splits = [s for s in FIRST_SPLITS if s in words] + sorted(words - set(FIRST_SPLITS))

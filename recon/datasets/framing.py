@@ -34,15 +34,15 @@ class Framing:
     """Where outlines lie in the images of a data set.
 
     Args:
-        fill: The longer side of their bounding boxes as a share of the image's side: small, usual
-            and large ones, which are `QUANTILES`. It depends on object and viewpoint.
-        center: Median (x, y) of the boxes' centres from the image's, as shares of its side, x to
-            the right and y downwards.
+        fill: The longer side of the masks' bounding boxes as a share of the image's side: the three
+            `QUANTILES` over objects and views.
+        center: The median offset (x, y) of the boxes' centres from the image's, as shares of its
+            side, x to the right and y downwards.
         cameras: [K, 16] rows of the viewpoints.
-        source: Where this is known from, in words.
+        source: Where the framing is known from, in words.
 
     Raises:
-        ValueError: A number is out of range, or there is no camera.
+        ValueError: If a number is out of range, or there is no camera.
     """
 
     fill: tuple[float, float, float]
@@ -76,8 +76,8 @@ def find_framing(data: MultiViewDataset) -> Framing:
     """Measures outlines in some of the objects of a data set, evenly spread.
 
     Raises:
-        ValueError: None of them shows anything.
-        OSError: A file could not be read.
+        ValueError: If no image shows anything.
+        OSError: If a file could not be read.
     """
     count = min(len(data), MAX_OBJECTS)
     objects = [len(data) * turn // count for turn in range(count)]
@@ -104,7 +104,7 @@ def framing_of(checkpoint: Mapping[str, Any]) -> Framing:
     """Returns the framing a checkpoint knows, else that of its data, else the usual one.
 
     Args:
-        checkpoint: What `load_checkpoint` returned.
+        checkpoint: The checkpoint, as `load_checkpoint` returns it.
     """
     kept = checkpoint.get("framing")
     if kept is not None:
@@ -124,7 +124,7 @@ def mask_boxes(alpha: Tensor) -> Tensor:
     """Returns the bounding boxes of what is opaque, of the images that show anything.
 
     Args:
-        alpha: [N, H, W] uint8.
+        alpha: [N, H, W] uint8, the alpha of images.
 
     Returns:
         [M, 4] (left, top, right, bottom) in pixels, from border to border.

@@ -26,11 +26,11 @@ class MultiViewDataset:
     data set can be pickled.
 
     Attributes:
-        paths: Of the files.
+        paths: The paths of the files.
         layout: Which arrays every object has.
         fields: The names of these arrays.
         ids, names, synsets, groups, splits, licences: Lists with one text per object.
-        num_views: K.
+        num_views: The number K of views of every object.
         image_size: (height, width) in pixels.
     """
 
@@ -55,7 +55,7 @@ class MultiViewDataset:
             path: A file made by scripts/prepare_data.py, a list of such files, or a pattern such as
                 'data/nmr_*.h5'; several are one data set when their layouts are the same.
             split: 'train', 'val', 'test' or another word of the files; None for all objects.
-            categories: Names, synsets or own words to keep; None for all.
+            categories: The names, synsets or own words of the categories to keep; None keeps all.
             cache: Whether each process keeps the images in memory once it has read one.
             sampling: What batches are drawn evenly from: 'balanced' means categories, 'uniform'
                 objects.
@@ -134,7 +134,7 @@ class MultiViewDataset:
         """Returns a data set of some of the objects, which reads the same files.
 
         Args:
-            objects: Indices, in the order they are to have.
+            objects: The indices of the objects, in the order they are to have.
 
         Raises:
             ValueError: If there are none.
@@ -157,7 +157,7 @@ class MultiViewDataset:
         """The lowest resolution R there are voxels of.
 
         Raises:
-            ValueError: There are none.
+            ValueError: If there are none.
         """
         if not self.layout.voxel_resolutions:
             raise self._missing("voxels_32")
@@ -175,11 +175,11 @@ class MultiViewDataset:
         """Returns the occupancy of an object, bool [R, R, R] in world axes [x, y, z].
 
         Args:
-            object_index: Which object.
-            resolution: R; None means the lowest there is.
+            object_index: The index of the object.
+            resolution: The number R of voxels along each side; None takes the lowest there is.
 
         Raises:
-            ValueError: There are no voxels of that resolution.
+            ValueError: If there are no voxels of that resolution.
         """
         chosen = self.voxel_resolution if resolution is None else resolution
         return self.field(object_index, f"voxels_{chosen}")
@@ -190,14 +190,14 @@ class MultiViewDataset:
         Packed bits come unpacked: voxels_R as bool [R, R, R], occupancies as bool [P].
 
         Args:
-            object_index: Which object.
-            name: One of `fields`.
-            views: Which views, for a field with an entry per view; None means all.
+            object_index: The index of the object.
+            name: The name of the field, one of `fields`.
+            views: The indices of the views, for a field with an entry per view; None means all.
 
         Raises:
-            IndexError: There is no such view.
-            ValueError: There is no such field, or it has no views.
-            OSError: Naming the file, if it cannot be read.
+            IndexError: If there is no such view.
+            ValueError: If there is no such field, or it has no views.
+            OSError: If the file cannot be read; the message names it.
         """
         if name not in self.fields:
             raise self._missing(name)
@@ -266,13 +266,13 @@ class MultiViewDataset:
         `recon.datasets.sampling.StepSampler.draw`.
 
         Args:
-            seed: Of the whole run, >= 0.
-            step: Of the optimiser, >= 0.
-            batch_size: Number of objects N in the whole batch, a multiple of W.
-            views_per_object: Number of views n of each, >= 1; they may coincide.
-            rank: Of this process, in 0..W - 1.
-            world_size: Number of processes W.
-            maps: Which maps to add, of 'shading', 'depth' and 'normals'.
+            seed: The seed of the whole run, >= 0.
+            step: The step of the optimiser, >= 0.
+            batch_size: The number N of objects in the whole batch, a multiple of W.
+            views_per_object: The number n of views of each object, >= 1; they may coincide.
+            rank: The rank of this process, in 0..W - 1.
+            world_size: The number W of processes.
+            maps: The maps to add, among 'shading', 'depth' and 'normals'.
 
         Returns:
             images: [N / W, n, 4, H, W] uint8; cameras: [N / W, n, 16] float32; and each
@@ -280,7 +280,7 @@ class MultiViewDataset:
 
         Raises:
             ValueError: If an argument is out of range, or there is no such map.
-            OSError: Naming the file, if it cannot be read.
+            OSError: If the file cannot be read; the message names it.
         """
         wanted = ("images", *maps)
         for name in wanted[1:]:
@@ -300,7 +300,7 @@ class MultiViewDataset:
         """The configuration that made each file, as its header keeps it; empty where there is none.
 
         Raises:
-            OSError: Naming the file, if it cannot be read.
+            OSError: If the file cannot be read; the message names it.
         """
         configs = []
         for path in self.paths:

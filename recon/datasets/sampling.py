@@ -17,12 +17,12 @@ class StepSampler:
     objects alike. The views of an object are drawn uniformly and may coincide.
 
     Args:
-        categories: Of every object; any words.
-        num_views: K, views per object.
-        sampling: 'balanced' or 'uniform'.
+        categories: The category of every object, any word.
+        num_views: The number K of views per object.
+        sampling: How objects are drawn, 'balanced' or 'uniform'.
 
     Raises:
-        ValueError: The sampling is unknown.
+        ValueError: If the sampling is unknown.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class StepSampler:
         `world_size` equal, contiguous parts of it.
 
         Args:
-            seed: Of the whole run, >= 0.
-            step: Of the optimiser, >= 0.
-            batch_size: Number of objects N in the whole batch.
-            views_per_object: Number of views n of each.
-            rank: Of this process.
-            world_size: Number of processes W, a divisor of N.
+            seed: The seed of the whole run, >= 0.
+            step: The step of the optimiser, >= 0.
+            batch_size: The number N of objects in the whole batch.
+            views_per_object: The number n of views of each object.
+            rank: The rank of this process.
+            world_size: The number W of processes, a divisor of N.
 
         Returns:
             objects [N / W] and views [N / W, n], indices.

@@ -24,8 +24,8 @@ class Binvox:
     Attributes:
         voxels: [R, R, R] bool, indexed [x, y, z] in the axes of the voxelised mesh.
         corner: (x, y, z) of the cube's least corner in the mesh's own coordinates; None where the
-            file does not say.
-        side: Of the cube in the mesh's units; None where the file does not say.
+            file does not tell it.
+        side: The side of the cube in the mesh's units; None where the file does not tell it.
     """
 
     voxels: NDArray[np.bool_]
@@ -39,12 +39,13 @@ def read_binvox(store: Store, name: str) -> Binvox:
     Voxel (i, j, k) has its centre at corner + side * ((i, j, k) + 0.5) / R.
 
     Args:
-        store: Where the file is.
-        name: Of the file.
+        store: The store that has the file.
+        name: The name of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is not of this format or its runs do not fill the grid.
+        ValueError: If the file is not of this format or its runs do not fill the grid; the message
+            names it.
     """
     data = store.read(name)
     try:

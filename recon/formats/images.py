@@ -58,9 +58,9 @@ class RgbaImage:
 
     Attributes:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied, row 0 on top.
-        orientation: EXIF's orientation of the stored pixels, 1 to 8; 1 is upright.
-        upright: Whether `rgba` was turned by it.
-        notes: What to know about the file, in words.
+        orientation: The EXIF orientation of the stored pixels, 1 to 8; 1 is upright.
+        upright: Whether `rgba` was turned upright by it.
+        notes: Remarks on the file, for the user.
     """
 
     rgba: NDArray[np.uint8]
@@ -97,16 +97,17 @@ def decode_image(
         source: A path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, C] with C
             from 1 (grey) and 2 (grey, alpha) to 3 (RGB) and 4 (RGB, alpha): bool, 8 or 16 bits, or
             floating point in [0, 1].
-        label: What messages call it; None takes the path, else "the image".
+        label: The name of the image in messages; None takes the path, else "the image".
         upright: Whether to turn the image as its EXIF data ask.
         size: The (height, width) it must have as stored; None allows any.
-        formats: PIL's names of the file formats that are read.
-        draft: JPEG files may be decoded at a fraction of their size, no side of which is below
-            this number of pixels; None decodes them whole.
+        formats: The names in PIL of the file formats that are read.
+        draft: The number of pixels below which no side may fall when JPEG files are decoded at a
+            fraction of their size; None decodes them whole.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the image, if it is damaged, too large, of another size or no image.
+        ValueError: If the image is damaged, too large, of another size or no image; the message
+            names it.
     """
     label = label or _label(source, "the image")
     with _pixels_of(source, label, size, formats, draft) as raw:
@@ -131,18 +132,18 @@ def decode_mask(
     """Decodes a mask.
 
     Args:
-        source: As for `decode_image`.
-        label: What messages call it; None takes the path, else "the mask".
+        source: The mask, in any form that `decode_image` takes.
+        label: The name of the mask in messages; None takes the path, else "the mask".
         like: The image it belongs to, whose size it must have. A mask which has only the size of
             that image before (or after) it was turned upright is turned alike.
-        upright: As for `decode_image`.
+        upright: Whether to turn the mask as its EXIF data ask.
 
     Returns:
         [H, W] uint8, 255 inside.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the mask, if it is no image or of another size.
+        ValueError: If the mask is no image or of another size; the message names it.
     """
     label = label or _label(source, "the mask")
     with _pixels_of(source, label, None, FORMATS, None) as raw:
@@ -170,15 +171,15 @@ def read_rgba(
     """Reads an image of a data set, and logs its notes as warnings.
 
     Args:
-        store: Where the file is.
-        name: Of the file.
+        store: The store that has the file.
+        name: The name of the file.
         size: The (height, width) it must have; None allows any.
         upright: Whether to turn the image as its EXIF data ask; by default pixels are as stored,
             which is what camera matrices of data sets belong to.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is damaged, too large or of another size.
+        ValueError: If the file is damaged, too large or of another size; the message names it.
     """
     label = f"{store.label}: {name}"
     image = decode_image(store.read(name), label, upright, size)
@@ -191,8 +192,8 @@ def read_mask(store: Store, name: str, like: RgbaImage) -> NDArray[np.uint8]:
     """Reads the mask of an image.
 
     Args:
-        store: Where the file is.
-        name: Of the file.
+        store: The store that has the file.
+        name: The name of the file.
         like: The image.
 
     Returns:
@@ -200,7 +201,7 @@ def read_mask(store: Store, name: str, like: RgbaImage) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is damaged or has another size than the image.
+        ValueError: If the file is damaged or has another size than the image; the message names it.
     """
     return decode_mask(store.read(name), f"{store.label}: {name}", like, like.upright)
 

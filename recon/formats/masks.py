@@ -24,7 +24,7 @@ class MaskedImage:
     Attributes:
         rgba: [4, H, W] uint8 sRGB and mask, not premultiplied.
         source: Where the mask is from: "mask", "alpha channel" or "estimated".
-        notes: What to know about the file and the mask, in words.
+        notes: Remarks on the file and the mask, for the user.
     """
 
     rgba: NDArray[np.uint8]
@@ -53,7 +53,8 @@ def masked_image(
         image: The image.
         mask: [H, W] uint8, 255 inside; None takes the alpha channel, and where that is no mask an
             estimate from a plain background.
-        longest_side: A larger image is made smaller first, to so many pixels along its longer side.
+        longest_side: The number of pixels along the longer side to which a larger image is shrunk
+            first.
 
     Raises:
         ValueError: If nothing is inside the mask, or nothing stands out from the background.

@@ -39,12 +39,12 @@ class Npz:
         """Reads the file's bytes.
 
         Args:
-            store: Where the file is.
-            name: Of the file.
+            store: The store that has the file.
+            name: The name of the file.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: Naming the file, if it is no zip archive.
+            ValueError: If the file is no zip archive; the message names it.
         """
         self.label = f"{store.label}: {name}"
         data = store.read(name)
@@ -59,12 +59,13 @@ class Npz:
         """Returns one array.
 
         Args:
-            key: Its name.
-            shape: What its shape must be; None stands for any number.
-            kinds: The kinds of type it may have, see `numpy.dtype.kind`.
+            key: The name of the array.
+            shape: The shape that it must have; None stands for any number.
+            kinds: The kinds of type that it may have, see `numpy.dtype.kind`.
 
         Raises:
-            ValueError: Naming file and array, if it is missing, damaged or another one.
+            ValueError: If file and array is missing, damaged or another one; the message names
+                them.
         """
         label = f"{self.label}, array {key}"
         if key not in self:
@@ -86,9 +87,9 @@ class ArrayRows:
     row before the last one begins again from the start. At no time is more than a row in memory.
 
     Attributes:
-        path: The file.
-        shape: Of the array.
-        dtype: Of the array.
+        path: The file of the prepared data set.
+        shape: The shape of the array.
+        dtype: The type of the array.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -99,7 +100,7 @@ class ArrayRows:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: Naming the file, if it has no array or its header lies.
+            ValueError: If the file has no array or its header lies; the message names it.
         """
         self.path = Path(path)
         if not self.path.is_file():
@@ -128,7 +129,8 @@ class ArrayRows:
         """Returns row `index` as an array of its own.
 
         Raises:
-            ValueError: Naming the file and the row, if the file is damaged or ends before it.
+            ValueError: If the file is damaged or ends before it; the message names the file and the
+                row.
         """
         if not 0 <= index < self.shape[0]:
             raise ValueError(f"{self.path} has {self.shape[0]} rows, no row {index}")
@@ -161,9 +163,9 @@ def _read_header(stream: IO[bytes], info: zipfile.ZipInfo, archive_bytes: int) -
     """Reads the header of an array and compares its claims with the size of its member.
 
     Args:
-        stream: Of the member, at its start.
-        info: Of the member.
-        archive_bytes: Size of the whole archive.
+        stream: The stream of the member, at its start.
+        info: The archive's entry of the member.
+        archive_bytes: The size of the whole archive.
     """
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in a way which NumPy does not write")

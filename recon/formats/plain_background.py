@@ -42,7 +42,7 @@ class EstimatedMask:
 
     Args:
         alpha: [H, W] uint8, 255 or 0.
-        notes: What makes it doubtful, in words.
+        notes: The reasons to doubt it, in words.
     """
 
     alpha: NDArray[np.uint8]
@@ -60,7 +60,7 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
         rgb: [3, H, W] sRGB.
 
     Raises:
-        ValueError: Nothing differs from the background, or nearly everything.
+        ValueError: If nothing differs from the background, or nearly everything does.
     """
     colors = np.tensordot(_AXES, rgb.astype(np.float64), 1)
     frame = _frame(rgb.shape[1:])

@@ -20,7 +20,7 @@ class PixelMap:
     """Where the pixels of an image lie in another: new = scale * old + offset.
 
     Attributes:
-        scale: New pixels per old pixel, along x and y.
+        scale: The number of new pixels per old pixel, along x and y.
         offset: The place (x, y) of old pixel (0, 0) in new pixels; pixel centres are at integers
             in both images.
     """
@@ -82,8 +82,8 @@ def fit_image(
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
         image_size: (height, width) of the result; None leaves the image as it is.
-        aspect: What is done where the aspects differ: "pad" adds transparent pixels, "crop" cuts
-            off what is too much.
+        aspect: What is done where the aspect ratios differ: "pad" adds transparent pixels, "crop"
+            cuts off what is too much.
 
     Returns:
         The image [4, height, width], each pixel the mean over the area it covers with alpha as
@@ -119,7 +119,7 @@ def fit_views(
         images: [K, 4, H, W].
         cameras: The K cameras of the images.
         image_size: (height, width) of the result.
-        aspect: "pad" or "crop", as for `fit_image`.
+        aspect: What is done where the aspect ratios differ: "pad" or "crop", as for `fit_image`.
 
     Returns:
         The images [K, 4, height, width] and their cameras.
@@ -135,7 +135,7 @@ def shrink(rgba: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
 
     Args:
         rgba: [4, H, W] uint8, not premultiplied.
-        longest_side: Of the result, in pixels; a smaller image is copied.
+        longest_side: The longer side of the result in pixels; a smaller image is copied.
     """
     height, width = rgba.shape[1:]
     scale = longest_side / max(height, width)

@@ -49,7 +49,7 @@ class FileStore:
         """Names the file.
 
         Args:
-            path: The file.
+            path: The file of the prepared data set.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -63,7 +63,7 @@ class FileStore:
         """Returns the bytes of the file `name`.
 
         Raises:
-            FileNotFoundError: If it is another one.
+            FileNotFoundError: If the name is another one.
         """
         if name not in self.names:
             raise FileNotFoundError(f"{self.label}: {name} is not {self.names[0]}")
@@ -120,8 +120,8 @@ class FolderStore:
 
     Attributes:
         label: The folder.
-        names: Of all files, sorted.
-        refused: Names of the links that lead out, to nowhere or to a folder, sorted.
+        names: The names of all files, sorted.
+        refused: The names of the links that lead out, to nowhere or to a folder, sorted.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -194,7 +194,7 @@ class ZipStore:
 
     Attributes:
         label: The archive.
-        names: Of all members that are files, sorted.
+        names: The names of all members that are files, sorted.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -261,7 +261,7 @@ class DiskStore:
     It serves a single file with what lies around it, which may be in a sister folder.
 
     Attributes:
-        label: Nothing, as names are paths.
+        label: An empty text, as names are paths.
     """
 
     label = ""

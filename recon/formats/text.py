@@ -62,7 +62,7 @@ def parse_floats(words: Iterable[str]) -> NDArray[np.float64]:
     """Returns numbers [N] written as words, those of C libraries for NaN and infinity among them.
 
     Raises:
-        ValueError: Naming the first word that is no number.
+        ValueError: If a word is no number; the message names the first one.
     """
     words = list(words)
     try:

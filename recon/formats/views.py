@@ -26,14 +26,14 @@ def read_view(store: Store, frame: Frame, masks: str = "given") -> MaskedImage:
     The mask is the file that the frame names, else that of `find_mask`, else the alpha channel.
 
     Args:
-        store: Where the files are.
-        frame: Names the image, and perhaps the mask.
-        masks: "given" refuses an image without a mask; "plain" estimates it from a plain
-            background.
+        store: The store that has the files.
+        frame: The frame, which names the image and perhaps the mask.
+        masks: Where the mask comes from: "given" refuses an image without a mask; "plain" estimates
+            it from a plain background.
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: Naming the file, if it is damaged, sizes differ or the mask is empty.
+        ValueError: If the file is damaged, sizes differ or the mask is empty; the message names it.
     """
     upright = not frame.is_calibrated
     image = decode_image(store.read(frame.file), f"{store.label}: {frame.file}", upright)
@@ -77,14 +77,15 @@ def read_masked_image(
     """Reads one image with a mask as alpha, and logs what is to be known about both.
 
     Args:
-        image: See `recon.formats.images.decode_image`.
+        image: The image, in any form that `recon.formats.images.decode_image` takes.
         mask: The mask, in any of the same forms; "plain" estimates it from a plain background where
             the image has no alpha channel; None needs an alpha channel.
         upright: Whether to turn the image as its EXIF data ask.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the image, if a file is damaged, sizes differ or there is no mask.
+        ValueError: If a file is damaged, sizes differ or there is no mask; the message names the
+            image.
     """
     decoded = decode_image(image, upright=upright)
     plain = isinstance(mask, str) and mask == "plain"
@@ -111,7 +112,7 @@ def log_notes(label: str, images: Mapping[str, MaskedImage]) -> None:
     """Logs each note about the views of an object once, with the number of images it holds for.
 
     Args:
-        label: Of the object.
+        label: The name of the object in messages.
         images: The views by the names of their files.
     """
     files: dict[str, list[str]] = {}

@@ -85,7 +85,7 @@ class Cameras:
             in half image heights.
 
     Raises:
-        ValueError: Shapes, dtypes or devices differ, or a value is out of range or not finite.
+        ValueError: If shapes, dtypes or devices differ, or a value is out of range or not finite.
     """
 
     rotation: Tensor
@@ -117,13 +117,14 @@ class Cameras:
         device of the first tensor, and are float32 on the CPU where there is none.
 
         Args:
-            azimuth: [B] degrees.
-            elevation: [B] degrees.
-            distance: [B] object units, > 0.
-            fov: [B] full vertical angle of view in degrees, in (0, 180).
+            azimuth: [B] the azimuth in degrees.
+            elevation: [B] the elevation in degrees.
+            distance: [B] the distance from the origin in object units, > 0.
+            fov: [B] the full vertical angle of view in degrees, in (0, 180).
 
         Raises:
-            ValueError: Shapes, dtypes or devices differ, or a value is out of range or not finite.
+            ValueError: If shapes, dtypes or devices differ, or a value is out of range or not
+                finite.
         """
         values = {"azimuth": azimuth, "elevation": elevation, "distance": distance, "fov": fov}
         azimuth, elevation, distance, fov = _as_batch(values)
@@ -162,7 +163,8 @@ class Cameras:
             image_size: (height, width) in pixels to which K belongs; an int means square.
 
         Raises:
-            ValueError: Shapes disagree, K has a skew or another last row, or as the constructor.
+            ValueError: If shapes disagree, K has a skew or another last row, or the constructor
+                raises it.
         """
         height, width = as_image_size(image_size)
         _require_parameter("intrinsics", intrinsics, ("B", 3, 3), intrinsics)
@@ -198,10 +200,10 @@ class Cameras:
         """Builds cameras from rows (rotation row by row, translation, focal, center).
 
         Args:
-            rows: [B, 16], the layout in which data sets store cameras.
+            rows: [B, 16] the cameras in the layout in which data sets store them.
 
         Raises:
-            ValueError: `rows` is not [B, 16], or as the constructor.
+            ValueError: If `rows` is not [B, 16], or the constructor raises it.
         """
         if rows.dim() != 2 or rows.shape[1] != CAMERA_ROW:
             raise ValueError(f"rows must have shape [B, {CAMERA_ROW}], got {tuple(rows.shape)}")
@@ -260,7 +262,7 @@ class Cameras:
         Half-precision positions are computed in float32, under autocast too.
 
         Args:
-            vertices: [B, V, 3] world coordinates, object units.
+            vertices: [B, V, 3] in world coordinates, object units.
             image_size: (height, width) in pixels; an int means square.
 
         Returns:
@@ -268,7 +270,7 @@ class Cameras:
             height spanning `fov`, and view depth (> 0 in front of the eye, object units).
 
         Raises:
-            ValueError: `vertices` is not [B, V, 3] with B = len(self), or a bad `image_size`.
+            ValueError: If `vertices` is not [B, V, 3] with B = len(self), or `image_size` is bad.
         """
         if vertices.dim() != 3 or vertices.shape[2] != 3 or len(vertices) != len(self):
             raise ValueError(
@@ -299,7 +301,7 @@ def _as_batch(values: Mapping[str, Numbers]) -> list[Tensor]:
     """Returns tensors [B] of one dtype and device; what is one number holds for all of the B.
 
     Raises:
-        ValueError: A value is no number or of another type, or the lengths differ.
+        ValueError: If a value is no number or of another type, or the lengths differ.
     """
     tensors = [value for value in values.values() if isinstance(value, Tensor)]
     like = tensors[0] if tensors else torch.empty(0)
@@ -370,7 +372,7 @@ def as_image_size(image_size: int | Sequence[int] | NDArray[Any] | Tensor) -> tu
     """Returns (height, width) in pixels from an integer (square) or a pair, of any kind.
 
     Raises:
-        ValueError: Not one or two ints >= 1.
+        ValueError: If it is not one or two ints >= 1.
     """
     if isinstance(image_size, np.ndarray | Tensor):
         image_size = image_size.tolist()
@@ -384,13 +386,13 @@ def shapenet_cameras(views: Tensor | Sequence[int]) -> Cameras:
     """Returns the standard cameras of the 24 ShapeNet renderings.
 
     Args:
-        views: [B] view indices in 0..23.
+        views: [B] the indices of the views in 0..23.
 
     Returns:
         Float32 cameras with azimuth -15 * view, elevation 30, distance 2.732 and fov 30.
 
     Raises:
-        ValueError: A view outside 0..23 or not an integer.
+        ValueError: If a view is outside 0..23 or not an integer.
     """
     index = torch.as_tensor(views)
     if index.dim() != 1 or index.is_floating_point() or index.is_complex():

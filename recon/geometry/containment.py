@@ -33,7 +33,7 @@ def points_inside(
         [P] bool.
 
     Raises:
-        ValueError: A shape is wrong.
+        ValueError: If a shape is wrong.
     """
     ahead, behind = ray_windings(points, vertices, faces) % 2 == 1
     inside: NDArray[np.bool_] = ahead & behind
@@ -57,7 +57,7 @@ def ray_windings(
         [2, P], along +x and along -x; 0 for points that are not finite.
 
     Raises:
-        ValueError: A shape is wrong.
+        ValueError: If a shape is wrong.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must have the shape [P, 3], got {points.shape}")
@@ -103,8 +103,8 @@ def _covers(
     times. Faces which share a side agree about it to the last bit.
 
     Args:
-        points: [N, 2].
-        low, high: [N, 3, 2], see `_sides`.
+        points: [N, 2] the projected points.
+        low, high: [N, 3, 2] the ends of the edges, see `_sides`.
     """
     y, z = points[:, :1], points[:, 1:]
     (low_y, low_z), (high_y, high_z) = np.moveaxis(low, -1, 0), np.moveaxis(high, -1, 0)

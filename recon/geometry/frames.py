@@ -28,7 +28,7 @@ def world_cameras(cameras: Cameras) -> Cameras:
     """Return the cameras which see the world as `cameras` see the model frame.
 
     Args:
-        cameras: Whose world coordinates are those of the model frame.
+        cameras: The cameras, whose world coordinates are those of the model frame.
     """
     return Cameras(
         world_vertices(cameras.rotation), cameras.translation, cameras.focal, cameras.center
@@ -41,8 +41,8 @@ def turned_mesh(mesh: Mesh, colors: Tensor | None = None) -> tuple[Mesh, Tensor 
     The corners of faces are named in the opposite order, so that outsides stay outsides.
 
     Args:
-        mesh: Of V vertices and F faces, without colours of its own.
-        colors: [V, 3], or [F, R * R, 3] texels.
+        mesh: The mesh of V vertices and F faces, without colours of its own.
+        colors: The colours [V, 3] of vertices, or [F, R * R, 3] texels.
     """
     turned = Mesh(world_vertices(mesh.vertices), mesh.faces.flip(1))
     if colors is not None and colors.dim() == 3:

@@ -25,8 +25,8 @@ class Mesh:
         face_colors: [F, 3] float32 sRGB in [0, 1], or None.
 
     Raises:
-        ValueError: Wrong shape or dtype, no face, a vertex that is not finite, an index out of
-            range, or a colour outside [0, 1].
+        ValueError: If a shape or dtype is wrong, there is no face, a vertex is not finite, an index
+            is out of range, or a colour is outside [0, 1].
     """
 
     vertices: Tensor
@@ -99,7 +99,7 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
         [..., C].
 
     Raises:
-        ValueError: Wrong shape or dtype.
+        ValueError: If a shape or dtype is wrong.
     """
     if values.dim() != 2:
         raise ValueError(f"values must have shape [N, C], got {tuple(values.shape)}")
@@ -114,13 +114,13 @@ def scatter_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
     Args:
         rows: [M, C].
         index: [M] int64 in [0, size).
-        size: N, the number of rows of the result.
+        size: The number N of rows of the result.
 
     Returns:
         [N, C], where row n is the sum of rows[m] over index[m] == n.
 
     Raises:
-        ValueError: Wrong shape or dtype.
+        ValueError: If a shape or dtype is wrong.
     """
     if rows.dim() != 2 or index.shape != rows.shape[:1]:
         raise ValueError(
@@ -272,13 +272,13 @@ def welded(mesh: Mesh) -> Mesh:
     Files without shared vertices (STL), or with seams of textures, fall apart without it.
 
     Args:
-        mesh: Any mesh.
+        mesh: The mesh.
 
     Returns:
         The mesh, its vertices in the order of their first appearance.
 
     Raises:
-        ValueError: No face is left.
+        ValueError: If no face is left.
     """
     # Adding 0 turns -0 into 0, which is at the same place.
     unique, inverse = torch.unique(mesh.vertices + 0.0, dim=0, return_inverse=True)
@@ -317,13 +317,14 @@ def icosphere(subdivisions: int = 3) -> Mesh:
     by index, never by distance, so the welding is exact and the result deterministic.
 
     Args:
-        subdivisions: Number of splits n; V = 10 * 4^n + 2 and F = 20 * 4^n (n=3: 642 and 1280).
+        subdivisions: The number n of times that every face is split into four; V = 10 * 4^n + 2 and
+            F = 20 * 4^n (n=3: 642 and 1280).
 
     Returns:
         A closed mesh of radius 1 with outward-facing triangles.
 
     Raises:
-        ValueError: `subdivisions` outside [0, 7].
+        ValueError: If `subdivisions` is outside [0, 7].
     """
     if not 0 <= subdivisions <= 7:  # 7 is 163,842 vertices; more is surely a mistake
         raise ValueError(f"subdivisions must lie in [0, 7], got {subdivisions}")
@@ -387,7 +388,7 @@ def normalize_vertices(vertices: Tensor) -> Tensor:
         [..., V, 3] with coordinates in [-0.5, 0.5].
 
     Raises:
-        ValueError: Wrong shape, or all vertices of an element coincide or are not finite.
+        ValueError: If the shape is wrong, or all vertices of an element coincide or are not finite.
     """
     if vertices.dim() < 2 or vertices.shape[-1] != 3 or vertices.shape[-2] == 0:
         raise ValueError(f"vertices must have shape [..., V, 3], got {tuple(vertices.shape)}")

@@ -28,7 +28,7 @@ def axis_angle_to_rotation(vectors: Tensor) -> Tensor:
         [..., 3, 3].
 
     Raises:
-        ValueError: The last side is not 3, or the type is not floating-point.
+        ValueError: If the last side is not 3, or the type is not floating-point.
     """
     _require("vectors", vectors, (3,))
     squared = vectors.square().sum(-1)[..., None, None]
@@ -67,7 +67,7 @@ def rotation_to_quaternion(rotations: Tensor) -> Tensor:
         [..., 4].
 
     Raises:
-        ValueError: The last two sides are not 3, or the type is not floating-point.
+        ValueError: If the last two sides are not 3, or the type is not floating-point.
     """
     _require("rotations", rotations, (3, 3))
     r = rotations
@@ -108,7 +108,7 @@ def rotation_to_axis_angle(rotations: Tensor) -> Tensor:
         [..., 3] radians.
 
     Raises:
-        ValueError: The last two sides are not 3, or the type is not floating-point.
+        ValueError: If the last two sides are not 3, or the type is not floating-point.
     """
     w, xyz = rotation_to_quaternion(rotations).split((1, 3), -1)
     sine = xyz.norm(dim=-1, keepdim=True)
@@ -128,7 +128,7 @@ def rotation_distance(a: Tensor, b: Tensor) -> Tensor:
         [...] in [0, 180]; exact near both ends, where the arc cosine of the trace is not.
 
     Raises:
-        ValueError: The last two sides are not 3, or the type is not floating-point.
+        ValueError: If the last two sides are not 3, or the type is not floating-point.
     """
     _require("a", a, (3, 3))
     _require("b", b, (3, 3))
@@ -140,8 +140,8 @@ def random_rotations(count: int, generator: torch.Generator | None = None) -> Te
     """Draws rotations uniformly, as unit quaternions.
 
     Args:
-        count: How many, n.
-        generator: Source of randomness on the CPU.
+        count: The number n of rotations.
+        generator: The generator of random numbers, on the CPU.
 
     Returns:
         [n, 3, 3] float32.
@@ -161,9 +161,9 @@ def random_turns(count: int, degrees: float, generator: torch.Generator | None =
     """Draws rotations by a given angle about axes of uniform direction.
 
     Args:
-        count: How many, n.
-        degrees: The angle.
-        generator: Source of randomness on the CPU.
+        count: The number n of rotations.
+        degrees: The angle in degrees.
+        generator: The generator of random numbers, on the CPU.
 
     Returns:
         [n, 3, 3] float32.

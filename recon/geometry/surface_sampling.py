@@ -33,14 +33,14 @@ def sample_surface(
     Args:
         vertices: [V, 3].
         faces: [F, 3], F may be 0.
-        count: Number N of points.
-        rng: Where the numbers come from.
+        count: The number N of points.
+        rng: The generator of random numbers.
 
     Returns:
         N points with normals; none when no face has an area.
 
     Raises:
-        ValueError: A shape is wrong or count < 0.
+        ValueError: If a shape is wrong or `count` is < 0.
     """
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(

@@ -18,7 +18,7 @@ def texture_side(texels: int) -> int:
     """Returns R for R * R texels.
 
     Raises:
-        ValueError: The number is no square >= 1.
+        ValueError: If the number of texels is no square >= 1.
     """
     side = math.isqrt(max(0, texels))
     if side < 1 or side * side != texels:
@@ -30,7 +30,7 @@ def texel_centers(side: int) -> Tensor:
     """Returns the barycentric weights of the centre of every texel.
 
     Args:
-        side: R >= 1.
+        side: The number R >= 1 of texels along each side.
 
     Returns:
         [R * R, 3] float64; rows sum to 1.
@@ -48,7 +48,7 @@ def texel_at(weights: Tensor, side: int) -> Tensor:
 
     Args:
         weights: [..., 2] the first two barycentric weights, in [0, 1] with a sum of at most 1.
-        side: R >= 1.
+        side: The number R >= 1 of texels along each side.
 
     Returns:
         [...] int64 in [0, R * R).
@@ -70,7 +70,7 @@ def texel_corners(side: int) -> Tensor:
     """Returns R times the barycentric weights of the three corners of every texel.
 
     Args:
-        side: R >= 1.
+        side: The number R >= 1 of texels along each side.
 
     Returns:
         [R * R, 3, 3] int64, the corners of a texel wound as the face; weights sum to R.
@@ -93,7 +93,7 @@ def texel_faces(faces: Tensor, side: int) -> Tensor:
 
     Args:
         faces: [F, 3] int64.
-        side: R >= 1.
+        side: The number R >= 1 of texels along each side.
 
     Returns:
         [F * R * R, 3] int64, where row f R * R + t is texel t of face f, wound as f.

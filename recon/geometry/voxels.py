@@ -28,7 +28,7 @@ def voxelize_mesh(
     Args:
         vertices: [B, V, 3] float32 or float64, object units.
         faces: [F, 3] int64 vertex indices.
-        resolution: Number R of voxels along each side.
+        resolution: The number R of voxels along each side.
         mode: "softras" (published voxel scores) or "solid" (exact surface), see
             :func:`renderer_cuda.voxelize`.
 
@@ -36,7 +36,7 @@ def voxelize_mesh(
         [B, R, R, R] bool occupancy, indexed [image, x, y, z] in the axes of ``vertices``.
 
     Raises:
-        ValueError: An argument has the wrong rank, shape, dtype or range.
+        ValueError: If an argument has the wrong rank, shape, dtype or range.
     """
     if vertices.ndim != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
@@ -53,7 +53,7 @@ def leaves_grid(vertices: Tensor, resolution: int) -> Tensor:
 
     Args:
         vertices: [B, V, 3], object units.
-        resolution: Number R of voxels along each side.
+        resolution: The number R of voxels along each side.
     """
     # In the grid's own arithmetic, so that a vertex on the border is on the same side in both.
     placed = vertices * (resolution - 1) / resolution + 0.5
@@ -84,7 +84,7 @@ def pack_voxels(voxels: Tensor | npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]
         [..., ceil(R^3 / 8)] uint8.
 
     Raises:
-        ValueError: ``voxels`` is not bool or its last three sides differ.
+        ValueError: If ``voxels`` is not bool or its last three sides differ.
     """
     array = voxels.cpu().numpy() if isinstance(voxels, Tensor) else np.asarray(voxels)
     if array.dtype != np.bool_:
@@ -99,13 +99,13 @@ def unpack_voxels(packed: npt.NDArray[np.uint8], resolution: int) -> Tensor:
 
     Args:
         packed: [..., ceil(R^3 / 8)] uint8.
-        resolution: Number R of voxels along each side.
+        resolution: The number R of voxels along each side.
 
     Returns:
         [..., R, R, R] bool tensor.
 
     Raises:
-        ValueError: ``packed`` is not uint8 or has the wrong number of bytes for ``resolution``,
+        ValueError: If ``packed`` is not uint8 or has the wrong number of bytes for ``resolution``,
             or ``resolution`` is less than 1.
     """
     array = np.asarray(packed)

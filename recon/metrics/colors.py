@@ -31,7 +31,7 @@ def masked_l1(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
         [B] in [0, 1]; lower is better; NaN where a mask is empty.
 
     Raises:
-        ValueError: Shapes disagree, or masks are not bool.
+        ValueError: If shapes disagree, or masks are not bool.
     """
     _require_images(prediction, truth, masks)
     return _inside((prediction.double() - truth.double()).abs().mean(dim=1), masks)
@@ -51,7 +51,7 @@ def masked_psnr(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
         [B] at most `MAX_PSNR`; higher is better; NaN where a mask is empty.
 
     Raises:
-        ValueError: Shapes disagree, or masks are not bool.
+        ValueError: If shapes disagree, or masks are not bool.
     """
     _require_images(prediction, truth, masks)
     error = _inside((prediction.double() - truth.double()).square().mean(dim=1), masks)
@@ -73,7 +73,7 @@ def masked_ssim(prediction: Tensor, truth: Tensor, masks: Tensor) -> Tensor:
         [B] in [-1, 1]; higher is better; NaN where a mask is empty.
 
     Raises:
-        ValueError: Shapes disagree, masks are not bool, or images are too small.
+        ValueError: If shapes disagree, masks are not bool, or images are too small.
 
     Source: Wang et al., Image quality assessment, IEEE TIP 2004, equation 13, with an 11 x 11
     Gaussian window of sigma 1.5.
@@ -104,7 +104,7 @@ def color_scores(prediction: Tensor, truth: Tensor, masks: Tensor) -> dict[str, 
         masks: [B, H, W] bool, the true masks.
 
     Raises:
-        ValueError: Shapes disagree, masks are not bool, or images are too small.
+        ValueError: If shapes disagree, masks are not bool, or images are too small.
     """
     if prediction.shape != truth.shape or truth.dim() != 4 or truth.shape[1] != 4:
         raise ValueError(
@@ -129,7 +129,7 @@ def mean_color(images: Tensor) -> Tensor:
         [B, 3], the mean weighted by alpha; grey where all is transparent.
 
     Raises:
-        ValueError: Another shape.
+        ValueError: If the shape is another one.
     """
     if images.dim() != 4 or images.shape[1] != 4:
         raise ValueError(f"images must be [B, 4, H, W], got {list(images.shape)}")

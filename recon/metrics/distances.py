@@ -21,7 +21,7 @@ class Matches:
 
     Attributes:
         distances: [N] Euclidean distance |p - q(p)|, not squared.
-        cosines: [N] of the angle between the normals at p and at q(p), in [-1, 1].
+        cosines: [N] the cosines of the angle between the normals at p and at q(p), in [-1, 1].
     """
 
     distances: NDArray[np.float64]
@@ -59,10 +59,11 @@ class SearchedSurface:
     other, which is up to twice as fast.
 
     Args:
-        samples: At least one point; normals of any length > 0.
+        samples: The points and normals of the surface, at least one point; normals may have any
+            length > 0.
 
     Raises:
-        ValueError: There is no point, shapes disagree or a number is not finite.
+        ValueError: If there is no point, shapes disagree or a number is not finite.
     """
 
     def __init__(self, samples: SurfaceSamples) -> None:
@@ -93,8 +94,8 @@ class SurfacePair:
     """Both directions between a predicted and the true surface.
 
     Attributes:
-        accuracy: From every point of the prediction to the truth.
-        completeness: From every point of the truth to the prediction.
+        accuracy: The matches from every point of the prediction to the truth.
+        completeness: The matches from every point of the truth to the prediction.
     """
 
     accuracy: Matches

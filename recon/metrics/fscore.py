@@ -24,11 +24,11 @@ class FScore(MetricSuite):
     `SurfacePair.f_score` for the formula.
 
     Args:
-        samples: Number of points drawn from a prediction.
-        threshold: Distance in sides of the cube.
+        samples: The number of points drawn from a prediction.
+        threshold: The distance in sides of the cube.
 
     Raises:
-        ValueError: Samples < 1 or the threshold is not > 0.
+        ValueError: If `samples` is < 1 or the threshold is not > 0.
     """
 
     name = "fscore"

@@ -37,10 +37,10 @@ class MeshRCNN(MetricSuite):
         F1 at t = the F-score of the samples at distances below t, see `SurfacePair.f_score`
 
     Args:
-        samples: Number of points drawn from a prediction, and taken from those of the truth.
+        samples: The number of points drawn from a prediction, and taken from those of the truth.
 
     Raises:
-        ValueError: Samples < 1.
+        ValueError: If `samples` is < 1.
     """
 
     name = "meshrcnn"
@@ -72,7 +72,7 @@ class MeshRCNN(MetricSuite):
         """Returns the suite as it scores objects of a data set.
 
         Raises:
-            ValueError: The data has fewer surface points than samples.
+            ValueError: If the data has fewer surface points than samples.
         """
         super().for_layout(layout)
         there = layout.num_surface_points

@@ -26,10 +26,10 @@ class Metric:
     """One number that says how good a prediction is.
 
     Args:
-        key: Its name in files, as 'onet_chamfer_l1'.
-        label: Its name in tables, as 'Chamfer-L1 x10'.
-        suite: Name of the suite it belongs to.
-        higher_is_better: Which way it improves.
+        key: The name in files, such as 'onet_chamfer_l1'.
+        label: The name in tables, such as 'Chamfer-L1 x10'.
+        suite: The name of the suite that it belongs to.
+        higher_is_better: Whether a higher value is a better one.
         percent: Whether the value is a share of one, which tables show in percent.
     """
 
@@ -44,9 +44,9 @@ class MetricSuite(ABC):
     """An evaluation protocol of the literature.
 
     Attributes:
-        name: The short name of its source, as 'softras'.
-        metrics: What it computes, the most important one first.
-        fields: Which fields of `recon.datasets.storage.layout` an object must have.
+        name: The short name of its source, such as 'softras'.
+        metrics: The metrics that it computes, the most important one first.
+        fields: The fields of `recon.datasets.storage.layout` that an object must have.
         batched: Whether it scores the predictions of many objects at once. Others take long for
             each object, so an evaluation writes down object by object.
         voxel_metric: The metric that is the IoU of voxel grids, by which baselines that predict
@@ -70,7 +70,7 @@ class MetricSuite(ABC):
             layout: The layout of the data set.
 
         Raises:
-            ValueError: A field is missing or too small.
+            ValueError: If a field is missing or too small.
         """
         present = layout.fields()
         missing = [name for name in self.fields if name not in present]
@@ -99,7 +99,7 @@ class MetricSuite(ABC):
             By the key of each metric [n] float64; NaN only where the class says so.
 
         Raises:
-            ValueError: Shapes disagree or the truth lacks something.
+            ValueError: If shapes disagree or the truth lacks something.
         """
 
     def score_objects(
@@ -123,7 +123,7 @@ class MetricSuite(ABC):
             By the key of each metric [N, n] float64.
 
         Raises:
-            ValueError: Shapes disagree or a truth lacks something.
+            ValueError: If shapes disagree or a truth lacks something.
         """
         rows = [
             self.score(meshes, faces, truth, views, seed)
@@ -144,17 +144,18 @@ def score_each(
     """Scores the predictions of an object one after the other.
 
     Args:
-        score_one: Scores one prediction by the keys of all metrics.
+        score_one: The function that returns the scores of one prediction by the keys of all
+            metrics.
         metrics: The metrics of the suite.
-        vertices: [n, V, 3].
+        vertices: [n, V, 3] in the world.
         faces: [F, 3].
-        views: N views.
+        views: The n views from which the object was predicted.
 
     Returns:
         By key [n] float64.
 
     Raises:
-        ValueError: Shapes disagree.
+        ValueError: If shapes disagree.
     """
     require_predictions(vertices, faces, views)
     positions = vertices.detach().cpu().double().numpy()
@@ -170,7 +171,7 @@ def require_predictions(vertices: Tensor, faces: Tensor, views: Sequence[int]) -
     """Refuses arguments of `MetricSuite.score` whose shapes disagree.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: If an argument has the wrong shape; the message names it.
     """
     if vertices.dim() != 3 or vertices.shape[2] != 3 or not vertices.is_floating_point():
         raise ValueError(

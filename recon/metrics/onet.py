@@ -38,10 +38,10 @@ class OccupancyNetworks(MetricSuite):
     what the coordinates say.
 
     Args:
-        samples: Number of points drawn from a prediction.
+        samples: The number of points drawn from a prediction.
 
     Raises:
-        ValueError: Samples < 1.
+        ValueError: If `samples` is < 1.
     """
 
     name = "onet"

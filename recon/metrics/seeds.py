@@ -12,10 +12,10 @@ def object_seed(seed: int, object_id: str) -> int:
 
     Args:
         seed: The seed of the run, >= 0.
-        object_id: Identifier of the object in its data set.
+        object_id: The identifier of the object in its data set.
 
     Raises:
-        ValueError: Seed < 0.
+        ValueError: If `seed` is < 0.
     """
     if seed < 0:
         raise ValueError(f"seed must be >= 0, got {seed}")
@@ -31,7 +31,7 @@ def generator(seed: int, view: int) -> np.random.Generator:
         view: The view that the prediction was made from, >= 0.
 
     Raises:
-        ValueError: An argument is negative.
+        ValueError: If an argument is negative.
     """
     if min(seed, view) < 0:
         raise ValueError(f"seed and view must be >= 0, got {seed} and {view}")

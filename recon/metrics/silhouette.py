@@ -33,10 +33,11 @@ class Silhouette(MetricSuite):
     hull concept, IEEE TPAMI 1994).
 
     Args:
-        size: Height and width of the silhouettes in pixels, of wider ones the shorter side.
+        size: The height and width of the silhouettes in pixels; for images that are not square, the
+            shorter side.
 
     Raises:
-        ValueError: Size < 1.
+        ValueError: If `size` is < 1.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -59,7 +60,8 @@ class Silhouette(MetricSuite):
         """Returns the suite as it scores objects of a data set.
 
         Raises:
-            ValueError: There is one view, or the images are no multiple of the size.
+            ValueError: If there is only one view, or the size of the images is no multiple of
+                `size`.
         """
         super().for_layout(layout)
         self._factor(layout.image_size)
@@ -127,7 +129,7 @@ def outlines(
     Args:
         vertices: [V, 3] in the world; faces with a vertex that is not finite are left out.
         faces: [F, 3] int64.
-        cameras: K cameras.
+        cameras: The K cameras.
         image_size: (height, width) in pixels.
 
     Returns:

@@ -23,10 +23,10 @@ class SoftRas(MetricSuite):
     those which it encloses count, as in the released code.
 
     Args:
-        resolution: R, voxels along a side.
+        resolution: The number R of voxels along each side.
 
     Raises:
-        ValueError: Resolution < 1.
+        ValueError: If `resolution` is < 1.
     """
 
     name = "softras"
@@ -52,7 +52,7 @@ class SoftRas(MetricSuite):
         """Returns the suite at the lowest resolution there are voxels of, as training uses it.
 
         Raises:
-            ValueError: The data has no voxels.
+            ValueError: If the data has no voxels.
         """
         suite = SoftRas(min(layout.voxel_resolutions, default=self.resolution))
         return super(SoftRas, suite).for_layout(layout)

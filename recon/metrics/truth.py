@@ -48,12 +48,12 @@ class Truth:
         """Reads the truth about an object of a data set.
 
         Args:
-            data: Has the fields.
-            index: Which object.
-            fields: Names of the fields to read, see `MetricSuite.fields`.
+            data: The data set, which has the fields.
+            index: The index of the object.
+            fields: The names of the fields to read, see `MetricSuite.fields`.
 
         Raises:
-            ValueError, OSError: A field is not there or cannot be read.
+            ValueError, OSError: If a field is not there or cannot be read.
         """
         parts = {part: data.field(index, name) for part, name in _FIELDS.items() if name in fields}
         if "images" in fields:
@@ -67,7 +67,7 @@ class Truth:
         """Returns the points and normals of the true surface in float64.
 
         Raises:
-            ValueError: There are none.
+            ValueError: If there are none.
         """
         return SurfaceSamples(
             self.require("surface_points").cpu().double().numpy(),
@@ -78,7 +78,7 @@ class Truth:
         """Returns the attribute of that name.
 
         Raises:
-            ValueError: The truth does not have it.
+            ValueError: If the truth does not have it.
         """
         value: Tensor | None = getattr(self, name)
         if value is None:

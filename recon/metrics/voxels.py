@@ -19,7 +19,7 @@ def voxel_iou(prediction: Tensor, truth: Tensor) -> Tensor:
         [B] float64 in [0, 1]; counts are exact.
 
     Raises:
-        ValueError: Shapes differ or are not [B, R, R, R], or a grid is not bool.
+        ValueError: If shapes differ or are not [B, R, R, R], or a grid is not bool.
     """
     if prediction.dtype != torch.bool or truth.dtype != torch.bool:
         raise ValueError(

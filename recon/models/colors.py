@@ -16,12 +16,12 @@ class ColoredSurface:
     """Which points of a mesh have colours: its vertices, or R * R texels on each face.
 
     Args:
-        num_vertices: V of the mesh.
-        num_faces: F of the mesh.
-        texels: R >= 1, or 0 for colours of vertices.
+        num_vertices: The number V of vertices of the mesh.
+        num_faces: The number F of faces of the mesh.
+        texels: The number R for R * R texels on each face; 0 means colours of vertices.
 
     Raises:
-        ValueError: The mesh is empty, or `texels` is negative.
+        ValueError: If the mesh is empty, or `texels` is negative.
     """
 
     def __init__(self, num_vertices: int, num_faces: int, texels: int) -> None:
@@ -58,17 +58,17 @@ class PaletteHead(nn.Module):
     the pixel and its neighbours are; the selection is mixed from `modes` learned fields.
 
     Args:
-        num_vertices: V of the meshes to colour.
-        num_faces: F of the meshes to colour.
-        latent: Length of the latent vector.
-        texels: R for R * R texels on each face, 0 for colours of vertices.
-        palette: N, the number of palette colours.
-        width: Channels by which pixels are described.
-        modes: Fields over the surface from which selections are mixed.
-        hidden: Widths of the layers between the latent vector and both networks.
+        num_vertices: The number V of vertices of the meshes to colour.
+        num_faces: The number F of faces of the meshes to colour.
+        latent: The length of the latent vector.
+        texels: The number R for R * R texels on each face; 0 means colours of vertices.
+        palette: The number N of palette colours.
+        width: The number of channels by which pixels are described.
+        modes: The number of fields over the surface from which selections are mixed.
+        hidden: The widths of the layers between the latent vector and both networks.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: If a number is out of range.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class PaletteHead(nn.Module):
         """Colours the meshes.
 
         Args:
-            latent: [B, latent].
+            latent: [B, latent] the latent vectors.
             image: [B, 4, H, W] RGBA in [0, 1], colours not multiplied by alpha; any size.
 
         Returns:
             [B, V, 3], or [B, F, R * R, 3] texels; sRGB in [0, 1], float32 under autocast too.
 
         Raises:
-            ValueError: Wrong shapes.
+            ValueError: If shapes are wrong.
         """
         _require_inputs(latent, image, self.latent)
         features = self.trunk(latent)
@@ -139,14 +139,14 @@ class VertexColorHead(nn.Module):
     """Regresses every colour of the surface from the latent vector alone, through a sigmoid.
 
     Args:
-        num_vertices: V of the meshes to colour.
-        num_faces: F of the meshes to colour.
-        latent: Length of the latent vector.
-        texels: R for R * R texels on each face, 0 for colours of vertices.
-        hidden: Widths of the linear layers.
+        num_vertices: The number V of vertices of the meshes to colour.
+        num_faces: The number F of faces of the meshes to colour.
+        latent: The length of the latent vector.
+        texels: The number R for R * R texels on each face; 0 means colours of vertices.
+        hidden: The widths of the linear layers.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: If a number is out of range.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class VertexColorHead(nn.Module):
         """Colours the meshes; arguments and result as of `PaletteHead`.
 
         Raises:
-            ValueError: Wrong shapes.
+            ValueError: If shapes are wrong.
         """
         _require_inputs(latent, image, self.latent)
         values = at_least_float32(self.colors(self.trunk(latent))).unflatten(1, (-1, 3))

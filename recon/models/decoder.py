@@ -20,15 +20,16 @@ class MeshDecoder(nn.Module):
     PyTorch's defaults. Source: the released code of Liu et al., Soft Rasterizer (arXiv 1904.01786).
 
     Args:
-        latent: Length of the latent vector.
-        hidden: Widths of the linear layers.
-        subdivisions: How often the icosphere is subdivided; 3 gives 642 vertices and 1280 faces.
-        template_scale: Radius of the template sphere before deformation, in (0, 1).
-        centroid_scale: Factor on the centroid head.
-        offset_scale: Factor on the offset head.
+        latent: The length of the latent vector.
+        hidden: The widths of the linear layers.
+        subdivisions: The number of times that the icosphere is subdivided; 3 gives 642 vertices and
+            1280 faces.
+        template_scale: The radius of the template sphere before deformation, in (0, 1).
+        centroid_scale: The factor on the centroid head.
+        offset_scale: The factor on the offset head.
 
     Raises:
-        ValueError: A bad size, or `template_scale` outside (0, 1).
+        ValueError: If a size is bad, or `template_scale` is outside (0, 1).
     """
 
     faces: Tensor
@@ -74,13 +75,13 @@ class MeshDecoder(nn.Module):
         """Decodes latent vectors; the deformation is in float32 under autocast.
 
         Args:
-            latent: [B, latent].
+            latent: [B, latent] the latent vectors.
 
         Returns:
             [B, V, 3] vertices within [-0.5, 0.5], object units.
 
         Raises:
-            ValueError: Another shape.
+            ValueError: If the shape is another one.
         """
         if latent.dim() != 2 or latent.shape[1] != self.latent:
             raise ValueError(f"latent must be [B, {self.latent}], got {tuple(latent.shape)}")
@@ -108,8 +109,8 @@ def deform_template(template: Tensor, centroid: Tensor, offset: Tensor) -> Tenso
 
     Args:
         template: [V, 3] with coordinates in (-1, 1).
-        centroid: [B, 3].
-        offset: [B, V, 3].
+        centroid: [B, 3] the output of the centroid head.
+        offset: [B, V, 3] the output of the offset head.
 
     Returns:
         [B, V, 3] vertices.

@@ -19,16 +19,17 @@ class SoftRasEncoder(nn.Module):
     et al., Soft Rasterizer (arXiv 1904.01786), and its released code.
 
     Args:
-        in_channels: Channels of the image; 4 is RGBA.
-        channels: Output channels of the stride-2 convolutions.
-        num_refinement_layers: Stride-1 convolutions after them, of channels[-1]. The code of the
-            paper has none; its published best checkpoint has 2, their position is our choice.
-        hidden: Widths of the linear layers before the latent.
-        latent: Length of the latent vector.
-        image_size: Side of the square image in pixels.
+        in_channels: The number of channels of the image; 4 is RGBA.
+        channels: The numbers of output channels of the stride-2 convolutions.
+        num_refinement_layers: The number of stride-1 convolutions after them, with channels[-1]
+            channels. The code of the paper has none; its published best checkpoint has 2, their
+            position is our choice.
+        hidden: The widths of the linear layers before the latent.
+        latent: The length of the latent vector.
+        image_size: The side of the square image in pixels.
 
     Raises:
-        ValueError: A size below 1, or a negative `num_refinement_layers`.
+        ValueError: If a size is below 1, or `num_refinement_layers` is negative.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class SoftRasEncoder(nn.Module):
             [B, latent], each >= 0.
 
         Raises:
-            ValueError: Another shape, or integers.
+            ValueError: If the shape is another one or the type is not floating-point.
         """
         expected = (self.in_channels, self.image_size, self.image_size)
         if image.dim() != 4 or image.shape[1:] != expected:

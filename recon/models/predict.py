@@ -15,7 +15,7 @@ def predict(model: nn.Module, images: Tensor) -> Prediction:
     """Predicts meshes in evaluation mode and without gradients; batch norm is not updated.
 
     Args:
-        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1].
+        model: The model that makes a `Prediction` of images [B, 4, H, W] in [0, 1].
         images: [n, 4, H, W] uint8 RGBA, on any device.
 
     Returns:

@@ -28,12 +28,12 @@ def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Predictio
     Nothing about the model changes: it is in evaluation mode for the call, and no gradient is kept.
 
     Args:
-        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
-            `template_vertices` [V, 3].
+        model: The model that makes a `Prediction` of images [B, 4, H, W] in [0, 1] and has `faces`
+            [F, 3] and `template_vertices` [V, 3].
         image_size: (H, W) in pixels.
 
     Raises:
-        ValueError: The model returns something else, or another mesh than its template.
+        ValueError: If the model returns something else, or another mesh than its template.
     """
     modes = [(module, module.training) for module in model.modules()]
     weight = next(model.parameters())

@@ -13,16 +13,17 @@ class Reconstructor(nn.Module):
     """Predicts a mesh, and maybe its colours, from one image; it does not render.
 
     Args:
-        encoder: Maps images [B, 4, H, W] to [B, latent]; has the attribute `latent`.
-        decoder: Maps [B, latent] to vertices [B, V, 3]; has `latent`, `faces` [F, 3] int64 and
-            `template_vertices` [V, 3], the vertices of the undeformed mesh.
-        color_head: Makes the colour head of a mesh from `num_vertices` and `num_faces`, those of
-            the decoder. The head maps [B, latent] and the images to colours [B, V, 3] or texels
-            [B, F, R * R, 3]; it has `latent`. None predicts no colours.
+        encoder: The network that maps images [B, 4, H, W] to [B, latent]; has the attribute
+            `latent`.
+        decoder: The network that maps [B, latent] to vertices [B, V, 3]; has `latent`, `faces` [F,
+            3] int64 and `template_vertices` [V, 3], the vertices of the undeformed mesh.
+        color_head: The function that makes the colour head of a mesh from `num_vertices` and
+            `num_faces`, those of the decoder. The head maps [B, latent] and the images to colours
+            [B, V, 3] or texels [B, F, R * R, 3]; it has `latent`. None predicts no colours.
 
     Raises:
-        ValueError: They disagree about the length of the latent vector, or the colour head is a
-            module already.
+        ValueError: If the parts disagree about the length of the latent vector, or the colour head
+            is a module already.
     """
 
     def __init__(

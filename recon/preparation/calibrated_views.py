@@ -27,9 +27,11 @@ class Placement:
     """How the coordinates of a camera file become those of models.
 
     Attributes:
-        frame: Front and up in the file, such as "-y,+z", or "auto".
-        center: "hull", "cameras", "none" or "auto".
-        scale: "auto", "none" or a number; all as for `find_normalization`.
+        frame: The front and up directions in the file, such as "-y,+z", or "auto", as for
+            `find_normalization`.
+        center: What becomes the middle: "hull", "cameras", "none" or "auto", as for
+            `find_normalization`.
+        scale: The scale: "auto", "none" or a number, as for `find_normalization`.
     """
 
     frame: str | Sequence[str] = "auto"
@@ -47,9 +49,9 @@ class CalibratedViews:
     """The views of one object.
 
     Attributes:
-        frames: Of the views, in the frame of models.
-        images: Of the same views.
-        normalization: From the coordinates of the camera file.
+        frames: The cameras of the views, in the frame of models.
+        images: The images of the same views.
+        normalization: The map from the coordinates of the camera file to the frame of models.
     """
 
     frames: list[Frame]
@@ -69,17 +71,17 @@ def read_calibrated_views(
     """Reads the views of one object, and logs how they were placed.
 
     Args:
-        label: What messages call the object.
+        label: The name of the object in messages.
         cameras: The folder of the camera files.
         files: The camera files.
         images: The folder of the images.
-        masks: "given" or "plain", as for `read_view`.
-        placement: How the file's coordinates become those of models; None means by itself.
-        limit: How many frames to read, the first ones; None reads all.
+        masks: Where masks come from, "given" or "plain", as for `read_view`.
+        placement: How the file's coordinates become those of models; None finds it automatically.
+        limit: The number of frames to read, from the first on; None reads all.
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: Naming the file or frame, if something is wrong.
+        ValueError: If something is wrong; the message names the file or frame.
     """
     placement = placement or Placement()
     frames = read_frames(cameras, files, images)[:limit]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import multiprocessing
 import os
@@ -14,10 +13,8 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import torch
@@ -37,36 +34,8 @@ class FinishedObjects:
     """The finished objects of an unfinished file, each named by what it was made from."""
 
     def __init__(self, output: Path) -> None:
-        """Names the folder `OUTPUT.parts`; `alone` makes it."""
+        """Names the folder `OUTPUT.parts`, which is not made yet."""
         self.folder = output.with_name(output.name + ".parts")
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Makes the folder, unless it is there, and waits until no other process works in it.
-
-        Raises:
-            OSError: If the folder cannot be made.
-        """
-        path = self.folder / ".lock"
-        while True:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stream = path.open("w")
-            except OSError as error:
-                raise OSError(f"cannot make the folder {self.folder}: {error}") from error
-            with stream:
-                self._wait(stream)
-                if _is_file(stream, path):
-                    yield  # the lock ends with the process, whatever ends it
-                    return
-                # The process before this one has finished and removed the folder with its lock.
-
-    def _wait(self, stream: TextIO) -> None:
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process, which works in %s", self.folder)
-            fcntl.lockf(stream, fcntl.LOCK_EX)
 
     def _path(self, entry: ObjectEntry) -> Path:
         return self.folder / f"{entry.id}-{entry.fingerprint}.npz"
@@ -75,7 +44,7 @@ class FinishedObjects:
         """Keeps the arrays of an object.
 
         Raises:
-            OSError: Naming the part, if it cannot be written.
+            OSError: If the part cannot be written; the message names it.
         """
         path = self._path(entry)
         try:
@@ -100,14 +69,6 @@ class FinishedObjects:
     def remove(self) -> None:
         """Removes the folder with all finished objects."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _is_file(stream: TextIO, path: Path) -> bool:
-    """Tells whether the open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _save(path: Path, arrays: ObjectArrays) -> None:
@@ -146,10 +107,11 @@ def make_objects(
     """Makes the parts that are missing, with a progress bar.
 
     Args:
-        source: Where the objects are.
-        objects: What to make.
-        finished: Where finished objects are kept.
-        workers: Processes; 1 works in this one; None takes as many as is worth while.
+        source: The source of the objects.
+        objects: The objects to make.
+        finished: The store of finished objects.
+        workers: The number of processes; 1 works in this process, None chooses a number by the
+            objects and processors.
 
     Returns:
         {id: reason} of the objects that cannot be made.

@@ -44,12 +44,12 @@ class SampleFacts:
     """What some objects of a file look like.
 
     Attributes:
-        rows: Which objects were looked at.
-        coverage: Mean alpha of each, in [0, 1].
-        leaving: Ids of those that touch the border of an image.
-        fills: By voxel field, the occupied share of each object's grid; for `triangles`, the share
-            of them that is used.
-        checks: Of the cameras of each.
+        rows: The rows of the objects that were looked at.
+        coverage: The mean alpha of each object's images, in [0, 1].
+        leaving: The ids of the objects that touch the border of an image.
+        fills: The occupied share of each object's grid, by voxel field; for `triangles`, the share
+            of the triangles that is used.
+        checks: The camera check of each object.
     """
 
     rows: list[int]
@@ -64,15 +64,15 @@ class FileFacts:
     """What is in a file.
 
     Attributes:
-        path: The file.
-        size: Bytes on disk.
-        header: Texts by name: schema, source, command, versions, recipe.
-        counts: Objects by (synset, split).
-        licences: Objects by licence.
-        failures: Objects left out, as {id: reason}.
-        fields: Rows of text: name, shape, type, chunks, compression, megabytes.
-        cameras: Least and greatest azimuth, elevation (degrees), distance, fov (degrees).
-        sample: Of some objects.
+        path: The file of the prepared data set.
+        size: The size on disk in bytes.
+        header: The texts of the header by name: schema, source, command, versions, recipe.
+        counts: The number of objects by (synset, split).
+        licences: The number of objects by licence.
+        failures: The objects left out, as {id: reason}.
+        fields: Rows of text, one per field: name, shape, type, chunks, compression, megabytes.
+        cameras: The least and greatest azimuth, elevation (degrees), distance and fov (degrees).
+        sample: What was found in some of the objects.
     """
 
     path: Path
@@ -90,12 +90,12 @@ def inspect_file(path: str | Path, sample: int = 20) -> FileFacts:
     """Reads what is in a file.
 
     Args:
-        path: A file made by scripts/prepare_data.py.
-        sample: How many objects, evenly spread, to look at; 0 for all.
+        path: The file, made by scripts/prepare_data.py.
+        sample: The number of objects to look at, evenly spread; 0 looks at all.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is not valid, damaged or has no objects.
+        ValueError: If the file is not valid, damaged or has no objects; the message names it.
     """
     path = Path(path)
     with open_dataset(path) as file:

@@ -48,9 +48,9 @@ class Normalization:
     """A similarity between the coordinates of a camera file and the frame of models.
 
     Attributes:
-        rotation: [3, 3] from the axes of the file to those of models.
-        center: [3] of the cube, in coordinates of the file.
-        side: Of the cube in units of the file.
+        rotation: [3, 3] the rotation from the axes of the file to those of models.
+        center: [3] the middle of the cube, in coordinates of the file.
+        side: The side of the cube in units of the file.
     """
 
     rotation: Matrix
@@ -88,10 +88,10 @@ def require_normalization(frame: str | Sequence[str], center: str, scale: str | 
     """Refuses words and numbers that mean nothing.
 
     Args:
-        frame, center, scale: As for `find_normalization`.
+        frame, center, scale: The arguments of the same names of `find_normalization`.
 
     Raises:
-        ValueError: Naming the key.
+        ValueError: If an argument is out of range; the message names it.
     """
     if center not in CENTERS:
         raise ValueError(f"center must be one of {', '.join(CENTERS)}, got {center!r}")
@@ -117,16 +117,17 @@ def find_normalization(
     """Finds the similarity which brings an object into [-0.5, 0.5]^3.
 
     Args:
-        frames: The views, with R and t.
-        masks: [H, W] of each.
-        frame: Front and up in the file's coordinates, such as "-y,+z"; "auto" finds up from the
-            cameras, and takes the usual front of files with such an up axis.
-        center: The middle of the cube: "hull", of the hull of the silhouettes; "cameras", where the
-            optical axes pass each other; "none", the file's origin; "auto" is "hull".
-        scale: Cubes' sides per unit of the file, a number; "auto" makes the longest side of the
+        frames: The cameras of the views, with R and t.
+        masks: The mask [H, W] of each view.
+        frame: The front and up directions in the file's coordinates, such as "-y,+z"; "auto" finds
+            up from the cameras, and takes the usual front of files with such an up axis.
+        center: The middle of the cube: "hull" takes the middle of the masks' visual hull; "cameras"
+            the point that is closest to the optical axes; "none" the file's origin; "auto" means
+            "hull".
+        scale: The number of cube sides per unit of the file; "auto" makes the longest side of the
             hull 1, or, where center is "none", keeps the file's unit; "none" keeps it always.
-        in_model_frame: Whether the file is said to be in the frame of models, so that "auto" is to
-            leave all as it is.
+        in_model_frame: Whether the file's format promises the frame of models, so that "auto"
+            changes nothing.
 
     Raises:
         ValueError: If an argument is out of range, or nothing is inside all masks.

@@ -29,6 +29,7 @@ from recon.datasets.storage.hdf5 import (
     write_dataset,
 )
 from recon.datasets.storage.layout import ObjectArrays
+from recon.files import locked
 from recon.preparation.checks.camera_sheet import write_camera_sheet
 from recon.preparation.checks.preview import write_preview
 from recon.preparation.finished_objects import FinishedObjects, make_objects
@@ -42,11 +43,11 @@ class Summary:
     """What a prepared file holds.
 
     Attributes:
-        output: The file.
-        counts: Objects by (synset, split).
-        failures: Objects left out, as {id: reason}.
-        leaving: Ids of the objects which leave the image in some view.
-        seconds: What it took; 0 if the file was there already.
+        output: The file that was made.
+        counts: The number of objects by (synset, split).
+        failures: The objects left out, as {id: reason}.
+        leaving: The ids of the objects which leave the image in some view.
+        seconds: The time it took; 0 if the file was there already.
     """
 
     output: Path
@@ -87,13 +88,13 @@ def prepared_dataset(
     """Opens a data set, making its file first where it is not there.
 
     Args:
-        path: The file.
-        source: Where its objects are.
-        renderer: Makes images of meshes.
-        settings: Of `MultiViewDataset`.
+        path: The file of the prepared data set.
+        source: The source of its objects.
+        renderer: The renderer that makes images of meshes.
+        settings: The further arguments of `MultiViewDataset`.
 
     Raises:
-        ValueError, OSError: As `prepare` and `MultiViewDataset`.
+        ValueError, OSError: If `prepare` or `MultiViewDataset` raises it.
     """
     prepare(as_images(source, renderer), path, command=typed_command())
     return MultiViewDataset(path, **settings)
@@ -113,17 +114,19 @@ def prepare(
     interrupted run goes on where it stopped. The content does not depend on `workers`.
 
     Args:
-        source: Where the objects are.
+        source: The source of the objects.
         output: The file to make; its folder is made too.
-        workers: Processes; 1 works in this one; None takes as many as is worth while.
-        overwrite: Whether to make the file again when it is there.
-        command: What to record as the command that made the file.
-        compression: How to store it, a key of `recon.datasets.storage.compression.COMPRESSIONS`;
-            None means 'none' for a new file, and the compression of a file that exists.
+        workers: The number of processes; 1 works in this process, None chooses a number by the
+            objects and processors.
+        overwrite: Whether to make the file again when it exists.
+        command: The command that is recorded in the file.
+        compression: How the arrays are stored, a key of
+            `recon.datasets.storage.compression.COMPRESSIONS`; None means 'none' for a new file, and
+            the compression of a file that exists.
 
     Raises:
         ValueError: If another configuration or compression has made `output`, or no object is left.
-        OSError: If something cannot be written, naming it.
+        OSError: If something cannot be written; the message names it.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
@@ -134,7 +137,7 @@ def prepare(
         return _existing(output, config, compression)
     objects = source.objects()
     finished = FinishedObjects(output)
-    with finished.alone():
+    with locked(finished.folder, "preparing objects", wait=True):
         if output.exists() and not overwrite:  # another process has made it meanwhile
             finished.remove()
             return _existing(output, config, compression)

@@ -21,12 +21,12 @@ class DirectionalLight:
     """Light which comes from one direction, as that of the sun.
 
     Args:
-        intensity: How bright it is on a face square to it, >= 0.
-        direction: World vector (3) towards the light, of any length > 0.
-        color: Factor (3) on the intensity of red, green and blue, each >= 0.
+        intensity: The brightness on a face square to the light, >= 0.
+        direction: The world vector (3) towards the light, of any length > 0.
+        color: The factor (3) on the intensity of red, green and blue, each >= 0.
 
     Raises:
-        ValueError: A negative or non-finite number, or a direction without length.
+        ValueError: If a number is negative or not finite, or a direction has no length.
     """
 
     intensity: float = 0.5
@@ -59,21 +59,21 @@ class Lighting(nn.Module):
     intensities sum to at most 1 the result stays in [0, 1].
 
     Args:
-        ambient: Intensity of the light from everywhere, >= 0.
-        directional: Intensity of the main light, which comes from `direction`, >= 0.
-        direction: World vector (3) towards the main light, of any length > 0.
+        ambient: The intensity of the light from everywhere, >= 0.
+        directional: The intensity of the main light, which comes from `direction`, >= 0.
+        direction: The world vector (3) towards the main light, of any length > 0.
         two_sided: Use the normal on the side which the eye sees, so that the winding of a face does
             not matter; needs `eye` in the call. Otherwise the normal given by the winding is used,
             as in SoftRas.
-        color: Factor (3) on the main light, see `DirectionalLight`.
-        ambient_color: Factor (3) on the light from everywhere, likewise.
-        further: More lights beside the main one.
+        color: The factor (3) on the main light, see `DirectionalLight`.
+        ambient_color: The factor (3) on the light from everywhere, see `DirectionalLight`.
+        further: The lights besides the main one.
         normals: "face", flat faces of one brightness; or "vertex", normals which the caller
             interpolates between the vertices, so that the surface looks smooth.
 
     Raises:
-        ValueError: A negative or non-finite intensity, a bad direction or colour, or another name
-            of `normals`.
+        ValueError: If an intensity is negative or not finite, a direction or colour is bad, or
+            `normals` is another name.
     """
 
     directions: Tensor
@@ -142,7 +142,7 @@ class Lighting(nn.Module):
         """Makes the light which `config` describes, such as that of prepared data.
 
         Raises:
-            ValueError: A setting is unknown or bad.
+            ValueError: If an argument is unknown or bad.
         """
         further = [DirectionalLight(**light) for light in config.get("further", [])]
         try:
@@ -164,8 +164,9 @@ class Lighting(nn.Module):
             face_vertices: [B, F, 3, 3] corners in world coordinates.
             face_textures: [B, F, K, 3] colours on every face (K = 3 corners, or texels), or
                 [B, F, 3], one colour per face; sRGB in [0, 1].
-            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: See `light`.
+            eye: [B, 3] the positions of the eyes in world coordinates; they are read when
+                `two_sided`.
+            direction: The directions of the lights, as for `light`.
             normals: [B, F, K, 3] unit normals where the colours are; read when the setting
                 `normals` is "vertex".
 
@@ -173,7 +174,7 @@ class Lighting(nn.Module):
             [B, F, K, 3] shaded colours, with K = 3 corners for one colour per face.
 
         Raises:
-            ValueError: Shapes disagree, a direction is bad, or `eye` or `normals` is missing.
+            ValueError: If shapes disagree, a direction is bad, or `eye` or `normals` is missing.
         """
         _require_faces(face_vertices, face_textures)
         if self.two_sided and (eye is None or eye.shape != (len(face_vertices), 3)):
@@ -200,19 +201,20 @@ class Lighting(nn.Module):
 
         Args:
             face_vertices: [B, F, 3, 3] corners in world coordinates; B may be 1 for many eyes.
-            eye: [B, 3] positions of the eyes in world coordinates; read when `two_sided`.
-            direction: World vectors towards the lights, of any length > 0; used instead of the
+            eye: [B, 3] the positions of the eyes in world coordinates; they are read when
+                `two_sided`.
+            direction: The world vectors towards the lights, of any length > 0; used instead of the
                 constructor's, and there is a gradient to them. [B, 3], or one (3) for all, for the
                 main light; [B, L, 3] for all L lights. Where a face turns its back to a light that
                 gradient is 0.
-            normals: See `forward`.
+            normals: The unit normals, as for `forward`.
 
         Returns:
             [B, F, K, C] intensities. K is 1 on flat faces; C is 1 for white light, else 3; B is 1
             when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: Shapes disagree, a direction is bad, or `eye` is missing.
+            ValueError: If shapes disagree, a direction is bad, or `eye` is missing.
         """
         flat = face_normals(face_vertices)
         towards = self._towards(direction, len(flat))
@@ -236,13 +238,14 @@ class Lighting(nn.Module):
         """Computes how bright white lights are on flat faces, one number for each.
 
         Args:
-            face_vertices, eye, direction: See `light`.
+            face_vertices, eye, direction: The arguments of the same names of `light`.
 
         Returns:
             [B, F] intensities; B is 1 when there is one mesh and the eyes do not matter.
 
         Raises:
-            ValueError: As `light`, or a light has a colour, or normals are those of vertices.
+            ValueError: If `light` raises it, a light has a colour, or normals are those of
+                vertices.
         """
         if not self.white or self.normals != "face":
             raise ValueError('one number per face needs white light and normals="face"')
@@ -305,7 +308,7 @@ def facing_normals(face_vertices: Tensor, eye: Tensor | None) -> Tensor:
         [B, F, 3], zero for a triangle without area.
 
     Raises:
-        ValueError: Shapes disagree, or `eye` is missing.
+        ValueError: If shapes disagree, or `eye` is missing.
     """
     normals = face_normals(face_vertices)
     away = _turn_away(normals, face_vertices, eye)[..., None]

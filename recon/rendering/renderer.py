@@ -27,27 +27,27 @@ class SoftRenderer(nn.Module):
 
     Args:
         image_size: (height, width) in pixels; an int means square.
-        sigma: Edge softness, squared NDC units.
-        gamma: Temperature of the depth softmax, in normalised depth.
-        distance: What makes a face cover a pixel: "euclidean", the distance to its outline;
+        sigma: The edge softness in squared NDC units.
+        gamma: The temperature of the depth softmax in normalised depth.
+        distance: What makes a face cover a pixel: "euclidean", the distance to its edges;
             "barycentric", the least barycentric coordinate; or "hard", inside or not.
         alpha: How coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
             "hard", whether any is above one half.
         color: How colours of faces blend: "softmax" over depth, or "hard", the nearest alone.
         texture: What `face_textures` holds: "vertex", the colours of the three corners, or
             "surface", R * R texels.
-        dist_eps: Coverage below which a face does not reach a pixel.
-        eps: Weight of the background in the softmax, as exp(eps / gamma).
-        near: Nearest view depth with colour, object units.
-        far: Farthest view depth with colour, object units.
-        background: Colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
-        double_sided: Draw faces which turn their back too.
-        anti_aliasing: Renders this many times larger and averages; 1 is off.
-        lighting: Shades the colours in `forward`; None leaves them as they are.
+        dist_eps: The coverage below which a face does not reach a pixel.
+        eps: The weight of the background in the softmax, as exp(eps / gamma).
+        near: The nearest view depth with colour, in object units.
+        far: The farthest view depth with colour, in object units.
+        background: The colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
+        double_sided: Whether faces that turn their back to the camera are drawn too.
+        anti_aliasing: The factor by which images are rendered larger and then averaged; 1 is off.
+        lighting: The lighting that shades the colours in `forward`; None leaves them as they are.
 
     Raises:
-        ValueError: A bad `image_size` or `anti_aliasing`; the rasterizer checks the others when it
-            is called.
+        ValueError: If `image_size` or `anti_aliasing` is bad; the rasterizer checks the others when
+            it is called.
     """
 
     def __init__(
@@ -92,15 +92,16 @@ class SoftRenderer(nn.Module):
         """Renders colour and soft alpha.
 
         Args:
-            vertices: [B, V, 3] world coordinates, object units.
+            vertices: [B, V, 3] in world coordinates, object units.
             faces: [F, 3] int64.
             face_textures: [B, F, 3, 3] colours of the corners, or [B, F, R * R, 3] texels where
                 `texture` is "surface" (R from 1 to 64), or [B, F, 3], one per face; sRGB.
-            cameras: B cameras.
+            cameras: The B cameras.
             sigma: Used instead of the renderer's own, for schedules.
-            gamma: Likewise.
-            background: Likewise; a colour (3), or images [B, 3, H, W] of `image_size`, to whose
-                tensors there is a gradient. Anti-aliasing repeats their pixels.
+            gamma: Used instead of the renderer's own, for schedules.
+            background: Used instead of the renderer's own; a colour (3), or images [B, 3, H, W] of
+                `image_size`, to whose tensors there is a gradient. Anti-aliasing repeats their
+                pixels.
             light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
                 [B, L, 3] instead of those of all its lights; there is a gradient.
 
@@ -108,7 +109,7 @@ class SoftRenderer(nn.Module):
             rgba [B, 4, H, W], row 0 on top.
 
         Raises:
-            ValueError: Shapes disagree, or a light's direction is bad or without `lighting`.
+            ValueError: If shapes disagree, or a light's direction is bad or without `lighting`.
         """
         vertices = at_least_float32(vertices)
         projected = self._project(vertices, faces, cameras)
@@ -145,16 +146,16 @@ class SoftRenderer(nn.Module):
         """Renders soft silhouettes alone, without any work on colour.
 
         Args:
-            vertices: [B, V, 3] world coordinates, object units.
+            vertices: [B, V, 3] in world coordinates, object units.
             faces: [F, 3] int64.
-            cameras: B cameras.
+            cameras: The B cameras.
             sigma: Used instead of the renderer's own, for schedules.
 
         Returns:
             alpha [B, H, W] in [0, 1], row 0 on top.
 
         Raises:
-            ValueError: Shapes disagree.
+            ValueError: If shapes disagree.
         """
         alpha = soft_silhouette(
             self._project(at_least_float32(vertices), faces, cameras),

@@ -11,7 +11,8 @@ from subprocess import CompletedProcess
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins.recon_sweeps.optuna_sweeper import literal, sole_owner
+from hydra_plugins.recon_sweeps.optuna_sweeper import literal
+from recon.files import locked
 from recon.runs.directory import read_json
 
 Run = Callable[..., CompletedProcess[str]]
@@ -132,7 +133,7 @@ def test_a_folder_has_one_search(
     tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the plug-in is, as beside train.py
-    with sole_owner(tmp_path):
+    with locked(tmp_path, "searching"):
         second = search(run_script, tmp_path, SPACE)
     assert second.returncode != 0
     assert "another process is searching here" in second.stderr

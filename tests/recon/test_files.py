@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from recon.files import (
     atomic_file,
     csv_text,
+    is_locked,
     locked,
     replacing,
     text_table,
@@ -85,6 +88,7 @@ def test_a_second_process_is_told_what_the_first_does(tmp_path: Path) -> None:
     other.start()
     try:
         assert ours.recv() == "locked"
+        assert is_locked(folder / ".lock")
         with (
             pytest.raises(ValueError, match=r"folder: another process is evaluating here; wait"),
             locked(folder, "evaluating"),
@@ -95,8 +99,48 @@ def test_a_second_process_is_told_what_the_first_does(tmp_path: Path) -> None:
         assert other.exitcode == 0
     finally:
         other.kill()
+    assert not is_locked(folder / ".lock")
     with locked(folder, "evaluating"):
         assert (folder / ".lock").exists()
+    assert not is_locked(tmp_path / ".lock")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OSError, match=r"cannot make the folder .*file/folder"),
+        locked(tmp_path / "file" / "folder", "evaluating"),
+    ):
+        pass
+
+
+# Another process which holds the lock, removes the folder as one that has finished, and ends.
+OTHER = """
+import shutil, sys, time
+from pathlib import Path
+from recon.files import locked
+folder = Path(sys.argv[1])
+with locked(folder, "preparing"):
+    print("working", flush=True)
+    time.sleep(0.5)
+    shutil.rmtree(folder)
+    (folder.parent / "done").touch()
+"""
+
+
+def test_a_process_can_wait_for_another(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "folder"
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "working\n"
+        with caplog.at_level("INFO"), locked(folder, "preparing", wait=True):
+            assert (tmp_path / "done").exists()
+            # What is locked is the file of the new folder, not of the one that was removed.
+            assert (folder / ".lock").exists()
+        assert "waiting for another process, which is preparing in" in caplog.text
+    assert other.returncode == 0
 
 
 ROWS = [["lr", "iou", "note"], ["0.001", "9.5", "best"], ["1", "10.25", ""]]

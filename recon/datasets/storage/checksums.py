@@ -32,7 +32,7 @@ def piece_sums(pieces: NDArray[Any]) -> NDArray[np.uint64]:
     """Returns the checksums [m] of m pieces.
 
     Args:
-        pieces: [m, ...] of any type, contiguous.
+        pieces: [m, ...] m pieces of any type, contiguous.
     """
     count = len(pieces)
     if count == 0:

@@ -18,11 +18,11 @@ def storage_options(compression: str, itemsize: int) -> dict[str, Any]:
     """Returns the arguments of `h5py.Group.create_dataset` that store an array so.
 
     Args:
-        compression: One of `COMPRESSIONS`.
-        itemsize: Bytes of one number of the array.
+        compression: The name of the compression, one of `COMPRESSIONS`.
+        itemsize: The number of bytes of one number of the array.
 
     Raises:
-        ValueError: The compression is unknown, or a package it needs is not installed.
+        ValueError: If the compression is unknown, or a package it needs is not installed.
     """
     if compression not in COMPRESSIONS:
         raise ValueError(f"compression must be one of {COMPRESSIONS}, got {compression!r}")
@@ -45,7 +45,7 @@ def require_available(compression: str) -> None:
     """Refuses a compression that cannot be written here.
 
     Raises:
-        ValueError: It is unknown, or a package it needs is not installed.
+        ValueError: If the compression is unknown, or a package it needs is not installed.
     """
     storage_options(compression, 1)
 
@@ -61,7 +61,7 @@ def require_readable(field: h5py.Dataset) -> None:
     """Makes the filters of an array known to HDF5.
 
     Raises:
-        ValueError: Naming a filter that is not installed.
+        ValueError: If a filter is not installed; the message names it.
     """
     for code, name in _filters(field):
         if not h5py.h5z.filter_avail(code) and not _plugin_brings(code):

@@ -58,11 +58,11 @@ class Header:
     """What holds for a whole file.
 
     Attributes:
-        source: Name of the source.
-        command: What made the file.
-        versions: Of the programs that made it.
-        config: Plain data which determines the content.
-        failures: Objects left out, as {id: reason}.
+        source: The name of the source.
+        command: The command that made the file.
+        versions: The versions of the programs that made it.
+        config: The configuration, plain data that determines the content.
+        failures: The objects left out, as {id: reason}.
     """
 
     source: str
@@ -96,17 +96,17 @@ def write_dataset(
 
     Args:
         path: The file; its folder must exist.
-        header: What holds for all objects.
+        header: What is the same for all objects.
         layout: Which arrays every object has.
-        labels: One per object.
-        objects: One per object, in the same order; read one at a time.
-        compression: Of images and voxels, a key of
+        labels: The labels of each object.
+        objects: The arrays of each object, in the same order; they are read one at a time.
+        compression: The compression of images and voxels, a key of
             `recon.datasets.storage.compression.COMPRESSIONS`.
 
     Raises:
         ValueError: If the number of objects or the shape or type of an array is wrong, two objects
             have the same id, or the compression is not there.
-        OSError: Naming the file, if it cannot be written (a full disk, say).
+        OSError: If the file cannot be written (a full disk, say); the message names it.
     """
     path = Path(path)
     _require_distinct([label.id for label in labels])
@@ -248,7 +248,7 @@ def open_dataset(path: str | Path) -> h5py.File:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file and what is wrong with it.
+        ValueError: If the file is not valid; the message names it and what is wrong with it.
     """
     path = Path(path)
     if not path.is_file():
@@ -312,7 +312,8 @@ def _require_own_content(group: h5py.Group) -> None:
     """Refuses links to other places and arrays whose bytes lie in other files.
 
     Raises:
-        ValueError: Naming the link or the field.
+        ValueError: If the content lies outside of the file; the message names the link or the
+            field.
     """
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -329,7 +330,7 @@ def read_layout(file: h5py.File) -> Layout:
     """Returns which arrays the objects of a file have.
 
     Raises:
-        ValueError: Naming a field that is missing or has an impossible shape.
+        ValueError: If a field is missing or has an impossible shape; the message names it.
     """
     return layout_of(
         {

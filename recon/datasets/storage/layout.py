@@ -69,16 +69,16 @@ class Layout:
 
     Attributes:
         image_size: (H, W) in pixels.
-        num_views: K.
-        voxel_resolutions: Every R there is a grid of.
-        maps: Which of `MAPS` there are.
-        num_points: P, 0 for none.
-        num_surface_points: M, 0 for none.
-        num_triangles: T, 0 for none.
+        num_views: The number K of views of every object.
+        voxel_resolutions: The resolutions R of the voxel grids.
+        maps: The maps there are, among `MAPS`.
+        num_points: The number P of points with occupancies, 0 for none.
+        num_surface_points: The number M of surface points, 0 for none.
+        num_triangles: The number T of coloured triangles, 0 for none.
         transforms: Whether there are `transforms`.
 
     Raises:
-        ValueError: A number is out of range or a map is unknown.
+        ValueError: If a number is out of range or a map is unknown.
     """
 
     image_size: tuple[int, int]
@@ -141,7 +141,8 @@ class Layout:
         """Refuses a sample whose arrays are not those of the layout.
 
         Raises:
-            ValueError: Naming the field.
+            ValueError: If an array is missing or of another shape or type; the message names the
+                field.
         """
         fields = self.fields()
         if set(sample) != set(fields):
@@ -167,10 +168,10 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     """Returns the layout which has arrays of these shapes for one object.
 
     Args:
-        shapes: By field, without the axis of objects; unknown names are passed over.
+        shapes: The shape of each field, without the axis of objects; unknown names are passed over.
 
     Raises:
-        ValueError: Naming a field that is missing or has an impossible shape.
+        ValueError: If a field is missing or has an impossible shape; the message names it.
     """
     _require(shapes, ("images", "cameras"))
     images = shapes["images"]

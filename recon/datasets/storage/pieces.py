@@ -20,10 +20,11 @@ class Pieces:
     """The equal pieces of one field, numbered in C order of its leading axes.
 
     Attributes:
-        leading: How many there are along each leading axis, (N, K) for views and else (N,).
-        shape: Of one piece.
-        dtype: Of its numbers.
-        addresses: The first byte of each in the file; None where only HDF5 can read them.
+        leading: The number of pieces along each leading axis, (N, K) for views and else (N,).
+        shape: The shape of one piece.
+        dtype: The type of its numbers.
+        addresses: The place of each piece's first byte in the file; None where only HDF5 can read
+            them.
     """
 
     leading: tuple[int, ...]
@@ -62,8 +63,8 @@ def find_pieces(field: h5py.Dataset, axes: int) -> Pieces:
     """Returns the pieces of a field, with their addresses where each lies unfiltered in one part.
 
     Args:
-        field: Of an open file.
-        axes: How many of its axes number the pieces.
+        field: The field of an open file.
+        axes: The number of its axes that number the pieces.
     """
     pieces = Pieces(field.shape[:axes], field.shape[axes:], field.dtype, None)
     creation = field.id.get_create_plist()

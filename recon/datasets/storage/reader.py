@@ -36,7 +36,7 @@ class FileReader:
     that this object is pickled to opens the file again and refuses another content.
 
     Attributes:
-        path: Of the file.
+        path: The path of the file.
         fields: The pieces of each field, by name.
         has_checksums: Whether what is read is compared with checksums.
     """
@@ -45,11 +45,12 @@ class FileReader:
         """Looks up where the pieces are.
 
         Args:
-            path: Of the file.
-            file: The same, opened by `recon.datasets.storage.hdf5.open_dataset`; not kept.
+            path: The path of the file.
+            file: The same file, opened by `recon.datasets.storage.hdf5.open_dataset`; it is not
+                kept.
 
         Raises:
-            ValueError: Naming the file, if it is damaged.
+            ValueError: If the file is damaged; the message names it.
         """
         self.path = Path(path).absolute()
         # The very file that HDF5 has opened, whatever the name means by now.
@@ -111,16 +112,16 @@ class FileReader:
         """Reads some pieces of a field into an array, and compares them with their checksums.
 
         Args:
-            name: Of the field.
-            out: [..., *shape], of the field's type and contiguous.
-            pieces: [...] of m numbers, which ones.
-            slots: [m], at which place of `out`, counted in order, each goes; None means one after
-                the other.
+            name: The name of the field.
+            out: The contiguous array [..., *shape] of the field's type that is filled.
+            pieces: [...] the m numbers of the pieces to read.
+            slots: [m] the place in `out`, counted in order, of each piece; None means one after the
+                other.
 
         Raises:
-            OSError: Naming the file, if it cannot be read, is truncated or damaged.
-            ValueError: Another process has opened it before, and its content has changed since; or
-                `out` is not contiguous.
+            OSError: If the file cannot be read, is truncated or damaged; the message names it.
+            ValueError: If another process has opened it before, and its content has changed since;
+                or `out` is not contiguous.
         """
         if not out.flags.c_contiguous:
             raise ValueError(f"out must be contiguous, got strides {out.strides}")
@@ -143,7 +144,7 @@ class FileReader:
         """Returns which pieces [m] of a field cannot be read or differ from their checksums.
 
         Raises:
-            ValueError: The content of the file has changed since it was opened.
+            ValueError: If the content of the file has changed since it was opened.
         """
         field = self.fields[name]
         out = np.empty((len(pieces), *field.shape), field.dtype)

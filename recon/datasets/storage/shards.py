@@ -29,11 +29,11 @@ class Shard:
     """One prepared file, with everything in memory but its large arrays.
 
     Attributes:
-        path: As it was given.
+        path: The path as it was given.
         layout: Which arrays its objects have.
-        texts: For each text field one text per object.
-        cameras: [N, K, 16], or [1, K, 16] where all objects have the same.
-        reader: Of the other arrays.
+        texts: One text per object, for each text field.
+        cameras: The camera rows [N, K, 16], or [1, K, 16] where all objects have the same.
+        reader: The reader of the other arrays.
     """
 
     path: Path
@@ -50,12 +50,12 @@ def open_shards(paths: Paths) -> list[Shard]:
     """Opens all files of a data set.
 
     Args:
-        paths: One file, several, or a pattern such as 'data/nmr_*.h5'.
+        paths: The path of a file, several paths, or a pattern such as 'data/nmr_*.h5'.
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: Naming the file, if it is not valid; naming two, if their layouts differ or they
-            have an object in common.
+        ValueError: If a file is not valid, or two files have different layouts or an object in
+            common; the message names them.
     """
     shards = [_open_shard(path) for path in find_files(paths)]
     _require_same_layout(shards)

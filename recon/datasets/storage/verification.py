@@ -19,7 +19,7 @@ def verify(path: str | Path) -> list[str]:
     """Reads every array of a file, and compares all with its checksums.
 
     Args:
-        path: A file made by scripts/prepare_data.py. One of an earlier version has no checksums;
+        path: The file, made by scripts/prepare_data.py. One of an earlier version has no checksums;
             then only what cannot be read at all is found.
 
     Returns:
@@ -27,7 +27,8 @@ def verify(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it cannot be opened, or its texts or cameras are damaged.
+        ValueError: If the file cannot be opened, or its texts or cameras are damaged; the message
+            names it.
     """
     (shard,) = open_shards(path)
     with open_dataset(path) as file:
@@ -61,7 +62,7 @@ def has_checksums(path: str | Path) -> bool:
     """Tells whether a valid file has checksums; those of earlier versions have none.
 
     Raises:
-        FileNotFoundError, ValueError: As `verify`.
+        FileNotFoundError, ValueError: If `verify` raises it.
     """
     (shard,) = open_shards(path)
     return shard.reader.has_checksums

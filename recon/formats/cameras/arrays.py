@@ -40,7 +40,7 @@ def read_poses(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
 
     Args:
         cameras: The folder of the files.
-        name: Of the file intrinsics.txt.
+        name: The name of the file intrinsics.txt.
         images: The folder of the images.
 
     Raises:
@@ -92,7 +92,7 @@ def read_projections(cameras: NamedStore, name: str, images: NamedStore) -> list
 
     Args:
         cameras: The folder of the file.
-        name: Of the file.
+        name: The name of the file.
         images: The folder of the images.
 
     Raises:
@@ -124,7 +124,7 @@ def decompose(projection: Matrix) -> tuple[Matrix, dict[str, Matrix]]:
     """Returns K with pixel centres at integers, and R and t, of a projection K [R | t] up to scale.
 
     Args:
-        projection: [3, 4].
+        projection: [3, 4] the projection matrix.
 
     Raises:
         ValueError: If it is not finite or none of a camera without skew.
@@ -155,7 +155,7 @@ def read_bounds(cameras: NamedStore, name: str, images: NamedStore) -> list[Fram
 
     Args:
         cameras: The folder of the file.
-        name: Of the file.
+        name: The name of the file.
         images: The folder of the images.
 
     Raises:

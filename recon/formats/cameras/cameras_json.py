@@ -42,7 +42,7 @@ def parse_cameras(data: bytes) -> list[Frame]:
     """Reads the bytes of a file `cameras.json`.
 
     Raises:
-        ValueError: Naming frame and key, if anything is not as the module describes.
+        ValueError: If anything is not as the module describes; the message names frame and key.
     """
     document = _parse_json(data)
     if not isinstance(document, dict):

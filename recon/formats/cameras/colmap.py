@@ -57,7 +57,8 @@ def read_model(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
 
     Args:
         cameras: The folder of the model.
-        name: Of its file images.txt or images.bin; cameras.txt or cameras.bin lies beside it.
+        name: The name of its file images.txt or images.bin; cameras.txt or cameras.bin lies beside
+            it.
         images: The folder of the images.
 
     Raises:

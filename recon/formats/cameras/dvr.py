@@ -36,10 +36,11 @@ def read_cameras(
     """Reads the cameras of a model, in its own coordinates.
 
     Args:
-        store: Where the file is.
-        name: Of the file.
-        views: How many cameras there must be; more are passed over.
-        borders: What camera_mat gives at the left and upper, and at the right and lower border.
+        store: The store that has the file.
+        name: The name of the file.
+        views: The number of cameras that there must be; further ones are ignored.
+        borders: The coordinates that camera_mat gives at the left and upper, and at the right and
+            lower border.
         image_size: (height, width) of the images.
 
     Returns:
@@ -47,7 +48,8 @@ def read_cameras(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file and view, if a matrix is missing or is none of a camera.
+        ValueError: If a matrix is missing or is none of a camera; the message names the file and
+            view.
     """
     file = Npz(store, name)
     parts = []

@@ -26,13 +26,14 @@ class Frame:
     """One image with its camera.
 
     Attributes:
-        file: Name of the image, relative to the object's folder.
-        mask: Name of its mask, relative to that folder; None where the camera file names none.
-        pose: R and t of OpenCV, or azimuth, elevation and distance.
-        intrinsics: K in pixels of the image, the centre of the upper left one at (0, 0); or fov, or
-            fov_x, the full vertical or horizontal angle in degrees.
-        size: The (height, width) of the image that K belongs to; None means that of the file. An
-            image of another scale gets K at that scale.
+        file: The name of the image file, relative to the object's folder.
+        mask: The name of the mask file, relative to that folder; None where the camera file names
+            none.
+        pose: The pose: R and t of OpenCV, or azimuth, elevation and distance.
+        intrinsics: The matrix K in pixels of the image, with the centre of the upper left pixel at
+            (0, 0); or fov or fov_x, the full vertical or horizontal angle in degrees.
+        size: The (height, width) of the image that K belongs to; None means the size of the file.
+            An image of another scale gets K at that scale.
     """
 
     file: str
@@ -93,7 +94,7 @@ class Frame:
         """Returns the camera, in the world of the renderings.
 
         Args:
-            intrinsics: K [3, 3] of the image as it is stored.
+            intrinsics: The matrix K [3, 3] of the image as it is stored.
             image_size: (height, width) of that image.
 
         Raises:

@@ -30,12 +30,12 @@ def read_transforms(cameras: NamedStore, name: str, images: NamedStore) -> list[
 
     Args:
         cameras: The folder of the file.
-        name: Of the file.
+        name: The name of the file.
         images: The folder of the images.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the frame and key, if anything is not as the module describes.
+        ValueError: If anything is not as the module describes; the message names the frame and key.
     """
     try:
         document = json.loads(cameras.read(name).decode("utf-8-sig"))

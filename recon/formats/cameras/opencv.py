@@ -22,9 +22,9 @@ def intrinsics(fx: float, fy: float, cx: float, cy: float) -> Matrix:
     """Returns K [3, 3] with pixel centres at integers.
 
     Args:
-        fx, fy: Focal lengths in pixels.
-        cx, cy: Principal point from the image's upper left corner, whose pixel has its centre at
-            (0.5, 0.5), in pixels.
+        fx, fy: The focal lengths in pixels.
+        cx, cy: The principal point from the image's upper left corner, whose pixel has its centre
+            at (0.5, 0.5), in pixels.
 
     Raises:
         ValueError: If a number is not finite or a focal length not > 0.
@@ -58,11 +58,11 @@ def pose_of_camera(camera_to_world: Matrix, flip: bool) -> dict[str, Matrix]:
     """Returns R and t of a matrix [3, 4] or [4, 4] from camera to world coordinates.
 
     Args:
-        camera_to_world: Its columns are the camera's axes and its position.
+        camera_to_world: The matrix whose columns are the camera's axes and its position.
         flip: Whether the camera is that of OpenGL and Blender, y up and z backwards.
 
     Raises:
-        ValueError: As `pose`.
+        ValueError: If `pose` raises it.
     """
     axes = camera_to_world[:3, :3] * (np.array([1.0, -1.0, -1.0]) if flip else 1.0)
     rotation = axes.T

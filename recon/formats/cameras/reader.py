@@ -40,7 +40,7 @@ class CameraFiles:
 
     Attributes:
         format: A key of `FORMATS`.
-        names: Of the files, in the order in which they are read.
+        names: The names of the files, in the order in which they are read.
     """
 
     format: str
@@ -79,7 +79,7 @@ def require_format(camera_format: str) -> None:
     """Refuses an unknown format.
 
     Raises:
-        ValueError: Naming the known ones.
+        ValueError: If the format is unknown; the message names the known ones.
     """
     if camera_format not in ("auto", *FORMATS):
         known = ", ".join(("auto", *FORMATS))
@@ -135,7 +135,7 @@ def read_frames(cameras: NamedStore, files: CameraFiles, images: NamedStore) -> 
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: Naming the file, if one is not as its format demands.
+        ValueError: If a file is not as its format demands; the message names it.
     """
     read, _ = FORMATS[files.format]
     frames: list[Frame] = []

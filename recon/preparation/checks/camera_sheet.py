@@ -46,12 +46,12 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
     Where a camera is right it follows the outline in the image.
 
     Args:
-        path: The file.
-        output: The sheet; None writes `PATH.cameras.png`.
+        path: The file of the prepared data set.
+        output: The file of the contact sheet; None writes `PATH.cameras.png`.
 
     Raises:
         FileNotFoundError, ValueError: If `path` is not a valid file.
-        OSError: Naming the sheet, if it cannot be written.
+        OSError: If the sheet cannot be written; the message names it.
     """
     checks, rows, titles, labels = [], [], [], []
     with open_dataset(path) as file:

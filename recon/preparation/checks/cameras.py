@@ -41,12 +41,14 @@ class CameraCheck:
     """How cameras, images and voxels of one object agree.
 
     Attributes:
-        hull: Visual hull of the masks, [64, 64, 64] bool.
-        hull_agreement: Of the hull with the mask of each view, [K] in [0, 1]. Every mask pixel is
-            part of the object, so with right cameras the hull still covers all of each mask.
-        voxels: The stored grid [R, R, R] bool; None if there is none.
-        voxel_agreement: Of the grid with the mask of each view, [K]; None without voxels.
-        axis_orders: `axis_order_scores` of the grid, [48]; None without voxels.
+        hull: The visual hull of the masks, [64, 64, 64] bool.
+        hull_agreement: The `agreement` of the hull with the mask of each view, [K] in [0, 1]. Every
+            mask pixel is part of the object, so with right cameras the hull still covers all of
+            each mask.
+        voxels: The stored grid, [R, R, R] bool; None if there is none.
+        voxel_agreement: The `agreement` of the grid with the mask of each view, [K]; None without
+            voxels.
+        axis_orders: The `axis_order_scores` of the grid, [48]; None without voxels.
     """
 
     hull: Tensor
@@ -70,8 +72,8 @@ def check_cameras(
     """Carves the hull of an object's masks and compares it, and the voxels, with the masks.
 
     Args:
-        images: [K, 4, H, W], of which alpha is the mask.
-        cameras: K cameras.
+        images: [K, 4, H, W], whose alpha is the mask.
+        cameras: The K cameras.
         voxels: [R, R, R] bool in world axes, if there are any.
     """
     masks = torch.from_numpy(images[:, 3] >= OPAQUE)

@@ -51,12 +51,12 @@ def carve(
 
     Args:
         masks: [K, H, W] bool.
-        cameras: K cameras.
-        resolution: Number R of voxels along each side.
+        cameras: The K cameras.
+        resolution: The number R of voxels along each side.
         reach: A centre is inside a mask up to this distance from its border, in voxel sides as
             that view sees them. At 0 a voxel is its centre; 0.5 keeps what is thinner than a voxel.
-        least_seen: Share of the views that must see a voxel. What few views see is not carved by
-            the others, such as the space right before a camera.
+        least_seen: The share of the views that must see a voxel. What few views see is not carved
+            by the others, such as the space right before a camera.
 
     Returns:
         [R, R, R] bool.
@@ -124,7 +124,7 @@ def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int
 
     Args:
         voxels: [R, R, R] bool.
-        cameras: K cameras.
+        cameras: The K cameras.
         image_size: (height, width) in pixels, an int for square images.
 
     Raises:
@@ -192,7 +192,7 @@ def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
     Args:
         voxels: [R, R, R] bool in world axes.
         masks: [K, H, W] bool.
-        cameras: K cameras.
+        cameras: The K cameras.
 
     Raises:
         ValueError: If a shape or type is wrong.

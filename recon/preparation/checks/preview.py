@@ -31,15 +31,15 @@ def write_preview(path: str | Path, output: str | Path | None = None) -> Path:
     """Writes a contact sheet of a file: a row per category, some objects and views.
 
     Args:
-        path: The file.
-        output: The sheet; None writes `PATH.preview.png`.
+        path: The file of the prepared data set.
+        output: The file of the contact sheet; None writes `PATH.preview.png`.
 
     Returns:
         The sheet's path.
 
     Raises:
         FileNotFoundError, ValueError: If `path` is not a valid file.
-        OSError: Naming the sheet, if it cannot be written.
+        OSError: If the sheet cannot be written; the message names it.
     """
     rows, names = [], []
     with open_dataset(path) as file:

@@ -32,7 +32,7 @@ def has_two_sided_faces(
         vertices: [V, 3] of an object whose longest side is about 1.
         faces: [F, 3].
         colors: [F, 3].
-        textured: [F] which faces have textures; their colours are taken to differ.
+        textured: [F] bool, which faces have textures; their colours are taken to differ.
     """
     if not textured.any() and np.ptp(colors, axis=0).max(initial=0) <= SAME_COLOR:
         return False

@@ -34,10 +34,11 @@ class Scene:
     Attributes:
         vertices: [V, 3] float32 world coordinates, all of them corners of faces.
         faces: [F, 3] int64.
-        corners: [1, F, 3, 3] the faces' corners.
+        corners: [1, F, 3, 3] the corners of the faces.
         colors: [F, 3] sRGB in [0, 1].
-        textures: None if no face has one.
-        two_sided: Whether faces lie on others that are turned to the other side, in other colours.
+        textures: The textures of the faces; None if no face has one.
+        two_sided: Whether some faces coincide with faces of other colours that are turned to the
+            other side.
     """
 
     vertices: Tensor
@@ -53,10 +54,10 @@ class Views:
     """Some views of a scene.
 
     Attributes:
-        projected: [K, F, 3, 3] corners as NDC x, NDC y and view depth.
-        light: [K, F] light on the faces.
-        eye: [K, 3] world coordinates.
-        near, far: Bounds of all depths.
+        projected: [K, F, 3, 3] the corners as NDC x, NDC y and view depth.
+        light: [K, F] the light on the faces.
+        eye: [K, 3] the positions of the eyes, in world coordinates.
+        near, far: The bounds of all depths.
     """
 
     projected: Tensor
@@ -76,11 +77,11 @@ def render_views(
     """Renders images and maps.
 
     Args:
-        scene: What is seen.
-        views: From where.
+        scene: The object.
+        views: The views from which the object is seen.
         image_size: (height, width) in pixels.
-        supersample: Samples along each side of a pixel.
-        maps: Among "shading", "depth" and "normals".
+        supersample: The number of samples along each side of a pixel.
+        maps: The maps to render, among "shading", "depth" and "normals".
 
     Returns:
         "images" and the maps, with the shapes and types of the layout.

@@ -28,12 +28,12 @@ def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -
     Its distance to each is a * s + b, so there is nothing to search for.
 
     Args:
-        vertices: [V, 3] world coordinates; shrunk towards the origin.
-        cameras: K cameras.
+        vertices: [V, 3] in world coordinates, which are shrunk towards the origin.
+        cameras: The K cameras.
         image_size: (height, width) in pixels.
 
     Raises:
-        ValueError: Naming a view whose image does not show the origin.
+        ValueError: If the image of a view does not show the origin; the message names the view.
     """
     height, width = image_size
     exact = cameras.to(dtype=torch.float64)

@@ -49,14 +49,14 @@ class ObjectRenderer:
         supersample: Each pixel is the mean of this many samples squared, 1 to 16.
         lighting: How faces are shaded, by white lights and flat; None leaves their colours as
             they are.
-        voxel_resolutions: Voxels along each side, one grid for each number.
-        voxel_mode: How surfaces are voxelised, see `renderer_cuda.voxelize`.
-        viewpoints: Where the cameras are; None for the 24 standard views.
-        maps: What to render besides, among "shading", "depth" and "normals".
+        voxel_resolutions: The numbers of voxels along each side, one grid for each number.
+        voxel_mode: How surfaces are voxelised, as for `renderer_cuda.voxelize`.
+        viewpoints: The cameras; None means the 24 standard views.
+        maps: The maps to render besides, among "shading", "depth" and "normals".
         fit: Whether to shrink an object, voxels and all, until every view shows all of it.
-        triangles: How many coloured triangles to keep of the surface, 0 for none.
-        num_points: Points with occupancies, see `recon.preparation.rendering.points`.
-        num_surface_points: Points of the surface with normals, evenly over its area.
+        triangles: The number of coloured triangles to keep of the surface, 0 for none.
+        num_points: The number of points with occupancies, see `recon.preparation.rendering.points`.
+        num_surface_points: The number of surface points with normals, spread evenly over the area.
 
     Raises:
         ValueError: If a size is not a positive number, a name is unknown, lights are coloured
@@ -138,8 +138,8 @@ class ObjectRenderer:
         """Returns the arrays of one object.
 
         Args:
-            surface: In the ShapeNetCore v1 frame: front +X, up +Y.
-            object_id: By which viewpoints may differ.
+            surface: The surface in the ShapeNetCore v1 frame: front +X, up +Y.
+            object_id: The id of the object, on which viewpoints may depend.
 
         Raises:
             ValueError: If there are no faces, the object is not in front of a camera or does not
@@ -270,7 +270,7 @@ class RenderedSource:
         """Returns the objects of the source, with fingerprints of object and rendering.
 
         Raises:
-            ValueError, OSError: As the source of meshes does.
+            ValueError, OSError: If the source of meshes raises it.
         """
         rendering = self._renderer.config()
         return [

@@ -27,16 +27,16 @@ def surface_points(vertices: Tensor, faces: Tensor, count: int, object_id: str) 
     """Draws points evenly from a surface in the world.
 
     Args:
-        vertices: [V, 3] in the world, which mirrors the models.
-        faces: [F, 3] whose outside is that of the model.
-        count: Number M of points.
-        object_id: On which the choice depends.
+        vertices: [V, 3] in world coordinates, which mirror those of the model.
+        faces: [F, 3], whose outside is that of the model.
+        count: The number M of points.
+        object_id: The id of the object, on which the choice depends.
 
     Returns:
         The fields pointcloud and pointcloud_normals.
 
     Raises:
-        ValueError: No face has an area.
+        ValueError: If no face has an area.
     """
     outward = faces[:, [0, 2, 1]].numpy()
     samples = sample_surface(vertices.numpy(), outward, count, _generator(object_id, "surface"))
@@ -59,8 +59,8 @@ def occupied_points(vertices: Tensor, faces: Tensor, count: int, object_id: str)
     Args:
         vertices: [V, 3] in the world.
         faces: [F, 3].
-        count: Number P of points.
-        object_id: On which the choice depends.
+        count: The number P of points.
+        object_id: The id of the object, on which the choice depends.
 
     Returns:
         The fields points and occupancies.
@@ -99,7 +99,7 @@ def _single_sides(
     Args:
         vertices: [V, 3].
         faces: [F, 3].
-        solid: [R, R, R] what the outside does not reach, in the cube.
+        solid: [R, R, R] bool, the voxels of the cube that the outside does not reach.
     """
     _, welded = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)
     x, y, z = welded.reshape(-1)[faces].T

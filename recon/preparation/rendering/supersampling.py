@@ -48,8 +48,8 @@ def color_samples(seen: Tensor, table: Tensor) -> Tensor:
     """Returns the sample [K, H, W] int64 of every face seen.
 
     Args:
-        seen: [K, H, W] int32 faces, -1 where there is none.
-        table: [K, F] int64 samples of the faces, in each view.
+        seen: [K, H, W] int32, the face seen at each sample, -1 where there is none.
+        table: [K, F] int64, the packed colour of every face in each view.
     """
     views, height, width = seen.shape
     with_nothing = torch.cat([table.new_zeros(views, 1), table], dim=1)
@@ -65,8 +65,8 @@ def average_samples(samples: Tensor, supersample: int) -> Tensor:
     """Averages blocks of supersample x supersample samples into pixels.
 
     Args:
-        samples: [K, H * supersample, W * supersample] int64.
-        supersample: Samples along each side of a pixel.
+        samples: [K, H * supersample, W * supersample] int64, the packed colours.
+        supersample: The number of samples along each side of a pixel.
 
     Returns:
         [K, 4, H, W] uint8: the mean colour of the covered samples (0 where there are none), and

@@ -20,7 +20,7 @@ class Hits(NamedTuple):
     """Places on faces which are seen at N samples of an image.
 
     Attributes:
-        faces: [N] int32.
+        faces: [N] int32, the face that is hit.
         weights: [3][N] barycentric coordinates on the face in the world, >= 0, summing to 1; NaN on
             a face whose area underflows.
     """
@@ -36,9 +36,9 @@ def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
     corners they are, up to a factor, those in the world.
 
     Args:
-        projected: [F, 3, 3] corners as NDC x, NDC y and view depth.
-        seen: [H, W] int32 face seen at each sample.
-        samples: [N] int64 positions in the flattened `seen` where there is a face.
+        projected: [F, 3, 3] the corners as NDC x, NDC y and view depth.
+        seen: [H, W] int32, the face seen at each sample.
+        samples: [N] int64, the positions in the flattened `seen` where there is a face.
     """
     faces = seen.reshape(-1).index_select(0, samples)
     columns = projected.reshape(-1, 9).t().contiguous().index_select(1, faces)
@@ -72,8 +72,8 @@ class Textures:
     """The textures of a surface, laid out for look-ups by many samples at once.
 
     Attributes:
-        textured: [F] which faces have a texture.
-        holed: [F] which faces have a texture with faint texels, which are holes.
+        textured: [F] bool, which faces have a texture.
+        holed: [F] bool, which faces have a texture with nearly transparent texels, which are holes.
     """
 
     def __init__(self, surface: Surface) -> None:

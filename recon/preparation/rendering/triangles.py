@@ -34,8 +34,8 @@ def coloured_triangles(scene: Scene, count: int) -> ObjectArrays:
     Colours are those of materials and textures without any light. Holes of textures are left out.
 
     Args:
-        scene: The surface.
-        count: T, how many triangles there are to be; what is left over is zero.
+        scene: The object.
+        count: The number T of rows; those without a triangle are zero.
     """
     corners, faces = _simplified(scene, count)
     weights = np.broadcast_to(np.eye(3), (len(faces), 3, 3))
@@ -116,11 +116,11 @@ def _split(
     """Halves the largest textured triangles, at their longest edges, until there are `count`.
 
     Args:
-        corners: [n, 3, 3].
-        faces: [n] from which they come.
+        corners: [n, 3, 3], the corners of the triangles.
+        faces: [n], the face that each triangle is a piece of.
         weights: [n, 3, 3], barycentric coordinates of the corners on these faces.
-        textures: Of the faces.
-        count: How many there may be.
+        textures: The textures of the faces.
+        count: The greatest number of triangles.
     """
     for _ in range(_MOST_HALVINGS):
         room = count - len(faces)

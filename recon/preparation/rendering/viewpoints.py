@@ -28,7 +28,7 @@ class Viewpoints(Protocol):
     """The cameras of every object, which look at its centre.
 
     Attributes:
-        num_views: Cameras per object.
+        num_views: The number of cameras per object.
     """
 
     num_views: int
@@ -44,11 +44,11 @@ class StandardViews:
     """The 24 views of the ShapeNet renderings, the same ones for every object.
 
     Args:
-        intrinsics: Camera matrix K in pixels of the images, pixel centres at whole numbers;
+        intrinsics: The camera matrix K in pixels of the images, pixel centres at whole numbers;
             None for square pixels and a full vertical angle of 30 degrees.
 
     Raises:
-        ValueError: `intrinsics` is not a camera matrix.
+        ValueError: If `intrinsics` is not a camera matrix.
     """
 
     num_views = SHAPENET_VIEWS
@@ -71,17 +71,17 @@ class RandomViews:
     """Cameras drawn for every object from its id: azimuth, elevation and distance are uniform.
 
     Args:
-        count: Views per object; the first ones are the same for any number.
-        azimuth: Lowest and highest, degrees.
-        elevation: Lowest and highest, degrees, within [-90, 90].
-        distance: Lowest and highest, object units, > 0.
-        fov: Full vertical angle of view in degrees, in (0, 180).
-        seed: Of the choice, >= 0.
-        intrinsics: Camera matrix K in pixels of the images, pixel centres at whole numbers,
+        count: The number of views per object; the first ones are the same for any number.
+        azimuth: The lowest and highest azimuth in degrees.
+        elevation: The lowest and highest elevation in degrees, within [-90, 90].
+        distance: The lowest and highest distance in object units, > 0.
+        fov: The full vertical angle of view in degrees, in (0, 180).
+        seed: The seed of the choice, >= 0.
+        intrinsics: The camera matrix K in pixels of the images, pixel centres at whole numbers,
             instead of `fov`.
 
     Raises:
-        ValueError: Naming the argument, if one is out of range.
+        ValueError: If an argument is out of range; the message names it.
     """
 
     def __init__(

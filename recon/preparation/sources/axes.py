@@ -13,8 +13,8 @@ def orientation(axes: str, rotation: Sequence[float] | None = None) -> NDArray[n
     """Returns the rotation [3, 3] that brings the front to +X and up to +Y.
 
     Args:
-        axes: Front and up in the file's frame, such as '-z,+y'.
-        rotation: Nine numbers of a matrix, row by row, applied before that.
+        axes: The front and up directions in the file's frame, such as '-z,+y'.
+        rotation: The nine numbers of a matrix, row by row, which is applied before.
 
     Raises:
         ValueError: If the axes are not two different directions, or there are not nine numbers.

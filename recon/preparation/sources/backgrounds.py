@@ -61,7 +61,7 @@ def read_colors(found: Mapping[str, str]) -> None:
     """Logs once how the colours of a source were taken.
 
     Args:
-        found: Which of `COLORS`, by the name of what was looked at.
+        found: The word among `COLORS` that was found, by the name of what was looked at.
     """
     counts = Counter(found.values())
     parts = [f"{colors} in {count} ({_example(found, colors)})" for colors, count in counts.items()]
@@ -81,8 +81,8 @@ def straighten(rgba: NDArray[np.uint8], colors: str) -> NDArray[np.uint8]:
     """Returns images with straight colours, 0 where alpha is 0.
 
     Args:
-        rgba: [..., 4, H, W].
-        colors: Which of `COLORS` they have.
+        rgba: [..., 4, H, W] uint8, the images.
+        colors: The word among `COLORS` that tells how the colours are stored.
     """
     color, alpha = rgba[..., :3, :, :].astype(np.float32), rgba[..., 3:, :, :].astype(np.float32)
     if colors == "inverted":
@@ -103,7 +103,7 @@ def mask_before_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     may be taken for one, and a white surface at its outline for background).
 
     Args:
-        rgb: [3, H, W].
+        rgb: [3, H, W] uint8, the image.
 
     Returns:
         [H, W].

@@ -59,13 +59,14 @@ class Row:
     """One model of the table.
 
     Attributes:
-        package: Debian package.
-        path_inside: `[container!]part[+part...]`, as in the table.
-        container: Zip or folder inside the package, '' for the package itself.
+        package: The name of the Debian package.
+        path_inside: The path as in the table, `[container!]part[+part...]`.
+        container: The zip archive or folder inside the package; '' is the package itself.
         parts: The files that make the model.
-        synset, name, licence, group, tier, split: As in the table.
-        orientation: [3][3] rotation from the file's frame to front +X, up +Y.
-        options: `skip`, `keep` (regular expressions of object names), `texdir`, `tiles`, `rot`.
+        synset, name, licence, group, tier, split: The values in the columns of the same names.
+        orientation: [3][3] the rotation from the file's frame to front +X, up +Y.
+        options: The values of `skip`, `keep` (regular expressions of object names), `texdir`,
+            `tiles` and `rot`.
     """
 
     package: str
@@ -107,15 +108,15 @@ class DebianSource:
         """Reads the tables.
 
         Args:
-            manifest: Tab-separated table with the columns COLUMNS.
-            packages: Tab-separated table with PACKAGE_COLUMNS, pinning packages to a version;
-                a package that it does not name is fetched in its newest version.
-            cache_dir: Where packages are kept, downloaded and unpacked.
-            tiers: Which rows to take, by download cost; None for all.
+            manifest: The tab-separated table with the columns COLUMNS.
+            packages: The tab-separated table with the columns PACKAGE_COLUMNS, which pins packages
+                to a version; a package that it does not name is fetched in its newest version.
+            cache_dir: The folder where packages are downloaded and unpacked.
+            tiers: The tiers of the rows to take, which tell the download cost; None takes all.
 
         Raises:
-            FileNotFoundError, ValueError: If a table is missing or malformed, naming the line, or
-                no row is of these tiers.
+            FileNotFoundError, ValueError: If a table is missing or malformed (the message names the
+                line), or no row is of these tiers.
         """
         rows = read_manifest(manifest)
         self._rows = {row.id: row for row in rows if tiers is None or row.tier in tiers}
@@ -152,7 +153,7 @@ class DebianSource:
         """Fetches and unpacks the packages and lists the models.
 
         Raises:
-            ValueError: Naming the package that cannot be had.
+            ValueError: If a package cannot be fetched; the message names it.
         """
         for row in self._rows.values():
             if row.package not in self._folders:
@@ -211,7 +212,7 @@ def read_manifest(path: str | Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, the line and what is wrong with it.
+        ValueError: If a line is malformed; the message names the file and the line.
     """
     rows: dict[str, Row] = {}
     for number, words in _read_table(path, COLUMNS):

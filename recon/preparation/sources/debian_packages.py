@@ -43,10 +43,10 @@ class PackageCache:
         """Returns the folder with the files of `package`, fetching it when it is not there.
 
         Raises:
-            SourceUnreachableError: Naming package and version, if it cannot be had here: no apt, no
-                network, a package or version which the archive does not have.
-            ValueError: Naming it too, if it differs from its checksum or cannot be stored or
-                unpacked.
+            SourceUnreachableError: If the package cannot be fetched here, for lack of apt, of a
+                network or of that version in the archive; the message names package and version.
+            ValueError: If the package differs from its checksum or cannot be stored or unpacked;
+                the message names it.
         """
         deb = self._cached(package) or self._download(package)
         folder = self._files / deb.stem

@@ -45,11 +45,11 @@ class _Model:
     """A model of the tree.
 
     Attributes:
-        category: The name of its folder.
-        name: Its file's name without the suffix, or the name of its own folder.
-        files: What it is made of; more than one is an error of this model.
-        folder: Where it has a folder to itself, else ''.
-        split: Of the folder which is named like one, else ''.
+        category: The category, which is the name of its folder.
+        name: The name of its file without the suffix, or of its own folder.
+        files: The mesh files found; more than one is an error of this model.
+        folder: The folder of the model if it has one to itself, else ''.
+        split: The split whose name a folder above it has, else ''.
     """
 
     category: str
@@ -71,16 +71,16 @@ class FolderSource:
     """The meshes of a folder or a zip archive, with a folder per category.
 
     Args:
-        folder: Holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
-            category/name/any.obj; or a zip archive of that. A category is one of the thirteen,
-            by name or synset, or any other word. Folders train, val and test may stand inside
-            or outside of the categories' folders.
-        categories: Which to take; None for all.
-        axes: Front and up in the files' frame, such as ['-z', '+y'] or '-z,+y'.
-        split_file: As `recon.preparation.sources.splits.read_splits` takes it, naming models
-            category/name; None takes the names of folders that are splits, and divides the
-            other models 70/10/20 by a hash of the name.
-        licence: Of the meshes, kept with every object.
+        folder: The folder that holds category/name.obj (or any other suffix of `MESH_FORMATS`) or
+            category/name/any.obj; or a zip archive of that. A category is one of the thirteen, by
+            name or synset, or any other word. Folders train, val and test may stand inside or
+            outside of the categories' folders.
+        categories: The categories to take; None takes all.
+        axes: The front and up directions in the files' frame, such as ['-z', '+y'] or '-z,+y'.
+        split_file: The file of the splits, as `recon.preparation.sources.splits.read_splits` takes
+            it, naming models category/name; None takes the names of folders that are splits, and
+            divides the other models 70/10/20 by a hash of the name.
+        licence: The licence of the meshes, which is kept with every object.
 
     Raises:
         FileNotFoundError: If there is no such folder or archive.
@@ -168,7 +168,7 @@ class FolderSource:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is missing or broken.
+            ValueError, OSError: If the file is missing or broken; the message names it.
         """
         model = self._models[entry.id]
         if len(model.files) > 1:

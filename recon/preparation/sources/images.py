@@ -79,34 +79,38 @@ class ImagesSource:
         """Settings.
 
         Args:
-            folder: With a folder per category, with a folder per object.
+            folder: The folder that has a folder per category, with a folder per object.
             image_size: (height, width) of the stored images, an int for square ones.
-            aspect: What is done with images of another aspect: "pad" or "crop".
-            num_views: K, the first frames of every object; None takes the number that most objects
-                have (the smallest such number). Objects with fewer are left out.
-            voxels: "mesh", of the mesh of every object; "hull", the visual hull of the masks, which
-                is an upper bound of the object and not its truth; "none"; "auto", which is "mesh"
-                if every object has one and "none" otherwise.
-            voxel_resolution: Voxels along each side.
-            voxel_mode: How meshes are voxelised, see `renderer_cuda.voxelize`.
-            categories: Names, synsets or own words to keep; None for all.
-            split_file: See `sources.splits.read_splits`, with objects by the names of their
-                folders; None splits 70/10/20 by a hash of the id.
-            licence: Of all objects.
-            mask: "given" leaves out objects without masks; "plain" estimates a mask from a plain
-                background where none is given.
-            camera_format: Of the camera files, see `recon.formats.cameras.reader.FORMATS`; "auto"
-                tells them apart by their names.
-            frame: Front and up in the coordinates of the camera files, such as "-y,+z"; "auto"
-                leaves a `cameras.json` as it is and finds up from the other cameras.
-            center: What becomes the middle: "hull" of the silhouettes, "cameras", where the optical
-                axes pass each other, or "none"; "auto" is "none" for `cameras.json`, else "hull".
-            scale: "auto" makes the longest side of the hull 1, unless the center is "none"; "none"
-                keeps the file's unit; a number is the size of that unit.
+            aspect: What is done with images of another aspect ratio: "pad" or "crop".
+            num_views: The number K of views, which are the first frames of every object; None takes
+                the number that most objects have (the smallest such number). Objects with fewer are
+                left out.
+            voxels: Where voxels come from: "mesh" voxelises the mesh of every object; "hull" takes
+                the visual hull of the masks, which is an upper bound of the object and not the
+                truth; "none" stores no voxels; "auto" means "mesh" if every object has one and else
+                "none".
+            voxel_resolution: The number of voxels along each side.
+            voxel_mode: How meshes are voxelised, as for `renderer_cuda.voxelize`.
+            categories: The names, synsets or own words of the categories to keep; None keeps all.
+            split_file: The file of the splits, as `sources.splits.read_splits` takes it, with
+                objects by the names of their folders; None splits 70/10/20 by a hash of the id.
+            licence: The licence of all objects.
+            mask: What is done without masks: "given" leaves out the objects; "plain" estimates the
+                masks from a plain background.
+            camera_format: The format of the camera files, see
+                `recon.formats.cameras.reader.FORMATS`; "auto" tells them apart by their names.
+            frame: The front and up directions in the coordinates of the camera files, such as
+                "-y,+z"; "auto" leaves a `cameras.json` as it is and finds up from the other
+                cameras.
+            center: What becomes the middle: "hull" takes the middle of the masks' visual hull,
+                "cameras" the point that is closest to the optical axes, "none" the file's origin;
+                "auto" means "none" for `cameras.json`, else "hull".
+            scale: The size of the file's unit as a number; "auto" makes the longest side of the
+                hull 1, unless the center is "none"; "none" keeps the file's unit.
 
         Raises:
             FileNotFoundError: If `folder` is not a folder.
-            ValueError: If a setting is out of range.
+            ValueError: If an argument is out of range.
         """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
@@ -192,7 +196,7 @@ class ImagesSource:
         """Reads the images of an object and brings them to size, with their cameras.
 
         Raises:
-            ValueError, OSError: Naming the object, frame and key, if something is wrong.
+            ValueError, OSError: If something is wrong; the message names the object, frame and key.
         """
         self.objects()
         place = self._places[entry.id]

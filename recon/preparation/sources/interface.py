@@ -23,16 +23,16 @@ class ObjectEntry:
     """One object of a source, before it is read.
 
     Attributes:
-        id: Unique within the source, usable as a file name.
-        name: What a person calls it.
-        synset: Its category's identifier, or a word of the user's own.
-        group: Its family; a family lies in one split.
-        split: 'train', 'val', 'test' or any other word.
-        licence: Of the object.
-        fingerprint: Changes whenever what is read may change.
+        id: The identifier, unique within the source and usable as a file name.
+        name: The name for people.
+        synset: The identifier of its category, or a word of the user's own.
+        group: The family of the object; a family lies in one split.
+        split: The split: 'train', 'val', 'test' or any other word.
+        licence: The licence of the object.
+        fingerprint: A hash that changes whenever what is read may change.
 
     Raises:
-        ValueError: The id is not usable as a file name, or a label is empty.
+        ValueError: If the id is not usable as a file name, or a label is empty.
     """
 
     id: str
@@ -56,7 +56,7 @@ class MeshSource(Protocol):
     """A picklable collection of meshes, of which images are to be made.
 
     Attributes:
-        name: Of the source, stored in the file.
+        name: The name of the source, which is stored in the file.
     """
 
     name: str
@@ -68,7 +68,7 @@ class MeshSource(Protocol):
         """Returns the objects in a fixed order, downloading what they need.
 
         Raises:
-            SourceUnreachableError: If it cannot be reached from here.
+            SourceUnreachableError: If the source cannot be reached from here.
             ValueError, OSError: If the source as a whole is not usable.
         """
 
@@ -93,7 +93,7 @@ class TruthSource(Protocol):
         Positions are in the world of the object which `MeshSource.load` gives.
 
         Raises:
-            ValueError, OSError: If they are missing or broken.
+            ValueError, OSError: If the points are missing or broken.
         """
 
 
@@ -102,7 +102,7 @@ class ImageSource(Protocol):
     """A picklable collection of objects which come with images and cameras.
 
     Attributes:
-        name: Of the source, stored in the file.
+        name: The name of the source, which is stored in the file.
     """
 
     name: str
@@ -114,7 +114,7 @@ class ImageSource(Protocol):
         """Returns the objects in a fixed order.
 
         Raises:
-            SourceUnreachableError: If it cannot be reached from here.
+            SourceUnreachableError: If the source cannot be reached from here.
             ValueError, OSError: If the source as a whole is not usable.
         """
 

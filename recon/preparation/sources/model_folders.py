@@ -31,7 +31,7 @@ class Model:
         """Returns what a source offers of the object; None, with a warning, for an unusable name.
 
         Args:
-            state: Plain data which changes whenever what is read may change.
+            state: The plain data that changes whenever what is read may change.
         """
         try:
             return ObjectEntry(
@@ -53,7 +53,7 @@ class Catalogue:
     """The objects of a source, and where each of them is.
 
     Attributes:
-        entries: What the source offers.
+        entries: The objects that the source offers.
     """
 
     def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
@@ -61,7 +61,8 @@ class Catalogue:
 
         Args:
             models: The objects; those whose names are unusable as ids are left out.
-            state: Plain data which changes whenever what is read of (synset, model) may change.
+            state: The function that makes, of (synset, model), plain data that changes whenever
+                what is read may change.
 
         Raises:
             ValueError: If two objects have the same id.
@@ -92,11 +93,12 @@ def find_models(
     """Returns the objects by synset and id.
 
     Args:
-        folder: With a folder per synset, with a folder per model.
-        categories: Names, synsets or own words to keep; None for all that are there.
-        split_file: As `sources.splits.read_splits` takes it. None takes the lists in the
-            folders of the synsets where there are any, and then these alone tell which models
-            there are; otherwise it splits all folders 70/10/20 by a hash of their names.
+        folder: The folder that has a folder per synset, with a folder per model.
+        categories: The names, synsets or own words of the categories to keep; None keeps all that
+            are there.
+        split_file: The file of the splits, as `sources.splits.read_splits` takes it. None takes the
+            lists in the folders of the synsets where there are any, and then these alone tell which
+            models there are; otherwise it splits all folders 70/10/20 by a hash of their names.
 
     Raises:
         ValueError, OSError: If a category is not there, a list is malformed or there are no models.
@@ -141,8 +143,8 @@ def files_state(folder: str | Path, synset: str, model: str, names: Sequence[str
     """Returns sizes and times of some files of a model, as plain data.
 
     Args:
-        folder, synset, model: As for `open_model`.
-        names: Of files, or of folders whose files are meant.
+        folder, synset, model: The arguments of the same names of `open_model`.
+        names: The names of files, or of folders whose files are meant.
     """
     state: list[Any] = []
     for name in names:

@@ -20,11 +20,11 @@ class ModelFrame:
     (-z, y, -x) of v.
 
     Attributes:
-        center: (x, y, z) of the cube's middle in own coordinates.
-        scale: Side of the cube in own units, > 0.
+        center: (x, y, z) the middle of the cube in own coordinates.
+        scale: The side of the cube in own units, > 0.
 
     Raises:
-        ValueError: A number is not finite or the scale not > 0.
+        ValueError: If a number is not finite or the scale is not > 0.
     """
 
     center: tuple[float, float, float]

@@ -75,8 +75,9 @@ class NmrSource:
         """Settings.
 
         Args:
-            folder: With the files.
-            categories: Names or synsets to keep; None for all that are there.
+            folder: The folder of the files.
+            categories: The names or synsets of the categories to keep; None keeps all that are
+                there.
             colors: How the files store colours: "straight"; "white" or "black", laid over that
                 background; "inverted", laid over white and then subtracted from 255, as Kato's
                 script does; "auto" tells the first three apart by the first objects of each file,
@@ -115,7 +116,8 @@ class NmrSource:
         """Returns the objects by category, split and row, after a look into every file.
 
         Raises:
-            ValueError, OSError: Naming the file, if one is missing, damaged or not as described.
+            ValueError, OSError: If a file is missing, damaged or not as described; the message
+                names it.
         """
         if self._pairs is None:
             self._pairs = [self._inspect(pair) for pair in self._find_pairs()]
@@ -142,7 +144,7 @@ class NmrSource:
         """Reads one object.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is damaged.
+            ValueError, OSError: If the file is damaged; the message names it.
         """
         self._known_pairs()
         number, row = self._places[entry.id]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,8 @@ from numpy.typing import NDArray
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_mask, read_rgba
-from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
-from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import (
     COLORS,
     detect_colors,
@@ -41,12 +40,11 @@ from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 from recon.preparation.sources.point_truth import open_points
-from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
+from recon.preparation.sources.rendered_models import RESOLUTION, VIEWS, RenderedModels
+from recon.preparation.sources.shapenet_voxels import read_voxels
 
-# Counted up whenever the same files give other samples.
+# Counted up whenever the same files give other arrays.
 VERSION = 2
-VIEWS = 24
-RESOLUTION = 32
 CAMERAS, GRID = "cameras.npz", "model.binvox"
 BORDERS = (-1.0, 1.0)
 # Objects, and views of each, that tell how colours are stored; and objects tried at most.
@@ -54,7 +52,29 @@ LOOKED_AT, MOST_LOOKED_AT = 4, 20
 
 
 class NmrFoldersSource:
-    """Objects in FOLDER/synset/model/."""
+    """Objects in FOLDER/synset/model/.
+
+    Args:
+        folder: The folder that has a folder per synset.
+        categories: The names or synsets of the categories to keep; None keeps all that are there.
+        split_file: The file of the splits, as `recon.preparation.sources.splits.read_splits` takes
+            it; None takes the lists of the synsets' folders, and without them splits 70/10/20 by a
+            hash of the id.
+        image_size: (height, width) to which images are brought, an int for square ones.
+        aspect: What is done with images of another aspect ratio: "pad" or "crop".
+        voxels: Whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is then
+            scaled by 32/31, so that the voxels lie in it as the evaluation places them.
+        points_folder: The folder of Occupancy Networks' data, for points of the same objects. It
+            may be `folder` itself, whose models have a pointcloud.npz.
+        num_points: The number of points with occupancies per object, out of `points_folder`.
+        num_surface_points: The number of surface points per object, out of `points_folder`.
+        colors: How the images store colours: "straight", "white", "black" or "inverted", see
+            `sources.backgrounds`; "auto" looks at the first objects, and all are taken alike.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If an argument is out of range.
+    """
 
     name = "nmr_folders"
 
@@ -71,32 +91,8 @@ class NmrFoldersSource:
         num_surface_points: int = 0,
         colors: str = "auto",
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: With a folder per synset.
-            categories: Names or synsets to keep; None for all that are there.
-            split_file: See `recon.preparation.sources.splits.read_splits`; None takes the lists of
-                the synsets' folders, and without them splits 70/10/20 by a hash of the id.
-            image_size: (height, width) to which images are brought, an int for square ones.
-            aspect: What is done where the aspect is another: "pad" or "crop".
-            voxels: Whether to read {model}/model.binvox, a grid as 3D-R2N2 has them. The world is
-                then scaled by 32/31, so that the voxels lie in it as the evaluation places them.
-            points_folder: Of Occupancy Networks' data, for points of the same objects; it may be
-                `folder` itself, whose models have a pointcloud.npz.
-            num_points: Points with occupancies per object, out of that folder.
-            num_surface_points: Points of the surface per object, out of that folder.
-            colors: How the images store colours: "straight", "white", "black" or "inverted", see
-                `sources.backgrounds`; "auto" looks at the first objects, and all are taken alike.
-
-        Raises:
-            FileNotFoundError: If there is no such folder.
-            ValueError: If a setting is out of range.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
-        if aspect not in ASPECTS:
-            raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
         if colors not in ("auto", *COLORS):
             raise ValueError(f"colors must be auto or one of {COLORS}, got {colors!r}")
         self._colors = colors
@@ -104,25 +100,20 @@ class NmrFoldersSource:
         self._folder = str(folder)
         self._categories = categories
         self._split_file = split_file
-        self._image_size = as_image_size(image_size)
-        self._aspect = aspect
-        self._with_voxels = voxels
-        self._points = open_points(points_folder, num_points, num_surface_points)
-        self._catalogue: Catalogue | None = None
+        points = open_points(points_folder, num_points, num_surface_points)
+        self._stored = RenderedModels(as_image_size(image_size), aspect, voxels, points)
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration and a hash of all objects."""
-        return {**self._own_config(), "objects": self._found().digest()}
+        return {**self._own_config(), "objects": self._found.digest()}
 
     def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
-            "image_size": list(self._image_size),
-            "aspect": self._aspect,
-            "voxels": self._with_voxels,
+            "voxels": self._stored.with_voxels,
             "colors": self._colors,
-            "points": self._points and self._points.config(),
+            **self._stored.config(),
         }
 
     def objects(self) -> list[ObjectEntry]:
@@ -131,14 +122,14 @@ class NmrFoldersSource:
         Raises:
             ValueError, OSError: If a category is not there, a list is malformed, or there are none.
         """
-        return list(self._found().entries)
+        return list(self._found.entries)
 
+    @cached_property
     def _found(self) -> Catalogue:
-        if self._catalogue is None:
-            models = find_models(self._folder, self._categories, self._split_file)
-            self._catalogue = Catalogue(models, self._state)
-            self._decided = self._decide_colors(self._catalogue)
-        return self._catalogue
+        models = find_models(self._folder, self._categories, self._split_file)
+        catalogue = Catalogue(models, self._state)
+        self._decided = self._decide_colors(catalogue)
+        return catalogue
 
     def _decide_colors(self, catalogue: Catalogue) -> str:
         """Returns how the images store colours: as in most of the first objects that show it."""
@@ -161,49 +152,37 @@ class NmrFoldersSource:
 
     def _state(self, synset: str, model: str) -> Any:
         """Returns plain data which changes when the object's files may have changed."""
-        grid = [GRID] if self._with_voxels else []
+        grid = [GRID] if self._stored.with_voxels else []
         return [
             self._own_config(),
             files_state(self._folder, synset, model, ["image", "mask", CAMERAS, *grid]),
-            self._points and self._points.state(synset, model),
+            self._stored.points_state(synset, model),
         ]
 
     def layout(self) -> Layout:
         """Returns which arrays every object has."""
-        points = self._points
-        return Layout(
-            self._image_size,
-            VIEWS,
-            (RESOLUTION,) if self._with_voxels else (),
-            num_points=points.num_points if points else 0,
-            num_surface_points=points.num_surface_points if points else 0,
-        )
+        return self._stored.layout()
 
     def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, and what else was asked for of an object.
 
         Raises:
-            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
-                voxels and images disagree.
+            ValueError, OSError: If a file is missing, damaged or not as described (the message
+                names it), or voxels and images disagree.
         """
-        synset, model = self._found().key(entry)
+        synset, model = self._found.key(entry)
         store = open_model(self._folder, synset, model)
         views = straighten(read_masked_images(store, VIEWS), self._decided)
-        size = (views.shape[2], views.shape[3])
-        frame = NORMALISED
-        arrays: ObjectArrays = {}
-        own = read_cameras(store, CAMERAS, VIEWS, BORDERS, size)
-        if self._with_voxels:
+        own = read_cameras(store, CAMERAS, VIEWS, BORDERS, views.shape[2:])
+        frame, voxels = NORMALISED, None
+        if self._stored.with_voxels:
             _, voxels = read_voxels(store, GRID, RESOLUTION)
             frame = ModelFrame((0.0, 0.0, 0.0), (RESOLUTION - 1) / RESOLUTION)
-            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
-        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
-        if self._points is not None:
-            file = self._points.frame(synset, model)
+        arrays = self._stored.arrays(store.label, views, frame.cameras(own), voxels)
+        if (points := self._stored.points) is not None:
+            file = points.frame(synset, model)
             cube = ModelFrame(file.center, file.scale * frame.scale)
-            arrays |= self._points.arrays(synset, model, cube)
+            arrays |= points.arrays(synset, model, cube)
         return arrays
 
 
@@ -211,8 +190,8 @@ def read_masked_images(store: FolderStore, views: int) -> NDArray[np.uint8]:
     """Reads images with their masks as RGBA [K, 4, H, W], all of one square size.
 
     Raises:
-        FileNotFoundError: Naming an image or mask that is missing.
-        ValueError: Naming one that is damaged or of another size.
+        FileNotFoundError: If an image or mask is missing; the message names it.
+        ValueError: If an image or mask is damaged or of another size; the message names it.
     """
     first = read_rgba(store, f"image/{0:04d}.png").rgba
     height, width = first.shape[1:]

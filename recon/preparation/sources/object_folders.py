@@ -25,7 +25,7 @@ class Place:
     """Where the files of one object are: FOLDER/category/name.
 
     Attributes:
-        root: FOLDER.
+        root: The folder FOLDER of the data.
         category, name: The names of the folders.
         cameras: The object's file of cameras, or that of its category or of FOLDER; None if there
             is none.
@@ -50,10 +50,10 @@ class Place:
         They are its own, else a `cameras.json` of its category or of FOLDER.
 
         Args:
-            camera_format: See `recon.formats.cameras.reader`.
+            camera_format: The format of the camera files, see `recon.formats.cameras.reader`.
 
         Raises:
-            ValueError: Naming the file, if there is none or it leads out of FOLDER.
+            ValueError: If there is none or it leads out of FOLDER; the message names the file.
         """
         self._require_inside(self.folder)
         own = FolderStore(self.folder)
@@ -79,7 +79,8 @@ class Place:
         """Reads the cameras of the object.
 
         Raises:
-            ValueError: Naming the file, if there is none, it leads out of FOLDER or is malformed.
+            ValueError: If there is none, it leads out of FOLDER or is malformed; the message names
+                the file.
             OSError: If it cannot be read.
         """
         cameras, files = self.camera_files(camera_format)
@@ -100,8 +101,9 @@ def find_places(root: Path, categories_wanted: Sequence[str] | None) -> list[Pla
     """Returns the objects by category and name.
 
     Args:
-        root: FOLDER.
-        categories_wanted: Names, synsets or own words to keep; None for all.
+        root: The folder FOLDER of the data.
+        categories_wanted: The names, synsets or own words of the categories to keep; None keeps
+            all.
 
     Raises:
         ValueError: If there are no objects, or none of a wanted category.

@@ -19,6 +19,7 @@ of this one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +29,44 @@ from numpy.typing import NDArray
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_rgba
-from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import as_image_size
-from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import mask_before_white, straighten
 from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
 from recon.preparation.sources.point_truth import PointTruth
-from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
+from recon.preparation.sources.rendered_models import RESOLUTION, VIEWS, RenderedModels
+from recon.preparation.sources.shapenet_voxels import read_voxels
 
-# Counted up whenever the same files give other samples.
+# Counted up whenever the same files give other arrays.
 VERSION = 1
-VIEWS = 24
 SIDE = 137  # pixels
-RESOLUTION = 32
 IMAGES, GRID = "img_choy2016", "model.binvox"
 CAMERAS = f"{IMAGES}/cameras.npz"
 BORDERS = (0.0, float(SIDE))
 
 
 class OccupancyNetworksSource:
-    """Objects in FOLDER/synset/model/."""
+    """Objects in FOLDER/synset/model/.
+
+    Args:
+        folder: The folder that has a folder per synset.
+        categories: The names or synsets of the categories to keep; None keeps all that are there.
+        split_file: The file of the splits, as `recon.preparation.sources.splits.read_splits` takes
+            it; None takes the lists of the synsets' folders, and without them splits 70/10/20 by a
+            hash of the id.
+        image_size: (height, width) to which images are brought, an int for square ones; None
+            keeps 137.
+        aspect: What is done with images of another aspect ratio: "pad" or "crop".
+        voxels: Whether to read the grids. The world's cube is then that of the grid, in which the
+            longest side of an object is 32/31, else that of the points, in which it is 1.
+        num_points: The number of points with occupancies per object.
+        num_surface_points: The number of surface points per object.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If an argument is out of range.
+    """
 
     name = "occupancy_networks"
 
@@ -64,48 +81,23 @@ class OccupancyNetworksSource:
         num_points: int = 10_000,
         num_surface_points: int = 10_000,
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: With a folder per synset.
-            categories: Names or synsets to keep; None for all that are there.
-            split_file: See `recon.preparation.sources.splits.read_splits`; None takes the lists of
-                the synsets' folders, and without them splits 70/10/20 by a hash of the id.
-            image_size: (height, width) to which images are brought, an int for square ones; None
-                keeps 137.
-            aspect: What is done where the aspect is another: "pad" or "crop".
-            voxels: Whether to read the grids. The world's cube is then that of the grid, in which
-                the longest side of an object is 32/31, else that of the points, in which it is 1.
-            num_points: Points with occupancies per object.
-            num_surface_points: Points of the surface per object.
-
-        Raises:
-            FileNotFoundError: If there is no such folder.
-            ValueError: If a setting is out of range.
-        """
-        if aspect not in ASPECTS:
-            raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
         self._points = PointTruth(folder, num_points, num_surface_points)
         self._folder = str(folder)
         self._categories = categories
         self._split_file = split_file
-        self._image_size = as_image_size(SIDE if image_size is None else image_size)
-        self._aspect = aspect
-        self._with_voxels = voxels
-        self._catalogue: Catalogue | None = None
+        size = as_image_size(SIDE if image_size is None else image_size)
+        self._stored = RenderedModels(size, aspect, voxels, self._points)
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration and a hash of all objects."""
-        return {**self._own_config(), "objects": self._found().digest()}
+        return {**self._own_config(), "objects": self._found.digest()}
 
     def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
-            "image_size": list(self._image_size),
-            "aspect": self._aspect,
-            "voxels": self._with_voxels,
-            "points": self._points.config(),
+            "voxels": self._stored.with_voxels,
+            **self._stored.config(),
         }
 
     def objects(self) -> list[ObjectEntry]:
@@ -114,17 +106,16 @@ class OccupancyNetworksSource:
         Raises:
             ValueError, OSError: If a category is not there, a list is malformed, or there are none.
         """
-        return list(self._found().entries)
+        return list(self._found.entries)
 
+    @cached_property
     def _found(self) -> Catalogue:
-        if self._catalogue is None:
-            models = find_models(self._folder, self._categories, self._split_file)
-            self._catalogue = Catalogue(models, self._state)
-        return self._catalogue
+        models = find_models(self._folder, self._categories, self._split_file)
+        return Catalogue(models, self._state)
 
     def _state(self, synset: str, model: str) -> Any:
         """Returns plain data which changes when the object's files may have changed."""
-        grid = [GRID] if self._with_voxels else []
+        grid = [GRID] if self._stored.with_voxels else []
         return [
             self._own_config(),
             files_state(self._folder, synset, model, [IMAGES, *grid]),
@@ -133,35 +124,26 @@ class OccupancyNetworksSource:
 
     def layout(self) -> Layout:
         """Returns which arrays every object has."""
-        return Layout(
-            self._image_size,
-            VIEWS,
-            (RESOLUTION,) if self._with_voxels else (),
-            num_points=self._points.num_points,
-            num_surface_points=self._points.num_surface_points,
-        )
+        return self._stored.layout()
 
     def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, points and voxels of an object.
 
         Raises:
-            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
-                voxels and images disagree.
+            ValueError, OSError: If a file is missing, damaged or not as described (the message
+                names it), or voxels and images disagree.
         """
-        synset, model = self._found().key(entry)
+        synset, model = self._found.key(entry)
         store = open_model(self._folder, synset, model)
         views = np.stack([_image(store, view) for view in range(VIEWS)])
         own = read_cameras(store, CAMERAS, VIEWS, BORDERS, (SIDE, SIDE))
-        arrays: ObjectArrays = {}
-        if self._with_voxels:
+        voxels = None
+        if self._stored.with_voxels:
             frame, voxels = read_voxels(store, GRID, RESOLUTION)
-            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
         else:
             frame = self._points.frame(synset, model)
-        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
-        return arrays | self._points.arrays(synset, model, frame)
+        arrays = self._stored.arrays(store.label, views, frame.cameras(own), voxels)
+        return arrays | self._stored.point_arrays(synset, model, frame)
 
 
 def _image(store: FolderStore, view: int) -> NDArray[np.uint8]:

@@ -37,8 +37,8 @@ class PointTruth:
     """Evaluation truth for objects of ShapeNet, by synset and model.
 
     Attributes:
-        num_points: Points with occupancies per object, 0 for none.
-        num_surface_points: Points of the surface per object, 0 for none.
+        num_points: The number of points with occupancies per object, 0 for none.
+        num_surface_points: The number of surface points per object, 0 for none.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class PointTruth:
         """Settings.
 
         Args:
-            folder: With a folder per synset, with a folder per model.
-            num_points: Points with occupancies to take of each object.
-            num_surface_points: Points of the surface to take of each object.
-            seed: Of the choice where a file has more.
+            folder: The folder that has a folder per synset, with a folder per model.
+            num_points: The number of points with occupancies to take of each object.
+            num_surface_points: The number of surface points to take of each object.
+            seed: The seed of the choice where a file has more points.
 
         Raises:
             FileNotFoundError: If `folder` is not a folder.
@@ -90,7 +90,7 @@ class PointTruth:
         """Returns where the normalised model lies in the coordinates of its own file.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is missing or damaged.
+            ValueError, OSError: If the file is missing or damaged; the message names it.
         """
         name = POINTS_FILE if self.num_points else SURFACE_FILE
         return _frame(Npz(open_model(self._folder, synset, model), name))
@@ -101,13 +101,14 @@ class PointTruth:
         A choice among the points depends on the seed and the object alone.
 
         Args:
-            synset: Of the object.
-            model: Its id.
+            synset: The synset of the object.
+            model: The id of the object.
             frame: The cube of the model's own coordinates which is [-0.5, 0.5]^3 of the world;
                 None is the one of the points, that of the normalised model.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is missing, damaged or has too few points.
+            ValueError, OSError: If the file is missing, damaged or has too few points; the message
+                names it.
         """
         store = open_model(self._folder, synset, model)
         key = f"{synset}/{model}"

@@ -25,6 +25,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +35,23 @@ from numpy.typing import NDArray
 
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.images import read_rgba
-from recon.formats.resampling import ASPECTS, fit_views
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
-from recon.geometry.voxels import pack_voxels
 from recon.preparation.sources.backgrounds import straighten
 from recon.preparation.sources.interface import ObjectEntry
 from recon.preparation.sources.model_folders import Catalogue, files_state, find_models, open_model
-from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
+from recon.preparation.sources.model_frame import NORMALISED
 from recon.preparation.sources.point_truth import open_points
-from recon.preparation.sources.shapenet_voxels import read_voxels, require_agreement
+from recon.preparation.sources.rendered_models import RESOLUTION, VIEWS, RenderedModels
+from recon.preparation.sources.shapenet_voxels import read_voxels
 
 log = logging.getLogger(__name__)
 
 WITH_VOXELS = ("auto", "required", "none")
-# Counted up whenever the same files give other samples.
+# Counted up whenever the same files give other arrays.
 VERSION = 1
-VIEWS = 24
 SIDE = 137  # pixels
-RESOLUTION = 32
 RENDERINGS, VOXELS = "ShapeNetRendering", "ShapeNetVox32"
 METADATA, GRID = "rendering/rendering_metadata.txt", "model.binvox"
 MAX_DISTANCE = 1.75  # of which the metadata has the ratio
@@ -63,7 +61,27 @@ FOV = 2 * math.degrees(math.atan(1 / FOCAL))
 
 
 class R2N2Source:
-    """Objects in FOLDER/ShapeNetRendering and FOLDER/ShapeNetVox32."""
+    """Objects in FOLDER/ShapeNetRendering and FOLDER/ShapeNetVox32.
+
+    Args:
+        folder: The folder that has the folders ShapeNetRendering and, if there are voxels,
+            ShapeNetVox32.
+        categories: The names or synsets of the categories to keep; None keeps all that are there.
+        split_file: The file of the splits, as `sources.splits.read_splits` takes it; None splits
+            70/10/20 by a hash of the id.
+        image_size: (height, width) to which images are brought, an int for square ones; None
+            keeps 137.
+        aspect: What is done with images of another aspect ratio: "pad" or "crop".
+        points_folder: The folder of Occupancy Networks' data, for points of the same objects.
+        num_points: The number of points with occupancies per object, out of `points_folder`.
+        num_surface_points: The number of surface points per object, out of `points_folder`.
+        voxels: Whether to read voxels: "required"; "none" stores images alone; "auto" reads voxels
+            if there is a folder ShapeNetVox32.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If an argument is out of range.
+    """
 
     name = "r2n2"
 
@@ -79,61 +97,34 @@ class R2N2Source:
         num_surface_points: int = 0,
         voxels: str = "auto",
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: With the folders ShapeNetRendering and, if there are voxels, ShapeNetVox32.
-            categories: Names or synsets to keep; None for all that are there.
-            split_file: See `sources.splits.read_splits`; None splits 70/10/20 by a hash of
-                the id.
-            image_size: (height, width) to which images are brought, an int for square ones; None
-                keeps 137.
-            aspect: What is done where the aspect is another: "pad" or "crop".
-            points_folder: Of Occupancy Networks' data, for points of the same objects.
-            num_points: Points with occupancies per object, out of that folder.
-            num_surface_points: Points of the surface per object, out of that folder.
-            voxels: "required"; "none", images alone; "auto" reads voxels if there is a folder
-                ShapeNetVox32.
-
-        Raises:
-            FileNotFoundError: If there is no such folder.
-            ValueError: If a setting is out of range.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if voxels not in WITH_VOXELS:
             raise ValueError(f"voxels must be one of {WITH_VOXELS}, got {voxels!r}")
-        renderings, grids = (os.path.join(folder, part) for part in (RENDERINGS, VOXELS))
-        if voxels == "required" or (voxels == "auto" and os.path.isdir(grids)):
-            for part in (renderings, grids):
-                if not os.path.isdir(part):
-                    raise FileNotFoundError(f"folder not found: {part}")
-        self._with_voxels = voxels == "required" or (voxels == "auto" and os.path.isdir(grids))
-        self._renderings = renderings if os.path.isdir(renderings) else str(folder)
-        if not self._with_voxels:
+        renderings, self._grids = (os.path.join(folder, name) for name in (RENDERINGS, VOXELS))
+        with_voxels = voxels == "required" or (voxels == "auto" and os.path.isdir(self._grids))
+        for path in (renderings, self._grids) if with_voxels else ():
+            if not os.path.isdir(path):
+                raise FileNotFoundError(f"folder not found: {path}")
+        if not with_voxels:
             log.info("no voxels: objects in %s are judged by their silhouettes", folder)
-        if aspect not in ASPECTS:
-            raise ValueError(f"aspect must be one of {ASPECTS}, got {aspect!r}")
-        self._folder = str(folder)
+        self._renderings = renderings if os.path.isdir(renderings) else str(folder)
         self._categories = categories
         self._split_file = split_file
-        self._image_size = as_image_size(SIDE if image_size is None else image_size)
-        self._aspect = aspect
-        self._points = open_points(points_folder, num_points, num_surface_points)
-        self._catalogue: Catalogue | None = None
+        size = as_image_size(SIDE if image_size is None else image_size)
+        points = open_points(points_folder, num_points, num_surface_points)
+        self._stored = RenderedModels(size, aspect, with_voxels, points)
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration and a hash of all objects."""
-        return {**self._own_config(), "objects": self._found().digest()}
+        return {**self._own_config(), "objects": self._found.digest()}
 
     def _own_config(self) -> dict[str, Any]:
         return {
             "source": self.name,
             "version": VERSION,
-            "image_size": list(self._image_size),
-            "aspect": self._aspect,
-            **({} if self._with_voxels else {"voxels": "none"}),
-            "points": self._points and self._points.config(),
+            **({} if self._stored.with_voxels else {"voxels": "none"}),
+            **self._stored.config(),
         }
 
     def objects(self) -> list[ObjectEntry]:
@@ -142,61 +133,42 @@ class R2N2Source:
         Raises:
             ValueError, OSError: If a category or the split file is not there, or there are none.
         """
-        return list(self._found().entries)
+        return list(self._found.entries)
 
+    @cached_property
     def _found(self) -> Catalogue:
-        if self._catalogue is None:
-            models = find_models(self._renderings, self._categories, self._split_file)
-            self._catalogue = Catalogue(models, self._state)
-        return self._catalogue
+        models = find_models(self._renderings, self._categories, self._split_file)
+        return Catalogue(models, self._state)
 
     def _state(self, synset: str, model: str) -> Any:
         """Returns plain data which changes when the object's files may have changed."""
-        grids = os.path.join(self._folder, VOXELS)
         return [
             self._own_config(),
             files_state(self._renderings, synset, model, ["rendering"]),
-            files_state(grids, synset, model, [GRID]) if self._with_voxels else [],
-            self._points and self._points.state(synset, model),
+            files_state(self._grids, synset, model, [GRID]) if self._stored.with_voxels else [],
+            self._stored.points_state(synset, model),
         ]
 
     def layout(self) -> Layout:
         """Returns which arrays every object has."""
-        points = self._points
-        return Layout(
-            self._image_size,
-            VIEWS,
-            (RESOLUTION,) if self._with_voxels else (),
-            num_points=points.num_points if points else 0,
-            num_surface_points=points.num_surface_points if points else 0,
-        )
+        return self._stored.layout()
 
     def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Reads the images, cameras, voxels and points of an object.
 
         Raises:
-            ValueError, OSError: Naming the file, if one is missing, damaged or not as described, or
-                voxels and images disagree.
+            ValueError, OSError: If a file is missing, damaged or not as described (the message
+                names it), or voxels and images disagree.
         """
-        synset, model = self._found().key(entry)
+        synset, model = self._found.key(entry)
         store = open_model(self._renderings, synset, model)
         own = orbit_cameras(read_metadata(store, METADATA))
         views = np.stack([_image(store, f"rendering/{view:02d}.png") for view in range(VIEWS)])
-        frame, arrays = NORMALISED, ObjectArrays()
-        if self._with_voxels:
-            frame, voxels = self._voxels(synset, model)
-            require_agreement(store.label, voxels, frame.cameras(own), views[:, 3])
-            arrays[f"voxels_{RESOLUTION}"] = pack_voxels(voxels)
-        images, cameras = fit_views(views, frame.cameras(own), self._image_size, self._aspect)
-        arrays |= {"images": images, "cameras": cameras.rows().float().numpy()}
-        if self._points is not None:
-            arrays |= self._points.arrays(synset, model, frame)
-        return arrays
-
-    def _voxels(self, synset: str, model: str) -> tuple[ModelFrame, NDArray[np.bool_]]:
-        """Returns the world's cube and the voxels in the world."""
-        store = open_model(os.path.join(self._folder, VOXELS), synset, model)
-        return read_voxels(store, GRID, RESOLUTION)
+        frame, voxels = NORMALISED, None
+        if self._stored.with_voxels:
+            frame, voxels = read_voxels(open_model(self._grids, synset, model), GRID, RESOLUTION)
+        arrays = self._stored.arrays(store.label, views, frame.cameras(own), voxels)
+        return arrays | self._stored.point_arrays(synset, model, frame)
 
 
 def _image(store: FolderStore, name: str) -> NDArray[np.uint8]:
@@ -211,7 +183,7 @@ def read_metadata(store: FolderStore, name: str) -> NDArray[np.float64]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file and line, if it is not as the module describes.
+        ValueError: If the file is not as the module describes; the message names file and line.
     """
     label = f"{store.label}: {name}"
     lines = store.read(name).decode("ascii", "replace").split("\n")

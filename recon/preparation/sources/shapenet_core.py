@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,20 @@ class ShapeNetCoreSource:
     """The meshes of a copy of ShapeNetCore, of which images are to be made.
 
     Args:
-        folder: With a folder per synset, with a folder per model.
-        version: Of ShapeNetCore, 1 or 2; None tells by the files.
-        categories: Names or synsets to keep; None for those of the thirteen that are there.
-        split_file: See `sources.splits.read_splits`, such as ShapeNet's all.csv or a
-            folder of the public lists; None splits 70/10/20 by a hash of the id.
-        points_folder: Of Occupancy Networks' data, for points of the same objects.
-        num_points: Points with occupancies per object, out of that folder.
-        num_surface_points: Points of the surface per object, out of that folder.
+        folder: The folder that has a folder per synset, with a folder per model.
+        version: The version of ShapeNetCore, 1 or 2; None tells it by the files.
+        categories: The names or synsets of the categories to keep; None keeps those of the
+            thirteen that are there.
+        split_file: The file of the splits, as `sources.splits.read_splits` takes it, such as
+            ShapeNet's all.csv or a folder of the public lists; None splits 70/10/20 by a hash of
+            the id.
+        points_folder: The folder of Occupancy Networks' data, for points of the same objects.
+        num_points: The number of points with occupancies per object, out of `points_folder`.
+        num_surface_points: The number of surface points per object, out of `points_folder`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If a setting is out of range.
+        ValueError: If an argument is out of range.
     """
 
     name = "shapenet_core"
@@ -82,11 +85,10 @@ class ShapeNetCoreSource:
         self._version = version or 0  # 0: not yet known
         self._categories, self._split_file = categories, split_file
         self._points = open_points(points_folder, num_points, num_surface_points)
-        self._catalogue: Catalogue | None = None
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration and a hash of all objects."""
-        digest = self._found().digest()
+        digest = self._found.digest()  # which also tells the version
         return {**self._own_config(), "objects": digest}
 
     def _own_config(self) -> dict[str, Any]:
@@ -103,14 +105,13 @@ class ShapeNetCoreSource:
         Raises:
             ValueError, OSError: If a category or the split file is not there, or there are none.
         """
-        return list(self._found().entries)
+        return list(self._found.entries)
 
+    @cached_property
     def _found(self) -> Catalogue:
-        if self._catalogue is None:
-            models = find_models(self._folder, self._wanted(), self._split_file)
-            self._version = self._version or self._told_version(models)
-            self._catalogue = Catalogue(models, self._state)
-        return self._catalogue
+        models = find_models(self._folder, self._wanted(), self._split_file)
+        self._version = self._version or self._told_version(models)
+        return Catalogue(models, self._state)
 
     def _wanted(self) -> Sequence[str]:
         """Returns the categories to look for."""
@@ -145,9 +146,9 @@ class ShapeNetCoreSource:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is missing or broken.
+            ValueError, OSError: If the file is missing or broken; the message names it.
         """
-        synset, model = self._found().key(entry)
+        synset, model = self._found.key(entry)
         files = _ModelFiles(open_model(self._folder, synset, model))
         try:
             surface = read_surface(files, MESHES[self._version])
@@ -165,9 +166,9 @@ class ShapeNetCoreSource:
         """Returns the points of one object, in the world of its normalised surface.
 
         Raises:
-            ValueError, OSError: Naming the file, if it is missing or damaged.
+            ValueError, OSError: If the file is missing or damaged; the message names it.
         """
-        return {} if self._points is None else self._points.arrays(*self._found().key(entry))
+        return {} if self._points is None else self._points.arrays(*self._found.key(entry))
 
 
 class _ModelFiles:

@@ -53,13 +53,13 @@ def read_voxels(store: Store, name: str, resolution: int) -> tuple[ModelFrame, N
     """Reads a grid as the world's cube in the model's coordinates, and the voxels in the world.
 
     Args:
-        store: Where the file is.
-        name: Of the file.
-        resolution: Voxels along each side that it must have.
+        store: The store that has the file.
+        name: The name of the file.
+        resolution: The number of voxels that it must have along each side.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is not usable.
+        ValueError: If the file is not usable; the message names it.
     """
     file = read_binvox(store, name)
     try:
@@ -81,13 +81,13 @@ def require_agreement(
     """Refuses voxels which do not lie on the object in its images.
 
     Args:
-        label: Of the object, for the error.
-        voxels: [R, R, R] in the world.
-        cameras: K of the world.
-        alpha: [K, H, W].
+        label: The name of the object in the error.
+        voxels: [R, R, R] bool in world axes.
+        cameras: The K cameras in the world.
+        alpha: [K, H, W] uint8, the alpha of the images.
 
     Raises:
-        ValueError: If so, with the share that does.
+        ValueError: If voxels do not lie on the object; the message tells the share that does.
     """
     resolution = len(voxels)
     centres = (np.argwhere(voxels) + 0.5 - resolution / 2) / (resolution - 1)

@@ -31,7 +31,7 @@ def split_of_id(id: str) -> str:
     """Returns 'train', 'val' or 'test' (70/10/20) by a hash of the id, whatever the other ids.
 
     Args:
-        id: Of the object or of its family.
+        id: The id of the object or of its family.
     """
     digest = hashlib.sha256(id.encode("utf-8", "surrogateescape")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
@@ -43,8 +43,8 @@ class Splits:
     """What a split file says.
 
     Attributes:
-        path: Of the file or folder.
-        words: Split by (synset, id); the synset is '' where the file gives ids alone.
+        path: The file or folder.
+        words: The split by (synset, id); the synset is '' where the file gives ids alone.
     """
 
     path: str
@@ -54,8 +54,8 @@ class Splits:
         """Returns the split of an object, or None when the file does not list it.
 
         Args:
-            synset: Its synset, or the name of its category.
-            id: Its id within the synset.
+            synset: The synset of the object, or the name of its category.
+            id: The id of the object within the synset.
         """
         found = self.words.get((_synset(synset), id))
         return self.words.get(("", id)) if found is None else found
@@ -67,9 +67,10 @@ def assign_splits(
     """Returns each object's split, None for those that a split file does not list.
 
     Args:
-        keys: Per object its synset and the names a split file may call it by, in the order in
-            which they are looked up; without a file the first name decides.
-        split_file: As `read_splits` takes it, or None to split by the hash of the names.
+        keys: For every object its synset and the names that a split file may have for it, in the
+            order in which they are looked up; without a file the first name decides.
+        split_file: The file of the splits, as `read_splits` takes it; None splits by the hash of
+            the names.
 
     Raises:
         ValueError, OSError: If the file is not usable or lists none of the objects.
@@ -106,8 +107,8 @@ def read_splits(path: str | Path) -> Splits:
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: Naming the file and the line or key, if something is malformed, an object is
-            in two splits, or nothing is listed.
+        ValueError: If something is malformed, an object is in two splits, or nothing is listed; the
+            message names the file and the line or key.
     """
     path = Path(path)
     if not path.exists():

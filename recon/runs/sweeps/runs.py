@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
+from recon.files import LOCK_FILE, is_locked
 from recon.runs.directory import flatten_config, read_config, read_json, read_validations
 
 # Where a job lies and what may end it are not what it tries.
@@ -141,7 +141,7 @@ def _status(
 ) -> tuple[str, str]:
     step = f"validated at step {validations[-1]['step']:.0f}" if validations else "not validated"
     far = f"{step} of {config.get('trainer.max_steps', '?')}"
-    if is_locked(path / ".lock"):
+    if is_locked(path / LOCK_FILE):
         return "running", far
     if failure is not None:
         where = "" if failure.get("step") is None else f" (step {failure['step']})"
@@ -152,18 +152,6 @@ def _status(
     if stopped is None:
         return "finished", ""
     return "pruned" if str(stopped).startswith("pruned") else "stopped", str(stopped)
-
-
-def is_locked(path: Path) -> bool:
-    """Tells whether another process holds the lock of a run directory."""
-    if not path.exists():
-        return False
-    with open(path, "r+") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _best_metrics(

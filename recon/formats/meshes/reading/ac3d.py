@@ -216,10 +216,10 @@ def read_ac3d(
     """Reads an AC3D file.
 
     Args:
-        store: Where the file and its textures are.
-        name: The file.
-        skip: Regular expression, case ignored, of object names to leave out with their children.
-        texture_folder: Folder relative to the file in which textures are looked up first.
+        store: The store that has the file and its textures.
+        name: The name of the file.
+        skip: A regular expression, case ignored, of object names to leave out with their children.
+        texture_folder: A folder relative to the file in which textures are looked up first.
 
     Raises:
         ValueError: If the text is not AC3D, ends early, or a surface names a missing vertex.

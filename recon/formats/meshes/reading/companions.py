@@ -23,10 +23,10 @@ def find_companion(
     files hold paths of the machine which wrote them (C:\Users\me\wood.png).
 
     Args:
-        store: Where both are.
+        store: The store that has both files.
         name: The file that names the other one.
-        written: The other one's name as it is written, with slashes of either kind.
-        folders: Where it may be, beside the file that names it.
+        written: The name of the other file as it is written, with slashes of either kind.
+        folders: The folders in which it may be, besides that of the file that names it.
 
     Returns:
         Its name in the store; None if it is not there.

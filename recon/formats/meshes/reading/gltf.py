@@ -34,8 +34,8 @@ def read_gltf(store: Store, name: str) -> Surface:
     turned to sRGB; a texture is multiplied by the mean of all vertex colours.
 
     Args:
-        store: Where the file, its buffers and its textures are.
-        name: The file.
+        store: The store that has the file, its buffers and its textures.
+        name: The name of the file.
 
     Raises:
         ValueError: If the file is malformed, truncated or has no triangles, or if it requires an
@@ -91,10 +91,10 @@ def _read_mesh(
     """Reads the parts of a mesh.
 
     Args:
-        container: The document.
-        index: Of the mesh.
-        joints: [J, 4, 4] matrices of the joints of its skin, None without one.
-        weights: Of its morph targets; without any the mesh's own count.
+        container: The glTF document.
+        index: The index of the mesh.
+        joints: [J, 4, 4] the matrices of the joints of its skin, None without one.
+        weights: The weights of its morph targets; without any the mesh's own weights are taken.
     """
     mesh = as_object(pick(container.items("meshes"), index, "mesh"))
     weights = weights or tuple(float(weight) for weight in as_list(mesh.get("weights", [])))

@@ -52,8 +52,8 @@ class Container:
         """Reads a .glb or .gltf file.
 
         Args:
-            store: Where the file, its buffers and its textures are.
-            name: The file.
+            store: The store that has the file, its buffers and its textures.
+            name: The name of the file.
 
         Raises:
             ValueError: If it is truncated, not glTF 2, or requires what cannot be read.
@@ -84,8 +84,8 @@ class Container:
         """Returns the rows [count, width] of an accessor; normalised integers become shares of 1.
 
         Args:
-            index: Of the accessor.
-            width: Required number of columns, None for any.
+            index: The index of the accessor.
+            width: The required number of columns, None for any.
 
         Raises:
             ValueError: If it does not lie within its buffer or cannot be read.
@@ -149,7 +149,7 @@ class Container:
         """Returns the encoded bytes of an image.
 
         Raises:
-            ValueError, OSError: If they are not to be found.
+            ValueError, OSError: If the bytes are not found.
         """
         item = as_object(pick(self.items("images"), index, "image"))
         if "bufferView" in item:
@@ -222,7 +222,7 @@ def pick(items: Sequence[Any], index: Any, what: str) -> Any:
     """Returns an item of a list of the document, which an index of it names.
 
     Raises:
-        ValueError: If there is no such item.
+        ValueError: If the list has no such entry.
     """
     if type(index) is not int or not 0 <= index < len(items):
         raise ValueError(f"{what} {index!r} does not exist, there are {len(items)}")
@@ -233,8 +233,8 @@ def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
     """Returns a JSON object as it is.
 
     Args:
-        value: What the document holds.
-        what: It should be, for the message.
+        value: The value in the document.
+        what: The name of what it should be, for the message.
 
     Raises:
         ValueError: If it is something else.
@@ -248,7 +248,7 @@ def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
     """Returns what an extension says about an item of the document, nothing if it is not there.
 
     Raises:
-        ValueError: Naming the extension, if it is not an object.
+        ValueError: If the extension is not an object; the message names it.
     """
     found = as_object(item.get("extensions", {}), "an object `extensions`")
     return as_object(found.get(name, {}), f"an object {name}")

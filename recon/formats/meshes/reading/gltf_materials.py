@@ -29,11 +29,11 @@ class BaseColor:
     """What a material says of the colour of a surface without lights.
 
     Attributes:
-        factor: [4] linear red, green, blue and opacity.
-        name: Of the material, for messages.
+        factor: [4] the linear red, green, blue and opacity.
+        name: The name of the material, for messages.
         mode: "OPAQUE", "MASK" or "BLEND": how opacity counts.
         cutoff: The opacity from which on a surface of mode "MASK" is solid.
-        texture: The colour's texture, None without one.
+        texture: The texture of the colour, None without one.
     """
 
     factor: NDArray[np.float64]
@@ -48,10 +48,10 @@ class TextureInfo:
     """A texture and where it lies.
 
     Attributes:
-        image: Row of the document's images, None if no image is named.
-        texture_set: Which coordinates the texture uses: attribute TEXCOORD_n.
-        transform: Of these coordinates, as stored in the document (v downwards).
-        wrap: How the image goes on beyond its sides, along u and v.
+        image: The row of the image among those of the document, None if no image is named.
+        texture_set: The number n of the attribute TEXCOORD_n that has the texture's coordinates.
+        transform: The transform of these coordinates, as stored in the document (v downwards).
+        wrap: How the image continues beyond its sides, along u and v.
     """
 
     image: int | None
@@ -66,8 +66,9 @@ def base_color(container: Container, material: Any) -> BaseColor:
     A material which reflects nothing has the colour of the light that it gives off.
 
     Args:
-        container: The document.
-        material: Row of its materials, None for the default material, which is white.
+        container: The glTF document.
+        material: The row of the material among those of the document, None for the default
+            material, which is white.
 
     Raises:
         ValueError: If the material is malformed.
@@ -158,7 +159,7 @@ def paint_triangles(
     """Returns the colours and textures of triangles of one material.
 
     Args:
-        container: The document.
+        container: The glTF document.
         color: The material's base colour.
         linear: [F, 4] the means of the triangles' vertex colours, linear.
         uvs: [F, 3, 2] texture coordinates as in the document (v downwards), None without a texture.

@@ -155,10 +155,11 @@ def skin_matrices(
     """Returns the matrix [V, 4, 4] of every vertex of a skinned mesh; None without weights.
 
     Args:
-        container: The document.
-        attributes: Of the vertices; JOINTS_n and WEIGHTS_n bind them to joints.
-        joints: [J, 4, 4] matrices of the joints.
-        count: V.
+        container: The glTF document.
+        attributes: The attributes of the vertices, of which JOINTS_n and WEIGHTS_n bind them to
+            joints.
+        joints: [J, 4, 4] the matrices of the joints.
+        count: The number V of vertices.
     """
     matrices, total = np.zeros((count, 4, 4)), np.zeros(count)
     sets = [n for n in range(len(attributes)) if f"JOINTS_{n}" in attributes]

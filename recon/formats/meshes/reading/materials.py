@@ -59,17 +59,17 @@ class Material:
 
     Attributes:
         name: Its name in the file.
-        color: Diffuse sRGB in [0, 1].
-        alpha: Opacity in [0, 1].
-        texture: Name of the texture image in the store, or None.
-        mask: Name of an image that holds the opacity (of an OBJ's `map_d`), or None.
+        color: The diffuse colour, sRGB in [0, 1].
+        alpha: The opacity in [0, 1].
+        texture: The name of the texture image in the store, or None.
+        mask: The name of an image that holds the opacity (of an OBJ's `map_d`), or None.
         opacity: What the alpha channel of the texture means.
-        cutoff: Opacity under which there is a hole and from which on there is none; None for
-            opacities in between.
-        transform: Of texture coordinates.
-        wrap: How the texture goes on beyond its sides, along u and v: REPEAT, CLAMP or MIRROR.
-        gain: Colours of the texture become gain[0] + gain[1] * colour.
-        missing: The files it names which are not there, in words for a message.
+        cutoff: The opacity under which there is a hole and from which on there is none; None keeps
+            the opacities in between.
+        transform: The transform of texture coordinates.
+        wrap: How the texture continues beyond its sides, along u and v: REPEAT, CLAMP or MIRROR.
+        gain: The two numbers by which colours of the texture become gain[0] + gain[1] * colour.
+        missing: The files it names that do not exist, in words for a message.
     """
 
     name: str = ""
@@ -126,9 +126,9 @@ def paint_faces(
     """Returns colours and textures of faces, to be passed on to `Surface` as `**paint_faces(...)`.
 
     Args:
-        store: Where textures are.
+        store: The store that has the textures.
         materials: The file's materials.
-        face_materials: [F] rows of `materials`.
+        face_materials: [F] the row of each face in `materials`.
         uvs: [F, 3, 2] texture coordinates, v upwards; NaN where a face has none.
     """
     table = np.array([m.rgba() for m in materials], np.float32).reshape(-1, 4)
@@ -297,7 +297,7 @@ def sample_faces(
     Args:
         texture: [H, W, 4] RGBA in [0, 1], row 0 at v = 1.
         uvs: [F, 3, 2] finite texture coordinates.
-        wrap: How the texture goes on beyond its sides, along u and v.
+        wrap: How the texture continues beyond its sides, along u and v.
         samples: [S, 3] barycentric weights of the places to look at.
 
     Returns:

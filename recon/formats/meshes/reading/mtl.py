@@ -28,7 +28,7 @@ class Map:
 
     Attributes:
         name: The image's name as it is written.
-        options: The words of each option.
+        options: The words that follow each option.
     """
 
     name: str

@@ -83,13 +83,13 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
     Faces before any `usemtl` have the mean colour of their corners, if `v` lines give colours.
 
     Args:
-        store: Where the file, its material libraries and their textures are.
-        name: The file.
-        tiles: Texture file names for the objects in order of appearance (the last one serves
-            the rest), instead of the file's own materials.
+        store: The store that has the file, its material libraries and their textures.
+        name: The name of the file.
+        tiles: The names of the texture files of the objects in order of appearance (the last one
+            serves the rest), instead of the file's own materials.
 
     Raises:
-        ValueError: On a malformed number or a face that names a missing vertex.
+        ValueError: If a number is malformed or a face names a missing vertex.
     """
     text = "\n".join(read_lines(store.read(name)))
     lines = _sort_lines(text.replace("\\\n", " "))  # a backslash continues a line

@@ -48,8 +48,8 @@ def read_off(store: Store, name: str) -> Surface:
     then has no colours of faces.
 
     Args:
-        store: Where the file is.
-        name: The file.
+        store: The store that has the file.
+        name: The name of the file.
 
     Raises:
         ValueError: If the file is malformed, truncated or not three-dimensional.

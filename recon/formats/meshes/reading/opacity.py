@@ -46,9 +46,9 @@ def is_opacity(alpha: NDArray[np.uint8], meaning: Opacity, name: str) -> bool:
     """Tells whether the alpha channel of a texture is to be taken for its opacity.
 
     Args:
-        alpha: [H, W].
-        meaning: What the material says about it.
-        name: Of the image, for the warning if it is left out.
+        alpha: [H, W], the alpha channel.
+        meaning: What the alpha channel means by the material.
+        name: The name of the image, for the warning if its opacity is left out.
     """
     if meaning != "guess":
         return meaning == "alpha"
@@ -69,10 +69,10 @@ def combine_opacity(
 
     Args:
         image: [H, W, 4] RGBA in [0, 1].
-        mask: [h, w] opacity that another image gives, or None.
-        cutoff: Opacity from which on texels are solid, and under which they are holes; None keeps
-            opacities in between.
-        factor: Opacity of the material, counted before the cutoff.
+        mask: [h, w] the opacity that another image gives, or None.
+        cutoff: The opacity from which on texels are solid, and under which they are holes; None
+            keeps opacities in between.
+        factor: The opacity of the material, which is applied before the cutoff.
     """
     alpha = image[..., 3]
     if mask is not None:
@@ -95,8 +95,8 @@ def ensure_visible(surface: Surface, suffix: str) -> Surface:
     Holes that a file asks for (`Surface.cut`) stay holes.
 
     Args:
-        surface: What a file holds.
-        suffix: Of the file, in small letters.
+        surface: The surface that a file holds.
+        suffix: The suffix of the file, in small letters.
     """
     if not surface.num_faces or surface.cut or (surface.face_rgba[:, 3] > MIN_ALPHA).any():
         return surface

@@ -82,8 +82,8 @@ def read_ply(store: Store, name: str) -> Surface:
     Colours of faces go before those of vertices, textures (`comment TextureFile`) before both.
 
     Args:
-        store: Where the file and its textures are.
-        name: The file.
+        store: The store that has the file and its textures.
+        name: The name of the file.
 
     Raises:
         ValueError: If the file is malformed, truncated or has no faces.

@@ -25,10 +25,10 @@ class PolygonTextures:
     """Textures of polygons.
 
     Attributes:
-        store: Where the images are.
-        names: The images.
-        chosen: [P] rows of `names`; other numbers mean no texture.
-        uvs: [N, 2] texture coordinates of the corners, v upwards.
+        store: The store that has the images.
+        names: The names of the images.
+        chosen: [P] the row in `names` of each polygon's texture; other numbers mean no texture.
+        uvs: [N, 2] the texture coordinates of the corners, v upwards.
     """
 
     store: Store
@@ -59,7 +59,7 @@ def polygon_surface(
         counts: [P] number of corners of each polygon; fewer than 3 make nothing.
         vertex_rgba: [V, 4] sRGB and opacity in [0, 1]; a face has the mean of its corners.
         polygon_rgba: [P, 4] sRGB and opacity of the polygons, taken instead of `vertex_rgba`.
-        textures: Taken instead where a face has one that is readable.
+        textures: The textures, which are taken instead where a face has a readable one.
 
     Raises:
         ValueError: If a corner is not a vertex or not a finite position.

@@ -55,7 +55,7 @@ def _flatten(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     """Projects polygons along the main axis of their Newell normals.
 
     Args:
-        points: [P, n, 3].
+        points: [P, n, 3] the corners of P polygons.
 
     Returns:
         [P, n, 2] counter-clockwise outlines and [P] twice their areas.

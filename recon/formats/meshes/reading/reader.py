@@ -61,8 +61,9 @@ def read_mesh(path: str | Path) -> Mesh:
         The mesh, in the units and axes of the file.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Naming the file, if it is damaged, of another format, or has no visible faces.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, of another format, or has no visible faces; the message
+            names it.
     """
     store, name = _located(path)
     surface = read_surface(store, name)
@@ -89,15 +90,16 @@ def read_surface(store: Store, name: str, **options: Any) -> Surface:
 
     Args:
         store: The folder or archive.
-        name: The file.
-        options: What the format's reader takes besides (`tiles` for OBJ, `skip` and
+        name: The name of the file.
+        options: The further arguments of the format's reader (`tiles` for OBJ, `skip` and
             `texture_folder` for AC3D).
 
     Warns:
         MeshWarning: once, naming the file and what it lacks or does not say clearly.
 
     Raises:
-        ValueError: Naming the file, whatever is wrong inside it, or if its suffix is unknown.
+        ValueError: If the file is damaged, malformed or has an unknown suffix; the message names
+            it.
         FileNotFoundError: If the store has no such file.
     """
     suffix = posixpath.splitext(name)[1].lower()

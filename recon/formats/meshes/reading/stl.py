@@ -25,8 +25,8 @@ def read_stl(store: Store, name: str) -> Surface:
     """Reads an STL file; its triangles are grey, and attributes some writers use are passed over.
 
     Args:
-        store: Where the file is.
-        name: The file.
+        store: The store that has the file.
+        name: The name of the file.
 
     Raises:
         ValueError: If the file is malformed or truncated.

@@ -42,7 +42,7 @@ class Surface:
         cut: Whether the file itself says that parts of its surface are holes (glTF's MASK).
 
     Raises:
-        ValueError: Shapes disagree, an index is out of range, or a used vertex is not finite.
+        ValueError: If shapes disagree, an index is out of range, or a used vertex is not finite.
     """
 
     vertices: NDArray[np.float64]

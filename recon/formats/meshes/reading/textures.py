@@ -28,8 +28,8 @@ def load_texture(
     A texture is decoration: a damaged one leaves the plain colour, with a warning.
 
     Args:
-        store: Where the image is.
-        name: Its name.
+        store: The store that has the image.
+        name: The name of the image.
         is_opacity: Tells whether the alpha channel [H, W], as stored, is opacity; if not, it is
             left out, and the image is opaque.
     """
@@ -76,8 +76,8 @@ def wrap_coordinates(values: NDArray[np.float64], mode: int) -> NDArray[np.float
     """Returns texture coordinates [...] as places in [0, 1] of the image.
 
     Args:
-        values: Along one axis.
-        mode: REPEAT, CLAMP or MIRROR.
+        values: The coordinates along one axis.
+        mode: How the texture continues beyond its sides: REPEAT, CLAMP or MIRROR.
     """
     if mode == CLAMP:
         return values.clip(0, 1)

@@ -34,7 +34,7 @@ def build_atlas(texels: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray
         uvs: [F, 3, 2] places of the corners, u to the right and v upwards, in [0, 1].
 
     Raises:
-        ValueError: Texels are not [F, R * R, 3] with F >= 1.
+        ValueError: If texels are not [F, R * R, 3] with F >= 1.
     """
     if texels.ndim != 3 or texels.shape[2] != 3 or len(texels) == 0:
         raise ValueError(f"texels must be [F, R * R, 3], got {list(texels.shape)}")

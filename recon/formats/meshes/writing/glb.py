@@ -36,7 +36,7 @@ def write_glb(path: Path, mesh: MeshArrays) -> None:
     A texture needs corners of its own for every face, so vertices are then repeated.
 
     Raises:
-        OSError: The file could not be written.
+        OSError: If the file could not be written.
     """
     document = _Document()
     if mesh.texture is None or mesh.uvs is None:

@@ -22,7 +22,7 @@ def write_obj(path: Path, mesh: MeshArrays) -> None:
     name which was not written here is left alone: FILE_texture takes its place.
 
     Raises:
-        OSError: A file could not be written.
+        OSError: If a file could not be written.
     """
     lines = [_rows("v", _vertex_rows(mesh))]
     if mesh.texture is None or mesh.uvs is None:

@@ -14,7 +14,7 @@ def write_ply(path: Path, mesh: MeshArrays) -> None:
     """Writes a binary PLY file, with colours of vertices if there are any.
 
     Raises:
-        OSError: The file could not be written.
+        OSError: If the file could not be written.
     """
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
     names = ["float x", "float y", "float z"]
@@ -46,7 +46,7 @@ def write_stl(path: Path, mesh: MeshArrays) -> None:
     """Writes a binary STL file.
 
     Raises:
-        OSError: The file could not be written.
+        OSError: If the file could not be written.
     """
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -65,7 +65,7 @@ def write_off(path: Path, mesh: MeshArrays) -> None:
     """Writes an OFF file.
 
     Raises:
-        OSError: The file could not be written.
+        OSError: If the file could not be written.
     """
     vertices = ["{:.9g} {:.9g} {:.9g}".format(*row) for row in mesh.vertices.tolist()]
     faces = ["3 {} {} {}".format(*row) for row in mesh.faces.tolist()]

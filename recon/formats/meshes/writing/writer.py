@@ -39,18 +39,19 @@ def save_mesh(
     colours of faces in `mesh` are not written: pass them as `face_colors[:, None]`.
 
     Args:
-        path: File to write; its folder must exist. A textured OBJ brings a .mtl and a .png of the
-            same name, or of NAME_texture where a file of that name does not come from here.
+        path: The file to write; its folder must exist. A textured OBJ brings a .mtl and a .png of
+            the same name, or of NAME_texture where a file of that name does not come from here.
         mesh: The mesh, or its vertices [V, 3] and faces [F, 3] as arrays or tensors of any floating
             and any integer type.
-        colors: Floating sRGB in [0, 1]; numbers beyond are clipped. Colours of vertices [V, 3], for
-            OBJ, PLY and GLB; or R * R texels of every face [F, R * R, 3], for OBJ and GLB.
+        colors: The colours as floating sRGB in [0, 1]; numbers beyond are clipped. Colours of
+            vertices [V, 3], for OBJ, PLY and GLB; or R * R texels of every face [F, R * R, 3], for
+            OBJ and GLB.
 
     Raises:
-        ValueError: Another suffix, one which cannot hold such colours, arrays of other shapes or
-            types, numbers that are not finite, or a face that names a missing vertex.
-        FileNotFoundError: The folder does not exist.
-        OSError: A file could not be written.
+        ValueError: If the suffix is unknown or cannot hold such colours, an array has another shape
+            or type, a number is not finite, or a face names a missing vertex.
+        FileNotFoundError: If the folder does not exist.
+        OSError: If a file could not be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recon.runs.sweeps.report import SweepReport
-from recon.runs.sweeps.runs import is_locked, read_run, read_sweep
+from recon.runs.sweeps.runs import read_run, read_sweep
 
 
 def make_run(folder: Path, lr: float, seed: int, iou: float | None, **files: object) -> Path:
@@ -88,7 +88,6 @@ def test_a_locked_run_is_running(tmp_path: Path) -> None:
         holder.stdout.readline()
         assert read_run(path).status == "running"
         holder.communicate("\n")
-    assert not is_locked(path / ".lock")
     assert read_run(path).status == "interrupted"
 
 
