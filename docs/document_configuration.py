@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 COMMANDS = {
     "train": (
         "model", "model/color_head", "data", "renderer", "loss", "optimizer", "schedule",
-        "trainer", "experiment", "search", "hydra/sweeper",
+        "trainer", "trainer/augmentation", "experiment", "search", "hydra/sweeper",
     ),
     "eval": (),
     "prepare_data": ("source", "rendering"),

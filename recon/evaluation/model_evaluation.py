@@ -39,7 +39,9 @@ from recon.evaluation.scoring import (
 from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.statistics import RESAMPLES, summarize
 from recon.geometry.voxels import leaves_grid
+from recon.inference.refinement import Refinement
 from recon.metrics import Metric
+from recon.models.flipped import FlipAveraged
 from recon.models.prediction import blank_prediction
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
@@ -68,6 +70,9 @@ class EvaluationSettings:
             spread evenly.
         color_targets: In how many other views the colours of each prediction are compared.
         seed: The seed of the samples that suites draw, and of the bootstrap.
+        flip: Whether each prediction is the mean of those from the image and its mirror image.
+        refine: Steps that fit each prediction to the mask of its image, from the camera of that
+            image, which is told; see `recon.inference.refinement`. Colours are scored without.
 
     Raises:
         ValueError: A number is out of range.
@@ -82,12 +87,16 @@ class EvaluationSettings:
     color_inputs: int = 8
     color_targets: int = 3
     seed: int = 0
+    flip: bool = False
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0:
             raise ValueError(
                 f"batch_size must be >= 1 and seed >= 0, got {self.batch_size} and {self.seed}"
             )
+        if self.refine < 0:
+            raise ValueError(f"refine must be >= 0, got {self.refine}")
         if self.color_inputs < 1 or self.color_targets < 1:
             raise ValueError(
                 "color_inputs and color_targets must be >= 1, "
@@ -152,9 +161,13 @@ class ModelEvaluation:
         batched = all(suite.batched for suite in self.suites)
         self._batch_objects = max(1, settings.batch_size // len(self.views)) if batched else 1
         self._resolution = min(self.data.layout.voxel_resolutions, default=32)
-        self.model = trained.model.to(device)
+        model = trained.model.to(device)
+        self.model = FlipAveraged(model).to(device) if settings.flip else model
+        self.refinement = Refinement(settings.refine) if settings.refine else None
         self.blank = blank_prediction(self.model, self.data.layout.image_size)
-        self.shown = ShownPredictions(self.model, self.data, self.views, self._batch_objects)
+        self.shown = ShownPredictions(
+            self.model, self.data, self.views, self._batch_objects, self.refinement
+        )
         self._keep_shown = keep_shown
         self._hidden = None if progress is None else not progress
         self._timer = timer or StepTimer(device, active=False)
@@ -226,7 +239,9 @@ class ModelEvaluation:
                     bar.update(missing)
 
     def _shape_rows(self, objects: list[int]) -> list[ObjectResult]:
-        predicted = predict_views(self.model, self.data, objects, self.views, self._timer)
+        predicted = predict_views(
+            self.model, self.data, objects, self.views, self._timer, self.refinement
+        )
         self._count_warnings(predicted)
         faces: Tensor = self.model.faces  # type: ignore[assignment]
         baselines = self._baselines.predictors if self._has_shape_baselines else None
@@ -298,6 +313,13 @@ class ModelEvaluation:
 
     def _notes(self) -> list[str]:
         notes = list(BASELINE_NOTES) if self._has_shape_baselines else []
+        if self.settings.flip:
+            notes.append("flip: each prediction is the mean of those from image and mirror image")
+        if self.settings.refine:
+            notes.append(
+                f"refine: {self.settings.refine} steps fit each mesh to the mask of its image, "
+                "whose camera is told"
+            )
         if self._has_colors:
             notes += self._color_notes()[1:]
         elif self.blank.colors is not None:

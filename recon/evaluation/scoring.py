@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
+from recon.geometry.cameras import Cameras
+from recon.inference.refinement import Refinement
 from recon.metrics import SUITES, MetricSuite, Truth, object_seed, voxel_iou
 from recon.metrics.softras import SoftRas
 from recon.models.predict import predict
@@ -101,6 +103,7 @@ def predict_views(
     objects: Sequence[int],
     views: Sequence[int],
     timer: StepTimer | None = None,
+    refinement: Refinement | None = None,
 ) -> ViewPredictions:
     """Predicts some objects from each of some views alone; the images of all are one batch.
 
@@ -109,7 +112,9 @@ def predict_views(
         data: The objects.
         objects: Their indices.
         views: The views of each object that are shown.
-        timer: Is given the parts `reading` and `network`.
+        timer: Is given the parts `reading`, `network` and `refinement`.
+        refinement: Fits each mesh to the mask of its image from the camera of that image, which it
+            is told; None leaves the predictions as they are.
 
     Raises:
         ValueError, OSError: The data cannot be read.
@@ -118,7 +123,17 @@ def predict_views(
     with timer.part("reading"):
         images = torch.cat([data.images(index, views) for index in objects])
     with timer.part("network"):
-        return ViewPredictions(objects, views, images, predict(model, images))
+        prediction = predict(model, images)
+    if refinement is not None:
+        rows = torch.cat([data.cameras(index, views) for index in objects])
+        device = prediction.vertices.device
+        faces: Tensor = model.faces  # type: ignore[assignment]
+        masks = images[:, 3].to(device).float() / 255
+        with timer.part("refinement"):
+            vertices = prediction.vertices.float()
+            refined = refinement(vertices, faces, masks, Cameras.from_rows(rows.to(device)))
+        prediction = replace(prediction, vertices=refined)
+    return ViewPredictions(objects, views, images, prediction)
 
 
 def score_predictions(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import ObjectResult
 from recon.evaluation.scoring import ViewPredictions, predict_views
+from recon.inference.refinement import Refinement
 from recon.models.prediction import Prediction
 
 # The input view of examples: among the 24 ShapeNet views it shows the front and one side.
@@ -28,6 +29,7 @@ class ShownPredictions:
         data: The objects.
         views: The views that the evaluation shows; empty if there was no evaluation.
         batch_objects: How many objects a batch of the evaluation has.
+        refinement: That of the evaluation, see `predict_views`.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class ShownPredictions:
         data: MultiViewDataset,
         views: Sequence[int] = (),
         batch_objects: int = 1,
+        refinement: Refinement | None = None,
     ) -> None:
-        self.model, self.data = model, data
+        self.model, self.data, self.refinement = model, data, refinement
         self._views, self._batch_objects = list(views), batch_objects
         self._kept: dict[tuple[int, int], Prediction] = {}
         self._size = 0
@@ -57,10 +60,13 @@ class ShownPredictions:
         if (index, view) in self._kept:
             return self._kept[index, view]
         if view not in self._views:
-            return _single(predict_views(self.model, self.data, [index], [view]), index, view)
+            return _single(self._predict([index], [view]), index, view)
         first = index - index % self._batch_objects
         objects = range(first, min(first + self._batch_objects, len(self.data)))
-        return _single(predict_views(self.model, self.data, objects, self._views), index, view)
+        return _single(self._predict(objects, self._views), index, view)
+
+    def _predict(self, objects: Sequence[int], views: Sequence[int]) -> ViewPredictions:
+        return predict_views(self.model, self.data, objects, views, refinement=self.refinement)
 
     def keep(self, predicted: ViewPredictions, rows: Sequence[ObjectResult], key: str) -> None:
         """Keeps of each object the views that may be shown, as long as there is room.

@@ -32,6 +32,7 @@ from recon.formats.plain_background import WEAKNESS
 from recon.inference.files import find_result, save_reconstruction
 from recon.inference.input_images import InputImage, take_image
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
+from recon.inference.refinement import Refinement
 from recon.runs.trained_models import load_trained_model
 from renderer_cuda import build
 
@@ -62,11 +63,13 @@ class Options:
         checkpoint: SHA-256 of the file.
         turntable: Whether to draw animations.
         overwrite: Whether to replace other results.
+        refine: Steps that fit each mesh to the mask of its image.
     """
 
     checkpoint: str
     turntable: bool = True
     overwrite: bool = False
+    refine: int = 0
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,7 @@ def _made_from(job: Job, options: Options) -> dict[str, Any]:
         "mask": None if job.mask is None else _digest(job.mask),
         "checkpoint": options.checkpoint,
         "turntable": options.turntable,
+        **({"refine": options.refine} if options.refine else {}),
     }
 
 
@@ -245,6 +249,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (auto)")
     parser.add_argument("--no-turntable", action="store_true", help="draw no animations")
+    parser.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="steps that fit each mesh to the mask, seen from the direction found for it; 15 are"
+        " good, more forget the prediction (0)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace other results")
     return parser.parse_args(arguments)
 
@@ -255,9 +267,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.perf_counter()
     with concise_errors(raised_as=SystemExit):
         jobs = plan_jobs(options.images, options.output, options.mask)
-        reconstructor = ImageReconstructor(load_trained_model(options.checkpoint), options.device)
+        refinement = Refinement(options.refine) if options.refine else None
+        trained = load_trained_model(options.checkpoint)
+        reconstructor = ImageReconstructor(trained, options.device, refinement)
         build.load("cpu")  # the first time on a machine it may have to be compiled
-        every = Options(_digest(options.checkpoint), not options.no_turntable, options.overwrite)
+        every = Options(
+            _digest(options.checkpoint),
+            not options.no_turntable,
+            options.overwrite,
+            options.refine,
+        )
         loaded = time.perf_counter()
         outcomes = []
         for outcome in reconstruct_all(reconstructor, jobs, every):

@@ -24,6 +24,7 @@ from recon.inference.input_images import (
     cut_out,
     take_image,
 )
+from recon.inference.refinement import Refinement
 from recon.inference.viewpoint_search import align_to_masks, find_directions
 from recon.models import Prediction
 from recon.models.predict import predict
@@ -77,12 +78,20 @@ class ImageReconstructor:
     Args:
         trained: The model.
         device: As `recon.compute.choose_device`.
+        refinement: Fits each mesh to the mask from the known viewpoint that was found for it; None
+            leaves the predictions as they are.
 
     Raises:
         ValueError: There is no such device.
     """
 
-    def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
+    def __init__(
+        self,
+        trained: TrainedModel,
+        device: str = "auto",
+        refinement: Refinement | None = None,
+    ) -> None:
+        self.refinement = refinement
         self.framing = framing_of(trained.checkpoint)
         self.model = trained.model.to(choose_device(device))
         faces: Tensor = self.model.faces  # type: ignore[assignment]
@@ -136,8 +145,16 @@ class ImageReconstructor:
         alpha = torch.stack([one.cutout.image[3] for one in made])
         known = self.cameras[torch.tensor([one.view for one in made])]
         cameras, ious = align_to_masks(vertices, self.faces, alpha, known)
+        if self.refinement is not None:
+            vertices = self.refinement(vertices, self.faces, alpha.float() / 255, cameras)
+            cameras, ious = align_to_masks(vertices, self.faces, alpha, cameras)
         return [
-            replace(one, camera=cameras[index], iou=float(ious[index]))
+            replace(
+                one,
+                world=Mesh(vertices[index], self.faces),
+                camera=cameras[index],
+                iou=float(ious[index]),
+            )
             for index, one in enumerate(made)
         ]
 

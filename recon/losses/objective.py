@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from recon.geometry.cameras import Cameras
@@ -19,12 +18,12 @@ from renderer_cuda import gather_faces
 
 @dataclass(frozen=True, eq=False)
 class Renderings:
-    """What the mesh made from each view of an object looks like in the camera of each view.
+    """What the mesh made from each input view of an object looks like in the camera of each view.
 
     Args:
-        alpha: [N, n, n, H, W]; [:, i, j] is mesh i in camera j.
-        rgba: [N, n, n, 4, H, W] in the predicted colours, over black; None if no term needs it.
-        shading: [N, n, n, 4, H, W], a white mesh in the light of the data, over black; None if no
+        alpha: [N, m, n, H, W]; [:, i, j] is mesh i in camera j.
+        rgba: [N, m, n, 4, H, W] in the predicted colours, over black; None if no term needs it.
+        shading: [N, m, n, 4, H, W], a white mesh in the light of the data, over black; None if no
             term needs it.
     """
 
@@ -115,16 +114,17 @@ class Objective(nn.Module):
 
         Args:
             renderer: Without lighting, its background black, and its `texture` that of `texels`.
-            prediction: N * n meshes, those of one object's views side by side.
+            prediction: N * m meshes, those of one object's input views side by side.
             cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
             sigma: Edge softness in squared NDC units; None is the renderer's.
             gamma: Temperature of the softmax over depth; None is the renderer's.
 
         Raises:
-            ValueError: The renderer does not fit, or the model has no colours but a term needs it.
+            ValueError: The renderer does not fit, the model has no colours but a term needs it, or
+                the number of meshes is no multiple of N.
         """
         self._require_renderer(renderer)
-        views = cameras.shape[:2]
+        views = _numbers(prediction, cameras)
         rows = cameras[:, None].expand(-1, views[1], -1, -1).flatten(0, 2)
         crossed = Cameras.from_rows(rows)
         vertices = _crossed(prediction.vertices, views)
@@ -142,11 +142,10 @@ class Objective(nn.Module):
             alpha = rgba[:, 3]
         else:
             alpha = renderer.silhouette(vertices, self.faces, crossed, sigma)
-        sizes = (views[0], views[1], views[1])
         return Renderings(
-            alpha.unflatten(0, sizes),
-            None if rgba is None else rgba.unflatten(0, sizes),
-            None if shading is None else shading.unflatten(0, sizes),
+            alpha.unflatten(0, views),
+            None if rgba is None else rgba.unflatten(0, views),
+            None if shading is None else shading.unflatten(0, views),
         )
 
     def forward(
@@ -156,7 +155,7 @@ class Objective(nn.Module):
 
         Args:
             renderings: The renderings of the predictions, see `render`.
-            prediction: N * n meshes.
+            prediction: N * m meshes.
             batch: Images [N, n, 4, H, W] in [0, 1]; and shading [N, n, H, W] in [0, 1] where a
                 term needs it, see `maps`.
 
@@ -179,7 +178,7 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor | None]:
         """Returns what terms may need by its name; None is what there is not."""
         images, shading = batch["images"], batch.get("shading")
-        count = images.shape[1]
+        count = renderings.alpha.shape[1]
 
         def flat(rendering: Tensor | None) -> Tensor | None:
             return None if rendering is None else rendering.flatten(0, 2)
@@ -227,15 +226,23 @@ def _given(term: str, name: str, value: Tensor | None) -> Tensor:
     return value
 
 
-def _crossed(values: Tensor, views: torch.Size) -> Tensor:
-    """Returns [N * n * n, ...]: the value of each of n views, once for each of n cameras."""
-    sizes = values.shape[1:]
-    each = values.unflatten(0, views)[:, :, None]
-    return each.expand(views[0], views[1], views[1], *sizes).flatten(0, 2)
+def _numbers(prediction: Prediction, cameras: Tensor) -> tuple[int, int, int]:
+    """Returns N objects, m meshes of each and n cameras of each."""
+    objects, count = cameras.shape[:2]
+    meshes = len(prediction.vertices)
+    if meshes % objects:
+        raise ValueError(f"prediction must be meshes for each of {objects} objects, got {meshes}")
+    return objects, meshes // objects, count
+
+
+def _crossed(values: Tensor, views: tuple[int, int, int]) -> Tensor:
+    """Returns [N * m * n, ...]: the value of each of m meshes, once for each of n cameras."""
+    each = values.unflatten(0, views[:2])[:, :, None]
+    return each.expand(*views, *values.shape[1:]).flatten(0, 2)
 
 
 def _truth(images: Tensor, count: int) -> Tensor:
-    """Returns [N * n * n, ...]: what each of n meshes should look like in each of n cameras."""
+    """Returns [N * m * n, ...]: what each of m meshes should look like in each of n cameras."""
     return images[:, None].expand(-1, count, *images.shape[1:]).flatten(0, 2)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recon.arguments import Subdivisions, Width
 from recon.geometry.meshes import icosphere
+from recon.geometry.mirror import mirror_pairs
 from recon.models.encoder import linear_layers
 
 
@@ -27,6 +28,8 @@ class MeshDecoder(nn.Module):
         template_scale: The radius of the template sphere before deformation, in (0, 1).
         centroid_scale: The factor on the centroid head.
         offset_scale: The factor on the offset head.
+        mirrored: Whether every mesh is its own mirror image at world x = 0: a vertex and its mirror
+            image get the mean of their offsets, and the centroid stays on the plane.
 
     Raises:
         ValueError: If a size is bad, or `template_scale` is outside (0, 1).
@@ -34,6 +37,7 @@ class MeshDecoder(nn.Module):
 
     faces: Tensor
     template: Tensor
+    pairs: Tensor | None
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class MeshDecoder(nn.Module):
         template_scale: float = 0.5,
         centroid_scale: float = 0.1,
         offset_scale: float = 1.0,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         if latent < 1 or not hidden or any(width < 1 for width in hidden):
@@ -57,6 +62,7 @@ class MeshDecoder(nn.Module):
         # Kept in checkpoints: weights mean nothing without the vertex order they were trained for.
         self.register_buffer("template", sphere.vertices * template_scale)
         self.register_buffer("faces", sphere.faces)
+        self.register_buffer("pairs", mirror_pairs(sphere.vertices) if mirrored else None)
         self.trunk = linear_layers([latent, *hidden])
         self.centroid = nn.Linear(hidden[-1], 3)
         self.offset = nn.Linear(hidden[-1], sphere.num_vertices * 3)
@@ -89,7 +95,11 @@ class MeshDecoder(nn.Module):
         dtype = self.template.dtype
         centroid = self.centroid(features).to(dtype) * self.centroid_scale
         offset = self.offset(features).to(dtype) * self.offset_scale
-        return deform_template(self.template, centroid, offset.reshape(-1, self.num_vertices, 3))
+        offset = offset.reshape(-1, self.num_vertices, 3)
+        if self.pairs is not None:
+            offset = (offset + offset.index_select(1, self.pairs)) / 2
+            centroid = centroid * centroid.new_tensor([0.0, 1.0, 1.0])
+        return deform_template(self.template, centroid, offset)
 
 
 def deform_template(template: Tensor, centroid: Tensor, offset: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ A checkpoint is a dict with at least
 |---|---|
 | `format`, `version` | say that the file is one of ours |
 | `model`, `optimizer` | state dicts |
+| `trained` | the weights that the optimiser moves, where `model` is their average |
 | `step` | optimiser steps done |
 | `config` | the resolved configuration which made it, plain dicts, lists and scalars |
 | `random` | a list of random states, of each process; see `random_states` |

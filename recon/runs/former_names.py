@@ -108,6 +108,9 @@ _FORMER_TERMS = {
     "flatten": "recon.losses.smoothness.FlattenLoss",
     "color_smoothness": "recon.losses.color.ColorSmoothnessLoss",
 }
+# Keys of the trainer which former versions did not have, with the values that change nothing.
+_LATER_TRAINER = {"input_views": None, "average_decay": 0.0}
+_DECODER = "recon.models.MeshDecoder"
 _OBJECTIVE = "recon.losses.objective.Objective"
 
 
@@ -160,9 +163,11 @@ def _current_model(model: dict[str, Any]) -> dict[str, Any]:
     """Colour heads learn from the decoder how large the mesh is, and offsets were biases."""
     changed = dict(model)
     decoder, head = model.get("decoder"), model.get("color_head")
-    if isinstance(decoder, dict) and "bias_scale" in decoder:
+    if isinstance(decoder, dict):
         names = {"bias_scale": "offset_scale"}
-        changed["decoder"] = {names.get(key, key): value for key, value in decoder.items()}
+        named = {names.get(key, key): value for key, value in decoder.items()}
+        later = {"mirrored": False} if decoder.get("_target_") == _DECODER else {}
+        changed["decoder"] = {**later, **named}
     if isinstance(head, dict) and "subdivisions" in head:
         kept = {key: value for key, value in head.items() if key != "subdivisions"}
         changed["color_head"] = {"_partial_": True, **kept}
@@ -177,6 +182,9 @@ def _later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
         later["image_size"] = config.get("image_size", renderer["image_size"])
     if isinstance(optimizer, dict) and "trainer" in config:
         later["optimizer"] = {"groups": None, **optimizer}
+    trainer = config.get("trainer")
+    if isinstance(trainer, dict) and "_target_" in trainer:
+        later["trainer"] = {**_LATER_TRAINER, **trainer}
     return later
 
 

@@ -16,9 +16,13 @@ from recon.runs.checkpoints import (
     random_states,
     restore_random_states,
 )
+from recon.training.averaging import WeightAverage
 from recon.training.distributed import Processes
 from recon.training.progress import Progress
 from recon.training.run_checkpoints import RunCheckpoints
+
+# Where a checkpoint whose model is an average keeps the weights that the optimiser moves.
+TRAINED = "trained"
 
 
 class RunState:
@@ -29,6 +33,8 @@ class RunState:
         optimizer: The optimiser of its parameters.
         processes: The processes which share the run.
         initial: A checkpoint of a model with some parts of this one, which a new run starts from.
+        average: The average of the weights. It is then the model of checkpoints, which keep the
+            weights that the optimiser moves beside it.
 
     Attributes:
         progress: Steps and validations.
@@ -42,7 +48,9 @@ class RunState:
         optimizer: torch.optim.Optimizer,
         processes: Processes,
         initial: str | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
+        self.average = average
         self.model, self.optimizer, self.processes = model, optimizer, processes
         self.initial = initial
         self.progress = Progress()
@@ -59,8 +67,12 @@ class RunState:
         Args:
             random: The random states of this process to save instead of the present ones.
         """
+        weights = self.model.state_dict()
+        models = {"model": weights}
+        if self.average is not None:
+            models = {"model": self.average.state(), TRAINED: weights}
         return {
-            "model": self.model.state_dict(),
+            **models,
             "optimizer": self.optimizer.state_dict(),
             **vars(self.progress),
             "seconds": self._seconds(),
@@ -98,6 +110,8 @@ class RunState:
             self.take_up(checkpoint)
         elif initial is not None:
             load_initial_state(self.model, initial)
+            if self.average is not None:
+                self.average.restart(self.model)
         return checkpoint is not None
 
     def take_up(self, checkpoint: Mapping[str, Any]) -> None:
@@ -106,7 +120,9 @@ class RunState:
         Raises:
             ValueError: It is of another model.
         """
-        load_model_state(self.model, checkpoint["model"])
+        load_model_state(self.model, checkpoint.get(TRAINED, checkpoint["model"]))
+        if self.average is not None:
+            load_model_state(self.average.model, checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
         self.framing = checkpoint.get("framing")

@@ -33,6 +33,8 @@ class TrainingStep:
         device: The device of the network.
         precision: The type in which the network computes.
         layout: The layout of the images in memory.
+        input_views: The number of views of each object that the network sees, the first ones; each
+            of their meshes is rendered in all views. None means all.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TrainingStep:
         device: torch.device,
         precision: torch.dtype,
         layout: torch.memory_format,
+        input_views: int | None = None,
     ) -> None:
         self.network, self.renderer, self.objective = network, renderer, objective
         self.optimizer, self.schedule = optimizer, schedule
@@ -56,6 +59,7 @@ class TrainingStep:
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.guard, self.timer, self.processes = guard, timer, processes
         self.device, self.precision, self.layout = device, precision, layout
+        self.input_views = input_views
 
     def take(
         self, step: int, batch: Mapping[str, Tensor], interruption: Interruption | None = None
@@ -106,18 +110,20 @@ class TrainingStep:
         """Computes the losses of a batch, ready for the backward pass.
 
         Args:
-            batch: A batch as `MultiViewDataset.sample_batch` returns it.
+            batch: A batch as `MultiViewDataset.sample_batch` returns it; where it has `inputs`
+                [N, n, 4, H, W], the network sees these instead of the images.
             sigma: Edge softness of this step, in squared NDC units.
             gamma: Temperature of the softmax over depth of this step.
 
         Returns:
             terms: a scalar of each, and their weighted sum as `total`.
             images: [N, n, 4, H, W] in [0, 1].
-            renderings: of the meshes from all views in the cameras of all views.
+            renderings: of the meshes from the input views in the cameras of all views.
         """
         truth = self._to_device(batch)
         images = truth["images"]
-        inputs = images.flatten(0, 1).contiguous(memory_format=self.layout)
+        seen = truth.get("inputs", images)[:, : self.input_views]
+        inputs = seen.flatten(0, 1).contiguous(memory_format=self.layout)
         with computing_in(self.precision, self.device):
             prediction = self.network(inputs)
         with self.timer.part("render"):
@@ -136,7 +142,8 @@ class TrainingStep:
         """Returns cameras, and images in [0, 1], which travel to the device as bytes."""
         moved = {
             name: batch[name].to(self.device, non_blocking=True)
-            for name in ("images", *self.objective.maps, "cameras")
+            for name in ("images", "inputs", *self.objective.maps, "cameras")
+            if name in batch
         }
         return {
             name: value.float().div_(255) if value.dtype == torch.uint8 else value

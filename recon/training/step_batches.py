@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from recon.command_line import ignore_stopping_signals
 from recon.datasets.multiview import MultiViewDataset
 
+# (batch, seed, step, place of its first object in the whole batch) -> batch, maybe with `inputs`.
+Augmentation = Callable[[dict[str, Tensor], int, int, int], dict[str, Tensor]]
 # Where a batch carries how long it took to read, in seconds.
 READING = "reading_seconds"
 
@@ -30,6 +32,8 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         maps: The fields to read beside the images.
         rank: The number of this process.
         world_size: The number of processes which share the batch.
+        augmentation: Changes the objects of each batch, as a function of seed, step and the place
+            of an object; None leaves them as they are.
 
     Raises:
         ValueError: The batch cannot be shared evenly.
@@ -44,6 +48,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         maps: Iterable[str] = (),
         rank: int = 0,
         world_size: int = 1,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
@@ -53,6 +58,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         self.data, self.seed, self.maps = data, seed, tuple(maps)
         self.rank, self.world_size = rank, world_size
         self.batch_size, self.views_per_object = batch_size, views_per_object
+        self.augmentation = augmentation
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         start = time.perf_counter()
@@ -65,6 +71,9 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             self.world_size,
             self.maps,
         )
+        if self.augmentation is not None:
+            first = self.rank * len(batch["images"])
+            batch = self.augmentation(batch, self.seed, step, first)
         return {**batch, READING: torch.tensor(time.perf_counter() - start)}
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -25,6 +25,7 @@ from recon.runs.checkpoints import preserved_random_states
 from recon.runs.directory import RunDirectory
 from recon.schedules import Constant, Schedule
 from recon.timing import StepTimer
+from recon.training.averaging import WeightAverage
 from recon.training.batch_norm import use_global_batch_norm
 from recon.training.checks import freeze, require_at_least, require_colors, require_image_size
 from recon.training.distributed import Processes
@@ -34,7 +35,7 @@ from recon.training.report import TrainingReport, reporting
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
 from recon.training.step import TrainingStep
-from recon.training.step_batches import READING, StepBatches, load_steps
+from recon.training.step_batches import READING, Augmentation, StepBatches, load_steps
 from recon.training.step_guard import StepGuard
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,12 @@ class Trainer:
         max_steps: Optimiser steps of the whole run.
         batch_size: Objects per step, over all processes.
         views_per_object: Views per object and step.
+        input_views: The number of these that the network sees; each mesh is rendered in all views.
+            None means all.
+        augmentation: Changes the objects of each batch, see `StepBatches`; None leaves them as they
+            are.
+        average_decay: How much of the average of the weights each step keeps, see `WeightAverage`;
+            the average is what is validated and saved as the model. 0 means the weights themselves.
         log_every: Steps between scalars; losses are means over them. As of the other intervals, 0
             means never; but `last.pt` is always written at the end.
         image_every: Steps between images.
@@ -110,6 +117,9 @@ class Trainer:
         max_steps: PositiveInt,
         batch_size: BatchSize,
         views_per_object: Annotated[int, Ge(1), Le(1024)] = 2,
+        input_views: Annotated[int, Ge(1), Le(1024)] | None = None,
+        augmentation: Augmentation | None = None,
+        average_decay: Annotated[float, Ge(0), Lt(1)] = 0.0,
         log_every: NonNegativeInt = 50,
         image_every: NonNegativeInt = 1000,
         checkpoint_every: NonNegativeInt = 1000,
@@ -130,6 +140,11 @@ class Trainer:
     ) -> None:
         require_at_least(1, max_steps=max_steps, batch_size=batch_size)
         require_at_least(1, views_per_object=views_per_object)
+        if input_views is not None and not 1 <= input_views <= views_per_object:
+            raise ValueError(
+                f"trainer.input_views must lie in 1..views_per_object = {views_per_object}, "
+                f"got {input_views}"
+            )
         require_at_least(0, log_every=log_every, image_every=image_every, seed=seed)
         require_at_least(0, checkpoint_every=checkpoint_every, validate_every=validate_every)
         require_at_least(0, num_workers=num_workers)
@@ -145,6 +160,9 @@ class Trainer:
         self.timer = StepTimer(self.device)
         self.model = model.to(self.device).to(memory_format=self.layout)
         self.frozen = freeze(self.model, frozen)
+        self.average = WeightAverage(self.model, average_decay) if average_decay else None
+        # What is validated, saved and shown.
+        self.result_model = self.average.model if self.average else self.model
         self.faces: Tensor = self.model.faces  # type: ignore[assignment]
         self.renderer = renderer.to(self.device)
         num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
@@ -169,6 +187,7 @@ class Trainer:
             self.objective.maps,
             rank=self.processes.rank,
             world_size=self.processes.world_size,
+            augmentation=augmentation,
         )
         self.log_every, self.image_every = log_every, image_every
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
@@ -186,9 +205,12 @@ class Trainer:
             device=self.device,
             precision=self.precision,
             layout=self.layout,
+            input_views=input_views,
         )
         self.show_objects = show_objects
-        self.state = RunState(self.model, self.optimizer, self.processes, initial)
+        self.state = RunState(
+            self.model, self.optimizer, self.processes, initial, average=self.average
+        )
 
     @property
     def progress(self) -> Progress:
@@ -297,6 +319,8 @@ class Trainer:
         taken = self.step.take(self.progress.step, batch, interruption)
         if taken.broken:
             self._skip(batch, taken.losses, checkpoints)
+        elif self.average is not None:
+            self.average.update(self.model, self.progress.step)
         self.timer.end_step()
         self.progress.step += 1
         return taken
@@ -394,9 +418,9 @@ class Trainer:
         self.guard.require_finite_parameters(step)
         self.model.eval()
         with preserved_random_states():
-            metrics = dict(self.validation(self.model, self.val_set, self.processes))
+            metrics = dict(self.validation(self.result_model, self.val_set, self.processes))
             if report is not None:
-                report.validation(step, metrics, self.model)
+                report.validation(step, metrics, self.result_model)
         self._train_mode()
         best = self.progress.note_validation(metrics)
         state = self.state.content() if best else {}

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,28 @@ def test_the_result_says_what_and_where_from(shapes_file: Path, tmp_path: Path) 
     assert about["data_fingerprints"][0].startswith("sha256:")
     assert "template: the undeformed template sphere of the model" in result.notes
     assert list(result.protocols) == ["softras"]
+
+
+def test_flipped_and_refined_predictions_are_scored_and_noted(
+    shapes_file: Path, tmp_path: Path
+) -> None:
+    plain = evaluation(shapes_file, tmp_path).run()
+    results = {}
+    for name, options in {"flip": {"flip": True}, "refine": {"refine": 2}}.items():
+        made = evaluation(shapes_file, tmp_path, replace(QUICK, **options))
+        results[name] = made.run()
+        assert any(note.startswith(f"{name}: ") for note in results[name].notes)
+        assert results[name].about["evaluation"] != plain.about["evaluation"]
+        assert results[name].objects != plain.objects
+        # What is shown is what was scored, also when it was not kept.
+        expected = made._shape_rows([0, 1])
+        assert expected == list(results[name].objects[:2])
+        shown = made.shown.get(0, 12)
+        assert shown.vertices.shape == (1, 162, 3)
+        assert torch.equal(shown.vertices, made.shown.get(0, 12).vertices)
+    assert results["flip"].objects != results["refine"].objects
+    with pytest.raises(ValueError, match="refine must be >= 0, got -1"):
+        replace(QUICK, refine=-1)
 
 
 class BrokenError(Exception):

@@ -21,8 +21,10 @@ from recon.evaluation.scoring import (
     score_objects,
     score_predictions,
 )
+from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import voxelize_mesh
+from recon.inference.refinement import Refinement
 from recon.metrics import Metric, MetricSuite, Truth, object_seed, voxel_iou
 from recon.models import Prediction
 
@@ -160,3 +162,14 @@ def test_views_which_are_not_there_are_refused(data: MultiViewDataset, views: An
 def test_all_views_are_the_default(data: MultiViewDataset) -> None:
     assert choose_views(data, None) == list(range(24))
     assert choose_views(data, (3, 1)) == [3, 1]
+
+
+def test_refined_predictions_are_told_the_camera_of_their_image(data: MultiViewDataset) -> None:
+    model, refinement = SphereModel(), Refinement(steps=2)
+    plain = predict_views(model, data, [1, 4], [2, 7])
+    refined = predict_views(model, data, [1, 4], [2, 7], refinement=refinement)
+    rows = torch.cat([data.cameras(index, [2, 7]) for index in (1, 4)])
+    masks = plain.images[:, 3].float() / 255
+    expected = refinement(plain.prediction.vertices, model.faces, masks, Cameras.from_rows(rows))
+    assert torch.equal(refined.prediction.vertices, expected)
+    assert (expected - plain.prediction.vertices).abs().max() > 1e-3

@@ -125,3 +125,22 @@ def test_an_odd_image_does_not_take_the_others_along(
     told = capsys.readouterr().out
     assert told.count("FAILED: IndexError: an odd image") == 3
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["ball"]
+
+
+def test_refined_meshes_are_results_of_their_own(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_ball(tmp_path / "ball.png")
+    command = [str(tmp_path / "ball.png"), "--checkpoint", str(tiny_checkpoint), "--no-turntable"]
+    command += ["--output", str(tmp_path / "out")]
+    mesh = tmp_path / "out" / "ball" / "mesh.obj"
+    main(command)
+    plain = mesh.read_text()
+    with pytest.raises(SystemExit):  # another result is there
+        main([*command, "--refine", "3"])
+    assert "refine" in capsys.readouterr().out
+    assert mesh.read_text() == plain
+    main([*command, "--refine", "3", "--overwrite"])
+    assert mesh.read_text() != plain
+    main([*command, "--refine", "3"])
+    assert "done already" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import icosphere
 from recon.inference.input_images import take_image
 from recon.inference.reconstruct import ImageReconstructor
+from recon.inference.refinement import Refinement
 from recon.models import Prediction
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.trained_models import load_trained_model
@@ -57,6 +58,16 @@ def test_all_ways_to_pass_a_image_and_a_model_give_the_same(
     ]
     for mesh in meshes[1:]:
         assert torch.equal(mesh.vertices, meshes[0].vertices)
+
+
+def test_a_refined_mesh_covers_more_of_the_mask(tiny_checkpoint: Path) -> None:
+    trained = load_trained_model(tiny_checkpoint)
+    (plain,) = ImageReconstructor(trained)([take_image(ball())])
+    (refined,) = ImageReconstructor(trained, refinement=Refinement(10))([take_image(ball())])
+    assert refined.iou > plain.iou
+    moved = (refined.world.vertices - plain.world.vertices).abs()
+    assert 0 < float(moved.max()) < 0.04
+    assert refined.view == plain.view
 
 
 class Rigid(torch.nn.Module):

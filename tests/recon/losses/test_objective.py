@@ -250,3 +250,26 @@ def test_the_total_is_the_weighted_sum_of_the_losses() -> None:
     flatten = FlattenLoss(BALL.faces)(guess.vertices)
     expected = 2 * sum(losses) / 4 + 5e-3 * laplacian + 5e-4 * flatten
     assert float(weighted.total(terms).detach()) == pytest.approx(float(expected.detach()))
+
+
+def test_fewer_meshes_than_views_are_each_rendered_in_all_of_them() -> None:
+    made = objective(weights={"silhouette": 1.0, "color": 1.0})
+    whole, data = prediction(views=3), batch(views=3)
+    first = Prediction(*(x.unflatten(0, (2, 3))[:, 0] for x in (whole.vertices, whole.colors)))
+    all_meshes = made.render(renderer(), whole, data["cameras"])
+    renderings = made.render(renderer(), first, data["cameras"])
+    assert renderings.alpha.shape == (2, 1, 3, SIZE, SIZE)
+    assert torch.equal(renderings.alpha, all_meshes.alpha[:, :1])
+    assert torch.equal(renderings.rgba, all_meshes.rgba[:, :1])
+    terms = made(renderings, first, data)
+    expected = silhouette_iou_loss(
+        renderings.alpha.flatten(0, 2), data["images"][:, :, 3].flatten(0, 1)
+    )
+    torch.testing.assert_close(terms["silhouette"], expected)
+
+
+def test_meshes_that_belong_to_no_object_are_refused() -> None:
+    made = objective(weights={"silhouette": 1.0})
+    three = Prediction(prediction().vertices[:3])
+    with pytest.raises(ValueError, match="for each of 2 objects, got 3"):
+        made.render(renderer(), three, batch()["cameras"])

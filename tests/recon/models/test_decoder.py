@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recon.geometry.meshes import icosphere
+from recon.geometry.mirror import mirror_vertices
 from recon.models.decoder import MeshDecoder, deform_template
 
 TEMPLATE = icosphere(1).vertices.double() * 0.5
@@ -150,3 +151,16 @@ def test_bad_arguments_are_refused_by_name(change: dict[str, Any]) -> None:
 def test_bad_latents_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"latent must be \[B, 7\], got"):
         small()(torch.zeros(shape))
+
+
+def test_mirrored_meshes_are_their_own_mirror_image() -> None:
+    torch.manual_seed(0)
+    decoder, latent = small(mirrored=True), torch.randn(3, 7)
+    vertices = decoder(latent)
+    assert decoder.pairs is not None
+    mirrored = mirror_vertices(vertices)[:, decoder.pairs]
+    torch.testing.assert_close(mirrored, vertices, atol=1e-6, rtol=0)
+    free = small()
+    assert free.pairs is None
+    free.load_state_dict({k: v for k, v in decoder.state_dict().items() if k != "pairs"})
+    assert (free(latent) - vertices).abs().max() > 1e-3

@@ -108,3 +108,20 @@ def test_a_step_that_is_not_finite_updates_nothing(batch: dict[str, Tensor]) -> 
     assert taken.broken
     assert taken.losses[NORM] != taken.losses[NORM]
     assert float(network.radius.detach()) == pytest.approx(0.2)
+
+
+def test_the_network_sees_the_inputs_of_the_input_views(batch: dict[str, Tensor]) -> None:
+    seen: list[Tensor] = []
+
+    class Watching(Scaled):
+        def forward(self, images: Tensor) -> Prediction:
+            seen.append(images)
+            return super().forward(images)
+
+    inputs = torch.full_like(batch["images"], 51)
+    step = make_step(Watching(), {})
+    step.input_views = 1
+    taken = step.take(0, {**batch, "inputs": inputs})
+    assert torch.equal(seen[0], torch.full((1, 4, 32, 32), 0.2))
+    assert taken.renderings.alpha.shape == (1, 1, 2, 32, 32)
+    assert float(taken.images.max()) == 1.0

@@ -37,6 +37,8 @@ from recon.rendering.renderer import SoftRenderer
 from recon.runs.checkpoints import load_checkpoint, seed_everything
 from recon.runs.directory import RunDirectory, read_validations
 from recon.schedules import Constant, StepDecay
+from recon.training.augmentation import ViewAugmentation
+from recon.training.run_checkpoints import RunCheckpoints
 from recon.training.step_guard import SkippedStepsError
 from recon.training.trainer import Trainer
 
@@ -180,6 +182,44 @@ def send_at(call: int, signum: int) -> Callable[..., None]:
             os.kill(os.getpid(), signum)
 
     return hook
+
+
+OPTIONS = {
+    "augmentation": ViewAugmentation(mirror=0.5, recolor=0.5, damage=0.5),
+    "average_decay": 0.5,
+    "views_per_object": 3,
+    "input_views": 2,
+}
+
+
+def test_averaged_and_augmented_runs_continue_exactly(shapes_file: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    trainer = make_trainer(shapes_file, 6, **OPTIONS)
+    trainer.run(run_in(whole))
+    make_trainer(shapes_file, 3, **OPTIONS).run(run_in(parts))
+    make_trainer(shapes_file, 6, **OPTIONS, num_workers=1).run(run_in(parts))
+    assert_same(last(parts), last(whole))
+    # What is saved as the model, and so what is validated and evaluated, is the average.
+    assert_same(last(whole)["model"], trainer.average.state())
+    assert_same(last(whole)["trained"], trainer.model.state_dict())
+    assert not torch.equal(
+        trainer.model.decoder.offset.bias, trainer.average.model.decoder.offset.bias
+    )
+
+
+def test_an_average_begins_with_the_initial_weights(
+    straight: dict[str, Any], shapes_file: Path, tmp_path: Path
+) -> None:
+    make_trainer(shapes_file, 6).run(run_in(tmp_path / "first"))
+    initial = str(tmp_path / "first" / "checkpoints" / "last.pt")
+    trainer = make_trainer(shapes_file, 6, average_decay=0.5, initial=initial)
+    trainer.state.resume(RunCheckpoints(run_in(tmp_path / "second")))
+    assert_same(trainer.average.state(), straight["model"])
+
+
+def test_more_input_views_than_views_are_refused(shapes_file: Path) -> None:
+    with pytest.raises(ValueError, match=r"input_views must lie in 1..views_per_object = 2, got 3"):
+        make_trainer(shapes_file, 6, input_views=3)
 
 
 class BreaksAt(Objective):
