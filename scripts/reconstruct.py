@@ -1,6 +1,6 @@
-"""Reconstruct the objects of images with a trained model.
+"""Reconstruct the objects of images with a trained model, by default the shipped one.
 
-    python scripts/reconstruct.py IMAGE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
+    python scripts/reconstruct.py IMAGE_OR_DIRECTORY [...] [--checkpoint FILE] [--output DIR]
 
 is the same as `recon-reconstruct` of an installed package; see recon/inference/command.py.
 """

@@ -15,6 +15,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from recon.datasets.categories import find_category
+from recon.datasets.framing import usual_framing
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
@@ -27,7 +28,8 @@ from recon.preparation.sources.shapes import ShapesSource
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.checkpoints import save_checkpoint
-from recon.runs.trained_models import build_model
+from recon.runs.trained_models import build_model, load_trained_model
+from recon.runs.weight_files import save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -120,6 +122,19 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = {"model": model.state_dict(), "optimizer": {}, "step": 3}
     save_checkpoint(path, {**content, "config": {"model": settings, "data": {"path": None}}})
     return path
+
+
+@pytest.fixture
+def shipped(
+    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder of shipped models with one, objects13: the untrained one of `tiny_checkpoint`."""
+    folder = tmp_path_factory.mktemp("weights")
+    trained = load_trained_model(tiny_checkpoint)
+    checkpoint = {**trained.checkpoint, "framing": usual_framing().plain()}
+    save_weights(folder / "objects13.safetensors", trained.model, checkpoint)
+    monkeypatch.setenv("RECON_WEIGHTS", str(folder))
+    return folder
 
 
 Finished = subprocess.CompletedProcess

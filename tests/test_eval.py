@@ -299,6 +299,25 @@ def test_checkpoints_of_a_sweep_have_folders_of_their_own(
     assert {result.about["checkpoint"] for result in results} == set(both.split(","))
 
 
+def test_shipped_models_are_taken_by_their_names(
+    run_script_here: Run, shipped: Path, shapes_file: Path, tmp_path: Path
+) -> None:
+    quick = ["views=[0,12]", "baselines=false", "color_inputs=1", f"data.path={shapes_file}"]
+    folder = tmp_path / "named"
+    done = run_script_here(
+        "eval.py", "checkpoint=objects13", "against=objects13", *quick, f"output_dir={folder}"
+    )
+    assert done.returncode == 0, done.stderr
+    result = EvaluationResult.read(folder / "result.json")
+    assert result.about["checkpoint"] == str(shipped / "objects13.safetensors")
+    other = EvaluationResult.read(folder / "against" / "result.json")
+    assert iou(result) == iou(other) > 0
+
+    failed = run_script_here("eval.py", "checkpoint=objects99", *quick, f"output_dir={folder}")
+    assert failed.returncode == 1
+    assert "checkpoint objects99: no such file or model; the models are objects13" in failed.stderr
+
+
 def test_the_constants_of_the_format_stay() -> None:
     """Files of users carry these; a change needs a reader of the old version."""
     assert (FORMAT, VERSION) == ("recon.checkpoint", 3)

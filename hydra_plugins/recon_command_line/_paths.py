@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from recon.runs.shipped_models import shipped_models
+
 # Keys whose value is a path, by the last part of their name.
 PATH_KEYS = frozenset(
     (
@@ -103,4 +105,6 @@ def _existing_parts(key: str, value: str) -> list[str]:
 
 def _exists(part: str) -> bool:
     # Patterns and words such as null are for the command itself to judge.
-    return Path(part).exists() or any(sign in part for sign in "*?[") or bool(_PLAIN.match(part))
+    if any(sign in part for sign in "*?[") or _PLAIN.match(part):
+        return True
+    return Path(part).exists() or part in shipped_models()

@@ -1,6 +1,6 @@
 """Reconstruct the objects of images: meshes, turntables and overlays in a folder for each.
 
-    recon-reconstruct IMAGE_OR_DIRECTORY [...] --checkpoint FILE --output DIR
+    recon-reconstruct IMAGE_OR_DIRECTORY [...] [--checkpoint FILE] [--output DIR]
 
 takes PNG, JPEG, WebP, GIF, BMP and TIFF images of any size. Which pixels are the object says
 --mask, else the alpha channel, else an estimate from a plain background, which is written as
@@ -33,9 +33,12 @@ from recon.inference.files import find_result, save_reconstruction
 from recon.inference.input_images import InputImage, take_image
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.inference.refinement import Refinement
+from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import load_trained_model
 from renderer_cuda import build
 
+# Where results go when nothing is said.
+OUTPUT = Path("outputs/reconstructions")
 # Images in one call of the network.
 BATCH = 8
 
@@ -240,8 +243,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="or a directory")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of a training run")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the results")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=Path(DEFAULT_MODEL),
+        help=f"of a training run, or the name of a shipped model ({DEFAULT_MODEL})",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, metavar="DIR", help=f"for the results ({OUTPUT})"
+    )
     parser.add_argument(
         "--mask",
         type=Path,
@@ -272,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reconstructor = ImageReconstructor(trained, options.device, refinement)
         build.load("cpu")  # the first time on a machine it may have to be compiled
         every = Options(
-            _digest(options.checkpoint),
+            _digest(trained.path),
             not options.no_turntable,
             options.overwrite,
             options.refine,

@@ -17,6 +17,7 @@ from recon.inference.input_images import take_image
 from recon.inference.notebook import MeshViewer
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.runs.checkpoints import ALLOWED_TARGETS
+from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import load_trained_model
 from recon.visualization.draw import draw_mesh
 
@@ -140,12 +141,15 @@ def _in_model_frame(made: Reconstruction) -> ReconstructedMesh:
 
 
 def load(
-    path: str | Path, device: str = "auto", allowed_targets: Sequence[str] = ALLOWED_TARGETS
+    path: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    allowed_targets: Sequence[str] = ALLOWED_TARGETS,
 ) -> Model:
     """Loads a trained model for reconstruction.
 
     Args:
-        path: A checkpoint that a training run wrote.
+        path: A checkpoint that a training run wrote, a file of weights, or the name of a model that
+            comes with the package.
         device: 'auto' (CUDA when there is a GPU), 'cpu', 'cuda', 'cuda:1', ...
         allowed_targets: Packages whose classes the checkpoint may name, each with a dot at its end;
             add your own package to load a model of your own.

@@ -28,6 +28,7 @@ from recon.inference.refinement import Refinement
 from recon.inference.viewpoint_search import align_to_masks, find_directions
 from recon.models import Prediction
 from recon.models.predict import predict
+from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import TrainedModel, load_trained_model
 
 # The side of the images of models whose encoder does not tell.
@@ -165,7 +166,7 @@ def _colors(prediction: Prediction, index: int) -> Tensor | None:
 
 def reconstruct(
     image: ImageLike,
-    checkpoint: str | Path | TrainedModel | ImageReconstructor,
+    checkpoint: str | Path | TrainedModel | ImageReconstructor = DEFAULT_MODEL,
     mask: ImageLike | None = None,
 ) -> Mesh:
     """Predicts the mesh of the object in an image.
@@ -173,7 +174,8 @@ def reconstruct(
     Args:
         image: A path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4] of sRGB;
             see `recon.formats.images.decode_image`.
-        checkpoint: A file written by a training run; or what one call has loaded for many:
+        checkpoint: A file written by a training run, or the name of a model that comes with the
+            package; or what one call has loaded for many:
             `ImageReconstructor(load_trained_model(path))`.
         mask: Which pixels are the object, in any of these forms. None takes the alpha channel, and
             where that is no mask estimates it from a plain background.

@@ -29,6 +29,9 @@ from torch import Tensor, nn
 
 from recon.files import atomic_file
 from recon.runs.former_names import current_config, current_state
+from recon.runs.shipped_models import SUFFIX as WEIGHTS
+from recon.runs.shipped_models import find_model
+from recon.runs.weight_files import load_weights
 
 FORMAT = "recon.checkpoint"
 VERSION = 3
@@ -56,14 +59,16 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
     """Reads a checkpoint of ours; nothing in the file is executed.
 
     Args:
-        path: A file written by `save_checkpoint`.
+        path: A file written by `save_checkpoint` or `save_weights`, or the name of a shipped model.
         device: The device of its tensors.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is truncated, damaged, foreign or of another version; the message says which.
     """
-    path = Path(path)
+    path = find_model(path)
+    if path.suffix == WEIGHTS:
+        return load_weights(path, device)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint: no such file: {path}")
     _require_checksums(path)

@@ -24,6 +24,7 @@ from recon.runs.checkpoints import (
     load_model_state,
     model_config,
 )
+from recon.runs.shipped_models import find_model
 
 TARGET = "_target_"
 # Whether what is built is a function of the arguments that are left.
@@ -74,7 +75,8 @@ def load_trained_model(
     """Builds the model of a checkpoint and loads its weights.
 
     Args:
-        path: A file written by a training run.
+        path: A file written by a training run, a file of weights, or the name of a model that comes
+            with the package.
         device: The device of the model.
         allowed_targets: Packages whose classes may be built, each with a dot at its end.
 
@@ -83,10 +85,11 @@ def load_trained_model(
         ValueError: It is damaged or foreign, or its configuration does not build the model that it
             holds.
     """
+    path = find_model(path)
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint, allowed_targets)
     load_model_state(model, checkpoint["model"])
-    return TrainedModel(model.to(device).eval(), checkpoint, Path(path))
+    return TrainedModel(model.to(device).eval(), checkpoint, path)
 
 
 def build_model(

@@ -51,6 +51,16 @@ def keys_of(name: str) -> Any:
     return space["KEYS"]
 
 
+def test_a_sweep_over_checkpoints_takes_names_of_shipped_models(
+    shipped: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pt").touch()
+    given = f"checkpoint={tmp_path}/a.pt,objects13"
+    assert quote_paths(["-m", given]) == ["-m", f"checkpoint='{tmp_path}/a.pt','objects13'"]
+    with pytest.raises(ValueError, match="there is no objects99"):
+        quote_paths(["-m", given.replace("13", "99")])
+
+
 @given(st.text(st.characters(exclude_characters="\0$", exclude_categories=["Cs"]), min_size=1))
 def test_quoted_texts_are_read_as_they_are(text: str) -> None:
     assert OverridesParser.create().parse_override(f"image={quoted(text)}").value() == text

@@ -144,3 +144,18 @@ def test_refined_meshes_are_results_of_their_own(
     assert mesh.read_text() != plain
     main([*command, "--refine", "3"])
     assert "done already" in capsys.readouterr().out
+
+
+def test_without_a_checkpoint_the_shipped_model_is_taken(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_ball(tmp_path / "ball.png")
+    main(["ball.png", "--no-turntable"])
+    assert (tmp_path / "outputs" / "reconstructions" / "ball" / "mesh.glb").stat().st_size > 1000
+    # The same weights by their path are the same model, so the result is not made again.
+    main(["ball.png", "--no-turntable", "--checkpoint", str(shipped / "objects13.safetensors")])
+    assert "done already" in capsys.readouterr().out
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"error: .*no weights are in this package"):
+        main(["ball.png"])

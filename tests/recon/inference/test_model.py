@@ -83,3 +83,16 @@ def test_the_package_shows_what_there_is_before_torch_is_loaded() -> None:
     assert {name: getattr(recon, name) for name in recon.__all__}
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         recon.absent  # noqa: B018
+
+
+def test_the_shipped_model_is_taken_by_name_and_without(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = recon.load("objects13").reconstruct(disc())
+    for other in (recon.load().reconstruct(disc()), recon.reconstruct(disc())):
+        assert torch.equal(named.vertices, other.vertices)
+    with pytest.raises(FileNotFoundError, match="the models are objects13"):
+        recon.load("objects99")
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no weights are in this package"):
+        recon.reconstruct(disc())
