@@ -28,6 +28,7 @@ KEYS = {
     "workers": Workers | None,
     "compression": str,
     "fallback": str | None,
+    "licences": list[str] | None,
 }
 
 
@@ -36,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     """Prepares the data set that the configuration describes and says what is in it."""
     source = images(cfg.source, cfg)
     substitute = None if cfg.fallback is None else images(fallback_source(cfg.fallback), cfg)
-    if substitute is not None and is_made_by(cfg.output, substitute):
+    if substitute is not None and is_made_by(cfg.output, substitute, cfg.licences):
         log.warning("%s was made of source=%s, as before", cfg.output, cfg.fallback)
         source = substitute
     try:
@@ -89,6 +90,7 @@ def make(source: ImageSource, cfg: DictConfig) -> Summary:
         overwrite=cfg.overwrite,
         command=typed_command(),
         compression=cfg.compression,
+        licences=cfg.licences,
     )
 
 

@@ -47,6 +47,14 @@ def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def more_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An HDF5 file like that of `shapes_file`, whose objects have other ids."""
+    path = tmp_path_factory.mktemp("data") / "more_shapes.h5"
+    write_shapes(path, prefix="more-")
+    return path
+
+
+@pytest.fixture(scope="session")
 def shaded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An HDF5 file of 4 generated chairs, 24 views of 64 x 64 each, with maps of shading."""
     path = tmp_path_factory.mktemp("data") / "shaded.h5"
@@ -60,11 +68,18 @@ def shaded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write_shapes(path: Path) -> None:
+def write_shapes(path: Path, prefix: str = "") -> None:
     header = Header("generated", "tests", {}, {}, {})
     layout = Layout((64, 64), SHAPENET_VIEWS, (32,))
     labels = [
-        Labels(f"{split}-{name}-{i}", f"{name} {i}", find_category(name).synset, "", split, "CC0")
+        Labels(
+            id=f"{prefix}{split}-{name}-{i}",
+            name=f"{name} {i}",
+            synset=find_category(name).synset,
+            group="",
+            split=split,
+            licence="CC0",
+        )
         for split, count in PER_SPLIT.items()
         for name in SHAPES
         for i in range(count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES, category_of
+from recon.datasets.licences import select_licences
+from recon.datasets.mixture import MixtureFile, read_mixture
 from recon.datasets.sampling import StepSampler
 from recon.datasets.storage.hdf5 import TEXT_FIELDS, open_dataset, read_json
 from recon.datasets.storage.layout import MAPS, PER_VIEW, voxel_resolutions
-from recon.datasets.storage.shards import Paths, Shard, all_cameras, open_shards
+from recon.datasets.storage.shards import Paths, Shard, all_cameras, find_files, open_shards
 from recon.geometry.voxels import unpack_voxels
 
 
@@ -48,6 +50,8 @@ class MultiViewDataset:
         categories: Sequence[str] | None = None,
         cache: bool = False,
         sampling: str = "balanced",
+        licences: Sequence[str] | None = None,
+        mixture: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Checks the files and reads everything but their large arrays.
 
@@ -59,14 +63,22 @@ class MultiViewDataset:
             cache: Whether each process keeps the images in memory once it has read one.
             sampling: What batches are drawn evenly from: 'balanced' means categories, 'uniform'
                 objects.
+            licences: Which to keep, such as ['CC0', 'CC-BY-3.0'], see
+                `recon.datasets.licences.has_licence`; None for all.
+            mixture: Files with weights for the batches, by a name for each, see
+                `recon.datasets.mixture.MixtureFile`; an entry without a path is `path`, which is
+                read only where such an entry is. None is `path` alone.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If a file is not valid, the files do not fit together or have no object of
-                the split and categories, or the sampling is unknown.
+                the split, categories and licences, the mixture is bad, or the sampling is unknown.
         """
         self.cache = cache
-        shards = open_shards(path)
+        self._mixture = [MixtureFile(path)] if mixture is None else read_mixture(mixture, path)
+        files = [find_files(entry.path or path) for entry in self._mixture]
+        shards = open_shards([file for found in files for file in found])
+        self._entries = np.repeat(np.arange(len(files)), [len(found) for found in files])
         self.paths = [shard.path for shard in shards]
         self.layout = shards[0].layout
         self._layout_fields = self.layout.fields()
@@ -74,15 +86,23 @@ class MultiViewDataset:
         self.num_views, self.image_size = self.layout.num_views, self.layout.image_size
         self._readers = [shard.reader for shard in shards]
         self._cameras = all_cameras(shards)
-        self._keep(shards, split, categories)
+        self._keep(shards, split, categories, licences)
         self._sampling = sampling
-        self._sampler = StepSampler(self.synsets, self.num_views, sampling)
+        self._sampler = self._make_sampler()
         self._cached: NDArray[np.uint8] | None = None
 
+    def _make_sampler(self) -> StepSampler:
+        entries = self._entries[self._shards]
+        return StepSampler(self.synsets, self.num_views, self._sampling, self._mixture, entries)
+
     def _keep(
-        self, shards: Sequence[Shard], split: str | None, categories: Sequence[str] | None
+        self,
+        shards: Sequence[Shard],
+        split: str | None,
+        categories: Sequence[str] | None,
+        licences: Sequence[str] | None,
     ) -> None:
-        """Notes the objects of the split and categories: their files, rows, texts and cameras."""
+        """Notes the objects that are wanted: their files, rows, texts and cameras."""
         texts = {field: [t for s in shards for t in s.texts[field]] for field in TEXT_FIELDS}
         wanted = self._wanted_synsets(categories, set(texts["synsets"]))
         kept = [
@@ -90,6 +110,9 @@ class MultiViewDataset:
             for index, synset in enumerate(texts["synsets"])
             if split in (None, texts["splits"][index]) and (wanted is None or synset in wanted)
         ]
+        if kept and licences is not None:
+            held = select_licences([texts["licences"][i] for i in kept], licences, self._named())
+            kept = [index for index, allowed in zip(kept, held, strict=True) if allowed]
         if not kept:
             raise ValueError(
                 f"{self._named()} has no object of split {split!r} and categories"
@@ -100,6 +123,9 @@ class MultiViewDataset:
             setattr(self, field, [texts[field][index] for index in kept])
         self._shards = np.concatenate([np.full(len(s), k) for k, s in enumerate(shards)])[kept]
         self._rows = np.concatenate([np.arange(len(shard)) for shard in shards])[kept]
+        for index, entry in enumerate(self._mixture):
+            if index not in self._entries[self._shards]:
+                raise ValueError(f"mixture: {entry.path} has no object that is to be read")
         # Cameras that all objects share are stored once.
         shared = len(self._cameras) == 1
         self._camera_rows = np.zeros(len(kept), np.int64) if shared else np.array(kept)
@@ -148,7 +174,7 @@ class MultiViewDataset:
         kept = np.asarray(objects, np.int64)
         part._shards, part._rows = self._shards[kept], self._rows[kept]
         part._camera_rows = self._camera_rows[kept]
-        part._sampler = StepSampler(part.synsets, self.num_views, self._sampling)
+        part._sampler = part._make_sampler()
         part._cached = None
         return part
 

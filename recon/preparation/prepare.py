@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from recon.datasets.counts import counts_table
+from recon.datasets.licences import select_licences
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.compression import compression_of, require_available
 from recon.datasets.storage.hdf5 import (
@@ -107,6 +108,7 @@ def prepare(
     overwrite: bool = False,
     command: str = "",
     compression: str | None = None,
+    licences: Sequence[str] | None = None,
 ) -> Summary:
     """Makes the file `output`, or report it when the same configuration has made it before.
 
@@ -123,19 +125,21 @@ def prepare(
         compression: How the arrays are stored, a key of
             `recon.datasets.storage.compression.COMPRESSIONS`; None means 'none' for a new file, and
             the compression of a file that exists.
+        licences: The licences whose objects are taken, see `recon.datasets.licences.has_licence`;
+            None takes all objects.
 
     Raises:
-        ValueError: If another configuration or compression has made `output`, or no object is left.
-        OSError: If something cannot be written; the message names it.
+        ValueError: If another configuration or compression has made `output`, or no object is left;
+            if no object has such a licence, the message lists the licences of the objects.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
     require_available(compression or "none")
     output, started = Path(output), time.monotonic()
-    config = source.config()
+    config = _config(source, licences)
     if output.exists() and not overwrite:
         return _existing(output, config, compression)
-    objects = source.objects()
+    objects = _licensed(source, licences)
     finished = FinishedObjects(output)
     with locked(finished.folder, "preparing objects", wait=True):
         if output.exists() and not overwrite:  # another process has made it meanwhile
@@ -159,11 +163,28 @@ def prepare(
     return Summary(output, counts, failures, leaving, time.monotonic() - started)
 
 
-def is_made_by(output: str | Path, source: ImageSource) -> bool:
+def _config(source: ImageSource, licences: Sequence[str] | None) -> dict[str, Any]:
+    """Returns what determines the content of a file."""
+    config = source.config()
+    return config if licences is None else {**config, "licences": sorted(set(licences))}
+
+
+def _licensed(source: ImageSource, licences: Sequence[str] | None) -> list[ObjectEntry]:
+    """Returns the objects of a source, those of some licences where these are given."""
+    objects = source.objects()
+    if licences is None:
+        return objects
+    held = select_licences([entry.licence for entry in objects], licences, source.name)
+    return [entry for entry, allowed in zip(objects, held, strict=True) if allowed]
+
+
+def is_made_by(
+    output: str | Path, source: ImageSource, licences: Sequence[str] | None = None
+) -> bool:
     """Tells whether a valid file of that name is there and this very source has made it."""
     try:
         with open_dataset(output) as file:
-            return read_json(file, "recipe") == source.config()
+            return read_json(file, "recipe") == _config(source, licences)
     except (ValueError, OSError):
         return False
 

@@ -24,9 +24,10 @@ class ShapesSource:
         objects_per_category: How many of each; the first ones are the same for any number.
         categories: Names or synsets; None for all thirteen.
         seed: Of the proportions and colours, >= 0.
+        split: The split of all objects; None divides each category 70/10/20.
 
     Raises:
-        ValueError: If a category is unknown or a number is out of range.
+        ValueError: If a category is unknown, a number is out of range or the split is no word.
     """
 
     name = "shapes"
@@ -36,6 +37,7 @@ class ShapesSource:
         objects_per_category: ObjectCount = 20,
         categories: Sequence[str] | None = None,
         seed: Seed = 0,
+        split: str | None = None,
     ) -> None:
         if objects_per_category < 1:
             raise ValueError(f"objects_per_category must be >= 1, got {objects_per_category}")
@@ -47,6 +49,7 @@ class ShapesSource:
         self._categories = list(dict.fromkeys(chosen))
         self._count = objects_per_category
         self._seed = seed
+        self._split = split
         self._drawn = {
             entry.id: (category, index)
             for category in self._categories
@@ -55,20 +58,22 @@ class ShapesSource:
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration."""
-        return {
+        config = {
             "source": self.name,
             "version": VERSION,
             "seed": self._seed,
             "objects_per_category": self._count,
             "categories": [category.name for category in self._categories],
         }
+        return config if self._split is None else {**config, "split": self._split}
 
     def objects(self) -> list[ObjectEntry]:
         """Returns the objects, category by category."""
         return [entry for category in self._categories for entry in self._entries(category)]
 
     def _entries(self, category: Category) -> list[ObjectEntry]:
-        splits = split_words(self._count)
+        alone = self._split is not None
+        splits = [self._split or ""] * self._count if alone else split_words(self._count)
         return [
             ObjectEntry(
                 id=f"{category.name}-{self._seed}-{index:05d}",

@@ -379,3 +379,66 @@ def test_labels_are_those_of_the_kept_objects(data_file: Path, labels: list[Labe
     kept = [label for label in labels if label.split == "train" and label.synset == "02958343"]
     assert (data.groups, data.splits) == ([k.group for k in kept], ["train"] * 2)
     assert data.licences == [label.licence for label in kept]
+
+
+# ---- licences and mixtures -----------------------------------------------------------------------
+
+
+def test_objects_are_kept_by_licence(tmp_path: Path, header, layout, labels, samples) -> None:
+    mixed = [replace(one, licence="GPL-2" if k < 8 else "CC0-1.0") for k, one in enumerate(labels)]
+    write_dataset(tmp_path / "x.h5", header, layout, mixed, samples)
+    data = MultiViewDataset(tmp_path / "x.h5", "train", licences=["CC0"])
+    assert data.ids == ["object-8", "object-10", "object-11"]
+    assert data.licences == ["CC0-1.0"] * 3
+    with pytest.raises(ValueError, match=r"x\.h5 has no .*'MIT'.* there are GPL-2 \(5\), CC0-1"):
+        MultiViewDataset(tmp_path / "x.h5", "train", licences=["MIT"])
+
+
+@pytest.fixture
+def mixed(write) -> dict[str, dict[str, object]]:
+    """The first eight objects in one file, the others in two that are one entry."""
+    write("real.h5", slice(0, 8))
+    more = [str(write("more_0.h5", slice(8, 10))), str(write("more_1.h5", slice(10, 12)))]
+    return {"real": {"weight": 3}, "more": {"path": more, "weight": 1, "until": 50}}
+
+
+def test_a_mixture_is_drawn_by_weight_until_its_step(mixed, tmp_path: Path) -> None:
+    data = MultiViewDataset(tmp_path / "real.h5", "train", mixture=mixed, sampling="uniform")
+    assert data.ids == [f"object-{k}" for k in (1, 2, 4, 5, 7, 8, 10, 11)]
+    assert [path.name for path in data.paths] == ["real.h5", "more_0.h5", "more_1.h5"]
+    assert len(data.configs()) == 3
+    for first, wanted in ((0, 0.25), (50, 0.0)):
+        drawn = [data._sampler.draw(0, first + step, 100, 1)[0] for step in range(50)]
+        assert (np.concatenate(drawn) >= 5).mean() == pytest.approx(wanted, abs=0.03)
+
+
+def test_batches_of_a_mixture_have_the_images_of_what_was_drawn(
+    mixed, tmp_path: Path, samples
+) -> None:
+    data = MultiViewDataset(tmp_path / "real.h5", "train", mixture=mixed)
+    batch = data.sample_batch(3, 7, 16, 2)
+    objects, views = data._sampler.draw(3, 7, 16, 2)
+    for index, chosen, images in zip(objects, views, batch["images"], strict=True):
+        number = int(data.ids[index].split("-")[1])
+        assert np.array_equal(images.numpy(), samples[number]["images"][chosen])
+    copied = pickle.loads(pickle.dumps(data)).sample_batch(3, 7, 16, 2)
+    assert all(torch.equal(copied[name], value) for name, value in batch.items())
+
+
+def test_a_subset_of_a_mixture_keeps_the_weights(mixed, tmp_path: Path) -> None:
+    data = MultiViewDataset(tmp_path / "real.h5", "train", mixture=mixed, sampling="uniform")
+    part = data.subset([0, 5, 6])
+    drawn = np.concatenate([part._sampler.draw(0, step, 100, 1)[0] for step in range(50)])
+    assert np.bincount(drawn) / 5000 == pytest.approx([0.75, 0.125, 0.125], abs=0.03)
+
+
+def test_the_file_of_the_data_set_is_read_only_where_an_entry_names_none(mixed) -> None:
+    entries = {"more": {"path": mixed["more"]["path"]}}
+    assert len(MultiViewDataset("no/such.h5", mixture=entries)) == 4
+    with pytest.raises(FileNotFoundError, match="such"):
+        MultiViewDataset("no/such.h5", mixture=mixed)
+
+
+def test_an_entry_without_a_wanted_object_is_refused(mixed, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"mixture: .*real\.h5 has no object that is to be read"):
+        MultiViewDataset(tmp_path / "real.h5", "train", ["car"], mixture=mixed)

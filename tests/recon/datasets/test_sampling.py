@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from recon.datasets.mixture import MixtureFile
 from recon.datasets.sampling import StepSampler
 
 NINE_CHAIRS_THREE_CARS = ["03001627"] * 9 + ["02958343"] * 3
@@ -79,3 +80,58 @@ def test_bad_arguments_are_named(arguments: tuple[int, ...], message: str) -> No
 def test_unknown_sampling_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sampling must be one of .* got 'random'"):
         StepSampler(NINE_CHAIRS_THREE_CARS, 3, "random")
+
+
+# ---- mixtures of entries -------------------------------------------------------------------------
+
+# Chairs and cars of entry 0, chairs of entry 1, lamps of entry 2 alone, which ends at step 10.
+MIXED = ["chair"] * 4 + ["car"] * 2 + ["chair"] * 20 + ["lamp"] * 3
+ENTRIES = [0] * 6 + [1] * 20 + [2] * 3
+MIXTURE = [MixtureFile(weight=3.0), MixtureFile(weight=1.0), MixtureFile(weight=5.0, until=10)]
+
+
+def shares(sampler: StepSampler, steps: range) -> np.ndarray:
+    drawn = np.concatenate([sampler.draw(0, step, 1000, 1)[0] for step in steps])
+    return np.bincount(drawn, minlength=len(MIXED)) / len(drawn)
+
+
+def test_entries_are_drawn_by_weight_within_a_category() -> None:
+    sampler = StepSampler(MIXED, 3, "balanced", MIXTURE, ENTRIES)
+    wanted = [0.75 / 3 / 4] * 4 + [1 / 3 / 2] * 2 + [0.25 / 3 / 20] * 20 + [1 / 3 / 3] * 3
+    # 10,000 draws: the spread of a share is under 0.004.
+    assert shares(sampler, range(10)) == pytest.approx(wanted, abs=0.015)
+
+
+def test_an_entry_that_ends_leaves_its_categories_behind() -> None:
+    sampler = StepSampler(MIXED, 3, "balanced", MIXTURE, ENTRIES)
+    found = shares(sampler, range(10, 20))
+    wanted = [0.75 / 2 / 4] * 4 + [1 / 2 / 2] * 2 + [0.25 / 2 / 20] * 20 + [0.0] * 3
+    assert found == pytest.approx(wanted, abs=0.015)
+    assert found[26:].sum() == 0
+
+
+def test_uniform_sampling_draws_entries_by_weight() -> None:
+    sampler = StepSampler(MIXED, 3, "uniform", MIXTURE, ENTRIES)
+    wanted = [3 / 9 / 6] * 6 + [1 / 9 / 20] * 20 + [5 / 9 / 3] * 3
+    assert shares(sampler, range(10)) == pytest.approx(wanted, abs=0.015)
+
+
+def test_a_mixture_of_one_entry_draws_as_none() -> None:
+    alone = StepSampler(NINE_CHAIRS_THREE_CARS, 3)
+    mixed = StepSampler(NINE_CHAIRS_THREE_CARS, 3, mixture=[MixtureFile(weight=7.0)])
+    for step in range(20):
+        for one, other in zip(alone.draw(4, step, 16, 2), mixed.draw(4, step, 16, 2), strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_the_ranks_share_one_batch_of_a_mixture(world_size: int) -> None:
+    sampler = StepSampler(MIXED, 3, "balanced", MIXTURE, ENTRIES)
+    whole, _ = sampler.draw(1, 5, 12, 4)
+    parts = [sampler.draw(1, 5, 12, 4, rank, world_size)[0] for rank in range(world_size)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_a_mixture_that_leaves_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="without until have no object"):
+        StepSampler(["car"], 3, mixture=[MixtureFile(), MixtureFile(until=3)], entries=[1])

@@ -296,3 +296,29 @@ def test_meshes_need_a_renderer() -> None:
         as_images(ShapesSource(1), None)
     images = Images()
     assert as_images(images, None) is images
+
+
+class Licensed(ShapesSource):
+    """Shapes of which the cars have another licence."""
+
+    def objects(self) -> list[ObjectEntry]:
+        return [
+            dataclasses.replace(one, licence="GPL-2+" if one.id.startswith("car") else one.licence)
+            for one in super().objects()
+        ]
+
+
+def test_objects_are_prepared_by_licence(tmp_path: Path, renderer: ObjectRenderer) -> None:
+    source = RenderedSource(Licensed(2, ["chair", "car"]), renderer)
+    path = tmp_path / "x.h5"
+    prepare(source, path, workers=1, licences=["CC0"])
+    assert MultiViewDataset(path).ids == ["chair-0-00000", "chair-0-00001"]
+    with open_dataset(path) as file:
+        assert read_json(file, "recipe") == {**source.config(), "licences": ["CC0"]}
+    assert is_made_by(path, source, ["CC0"])
+    assert not is_made_by(path, source)
+    assert prepare(source, path, licences=["CC0"]).seconds == 0
+    with pytest.raises(ValueError, match=r"licences was .*CC0.*, is now None"):
+        prepare(source, path)
+    with pytest.raises(ValueError, match=r"shapes has no .*'MIT'.*CC0-1.0 \(2\), GPL-2\+ \(2\)"):
+        prepare(source, tmp_path / "y.h5", licences=["MIT"])

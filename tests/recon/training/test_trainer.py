@@ -126,6 +126,20 @@ def test_three_steps_and_three_more_are_six(
     assert_same(last(tmp_path), straight)
 
 
+def test_a_mixture_that_narrows_is_resumed_exactly(
+    straight: dict[str, Any], shapes_file: Path, more_shapes: Path, tmp_path: Path
+) -> None:
+    """The second file ends at step 4, after the resume at 3."""
+    entries = {"real": {"weight": 1}, "more": {"path": str(more_shapes), "until": 4}}
+    mixed = MultiViewDataset(shapes_file, "train", mixture=entries)
+    make_trainer(shapes_file, 6, train_set=mixed).run(run_in(tmp_path / "whole"))
+    make_trainer(shapes_file, 3, train_set=mixed).run(run_in(tmp_path / "broken"))
+    make_trainer(shapes_file, 6, train_set=mixed).run(run_in(tmp_path / "broken"))
+    assert_same(last(tmp_path / "broken"), last(tmp_path / "whole"))
+    weight = "encoder.fc1.weight"
+    assert not torch.equal(last(tmp_path / "whole")["model"][weight], straight["model"][weight])
+
+
 def test_a_checkpoint_tells_how_its_data_frame_objects(
     straight: dict[str, Any], shapes_file: Path
 ) -> None:

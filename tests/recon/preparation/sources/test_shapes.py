@@ -58,3 +58,11 @@ def test_objects_have_unique_names_and_load() -> None:
 def test_bad_arguments(arguments, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ShapesSource(**arguments)
+
+
+def test_all_objects_may_be_of_one_split() -> None:
+    source = ShapesSource(3, ["chair"], split="train")
+    assert [entry.split for entry in source.objects()] == ["train"] * 3
+    assert source.config() == {**ShapesSource(3, ["chair"]).config(), "split": "train"}
+    with pytest.raises(ValueError, match="split of chair-0-00000 must be a word"):
+        ShapesSource(3, ["chair"], split="")
