@@ -48,9 +48,9 @@ def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def more_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An HDF5 file like that of `shapes_file`, whose objects have other ids."""
+    """An HDF5 file like that of `shapes_file`, of other ellipsoids."""
     path = tmp_path_factory.mktemp("data") / "more_shapes.h5"
-    write_shapes(path, prefix="more-")
+    write_shapes(path, prefix="more-", seed=1)
     return path
 
 
@@ -68,7 +68,7 @@ def shaded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write_shapes(path: Path, prefix: str = "") -> None:
+def write_shapes(path: Path, prefix: str = "", seed: int = 0) -> None:
     header = Header("generated", "tests", {}, {}, {})
     layout = Layout((64, 64), SHAPENET_VIEWS, (32,))
     labels = [
@@ -84,14 +84,14 @@ def write_shapes(path: Path, prefix: str = "") -> None:
         for name in SHAPES
         for i in range(count)
     ]
-    write_dataset(path, header, layout, labels, _samples(labels))
+    write_dataset(path, header, layout, labels, _samples(labels, seed))
 
 
-def _samples(labels: list[Labels]) -> Iterator[ObjectArrays]:
+def _samples(labels: list[Labels], seed: int) -> Iterator[ObjectArrays]:
     sphere = icosphere(2)
     cameras = shapenet_cameras(range(SHAPENET_VIEWS))
     renderer = SoftRenderer(64, sigma=1e-6)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     for label in labels:
         axes = torch.tensor(SHAPES[label.name.split()[0]])
         axes = axes * (0.85 + 0.15 * torch.rand(3, generator=generator))
