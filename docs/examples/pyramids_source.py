@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.preparation.sources.interface import ObjectEntry, fingerprint
 
 SPLITS = ("train", "train", "val", "test")
@@ -43,13 +43,13 @@ class PyramidsSource:
             for index in range(self.count)
         ]
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Return one object: front +X, up +Y, its box centred, the longest side 1."""
         random = np.random.default_rng(int(entry.id.rpartition("-")[2]))
         corners = [[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1], [0, random.uniform(2, 4), 0]]
         faces = [[0, 1, 2], [0, 2, 3], [1, 0, 4], [2, 1, 4], [3, 2, 4], [0, 3, 4]]
         color = np.append(random.uniform(0.2, 1, 3), 1)  # red, green, blue and opacity
-        return Surface(
+        return TexturedMesh(
             vertices=np.array(corners, np.float64),
             faces=np.array(faces),
             face_rgba=np.tile(color, (len(faces), 1)).astype(np.float32),

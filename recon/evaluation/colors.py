@@ -19,7 +19,7 @@ from recon.geometry.cameras import Cameras
 from recon.metrics import Metric
 from recon.metrics.colors import color_scores, mean_color
 from recon.models import Prediction
-from recon.models.predict import predict
+from recon.models.prediction import predict
 from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 

@@ -12,10 +12,9 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.geometry.cameras import Cameras
 from recon.inference.refinement import Refinement
-from recon.metrics import SUITES, MetricSuite, Truth, object_seed, voxel_iou
+from recon.metrics import METRIC_SUITES, MetricSuite, Truth, object_seed, voxel_iou
 from recon.metrics.softras import SoftRas
-from recon.models.predict import predict
-from recon.models.prediction import Prediction
+from recon.models.prediction import Prediction, predict
 from recon.timing import StepTimer
 
 # (images [n, 4, H, W] uint8 RGBA, synset of each) -> voxels [n, R, R, R] bool in world axes.
@@ -41,14 +40,14 @@ def choose_suites(names: Sequence[str], data: MultiViewDataset) -> list[MetricSu
             f"metrics must be a list of different suites, as [softras,onet], got {names!r}"
         )
     for name in names:
-        if name not in SUITES:
+        if name not in METRIC_SUITES:
             raise ValueError(
-                f"unknown metric suite {name!r} in metrics; there are {', '.join(SUITES)}"
+                f"unknown metric suite {name!r} in metrics; there are {', '.join(METRIC_SUITES)}"
             )
     if list(names) == [SoftRas.name] and not data.layout.voxel_resolutions:
         names = [SILHOUETTE]
     try:
-        return [SUITES[name]().for_layout(data.layout) for name in names]
+        return [METRIC_SUITES[name]().for_layout(data.layout) for name in names]
     except ValueError as error:
         raise ValueError(f"{data.paths[0]}: {error}") from error
 

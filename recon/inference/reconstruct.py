@@ -27,7 +27,7 @@ from recon.inference.input_images import (
 from recon.inference.refinement import Refinement
 from recon.inference.viewpoint_search import align_to_masks, find_directions
 from recon.models import Prediction
-from recon.models.predict import predict
+from recon.models.prediction import predict
 from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import TrainedModel, load_trained_model
 

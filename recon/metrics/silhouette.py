@@ -114,14 +114,14 @@ class Silhouette(MetricSuite):
         self, mesh: Tensor, faces: Tensor, masks: Tensor, cameras: Cameras, unseen: list[int]
     ) -> float:
         """Returns the mean IoU of a mesh [V, 3] in some of the views."""
-        rendered = outlines(mesh, faces, cameras[unseen], masks.shape[1:])
+        rendered = mesh_silhouettes(mesh, faces, cameras[unseen], masks.shape[1:])
         wanted = masks[unseen]
         union = (rendered | wanted).sum((1, 2))
         shared = (rendered & wanted).sum((1, 2))
         return float(torch.where(union > 0, shared.double() / union.clamp(min=1), 1.0).mean())
 
 
-def outlines(
+def mesh_silhouettes(
     vertices: Tensor, faces: Tensor, cameras: Cameras, image_size: Sequence[int]
 ) -> Tensor:
     """Renders which pixels a mesh covers by half or more.

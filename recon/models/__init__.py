@@ -3,7 +3,7 @@
 from recon.models.colors import PaletteHead, VertexColorHead
 from recon.models.decoder import MeshDecoder
 from recon.models.encoder import SoftRasEncoder
-from recon.models.prediction import Prediction, blank_prediction
+from recon.models.prediction import Prediction, blank_prediction, predict
 from recon.models.reconstructor import Reconstructor
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "SoftRasEncoder",
     "VertexColorHead",
     "blank_prediction",
+    "predict",
 ]

@@ -1,7 +1,9 @@
-"""What a reconstruction network predicts."""
+"""What a reconstruction network predicts, and how it is asked outside of training."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +24,34 @@ class Prediction:
     colors: Tensor | None = None
 
 
+def predict(model: nn.Module, images: Tensor) -> Prediction:
+    """Predicts meshes in evaluation mode and without gradients; batch norm is not updated.
+
+    Args:
+        model: The model that makes a `Prediction` of images [B, 4, H, W] in [0, 1].
+        images: [n, 4, H, W] uint8 RGBA, on any device.
+
+    Returns:
+        The n predictions on the device of the model.
+    """
+    device = next(model.parameters()).device
+    pixels = images.to(device).float() / 255
+    with torch.inference_mode(), evaluating(model):
+        return model(pixels)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode for the block."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Prediction:
     """Returns what a model predicts from one blank image, which shows what it is able to predict.
 
@@ -35,16 +65,10 @@ def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Predictio
     Raises:
         ValueError: If the model returns something else, or another mesh than its template.
     """
-    modes = [(module, module.training) for module in model.modules()]
     weight = next(model.parameters())
     image = torch.zeros(1, 4, *image_size, device=weight.device, dtype=weight.dtype)
-    model.eval()
-    try:
-        with torch.no_grad():
-            prediction = model(image)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with torch.no_grad(), evaluating(model):
+        prediction = model(image)
     name = type(model).__name__
     if not isinstance(prediction, Prediction):
         raise ValueError(

@@ -20,7 +20,7 @@ from torch import Tensor
 from recon.formats.cameras.frame import Frame
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
-from recon.preparation.checks.carving import carve, voxel_centers
+from recon.preparation.checks.visual_hull import visual_hull, voxel_centers
 from recon.preparation.sources.axes import orientation
 
 log = logging.getLogger(__name__)
@@ -205,16 +205,16 @@ def _hull_box(
     side = 2 * _radius(frames, masks, middle)
     for margin, resolution in zip(MARGINS, RESOLUTIONS, strict=True):
         cube = Normalization(rotation, middle, margin * side)
-        low, high = _carved_box([cube.apply(one) for one in frames], masks, resolution)
+        low, high = _hull_box_in_cube([cube.apply(one) for one in frames], masks, resolution)
         low, high = (rotation @ middle + margin * side * corner for corner in (low, high))
         middle, side = rotation.T @ (low + high) / 2, float((high - low).max())
     return low, high
 
 
 def _radius(frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], middle: Matrix) -> float:
-    """Returns how far the silhouettes reach from the middle, at its depth; a lower quartile.
+    """Returns how far the masks reach from the middle, at its depth, as the median over the views.
 
-    In single views an object may be cut off, or its mask be wrong.
+    The median is robust against single views that cut the object off or have a wrong mask.
     """
     reaches = []
     for one, mask in zip(frames, masks, strict=True):
@@ -231,11 +231,11 @@ def _radius(frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], middle:
     return float(np.median(reaches))
 
 
-def _carved_box(
+def _hull_box_in_cube(
     frames: Sequence[Frame], masks: Sequence[NDArray[np.bool_]], resolution: int
 ) -> tuple[Matrix, Matrix]:
     """Returns the corners of the hull in the frame of models."""
-    # All views are drawn to one size, so that one call of `carve` counts who sees a voxel.
+    # All views are drawn to one size, so that one call of `visual_hull` counts who sees a voxel.
     height, width = (max(mask.shape[axis] for mask in masks) for axis in (0, 1))
     stack = np.zeros((len(masks), height, width), bool)
     rows = []
@@ -245,11 +245,11 @@ def _carved_box(
         rows.append(one.camera(matrix, (height, width)).rows())
     cameras = Cameras.from_rows(torch.cat(rows))
     for share in LEAST_SEEN:
-        hull = carve(torch.from_numpy(stack), cameras, resolution, 0.5, share)
+        hull = visual_hull(torch.from_numpy(stack), cameras, resolution, 0.5, share)
         if hull.any():
             break
     else:
-        raise ValueError("no point is inside all silhouettes, so images and cameras disagree")
+        raise ValueError("no point is inside all masks, so images and cameras disagree")
     # The reach of half a voxel stands for the half voxels beyond the outermost centres.
     points: Tensor = world_vertices(voxel_centers(resolution)[hull]).double()
     return points.amin(0).numpy(), points.amax(0).numpy()

@@ -18,7 +18,7 @@ MODULES = {
     "recon.color_losses.PerceptualLoss": "recon.losses.perceptual.PerceptualLoss",
     "recon.datasets.camera_checks": "recon.preparation.checks.cameras",
     "recon.datasets.camera_sheet": "recon.preparation.checks.camera_sheet",
-    "recon.datasets.carving": "recon.preparation.checks.carving",
+    "recon.datasets.carving": "recon.preparation.checks.visual_hull",
     "recon.datasets.compression": "recon.datasets.storage.compression",
     "recon.datasets.formats": "recon.formats.meshes.reading",
     "recon.datasets.formats.binvox": "recon.formats.binvox",

@@ -23,7 +23,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.files import atomic_file
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
-from recon.models.predict import predict
+from recon.models.prediction import predict
 
 OBJECTS = "objects.npz"
 _STEP = re.compile(r"step_(\d+)\.npz")

@@ -32,7 +32,7 @@ from benchmark_cases import sphere
 from benchmark_rasterizer import Columns, Row, best_seconds, describe, print_table, write_csv
 from torch import Tensor
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import Cameras
 from recon.preparation.finished_objects import FinishedObjects
 from recon.preparation.rendering import deferred, objects
@@ -71,7 +71,7 @@ SURFACES = ("plain", "textured")
 SIDE = 256  # texels along each side of the texture
 
 
-def make_surface(faces: int, kind: str) -> Surface:
+def make_surface(faces: int, kind: str) -> TexturedMesh:
     """Return a bumpy sphere of 20 * 4^k faces in a box of side 1.
 
     Args:
@@ -83,7 +83,7 @@ def make_surface(faces: int, kind: str) -> Surface:
     directions = mesh.vertices.double().numpy()
     bumps = 1 + 0.05 * np.sin(9 * directions).sum(axis=1, keepdims=True)
     rgba = np.concatenate([rng.random((faces, 3)), np.ones((faces, 1))], axis=1)
-    surface = Surface(
+    surface = TexturedMesh(
         directions * bumps,
         mesh.faces.numpy(),
         rgba.astype(np.float32),

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from recon.datasets.categories import CATEGORIES
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import unpack_voxels
-from recon.metrics import SUITES, MetricSuite, Truth, object_seed
+from recon.metrics import METRIC_SUITES, MetricSuite, Truth, object_seed
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.sources.shapes import make_shape
 
@@ -32,11 +32,11 @@ from recon.preparation.sources.shapes import make_shape
 Values = dict[str, float]
 
 
-def ball() -> Surface:
+def ball() -> TexturedMesh:
     """Return a sphere of diameter 1 with 5120 faces."""
     mesh = icosphere(4)
     count = len(mesh.faces)
-    return Surface(
+    return TexturedMesh(
         mesh.vertices.double().numpy() / 2,
         mesh.faces.numpy(),
         np.ones((count, 4), np.float32),
@@ -44,7 +44,7 @@ def ball() -> Surface:
     )
 
 
-def own_truth(surface: Surface, name: str, points: int, image_size: int) -> Truth:
+def own_truth(surface: TexturedMesh, name: str, points: int, image_size: int) -> Truth:
     """Return what a data set would hold of a surface.
 
     Args:
@@ -67,7 +67,7 @@ def own_truth(surface: Surface, name: str, points: int, image_size: int) -> Trut
     )
 
 
-def own_mesh(surface: Surface) -> tuple[Tensor, Tensor]:
+def own_mesh(surface: TexturedMesh) -> tuple[Tensor, Tensor]:
     """Return the vertices [1, V, 3] and faces [F, 3] of a surface in the world, faces outward."""
     mesh = surface.mesh()
     # The turn into the world mirrors; corners the other way round point outward again.
@@ -75,7 +75,7 @@ def own_mesh(surface: Surface) -> tuple[Tensor, Tensor]:
 
 
 def measure(
-    surface: Surface, name: str, points: int, suites: Mapping[str, MetricSuite]
+    surface: TexturedMesh, name: str, points: int, suites: Mapping[str, MetricSuite]
 ) -> dict[str, Values]:
     """Return by suite the values of a surface scored with its own mesh, and seconds."""
     vertices, faces = own_mesh(surface)
@@ -122,9 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [category.name for category in CATEGORIES]
     parser.add_argument("--points", type=int, default=100_000, help="of truth, of either kind")
     parser.add_argument("--categories", nargs="+", default=names, choices=names, metavar="NAME")
-    parser.add_argument("--metrics", nargs="+", default=list(SUITES), choices=list(SUITES))
+    parser.add_argument(
+        "--metrics", nargs="+", default=list(METRIC_SUITES), choices=list(METRIC_SUITES)
+    )
     args = parser.parse_args(arguments)
-    suites = {name: SUITES[name]() for name in args.metrics}
+    suites = {name: METRIC_SUITES[name]() for name in args.metrics}
     rows: dict[str, dict[str, Values]] = defaultdict(dict)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

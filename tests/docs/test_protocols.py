@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.metrics import SUITES
+from recon.metrics import METRIC_SUITES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
 # The samples of the page's table.
@@ -21,9 +21,9 @@ def floors() -> dict[tuple[str, str], list[float]]:
     return {(row[0], row[1]): [float(cell) for cell in row[2:]] for row in rows[2:]}
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_every_preset_is_told(name: str) -> None:
-    labels = [metric.label for metric in SUITES[name]().metrics]
+    labels = [metric.label for metric in METRIC_SUITES[name]().metrics]
     assert [key for key in floors() if key[0] == name] == [(name, label) for label in labels]
     assert f"\n## {name.removesuffix('_256')}\n" in PAGE
 

@@ -18,7 +18,7 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import gather_rows
 from recon.geometry.voxels import voxelize_mesh
 from recon.metrics import voxel_iou
-from recon.preparation.checks.carving import carve
+from recon.preparation.checks.visual_hull import visual_hull
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 from recon.visualization.contact_sheet import contact_sheet
@@ -109,7 +109,7 @@ def hull_iou_to_truth(views: Views, data: MultiViewDataset, object_id: str) -> f
     """
     truth = data.voxels(data.ids.index(object_id))
     masks, cameras = (views.masks >= 0.5).cpu(), views.cameras.to("cpu")
-    hulls = [carve(masks, cameras, len(truth), reach) for reach in HULL_REACHES]
+    hulls = [visual_hull(masks, cameras, len(truth), reach) for reach in HULL_REACHES]
     return max(float(voxel_iou(hull[None], truth[None])) for hull in hulls)
 
 

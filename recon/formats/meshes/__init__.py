@@ -1,10 +1,10 @@
 """Mesh files: the one way to read them (`read_mesh`) and the one way to write them (`save_mesh`).
 
-`read_surface` gives all that a file says (textures, opacity, objects), for files in folders and
-archives alike.
+`read_textured_mesh` returns all that a file holds (textures, opacity, objects), be it in a folder
+or an archive.
 """
 
-from recon.formats.meshes.reading.reader import MESH_FORMATS, read_mesh, read_surface
+from recon.formats.meshes.reading.reader import MESH_FORMATS, read_mesh, read_textured_mesh
 from recon.formats.meshes.writing.writer import COLORED_FORMATS, TEXTURED_FORMATS, save_mesh
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     "MESH_FORMATS",
     "TEXTURED_FORMATS",
     "read_mesh",
-    "read_surface",
+    "read_textured_mesh",
     "save_mesh",
 ]

@@ -21,8 +21,8 @@ from recon.preparation.checks.cameras import (
     check_object,
     mean_agreement,
 )
-from recon.preparation.checks.carving import outlines, silhouettes
 from recon.preparation.checks.preview import spread
+from recon.preparation.checks.visual_hull import boundaries, voxel_silhouettes
 from recon.rendering.compositing import over_white
 from recon.visualization.contact_sheet import contact_sheet
 from recon.visualization.draw import to_pixels
@@ -89,7 +89,7 @@ def _tiles(images: NDArray[np.uint8], cameras: Cameras, check: CameraCheck) -> N
     large = images.repeat(times, axis=2).repeat(times, axis=3)
     tiles = to_pixels(over_white(torch.from_numpy(large).float() / 255))
     shape: Tensor = check.hull if check.voxels is None else check.voxels
-    tiles[outlines(silhouettes(shape, cameras, large.shape[2:])).numpy()] = OUTLINE
+    tiles[boundaries(voxel_silhouettes(shape, cameras, large.shape[2:])).numpy()] = OUTLINE
     return tiles
 
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from recon.datasets.storage.hdf5 import read_layout
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
-from recon.preparation.checks.carving import (
+from recon.preparation.checks.visual_hull import (
     HALF_DIAGONAL,
     agreement,
     axis_order_scores,
     axis_order_text,
-    carve,
+    visual_hull,
 )
 
 HULL_RESOLUTION = 64
@@ -77,11 +77,11 @@ def check_cameras(
         voxels: [R, R, R] bool in world axes, if there are any.
     """
     masks = torch.from_numpy(images[:, 3] >= OPAQUE)
-    hull = carve(masks, cameras, HULL_RESOLUTION, HALF_DIAGONAL)
+    hull = visual_hull(masks, cameras, HULL_RESOLUTION, HALF_DIAGONAL)
     hull_agreement = agreement(hull, masks, cameras)
     if voxels is None:
         return CameraCheck(hull, hull_agreement)
-    coarse = carve(masks, cameras, len(voxels), HALF_DIAGONAL)
+    coarse = visual_hull(masks, cameras, len(voxels), HALF_DIAGONAL)
     return CameraCheck(
         hull,
         hull_agreement,

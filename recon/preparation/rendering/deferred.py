@@ -87,14 +87,14 @@ def render_views(
         "images" and the maps, with the shapes and types of the layout.
     """
     height, width = image_size
-    seen = see(scene, views, (height * supersample, width * supersample))
+    seen = faces_seen(scene, views, (height * supersample, width * supersample))
     rendered = {"images": average_samples(_shade(scene, views, seen, supersample), supersample)}
     if "shading" in maps:
         white = views.light.clamp(max=1)[..., None].expand(-1, -1, 3)
         samples = color_samples(seen, pack_colors(white, supersample))
         rendered["shading"] = average_samples(samples, supersample)[:, 0]
     if "depth" in maps or "normals" in maps:
-        seen = see(scene, views, image_size)
+        seen = faces_seen(scene, views, image_size)
     if "depth" in maps:
         pairs = zip(views.projected, seen, strict=True)
         rendered["depth"] = torch.stack([_depth(corners, faces) for corners, faces in pairs])
@@ -106,7 +106,7 @@ def render_views(
     return rendered
 
 
-def see(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
+def faces_seen(scene: Scene, views: Views, size: tuple[int, int]) -> Tensor:
     """Returns the face [K, H, W] int32 seen at every sample, -1 where there is none.
 
     Of two faces in the same place the one turned towards the eye is seen, and through a hole of a
@@ -142,7 +142,7 @@ def _turn_to_the_eye(scene: Scene, views: Views, seen: Tensor) -> None:
         places = _places((towards >= 0) & (towards != all_sides))
         pairs = (faces.reshape(-1)[places].long() for faces in (all_sides, towards))
         one, other = (normals[faces] for faces in pairs)
-        # Not those that merely meet in an edge of the outline.
+        # Faces that merely meet in an edge of the silhouette keep their places.
         places = places[(one * other).sum(1) < OPPOSITE]
         depths = [
             interpolate(projected[..., 2].t(), locate(projected, faces, places))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.arguments import PointCount
 from recon.datasets.storage.layout import MAPS, Layout, ObjectArrays
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
@@ -134,7 +134,7 @@ class ObjectRenderer:
         }
 
     @torch.no_grad()
-    def __call__(self, surface: Surface, object_id: str) -> ObjectArrays:
+    def __call__(self, surface: TexturedMesh, object_id: str) -> ObjectArrays:
         """Returns the arrays of one object.
 
         Args:
@@ -164,7 +164,7 @@ class ObjectRenderer:
             arrays |= surface_points(scene.vertices, scene.faces, count, object_id)
         return arrays
 
-    def _scene(self, surface: Surface, cameras: Cameras) -> Scene:
+    def _scene(self, surface: TexturedMesh, cameras: Cameras) -> Scene:
         mesh = surface.mesh()
         colors = mesh.face_colors
         assert colors is not None

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.formats.meshes.reading.surfaces import CLAMP, MIN_ALPHA, MIRROR, Surface
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIN_ALPHA, MIRROR, TexturedMesh
 
 FAINT = round(255 * MIN_ALPHA)
 
@@ -76,7 +76,7 @@ class Textures:
         holed: [F] bool, which faces have a texture with nearly transparent texels, which are holes.
     """
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: TexturedMesh) -> None:
         """Copies what is needed of a surface that has textures."""
         assert surface.uvs is not None
         assert surface.face_texture is not None
@@ -122,7 +122,7 @@ class Textures:
         return self._texels.index_select(0, places).view(torch.uint8).view(-1, 4)
 
 
-def _face_wraps(surface: Surface, chosen: NDArray[np.int64]) -> Tensor | None:
+def _face_wraps(surface: TexturedMesh, chosen: NDArray[np.int64]) -> Tensor | None:
     """Returns how the texture of each face goes on along u and v, [2, F]; None if all repeat."""
     if not surface.texture_wraps:
         return None

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from recon.datasets.categories import find_category
-from recon.formats.meshes import read_surface
-from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.meshes import read_textured_mesh
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh, concatenate
 from recon.formats.stores import Store, open_store
 from recon.formats.text import read_lines
 from recon.preparation.sources.axes import orientation
@@ -160,7 +160,7 @@ class DebianSource:
                 self._folders[row.package] = self._cache.unpacked(self._package(row))
         return [ObjectEntry(*self._record(row)) for row in self._rows.values()]
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
@@ -173,7 +173,7 @@ class DebianSource:
             raise ValueError(f"{row.parts[0].file}: the model has no visible faces")
         return surface.normalized()
 
-    def _read_part(self, row: Row, part: Part) -> Surface:
+    def _read_part(self, row: Row, part: Part) -> TexturedMesh:
         suffix = posixpath.splitext(part.file)[1].lower()
         options: dict[str, Any] = {}
         if suffix in (".ac", ".acc"):
@@ -183,7 +183,7 @@ class DebianSource:
             }
         elif suffix == ".obj" and "tiles" in row.options:
             options = {"tiles": row.options["tiles"].split("|")}
-        surface = read_surface(self._store(row), part.file, **options)
+        surface = read_textured_mesh(self._store(row), part.file, **options)
         if "keep" in row.options:
             kept = [re.search(row.options["keep"], name) for name in surface.object_names]
             surface = surface.select(np.array([m is not None for m in kept])[surface.face_objects])

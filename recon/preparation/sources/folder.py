@@ -21,8 +21,8 @@ import numpy as np
 
 from recon.datasets.categories import category_of
 from recon.formats.images import SUFFIXES as IMAGE_SUFFIXES
-from recon.formats.meshes import MESH_FORMATS, read_surface
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes import MESH_FORMATS, read_textured_mesh
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import FolderStore, ZipStore, open_store
 from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.interface import ObjectEntry, fingerprint
@@ -164,7 +164,7 @@ class FolderSource:
             raise ValueError(f"{self._folder} has no models of the category {names}")
         return [model for model in models if category_of(model.category) in wanted]
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
@@ -174,7 +174,7 @@ class FolderSource:
         if len(model.files) > 1:
             leaves = ", ".join(posixpath.basename(name) for name in model.files)
             raise ValueError(f"{model.folder} must hold one mesh, it has {leaves}")
-        surface = read_surface(self._opened(), model.files[0])
+        surface = read_textured_mesh(self._opened(), model.files[0])
         try:
             return surface.transformed(self._turn, np.zeros(3)).cleaned().normalized()
         except ValueError as error:

@@ -21,7 +21,7 @@ from recon.formats.cameras.frame import Frame
 from recon.formats.cameras.reader import require_format
 from recon.formats.images import OPAQUE
 from recon.formats.masks import MaskedImage
-from recon.formats.meshes import MESH_FORMATS, read_surface
+from recon.formats.meshes import MESH_FORMATS, read_textured_mesh
 from recon.formats.resampling import ASPECTS, fit_image
 from recon.formats.stores import FolderStore
 from recon.formats.views import MASKS
@@ -29,7 +29,7 @@ from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import pack_voxels, voxelize_mesh
 from recon.preparation.calibrated_views import Placement, read_calibrated_views
-from recon.preparation.checks.carving import carve
+from recon.preparation.checks.visual_hull import visual_hull
 from recon.preparation.normalization import require_normalization
 from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.object_folders import Place, find_places, readable, unique_ids
@@ -307,7 +307,7 @@ class ImagesSource:
         if self._voxels == "mesh":
             return _mesh_voxels(place, store, self._resolution, self._voxel_mode, to_file)
         masks = torch.from_numpy(images[:, 3] >= OPAQUE)
-        hull = carve(masks, cameras, self._resolution, HULL_REACH)
+        hull = visual_hull(masks, cameras, self._resolution, HULL_REACH)
         if not hull.any():
             raise ValueError(f"{place}: no voxel is inside all masks; images and cameras disagree")
         return hull
@@ -326,7 +326,7 @@ def _mesh_voxels(
         raise ValueError(
             f"{place} must have one mesh, mesh{'|'.join(MESH_FORMATS)}, but has {found}"
         )
-    mesh = read_surface(store, names[0]).cleaned().mesh()
+    mesh = read_textured_mesh(store, names[0]).cleaned().mesh()
     matrix = torch.from_numpy(np.linalg.inv(to_file)).to(mesh.vertices)
     placed = mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3]
     reach, limit = float(placed.abs().max()), 0.5 + 0.5 / resolution

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from recon.datasets.storage.layout import Layout, ObjectArrays
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
@@ -72,7 +72,7 @@ class MeshSource(Protocol):
             ValueError, OSError: If the source as a whole is not usable.
         """
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Returns one object: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:

@@ -25,8 +25,8 @@ import numpy as np
 
 from recon.datasets.categories import CATEGORIES
 from recon.datasets.storage.layout import ObjectArrays
-from recon.formats.meshes import read_surface
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes import read_textured_mesh
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import FolderStore
 from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.interface import ObjectEntry
@@ -142,7 +142,7 @@ class ShapeNetCoreSource:
         state = files_state(self._folder, synset, model, names)
         return [self._own_config(), state, self._points and self._points.state(synset, model)]
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Reads one model: front +X, up +Y, bounding box centred, longest side 1.
 
         Raises:
@@ -151,7 +151,7 @@ class ShapeNetCoreSource:
         synset, model = self._found.key(entry)
         files = _ModelFiles(open_model(self._folder, synset, model))
         try:
-            surface = read_surface(files, MESHES[self._version])
+            surface = read_textured_mesh(files, MESHES[self._version])
             surface = surface.transformed(orientation(AXES[self._version]), np.zeros(3))
             return surface.cleaned().normalized()
         except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.arguments import ObjectCount, Seed
 from recon.datasets.categories import CATEGORIES, Category, find_category
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.shape_models import MODELS
 
@@ -87,13 +87,13 @@ class ShapesSource:
             for index in range(self._count)
         ]
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         """Makes one object: front +X, up +Y, bounding box centred, longest side 1."""
         category, index = self._drawn[entry.id]
         return make_shape(category.name, self._seed, index)
 
 
-def make_shape(category: str, seed: int, index: int) -> Surface:
+def make_shape(category: str, seed: int, index: int) -> TexturedMesh:
     """Returns the surface of one parametric object, a pure function of the arguments.
 
     Args:
@@ -108,7 +108,7 @@ def make_shape(category: str, seed: int, index: int) -> Surface:
     sizes = [len(solid.faces) for solid in solids]
     starts = np.cumsum([0] + [len(solid.vertices) for solid in solids])
     colors = np.array([(*color, 1.0) for _, color in parts], np.float32)
-    return Surface(
+    return TexturedMesh(
         vertices=np.concatenate([solid.vertices for solid in solids]),
         faces=np.concatenate([s.faces + start for s, start in zip(solids, starts, strict=False)]),
         face_rgba=colors.repeat(sizes, axis=0),

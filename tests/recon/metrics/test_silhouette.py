@@ -9,7 +9,7 @@ from torch import Tensor
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import SHAPENET_DISTANCE, SHAPENET_FOV, shapenet_cameras
 from recon.metrics import Truth
-from recon.metrics.silhouette import Silhouette, outlines
+from recon.metrics.silhouette import Silhouette, mesh_silhouettes
 from tests.recon.metrics.solids import sphere
 
 VIEWS = [0, 3, 7, 14]
@@ -71,7 +71,7 @@ def test_each_view_has_its_camera() -> None:
     # A sphere off the centre is seen elsewhere from each view.
     vertices, faces = sphere(0.15, 3, (0.3, 0.0, 0.1))
     cameras = shapenet_cameras(VIEWS)
-    masks = outlines(vertices, faces, cameras, (64, 64))
+    masks = mesh_silhouettes(vertices, faces, cameras, (64, 64))
     assert masks.sum((1, 2)).min() > 50
     assert (masks[0] & masks[1]).sum() < 0.5 * masks[0].sum()
     of = Truth(silhouettes=masks.to(torch.uint8) * 255, cameras=cameras.rows())
@@ -82,7 +82,7 @@ def test_each_view_has_its_camera() -> None:
 
 def test_half_a_pixel_counts() -> None:
     vertices, faces = sphere(0.4, 4)
-    masks = outlines(vertices, faces, shapenet_cameras(VIEWS), (64, 64))
+    masks = mesh_silhouettes(vertices, faces, shapenet_cameras(VIEWS), (64, 64))
     for alpha, expected in ((128, 1.0), (127, 0.0)):
         silhouettes = masks.to(torch.uint8) * alpha
         of = Truth(silhouettes=silhouettes, cameras=shapenet_cameras(VIEWS).rows())

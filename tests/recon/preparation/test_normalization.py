@@ -117,7 +117,7 @@ def test_what_cannot_be_placed_is_said(tmp_path: Path) -> None:
     left[20:28, 2:10] = True
     for masks, message in (
         ([empty] * 8, "no camera has the object in front of it"),
-        ([left] * 8, "no point is inside all silhouettes, so images and cameras disagree"),
+        ([left] * 8, "no point is inside all masks, so images and cameras disagree"),
     ):
         with pytest.raises(ValueError, match=message):
             find_normalization(frames, masks)

@@ -13,7 +13,7 @@ import torch
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import open_dataset, read_json, read_texts
 from recon.datasets.storage.layout import Layout, ObjectArrays
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.checks.preview import preview_path
 from recon.preparation.prepare import (
@@ -35,7 +35,7 @@ class Flaky(ShapesSource):
         super().__init__(count, ["chair", "car"])
         self.broken, self.stop_at, self.loaded = broken, stop_at, 0
 
-    def load(self, entry: ObjectEntry) -> Surface:
+    def load(self, entry: ObjectEntry) -> TexturedMesh:
         if self.loaded == self.stop_at:
             raise KeyboardInterrupt
         self.loaded += 1
@@ -171,7 +171,7 @@ def test_a_damaged_file_of_that_name_is_not_overwritten_unasked(tmp_path: Path, 
 
 def test_objects_that_leave_the_image_are_named(tmp_path: Path, renderer) -> None:
     class Boxes(ShapesSource):
-        def load(self, entry: ObjectEntry) -> Surface:
+        def load(self, entry: ObjectEntry) -> TexturedMesh:
             surface = super().load(entry)
             low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
             side = 1.0 if entry.id.endswith("0") else 0.3

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from recon.datasets.framing import usual_framing
-from recon.models.predict import predict
+from recon.models.prediction import predict
 from recon.runs.checkpoints import load_checkpoint
 from recon.runs.trained_models import TrainedModel, load_trained_model
 from recon.runs.weight_files import load_weights, save_weights, without_folders

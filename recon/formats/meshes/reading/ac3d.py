@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import Material, paint_faces
 from recon.formats.meshes.reading.polygons import triangulate
-from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.meshes.reading.textured_mesh import MeshWarning, TexturedMesh
 from recon.formats.stores import Store
 from recon.formats.text import decode_text, split_lines
 
@@ -212,7 +212,7 @@ class _Reader:
 
 def read_ac3d(
     store: Store, name: str, skip: str | None = None, texture_folder: str | None = None
-) -> Surface:
+) -> TexturedMesh:
     """Reads an AC3D file.
 
     Args:
@@ -254,7 +254,7 @@ def _coloured(
     items: list[_Object],
     vertices: NDArray[np.float64],
     corners: NDArray[np.int64],
-) -> Surface:
+) -> TexturedMesh:
     """Cuts the surfaces of all objects into triangles and colours them."""
     counts = np.array([n for item in items for n in item.counts], np.int64)
     triangles, polygons = triangulate(vertices[corners], counts)
@@ -273,7 +273,7 @@ def _coloured(
         np.array(chosen, np.int64)[polygons],
         flat_uvs[triangles],
     )
-    return Surface(
+    return TexturedMesh(
         vertices=vertices,
         faces=corners[triangles],
         **paint,

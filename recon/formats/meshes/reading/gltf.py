@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recon.formats.meshes.reading.gltf_container import Container, as_list, as_object, pick
 from recon.formats.meshes.reading.gltf_materials import BaseColor, base_color, paint_triangles
 from recon.formats.meshes.reading.gltf_nodes import NodeTree, skin_matrices
-from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh, concatenate
 from recon.formats.stores import Store
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
@@ -23,10 +23,10 @@ MAX_FACES = 20_000_000
 DRACO = "KHR_draco_mesh_compression"
 
 # A part of a mesh, and whether its joints have placed it in the scene.
-Part = tuple[Surface, bool]
+Part = tuple[TexturedMesh, bool]
 
 
-def read_gltf(store: Store, name: str) -> Surface:
+def read_gltf(store: Store, name: str) -> TexturedMesh:
     """Reads a .glb or .gltf file.
 
     Lines and points are passed over; skins are in the rest pose of their joints, and morph targets
@@ -44,7 +44,7 @@ def read_gltf(store: Store, name: str) -> Surface:
     """
     container = Container(store, name)
     try:
-        surfaces = list(_placed_surfaces(container))
+        surfaces = list(_placed_meshes(container))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"malformed glTF: {type(error).__name__} {error}") from error
     if not surfaces:
@@ -52,12 +52,12 @@ def read_gltf(store: Store, name: str) -> Surface:
     return concatenate(surfaces)
 
 
-def _placed_surfaces(container: Container) -> Iterator[Surface]:
-    """Yields the surfaces of every node's mesh, placed in the scene."""
+def _placed_meshes(container: Container) -> Iterator[TexturedMesh]:
+    """Yields the mesh of every node, placed in the scene."""
     tree = NodeTree(container)
     read: dict[tuple[Any, Any, tuple[float, ...]], list[Part]] = {}
     faces = 0
-    for index in tree.shown():
+    for index in tree.scene_nodes():
         node = tree.nodes[index]
         if "mesh" not in node:
             continue
@@ -138,7 +138,7 @@ def _read_primitive(
     color = base_color(container, primitive.get("material"))
     linear = _vertex_colors(container, attributes, len(vertices))[faces].mean(axis=1)
     uvs = _texture_coordinates(container, color, attributes, len(vertices))
-    surface = Surface(
+    surface = TexturedMesh(
         vertices=vertices,
         faces=faces,
         face_objects=np.zeros(len(faces), np.int64),

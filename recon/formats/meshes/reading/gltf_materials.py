@@ -17,7 +17,7 @@ from recon.formats.meshes.reading.materials import (
     paint_faces,
     plain_paint,
 )
-from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIRROR, REPEAT
 
 WRAPS = {33071: CLAMP, 33648: MIRROR, 10497: REPEAT}
 # A base colour up to this is black: the light that such a material gives off is its colour.

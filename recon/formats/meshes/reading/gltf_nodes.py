@@ -53,11 +53,11 @@ class NodeTree:
         scene = as_object(pick(scenes, self._container.json.get("scene", 0), "scene"))
         return as_list(scene.get("nodes", []))
 
-    def shown(self) -> list[int]:
-        """Returns the nodes below the roots, parents before children.
+    def scene_nodes(self) -> list[int]:
+        """Returns the nodes of the default scene, parents before children.
 
         Raises:
-            ValueError: If a node does not exist or is shown twice.
+            ValueError: If a node does not exist or has several parents.
         """
         waiting = list(reversed(self.roots()))
         order: list[int] = []
@@ -72,7 +72,7 @@ class NodeTree:
             waiting += reversed(as_list(node.get("children", [])))
         return order
 
-    def place(self, index: int) -> NDArray[np.float64]:
+    def scene_matrix(self, index: int) -> NDArray[np.float64]:
         """Returns the matrix [4, 4] from a node's own frame to that of the scene.
 
         Raises:
@@ -97,7 +97,7 @@ class NodeTree:
         joints = as_list(item["joints"])
         for joint in joints:
             pick(self.nodes, joint, "node")
-        places = np.stack([self.place(joint) for joint in joints])
+        places = np.stack([self.scene_matrix(joint) for joint in joints])
         if "inverseBindMatrices" not in item:
             return places
         inverse = self._container.accessor(item["inverseBindMatrices"], 16)
@@ -106,8 +106,8 @@ class NodeTree:
         return places @ inverse[: len(joints)].reshape(-1, 4, 4).transpose(0, 2, 1)
 
     def instances(self, index: int) -> NDArray[np.float64]:
-        """Returns the matrices [N, 4, 4] of the places at which a node's mesh is shown."""
-        place = self.place(index)
+        """Returns the matrices [N, 4, 4] of the places that a node's mesh takes in the scene."""
+        place = self.scene_matrix(index)
         instancing = extension(self.nodes[index], INSTANCING)
         if not instancing:
             return place[None]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.formats.meshes.reading.opacity import Opacity, combine_opacity, is_opacity
-from recon.formats.meshes.reading.surfaces import (
+from recon.formats.meshes.reading.textured_mesh import (
     CLAMP,
     MIN_ALPHA,
     REPEAT,
@@ -103,7 +103,7 @@ def find_image(store: Store, stems: Sequence[str], suffixes: Sequence[str]) -> s
 
 
 class Paint(TypedDict):
-    """The fields of a `Surface` which materials decide."""
+    """The fields of a `TexturedMesh` which materials decide."""
 
     face_rgba: NDArray[np.float32]
     uvs: NDArray[np.float32] | None
@@ -123,7 +123,7 @@ def paint_faces(
     face_materials: NDArray[np.int64],
     uvs: NDArray[np.float64],
 ) -> Paint:
-    """Returns colours and textures of faces, to be passed on to `Surface` as `**paint_faces(...)`.
+    """Returns colours and textures of faces, as arguments of `TexturedMesh`.
 
     Args:
         store: The store that has the textures.
@@ -203,7 +203,7 @@ def _paint(
 
 
 class _Palette:
-    """The textures of a surface, each read once and kept once per colour it is multiplied by."""
+    """The textures of a mesh, each read once and kept once per colour it is multiplied by."""
 
     def __init__(self, store: Store) -> None:
         self.textures: list[NDArray[np.uint8]] = []
@@ -259,7 +259,7 @@ class _Palette:
 
 
 def tinted(texture: NDArray[np.float32], tint: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Returns a texture [H, W, 4] in [0, 1] times an RGB colour, as a `Surface` keeps it.
+    """Returns a texture [H, W, 4] in [0, 1] times an RGB colour, as a `TexturedMesh` keeps it.
 
     Texels without any opacity, whose colour means nothing, get the mean colour of the others.
     """

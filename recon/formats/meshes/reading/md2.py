@@ -8,7 +8,7 @@ import struct
 import numpy as np
 
 from recon.formats.meshes.reading.materials import Material, find_image, paint_faces
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import Store, join_name
 
 HEADER = struct.Struct("<17i")
@@ -18,7 +18,7 @@ UNTEXTURED = (0.6, 0.6, 0.6)
 SKIN_SUFFIXES = (".png", ".jpg", ".tga", ".pcx")
 
 
-def read_md2(store: Store, name: str) -> Surface:
+def read_md2(store: Store, name: str) -> TexturedMesh:
     """Reads the first frame of an MD2 file.
 
     Raises:
@@ -47,7 +47,7 @@ def read_md2(store: Store, name: str) -> Surface:
     missing = (f"no file {named} (its skin)",) if named and not texture else ()
     material = Material("skin", color, texture=texture, missing=missing)
     zeros = np.zeros(len(table), np.int64)
-    return Surface(
+    return TexturedMesh(
         vertices=packed[:, :3] * scale + shift,
         faces=table[:, 2::-1].copy(),  # clockwise in the file
         **paint_faces(store, [material], zeros, uvs[table[:, :2:-1]]),

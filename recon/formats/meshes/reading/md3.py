@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 from recon.formats.meshes.reading.materials import Material, find_image, paint_faces
-from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh, concatenate
 from recon.formats.stores import Store, join_name
 
 FILE_HEADER = struct.Struct("<4si64s9i")
@@ -18,7 +18,7 @@ UNTEXTURED = (0.5, 0.5, 0.5)
 SKIN_SUFFIXES = (".tga", ".jpg", ".png")
 
 
-def read_md3(store: Store, name: str) -> Surface:
+def read_md3(store: Store, name: str) -> TexturedMesh:
     """Reads the first frame of all surfaces of an MD3 file.
 
     Raises:
@@ -42,7 +42,7 @@ def read_md3(store: Store, name: str) -> Surface:
     return concatenate(parts)
 
 
-def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[Surface, int]:
+def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[TexturedMesh, int]:
     """Returns one surface and its length in bytes."""
     (_, label, _, _, shaders, vertices, triangles, triangle_at, shader_at, uv_at,
      vertex_at, size) = SURFACE_HEADER.unpack_from(data, start)  # fmt: skip
@@ -62,7 +62,7 @@ def _read_surface(store: Store, name: str, data: bytes, start: int) -> tuple[Sur
     color = (1.0, 1.0, 1.0) if texture else UNTEXTURED
     material = Material("", color, texture=texture, missing=missing)
     zeros = np.zeros(len(faces), np.int64)
-    surface = Surface(
+    surface = TexturedMesh(
         vertices=packed[:, :3] * UNITS,
         faces=faces.astype(np.int64),
         **paint_faces(store, [material], zeros, uvs[faces]),

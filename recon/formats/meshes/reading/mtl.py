@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, UvTransform
-from recon.formats.meshes.reading.surfaces import CLAMP, REPEAT, MeshWarning
+from recon.formats.meshes.reading.textured_mesh import CLAMP, REPEAT, MeshWarning
 from recon.formats.stores import Store
 from recon.formats.text import read_lines
 

@@ -14,7 +14,7 @@ from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import DEFAULT_COLOR, Material, paint_faces
 from recon.formats.meshes.reading.mtl import read_mtl
 from recon.formats.meshes.reading.polygons import triangulate
-from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.meshes.reading.textured_mesh import MeshWarning, TexturedMesh
 from recon.formats.stores import Store
 from recon.formats.text import parse_floats, read_lines
 
@@ -77,7 +77,7 @@ class _Lines:
     libraries: list[str] = field(default_factory=list)
 
 
-def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Surface:
+def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> TexturedMesh:
     """Reads an OBJ file.
 
     Faces before any `usemtl` have the mean colour of their corners, if `v` lines give colours.
@@ -113,7 +113,7 @@ def read_obj(store: Store, name: str, tiles: Sequence[str] | None = None) -> Sur
     if colors is not None:
         plain = face_materials == 0  # the material without a name
         paint["face_rgba"][plain, :3] = colors[corners[triangles[plain]]].mean(axis=1)
-    return Surface(
+    return TexturedMesh(
         vertices=vertices,
         faces=corners[triangles],
         **paint,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.formats.meshes.reading.polygon_surfaces import polygon_surface
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.polygon_meshes import mesh_of_polygons
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import Store
 from recon.formats.text import parse_floats, read_lines
 
@@ -41,7 +41,7 @@ class _Polygons:
     rgba: NDArray[np.float64] | None = None
 
 
-def read_off(store: Store, name: str) -> Surface:
+def read_off(store: Store, name: str) -> TexturedMesh:
     """Reads an OFF file; colours of faces go before those of vertices.
 
     Text has a line for every vertex and face, or is free: numbers apart by any white space, which
@@ -69,7 +69,7 @@ def read_off(store: Store, name: str) -> Surface:
     vertex_rows, face_rows = rows[1 : 1 + num_vertices], rows[1 + num_vertices :][:num_faces]
     colors = [words[3 + layout.before : len(words) - layout.after] for words in vertex_rows]
     polygons = _polygons(face_rows)
-    return polygon_surface(
+    return mesh_of_polygons(
         vertices=_numbers([words[:3] for words in vertex_rows], 3),
         corners=polygons.corners,
         counts=polygons.counts,
@@ -151,7 +151,9 @@ def _are_shares(words: Sequence[str]) -> bool:
     return any("." in word for word in words) or set(words) <= {"0", "1"}
 
 
-def _read_free(words: list[str], num_vertices: int, num_faces: int, layout: _Layout) -> Surface:
+def _read_free(
+    words: list[str], num_vertices: int, num_faces: int, layout: _Layout
+) -> TexturedMesh:
     """Reads the words after the counts, whatever lines they are on."""
     width = 3 + layout.before + (4 if layout.colored else 0) + layout.after
     # Nothing is allocated for a mere claim.
@@ -165,7 +167,7 @@ def _read_free(words: list[str], num_vertices: int, num_faces: int, layout: _Lay
     polygons = _free_polygons(np.array(words[end:], np.int64), num_faces)
     colors = table[:, 3 + layout.before :][:, :4] if layout.colored else None
     whole = colors is not None and (colors == np.floor(colors)).all() and (colors > 1).any()
-    return polygon_surface(
+    return mesh_of_polygons(
         vertices=table[:, :3],
         corners=polygons.corners,
         counts=polygons.counts,
@@ -188,7 +190,7 @@ def _free_polygons(numbers: NDArray[np.int64], count: int) -> _Polygons:
     return _Polygons(np.concatenate(corners), np.array(counts, np.int64))
 
 
-def _read_binary(data: bytes, layout: _Layout) -> Surface:
+def _read_binary(data: bytes, layout: _Layout) -> TexturedMesh:
     """Reads what follows the line `OFF BINARY`: big-endian numbers of 32 bits."""
     whole = np.frombuffer(data, ">i4", len(data) // 4)
     floats = np.frombuffer(data, ">f4", len(data) // 4)
@@ -205,7 +207,7 @@ def _read_binary(data: bytes, layout: _Layout) -> Surface:
     with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
         table = floats[3:at].astype(np.float64).reshape(-1, width)
     polygons = _binary_polygons(whole[at:], floats[at:], num_faces)
-    return polygon_surface(
+    return mesh_of_polygons(
         vertices=table[:, :3],
         corners=polygons.corners,
         counts=polygons.counts,

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.formats.meshes.reading.surfaces import MIN_ALPHA, MeshWarning, Surface
+from recon.formats.meshes.reading.textured_mesh import MIN_ALPHA, MeshWarning, TexturedMesh
 
 # The alpha channel of a texture is its opacity, means nothing, or is opacity if it looks like it.
 Opacity = Literal["alpha", "none", "guess"]
@@ -89,19 +89,19 @@ def _resampled(mask: NDArray[np.float32], height: int, width: int) -> NDArray[np
     return mask[rows[:, None], columns]
 
 
-def ensure_visible(surface: Surface, suffix: str) -> Surface:
-    """Returns a surface; one of which no face could be seen becomes opaque, with a warning.
+def ensure_visible(mesh: TexturedMesh, suffix: str) -> TexturedMesh:
+    """Returns the mesh; if none of its faces could be seen, it becomes opaque, with a warning.
 
-    Holes that a file asks for (`Surface.cut`) stay holes.
+    Holes that a file asks for (`TexturedMesh.cut`) stay holes.
 
     Args:
-        surface: The surface that a file holds.
+        mesh: The mesh that a file holds.
         suffix: The suffix of the file, in small letters.
     """
-    if not surface.num_faces or surface.cut or (surface.face_rgba[:, 3] > MIN_ALPHA).any():
-        return surface
+    if not mesh.num_faces or mesh.cut or (mesh.face_rgba[:, 3] > MIN_ALPHA).any():
+        return mesh
     words = OPACITY_WORDS.get(suffix, "its opacity")
     warnings.warn(
         f"every face would be invisible by {words}: drawn opaque", MeshWarning, stacklevel=2
     )
-    return surface.opaque()
+    return mesh.opaque()

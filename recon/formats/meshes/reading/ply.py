@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from recon.formats.meshes.reading.companions import find_companion
 from recon.formats.meshes.reading.materials import DEFAULT_COLOR
-from recon.formats.meshes.reading.polygon_surfaces import PolygonTextures, polygon_surface
-from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.meshes.reading.polygon_meshes import PolygonTextures, mesh_of_polygons
+from recon.formats.meshes.reading.textured_mesh import MeshWarning, TexturedMesh
 from recon.formats.stores import Store
 from recon.formats.text import decode_text, parse_floats, read_lines
 
@@ -76,7 +76,7 @@ class _Column(NamedTuple):
 Columns = dict[str, _Column]
 
 
-def read_ply(store: Store, name: str) -> Surface:
+def read_ply(store: Store, name: str) -> TexturedMesh:
     """Reads a PLY file.
 
     Colours of faces go before those of vertices, textures (`comment TextureFile`) before both.
@@ -113,7 +113,7 @@ def read_ply(store: Store, name: str) -> Surface:
         if textures is not None:
             textures = textures.extended(len(strips))
         counts = np.concatenate([counts, np.full(len(strips), 3)])
-    return polygon_surface(
+    return mesh_of_polygons(
         vertices=np.stack([vertex[axis].values for axis in "xyz"], axis=1),
         corners=corners,
         counts=counts,

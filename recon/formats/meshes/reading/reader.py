@@ -22,12 +22,12 @@ from recon.formats.meshes.reading.off import read_off
 from recon.formats.meshes.reading.opacity import ensure_visible
 from recon.formats.meshes.reading.ply import read_ply
 from recon.formats.meshes.reading.stl import read_stl
-from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.meshes.reading.textured_mesh import MeshWarning, TexturedMesh
 from recon.formats.meshes.reading.threeds import read_3ds
 from recon.formats.stores import DiskStore, Store, ZipStore, full_name
 from recon.geometry.meshes import Mesh
 
-READERS: dict[str, Callable[..., Surface]] = {
+READERS: dict[str, Callable[..., TexturedMesh]] = {
     ".obj": read_obj,
     ".ply": read_ply,
     ".stl": read_stl,
@@ -66,7 +66,7 @@ def read_mesh(path: str | Path) -> Mesh:
             names it.
     """
     store, name = _located(path)
-    surface = read_surface(store, name)
+    surface = read_textured_mesh(store, name)
     try:
         return surface.cleaned().mesh()
     except ValueError as error:
@@ -85,7 +85,7 @@ def _located(path: str | Path) -> tuple[Store, str]:
     return ZipStore(archive), name
 
 
-def read_surface(store: Store, name: str, **options: Any) -> Surface:
+def read_textured_mesh(store: Store, name: str, **options: Any) -> TexturedMesh:
     """Reads the mesh file `name` of `store` with the reader for its suffix.
 
     Args:

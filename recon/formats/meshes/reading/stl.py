@@ -8,8 +8,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.formats.meshes.reading.polygon_surfaces import polygon_surface
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.polygon_meshes import mesh_of_polygons
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import Store
 from recon.formats.text import decode_text, parse_floats
 
@@ -21,7 +21,7 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 SNIFFED = 4096  # bytes at the beginning; a binary file has zeros among the first 84
 
 
-def read_stl(store: Store, name: str) -> Surface:
+def read_stl(store: Store, name: str) -> TexturedMesh:
     """Reads an STL file; its triangles are grey, and attributes some writers use are passed over.
 
     Args:
@@ -34,7 +34,7 @@ def read_stl(store: Store, name: str) -> Surface:
     data = store.read(name)
     vertices = _text_vertices(data) if _is_text(data) else _binary_vertices(data)
     count = len(vertices) // 3
-    return polygon_surface(vertices, np.arange(3 * count), np.full(count, 3))
+    return mesh_of_polygons(vertices, np.arange(3 * count), np.full(count, 3))
 
 
 def _is_text(data: bytes) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.formats.images import decode_image
-from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, MeshWarning
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIRROR, MeshWarning
 from recon.formats.stores import Store
 
 # Textures are read at this size: an image of 64 pixels shows no finer detail, and hundreds of them

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recon.formats.meshes.reading.companions import FOLDERS, find_companion
 from recon.formats.meshes.reading.materials import Material, paint_faces
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import Store
 
 CHUNK = struct.Struct("<HI")
@@ -34,7 +34,7 @@ class _Part:
     groups: list[tuple[str, NDArray[np.int64]]] = field(default_factory=list)
 
 
-def read_3ds(store: Store, name: str) -> Surface:
+def read_3ds(store: Store, name: str) -> TexturedMesh:
     """Reads all meshes and materials of a 3DS file.
 
     Raises:
@@ -140,7 +140,7 @@ def _find_texture(store: Store, name: str, file_name: str) -> str | None:
     return next(filter(None, found), None)
 
 
-def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) -> Surface:
+def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) -> TexturedMesh:
     if not parts:
         raise ValueError("the file holds no triangle mesh")
     names = ["", *materials]
@@ -158,7 +158,7 @@ def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) 
         chosen.append(_face_materials(part, names))
         start += len(part.vertices)
     all_uvs, all_chosen = np.concatenate(uvs), np.concatenate(chosen)
-    return Surface(
+    return TexturedMesh(
         vertices=np.concatenate(vertices),
         faces=np.concatenate(faces),
         **paint_faces(store, palette, all_chosen, all_uvs),

@@ -18,7 +18,7 @@ from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
 from recon.evaluation.shown import ShownPredictions
 from recon.geometry.voxels import voxelize_mesh
-from recon.models.predict import predict
+from recon.models.prediction import predict
 from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
 
 Make = Callable[..., EvaluationResult]

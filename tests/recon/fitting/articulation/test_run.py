@@ -16,7 +16,7 @@ from recon.fitting.articulation.scores import random_cases
 from recon.fitting.drawing import render_colors
 from recon.fitting.run import FitFolder
 from recon.fitting.stages import SoftStage
-from recon.formats.meshes import read_mesh, read_surface
+from recon.formats.meshes import read_mesh, read_textured_mesh
 from recon.formats.stores import FolderStore
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import world_vertices
@@ -56,7 +56,7 @@ def test_a_run_writes_what_it_found(tmp_path: Path) -> None:
     written = read_mesh(run.folder.path / "mesh.obj")
     again = world_vertices(written.vertices)[written.faces.flip(1)]
     assert torch.allclose(again.double(), corners.double(), atol=1e-5)
-    surface = read_surface(FolderStore(run.folder.path), "mesh.glb")
+    surface = read_textured_mesh(FolderStore(run.folder.path), "mesh.glb")
     assert BODY.mesh.face_colors is not None
     colors = torch.from_numpy(surface.mesh().face_colors.numpy())  # type: ignore[union-attr]
     assert torch.allclose(colors, BODY.mesh.face_colors, atol=0.02)

@@ -12,28 +12,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.formats.meshes import read_mesh, read_surface
+from recon.formats.meshes import read_mesh, read_textured_mesh
 from recon.formats.meshes.reading.materials import SAMPLES
-from recon.formats.meshes.reading.surfaces import CLAMP, Surface
+from recon.formats.meshes.reading.textured_mesh import CLAMP, TexturedMesh
 from recon.formats.stores import DiskStore
 
 CASES = Path(__file__).parent / "cases"
 
 
-def read(name: str) -> tuple[Surface, list[str]]:
+def read(name: str) -> tuple[TexturedMesh, list[str]]:
     """A case, and what is said about it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        surface = read_surface(DiskStore(), str(CASES / name))
+        surface = read_textured_mesh(DiskStore(), str(CASES / name))
     return surface, [str(warning.message) for warning in caught]
 
 
-def signed_volume(surface: Surface) -> float:
+def signed_volume(surface: TexturedMesh) -> float:
     a, b, c = (surface.vertices[surface.faces[:, k]] for k in range(3))
     return float((a * np.cross(b, c)).sum() / 6)
 
 
-def mean_color(surface: Surface) -> list[float]:
+def mean_color(surface: TexturedMesh) -> list[float]:
     return surface.face_rgba[:, :3].mean(axis=0).tolist()
 
 

@@ -21,7 +21,7 @@ import pytest
 import trimesh
 from numpy.typing import NDArray
 
-from recon.formats.meshes import MESH_FORMATS, read_surface, save_mesh
+from recon.formats.meshes import MESH_FORMATS, read_textured_mesh, save_mesh
 from recon.formats.stores import DiskStore
 from recon.geometry.meshes import icosphere
 
@@ -65,7 +65,7 @@ def measures(corners: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def read_here(path: Path) -> NDArray[np.float64] | None:
     """The measures of a file; None if it has none, or is refused by its name."""
     try:
-        surface = read_surface(DiskStore(), str(path))
+        surface = read_textured_mesh(DiskStore(), str(path))
     except ValueError as error:
         if path.name not in str(error):
             raise AssertionError(f"{path}: the message does not name the file") from error

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from recon.formats.meshes import read_mesh, read_surface, save_mesh
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes import read_mesh, read_textured_mesh, save_mesh
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import DiskStore
 from recon.geometry.meshes import Mesh
 
@@ -67,17 +67,17 @@ def scenes(draw: st.DrawFn, alpha: bool = True) -> Scene:
     return Scene(vertices.astype(np.float32), rows.astype(np.int64), rgba)
 
 
-def read_file(name: str, files: dict[str, bytes]) -> Surface:
+def read_file(name: str, files: dict[str, bytes]) -> TexturedMesh:
     """Write files into a folder and read one of them; nothing may be said about it."""
     with tempfile.TemporaryDirectory() as folder:
         for leaf, content in files.items():
             (Path(folder) / leaf).write_bytes(content)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return read_surface(DiskStore(), f"{folder}/{name}")
+            return read_textured_mesh(DiskStore(), f"{folder}/{name}")
 
 
-def check(surface: Surface, scene: Scene, tolerance: float = 1e-6) -> None:
+def check(surface: TexturedMesh, scene: Scene, tolerance: float = 1e-6) -> None:
     """The same triangles in the same order, with the same colours."""
     corners = surface.vertices[surface.faces].astype(np.float32)
     np.testing.assert_array_equal(corners, scene.corners)
@@ -360,4 +360,4 @@ def test_noise_is_refused_by_name(kind: str, data: bytes) -> None:
         except (ValueError, Warning) as error:
             assert f"m.{kind}" in str(error)  # noqa: PT017
         else:
-            assert isinstance(surface, Surface)
+            assert isinstance(surface, TexturedMesh)

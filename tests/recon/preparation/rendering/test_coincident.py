@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.meshes import icosphere
 from recon.preparation.rendering.coincident import has_two_sided_faces
 from recon.preparation.rendering.objects import ObjectRenderer
@@ -44,14 +44,14 @@ def test_pairs_of_faces(faces: list[list[int]], two_sided: bool) -> None:
     assert has_two_sided_faces(corners, loose, colors, plain) == two_sided
 
 
-def ball(inner_first: bool) -> Surface:
+def ball(inner_first: bool) -> TexturedMesh:
     """Red outside and white inside, every face there twice and its corners in another order."""
     solid = icosphere(2)
     outside = solid.faces.numpy()
     inside = np.roll(outside[:, ::-1], 1, axis=1)
     red = np.tile(np.array([1, 0, 0, 1], np.float32), (len(outside), 1))
     parts = [(outside, red), (inside, np.ones_like(red))][:: -1 if inner_first else 1]
-    return Surface(
+    return TexturedMesh(
         vertices=solid.vertices.double().numpy() / 2,
         faces=np.concatenate([faces for faces, _ in parts]),
         face_rgba=np.concatenate([rgba for _, rgba in parts]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.formats.meshes.reading.surfaces import concatenate
+from recon.formats.meshes.reading.textured_mesh import concatenate
 from recon.geometry.cameras import shapenet_cameras
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.viewpoints import RandomViews

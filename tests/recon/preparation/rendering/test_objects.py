@@ -9,7 +9,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from recon.datasets.storage.layout import Layout
-from recon.formats.meshes.reading.surfaces import Surface, concatenate
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh, concatenate
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.frames import world_vertices
 from recon.geometry.voxels import unpack_voxels
@@ -188,7 +188,7 @@ def test_an_object_around_the_eye_is_refused() -> None:
 
 def test_vertices_of_no_face_do_not_matter() -> None:
     box = mesh((0.5, 0.5, 0.5))
-    far = Surface(
+    far = TexturedMesh(
         np.concatenate([[[0.0, 0, 50], [50, 0, 0]], box.vertices]),
         box.faces + 2,
         box.face_rgba,

@@ -11,7 +11,7 @@ import trimesh
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import Cameras
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.viewpoints import RandomViews, StandardViews
@@ -28,18 +28,18 @@ TOWARDS_LIGHT = np.array([0.4, 1.0, -0.6]) / np.linalg.norm([0.4, 1.0, -0.6])
 VIEWS = RandomViews(3, elevation=(-30, 60), distance=(1.7, 2.6), fov=35, seed=3)
 
 
-def random_soup() -> Surface:
+def random_soup() -> TexturedMesh:
     """Triangles which hang in space: open, crossing each other, wound any way."""
     rng = np.random.default_rng(0)
     centers = rng.uniform(-0.35, 0.35, (120, 1, 3))
     corners = (centers + rng.uniform(-0.15, 0.15, (120, 3, 3))).reshape(-1, 3)
     colors = np.concatenate([rng.random((120, 3)), np.ones((120, 1))], axis=1)
-    return Surface(
+    return TexturedMesh(
         corners, np.arange(360).reshape(-1, 3), colors.astype(np.float32), np.zeros(120, np.int64)
     )
 
 
-def textured_box() -> Surface:
+def textured_box() -> TexturedMesh:
     """A box with a coarse random image, repeated one and a half times, on every side."""
     rng = np.random.default_rng(1)
     solid = block((0.05, 0.0, -0.03), (0.5, 0.6, 0.4))
@@ -50,7 +50,7 @@ def textured_box() -> Surface:
     corners = solid.vertices[solid.faces]
     thin = np.ptp(corners, axis=1).argmin(axis=1)
     planar = np.array([np.delete(c, axis, axis=1) for c, axis in zip(corners, thin, strict=True)])
-    return Surface(
+    return TexturedMesh(
         solid.vertices,
         solid.faces,
         np.ones((count, 4), np.float32),
@@ -78,7 +78,7 @@ class Cast:
     normal: NDArray[np.float64]
 
 
-def cast_rays(surface: Surface, cameras: Cameras, view: int, size: tuple[int, int]) -> Cast:
+def cast_rays(surface: TexturedMesh, cameras: Cameras, view: int, size: tuple[int, int]) -> Cast:
     """Cast a ray through the centre of every sample."""
     rotation, translation, focal, center = (
         value[view].double().numpy()
@@ -112,7 +112,7 @@ def cast_rays(surface: Surface, cameras: Cameras, view: int, size: tuple[int, in
     )
 
 
-def face_color(surface: Surface, face: NDArray, corners: NDArray, place: NDArray) -> NDArray:
+def face_color(surface: TexturedMesh, face: NDArray, corners: NDArray, place: NDArray) -> NDArray:
     """Return the colour of faces at places in the world."""
     if surface.uvs is None:
         return surface.face_rgba[face, :3].astype(np.float64)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.frames import world_vertices
 from recon.preparation.rendering.points import occupied_points, surface_points
 from tests.recon.preparation.known_surfaces import joined, mesh
@@ -15,13 +15,13 @@ from tests.recon.preparation.known_surfaces import joined, mesh
 COUNT = 4000
 
 
-def world(surface: Surface) -> tuple[Tensor, Tensor]:
+def world(surface: TexturedMesh) -> tuple[Tensor, Tensor]:
     """Vertices and faces as the renderer hands them over."""
     vertices = torch.from_numpy(surface.vertices).float()
     return world_vertices(vertices), torch.from_numpy(surface.faces.copy())
 
 
-def occupancies(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+def occupancies(surface: TexturedMesh) -> tuple[np.ndarray, np.ndarray]:
     """Points [P, 3] in the model frame and which are inside."""
     arrays = occupied_points(*world(surface), COUNT, "a")
     points = world_vertices(torch.from_numpy(arrays["points"].astype(np.float64))).numpy()
@@ -75,7 +75,7 @@ def test_a_small_hole_lets_nothing_out() -> None:
     added = np.array([a, inner[0], c, inner[0], inner[1], c], np.float32)
     count = len(box.vertices)
     faces = np.concatenate([box.faces[keep], count + np.arange(6).reshape(2, 3)])
-    holed = Surface(
+    holed = TexturedMesh(
         np.concatenate([box.vertices, added]),
         faces,
         np.ones((len(faces), 4), np.float32),

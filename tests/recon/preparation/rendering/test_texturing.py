@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.preparation.rendering.texturing import Hits, Textures, interpolate, locate
 from renderer_cuda import visible_faces
 
 UVS = np.array([[0.0, 0], [1, 0], [0, 1]], np.float32)
 
 
-def surface(**changes: Any) -> Surface:
+def surface(**changes: Any) -> TexturedMesh:
     """Three faces: with a texture of 2 x 3 texels, with none, and with one of a single texel."""
     wide = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) + 100
     fields: dict[str, Any] = {
@@ -25,7 +25,7 @@ def surface(**changes: Any) -> Surface:
         "face_texture": np.array([1, -1, 0]),
         "textures": (np.full((1, 1, 4), 9, np.uint8), wide),
     }
-    return Surface(**{**fields, **changes})
+    return TexturedMesh(**{**fields, **changes})
 
 
 def hits(faces: list[int], points: list[tuple[float, float]]) -> Hits:

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon.datasets.storage.layout import ObjectArrays
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
 from recon.geometry.voxels import unpack_voxels, voxelize_mesh
@@ -15,7 +15,7 @@ from recon.visualization.draw import draw_mesh
 from tests.recon.preparation.known_surfaces import joined, mesh, random_texture, textured_quad
 
 
-def rendered(surface: Surface, count: int = 256, size: int = 32) -> ObjectArrays:
+def rendered(surface: TexturedMesh, count: int = 256, size: int = 32) -> ObjectArrays:
     renderer = ObjectRenderer(size, supersample=2, triangles=count)
     arrays = renderer(surface, "a")
     renderer.layout().check(arrays)
@@ -44,10 +44,10 @@ def imaged(arrays: ObjectArrays, view: int) -> NDArray[np.float64]:
     return (image[:3] * alpha + 255 * (1 - alpha)).transpose(1, 2, 0)
 
 
-def sphere(subdivisions: int) -> Surface:
+def sphere(subdivisions: int) -> TexturedMesh:
     solid = icosphere(subdivisions)
     count = solid.num_faces
-    return Surface(
+    return TexturedMesh(
         solid.vertices.double().numpy() / 2,
         solid.faces.numpy(),
         np.full((count, 4), 0.4, np.float32),
@@ -122,7 +122,7 @@ def test_plain_faces_and_palettes_are_not_split() -> None:
     texture = np.zeros((1, 2, 4), np.uint8)
     texture[0, 0], texture[0, 1] = (255, 0, 0, 255), (0, 0, 255, 255)
     quad = textured_quad(texture)
-    palette = Surface(
+    palette = TexturedMesh(
         quad.vertices, quad.faces, quad.face_rgba, quad.face_objects,
         uvs=np.full((2, 3, 2), 0.75, np.float32), face_texture=quad.face_texture,
         textures=quad.textures,

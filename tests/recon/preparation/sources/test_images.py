@@ -20,7 +20,7 @@ from PIL import Image
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
-from recon.preparation.checks.carving import agreement
+from recon.preparation.checks.visual_hull import agreement
 from recon.preparation.sources.axes import orientation
 from recon.preparation.sources.images import ImagesSource
 from recon.preparation.sources.interface import ImageSource

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from recon.formats.meshes import read_surface
+from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.ac3d import read_ac3d
 
 MATERIALS = """MATERIAL "red" rgb 1 0 0  amb 0 0 0  emis 0 0 0  spec 0 0 0  shi 1  trans 0
@@ -117,7 +117,7 @@ def test_fewer_surfaces_than_announced(folder) -> None:
 )
 def test_bad_files_are_refused_with_their_name(folder, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        read_surface(folder({"m.ac": text}), "m.ac")
+        read_textured_mesh(folder({"m.ac": text}), "m.ac")
     assert str(caught.value).startswith("m.ac: ")
 
 
@@ -153,5 +153,5 @@ def test_names_and_data_in_every_encoding(folder, encoding: str, end: str) -> No
 def test_missing_textures_are_named_once(folder) -> None:
     text = world(*[poly(name, 'texture "C:\\gone.rgb"\n') for name in "ab"])
     with pytest.warns(UserWarning, match=r"m\.ac: no file C:\\gone\.rgb \(a texture\)$"):
-        surface = read_surface(folder({"m.ac": text}), "m.ac")
+        surface = read_textured_mesh(folder({"m.ac": text}), "m.ac")
     assert surface.face_rgba.tolist() == [[1, 0, 0, 1]] * 2

@@ -11,7 +11,7 @@ from PIL import Image
 from recon.formats.meshes.reading.gltf_container import Container
 from recon.formats.meshes.reading.gltf_materials import base_color, paint_triangles, to_srgb
 from recon.formats.meshes.reading.materials import Paint
-from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIRROR, REPEAT
 
 UVS = np.tile([[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]], (2, 1, 1))
 

@@ -16,7 +16,7 @@ from recon.formats.meshes.reading.materials import (
     sample_faces,
     tinted,
 )
-from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIRROR, REPEAT
 from recon.formats.meshes.reading.textures import load_texture
 
 CORNERS = np.array([[(0.0, 0.0), (1, 0), (0, 1)]])

@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from recon.formats.meshes import read_surface
+from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.md2 import HEADER, read_md2
 
 
@@ -57,7 +57,7 @@ def test_skins_are_found_where_the_games_look(folder, skin: str, place: str) -> 
 @pytest.mark.parametrize("size", [0, 10, 68, 130, 150, 170, 190])
 def test_cut_files_are_refused(folder, size: int) -> None:
     with pytest.raises(ValueError, match=r"^m\.md2: "):
-        read_surface(folder({"m.md2": md2()[:size]}), "m.md2")
+        read_textured_mesh(folder({"m.md2": md2()[:size]}), "m.md2")
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_cut_files_are_refused(folder, size: int) -> None:
 )
 def test_lying_files_are_refused(folder, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_surface(folder({"m.md2": data}), "m.md2")
+        read_textured_mesh(folder({"m.md2": data}), "m.md2")

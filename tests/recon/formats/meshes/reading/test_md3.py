@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from recon.formats.meshes import read_surface
+from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.md3 import FILE_HEADER, SURFACE_HEADER, read_md3
 
 
@@ -67,5 +67,5 @@ GOOD = md3(part("body", "x"))
 )
 def test_bad_files_are_refused_with_their_name(folder, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        read_surface(folder({"m.md3": data}), "m.md3")
+        read_textured_mesh(folder({"m.md3": data}), "m.md3")
     assert str(caught.value).startswith("m.md3: ")

@@ -8,7 +8,7 @@ import pytest
 
 from recon.formats.meshes.reading.materials import Material
 from recon.formats.meshes.reading.mtl import parse_map, read_mtl
-from recon.formats.meshes.reading.surfaces import CLAMP, REPEAT, MeshWarning
+from recon.formats.meshes.reading.textured_mesh import CLAMP, REPEAT, MeshWarning
 
 
 @pytest.mark.parametrize(

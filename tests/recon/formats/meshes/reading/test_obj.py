@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.formats.meshes import read_surface
+from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.obj import read_obj
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
@@ -120,7 +120,7 @@ def test_tiles_are_given_to_objects_in_order(folder) -> None:
 )
 def test_bad_files_are_refused_with_their_name(folder, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        read_surface(folder({"m.obj": text}), "m.obj")
+        read_textured_mesh(folder({"m.obj": text}), "m.obj")
     assert str(caught.value).startswith("m.obj: ")
 
 

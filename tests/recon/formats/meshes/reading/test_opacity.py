@@ -11,7 +11,7 @@ from recon.formats.meshes.reading.opacity import (
     is_cutout,
     is_opacity,
 )
-from recon.formats.meshes.reading.surfaces import MeshWarning, Surface
+from recon.formats.meshes.reading.textured_mesh import MeshWarning, TexturedMesh
 
 
 def channel(**shares: float) -> np.ndarray:
@@ -55,9 +55,9 @@ def test_masks_and_cutoffs() -> None:
     assert combine_opacity(image, None, 0.5, 0.9)[..., 3].tolist() == [[0, 0], [1, 1]]
 
 
-def surface(alphas: list[float], cut: bool = False) -> Surface:
+def surface(alphas: list[float], cut: bool = False) -> TexturedMesh:
     count = len(alphas)
-    return Surface(
+    return TexturedMesh(
         vertices=np.eye(3),
         faces=np.tile(np.arange(3), (count, 1)),
         face_rgba=np.array([[1, 0, 0, alpha] for alpha in alphas], np.float32),
@@ -78,5 +78,5 @@ def test_models_do_not_vanish(suffix: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("given", [surface([0, 0.5]), surface([0, 0], cut=True), surface([])])
-def test_what_is_meant_stays(given: Surface) -> None:
+def test_what_is_meant_stays(given: TexturedMesh) -> None:
     assert ensure_visible(given, ".obj") is given

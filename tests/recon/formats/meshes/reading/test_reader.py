@@ -8,7 +8,7 @@ import pytest
 import torch
 import trimesh
 
-from recon.formats.meshes import MESH_FORMATS, read_mesh, read_surface
+from recon.formats.meshes import MESH_FORMATS, read_mesh, read_textured_mesh
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 
@@ -72,17 +72,17 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, suffix: str, content:
 
 def test_suffix_chooses_the_reader_whatever_its_case(folder) -> None:
     store = folder({"M.OBJ": "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"})
-    assert len(read_surface(store, "M.OBJ").faces) == 1
+    assert len(read_textured_mesh(store, "M.OBJ").faces) == 1
 
 
 def test_unknown_suffix_is_named(folder) -> None:
     with pytest.raises(ValueError, match=r"m\.blend: suffix '\.blend' is not one of \.3ds"):
-        read_surface(folder({"m.blend": ""}), "m.blend")
+        read_textured_mesh(folder({"m.blend": ""}), "m.blend")
 
 
 def test_missing_file_is_named(folder) -> None:
     with pytest.raises(FileNotFoundError, match=r"m\.obj"):
-        read_surface(folder({"n.obj": ""}), "m.obj")
+        read_textured_mesh(folder({"n.obj": ""}), "m.obj")
 
 
 def lopsided() -> trimesh.Trimesh:
@@ -122,7 +122,7 @@ def test_one_mesh_written_in_every_format(folder, suffix: str) -> None:
     else:
         content = mesh.export(None, kind, **({"encoding": encoding} if encoding else {}))
     name = f"m.{kind.replace('coff', 'off')}"
-    surface = read_surface(folder({name: content}), name)
+    surface = read_textured_mesh(folder({name: content}), name)
     assert np.abs(surface.vertices[surface.faces] - mesh.triangles).max() < 1e-6
     wanted = mesh.visual.vertex_colors[mesh.faces[:, 0]] / 255
     if suffix in ("off", "stl"):  # without colours
@@ -142,6 +142,6 @@ def test_damaged_files_raise_nothing_but_value_errors_of_their_name(folder, kind
             damaged[place] = rng.integers(256)
         store = folder({f"m.{kind}": bytes(damaged)})
         try:
-            read_surface(store, f"m.{kind}")
+            read_textured_mesh(store, f"m.{kind}")
         except ValueError as error:
             assert str(error).startswith(f"m.{kind}: ")  # noqa: PT017

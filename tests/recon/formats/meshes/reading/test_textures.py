@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.formats.meshes.reading.surfaces import CLAMP, MIRROR, REPEAT
+from recon.formats.meshes.reading.textured_mesh import CLAMP, MIRROR, REPEAT
 from recon.formats.meshes.reading.textures import load_texture, read_opacity, wrap_coordinates
 
 

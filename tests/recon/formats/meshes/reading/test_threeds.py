@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from recon.formats.meshes import read_surface
+from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.threeds import read_3ds
 
 
@@ -76,7 +76,7 @@ GOOD = file(RED, part("a", "red"))
 )
 def test_bad_files_are_refused_with_their_name(folder, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        read_surface(folder({"m.3ds": data}), "m.3ds").mesh()
+        read_textured_mesh(folder({"m.3ds": data}), "m.3ds").mesh()
     assert str(caught.value).startswith("m.3ds: ")
 
 

@@ -13,8 +13,8 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from recon.formats.meshes import read_mesh, read_surface, save_mesh
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes import read_mesh, read_textured_mesh, save_mesh
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.meshes.writing.glb import srgb_to_linear
 from recon.formats.meshes.writing.writer import WRITERS
 from recon.formats.stores import FolderStore
@@ -33,8 +33,8 @@ def random_colors(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=generator) / 255
 
 
-def read(path: Path) -> Surface:
-    return read_surface(FolderStore(path.parent), path.name)
+def read(path: Path) -> TexturedMesh:
+    return read_textured_mesh(FolderStore(path.parent), path.name)
 
 
 # --- Shapes ---------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_linear_light_is_the_inverse_of_srgb() -> None:
 # --- Textures -------------------------------------------------------------------------------------
 
 
-def texels_in(surface: Surface, side: int) -> np.ndarray:
+def texels_in(surface: TexturedMesh, side: int) -> np.ndarray:
     """Looks up every texel at its centre, without a filter, as a viewer would."""
     assert surface.uvs is not None
     assert surface.face_texture is not None

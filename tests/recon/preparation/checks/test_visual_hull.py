@@ -7,15 +7,15 @@ from torch import Tensor
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import voxelize_mesh
-from recon.preparation.checks.carving import (
+from recon.preparation.checks.visual_hull import (
     HALF_DIAGONAL,
     agreement,
     axis_order_scores,
     axis_order_text,
-    carve,
-    outlines,
-    silhouettes,
+    boundaries,
+    visual_hull,
     voxel_centers,
+    voxel_silhouettes,
     voxel_surface,
 )
 from recon.rendering.renderer import SoftRenderer
@@ -53,7 +53,7 @@ def test_outermost_centres_are_at_one_half() -> None:
 
 def test_the_hull_of_a_balls_masks_holds_the_ball_and_little_more() -> None:
     cameras = orbit(12)
-    hull = carve(ball_masks(cameras, 0.35), cameras, 24)
+    hull = visual_hull(ball_masks(cameras, 0.35), cameras, 24)
     distance = voxel_centers(24).norm(dim=-1)
     assert hull[distance < 0.33].all()
     assert not hull[distance > 0.45].any()
@@ -62,27 +62,27 @@ def test_the_hull_of_a_balls_masks_holds_the_ball_and_little_more() -> None:
 def test_reach_keeps_what_is_thinner_than_a_voxel() -> None:
     cameras = orbit()
     masks = ball_masks(cameras, 0.04)
-    assert not carve(masks, cameras, 8).any()
-    assert carve(masks, cameras, 8, reach=HALF_DIAGONAL)[3:5, 3:5, 3:5].any()
+    assert not visual_hull(masks, cameras, 8).any()
+    assert visual_hull(masks, cameras, 8, reach=HALF_DIAGONAL)[3:5, 3:5, 3:5].any()
 
 
 def test_only_views_that_see_a_voxel_decide() -> None:
     cameras = orbit(4, fov=10.0)  # too narrow for the corners
-    hull = carve(torch.ones(4, 16, 16, dtype=torch.bool), cameras, 8)
+    hull = visual_hull(torch.ones(4, 16, 16, dtype=torch.bool), cameras, 8)
     assert hull[3:5, 3:5, 3:5].all()
     assert not hull[0, 0, 0]  # seen by none
     behind = Cameras(cameras.rotation, -cameras.translation, cameras.focal, cameras.center)
-    assert not carve(torch.ones(4, 16, 16, dtype=torch.bool), behind, 8).any()
+    assert not visual_hull(torch.ones(4, 16, 16, dtype=torch.bool), behind, 8).any()
 
 
 def test_an_empty_mask_leaves_nothing() -> None:
     cameras = orbit(3, fov=60.0)
     masks = torch.ones(3, 16, 16, dtype=torch.bool)
     masks[1] = False
-    hull = carve(masks, cameras, 8)
+    hull = visual_hull(masks, cameras, 8)
     assert not hull.any()
     assert agreement(hull, masks, cameras).tolist() == [0, 0, 0]
-    assert not silhouettes(hull, cameras, 16).any()
+    assert not voxel_silhouettes(hull, cameras, 16).any()
 
 
 def test_surface_of_voxels_is_closed_and_faces_between_them_are_not_drawn() -> None:
@@ -99,7 +99,9 @@ def test_surface_of_voxels_is_closed_and_faces_between_them_are_not_drawn() -> N
 def test_silhouettes_of_voxels_are_those_of_their_box() -> None:
     voxels = torch.zeros(9, 9, 9, dtype=torch.bool)
     voxels[4, 4, 4] = True  # a cube of side 1/8
-    drawn = silhouettes(voxels, Cameras.orbit(*torch.tensor([[0.0], [0], [2], [90]])), (64, 96))
+    drawn = voxel_silhouettes(
+        voxels, Cameras.orbit(*torch.tensor([[0.0], [0], [2], [90]])), (64, 96)
+    )
     # Its front is 2 - 1/16 away, so its half side is tan(45) * 32 * (1/16) / (31/16) pixels.
     assert drawn[0].nonzero().amin(0).tolist() == [31, 47]
     assert drawn[0].nonzero().amax(0).tolist() == [32, 48]
@@ -108,7 +110,7 @@ def test_silhouettes_of_voxels_are_those_of_their_box() -> None:
 def test_outlines_touch_the_outside() -> None:
     masks = torch.zeros(1, 5, 6, dtype=torch.bool)
     masks[0, 1:4, 2:6] = True
-    assert outlines(masks)[0].int().tolist() == [
+    assert boundaries(masks)[0].int().tolist() == [
         [0, 0, 0, 0, 0, 0],
         [0, 0, 1, 1, 1, 1],
         [0, 0, 1, 0, 0, 1],
@@ -147,11 +149,11 @@ def test_bad_arguments_are_named() -> None:
     cameras, masks = orbit(2), torch.ones(2, 4, 4, dtype=torch.bool)
     grid = torch.ones(4, 4, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"masks must be bool \[K, H, W\] for 2 cameras, got"):
-        carve(masks.float(), cameras, 4)
+        visual_hull(masks.float(), cameras, 4)
     with pytest.raises(ValueError, match=r"masks must be .* \(1, 4, 4\)"):
         agreement(grid, masks[:1], cameras)
     with pytest.raises(ValueError, match="resolution must be >= 1 and reach >= 0, got 0"):
-        carve(masks, cameras, 0)
+        visual_hull(masks, cameras, 0)
     with pytest.raises(ValueError, match=r"voxels must be bool \[R, R, R\], got torch.float32"):
         voxel_surface(grid.float())
     with pytest.raises(ValueError, match="must agree"):

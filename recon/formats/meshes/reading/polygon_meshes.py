@@ -1,4 +1,4 @@
-"""A surface of polygons whose corners or faces have colours, as several formats store them."""
+"""Meshes of polygons whose corners or faces have colours, as several formats store them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.formats.meshes.reading.materials import (
     plain_paint,
 )
 from recon.formats.meshes.reading.polygons import triangulate
-from recon.formats.meshes.reading.surfaces import Surface
+from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.formats.stores import Store
 
 
@@ -43,14 +43,14 @@ class PolygonTextures:
         return replace(self, chosen=chosen, uvs=uvs)
 
 
-def polygon_surface(
+def mesh_of_polygons(
     vertices: NDArray[np.float64],
     corners: NDArray[np.int64],
     counts: NDArray[np.int64],
     vertex_rgba: NDArray[np.float64] | None = None,
     polygon_rgba: NDArray[np.float64] | None = None,
     textures: PolygonTextures | None = None,
-) -> Surface:
+) -> TexturedMesh:
     """Returns the triangles of polygons with one colour or a texture each.
 
     Args:
@@ -76,7 +76,7 @@ def polygon_surface(
     paint = plain_paint(rgba)
     if textures is not None:
         paint = _textured(textures, rgba, polygons, triangles)
-    return Surface(
+    return TexturedMesh(
         vertices=vertices,
         faces=faces,
         face_objects=np.zeros(len(faces), np.int64),

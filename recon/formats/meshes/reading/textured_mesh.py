@@ -22,7 +22,7 @@ class MeshWarning(UserWarning):
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class TexturedMesh:
     """Coloured triangles, some of them textured, in a file's own frame.
 
     Attributes:
@@ -78,8 +78,8 @@ class Surface:
             return np.zeros(self.num_faces, np.bool_)
         return self.face_texture >= 0
 
-    def select(self, kept: NDArray[np.bool_]) -> Surface:
-        """Returns the surface of the faces where `kept` [F] is true."""
+    def select(self, kept: NDArray[np.bool_]) -> TexturedMesh:
+        """Returns the mesh of the faces where `kept` [F] is true."""
         return replace(
             self,
             faces=self.faces[kept],
@@ -89,16 +89,16 @@ class Surface:
             face_texture=None if self.face_texture is None else self.face_texture[kept],
         )
 
-    def transformed(self, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> Surface:
-        """Returns the surface with each vertex v replaced by matrix @ v + shift.
+    def transformed(self, matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> TexturedMesh:
+        """Returns the mesh with each vertex v replaced by matrix @ v + shift.
 
         A mirroring matrix turns the faces round, so that their outer sides stay outside.
         """
         moved = replace(self, vertices=self.vertices @ matrix.T + shift)
         return moved.turned(np.full(self.num_faces, np.linalg.det(matrix) < 0))
 
-    def turned(self, chosen: NDArray[np.bool_]) -> Surface:
-        """Returns the surface with the faces where `chosen` [F] turned to the other side."""
+    def turned(self, chosen: NDArray[np.bool_]) -> TexturedMesh:
+        """Returns the mesh with the faces where `chosen` [F] turned to the other side."""
         if not chosen.any():
             return self
         faces, uvs = self.faces.copy(), None if self.uvs is None else self.uvs.copy()
@@ -107,8 +107,8 @@ class Surface:
             uvs[chosen] = uvs[chosen, ::-1]
         return replace(self, faces=faces, uvs=uvs)
 
-    def opaque(self) -> Surface:
-        """Returns the surface without the opacities of its faces and textures."""
+    def opaque(self) -> TexturedMesh:
+        """Returns the mesh without the opacities of its faces and textures."""
         rgba = self.face_rgba.copy()
         rgba[:, 3] = 1
         textures = tuple(texture.copy() for texture in self.textures)
@@ -116,8 +116,8 @@ class Surface:
             texture[..., 3] = 255
         return replace(self, face_rgba=rgba, textures=textures)
 
-    def normalized(self) -> Surface:
-        """Returns the surface with the box of its faces centred and the longest side of it 1.
+    def normalized(self) -> TexturedMesh:
+        """Returns the mesh with the box of its faces centred and the longest side of it 1.
 
         Raises:
             ValueError: If there are no faces, or all their corners coincide.
@@ -132,8 +132,8 @@ class Surface:
             )
         return self.transformed(np.eye(3) * scale, -(low + high) / 2 * scale)
 
-    def cleaned(self, min_alpha: float = MIN_ALPHA) -> Surface:
-        """Returns the surface without faint or zero-area faces and unused vertices."""
+    def cleaned(self, min_alpha: float = MIN_ALPHA) -> TexturedMesh:
+        """Returns the mesh without faint or zero-area faces and unused vertices."""
         a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
         kept = self.select((area > 0) & (self.face_rgba[:, 3] > min_alpha))
@@ -159,8 +159,8 @@ class Surface:
         return self.faces
 
 
-def _require_textures(surface: Surface) -> None:
-    uvs, chosen, textures = surface.uvs, surface.face_texture, surface.textures
+def _require_textures(mesh: TexturedMesh) -> None:
+    uvs, chosen, textures = mesh.uvs, mesh.face_texture, mesh.textures
     if (uvs is None) != (chosen is None):
         raise ValueError("uvs and face_texture must be given together")
     for texture in textures:
@@ -170,11 +170,11 @@ def _require_textures(surface: Surface) -> None:
             )
         if not texture.size:
             raise ValueError(f"a texture must have pixels, got {texture.shape}")
-    if len(surface.texture_wraps) not in (0, len(textures)):
+    if len(mesh.texture_wraps) not in (0, len(textures)):
         raise ValueError(f"{len(textures)} textures need as many texture_wraps")
     if uvs is None or chosen is None:
         return
-    count = surface.num_faces
+    count = mesh.num_faces
     if uvs.shape != (count, 3, 2) or chosen.shape != (count,):
         raise ValueError(
             f"{count} faces need uvs [{count}, 3, 2] and face_texture [{count}],"
@@ -187,52 +187,52 @@ def _require_textures(surface: Surface) -> None:
         raise ValueError("a texture coordinate of a textured face is not a finite number")
 
 
-def concatenate(surfaces: Sequence[Surface]) -> Surface:
-    """Returns one surface with all the faces, objects and textures of several."""
-    vertex_starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])
-    object_starts = np.cumsum([0] + [len(s.object_names) for s in surfaces])
-    pairs = list(zip(surfaces, vertex_starts, object_starts, strict=False))
-    uvs, face_texture = _joined_textures(surfaces)
-    return Surface(
-        vertices=np.concatenate([s.vertices for s in surfaces]),
+def concatenate(meshes: Sequence[TexturedMesh]) -> TexturedMesh:
+    """Returns one mesh with all faces, objects and textures of several."""
+    vertex_starts = np.cumsum([0] + [len(s.vertices) for s in meshes])
+    object_starts = np.cumsum([0] + [len(s.object_names) for s in meshes])
+    pairs = list(zip(meshes, vertex_starts, object_starts, strict=False))
+    uvs, face_texture = _joined_textures(meshes)
+    return TexturedMesh(
+        vertices=np.concatenate([s.vertices for s in meshes]),
         faces=np.concatenate([s.faces + start for s, start, _ in pairs]),
-        face_rgba=np.concatenate([s.face_rgba for s in surfaces]),
+        face_rgba=np.concatenate([s.face_rgba for s in meshes]),
         face_objects=np.concatenate([s.face_objects + start for s, _, start in pairs]),
-        object_names=tuple(name for s in surfaces for name in s.object_names),
+        object_names=tuple(name for s in meshes for name in s.object_names),
         uvs=uvs,
         face_texture=face_texture,
-        textures=tuple(texture for s in surfaces for texture in s.textures),
-        texture_wraps=_joined_wraps(surfaces),
-        cut=any(s.cut for s in surfaces),
+        textures=tuple(texture for s in meshes for texture in s.textures),
+        texture_wraps=_joined_wraps(meshes),
+        cut=any(s.cut for s in meshes),
     )
 
 
-def _joined_wraps(surfaces: Sequence[Surface]) -> tuple[tuple[int, int], ...]:
+def _joined_wraps(meshes: Sequence[TexturedMesh]) -> tuple[tuple[int, int], ...]:
     """Returns how all textures go on; nothing if all repeat."""
-    if not any(surface.texture_wraps for surface in surfaces):
+    if not any(mesh.texture_wraps for mesh in meshes):
         return ()
     return tuple(
         wrap
-        for surface in surfaces
-        for wrap in surface.texture_wraps or [(REPEAT, REPEAT)] * len(surface.textures)
+        for mesh in meshes
+        for wrap in mesh.texture_wraps or [(REPEAT, REPEAT)] * len(mesh.textures)
     )
 
 
 def _joined_textures(
-    surfaces: Sequence[Surface],
+    meshes: Sequence[TexturedMesh],
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.int64] | None]:
-    """Returns `uvs` and `face_texture` of all faces; None if no surface has any."""
-    if all(surface.uvs is None for surface in surfaces):
+    """Returns `uvs` and `face_texture` of all faces; None if no mesh has any."""
+    if all(mesh.uvs is None for mesh in meshes):
         return None, None
     uvs, chosen, start = [], [], 0
-    for surface in surfaces:
-        count = surface.num_faces
-        if surface.uvs is None or surface.face_texture is None:
+    for mesh in meshes:
+        count = mesh.num_faces
+        if mesh.uvs is None or mesh.face_texture is None:
             uvs.append(np.full((count, 3, 2), np.nan, np.float32))
             chosen.append(np.full(count, -1, np.int64))
         else:
-            uvs.append(surface.uvs)
-            own = surface.face_texture
+            uvs.append(mesh.uvs)
+            own = mesh.face_texture
             chosen.append(np.where(own >= 0, own + start, own))
-        start += len(surface.textures)
+        start += len(mesh.textures)
     return np.concatenate(uvs), np.concatenate(chosen)

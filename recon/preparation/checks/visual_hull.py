@@ -37,7 +37,7 @@ def voxel_centers(resolution: int) -> Tensor:
     return torch.stack(torch.meshgrid(side, side, side, indexing="ij"), dim=-1)
 
 
-def carve(
+def visual_hull(
     masks: Tensor,
     cameras: Cameras,
     resolution: int,
@@ -119,7 +119,7 @@ def _pixels(
     return row, column, torch.where(visible, depth, 1.0), visible
 
 
-def silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int]) -> Tensor:
+def voxel_silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequence[int]) -> Tensor:
     """Returns the pixels [K, H, W] bool which the cubes of occupied voxels cover in each view.
 
     Args:
@@ -175,7 +175,7 @@ def voxel_surface(voxels: Tensor) -> tuple[Tensor, Tensor]:
     return vertices.float(), faces
 
 
-def outlines(masks: Tensor) -> Tensor:
+def boundaries(masks: Tensor) -> Tensor:
     """Returns the pixels [K, H, W] bool of masks that touch a pixel outside, or the border."""
     inside = F.pad(masks, (1, 1, 1, 1))
     whole = inside[:, 1:-1, :-2] & inside[:, 1:-1, 2:] & inside[:, :-2, 1:-1] & inside[:, 2:, 1:-1]
@@ -198,7 +198,7 @@ def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
         ValueError: If a shape or type is wrong.
     """
     _require_masks(masks, len(cameras))
-    covered = silhouettes(voxels, cameras, masks.shape[1:]) & masks
+    covered = voxel_silhouettes(voxels, cameras, masks.shape[1:]) & masks
     recall = covered.sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp(min=1)
     centers = voxel_centers(len(voxels))[voxels]
     inside = []

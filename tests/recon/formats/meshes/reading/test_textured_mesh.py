@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.formats.meshes.reading.surfaces import (
+from recon.formats.meshes.reading.textured_mesh import (
     CLAMP,
     MIRROR,
     REPEAT,
-    Surface,
+    TexturedMesh,
     concatenate,
 )
 
 
-def surface(**changes: Any) -> Surface:
+def surface(**changes: Any) -> TexturedMesh:
     fields: dict[str, Any] = {
         "vertices": np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]]),
         "faces": np.array([[0, 1, 2], [0, 2, 1], [0, 0, 1]]),
@@ -22,10 +22,10 @@ def surface(**changes: Any) -> Surface:
         "face_objects": np.array([0, 1, 1]),
         "object_names": ("a", "b"),
     }
-    return Surface(**{**fields, **changes})
+    return TexturedMesh(**{**fields, **changes})
 
 
-def textured(**changes: Any) -> Surface:
+def textured(**changes: Any) -> TexturedMesh:
     """The same with two textures, the first face and the last one textured."""
     uvs = np.full((3, 3, 2), np.nan, np.float32)
     uvs[0], uvs[2] = 0.25, 0.75

@@ -10,18 +10,18 @@ from torch import Tensor
 from recon.datasets.storage.layout import Layout
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.voxels import voxelize_mesh
-from recon.metrics import SUITES, MetricSuite, Truth, object_seed
+from recon.metrics import METRIC_SUITES, MetricSuite, Truth, object_seed
 from recon.metrics.fscore import FScore
 from recon.metrics.meshrcnn import MeshRCNN
 from recon.metrics.onet import OccupancyNetworks
-from recon.metrics.silhouette import outlines
+from recon.metrics.silhouette import mesh_silhouettes
 from tests.recon.metrics.solids import box, cube_points, truth_of
 
 COUNT = 2000
 SIZE = (0.8, 0.5, 0.3)
 # With few samples; what does not sample is as it is.
 QUICK: Mapping[str, MetricSuite] = {
-    **{name: make() for name, make in SUITES.items()},
+    **{name: make() for name, make in METRIC_SUITES.items()},
     "onet": OccupancyNetworks(COUNT),
     "meshrcnn": MeshRCNN(COUNT),
     "fscore": FScore(COUNT, threshold=0.05),
@@ -32,7 +32,7 @@ def whole_truth(vertices: Tensor, faces: Tensor) -> Truth:
     """Everything that a data set could hold of a box of this size."""
     cameras = shapenet_cameras([0, 5, 10])
     inside = (cube_points(COUNT).abs() < torch.tensor(SIZE) / 2).all(1)
-    masks = outlines(vertices, faces, cameras, (256, 256))
+    masks = mesh_silhouettes(vertices, faces, cameras, (256, 256))
     return replace(
         truth_of(vertices, faces, COUNT, inside),
         voxels=voxelize_mesh(vertices[None], faces)[0],
@@ -53,18 +53,18 @@ def score(
 
 
 def test_names() -> None:
-    assert list(SUITES) == [
+    assert list(METRIC_SUITES) == [
         "softras", "onet", "meshrcnn", "fscore", "silhouette", "silhouette_256",
     ]  # fmt: skip
-    for name, make in SUITES.items():
+    for name, make in METRIC_SUITES.items():
         assert make().name == name
     keys = [(suite.name, metric.key) for suite in QUICK.values() for metric in suite.metrics]
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_a_suite_says_what_it_is(name: str) -> None:
-    suite = SUITES[name]()
+    suite = METRIC_SUITES[name]()
     statement = suite.statement()
     assert statement.startswith(f"{name}: ")
     assert "\n" not in statement
@@ -74,7 +74,7 @@ def test_a_suite_says_what_it_is(name: str) -> None:
         suite.for_layout(Layout((32, 32), 1))
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_measures_are_those_that_are_announced_and_the_truth_is_best(name: str) -> None:
     suite = QUICK[name]
     worse, worst = VERTICES + 0.03, VERTICES * 0.3 + torch.tensor([0.2, 0.1, 0.0])
@@ -90,7 +90,7 @@ def test_measures_are_those_that_are_announced_and_the_truth_is_best(name: str) 
         assert best >= middle - (0.02 if "normal" in metric.key else 0)
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_a_score_depends_on_the_prediction_and_its_view_alone(name: str) -> None:
     suite = QUICK[name]
     other = VERTICES * 0.9 + 0.02
@@ -112,7 +112,7 @@ def test_another_seed_draws_other_samples(name: str) -> None:
     assert first[key].item() == pytest.approx(second[key].item(), rel=0.2)
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_no_value_is_nan_whatever_is_predicted(name: str) -> None:
     suite = QUICK[name]
     spoiled = VERTICES.clone()
@@ -123,7 +123,7 @@ def test_no_value_is_nan_whatever_is_predicted(name: str) -> None:
         assert bool(torch.isfinite(values).all())
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", METRIC_SUITES)
 def test_no_predictions(name: str) -> None:
     found = QUICK[name].score(VERTICES[None][:0], FACES, TRUTH, [], 0)
     assert all(values.shape == (0,) for values in found.values())
