@@ -33,19 +33,18 @@ class _Header:
 
 
 class Npz:
-    """The arrays of an npz file that fits into memory."""
+    """The arrays of an npz file that fits into memory.
+
+    Args:
+        store: The store that has the file.
+        name: The name of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no zip archive; the message names it.
+    """
 
     def __init__(self, store: Store, name: str) -> None:
-        """Reads the file's bytes.
-
-        Args:
-            store: The store that has the file.
-            name: The name of the file.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is no zip archive; the message names it.
-        """
         self.label = f"{store.label}: {name}"
         data = store.read(name)
         self._size = len(data)
@@ -64,8 +63,8 @@ class Npz:
             kinds: The kinds of type that it may have, see `numpy.dtype.kind`.
 
         Raises:
-            ValueError: If file and array is missing, damaged or another one; the message names
-                them.
+            ValueError: If the array is missing, damaged or another one; the message names file
+                and array.
         """
         label = f"{self.label}, array {key}"
         if key not in self:
@@ -86,22 +85,19 @@ class ArrayRows:
     The file is decompressed as far as the rows that are asked for: in order, that is one pass; a
     row before the last one begins again from the start. At no time is more than a row in memory.
 
+    Args:
+        path: The npz file, compressed or not.
+
     Attributes:
-        path: The file of the prepared data set.
         shape: The shape of the array.
         dtype: The type of the array.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has no array or its header lies; the message names it.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Opens the file and checks what its first array claims to be.
-
-        Args:
-            path: An npz file, compressed or not.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file has no array or its header lies; the message names it.
-        """
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"file not found: {path}")

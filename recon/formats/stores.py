@@ -38,22 +38,20 @@ class NamedStore(Store, Protocol):
 class FileStore:
     """A single file; its folder is not listed.
 
+    Args:
+        path: The file.
+
     Attributes:
-        label: The folder.
+        label: The name of the folder.
         names: The name of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
     """
 
     names: tuple[str, ...]
 
     def __init__(self, path: str | Path) -> None:
-        """Names the file.
-
-        Args:
-            path: The file of the prepared data set.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-        """
         self._path = Path(path)
         if not self._path.is_file():
             raise FileNotFoundError(f"file not found: {path}")
@@ -118,21 +116,19 @@ class _NameIndex:
 class FolderStore:
     """The files below a folder; a link that leads out of the folder is not a file of it.
 
+    Args:
+        root: The folder.
+
     Attributes:
-        label: The folder.
+        label: The name of the folder.
         names: The names of all files, sorted.
         refused: The names of the links that lead out, to nowhere or to a folder, sorted.
+
+    Raises:
+        FileNotFoundError: If `root` is not a folder.
     """
 
     def __init__(self, root: str | Path) -> None:
-        """Lists the folder.
-
-        Args:
-            root: The folder.
-
-        Raises:
-            FileNotFoundError: If `root` is not a folder.
-        """
         self.label = str(root)
         if not os.path.isdir(root):
             raise FileNotFoundError(f"folder not found: {root}")
@@ -192,21 +188,19 @@ class FolderStore:
 class ZipStore:
     """The members of a zip archive, read in memory; nothing is ever extracted to disk.
 
+    Args:
+        path: The zip archive, whatever its suffix (.zip, .jar, .pk3, .sh3f).
+
     Attributes:
-        label: The archive.
+        label: The name of the archive.
         names: The names of all members that are files, sorted.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a zip archive or a member's name leads out of it.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Opens the archive and checks its names.
-
-        Args:
-            path: A zip file, whatever its suffix (.zip, .jar, .pk3, .sh3f).
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is not a zip archive or a member's name leads out of it.
-        """
         self.label = str(path)
         if not os.path.isfile(path):
             raise FileNotFoundError(f"archive not found: {path}")

@@ -35,23 +35,19 @@ class FileReader:
     is given to another file or taken away, here and in processes forked from this one. A process
     that this object is pickled to opens the file again and refuses another content.
 
-    Attributes:
+    Args:
         path: The path of the file.
+        file: The same file, opened by `recon.datasets.storage.hdf5.open_dataset`; it is not kept.
+
+    Attributes:
         fields: The pieces of each field, by name.
         has_checksums: Whether what is read is compared with checksums.
+
+    Raises:
+        ValueError: If the file is damaged; the message names it.
     """
 
     def __init__(self, path: str | Path, file: h5py.File) -> None:
-        """Looks up where the pieces are.
-
-        Args:
-            path: The path of the file.
-            file: The same file, opened by `recon.datasets.storage.hdf5.open_dataset`; it is not
-                kept.
-
-        Raises:
-            ValueError: If the file is damaged; the message names it.
-        """
         self.path = Path(path).absolute()
         # The very file that HDF5 has opened, whatever the name means by now.
         self._descriptor: int | None = os.dup(file.id.get_vfd_handle())

@@ -241,15 +241,18 @@ def _depth_bounds(projected: Tensor) -> tuple[float, float]:
 
 
 class RenderedSource:
-    """The images which a renderer makes of a source of meshes, with its points if it has any."""
+    """The images which a renderer makes of a source of meshes, with its points if it has any.
+
+    Args:
+        meshes: The source of meshes.
+        renderer: The renderer that makes images of them.
+
+    Raises:
+        ValueError: If the renderer shrinks objects that have points, which would then not fit, or
+            if points are asked of both.
+    """
 
     def __init__(self, meshes: MeshSource, renderer: ObjectRenderer) -> None:
-        """Pairs a source with a renderer.
-
-        Raises:
-            ValueError: If objects are to be shrunk which have points: these would not fit; or if
-                points are asked of both.
-        """
         self.name = meshes.name
         self._meshes, self._renderer = meshes, renderer
         self._truth = meshes if isinstance(meshes, TruthSource) else None

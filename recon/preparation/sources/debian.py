@@ -94,7 +94,19 @@ class Row:
 
 
 class DebianSource:
-    """The models of a table of Debian packages' files."""
+    """The models of a table of Debian packages' files.
+
+    Args:
+        manifest: The tab-separated table with the columns COLUMNS.
+        packages: The tab-separated table with the columns PACKAGE_COLUMNS, which pins packages to a
+            version; a package that it does not name is fetched in its newest version.
+        cache_dir: The folder where packages are downloaded and unpacked.
+        tiers: The tiers of the rows to take, which tell the download cost; None takes all.
+
+    Raises:
+        FileNotFoundError, ValueError: If a table is missing or malformed (the message names the
+            line), or no row is of these tiers.
+    """
 
     name = "debian"
 
@@ -105,19 +117,6 @@ class DebianSource:
         cache_dir: str | Path = "data/debian",
         tiers: Sequence[int] | None = (1,),
     ) -> None:
-        """Reads the tables.
-
-        Args:
-            manifest: The tab-separated table with the columns COLUMNS.
-            packages: The tab-separated table with the columns PACKAGE_COLUMNS, which pins packages
-                to a version; a package that it does not name is fetched in its newest version.
-            cache_dir: The folder where packages are downloaded and unpacked.
-            tiers: The tiers of the rows to take, which tell the download cost; None takes all.
-
-        Raises:
-            FileNotFoundError, ValueError: If a table is missing or malformed (the message names the
-                line), or no row is of these tiers.
-        """
         rows = read_manifest(manifest)
         self._rows = {row.id: row for row in rows if tiers is None or row.tier in tiers}
         if not self._rows:

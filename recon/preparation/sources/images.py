@@ -54,6 +54,38 @@ class ImagesSource:
     (`recon.formats.cameras.reader`), and `recon.preparation.normalization` brings the object there.
     Its mesh, `mesh.obj` and so on, is in the coordinates of the camera file.
     `recon.formats.views` says where masks are found.
+
+    Args:
+        folder: The folder that has a folder per category, with a folder per object.
+        image_size: (height, width) of the stored images, an int for square ones.
+        aspect: What is done with images of another aspect ratio: "pad" or "crop".
+        num_views: The number K of views, which are the first frames of every object; None takes the
+            number that most objects have (the smallest such number). Objects with fewer are left
+            out.
+        voxels: Where voxels come from: "mesh" voxelises the mesh of every object; "hull" takes the
+            visual hull of the masks, which is an upper bound of the object and not the truth;
+            "none" stores no voxels; "auto" means "mesh" if every object has one and else "none".
+        voxel_resolution: The number of voxels along each side.
+        voxel_mode: How meshes are voxelised, as for `renderer_cuda.voxelize`.
+        categories: The names, synsets or own words of the categories to keep; None keeps all.
+        split_file: The file of the splits, as `sources.splits.read_splits` takes it, with objects
+            by the names of their folders; None splits 70/10/20 by a hash of the id.
+        licence: The licence of all objects.
+        mask: What is done without masks: "given" leaves out the objects; "plain" estimates the
+            masks from a plain background.
+        camera_format: The format of the camera files, see `recon.formats.cameras.reader.FORMATS`;
+            "auto" tells them apart by their names.
+        frame: The front and up directions in the coordinates of the camera files, such as "-y,+z";
+            "auto" leaves a `cameras.json` as it is and finds up from the other cameras.
+        center: What becomes the middle: "hull" takes the middle of the masks' visual hull,
+            "cameras" the point that is closest to the optical axes, "none" the file's origin;
+            "auto" means "none" for `cameras.json`, else "hull".
+        scale: The size of the file's unit as a number; "auto" makes the longest side of the hull 1,
+            unless the center is "none"; "none" keeps the file's unit.
+
+    Raises:
+        FileNotFoundError: If `folder` is not a folder.
+        ValueError: If an argument is out of range.
     """
 
     name = "images"
@@ -76,42 +108,6 @@ class ImagesSource:
         center: str = "auto",
         scale: str | float = "auto",
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: The folder that has a folder per category, with a folder per object.
-            image_size: (height, width) of the stored images, an int for square ones.
-            aspect: What is done with images of another aspect ratio: "pad" or "crop".
-            num_views: The number K of views, which are the first frames of every object; None takes
-                the number that most objects have (the smallest such number). Objects with fewer are
-                left out.
-            voxels: Where voxels come from: "mesh" voxelises the mesh of every object; "hull" takes
-                the visual hull of the masks, which is an upper bound of the object and not the
-                truth; "none" stores no voxels; "auto" means "mesh" if every object has one and else
-                "none".
-            voxel_resolution: The number of voxels along each side.
-            voxel_mode: How meshes are voxelised, as for `renderer_cuda.voxelize`.
-            categories: The names, synsets or own words of the categories to keep; None keeps all.
-            split_file: The file of the splits, as `sources.splits.read_splits` takes it, with
-                objects by the names of their folders; None splits 70/10/20 by a hash of the id.
-            licence: The licence of all objects.
-            mask: What is done without masks: "given" leaves out the objects; "plain" estimates the
-                masks from a plain background.
-            camera_format: The format of the camera files, see
-                `recon.formats.cameras.reader.FORMATS`; "auto" tells them apart by their names.
-            frame: The front and up directions in the coordinates of the camera files, such as
-                "-y,+z"; "auto" leaves a `cameras.json` as it is and finds up from the other
-                cameras.
-            center: What becomes the middle: "hull" takes the middle of the masks' visual hull,
-                "cameras" the point that is closest to the optical axes, "none" the file's origin;
-                "auto" means "none" for `cameras.json`, else "hull".
-            scale: The size of the file's unit as a number; "auto" makes the longest side of the
-                hull 1, unless the center is "none"; "none" keeps the file's unit.
-
-        Raises:
-            FileNotFoundError: If `folder` is not a folder.
-            ValueError: If an argument is out of range.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if num_views is not None and num_views < 1:

@@ -52,21 +52,19 @@ class Model:
 class Catalogue:
     """The objects of a source, and where each of them is.
 
+    Args:
+        models: The objects; those whose names are unusable as ids are left out.
+        state: The function that makes, of (synset, model), plain data that changes whenever what is
+            read may change.
+
     Attributes:
         entries: The objects that the source offers.
+
+    Raises:
+        ValueError: If two objects have the same id.
     """
 
     def __init__(self, models: Sequence[Model], state: Callable[[str, str], Any]) -> None:
-        """Looks at the files of every object.
-
-        Args:
-            models: The objects; those whose names are unusable as ids are left out.
-            state: The function that makes, of (synset, model), plain data that changes whenever
-                what is read may change.
-
-        Raises:
-            ValueError: If two objects have the same id.
-        """
         self._keys: dict[str, tuple[str, str]] = {}
         self.entries: list[ObjectEntry] = []
         for model in models:

@@ -62,6 +62,18 @@ class NmrSource:
     """Objects read one by one out of compressed files, in one pass where they come in order.
 
     Each process keeps one pair of files open, where the last object was; memory holds one object.
+
+    Args:
+        folder: The folder of the files.
+        categories: The names or synsets of the categories to keep; None keeps all that are there.
+        colors: How the files store colours: "straight"; "white" or "black", laid over that
+            background; "inverted", laid over white and then subtracted from 255, as Kato's script
+            does; "auto" tells the first three apart by the first objects of each file, see
+            `sources.backgrounds`. Samples have straight colours, 0 where alpha is 0.
+
+    Raises:
+        FileNotFoundError: If `folder` is not a folder.
+        ValueError: If `colors` is another word.
     """
 
     name = "nmr"
@@ -72,21 +84,6 @@ class NmrSource:
         categories: Sequence[str] | None = None,
         colors: str = "auto",
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: The folder of the files.
-            categories: The names or synsets of the categories to keep; None keeps all that are
-                there.
-            colors: How the files store colours: "straight"; "white" or "black", laid over that
-                background; "inverted", laid over white and then subtracted from 255, as Kato's
-                script does; "auto" tells the first three apart by the first objects of each file,
-                see `sources.backgrounds`. Samples have straight colours, 0 where alpha is 0.
-
-        Raises:
-            FileNotFoundError: If `folder` is not a folder.
-            ValueError: If `colors` is another word.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if colors not in ("auto", *COLORS):

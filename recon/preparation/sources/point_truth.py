@@ -36,9 +36,19 @@ MIN_NORMAL = 1e-3
 class PointTruth:
     """Evaluation truth for objects of ShapeNet, by synset and model.
 
+    Args:
+        folder: The folder that has a folder per synset, with a folder per model.
+        num_points: The number of points with occupancies to take of each object.
+        num_surface_points: The number of surface points to take of each object.
+        seed: The seed of the choice where a file has more points.
+
     Attributes:
         num_points: The number of points with occupancies per object, 0 for none.
         num_surface_points: The number of surface points per object, 0 for none.
+
+    Raises:
+        FileNotFoundError: If `folder` is not a folder.
+        ValueError: If a number is out of range or nothing is asked for.
     """
 
     def __init__(
@@ -48,18 +58,6 @@ class PointTruth:
         num_surface_points: int = 0,
         seed: int = 0,
     ) -> None:
-        """Settings.
-
-        Args:
-            folder: The folder that has a folder per synset, with a folder per model.
-            num_points: The number of points with occupancies to take of each object.
-            num_surface_points: The number of surface points to take of each object.
-            seed: The seed of the choice where a file has more points.
-
-        Raises:
-            FileNotFoundError: If `folder` is not a folder.
-            ValueError: If a number is out of range or nothing is asked for.
-        """
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if min(num_points, num_surface_points) < 0 or num_points + num_surface_points == 0:

@@ -46,18 +46,17 @@ MAX_ZEROS = 60_000_000
 
 
 class Container:
-    """A glTF document with its binary data."""
+    """A glTF document with its binary data.
+
+    Args:
+        store: The store that has the file, its buffers and its textures.
+        name: The name of the file.
+
+    Raises:
+        ValueError: If it is truncated, not glTF 2, or requires what cannot be read.
+    """
 
     def __init__(self, store: Store, name: str) -> None:
-        """Reads a .glb or .gltf file.
-
-        Args:
-            store: The store that has the file, its buffers and its textures.
-            name: The name of the file.
-
-        Raises:
-            ValueError: If it is truncated, not glTF 2, or requires what cannot be read.
-        """
         self._store, self._name = store, name
         data = store.read(name)
         text, self._binary = _chunks(data) if data[:4] == b"glTF" else (data, b"")

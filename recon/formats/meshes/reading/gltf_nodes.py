@@ -25,16 +25,17 @@ INSTANCING = "EXT_mesh_gpu_instancing"
 class NodeTree:
     """The nodes of a document and their places in the scene.
 
+    Args:
+        container: The glTF document.
+
     Attributes:
-        nodes: The nodes.
+        nodes: The nodes of the document.
+
+    Raises:
+        ValueError: If a node has several parents.
     """
 
     def __init__(self, container: Container) -> None:
-        """Finds the parent of every node.
-
-        Raises:
-            ValueError: If a node has several parents.
-        """
         self.nodes = [as_object(node) for node in container.items("nodes")]
         self._container = container
         self._parents: dict[int, int] = {}
