@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from renderer_cuda import build
-from renderer_cuda.validation import check_floating
+from renderer_cuda import build, transforms
+from renderer_cuda.validation import check_floating, widen
 
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _library.define("gather_faces(Tensor vertices, Tensor faces) -> Tensor")
@@ -24,7 +24,8 @@ def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
     """Take the values of the three corners of every face; deterministic in both directions.
 
     Args:
-        vertices: [B, V, C] float32 or float64, positions or any other value per vertex.
+        vertices: [B, V, C] float32 or float64, positions or any other value per vertex; float16 and
+            bfloat16 become float32.
         faces: [F, 3] int64 in [0, V).
 
     Returns:
@@ -35,6 +36,7 @@ def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
         IndexError: A face names a vertex that is not there. On CUDA, where looking would wait for
             the device, such a corner is NaN instead, and no gradient comes from it.
     """
+    vertices = widen(vertices)
     check_floating("vertices", vertices)
     if vertices.dim() != 3:
         raise ValueError(f"vertices must have shape [B, V, C], got {list(vertices.shape)}")
@@ -45,7 +47,7 @@ def gather_faces(vertices: Tensor, faces: Tensor) -> Tensor:
     if faces.device != vertices.device:
         raise ValueError(f"faces must be on {vertices.device} as vertices, got {faces.device}")
     build.available(vertices.device.type)
-    corners: Tensor = _ops.gather_faces(vertices, faces)
+    corners: Tensor = transforms.call(_GatherFaces, _ops.gather_faces, vertices, faces)
     return corners
 
 
@@ -88,6 +90,43 @@ def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return _ops.scatter_faces(grad, faces, ctx.num_vertices), None
 
 
+class _GatherFaces(torch.autograd.Function):
+    """The op gather_faces with the rules of torch.func; it is linear, so jvp is the op itself."""
+
+    @staticmethod
+    def forward(vertices: Tensor, faces: Tensor) -> Tensor:
+        """Call the op."""
+        corners: Tensor = _ops.gather_faces(vertices, faces)
+        return corners
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Save the faces for both derivatives."""
+        _save_gather(ctx, inputs, output)
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Add what comes to the corners of each vertex."""
+        (faces,) = ctx.saved_tensors
+        return _ScatterFaces.apply(grad, faces, ctx.num_vertices), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        """Gather the tangent."""
+        (faces,) = ctx.saved_tensors
+        corners: Tensor = _GatherFaces.apply(tangent, faces)
+        return corners
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+        """Gather from all batches as one."""
+        size, (vertices, faces) = info.batch_size, inputs
+        transforms.refuse_batched("faces", in_dims[1])
+        corners = _GatherFaces.apply(transforms.fold(vertices, in_dims[0], size), faces)
+        return transforms.unfold(corners, size), 0
+
+
 torch.library.register_autograd(
     "renderer_cuda::gather_faces", _gather_backward, setup_context=_save_gather, lib=_library
 )
@@ -123,6 +162,44 @@ def _save_scatter(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) 
 def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     (faces,) = ctx.saved_tensors
     return _ops.gather_faces(grad, faces), None, None
+
+
+class _ScatterFaces(torch.autograd.Function):
+    """The op scatter_faces with the rules of torch.func; it is linear, so jvp is the op itself."""
+
+    @staticmethod
+    def forward(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
+        """Call the op."""
+        sums: Tensor = _ops.scatter_faces(corners, faces, num_vertices)
+        return sums
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        """Save the faces for both derivatives."""
+        _save_scatter(ctx, inputs, output)
+        ctx.save_for_forward(inputs[1])
+        ctx.num_vertices = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Take what comes to the vertex of each corner."""
+        (faces,) = ctx.saved_tensors
+        return _GatherFaces.apply(grad, faces), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        """Add up the tangent."""
+        (faces,) = ctx.saved_tensors
+        sums: Tensor = _ScatterFaces.apply(tangent, faces, ctx.num_vertices)
+        return sums
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+        """Scatter all batches as one."""
+        size, (corners, faces, num_vertices) = info.batch_size, inputs
+        transforms.refuse_batched("faces", in_dims[1])
+        folded = transforms.fold(corners, in_dims[0], size)
+        return transforms.unfold(_ScatterFaces.apply(folded, faces, num_vertices), size), 0
 
 
 torch.library.register_autograd(

@@ -7,12 +7,14 @@ op; where no kernels can be had they call the oracle of `renderer_cuda.reference
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from renderer_cuda import build
+from renderer_cuda import build, transforms
 from renderer_cuda.reference import (
     count_skipped_faces_reference,
     soft_rasterize_reference,
@@ -28,24 +30,32 @@ from renderer_cuda.validation import (
     check_scalars,
     count_images,
     pack_faces,
+    pack_scalars,
     parse_background,
     parse_image_size,
+    widen,
 )
 
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _ops = torch.ops.renderer_cuda
 
 
-def count_skipped_faces(face_vertices: Tensor, *, first_face: Tensor | None = None) -> Tensor:
+def count_skipped_faces(
+    face_vertices: Tensor,
+    face_textures: Tensor | None = None,
+    *,
+    first_face: Tensor | None = None,
+) -> Tensor:
     """Count the faces which the renders leave out because they cannot be drawn.
 
     Those are faces with a coordinate that is not finite or whose squares overflow, with a corner
     not in front of the camera, with an edge too short to have a direction, or with an area that is
-    zero to rounding.
+    zero to rounding; and, where colours are given, faces with a colour that is not finite.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x, NDC y, view depth. Or packed
             [N, 3, 3] with first_face.
+        face_textures: Colours of the faces as `soft_rasterize` takes them, or None for silhouettes.
         first_face: [B + 1] int64, see `soft_silhouette`.
 
     Returns:
@@ -54,13 +64,7 @@ def count_skipped_faces(face_vertices: Tensor, *, first_face: Tensor | None = No
     Raises:
         ValueError: An argument has the wrong shape or dtype.
     """
-    return count_skipped_faces_reference(face_vertices, first_face=first_face)
-
-
-def _refuse_double_backward(ctx: Any, *grads: Tensor) -> None:
-    raise NotImplementedError(
-        "the soft rasterizer has no second derivative: call backward without create_graph"
-    )
+    return count_skipped_faces_reference(face_vertices, face_textures, first_face=first_face)
 
 
 def _numbers(**chosen: str) -> tuple[int, ...]:
@@ -70,15 +74,15 @@ def _numbers(**chosen: str) -> tuple[int, ...]:
 
 # ---- soft_silhouette -----------------------------------------------------------------------------
 
-# face_vertices is [N, 3, 3]; first_face is [B + 1], or [0] when the N faces are B equal meshes.
+# face_vertices is [N, 3, 3]; first_face is [B + 1], or [0] when the N faces are B equal meshes;
+# scalars is sigma and dist_eps, float64 on the host.
 _library.define(
     "soft_silhouette(Tensor face_vertices, Tensor first_face, int images, int height, int width,"
-    " float sigma, float dist_eps, int distance, int alpha_mode)"
-    " -> (Tensor alpha, Tensor transmittance)"
+    " Tensor scalars, int distance, int alpha_mode) -> (Tensor alpha, Tensor transmittance)"
 )
 _library.define(
     "soft_silhouette_backward(Tensor grad_alpha, Tensor face_vertices, Tensor first_face,"
-    " Tensor transmittance, float sigma, float dist_eps, int distance, int alpha_mode) -> Tensor"
+    " Tensor transmittance, Tensor scalars, int distance, int alpha_mode) -> Tensor"
 )
 
 
@@ -87,7 +91,7 @@ def soft_silhouette(
     image_size: ImageSize,
     *,
     first_face: Tensor | None = None,
-    sigma: float = 1e-5,
+    sigma: float | Tensor = 1e-5,
     distance: str = "euclidean",
     alpha: str = "product",
     dist_eps: float = 1e-4,
@@ -102,11 +106,13 @@ def soft_silhouette(
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
-            [N, 3, 3], the faces of B different meshes one after the other, with first_face.
+            [N, 3, 3], the faces of B different meshes one after the other, with first_face. float16
+            and bfloat16 are taken, too, and computed in float32.
         image_size: (height, width) in pixels, an int means square.
         first_face: [B + 1] int64 on the device of face_vertices, for packed meshes: image b shows
             the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
-        sigma: Softness of the edges, in squared NDC units.
+        sigma: Softness of the edges, in squared NDC units. A tensor [] changes without a new
+            compilation; compiled code does not read it (the op does, so it should be on the CPU).
         distance: "euclidean" as above; "barycentric", where the least barycentric coordinate of
             the pixel takes the place of d; or "hard", where D is 1 within the outline and 0
             elsewhere.
@@ -121,6 +127,7 @@ def soft_silhouette(
         ValueError: An argument has the wrong shape, dtype or range.
         NotImplementedError: A second derivative is asked for.
     """
+    face_vertices = widen(face_vertices)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
@@ -136,10 +143,12 @@ def soft_silhouette(
             dist_eps=dist_eps,
         )
     rendered: Tensor
-    rendered, _ = _ops.soft_silhouette(
+    rendered, _ = transforms.call(
+        _Silhouette,
+        _ops.soft_silhouette,
         *pack_faces(face_vertices, first_face),
         count_images(face_vertices, first_face),
-        *(height, width, sigma, dist_eps),
+        *(height, width, pack_scalars(sigma, dist_eps)),
         *_numbers(distance=distance, alpha=alpha),
     )
     return rendered
@@ -152,8 +161,7 @@ def _(
     images: int,
     height: int,
     width: int,
-    sigma: float,
-    dist_eps: float,
+    scalars: Tensor,
     distance: int,
     alpha_mode: int,
 ) -> tuple[Tensor, Tensor]:
@@ -170,35 +178,102 @@ def _(grad_alpha: Tensor, face_vertices: Tensor, *_: Any) -> Tensor:
 
 
 def _save_silhouette(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    face_vertices, first_face = inputs[:2]
-    ctx.settings = inputs[5:]
-    ctx.save_for_backward(face_vertices, first_face, output[1])
+    face_vertices, first_face, _, _, _, scalars, *modes = inputs
+    ctx.modes = modes
+    ctx.save_for_backward(face_vertices, first_face, output[1], scalars)
     ctx.set_materialize_grads(False)
 
 
-def _silhouette_backward(ctx: Any, grad_alpha: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+def _silhouette_gradient(
+    gradient: Callable[..., Tensor], ctx: Any, grad_alpha: Tensor | None, _: Tensor | None
+) -> tuple[Any, ...]:
+    """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_alpha is None:
-        return (None,) * 9
-    grad = _ops.soft_silhouette_backward(grad_alpha, *ctx.saved_tensors, *ctx.settings)
-    return (grad, *(None,) * 8)
+        return (None,) * 8
+    return (gradient(grad_alpha, *ctx.saved_tensors, *ctx.modes), *(None,) * 7)
+
+
+class _Silhouette(torch.autograd.Function):
+    """The op soft_silhouette with the rules of torch.func."""
+
+    jvp = staticmethod(transforms.refuse_forward_mode)
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
+        """Call the op."""
+        outputs: tuple[Tensor, Tensor] = _ops.soft_silhouette(*inputs)
+        return outputs
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        """Save what the backward reads."""
+        _save_silhouette(ctx, inputs, output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        """Call the op of the backward."""
+        return _silhouette_gradient(_SilhouetteBackward.apply, ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, ...]:
+        """Render all batches as one."""
+        size, (faces, first_face, images, height, width, scalars, *modes) = info.batch_size, inputs
+        transforms.refuse_batched("first_face", in_dims[1])
+        transforms.refuse_batched("sigma", in_dims[5])
+        folded = transforms.fold(faces, in_dims[0], size)
+        offsets = transforms.fold_offsets(first_face, len(folded) // size, size)
+        batch = (folded, offsets, images * size, height, width, scalars)
+        outputs = _Silhouette.apply(*batch, *modes)
+        return tuple(transforms.unfold(output, size) for output in outputs), (0, 0)
+
+
+class _SilhouetteBackward(torch.autograd.Function):
+    """The op soft_silhouette_backward with the rules of torch.func."""
+
+    jvp = staticmethod(transforms.refuse_forward_mode)
+    backward = staticmethod(transforms.refuse_double_backward)
+
+    @staticmethod
+    def forward(*inputs: Any) -> Tensor:
+        """Call the op."""
+        grad: Tensor = _ops.soft_silhouette_backward(*inputs)
+        return grad
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Save nothing: there is no second derivative."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+        """Gather the gradients of all batches as one."""
+        size, (grad_alpha, faces, first_face, transmittance, *settings) = info.batch_size, inputs
+        folded = [
+            transforms.fold(tensor, dim, size)
+            for tensor, dim in ((grad_alpha, in_dims[0]), (faces, in_dims[1]))
+        ]
+        offsets = transforms.fold_offsets(first_face, len(folded[1]) // size, size)
+        through = transforms.fold(transmittance, in_dims[3], size)
+        grad = _SilhouetteBackward.apply(*folded, offsets, through, *settings)
+        return transforms.unfold(grad, size), 0
 
 
 torch.library.register_autograd(
     "renderer_cuda::soft_silhouette",
-    _silhouette_backward,
+    functools.partial(_silhouette_gradient, _ops.soft_silhouette_backward),
     setup_context=_save_silhouette,
     lib=_library,
 )
 torch.library.register_autograd(
-    "renderer_cuda::soft_silhouette_backward", _refuse_double_backward, lib=_library
+    "renderer_cuda::soft_silhouette_backward", transforms.refuse_double_backward, lib=_library
 )
 
 
 # ---- soft_rasterize ------------------------------------------------------------------------------
 
+# scalars is sigma, dist_eps, gamma, eps, near and far, float64 on the host.
 _SETTINGS = (
-    "float sigma, float dist_eps, float gamma, float eps, float near, float far,"
-    " int distance, int alpha_mode, int color, int texture, bool double_sided"
+    "Tensor scalars, int distance, int alpha_mode, int color, int texture, bool double_sided"
 )
 _library.define(
     "soft_rasterize(Tensor face_vertices, Tensor face_textures, Tensor background,"
@@ -218,8 +293,8 @@ def soft_rasterize(
     image_size: ImageSize,
     *,
     first_face: Tensor | None = None,
-    sigma: float = 1e-5,
-    gamma: float = 1e-4,
+    sigma: float | Tensor = 1e-5,
+    gamma: float | Tensor = 1e-4,
     distance: str = "euclidean",
     alpha: str = "product",
     color: str = "softmax",
@@ -233,7 +308,8 @@ def soft_rasterize(
 ) -> Tensor:
     """Render faces softly to colour and alpha (arXiv 1904.01786, section 3).
 
-    Alpha is that of `soft_silhouette`. Colour "softmax" is sum_i w_i c_i + w_b background with
+    Alpha is that of `soft_silhouette`, but a face with a colour that is not finite is left out,
+    from alpha, too. Colour "softmax" is sum_i w_i c_i + w_b background with
     w = softmax(log D_i + z'_i / gamma) and eps / gamma for the background, where
     z' = (far - z) / (far - near) is the normalised depth (equations 3 and 4). Colour "hard" is that
     of the nearest face which contains the pixel centre, the first of equals. Colours of corners and
@@ -248,15 +324,18 @@ def soft_rasterize(
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
-            [N, 3, 3], the faces of B different meshes one after the other, with first_face.
+            [N, 3, 3], the faces of B different meshes one after the other, with first_face. float16
+            and bfloat16 are taken, too, here and for colours, and computed in float32.
         face_textures: [B, F, 3, 3] (packed [N, 3, 3]), RGB of the three corners; or, with texture
             "surface", [B, F, R*R, 3] (packed [N, R*R, 3]), RGB of R*R texels, R from 1 to 64: row
             j and column i hold the point with w_0 = i / R and w_1 = j / R where that is on the
             face, and the others the rest of it, turned.
         image_size: (height, width) in pixels, an int means square.
         first_face: [B + 1] int64, see `soft_silhouette`.
-        sigma: Softness of the edges, in squared NDC units.
-        gamma: Temperature of the softmax over depth, in units of normalised depth.
+        sigma: Softness of the edges, in squared NDC units. It may be a tensor [], see
+            `soft_silhouette`.
+        gamma: Temperature of the softmax over depth, in units of normalised depth. It may be a
+            tensor [].
         distance: "euclidean", "barycentric" or "hard", see `soft_silhouette`.
         alpha: "product", "sum" or "hard", see `soft_silhouette`.
         color: "softmax" or "hard".
@@ -275,6 +354,8 @@ def soft_rasterize(
         ValueError: An argument has the wrong shape, dtype, device or range.
         NotImplementedError: A second derivative is asked for.
     """
+    face_vertices, face_textures = widen(face_vertices), widen(face_textures)
+    background = widen(background)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
     check_face_textures(face_textures, face_vertices, texture)
@@ -302,13 +383,15 @@ def soft_rasterize(
             double_sided=double_sided,
         )
     faces, offsets = pack_faces(face_vertices, first_face)
-    rgba: Tensor = _ops.soft_rasterize(
+    rgba: Tensor = transforms.call(
+        _Rasterize,
+        _ops.soft_rasterize,
         faces,
         face_textures if first_face is not None else face_textures.flatten(0, 1),
         behind,
         offsets,
         *(images, height, width),
-        *(sigma, dist_eps, gamma, eps, near, far),
+        pack_scalars(sigma, dist_eps, gamma, eps, near, far),
         *_numbers(distance=distance, alpha=alpha, color=color, texture=texture),
         double_sided,
     )[0]
@@ -326,7 +409,7 @@ def _(
     width: int,
     *settings: Any,
 ) -> tuple[Tensor, ...]:
-    alpha_mode, color = settings[7:9]
+    alpha_mode, color = settings[2:4]
     product = images if alpha_mode == MODES["alpha"].index("product") else 0
     soft = images if color == MODES["color"].index("softmax") + 1 else 0
     return (
@@ -349,45 +432,135 @@ def _(
 
 
 def _save_rasterize(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    face_vertices, face_textures, background, first_face = inputs[:4]
+    face_vertices, face_textures, background, first_face, _, _, _, scalars, *modes = inputs
     ctx.background_shape = background.shape
-    ctx.settings = inputs[7:]
-    ctx.save_for_backward(face_vertices, face_textures, first_face, *output)
+    ctx.modes = modes
+    ctx.save_for_backward(face_vertices, face_textures, first_face, *output, scalars)
     ctx.set_materialize_grads(False)
 
 
 def _background_share(ctx: Any) -> Tensor:
     """Return the weight [B, H, W] of the background in the colour of each pixel."""
-    faces, textures, first_face, *_, peak, partition, nearest_face = ctx.saved_tensors
+    faces, textures, _, *_, peak, partition, nearest_face, scalars = ctx.saved_tensors
     if len(nearest_face) > 0 or len(peak) == 0:
         return nearest_face < 0
     # The weight as the kernels hold it, to the bit: a pixel that shows nothing else. At small gamma
     # the digits of the logit that decide its fraction depend on the processor's arithmetic.
-    nothing = (faces[:0], textures[:0], faces.new_zeros(3), first_face.new_zeros(2), 1, 1, 1)
-    _, _, exponent, fraction, _ = _ops.soft_rasterize(*nothing, *ctx.settings)
+    options: dict[str, Any] = {"dtype": faces.dtype, "device": faces.device}
+    nothing = (
+        torch.zeros(0, 3, 3, **options),
+        torch.zeros(0, textures.shape[1], 3, **options),
+        torch.zeros(3, **options),
+        torch.zeros(2, dtype=torch.int64),
+    )
+    _, _, exponent, fraction, _ = _ops.soft_rasterize(*nothing, 1, 1, 1, scalars, *ctx.modes)
     behind = (exponent - peak).clamp(max=0)
     share = fraction * torch.exp2(behind) / partition
     return share.where(behind > -100, 0)  # no denormal number, as in the kernels
 
 
-def _rasterize_backward(ctx: Any, grad_rgba: Tensor | None, *_: Any) -> tuple[Any, ...]:
+def _rasterize_gradient(
+    gradient: Callable[..., tuple[Tensor, Tensor]], ctx: Any, grad_rgba: Tensor | None, *_: Any
+) -> tuple[Any, ...]:
+    """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 18
-    grads = _ops.soft_rasterize_backward(grad_rgba, *ctx.saved_tensors, *ctx.settings)
+        return (None,) * 13
+    grads = gradient(grad_rgba, *ctx.saved_tensors, *ctx.modes)
     grad_background = None
     if ctx.needs_input_grad[2]:
         grad_background = grad_rgba[:, :3] * _background_share(ctx)[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 15)
+    return (*grads, grad_background, *(None,) * 10)
+
+
+def _fold_background(
+    background: Tensor, dim: int | None, size: int, images: int, *image_size: int
+) -> Tensor:
+    """Return the background [3] or [size * B, 3, H, W] of size batches of B images."""
+    if dim is None and background.dim() == 1:
+        return background
+    if dim is not None and background.dim() == 2:
+        colors = background.movedim(dim, 0)[:, None, :, None, None]
+        return colors.expand(size, images, 3, *image_size).flatten(0, 1)
+    return transforms.fold(background, dim, size)
+
+
+class _Rasterize(torch.autograd.Function):
+    """The op soft_rasterize with the rules of torch.func."""
+
+    jvp = staticmethod(transforms.refuse_forward_mode)
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        """Call the op."""
+        outputs: tuple[Tensor, ...] = _ops.soft_rasterize(*inputs)
+        return outputs
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Save what the backward reads."""
+        _save_rasterize(ctx, inputs, output)
+        ctx.mark_non_differentiable(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        """Call the op of the backward."""
+        return _rasterize_gradient(_RasterizeBackward.apply, ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, ...]:
+        """Render all batches as one."""
+        faces, textures, background, first_face, images, height, width, *settings = inputs
+        size = info.batch_size
+        transforms.refuse_batched("first_face", in_dims[3])
+        transforms.refuse_batched("sigma and gamma", in_dims[7])
+        folded = transforms.fold(faces, in_dims[0], size)
+        outputs = _Rasterize.apply(
+            folded,
+            transforms.fold(textures, in_dims[1], size),
+            _fold_background(background, in_dims[2], size, images, height, width),
+            transforms.fold_offsets(first_face, len(folded) // size, size),
+            *(images * size, height, width),
+            *settings,
+        )
+        return tuple(transforms.unfold(output, size) for output in outputs), (0,) * len(outputs)
+
+
+class _RasterizeBackward(torch.autograd.Function):
+    """The op soft_rasterize_backward with the rules of torch.func."""
+
+    jvp = staticmethod(transforms.refuse_forward_mode)
+    backward = staticmethod(transforms.refuse_double_backward)
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
+        """Call the op."""
+        grads: tuple[Tensor, Tensor] = _ops.soft_rasterize_backward(*inputs)
+        return grads
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        """Save nothing: there is no second derivative."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, ...]:
+        """Gather the gradients of all batches as one."""
+        size, first_face, settings = info.batch_size, inputs[3], inputs[9:]
+        fold = transforms.fold
+        before = [fold(*each, size) for each in zip(inputs[:3], in_dims[:3], strict=True)]
+        after = [fold(*each, size) for each in zip(inputs[4:9], in_dims[4:9], strict=True)]
+        offsets = transforms.fold_offsets(first_face, len(before[1]) // size, size)
+        grads = _RasterizeBackward.apply(*before, offsets, *after, *settings)
+        return tuple(transforms.unfold(grad, size) for grad in grads), (0, 0)
 
 
 torch.library.register_autograd(
     "renderer_cuda::soft_rasterize",
-    _rasterize_backward,
+    functools.partial(_rasterize_gradient, _ops.soft_rasterize_backward),
     setup_context=_save_rasterize,
     lib=_library,
 )
 torch.library.register_autograd(
-    "renderer_cuda::soft_rasterize_backward", _refuse_double_backward, lib=_library
+    "renderer_cuda::soft_rasterize_backward", transforms.refuse_double_backward, lib=_library
 )

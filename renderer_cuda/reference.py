@@ -29,6 +29,7 @@ from renderer_cuda.validation import (
     parse_background,
     parse_image_size,
     texture_resolution,
+    widen,
 )
 
 # Pairs of a pixel and a face held at once. Each pair costs about 50 numbers, so 2^19 pairs of
@@ -58,14 +59,15 @@ def doubled_area(face_vertices: Tensor) -> Tensor:
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
 
-def drawable_faces(face_vertices: Tensor) -> Tensor:
+def drawable_faces(face_vertices: Tensor, face_textures: Tensor | None = None) -> Tensor:
     """Return which faces [..., 3, 3] can be drawn at all, as a bool tensor [...].
 
     A face is left out when a coordinate is not finite, when a corner is not in front of the camera
     (its depth is not a positive normal number), when its squares overflow, when an edge is so short
     that its square is below the smallest normal number, or when its area in the image is zero to
     rounding: two epsilons of the square of its longest edge, below which even the sign of the area
-    is noise, or four of the smallest normal number.
+    is noise, or four of the smallest normal number. With textures [..., K, 3] it is left out, too,
+    when a colour of its own is not finite.
     """
     corners = face_vertices.detach()
     squares = (corners[..., [1, 2, 0], :2] - corners[..., :2]).square().sum(-1)
@@ -76,7 +78,10 @@ def drawable_faces(face_vertices: Tensor) -> Tensor:
     in_front = (corners[..., 2] >= number.tiny).all(-1)
     noise = (2 * number.eps * longest).clamp(min=4 * number.tiny)
     has_area = (shortest >= number.tiny) & (area > noise)
-    return finite & in_front & has_area
+    drawable = finite & in_front & has_area
+    if face_textures is not None:
+        drawable = drawable & torch.isfinite(face_textures.detach()).flatten(-2).all(-1)
+    return drawable
 
 
 def barycentric(pixels: Tensor, face_vertices: Tensor) -> Tensor:
@@ -120,11 +125,19 @@ def split_images(tensor: Tensor, first_face: Tensor | None) -> list[Tensor]:
 
 
 def count_skipped_faces_reference(
-    face_vertices: Tensor, *, first_face: Tensor | None = None
+    face_vertices: Tensor,
+    face_textures: Tensor | None = None,
+    *,
+    first_face: Tensor | None = None,
 ) -> Tensor:
     """Compute what `count_skipped_faces` computes; same arguments and errors."""
+    face_vertices, face_textures = widen(face_vertices), widen(face_textures)
     check_face_vertices(face_vertices, first_face)
-    counts = [(~drawable_faces(faces)).sum() for faces in split_images(face_vertices, first_face)]
+    if face_textures is not None:
+        of_corners = face_textures.shape == face_vertices.shape
+        check_face_textures(face_textures, face_vertices, "vertex" if of_corners else "surface")
+    drawable = drawable_faces(face_vertices, face_textures)
+    counts = [(~faces).sum() for faces in split_images(drawable, first_face)]
     if not counts:
         return torch.zeros(0, dtype=torch.int64, device=face_vertices.device)
     return torch.stack(counts)
@@ -161,18 +174,19 @@ def soft_silhouette_reference(
     image_size: ImageSize,
     *,
     first_face: Tensor | None = None,
-    sigma: float = 1e-5,
+    sigma: float | Tensor = 1e-5,
     distance: str = "euclidean",
     alpha: str = "product",
     dist_eps: float = 1e-4,
 ) -> Tensor:
     """Compute what `soft_silhouette` computes, in plain torch; same arguments and errors."""
+    face_vertices = widen(face_vertices)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
     height, width = parse_image_size(image_size)
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
-    coverage: dict[str, Any] = {"distance": distance, "sigma": sigma, "dist_eps": dist_eps}
+    coverage: dict[str, Any] = {"distance": distance, "sigma": float(sigma), "dist_eps": dist_eps}
 
     def one_image(corners: Tensor) -> Tensor:
         drawable = drawable_faces(corners)
@@ -194,8 +208,8 @@ def soft_rasterize_reference(
     image_size: ImageSize,
     *,
     first_face: Tensor | None = None,
-    sigma: float = 1e-5,
-    gamma: float = 1e-4,
+    sigma: float | Tensor = 1e-5,
+    gamma: float | Tensor = 1e-4,
     distance: str = "euclidean",
     alpha: str = "product",
     color: str = "softmax",
@@ -215,6 +229,8 @@ def soft_rasterize_reference(
             pixel constant in the backward, as the released SoftRas kernels do; for comparisons
             with them only.
     """
+    face_vertices, face_textures = widen(face_vertices), widen(face_textures)
+    background = widen(background)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
     check_face_textures(face_textures, face_vertices, texture)
@@ -227,12 +243,13 @@ def soft_rasterize_reference(
     )
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
     resolution = texture_resolution(face_textures)
-    coverage: dict[str, Any] = {"distance": distance, "sigma": sigma, "dist_eps": dist_eps}
-    depths: dict[str, float] = {"gamma": gamma, "eps": eps, "near": near, "far": far}
+    coverage: dict[str, Any] = {"distance": distance, "sigma": float(sigma), "dist_eps": dist_eps}
+    depths: dict[str, float] = {"gamma": float(gamma), "eps": eps, "near": near, "far": far}
 
     def one_image(corners: Tensor, textures: Tensor, background: Tensor) -> Tensor:
-        drawable = drawable_faces(corners)
-        faces, textures = _with_dummies(corners, drawable), textures.double()
+        drawable = drawable_faces(corners, textures)
+        faces = _with_dummies(corners, drawable)
+        textures = textures.where(drawable[:, None, None], 0.0).double()
         facing = (doubled_area(faces) < 0) | double_sided
 
         def block(part: Tensor, behind: Tensor) -> Tensor:

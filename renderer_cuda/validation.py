@@ -46,6 +46,12 @@ def _check_same(name: str, tensor: Tensor, face_vertices: Tensor, *properties: s
             )
 
 
+def widen(value: Any) -> Any:
+    """Return a tensor of float16 or bfloat16 in float32, and everything else as it is."""
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
+
+
 def check_floating(name: str, tensor: Tensor) -> None:
     """Raise ValueError unless the argument is a float32 or float64 tensor."""
     _check_tensor(name, tensor)
@@ -146,6 +152,10 @@ def texture_resolution(face_textures: Tensor) -> int:
 # ---- modes and numbers ---------------------------------------------------------------------------
 
 
+# What may change from call to call of compiled code, as a tensor [].
+TENSOR_SCALARS = ("sigma", "gamma")
+
+
 def check_modes(**modes: str) -> None:
     """Raise ValueError when a mode is not one of those known for its argument."""
     for name, mode in modes.items():
@@ -153,8 +163,24 @@ def check_modes(**modes: str) -> None:
             raise ValueError(f"{name} must be one of {', '.join(MODES[name])}, got {mode!r}")
 
 
-def _check_between(name: str, value: float, low: float, high: float, requirement: str) -> None:
+def _check_scalar_tensor(name: str, value: Tensor) -> None:
+    if value.dim() != 0 or not value.is_floating_point() or value.requires_grad:
+        grad = ", requiring a gradient" if value.requires_grad else ""
+        raise ValueError(
+            f"{name} must be a number or a floating-point tensor of shape [] without a gradient, "
+            f"got shape {list(value.shape)}, {value.dtype}{grad}"
+        )
+
+
+def _check_between(
+    name: str, value: float | Tensor, low: float, high: float, requirement: str
+) -> None:
     """Raise ValueError unless value is a number between low and high, exclusive; NaN is not."""
+    if name in TENSOR_SCALARS and isinstance(value, Tensor):
+        _check_scalar_tensor(name, value)
+        if torch.compiler.is_compiling():
+            return  # the op looks at it
+        value = value.item()
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low < value < high:
         raise ValueError(f"{name} must be {requirement}, got {value!r}")
@@ -162,9 +188,9 @@ def _check_between(name: str, value: float, low: float, high: float, requirement
 
 def check_scalars(
     *,
-    sigma: float = 1.0,
+    sigma: float | Tensor = 1.0,
     dist_eps: float = 0.25,
-    gamma: float = 1.0,
+    gamma: float | Tensor = 1.0,
     eps: float = 0.0,
     near: float = 1.0,
     far: float = 2.0,
@@ -177,6 +203,14 @@ def check_scalars(
     _check_between("eps", eps, -math.inf, math.inf, "finite")
     _check_between("near", near, 0, math.inf, "positive and finite")
     _check_between("far", far, near, math.inf, f"finite and greater than near ({near})")
+
+
+def pack_scalars(*numbers: float | Tensor) -> Tensor:
+    """Return checked numbers and tensors [] as ops read them: [K] float64 on the host."""
+    if not any(isinstance(number, Tensor) for number in numbers):
+        return torch.tensor(numbers, dtype=torch.float64)
+    each = (torch.as_tensor(number, dtype=torch.float64, device="cpu") for number in numbers)
+    return torch.stack(list(each))
 
 
 # ---- images --------------------------------------------------------------------------------------

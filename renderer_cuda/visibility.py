@@ -17,6 +17,7 @@ from renderer_cuda.validation import (
     count_images,
     pack_faces,
     parse_image_size,
+    widen,
 )
 
 # An index travels as two colours, each a whole number that float32 holds exactly.
@@ -61,6 +62,7 @@ def visible_faces(
     Raises:
         ValueError: An argument has the wrong shape, dtype or range.
     """
+    face_vertices = widen(face_vertices)
     height, width = _check(face_vertices, image_size, first_face, near, far, double_sided)
     build.available(face_vertices.device.type)
     seen: Tensor = torch.ops.renderer_cuda.visible_faces(
@@ -81,6 +83,7 @@ def visible_faces_reference(
     double_sided: bool = True,
 ) -> Tensor:
     """Compute what `visible_faces` computes by the oracle of the renders; same arguments."""
+    face_vertices = widen(face_vertices)
     size = _check(face_vertices, image_size, first_face, near, far, double_sided)
     faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)

@@ -36,6 +36,16 @@ HOST_DEVICE Real weight_of(Real edge_x_offset_y, Real edge_y_offset_x, Real inve
   return product(edge_x_offset_y - edge_y_offset_x, inverse_area);
 }
 
+// The barycentric coordinates of a pixel, as `cover` computes them.
+template <typename Real, typename R>
+HOST_DEVICE void weights_at(const Outline<R>& face, Real pixel_x, Real pixel_y, Real weight[3]) {
+  for (int k = 0; k < 3; ++k) {
+    const Real across = product(Real(face.edge_x[k]), pixel_y - Real(face.y[k]));
+    const Real along = product(Real(face.edge_y[k]), pixel_x - Real(face.x[k]));
+    weight[k == 0 ? 2 : k - 1] = weight_of(across, along, Real(face.inverse_area));
+  }
+}
+
 // Whether barycentric coordinates are those of a point of the face, outline included.
 template <typename Real>
 HOST_DEVICE typename Traits<Real>::Mask within(const Real weight[3]) {
@@ -86,10 +96,10 @@ HOST_DEVICE Coverage<Real> cover(const Outline<R>& face, const Parameters<T>& p,
     const Real offset_x = pixel_x - Real(face.x[k]), offset_y = pixel_y - Real(face.y[k]);
     c.weight[opposite] =
         weight_of(product(edge_x, offset_y), product(edge_y, offset_x), Real(face.inverse_area));
-    const Real along = (offset_x * edge_x + offset_y * edge_y) * Real(face.inverse_length[k]);
+    const Real along = sum_of_products(offset_y, edge_y, offset_x, edge_x) * Real(face.inverse_length[k]);
     const Real t = minimum(maximum(along, zero), one);
     const Real away_x = offset_x - t * edge_x, away_y = offset_y - t * edge_y;
-    const Real square = away_x * away_x + away_y * away_y;
+    const Real square = sum_of_products(away_y, away_y, away_x, away_x);
     if (k == 0) {
       nearest = square;
       c.away_x = away_x;

@@ -29,7 +29,7 @@ struct Face : Outline<T> {
   using Int = typename IntegerLike<T>::type;
   // The pixels whose centres can lie in the support: columns and rows, half open, inside the image.
   Int first_column, end_column, first_row, end_row;
-  T padding;
+  T most_exponent;  // of its weight at any pixel, see softmax_weight
 
   HOST_DEVICE bool empty() const { return first_column >= end_column || first_row >= end_row; }
 };
@@ -58,7 +58,27 @@ template <typename Real>
 struct Prepared {
   Outline<Real> outline;
   Real first_column, end_column, first_row, end_row;  // whole numbers
+  Real most_exponent;
 };
+
+// A depth which rounding does not take a face's nearest point before: the eight roundings on the way from the
+// inverse depths of the corners to the depth of a point are four epsilons.
+template <typename Real, typename R>
+HOST_DEVICE Real nearest_depth(const Outline<R>& face) {
+  using T = typename Traits<Real>::Scalar;
+  const Real greatest(maximum(face.inverse_depth[0], maximum(face.inverse_depth[1], face.inverse_depth[2])));
+  return Real(T(1) - T(16) * Limits<T>::epsilon) / greatest;
+}
+
+// A bound on the exponent, base 2, of the weight of a face in the softmax over depth: that of full coverage at its
+// nearest point. The margin of 1 is for rounding to a whole number; the other, four epsilons, for two orders of
+// the operations of a logit.
+template <typename Real, typename T>
+HOST_DEVICE Real weight_exponent_bound(Real nearest, const Parameters<T>& p) {
+  const Real logit = -(nearest - Real(p.near)) * Real(p.depth_scale);
+  const Real exponent = logit * Real(Log2<T>::inverse);
+  return exponent + Real(T(1)) + Real(T(4) * Limits<T>::epsilon) * absolute(exponent);
+}
 
 // Set the pixels that the box around a face, grown by the support, can reach.
 template <typename Real, typename T>
@@ -77,18 +97,27 @@ HOST_DEVICE void bound(Prepared<Real>& f, typename Traits<Real>::Mask drawable, 
   f.end_row = select(drawable, end_pixel(row_origin - product(bottom, half), p.height), zero);
 }
 
-// Prepare faces from their nine numbers each. A face that cannot be drawn gets an empty rectangle: one
-// with a number that is not finite, with a corner not in front of the camera (at a normal number), with squares that
+// Whether all of the numbers that colour a face are finite: a face of which some are not is left out.
+template <typename T>
+HOST_DEVICE bool are_finite(const T* numbers, int count) {
+  bool finite = true;
+  for (int i = 0; i < count; ++i) finite &= is_finite(numbers[i]);
+  return finite;
+}
+
+// Prepare faces from their nine numbers each. A face that cannot be drawn gets an empty rectangle: one that is not
+// `colored`, with a number that is not finite, with a corner not in front of the camera (at a normal number), with squares that
 // overflow, with an edge whose square is no normal number, or with an area that is zero to rounding
 // (two epsilons of its longest edge squared; below that the sign of the area is noise. The released
 // SoftRas draws such faces at coverage one half).
 template <typename Real, typename T>
-HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p) {
+HOST_DEVICE Prepared<Real> prepare(const Real corners[9], typename Traits<Real>::Mask colored,
+                                   const Parameters<T>& p) {
   Prepared<Real> f;
   Outline<Real>& o = f.outline;
   const Real zero(T(0)), one(T(1)), smallest(Limits<T>::smallest);
   Real longest = zero;
-  auto drawable = is_finite(corners[0]);
+  auto drawable = colored;
   for (int k = 0; k < 3; ++k) {
     const int next = k == 2 ? 0 : k + 1;
     o.x[k] = corners[3 * k];
@@ -108,22 +137,23 @@ HOST_DEVICE Prepared<Real> prepare(const Real corners[9], const Parameters<T>& p
   o.inverse_area = one / area;
   const Real noise = maximum(Real(T(2) * Limits<T>::epsilon) * longest, Real(T(4)) * smallest);
   drawable = drawable & is_finite(longest * longest) & (absolute(area) > noise);
+  f.most_exponent = weight_exponent_bound(nearest_depth<Real>(o), p);
   bound(f, drawable, p);
   return f;
 }
 
-// Prepare one face.
+// Prepare one face, which is left out unless it is `colored`, see are_finite.
 template <typename T>
-HOST_DEVICE Face<T> setup_face(const T* corners, const Parameters<T>& p) {
+HOST_DEVICE Face<T> setup_face(const T* corners, bool colored, const Parameters<T>& p) {
   using Int = typename Face<T>::Int;
-  const Prepared<T> f = prepare<T>(corners, p);
+  const Prepared<T> f = prepare<T>(corners, colored, p);
   Face<T> face;
   static_cast<Outline<T>&>(face) = f.outline;
   face.first_column = Int(f.first_column);
   face.end_column = Int(f.end_column);
   face.first_row = Int(f.first_row);
   face.end_row = Int(f.end_row);
-  face.padding = T(0);
+  face.most_exponent = f.most_exponent;
   return face;
 }
 

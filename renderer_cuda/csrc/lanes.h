@@ -30,12 +30,35 @@ HOST_DEVICE Real<T> lane_numbers() {
   return numbers;
 }
 
+// ---- textures --------------------------------------------------------------------------------------
+
+// The textures of some faces, or their gradients; null for silhouettes.
+template <typename T>
+struct Textures {
+  T* data;
+  int numbers;  // of a face: 9 or 3 R^2
+  HOST_DEVICE T* of(int64_t face) const { return data + face * numbers; }
+};
+
+template <typename T>
+HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
+  return p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
+}
+
+template <typename T>
+HOST_DEVICE Textures<const T> textures_from(const T* face_textures, int64_t first_face, const Parameters<T>& p) {
+  if (!face_textures) return {nullptr, 0};
+  const int numbers = texture_numbers(p);
+  return {face_textures + first_face * numbers, numbers};
+}
+
 // ---- faces in lanes --------------------------------------------------------------------------------
 
 // Several faces at once and the pixels of each, half open.
 template <typename T>
 struct FacePack : Outline<Real<T>> {
   IntVector<T> first_column, end_column, first_row, end_row;
+  Real<T> most_exponent;
 };
 
 constexpr int face_numbers = 24;
@@ -69,6 +92,7 @@ HOST_DEVICE void load_faces(const Face<T>* const (&faces)[lanes<T>], FacePack<T>
   pack.end_column = (IntVector<T>)numbers[20].v;
   pack.first_row = (IntVector<T>)numbers[21].v;
   pack.end_row = (IntVector<T>)numbers[22].v;
+  pack.most_exponent = numbers[23];
 }
 
 // Write what `prepare` computed of `count` faces.
@@ -91,7 +115,7 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   numbers[20] = integers(f.end_column);
   numbers[21] = integers(f.first_row);
   numbers[22] = integers(f.end_row);
-  numbers[23] = Real<T>(T(0));
+  numbers[23] = f.most_exponent;
   for (int first = 0; first < face_numbers; first += lanes<T>) {
     Real<T> rows[lanes<T>];
     for (int i = 0; i < lanes<T>; ++i) rows[i] = numbers[first + i];
@@ -114,9 +138,21 @@ HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&cor
   for (int i = 0; i < width; ++i) corners[8].v[i] = faces[i][8];
 }
 
-// Prepare `count` faces.
+// Which of the faces in the lanes have colours that are finite: all of them without textures. The lanes from `count`
+// on have no face.
 template <typename T>
-HOST_DEVICE void setup_faces(const T* face_vertices, int64_t count, const Parameters<T>& p, Face<T>* out) {
+HOST_DEVICE Mask<T> colored_lanes(const Textures<const T>& textures, const int32_t (&face)[lanes<T>], int count) {
+  IntVector<T> colored = broadcast<T>(-1);
+  for (int lane = 0; textures.data && lane < count; ++lane) {
+    colored[lane] = -Int<T>(are_finite(textures.of(face[lane]), textures.numbers));
+  }
+  return {colored};
+}
+
+// Prepare `count` faces; `textures` are those of these faces.
+template <typename T>
+HOST_DEVICE void setup_faces(const T* face_vertices, const Textures<const T>& textures, int64_t count,
+                             const Parameters<T>& p, Face<T>* out) {
   constexpr int width = lanes<T>;
   const T zeros[9] = {};  // not drawable
   for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width) {
@@ -125,7 +161,9 @@ HOST_DEVICE void setup_faces(const T* face_vertices, int64_t count, const Parame
     for (int i = 0; i < width; ++i) each[i] = i < some ? face_vertices + 9 * i : zeros;
     Real<T> corners[9];
     load_positions(each, corners);
-    store_faces(prepare<Real<T>>(corners, p), some, out);
+    int32_t index[width];
+    for (int i = 0; i < width; ++i) index[i] = int32_t(f) + i;
+    store_faces(prepare<Real<T>>(corners, colored_lanes<T>(textures, index, some), p), some, out);
   }
 }
 
@@ -205,19 +243,6 @@ HOST_DEVICE Mask<T> before(const Parameters<T>& p, int end_column, Real<T> x) {
 
 // ---- colours ---------------------------------------------------------------------------------------
 
-// The textures of a mesh, or their gradients.
-template <typename T>
-struct Textures {
-  T* data;
-  int numbers;  // of a face: 9 or 3 R^2
-  HOST_DEVICE T* of(int64_t face) const { return data + face * numbers; }
-};
-
-template <typename T>
-HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
-  return p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
-}
-
 // Colours of corners, each lane from its own face.
 template <typename T>
 HOST_DEVICE void load_corners(const Textures<const T>& textures, const int32_t (&face)[lanes<T>],
@@ -232,16 +257,20 @@ HOST_DEVICE int texel_in_lane(const Surface<Pack<T, N>>& s, int lane, int side) 
   return texel_at<T>(s.clipped[0].v[lane], s.clipped[1].v[lane], s.clipped[2].v[lane], side);
 }
 
-// ---- faces sorted by size --------------------------------------------------------------------------
+// ---- faces sorted by side and size -----------------------------------------------------------------
 
 // Up to this many pixels a face is one lane among others; a larger one has a pack for itself.
 constexpr int small_pixels = 256;
-constexpr int sorted_at_once = 1024;
+constexpr int sorted_at_once = 4096;
 
+// Indices of faces. Fronts, whose corners run clockwise in the image, come before backs: they hide the backs of a closed
+// mesh, most of which then need no colour, and a pack should need it for all of its faces or for none. What is drawn is
+// the same in any order, but for rounding.
 struct Sorted {
-  int32_t small[sorted_at_once];  // indices by number of pixels
-  int32_t large[sorted_at_once];
+  int32_t small[sorted_at_once];  // by side, then by number of pixels
+  int32_t large[sorted_at_once];  // as they come
   int small_count, large_count;
+  double depths;  // by how many powers of two depth alone tells their weights apart
 };
 
 // The pixels of a face inside of a tile.
@@ -255,30 +284,36 @@ HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
   return out;
 }
 
-// Sort `count` faces (at most sorted_at_once) into large ones and small ones by the number of their
-// pixels in the tile, equals in the order they come; those without a pixel are left out.
+// Sort `count` faces (at most sorted_at_once), equals in the order they come; those without a pixel in the tile are
+// left out.
 template <typename T>
 void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, Sorted& out) {
   constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
-  constexpr int classes = finest + (small_pixels - finest) / step + 1;
+  constexpr int sizes = finest + (small_pixels - finest) / step + 1, classes = 2 * sizes;
   int start[classes + 1] = {};
   uint8_t class_of[sorted_at_once];
   constexpr uint8_t none = 255;
+  static_assert(classes <= none);
+  T least = Limits<T>::largest, most = -Limits<T>::largest;
   out.large_count = 0;
   for (int i = 0; i < count; ++i) {
     const int32_t index = list ? list[i] : first + i;
-    const Tile part = clip(faces[index], tile);
+    const Face<T>& face = faces[index];
+    const Tile part = clip(face, tile);
     const int columns = part.columns(), rows = part.rows();
     class_of[i] = none;
     if (columns <= 0 || rows <= 0) continue;
+    least = minimum(least, face.most_exponent);
+    most = maximum(most, face.most_exponent);
     if (int64_t(columns) * rows > small_pixels) {
       out.large[out.large_count++] = index;
       continue;
     }
-    const int pixels = columns * rows;
-    class_of[i] = uint8_t(pixels < finest ? pixels : finest + (pixels - finest) / step);
+    const int pixels = columns * rows, size = pixels < finest ? pixels : finest + (pixels - finest) / step;
+    class_of[i] = uint8_t(size + (face.inverse_area < T(0) ? 0 : sizes));
     ++start[class_of[i] + 1];
   }
+  out.depths = double(most) - double(least);
   for (int c = 0; c < classes; ++c) start[c + 1] += start[c];
   out.small_count = start[classes];
   for (int i = 0; i < count; ++i) {
@@ -302,7 +337,7 @@ HOST_DEVICE void pick(const Face<T>* faces, const Sorted& sorted, int begin, con
 template <typename T>
 Face<T> no_face(const Parameters<T>& p) {
   const T corners[9] = {0, 0, 1, 1, 0, 1, 0, 1, 1};
-  Face<T> face = setup_face(corners, p);
+  Face<T> face = setup_face(corners, true, p);
   face.first_column = face.end_column = face.first_row = face.end_row = 0;
   return face;
 }

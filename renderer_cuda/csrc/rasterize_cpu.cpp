@@ -10,6 +10,7 @@
 
 #include "processor.h"
 #include "threads.h"
+#include "visibility_cpu.h"
 
 namespace renderer {
 namespace {
@@ -130,8 +131,9 @@ void forward_image(const Forward<T>& f, int64_t image, bool parallel, Face<T>* f
   const Ranges ranges(count);
   for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
     const int64_t begin = ranges.begin(range);
-    k.setup(f.face_vertices, p, first + begin, first + ranges.end(range), faces + begin);
+    k.setup(f, first + begin, first + ranges.end(range), faces + begin);
   });
+  if (p.color == Color::hard) see_image(f, image, parallel);
   const Bins bins = sort_into_tiles(faces, ranges, p.height, p.width, parallel);
   const bool single = bins.count() == 1;
   const int64_t scratch_size = k.scratch_size(p, std::min(bins.side, p.width), std::min(bins.side, p.height));

@@ -18,7 +18,7 @@ struct Tile {
 template <typename T>
 struct ForwardKernels {
   // Prepare faces [begin, end) of the batch into out[0, end - begin).
-  void (*setup)(const T* face_vertices, const Parameters<T>&, int64_t begin, int64_t end, Face<T>* out);
+  void (*setup)(const Forward<T>&, int64_t begin, int64_t end, Face<T>* out);
 
   // Render one tile of one image from `count` prepared faces of its mesh; list gives their indices in
   // ascending order, or is null for faces 0..count-1. scratch holds scratch_size(...) numbers.

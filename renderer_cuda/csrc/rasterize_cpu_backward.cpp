@@ -60,30 +60,48 @@ void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pi
   }
 }
 
-// Load what the backward needs of the pixels at[0], at[1], ..., one a lane.
+// Load what silhouettes need of the pixels at[0], at[1], ..., one a lane.
 template <Color mode, typename T>
+HOST_DEVICE void load_alpha(const T* pixels, const Int<T> (&at)[lanes<T>], PixelGradient<Real<T>>& out) {
+  constexpr int channels = mode == Color::none ? 1 : color_channels;
+  for (int lane = 0; lane < lanes<T>; ++lane) out.alpha.v[lane] = pixels[int64_t(at[lane]) * channels];
+}
+
+// The lanes whose faces can show in the colour of their pixels: with softmax see hidden_gap, which is added to
+// most_exponent in `most`; with hard colour those that are seen.
+template <Color mode, typename T>
+HOST_DEVICE Mask<T> can_show(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
+                             int32_t first_face, Mask<T> support, Real<T> most) {
+  constexpr int channel = mode == Color::softmax ? exponent_channel : face_channel;
+  Real<T> number;
+  for (int lane = 0; lane < lanes<T>; ++lane) {
+    number.v[lane] = pixels[int64_t(at[lane]) * color_channels + channel];
+  }
+  if constexpr (mode == Color::softmax) return support & (most >= number);
+  IntVector<T> mine;
+  for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
+  return support & Mask<T>{(IntVector<T>)number.v == mine};
+}
+
+// Load what renders with colour need of the pixels at[0], at[1], ..., one a lane.
+template <typename T>
 HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
                              int32_t first_face, PixelGradient<Real<T>>& out) {
-  if constexpr (mode == Color::none) {
-    for (int lane = 0; lane < lanes<T>; ++lane) out.alpha.v[lane] = pixels[at[lane]];
-    return;
-  } else {
-    Real<T> channel[color_channels];
-    for (int first = 0; first < color_channels; first += lanes<T>) {
-      Real<T> rows[lanes<T>];
-      for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(pixels + int64_t(at[i]) * color_channels + first);
-      transpose(rows);
-      for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
-    }
-    out.alpha = channel[alpha_channel];
-    for (int k = 0; k < 3; ++k) out.color[k] = channel[red_channel + k];
-    out.mean = channel[mean_channel];
-    out.exponent = channel[exponent_channel];
-    out.inverse_partition = channel[partition_channel];
-    IntVector<T> mine;
-    for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
-    out.seen = {(IntVector<T>)channel[face_channel].v == mine};
+  Real<T> channel[color_channels];
+  for (int first = 0; first < color_channels; first += lanes<T>) {
+    Real<T> rows[lanes<T>];
+    for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(pixels + int64_t(at[i]) * color_channels + first);
+    transpose(rows);
+    for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
   }
+  out.alpha = channel[alpha_channel];
+  for (int k = 0; k < 3; ++k) out.color[k] = channel[red_channel + k];
+  out.mean = channel[mean_channel];
+  out.exponent = channel[exponent_channel];
+  out.inverse_partition = channel[partition_channel];
+  IntVector<T> mine;
+  for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
+  out.seen = {(IntVector<T>)channel[face_channel].v == mine};
 }
 
 // ---- textures --------------------------------------------------------------------------------------
@@ -123,7 +141,33 @@ struct Block {
   Textures<T> grad_textures;
   T* grad_vertices;
   const T* pixels;
+  T gap;       // see hidden_gap
+  bool hides;  // whether a face can hide another
 };
+
+// Add the gradient of `count` pixels in each lane to the faces in the lanes, or to one face.
+template <Color mode, bool every_mode, int count, typename R, typename TextureAt, typename T>
+HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real<T> most,
+                            const int32_t (&index)[lanes<T>], const Coverage<Real<T>> (&c)[count],
+                            const Int<T> (&at)[count][lanes<T>], TextureAt& texture, const Parameters<T>& p,
+                            FaceGradient<Real<T>>& g) {
+  PixelGradient<Real<T>> pixel[count];
+  if constexpr (mode != Color::none) {
+    bool shown = !block.hides;
+    for (int i = 0; i < count && !shown; ++i) {
+      shown = any(can_show<mode>(block.pixels, at[i], index, block.first, c[i].support, most));
+    }
+    if (shown) {
+      for (int i = 0; i < count; ++i) load_pixels(block.pixels, at[i], index, block.first, pixel[i]);
+      for (int i = 0; i < count; ++i) {
+        accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel[i], p);
+      }
+      return;
+    }
+  }
+  for (int i = 0; i < count; ++i) load_alpha<mode>(block.pixels, at[i], pixel[i]);
+  for (int i = 0; i < count; ++i) accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel[i], p);
+}
 
 // The nine numbers of the gradient in the order of face_vertices.
 template <typename T>
@@ -156,13 +200,12 @@ template <Color mode, bool every_mode, typename TextureAt, typename T>
 HOST_DEVICE void walk_small(const Block<T>& block, const FacePack<T>& faces, const int32_t (&index)[lanes<T>],
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
+  const Real<T> most = faces.most_exponent + Real<T>(block.gap);
   for (Walk<T> walk(faces, tile, stride_of(p), p); any(walk.active());) {
     Coverage<Real<T>> c[steps];
     Int<T> at[steps][lanes<T>];
-    PixelGradient<Real<T>> pixel[steps];
     cover_steps<every_mode>(faces, walk, p, c, at);
-    for (int i = 0; i < steps; ++i) load_pixels<mode>(block.pixels, at[i], index, block.first, pixel[i]);
-    for (int i = 0; i < steps; ++i) accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel[i], p);
+    add_pixels<mode, every_mode, steps>(block, faces, most, index, c, at, texture, p, g);
   }
 }
 
@@ -171,20 +214,19 @@ template <Color mode, bool every_mode, typename TextureAt, typename T>
 HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const int32_t (&index)[lanes<T>],
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
+  const Real<T> most(face.most_exponent + block.gap);
   for (int y = tile.first_row; y < tile.end_row; ++y) {
     const Real<T> center(center_y(p, y));
     for (int x = tile.first_column; x < tile.end_column; x += lanes<T>) {
       const Real<T> centers = centers_x(p, x);
-      auto c = cover<every_mode>(face, p, centers, center);
-      c.support = c.support & before(p, tile.end_column, centers);
-      if (!any(c.support)) continue;
-      attenuate(c);
+      Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, center)};
+      c[0].support = c[0].support & before(p, tile.end_column, centers);
+      if (!any(c[0].support)) continue;
+      attenuate(c[0]);
       const Int<T> first = Int<T>(y) * stride_of(p) + x;
-      Int<T> at[lanes<T>];
-      for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = first + lane;
-      PixelGradient<Real<T>> pixel;
-      load_pixels<mode>(block.pixels, at, index, block.first, pixel);
-      accumulate_gradient<mode, every_mode>(g, texture, face, c, pixel, p);
+      Int<T> at[1][lanes<T>];
+      for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = first + lane;
+      add_pixels<mode, every_mode, 1>(block, face, most, index, c, at, texture, p, g);
     }
   }
 }
@@ -234,24 +276,31 @@ void gather_large(const Block<T>& block, const Face<T>& face, int32_t index, Til
   write_sums<T>(numbers, block.grad_vertices + 9 * int64_t(index));
 }
 
-// Gather the gradient of `count` faces from `begin` on, at most sorted_at_once.
+// Prepared together: 96 KiB in float.
+constexpr int faces_at_once = 1024;
+static_assert(faces_at_once <= sorted_at_once);
+
+// Gather the gradient of `count` faces from `begin` on, at most faces_at_once.
 template <Color mode, bool every_mode, typename T>
 void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count, const T* pixels) {
   const Parameters<T>& p = b.parameters;
-  Face<T> faces[sorted_at_once];
-  setup_faces(b.face_vertices + 9 * begin, count, p, faces);
-  const int numbers = mode == Color::none ? 0 : texture_numbers(p);
-  const Block<T> block = {int32_t(begin - first_face_of(p, image)),
-                          {b.face_textures + begin * numbers, numbers},
-                          {b.grad_face_textures + begin * numbers, numbers},
-                          b.grad_face_vertices + 9 * begin,
-                          pixels};
-  __builtin_memset(block.grad_vertices, 0, sizeof(T) * 9 * size_t(count));
-  if (mode != Color::none) __builtin_memset(block.grad_textures.data, 0, sizeof(T) * size_t(numbers) * size_t(count));
+  Face<T> faces[faces_at_once];
+  const Textures<const T> textures = textures_from(b.face_textures, begin, p);
+  setup_faces(b.face_vertices + 9 * begin, textures, count, p, faces);
   const Tile whole = {0, p.width, 0, p.height};
-  const Face<T> nothing = no_face(p);
   Sorted sorted;
   sort_faces<T>(faces, nullptr, 0, count, whole, sorted);
+  const T gap = hidden_gap<T>(mesh_faces(p, image));
+  const Block<T> block = {int32_t(begin - first_face_of(p, image)),
+                          textures,
+                          {b.grad_face_textures + begin * textures.numbers, textures.numbers},
+                          b.grad_face_vertices + 9 * begin,
+                          pixels,
+                          gap,
+                          mode == Color::hard || sorted.depths > double(gap)};
+  __builtin_memset(block.grad_vertices, 0, sizeof(T) * 9 * size_t(count));
+  if (mode != Color::none) __builtin_memset(block.grad_textures.data, 0, sizeof(T) * size_t(textures.numbers) * size_t(count));
+  const Face<T> nothing = no_face(p);
   for (int i = 0; i < sorted.small_count; i += lanes<T>) {
     const Face<T>* picked[lanes<T>];
     int32_t index[lanes<T>];
@@ -274,8 +323,8 @@ void lay_out(const Backward<T>& b, int64_t image, int begin, int end, T* pixels)
 template <typename T>
 void gather(const Backward<T>& b, int64_t image, int64_t begin, int64_t end, const T* pixels) {
   with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
-    for (int64_t first = begin; first < end; first += sorted_at_once) {
-      const int count = end - first < sorted_at_once ? int(end - first) : sorted_at_once;
+    for (int64_t first = begin; first < end; first += faces_at_once) {
+      const int count = end - first < faces_at_once ? int(end - first) : faces_at_once;
       gather_block<color.value, every_mode.value>(b, image, first, count, pixels);
     }
   });

@@ -17,13 +17,13 @@ struct Canvas {
   int stride;
 };
 
-// Softmax: partition, RGB, and the exponent of those four times. Hard: depth, RGB, face.
+// Softmax: partition, RGB, and the exponent of those four times.
 constexpr int color_channels = 8;
-constexpr int exponent_channel = 4, face_channel = 4;
+constexpr int exponent_channel = 4;
 
 template <typename T>
 int64_t scratch_size(const Parameters<T>& p, int columns, int rows) {
-  return int64_t(p.color == Color::none ? 1 : 1 + color_channels) * (columns + lanes<T>) * rows;
+  return int64_t(p.color == Color::softmax ? 1 + color_channels : 1) * (columns + lanes<T>) * rows;
 }
 
 // The background behind `count` pixels of a row.
@@ -43,17 +43,11 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
   const int64_t pixels = int64_t(rows) * canvas.stride;
   const T opacity = clear_opacity<every_mode>(p);
   for (int64_t i = 0; i < pixels; ++i) canvas.opacity[i] = opacity;
-  if constexpr (mode != Color::none) {
+  if constexpr (mode == Color::softmax) {
     T row[color_channels] = {};
-    if constexpr (mode == Color::softmax) {
-      const Scaled<T> behind = scaled_exponential(p.background_logit);
-      row[0] = behind.fraction;
-      for (int k = 0; k < 4; ++k) row[exponent_channel + k] = behind.exponent;
-    } else {
-      const Int<T> none = -1;
-      row[0] = Limits<T>::largest;
-      __builtin_memcpy(row + face_channel, &none, sizeof(none));
-    }
+    const Scaled<T> behind = scaled_exponential(p.background_logit);
+    row[0] = behind.fraction;
+    for (int k = 0; k < 4; ++k) row[exponent_channel + k] = behind.exponent;
     for (int64_t i = 0; i < pixels; ++i) __builtin_memcpy(canvas.color + i * color_channels, row, sizeof(row));
   }
 }
@@ -70,34 +64,40 @@ HOST_DEVICE void load_texels(const Textures<const T>& textures, const int32_t (&
   }
 }
 
-// What each lane does to its pixel.
-template <Color mode, typename T>
+// What each lane does to the colour of its pixel.
+template <typename T>
 struct Contribution {
-  Real<T> opacity;
   Real<T> color[3];
-  Scaled<Real<T>> weight;  // softmax
-  Real<T> depth;           // hard
+  Scaled<Real<T>> weight;
   Mask<T> visible;
 };
 
 // `texture` gives vertex colours; texels are looked up through `textures`.
-template <Color mode, bool every_mode, typename R, typename TextureAt, typename T>
-HOST_DEVICE void shade(const Outline<R>& face, const Coverage<Real<T>>& c, const TextureAt& texture,
-                       const Textures<const T>& textures, const int32_t (&index)[lanes<T>], const Parameters<T>& p,
-                       Contribution<mode, T>& out) {
+template <bool every_mode, typename R, typename TextureAt, typename T>
+HOST_DEVICE Contribution<T> shade(const Outline<R>& face, const Coverage<Real<T>>& c, const TextureAt& texture,
+                                  const Textures<const T>& textures, const int32_t (&index)[lanes<T>],
+                                  const Parameters<T>& p) {
+  Contribution<T> out;
   const auto s = surface_at(face, c);
   out.visible = visible_at(face, c, s, p);
-  if constexpr (mode == Color::hard) {
-    out.visible = out.visible & within(c.weight);
-    out.depth = s.depth;
-  } else {
-    out.weight = softmax_weight(c, s, p);
-  }
+  out.weight = softmax_weight(c, s, p);
   if (every_mode && p.texture == Texture::surface) {
     load_texels(textures, index, p.texture_side, s, out.color);
   } else {
     texture.color(s, out.color);
   }
+  return out;
+}
+
+// The lanes whose faces can show in the colour of their pixels, as far as faces have come: see hidden_gap, to which
+// most_exponent is added in `most`.
+template <typename T>
+HOST_DEVICE Mask<T> can_show(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], Mask<T> support, Real<T> most) {
+  Real<T> exponent;
+  for (int lane = 0; lane < lanes<T>; ++lane) {
+    exponent.v[lane] = canvas.color[int64_t(at[lane]) * color_channels + exponent_channel];
+  }
+  return support & (most >= exponent);
 }
 
 // Let each lane act on its pixel, one after the other: lanes may share a pixel.
@@ -116,8 +116,7 @@ HOST_DEVICE void put_opacity(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T
 template <typename T> using Row = Pack<T, 4>;
 
 template <typename T>
-HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const int32_t (&)[lanes<T>],
-                           const Contribution<Color::softmax, T>& c) {
+HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const Contribution<T>& c) {
   T exponent[lanes<T>], rows[lanes<T>][4];
   // Where a face is not visible its weight is nothing: zero times 2 to the least power.
   select(c.visible, c.weight.exponent, Real<T>(-Limits<T>::largest)).store(exponent);
@@ -136,32 +135,15 @@ HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>]
   }
 }
 
-template <typename T>
-HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
-                           const Contribution<Color::hard, T>& c) {
-  T depth[lanes<T>], rows[lanes<T>][4];
-  select(c.visible, c.depth, Real<T>(Limits<T>::largest)).store(depth);  // never nearer than nothing
-  const Real<T> channels[4] = {c.depth, c.color[0], c.color[1], c.color[2]};
-  store_rows(channels, rows);
-  for (int lane = 0; lane < lanes<T>; ++lane) {
-    T* state = canvas.color + at[lane] * color_channels;
-    Int<T> seen;
-    __builtin_memcpy(&seen, state + face_channel, sizeof(seen));
-    const bool yields = yields_to(state[0], int32_t(seen), depth[lane], face[lane]);
-    seen = yields ? Int<T>(face[lane]) : seen;
-    const T* chosen = yields ? rows[lane] : state;  // no branch: either is as likely
-    __builtin_memcpy(state + face_channel, &seen, sizeof(seen));
-    Row<T>::load(chosen).store(state);
-  }
-}
-
 // ---- small faces: one in each lane -----------------------------------------------------------------
 
 template <Color mode, bool every_mode, typename T>
 void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picked)[lanes<T>],
-                const int32_t (&index)[lanes<T>], const Textures<const T>& textures, const Parameters<T>& p) {
+                const int32_t (&index)[lanes<T>], const Textures<const T>& textures, bool hides, T gap,
+                const Parameters<T>& p) {
   FacePack<T> faces;
   load_faces(picked, faces);
+  const Real<T> most = faces.most_exponent + Real<T>(gap);
   VertexTexture<Real<T>, Real<T>> texture;
   if constexpr (mode != Color::none) {
     if (!every_mode || p.texture == Texture::vertex) load_corners(textures, index, texture);
@@ -170,16 +152,16 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
     Coverage<Real<T>> c[steps];
     Int<T> at[steps][lanes<T>];
     cover_steps<every_mode>(faces, walk, p, c, at);
-    Contribution<mode, T> contribution[steps];
-    for (int i = 0; i < steps; ++i) {
-      contribution[i].opacity = opacity_of<every_mode>(c[i], p);
-      if constexpr (mode != Color::none) {
-        shade<mode, every_mode>(faces, c[i], texture, textures, index, p, contribution[i]);
+    for (int i = 0; i < steps; ++i) put_opacity<every_mode>(canvas, at[i], opacity_of<every_mode>(c[i], p), p);
+    if constexpr (mode != Color::none) {
+      bool shown = !hides;
+      for (int i = 0; i < steps && !shown; ++i) shown = any(can_show(canvas, at[i], c[i].support, most));
+      if (!shown) continue;
+      Contribution<T> contribution[steps];
+      for (int i = 0; i < steps; ++i) {
+        contribution[i] = shade<every_mode>(faces, c[i], texture, textures, index, p);
       }
-    }
-    for (int i = 0; i < steps; ++i) {
-      put_opacity<every_mode>(canvas, at[i], contribution[i].opacity, p);
-      if constexpr (mode != Color::none) put_color(canvas, at[i], index, contribution[i]);
+      for (int i = 0; i < steps; ++i) put_color(canvas, at[i], contribution[i]);
     }
   }
 }
@@ -188,13 +170,16 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
 
 template <Color mode, bool every_mode, typename T>
 void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t index,
-                const Textures<const T>& textures, const Parameters<T>& p) {
+                const Textures<const T>& textures, bool hides, T gap, const Parameters<T>& p) {
   const Tile part = clip(face, tile);
   int32_t indices[lanes<T>];
   for (int lane = 0; lane < lanes<T>; ++lane) indices[lane] = index;
+  const Real<T> most(face.most_exponent + gap);
   VertexTexture<Real<T>, T> texture;
   if constexpr (mode != Color::none) {
-    if (!every_mode || p.texture == Texture::vertex) __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
+    if (!every_mode || p.texture == Texture::vertex) {
+      __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
+    }
   }
   for (int y = part.first_row; y < part.end_row; ++y) {
     const Real<T> center(center_y(p, y));
@@ -205,15 +190,13 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       if (!any(c.support)) continue;
       attenuate(c);
       const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);
-      Contribution<mode, T> contribution;
-      contribution.opacity = opacity_of<every_mode>(c, p);
       T* state = canvas.opacity + first;
-      combine_opacity<every_mode>(Real<T>::load(state), contribution.opacity, p).store(state);
+      combine_opacity<every_mode>(Real<T>::load(state), opacity_of<every_mode>(c, p), p).store(state);
       if constexpr (mode != Color::none) {
         Int<T> at[lanes<T>];
         for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
-        shade<mode, every_mode>(face, c, texture, textures, indices, p, contribution);
-        put_color(canvas, at, indices, contribution);
+        if (hides && !any(can_show(canvas, at, c.support, most))) continue;
+        put_color(canvas, at, shade<every_mode>(face, c, texture, textures, indices, p));
       }
     }
   }
@@ -237,37 +220,87 @@ HOST_DEVICE void finish_alpha(const Canvas<T>& canvas, int64_t at, const Forward
   if (f.transmittance) write(opacity, f.transmittance + place, count);
 }
 
-template <Color mode, typename T>
-HOST_DEVICE void finish_color(const Canvas<T>& canvas, int64_t at, const Forward<T>& f, int64_t image, int64_t pixel,
-                              T* out, int count) {
+template <typename T>
+HOST_DEVICE void finish_softmax(const Canvas<T>& canvas, int64_t at, const Forward<T>& f, int64_t image,
+                                int64_t pixel, T* out, int count) {
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
-  Real<T> channel[color_channels], behind[3];
+  Real<T> channel[color_channels];
   for (int first = 0; first < color_channels; first += lanes<T>) {
     Real<T> rows[lanes<T>];
     for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(canvas.color + (at + i) * color_channels + first);
     transpose(rows);
     for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
   }
-  for (int k = 0; k < 3; ++k) behind[k] = background_of(f, image, k, pixel, count);
-  if constexpr (mode == Color::softmax) {
-    const Scaled<T> background = scaled_exponential(p.background_logit);
-    const Scaled<Real<T>> weight = {Real<T>(background.fraction), Real<T>(background.exponent)};
-    const Real<T> scale = Real<T>(T(1)) / channel[0];
-    const Real<T> share = share_of(weight, channel[exponent_channel], scale);
-    write(channel[exponent_channel], f.peak + place, count);
-    write(channel[0], f.partition + place, count);
-    for (int k = 0; k < 3; ++k) write(channel[1 + k] * scale + share * behind[k], out + k * plane, count);
-  } else {
-    const IntVector<T> seen = (IntVector<T>)channel[face_channel].v;
-    for (int i = 0; i < count && i < lanes<T>; ++i) f.nearest_face[place + i] = int32_t(seen[i]);
-    const Mask<T> none = {seen < Int<T>(0)};
-    for (int k = 0; k < 3; ++k) write(select(none, behind[k], channel[1 + k]), out + k * plane, count);
+  const Scaled<T> background = scaled_exponential(p.background_logit);
+  const Scaled<Real<T>> weight = {Real<T>(background.fraction), Real<T>(background.exponent)};
+  const Real<T> scale = Real<T>(T(1)) / channel[0];
+  const Real<T> share = share_of(weight, channel[exponent_channel], scale);
+  write(channel[exponent_channel], f.peak + place, count);
+  write(channel[0], f.partition + place, count);
+  for (int k = 0; k < 3; ++k) {
+    const Real<T> behind = background_of(f, image, k, pixel, count);
+    write(channel[1 + k] * scale + share * behind, out + k * plane, count);
   }
 }
 
+// ---- hard colours: each pixel is shaded once, by the face that nearest_face says is seen -----------
+
+// The prepared faces of a mesh, and their textures.
+template <typename T>
+struct MeshFaces {
+  const Face<T>* faces;
+  Textures<const T> textures;
+};
+
+// The colours that faces show at pixels (x, y), NDC, a face in each lane.
+template <bool every_mode, typename T>
+HOST_DEVICE void colors_at(const MeshFaces<T>& mesh, const int32_t (&index)[lanes<T>], Real<T> x, Real<T> y,
+                           const Parameters<T>& p, Real<T> out[3]) {
+  const Face<T>* picked[lanes<T>];
+  for (int lane = 0; lane < lanes<T>; ++lane) picked[lane] = mesh.faces + index[lane];
+  FacePack<T> faces;
+  load_faces(picked, faces);
+  Coverage<Real<T>> c;
+  weights_at(faces, x, y, c.weight);
+  const auto s = surface_at(faces, c);
+  if (every_mode && p.texture == Texture::surface) return load_texels(mesh.textures, index, p.texture_side, s, out);
+  VertexTexture<Real<T>, Real<T>> texture;
+  load_corners(mesh.textures, index, texture);
+  texture.color(s, out);
+}
+
+// Write `count` pixels of one row from (row, column) on, at most as many as there are lanes.
+template <bool every_mode, typename T>
+HOST_DEVICE void finish_hard(const MeshFaces<T>& mesh, const Forward<T>& f, int64_t image, int row, int column, T* out,
+                             int count) {
+  const Parameters<T>& p = f.parameters;
+  const int64_t plane = int64_t(p.height) * p.width, pixel = int64_t(row) * p.width + column;
+  const int32_t* seen = f.nearest_face + image * plane + pixel;
+  Real<T> behind[3];
+  for (int k = 0; k < 3; ++k) behind[k] = background_of(f, image, k, pixel, count);
+  IntVector<T> faces = broadcast<T>(-1);
+  int32_t some = -1;
+  for (int lane = 0; lane < lanes<T> && lane < count; ++lane) {
+    faces[lane] = seen[lane];
+    some = seen[lane] >= 0 ? seen[lane] : some;
+  }
+  if (some < 0) {
+    for (int k = 0; k < 3; ++k) write(behind[k], out + k * plane, count);
+    return;
+  }
+  int32_t index[lanes<T>];
+  for (int lane = 0; lane < lanes<T>; ++lane) index[lane] = faces[lane] >= 0 ? int32_t(faces[lane]) : some;
+  Real<T> color[3];
+  colors_at<every_mode>(mesh, index, centers_x(p, column), Real<T>(center_y(p, row)), p, color);
+  const Mask<T> none = {faces < Int<T>(0)};
+  for (int k = 0; k < 3; ++k) write(select(none, behind[k], color[k]), out + k * plane, count);
+}
+
+// ---- the pixels of a tile --------------------------------------------------------------------------
+
 template <Color mode, bool every_mode, typename T>
-void finish(const Canvas<T>& canvas, Tile tile, const Forward<T>& f, int64_t image) {
+void finish(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, const Forward<T>& f, int64_t image) {
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, faces = mesh_faces(p, image);
   T* out = f.image + (mode == Color::none ? image : 4 * image) * plane;
@@ -278,44 +311,58 @@ void finish(const Canvas<T>& canvas, Tile tile, const Forward<T>& f, int64_t ima
       const int64_t at = int64_t(row) * canvas.stride + x, pixel = start + x;
       const int count = tile.columns() - x;
       finish_alpha<every_mode>(canvas, at, f, image * plane + pixel, faces, alpha + pixel, count);
-      if constexpr (mode != Color::none) finish_color<mode>(canvas, at, f, image, pixel, out + pixel, count);
+      if constexpr (mode == Color::softmax) finish_softmax(canvas, at, f, image, pixel, out + pixel, count);
+      if constexpr (mode == Color::hard) {
+        finish_hard<every_mode>(mesh, f, image, tile.first_row + row, tile.first_column + x, out + pixel, count);
+      }
     }
   }
 }
 
 // ---- a tile ----------------------------------------------------------------------------------------
 
+// Draw sorted faces.
+template <Color mode, bool every_mode, typename T>
+void draw(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, const Sorted& sorted, const Face<T>& nothing, T gap,
+          const Parameters<T>& p) {
+  const bool hides = sorted.depths > double(gap);  // else no face can hide another, and asking costs time
+  for (int i = 0; i < sorted.small_count; i += lanes<T>) {
+    const Face<T>* picked[lanes<T>];
+    int32_t index[lanes<T>];
+    pick(mesh.faces, sorted, i, nothing, picked, index);
+    draw_small<mode, every_mode>(canvas, tile, picked, index, mesh.textures, hides, gap, p);
+  }
+  for (int i = 0; i < sorted.large_count; ++i) {
+    const int32_t index = sorted.large[i];
+    draw_large<mode, every_mode>(canvas, tile, mesh.faces[index], index, mesh.textures, hides, gap, p);
+  }
+}
+
 template <Color mode, bool every_mode, typename T>
 void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count,
                  Tile tile, T* scratch) {
+  // Hard colours are no matter of the faces that are drawn one after the other, see finish_hard.
+  constexpr Color drawn = mode == Color::hard ? Color::none : mode;
   const Parameters<T>& p = f.parameters;
   const int stride = tile.columns() + lanes<T>;
-  const Canvas<T> canvas = {scratch, mode == Color::none ? nullptr : scratch + int64_t(stride) * tile.rows(), stride};
-  clear<mode, every_mode>(canvas, tile.rows(), p);
-  const int64_t first_face = first_face_of(p, image);
-  const int numbers = mode == Color::none ? 0 : texture_numbers(p);
-  const Textures<const T> textures = {f.face_textures + first_face * numbers, numbers};
+  const Canvas<T> canvas = {scratch, drawn == Color::none ? nullptr : scratch + int64_t(stride) * tile.rows(), stride};
+  clear<drawn, every_mode>(canvas, tile.rows(), p);
+  const MeshFaces<T> mesh = {faces, textures_from(f.face_textures, first_face_of(p, image), p)};
+  const T gap = hidden_gap<T>(mesh_faces(p, image));
   const Face<T> nothing = no_face(p);
   Sorted sorted;
   for (int64_t begin = 0; begin < count; begin += sorted_at_once) {
     const int some = count - begin < sorted_at_once ? int(count - begin) : sorted_at_once;
     sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, sorted);
-    for (int i = 0; i < sorted.small_count; i += lanes<T>) {
-      const Face<T>* picked[lanes<T>];
-      int32_t index[lanes<T>];
-      pick(faces, sorted, i, nothing, picked, index);
-      draw_small<mode, every_mode>(canvas, tile, picked, index, textures, p);
-    }
-    for (int i = 0; i < sorted.large_count; ++i) {
-      draw_large<mode, every_mode>(canvas, tile, faces[sorted.large[i]], sorted.large[i], textures, p);
-    }
+    draw<drawn, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
   }
-  finish<mode, every_mode>(canvas, tile, f, image);
+  finish<mode, every_mode>(canvas, tile, mesh, f, image);
 }
 
 template <typename T>
-void setup(const T* face_vertices, const Parameters<T>& p, int64_t begin, int64_t end, Face<T>* out) {
-  setup_faces(face_vertices + 9 * begin, end - begin, p, out);
+void setup(const Forward<T>& f, int64_t begin, int64_t end, Face<T>* out) {
+  const Parameters<T>& p = f.parameters;
+  setup_faces(f.face_vertices + 9 * begin, textures_from(f.face_textures, begin, p), end - begin, p, out);
 }
 
 template <typename T>

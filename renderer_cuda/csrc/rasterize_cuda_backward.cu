@@ -48,7 +48,8 @@ template <typename T>
 const char* queue_stages(const Backward<T>& b, const Gathering<T>& g, PixelRow<T>* rows, cudaStream_t stream) {
   const Parameters<T>& p = b.parameters;
   const Jobs& jobs = g.jobs;
-  const char* error = setup_faces(b.face_vertices, p, PartNeed{part_shift}, jobs.levels, g.faces, stream);
+  const PartNeed need = {part_shift};
+  const char* error = setup_faces(b.face_vertices, b.face_textures, p, need, jobs.levels, g.faces, stream);
   if (!error) error = queue_jobs(p, g.faces.boxes, jobs, stream);
   if (!error && p.color != Color::none) error = queue_pixels(b, rows, stream);
   if (!error) error = queue_gather(b, g, stream);

@@ -30,12 +30,15 @@ __device__ void add_needs(const Need& need, Levels levels, int64_t image, Box bo
 
 template <typename T, typename Need>
 __global__ void __launch_bounds__(range_faces)
-    setup_kernel(const T* face_vertices, Parameters<T> p, Need need, Levels levels, Faces<T> faces) {
+    setup_kernel(const T* face_vertices, const T* face_textures, Parameters<T> p, Need need, Levels levels,
+                 Faces<T> faces) {
   const Range range = range_at(p, blockIdx.x);
   const int64_t index = range.begin + threadIdx.x;
   Box box = {0, 0, 0, 0};
   if (index < range.end) {
-    const Slot<T> slot = {setup_face(face_vertices + 9 * index, p)};
+    const int numbers = texture_numbers(p);
+    const bool colored = !face_textures || are_finite(face_textures + index * numbers, numbers);
+    const Slot<T> slot = {setup_face(face_vertices + 9 * index, colored, p)};
     box = box_of(slot.face);
     faces.slots[index] = slot;
     faces.boxes[index] = box;
@@ -46,16 +49,16 @@ __global__ void __launch_bounds__(range_faces)
 }  // namespace
 
 template <typename T, typename Need>
-const char* setup_faces(const T* face_vertices, const Parameters<T>& p, Need need, Levels levels, Faces<T> faces,
-                        cudaStream_t stream) {
+const char* setup_faces(const T* face_vertices, const T* face_textures, const Parameters<T>& p, Need need,
+                        Levels levels, Faces<T> faces, cudaStream_t stream) {
   const int64_t ranges = count_ranges(p);
   if (ranges > most_blocks) return "too many faces in one batch for one launch";
-  setup_kernel<<<unsigned(ranges), range_faces, 0, stream>>>(face_vertices, p, need, levels, faces);
+  setup_kernel<<<unsigned(ranges), range_faces, 0, stream>>>(face_vertices, face_textures, p, need, levels, faces);
   return last_error();
 }
 
 #define RENDERER_SETUP(T, NEED) \
-  template const char* setup_faces(const T*, const Parameters<T>&, NEED, Levels, Faces<T>, cudaStream_t)
+  template const char* setup_faces(const T*, const T*, const Parameters<T>&, NEED, Levels, Faces<T>, cudaStream_t)
 RENDERER_SETUP(float, BinNeed);
 RENDERER_SETUP(float, PartNeed);
 RENDERER_SETUP(double, BinNeed);

@@ -114,9 +114,11 @@ Faces<T> take_faces(const Meshes& m, ScratchMemory& memory) {
   return {memory.take<Slot<T>>("slots", m.faces), memory.take<Box>("boxes", m.faces)};
 }
 
-// Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before.
+// Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before. Without
+// textures, for silhouettes, face_textures is null.
 template <typename T, typename Need>
-const char* setup_faces(const T* face_vertices, const Parameters<T>&, Need, Levels, Faces<T>, cudaStream_t);
+const char* setup_faces(const T* face_vertices, const T* face_textures, const Parameters<T>&, Need, Levels, Faces<T>,
+                        cudaStream_t);
 
 // Faces sorted into bins, squares of pixels, each with a list of its faces in ascending order.
 struct Bins {

@@ -309,7 +309,8 @@ const char* launch(const Forward<T>& call, ScratchMemory& memory, void* stream_h
   bins.list = s.list;
   const bool lists = bins.levels.count > 0;
   if (lists) cudaMemsetAsync(s.counts, 0, std::size_t(totals + count_cells(bins)) * sizeof(int64_t), stream);
-  const char* error = setup_faces(f.face_vertices, p, BinNeed{bins.shift}, bins.levels, s.faces, stream);
+  const BinNeed need = {bins.shift};
+  const char* error = setup_faces(f.face_vertices, f.face_textures, p, need, bins.levels, s.faces, stream);
   if (!error && lists) error = sort_into_bins(bins, s.faces.boxes, stream);
   return error ? error : queue_render(f, s.faces, bins, stream);
 }

@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <cmath>
 #include <tuple>
 
 #include "tensors.h"
@@ -24,15 +25,37 @@ Parameters<T> parameters_of(const Settings& settings, const Meshes& meshes, int6
   return p;
 }
 
+// The numbers of a call, in the memory of the host: sigma, dist_eps and, with colour, gamma, eps, near and far. They
+// are a tensor so that compiled code can hand them over without reading them, so their values are checked here.
+Settings scalars_of(const stable::Tensor& scalars, int64_t count) {
+  STD_TORCH_CHECK(scalars.dim() == 1 && scalars.size(0) == count && scalars.is_cpu() && scalars.is_contiguous() &&
+                      scalars.scalar_type() == torch::headeronly::ScalarType::Double,
+                  "scalars must have shape [", count, "], float64, contiguous on the CPU");
+  const double* numbers = data<double>(scalars);
+  Settings s = {numbers[0], numbers[1]};
+  STD_TORCH_CHECK(s.sigma > 0 && std::isfinite(s.sigma), "sigma must be positive and finite, got ", s.sigma);
+  STD_TORCH_CHECK(s.dist_eps > 0 && s.dist_eps < 0.5, "dist_eps must be between 0 and 0.5, exclusive, got ", s.dist_eps);
+  if (count == 2) return s;
+  s.gamma = numbers[2];
+  s.eps = numbers[3];
+  s.near = numbers[4];
+  s.far = numbers[5];
+  STD_TORCH_CHECK(s.gamma > 0 && std::isfinite(s.gamma), "gamma must be positive and finite, got ", s.gamma);
+  STD_TORCH_CHECK(std::isfinite(s.eps), "eps must be finite, got ", s.eps);
+  STD_TORCH_CHECK(s.near > 0 && s.near < s.far && std::isfinite(s.far), "near must be positive and far greater, got ",
+                  s.near, " and ", s.far);
+  return s;
+}
+
 // ---- silhouettes -----------------------------------------------------------------------------------
 
 std::tuple<stable::Tensor, stable::Tensor> soft_silhouette(stable::Tensor face_vertices, stable::Tensor first_face,
                                                            int64_t images, int64_t height, int64_t width,
-                                                           double sigma, double dist_eps, int64_t distance,
+                                                           stable::Tensor scalars, int64_t distance,
                                                            int64_t alpha_mode) {
   const auto vertices = stable::contiguous(face_vertices);
   const Meshes meshes = meshes_of(vertices, first_face, images);
-  Settings settings = {sigma, dist_eps};
+  Settings settings = scalars_of(scalars, 2);
   settings.distance = Distance(distance);
   settings.alpha = Alpha(alpha_mode);
   const bool product = settings.alpha == Alpha::product;
@@ -51,13 +74,13 @@ std::tuple<stable::Tensor, stable::Tensor> soft_silhouette(stable::Tensor face_v
 }
 
 stable::Tensor soft_silhouette_backward(stable::Tensor grad_alpha, stable::Tensor face_vertices,
-                                        stable::Tensor first_face, stable::Tensor transmittance, double sigma,
-                                        double dist_eps, int64_t distance, int64_t alpha_mode) {
+                                        stable::Tensor first_face, stable::Tensor transmittance,
+                                        stable::Tensor scalars, int64_t distance, int64_t alpha_mode) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto grad_image = stable::contiguous(grad_alpha);
   const auto grad_vertices = stable::empty_like(vertices);
   const Meshes meshes = meshes_of(vertices, first_face, grad_image.size(0));
-  Settings settings = {sigma, dist_eps};
+  Settings settings = scalars_of(scalars, 2);
   settings.distance = Distance(distance);
   settings.alpha = Alpha(alpha_mode);
   in_dtype_of(vertices, [&](auto zero) {
@@ -75,10 +98,10 @@ stable::Tensor soft_silhouette_backward(stable::Tensor grad_alpha, stable::Tenso
 
 // ---- colours ---------------------------------------------------------------------------------------
 
-Settings settings_of(double sigma, double dist_eps, double gamma, double eps, double near, double far,
-                     int64_t distance, int64_t alpha, int64_t color, int64_t texture, bool double_sided,
-                     const stable::Tensor& textures) {
-  Settings s = {sigma, dist_eps, gamma, eps, near, far, double_sided};
+Settings settings_of(const stable::Tensor& scalars, int64_t distance, int64_t alpha, int64_t color, int64_t texture,
+                     bool double_sided, const stable::Tensor& textures) {
+  Settings s = scalars_of(scalars, 6);
+  s.double_sided = double_sided;
   s.distance = Distance(distance);
   s.alpha = Alpha(alpha);
   s.color = Color(color);
@@ -92,15 +115,13 @@ Settings settings_of(double sigma, double dist_eps, double gamma, double eps, do
 
 std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor>
 soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor background,
-               stable::Tensor first_face, int64_t images, int64_t height, int64_t width, double sigma,
-               double dist_eps, double gamma, double eps, double near, double far, int64_t distance,
-               int64_t alpha, int64_t color, int64_t texture, bool double_sided) {
+               stable::Tensor first_face, int64_t images, int64_t height, int64_t width, stable::Tensor scalars,
+               int64_t distance, int64_t alpha, int64_t color, int64_t texture, bool double_sided) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto behind = stable::contiguous(background);
   const Meshes meshes = meshes_of(vertices, first_face, images);
-  const Settings settings =
-      settings_of(sigma, dist_eps, gamma, eps, near, far, distance, alpha, color, texture, double_sided, textures);
+  const Settings settings = settings_of(scalars, distance, alpha, color, texture, double_sided, textures);
   const auto of_size = [&](bool needed) {
     return stable::new_empty(vertices, {needed ? images : 0, height, width});
   };
@@ -131,17 +152,15 @@ soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stabl
 std::tuple<stable::Tensor, stable::Tensor> soft_rasterize_backward(
     stable::Tensor grad_rgba, stable::Tensor face_vertices, stable::Tensor face_textures,
     stable::Tensor first_face, stable::Tensor rgba, stable::Tensor transmittance, stable::Tensor peak,
-    stable::Tensor partition, stable::Tensor nearest_face, double sigma, double dist_eps, double gamma,
-    double eps, double near, double far, int64_t distance, int64_t alpha, int64_t color, int64_t texture,
-    bool double_sided) {
+    stable::Tensor partition, stable::Tensor nearest_face, stable::Tensor scalars, int64_t distance, int64_t alpha,
+    int64_t color, int64_t texture, bool double_sided) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto grad_image = stable::contiguous(grad_rgba);
   const auto grad_vertices = stable::empty_like(vertices);
   const auto grad_textures = stable::empty_like(textures);
   const Meshes meshes = meshes_of(vertices, first_face, rgba.size(0));
-  const Settings settings =
-      settings_of(sigma, dist_eps, gamma, eps, near, far, distance, alpha, color, texture, double_sided, textures);
+  const Settings settings = settings_of(scalars, distance, alpha, color, texture, double_sided, textures);
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};

@@ -72,6 +72,11 @@ HOST_DEVICE float product(float a, float b) { return RENDERER_ROUNDED(a * b); }
 HOST_DEVICE double product(double a, double b) { return RENDERER_ROUNDED(a * b); }
 #endif
 
+// a b + c d, of which c d is rounded and a b may be fused: left to the compiler, which of the two it fuses differs
+// from one kernel to the next, and alpha would have other bits with colour than without.
+template <typename Real>
+HOST_DEVICE Real sum_of_products(Real a, Real b, Real c, Real d) { return a * b + product(c, d); }
+
 template <typename Real>
 HOST_DEVICE typename Traits<Real>::Mask is_finite(Real value) {
   return absolute(value) <= Real(Limits<typename Traits<Real>::Scalar>::largest);  // false for NaN

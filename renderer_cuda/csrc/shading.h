@@ -124,6 +124,23 @@ HOST_DEVICE Scaled<Real> softmax_weight(const Coverage<Real>& c, const Surface<R
   return weight;
 }
 
+// How many powers of two the weight of a face has to lie below the partition of a pixel to count for nothing: the
+// face is left out where its most_exponent + hidden_gap < the exponent of the partition (so far, or in the end: it
+// never falls). The colour of a pixel then changes by less than half a unit in the last place of the greatest colour.
+//
+// Let e be that exponent, and N the number of faces. What set e has a fraction of at least 1/2 and a normalizer of
+// at least 1/2, so the partition is at least 2^(e-2). A face left out weighs less than 2 * 2^(e-gap); its share is
+// below 2^(3-gap), and that of all of them below N 2^(3-gap). A mixture of colours of at most C changes by at most
+// 2 C times that, C N 2^(4-gap) = C 2^-digits. The gradients of their colours and logits are w g and
+// w (g . c - g . rgb), as much smaller than g and g C, which is what the other gradients of the pixel are rounded by.
+//
+// N is rounded up, so that bits do not depend on a few faces more or less.
+template <typename T>
+HOST_DEVICE T hidden_gap(int64_t faces) {
+  constexpr int digits = sizeof(T) == 4 ? 24 : 53;
+  return T(digits + 4 + (faces <= 4096 ? 12 : faces <= 65536 ? 16 : 31));
+}
+
 // Faces outside of [near, far], and backs where only fronts are drawn, have no colour.
 template <typename Real, typename R, typename T>
 HOST_DEVICE typename Traits<Real>::Mask visible_at(const Outline<R>& face, const Coverage<Real>& c,

@@ -1,4 +1,4 @@
-// CPU back end of renderer_cuda::visible_faces: threads take whole images.
+// CPU back end of renderer_cuda::visible_faces: threads take whole images, or share each.
 //
 // The schema is defined and the arguments validated in renderer_cuda/visibility.py; a direct call of the op
 // gets an error, not a crash.
@@ -7,6 +7,8 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
 
 #include "processor.h"
 #include "tensors.h"
@@ -30,12 +32,35 @@ RENDERER_CHOOSE_KERNELS(double)
 
 template <typename T>
 void see_images(const Forward<T>& f) {
-  const Parameters<T>& p = f.parameters;
-  const VisibilityKernels<T>& k = kernels<T>();
-  for_each<T>(p.images, true, k.scratch_size(p, most_faces(p)), [&](int64_t image, T* scratch) {
-    k.see(f, image, scratch);
+  const bool whole_images = images_fill_threads(f.parameters.images);
+  for_each<char>(f.parameters.images, whole_images, 0, [&](int64_t image, char*) {
+    see_image(f, image, !whole_images);
   });
 }
+
+}  // namespace
+
+// Threads that share an image take a band of rows each: every band looks at all faces, but prepares and draws only
+// those that reach it. What is seen does not depend on how many bands there are.
+template <typename T>
+void see_image(const Forward<T>& call, int64_t image, bool parallel) {
+  constexpr int least_rows = 32;
+  Forward<T> f = call;
+  f.parameters.distance = Distance::hard;
+  const Parameters<T>& p = f.parameters;
+  const VisibilityKernels<T>& k = kernels<T>();
+  const int most_bands = parallel ? int(torch::stable::get_num_threads()) : 1;
+  const int bands = std::max(1, std::min(most_bands, p.height / least_rows));
+  const int rows = (p.height + bands - 1) / bands;
+  for_each<T>(bands, parallel, k.scratch_size(p, rows, mesh_faces(p, image)), [&](int64_t band, T* scratch) {
+    const int begin = int(band) * rows;
+    k.see(f, image, {begin, std::min(begin + rows, p.height)}, scratch);
+  });
+}
+template void see_image(const Forward<float>&, int64_t, bool);
+template void see_image(const Forward<double>&, int64_t, bool);
+
+namespace {
 
 Tensor visible_faces(Tensor face_vertices, Tensor first_face, int64_t images, int64_t height, int64_t width,
                      double near, double far, bool double_sided) {
@@ -47,7 +72,6 @@ Tensor visible_faces(Tensor face_vertices, Tensor first_face, int64_t images, in
   settings.near = near;
   settings.far = far;
   settings.double_sided = double_sided;
-  settings.distance = Distance::hard;
   settings.color = Color::hard;
   const Tensor seen =
       torch::stable::new_empty(vertices, {images, height, width}, torch::headeronly::ScalarType::Int);

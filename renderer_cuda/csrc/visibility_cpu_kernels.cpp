@@ -13,70 +13,86 @@ namespace {
 
 // ---- the state of the pixels -----------------------------------------------------------------------
 
-// The pixels of an image, rows without gaps: a pack may reach over the end of a row into the next, where it
+// The pixels of some rows of an image, without gaps: a pack may reach over the end of a row into the next, where it
 // changes nothing, and over the end of the last row.
 template <typename T>
 struct Canvas {
-  T* depth;       // [H * W + lanes] of the face seen so far, or beyond the depth of any face
-  Int<T>* face;   // [H * W + lanes] its index, -1 for none
+  Rows rows;
+  T* depth;       // [rows * W + lanes] of the face seen so far, or beyond the depth of any face
+  Int<T>* face;   // [rows * W + lanes] its index, -1 for none
   T* x;           // [W + lanes] NDC positions of the columns
-  T* y;           // [H + lanes] NDC positions of the rows
+  T* y;           // [rows + lanes] NDC positions of the rows
   T* rest;        // for `near_first`
 };
 
 template <typename T>
-int64_t canvas_pixels(const Parameters<T>& p) {
-  return int64_t(p.height) * p.width + lanes<T>;
+int64_t canvas_pixels(const Parameters<T>& p, int rows) {
+  return int64_t(rows) * p.width + lanes<T>;
 }
 
 template <typename T>
-Canvas<T> canvas_in(T* scratch, const Parameters<T>& p) {
+Canvas<T> canvas_in(T* scratch, Rows rows, const Parameters<T>& p) {
   static_assert(sizeof(Int<T>) == sizeof(T));
-  T* face = scratch + canvas_pixels(p);
-  T* x = face + canvas_pixels(p);
+  T* face = scratch + canvas_pixels(p, rows.count());
+  T* x = face + canvas_pixels(p, rows.count());
   T* y = x + p.width + lanes<T>;
-  return {scratch, reinterpret_cast<Int<T>*>(face), x, y, y + p.height + lanes<T>};
+  return {rows, scratch, reinterpret_cast<Int<T>*>(face), x, y, y + rows.count() + lanes<T>};
 }
 
 template <typename T>
-int64_t scratch_size(const Parameters<T>& p, int64_t faces) {
-  return 2 * canvas_pixels(p) + p.width + p.height + 2 * lanes<T> + 2 * faces;
+int64_t scratch_size(const Parameters<T>& p, int rows, int64_t faces) {
+  return 2 * canvas_pixels(p, rows) + p.width + rows + 2 * lanes<T> + 2 * faces;
 }
 
 template <typename T>
 void clear(const Canvas<T>& canvas, const Parameters<T>& p) {
-  const int64_t pixels = canvas_pixels(p);
+  const int64_t pixels = canvas_pixels(p, canvas.rows.count());
   // What is nearer than this is not beyond far; nothing is at the largest number.
   const T beyond = minimum(std::nextafter(p.far, Limits<T>::largest), Limits<T>::largest);
   for (int64_t i = 0; i < pixels; ++i) canvas.depth[i] = beyond;
   for (int64_t i = 0; i < pixels; ++i) canvas.face[i] = -1;
   for (int i = 0; i < p.width + lanes<T>; ++i) canvas.x[i] = center_x(p, i);
-  for (int i = 0; i < p.height + lanes<T>; ++i) canvas.y[i] = center_y(p, i);
+  for (int i = 0; i < canvas.rows.count() + lanes<T>; ++i) canvas.y[i] = center_y(p, canvas.rows.begin + i);
 }
 
 // ---- the order of the faces ------------------------------------------------------------------------
 
-// The indices of `count` faces by the depth of their nearest corners, near ones first, roughly: what is drawn
-// does not depend on the order, but what is hidden then costs little. `rest` holds two numbers a face.
+// Whether a face may reach some rows: the box around it, grown by a pixel and by what its numbers are rounded by.
 template <typename T>
-const int32_t* near_first(const T* face_vertices, int64_t count, const Parameters<T>& p, T* rest) {
-  constexpr int classes = 128;
+HOST_DEVICE bool reaches(const T* corners, Rows rows, const Parameters<T>& p) {
+  const T low = minimum(corners[1], minimum(corners[4], corners[7]));
+  const T high = maximum(corners[1], maximum(corners[4], corners[7]));
+  const T slack = T(2) * p.inverse_shorter + T(16) * Limits<T>::epsilon * maximum(absolute(low), absolute(high));
+  return low - slack <= center_y(p, rows.begin) && high + slack >= center_y(p, rows.end - 1);
+}
+
+// The indices of those of `count` faces which reach the rows, by the depth of their nearest corners, near ones first,
+// roughly: what is drawn does not depend on the order, but what is hidden then costs little. `rest` holds two
+// numbers a face; `kept` becomes the number of indices.
+template <typename T>
+const int32_t* near_first(const T* face_vertices, int64_t count, Rows rows, const Parameters<T>& p, T* rest,
+                          int64_t& kept) {
+  constexpr int classes = 128, left_out = classes;
   T least = p.far, most = p.near;
   for (int64_t f = 0; f < count; ++f) {
     const T* corners = face_vertices + 9 * f;
     const T depth = minimum(corners[2], minimum(corners[5], corners[8]));
+    rest[f] = T(-1);
+    if (!reaches(corners, rows, p)) continue;
     rest[f] = minimum(maximum(depth, p.near), p.far);  // near for NaN
     least = minimum(rest[f], least);
     most = maximum(rest[f], most);
   }
-  int32_t start[classes + 1] = {};
+  int32_t start[classes + 2] = {};
   uint8_t* class_of = reinterpret_cast<uint8_t*>(rest);  // each in the place of a number read before
   const T scale = T(classes - 1) / maximum(most - least, Limits<T>::smallest);
   for (int64_t f = 0; f < count; ++f) {
-    class_of[f] = uint8_t(int32_t(minimum((rest[f] - least) * scale, T(classes - 1))));
+    const T depth = rest[f];
+    class_of[f] = depth < T(0) ? left_out : uint8_t(int32_t(minimum((depth - least) * scale, T(classes - 1))));
     ++start[class_of[f] + 1];
   }
-  for (int c = 0; c < classes; ++c) start[c + 1] += start[c];
+  for (int c = 0; c < classes + 1; ++c) start[c + 1] += start[c];
+  kept = start[left_out];
   int32_t* order = reinterpret_cast<int32_t*>(rest + count);
   for (int64_t f = 0; f < count; ++f) order[start[class_of[f]]++] = int32_t(f);
   return order;
@@ -98,25 +114,18 @@ HOST_DEVICE void store_whole(Real<T> number, Int<T> (&out)[lanes<T>]) {
   store_lanes<T>(__builtin_convertvector(number.v, IntVector<T>), out);
 }
 
-// A depth which rounding does not take a face's nearest point before: the eight roundings on the way from the
-// inverse depths of the corners to the depth of a point are four epsilons.
-template <typename Real, typename R>
-HOST_DEVICE Real nearest_depth(const Outline<R>& face) {
-  using T = typename Traits<Real>::Scalar;
-  const Real greatest = maximum(face.inverse_depth[0], maximum(face.inverse_depth[1], face.inverse_depth[2]));
-  return Real(T(1) - T(16) * Limits<T>::epsilon) / greatest;
-}
-
 // Prepare `count` faces, at most as many as there are lanes. Returns a bit for each that may be seen.
 template <typename T>
-HOST_DEVICE unsigned prepare_bundle(const T* face_vertices, const int32_t* index, int count, const Parameters<T>& p,
-                                    Bundle<T>& out) {
+HOST_DEVICE unsigned prepare_bundle(const T* face_vertices, const Textures<const T>& textures, const int32_t* index,
+                                    int count, const Parameters<T>& p, Bundle<T>& out) {
   const T zeros[9] = {};  // not drawable
   const T* each[lanes<T>];
   for (int i = 0; i < lanes<T>; ++i) each[i] = i < count ? face_vertices + 9 * int64_t(index[i]) : zeros;
   Real<T> corners[9];
   load_positions(each, corners);
-  const Prepared<Real<T>> f = prepare<Real<T>>(corners, p);
+  int32_t face[lanes<T>] = {};
+  for (int i = 0; i < count; ++i) face[i] = index[i];
+  const Prepared<Real<T>> f = prepare<Real<T>>(corners, colored_lanes<T>(textures, face, count), p);
   for (int k = 0; k < 3; ++k) {
     f.outline.x[k].store(out.x[k]);
     f.outline.y[k].store(out.y[k]);
@@ -173,8 +182,11 @@ HOST_DEVICE void draw(const Canvas<T>& canvas, const Bundle<T>& bundle, int lane
                       const Parameters<T>& p) {
   const Outline<Real<T>> face = spread(bundle, lane);
   const Real<T> nearest(bundle.nearest[lane]);
-  const int end_column = int(bundle.end_column[lane]), end_row = int(bundle.end_row[lane]);
-  for (int top = int(bundle.first_row[lane]); top < end_row; top += lanes<T>) {
+  const int end_column = int(bundle.end_column[lane]);
+  const int begin = canvas.rows.begin, last = canvas.rows.count();  // rows are counted from the first of the canvas
+  const int first_row = bundle.first_row[lane] > begin ? int(bundle.first_row[lane]) - begin : 0;
+  const int end_row = int(bundle.end_row[lane]) - begin < last ? int(bundle.end_row[lane]) - begin : last;
+  for (int top = first_row; top < end_row; top += lanes<T>) {
     const int end = top + lanes<T> < end_row ? top + lanes<T> : end_row;
     const Real<T> y = Real<T>::load(canvas.y + top);
     T down[3][lanes<T>];
@@ -201,24 +213,27 @@ HOST_DEVICE void draw(const Canvas<T>& canvas, const Bundle<T>& bundle, int lane
 }
 
 template <typename T>
-void see(const Forward<T>& f, int64_t image, T* scratch) {
+void see(const Forward<T>& f, int64_t image, Rows rows, T* scratch) {
   const Parameters<T>& p = f.parameters;
-  const Canvas<T> canvas = canvas_in(scratch, p);
+  const Canvas<T> canvas = canvas_in(scratch, rows, p);
   clear(canvas, p);
-  const T* face_vertices = f.face_vertices + 9 * first_face_of(p, image);
-  const int64_t count = mesh_faces(p, image);
-  const int32_t* order = near_first(face_vertices, count, p, canvas.rest);
+  const int64_t first_face = first_face_of(p, image);
+  const T* face_vertices = f.face_vertices + 9 * first_face;
+  const Textures<const T> textures = textures_from(f.face_textures, first_face, p);
+  int64_t count;
+  const int32_t* order = near_first(face_vertices, mesh_faces(p, image), rows, p, canvas.rest, count);
   Bundle<T> bundle;
   for (int64_t begin = 0; begin < count; begin += lanes<T>) {
     const int some = count - begin < lanes<T> ? int(count - begin) : lanes<T>;
     const int32_t* index = order + begin;
-    for (unsigned left = prepare_bundle(face_vertices, index, some, p, bundle); left != 0; left &= left - 1) {
+    unsigned left = prepare_bundle(face_vertices, textures, index, some, p, bundle);
+    for (; left != 0; left &= left - 1) {
       const int lane = __builtin_ctz(left);
       draw(canvas, bundle, lane, Int<T>(index[lane]), p);
     }
   }
-  const int64_t pixels = int64_t(p.height) * p.width;
-  int32_t* out = f.nearest_face + image * pixels;
+  const int64_t pixels = int64_t(rows.count()) * p.width;
+  int32_t* out = f.nearest_face + (image * p.height + rows.begin) * p.width;
   for (int64_t i = 0; i < pixels; ++i) out[i] = int32_t(canvas.face[i]);
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.testing
 from golden_cases import GoldenCase, load_cases
 from scenes import (
     COMBINATIONS,
@@ -653,6 +654,39 @@ def test_a_bad_face_is_left_out(color: str, kind: str, device: str) -> None:
     torch.testing.assert_close(image, reference, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")], ids=str)
+@pytest.mark.parametrize("texture", MODES["texture"])
+@pytest.mark.parametrize("color", MODES["color"])
+def test_a_bad_face_by_its_colors_is_left_out(
+    color: str, texture: str, number: float, device: str
+) -> None:
+    """One number among its colours is enough; the others of the image keep their bits."""
+    vertices, textures = scene(2, 6, texture, dtype=torch.float32, device=device)
+    bad = textures.clone()
+    bad[:, 3, -1, 1] = number
+    bad_vertices = vertices.clone()
+    bad_vertices[:, 3] = torch.nan
+
+    def render(vertices: Tensor, textures: Tensor, function: Any = soft_rasterize) -> Tensor:
+        arguments: dict[str, Any] = {"sigma": 1e-3, "gamma": 1e-2}
+        image: Tensor = function(vertices, textures, 16, color=color, texture=texture, **arguments)
+        return image
+
+    assert count_skipped_faces(vertices, bad).tolist() == [1, 1]
+    assert count_skipped_faces(vertices).tolist() == [0, 0]
+    actual, expected = (
+        gradients(render, *each) for each in ((vertices, bad), (bad_vertices, textures))
+    )
+    assert torch.isfinite(actual[0]).all()
+    assert_same_bits(actual, expected)
+    assert not any(grad[:, 3].any() for grad in actual[1])
+    reference, reference_grads = gradients(
+        lambda v, t: render(v, t, soft_rasterize_reference), vertices, bad
+    )
+    torch.testing.assert_close(actual[0], reference, rtol=0, atol=1e-4)
+    assert all(torch.isfinite(grad).all() for grad in reference_grads)
+
+
 def test_bad_faces_are_counted_in_packed_batches(device: str) -> None:
     bad = torch.tensor(list(BAD_FACES.values()), device=device)
     vertices = torch.cat([scene(1, 2, dtype=torch.float32, device=device)[0][0], bad])
@@ -685,13 +719,13 @@ def op_arguments(
     inputs = (vertices[0].requires_grad_(), textures[0].requires_grad_())
     background = torch.zeros(3, **options)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
-    scalars = (1e-2, 1e-4, 1e-2, 1e-3, 1.0, 100.0)
-    return (*inputs, background, offsets, images, 5, 7, *scalars, *numbers(mode), True)
+    scalars = torch.tensor([1e-2, 1e-4, 1e-2, 1e-3, 1.0, 100.0], dtype=torch.float64)
+    return (*inputs, background, offsets, images, 5, 7, scalars, *numbers(mode), True)
 
 
 def silhouette_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return those arguments of soft_rasterize that soft_silhouette has too."""
-    return (arguments[0], *arguments[3:9], *arguments[13:15])
+    return (arguments[0], *arguments[3:7], arguments[7][:2], *arguments[8:10])
 
 
 DEFAULT = COMBINATIONS[0]
@@ -776,6 +810,53 @@ def test_compiles_whole(name: str, device: str) -> None:
     torch.testing.assert_close(grad, expected_grad)
 
 
+SCHEDULE = [10.0 ** (-2 - step / 10) for step in range(12)]  # more values than dynamo compiles for
+
+
+def test_tensors_of_sigma_and_gamma_change_without_a_compilation(device: str) -> None:
+    vertices, textures = scene(2, 3, dtype=torch.float32, device=device)
+    compilations = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+
+    def loss(vertices: Tensor, sigma: Any, gamma: Any) -> Tensor:
+        image = soft_rasterize(vertices, textures, 6, sigma=sigma, gamma=gamma)
+        return image.square().sum() + soft_silhouette(vertices, 6, sigma=sigma).sum()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend=compilations)
+    counts = []
+    for value in SCHEDULE:
+        number = torch.tensor(value, dtype=torch.float64)
+        actual = gradients(lambda v, n=number: compiled(v, n, n), vertices)
+        expected = gradients(lambda v, n=value: loss(v, n, n), vertices)
+        torch.testing.assert_close(actual, expected)
+        counts.append(compilations.frame_count)
+    assert counts == [counts[0]] * len(SCHEDULE)
+    with pytest.raises(RuntimeError, match="sigma must be positive and finite, got -1"):
+        compiled(vertices, torch.tensor(-1.0).double(), number)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_halves_are_computed_in_float32(dtype: torch.dtype, device: str) -> None:
+    vertices, textures = (t.to(dtype) for t in scene(2, 6, dtype=torch.float32, device=device))
+    background = torch.tensor([0.25, 0.5, 0.75], dtype=dtype, device=device)
+
+    def render(vertices: Tensor, textures: Tensor, background: Tensor) -> Tensor:
+        return soft_rasterize(vertices, textures, 8, sigma=1e-2, background=background)
+
+    inputs = (vertices, textures, background)
+    image, grads = gradients(render, *inputs)
+    expected, expected_grads = gradients(render, *(each.float() for each in inputs))
+    assert image.dtype == torch.float32
+    assert torch.equal(image, expected)
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        assert grad.dtype == dtype
+        assert torch.equal(grad, expected_grad.to(dtype))
+    reference = soft_rasterize_reference(*inputs[:2], 8, sigma=1e-2, background=background)
+    torch.testing.assert_close(image, reference, rtol=0, atol=1e-4)
+    alpha = soft_silhouette(vertices, 8, sigma=1e-2)
+    assert torch.equal(alpha, image[:, 3])
+
+
 def test_stays_in_float32_under_autocast(device: str) -> None:
     vertices, textures = scene(dtype=torch.float32, device=device)
 
@@ -814,8 +895,8 @@ PACKED: dict[str, Any] = {"face_vertices": FACES[0], "face_textures": FACES[0]}
 BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"face_vertices": torch.zeros(2, 3, 3)}, r"face_vertices must have shape \[B, F, 3, 3\]"),
     (
-        {"face_vertices": FACES.half()},
-        "face_vertices must be float32 or float64, got torch.float16",
+        {"face_vertices": FACES.long()},
+        "face_vertices must be float32 or float64, got torch.int64",
     ),
     ({"face_vertices": [1.0]}, "face_vertices must be a torch.Tensor, got list"),
     ({"face_textures": FACES[:, :1]}, "face_textures must have the shape of face_vertices"),
@@ -833,6 +914,11 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"image_size": 4.5}, "image_size must be"),
     ({"sigma": 0.0}, "sigma must be positive and finite, got 0.0"),
     ({"sigma": float("nan")}, "sigma must be positive"),
+    ({"sigma": torch.tensor(-1.0)}, "sigma must be positive and finite, got -1.0"),
+    ({"sigma": torch.ones(1)}, r"sigma must be a number or .* shape \[\] .* got shape \[1\]"),
+    ({"gamma": torch.tensor(1)}, r"gamma must be a number or .* got shape \[\], torch.int64"),
+    ({"gamma": torch.tensor(1.0, requires_grad=True)}, "gamma must be .* requiring a gradient"),
+    ({"dist_eps": torch.tensor(0.1)}, "dist_eps must be between 0 and 0.5, exclusive, got tensor"),
     ({"gamma": -1.0}, "gamma must be positive"),
     ({"dist_eps": 0.5}, "dist_eps must be between 0 and 0.5"),
     ({"far": 1.0}, "far must be finite and greater than near"),
@@ -888,8 +974,8 @@ def test_packed_ops_trust_no_offsets(offsets: list[int], device: str) -> None:
                 good[0],
                 torch.tensor(offsets),
                 transmittance,
-                *good[7:9],
-                *good[13:15],
+                good[7][:2],
+                *good[8:10],
             )
 
 

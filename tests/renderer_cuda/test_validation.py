@@ -176,7 +176,9 @@ GOOD = {"sigma": 1e-5, "dist_eps": 1e-4, "gamma": 1e-4, "eps": 1e-3, "near": 1.0
             for value in (1.0, 0.5, math.inf)
         ),
         *(("sigma", value, "positive and finite") for value in (None, "1e-5", True, [1e-5])),
-        ("sigma", torch.tensor(1e-5), "positive and finite"),
+        ("sigma", torch.tensor(0.0), "positive and finite"),
+        ("gamma", torch.tensor([1e-5]), r"a number or a .* shape \[\] without a gradient"),
+        ("near", torch.tensor(1.0), "positive and finite"),
     ],
     ids=str,
 )

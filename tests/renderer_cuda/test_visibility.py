@@ -264,6 +264,28 @@ def test_threads_do_not_change_a_bit() -> None:
     assert torch.equal(seen[0][3:4], visible_faces(faces[3:4], 50))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_threads_that_share_an_image_do_not_change_a_bit(dtype: torch.dtype) -> None:
+    """In bands of rows; with faces that cross all of them, are not finite or far outside."""
+    faces = torch.cat([mesh(400, size=0.2, dtype=dtype), mesh(8, seed=1, size=50, dtype=dtype)], 1)
+    odd = faces[:, :6].clone()
+    odd[:, 0] = torch.nan
+    odd[:, 1, 0, 1] = torch.inf
+    odd[:, 2:, :, 1] += torch.tensor([1e7, -1e7, 1.5, -1.5], dtype=dtype)[:, None]
+    faces = torch.cat([odd, faces], 1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = visible_faces(faces, (215, 60))
+        for count in (2, 3, 5):
+            torch.set_num_threads(count)
+            assert torch.equal(visible_faces(faces, (215, 60)), expected)
+    finally:
+        torch.set_num_threads(threads)
+    assert (expected >= 0).any((1, 2)).all()
+    assert (visible_faces_reference(faces, (215, 60)) != expected).sum() <= 4
+
+
 def test_passes_opcheck_and_compiles() -> None:
     faces, _ = scene(dtype=torch.float32)
     build.available("cpu")
@@ -285,7 +307,7 @@ def test_without_kernels_colours_are_read(monkeypatch: pytest.MonkeyPatch) -> No
     ("change", "message"),
     [
         ({"face_vertices": torch.zeros(2, 3, 3)}, r"face_vertices must have shape \[B, F, 3, 3\]"),
-        ({"face_vertices": torch.zeros(1, 2, 3, 3).half()}, "face_vertices must be float32 or"),
+        ({"face_vertices": torch.zeros(1, 2, 3, 3).long()}, "face_vertices must be float32 or"),
         ({"face_vertices": [[1.0]]}, "face_vertices must be a torch.Tensor, got list"),
         ({"image_size": 0}, "image_size must be an int or"),
         ({"image_size": (4, 5, 6)}, "image_size must be an int or"),
