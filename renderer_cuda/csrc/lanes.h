@@ -263,11 +263,11 @@ HOST_DEVICE int texel_in_lane(const Surface<Pack<T, N>>& s, int lane, int side) 
 constexpr int small_pixels = 256;
 constexpr int sorted_at_once = 4096;
 
-// Indices of faces. Fronts, whose corners run clockwise in the image, come before backs: they hide the backs of a closed
-// mesh, most of which then need no colour, and a pack should need it for all of its faces or for none. What is drawn is
-// the same in any order, but for rounding.
+// Indices of faces. Where faces are sorted by side, fronts, whose corners run clockwise in the image, come before backs:
+// they hide the backs of a closed mesh, most of which then need no colour, and a pack should need it for all of its
+// faces or for none. What is drawn is the same in any order, but for rounding.
 struct Sorted {
-  int32_t small[sorted_at_once];  // by side, then by number of pixels
+  int32_t small[sorted_at_once];  // by side where that matters, then by number of pixels
   int32_t large[sorted_at_once];  // as they come
   int small_count, large_count;
   double depths;  // by how many powers of two depth alone tells their weights apart
@@ -287,7 +287,8 @@ HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
 // Sort `count` faces (at most sorted_at_once), equals in the order they come; those without a pixel in the tile are
 // left out.
 template <typename T>
-void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, Sorted& out) {
+void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, bool by_side,
+                Sorted& out) {
   constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
   constexpr int sizes = finest + (small_pixels - finest) / step + 1, classes = 2 * sizes;
   int start[classes + 1] = {};
@@ -310,7 +311,7 @@ void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int co
       continue;
     }
     const int pixels = columns * rows, size = pixels < finest ? pixels : finest + (pixels - finest) / step;
-    class_of[i] = uint8_t(size + (face.inverse_area < T(0) ? 0 : sizes));
+    class_of[i] = uint8_t(size + (by_side && !(face.inverse_area < T(0)) ? sizes : 0));
     ++start[class_of[i] + 1];
   }
   out.depths = double(most) - double(least);

@@ -353,7 +353,7 @@ void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const
   Sorted sorted;
   for (int64_t begin = 0; begin < count; begin += sorted_at_once) {
     const int some = count - begin < sorted_at_once ? int(count - begin) : sorted_at_once;
-    sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, sorted);
+    sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, drawn == Color::softmax, sorted);
     draw<drawn, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
   }
   finish<mode, every_mode>(canvas, tile, mesh, f, image);
