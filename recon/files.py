@@ -168,14 +168,17 @@ def csv_text(rows: Sequence[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def text_table(rows: Sequence[Sequence[str]], left: int = 0, total: bool = False) -> str:
-    """Return rows in columns, with a rule below the first row.
+def text_table(
+    rows: Sequence[Sequence[str]], left: int = 0, total: bool = False, rules: bool = True
+) -> str:
+    """Returns rows in columns, with a rule below the first row.
 
     Args:
         rows: The cells of each row, equally many in every row.
         left: The column whose text starts at its left edge, -1 for the last one; the text of all
             others ends at their right edge.
         total: Whether the last row sums up the others and stands below a rule of its own.
+        rules: Whether there are rules at all.
     """
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
@@ -187,6 +190,8 @@ def text_table(rows: Sequence[Sequence[str]], left: int = 0, total: bool = False
         ).rstrip()
         for row in rows
     ]
+    if not rules:
+        return "\n".join(lines)
     rule = "-" * max(map(len, lines))
     body = [*lines[1:-1], rule, lines[-1]] if total else lines[1:]
     return "\n".join([lines[0], rule, *body])

@@ -1,10 +1,10 @@
-"""Tell what is in prepared data sets and draw images of it.
+"""Tells what is in prepared data sets and draws contact sheets of it.
 
     python scripts/inspect_data.py FILE [FILE ...] [--sample N] [--output IMAGE] [--cameras]
     python scripts/inspect_data.py FILE [FILE ...] --verify
 
 Beside every file a contact sheet FILE.preview.png shows some objects of every category; with
---cameras, FILE.cameras.png shows outlines of voxels (or of visual hulls) through the cameras.
+--cameras, FILE.cameras.png shows silhouettes of voxels (or of visual hulls) through the cameras.
 --verify reads every array and compares it with its checksum; it draws nothing, and the exit status
 is 1 if anything is damaged.
 """
@@ -48,7 +48,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Inspects the files of the command line."""
     args = parse(arguments)
-    # Complaints about cameras stand in the text already.
+    # Warnings about cameras are part of the printed text already.
     logging.basicConfig(level=logging.ERROR)
     with concise_errors(raised_as=SystemExit):
         files = find_files(args.files)
@@ -63,17 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{describe(facts[-1])}\n", flush=True)
             print(f"  images: {write_preview(path, args.output)}")
             if args.cameras:
-                print(f"  outlines: {write_camera_sheet(path)}")
+                print(f"  silhouettes: {write_camera_sheet(path)}")
         print(f"\nobjects per category and split\n{joint_table(facts)}")
         if len(files) > 1:
             report_shards(files)
 
 
 def require_intact(files: Sequence[Path]) -> None:
-    """Reads every array of some files, and says what is damaged.
+    """Reads every array of some files, and prints what is damaged.
 
     Raises:
-        ValueError: Something is damaged; all files are read before.
+        ValueError: If something is damaged; all files are read before.
     """
     damaged = 0
     for path in files:
@@ -98,7 +98,7 @@ def _intact(path: Path) -> str:
 
 
 def report_shards(files: Sequence[Path]) -> None:
-    """Says whether the files make one data set."""
+    """Prints why the files are not one data set, if they are not."""
     try:
         open_shards(files)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Make a data set: python scripts/prepare_data.py source=NAME output=FILE [key=value ...]."""
+"""Prepares a data set: python scripts/prepare_data.py source=NAME output=FILE [key=value ...]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = Path(__file__).resolve().parents[1] / "configs" / "source"
 log = logging.getLogger(__name__)
 
 
-# What this file itself reads of the configuration; the rest are arguments of what it builds.
+# The keys that this file reads itself; the others are arguments of the objects that it builds.
 KEYS = {
     "output": str,
     "overwrite": bool,
@@ -50,13 +50,13 @@ def main(cfg: DictConfig) -> None:
     report(summary)
 
 
-def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
+def images(source_config: DictConfig, cfg: DictConfig) -> ImageSource:
     """Builds a source, with the renderer that makes images of its meshes where it has any.
 
     Raises:
         ValueError: If rendering was asked for but the source has images of its own.
     """
-    source = instantiate(source_settings)
+    source = instantiate(source_config)
     if isinstance(source, MeshSource):
         return as_images(source, instantiate(cfg.rendering))
     typed = HydraConfig.get().overrides.task
@@ -67,18 +67,18 @@ def images(source_settings: DictConfig, cfg: DictConfig) -> ImageSource:
 
 
 def fallback_source(name: str) -> DictConfig:
-    """Returns the settings of the source of that name.
+    """Returns the config of the source of that name.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no source of that name.
     """
     path = SOURCES / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(path.stem for path in SOURCES.glob("*.yaml")))
         raise ValueError(f"fallback must be the name of a source ({known}), got {name!r}")
-    settings = OmegaConf.load(path)
-    assert isinstance(settings, DictConfig)
-    return settings
+    source_config = OmegaConf.load(path)
+    assert isinstance(source_config, DictConfig)
+    return source_config
 
 
 def make(source: ImageSource, cfg: DictConfig) -> Summary:

@@ -1,1 +1,1 @@
-"""Mesh readers, mesh sources and the multi-view HDF5 data set."""
+"""The multi-view data set: its HDF5 files, its categories and how batches are drawn."""

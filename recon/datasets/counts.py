@@ -1,10 +1,11 @@
-"""Tables of text: how many objects of which category lie in which split."""
+"""A table of the number of objects per category and split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from recon.datasets.categories import category_of, present_categories
+from recon.files import text_table
 
 FIRST_SPLITS = ("train", "val", "test")
 
@@ -26,17 +27,4 @@ def counts_table(counts: Mapping[tuple[str, str], int]) -> str:
         ]
         name = "all" if synset is None else category_of(synset).name
         rows.append([name, *map(str, cells), str(sum(cells))])
-    return text_table(rows)
-
-
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of equally many cells as lines: the first column to the left, others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[0] *= -1
-    return "\n".join(
-        "  ".join(
-            f"{cell:{'<' if width < 0 else '>'}{abs(width)}}"
-            for cell, width in zip(row, widths, strict=True)
-        )
-        for row in rows
-    )
+    return text_table(rows, rules=False)

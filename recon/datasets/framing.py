@@ -1,4 +1,4 @@
-"""How the images that a model learned from frame their objects, and from where they look.
+"""The framing of objects in training images: their size, their place and the cameras.
 
 An image from elsewhere is shifted and scaled to the same framing before the model sees it.
 """
@@ -15,23 +15,23 @@ from torch import Tensor
 from recon.datasets.multiview import MultiViewDataset
 from recon.geometry.cameras import SHAPENET_VIEWS, Cameras, shapenet_cameras
 
-# Alpha above this is the object.
+# Pixels with an alpha above this belong to the object.
 INSIDE = 127
-# Objects looked at; their outlines' medians vary by less than a pixel between such samples.
+# The number of objects looked at; medians of masks vary by less than a pixel between such samples.
 MAX_OBJECTS = 64
-# Viewpoints kept; those of data with cameras of every object's own are thinned out.
+# The number of cameras kept; more are thinned out, as where every object has cameras of its own.
 MAX_CAMERAS = 64
-# Which shares of the outlines are smaller than the three numbers of `Framing.fill`.
+# The quantiles of the sizes of masks which are the three numbers of `Framing.fill`.
 QUANTILES = (0.05, 0.5, 0.95)
-# Where a checkpoint tells nothing: measured on 506 models of Debian's packages in the 24 standard
-# views, whose longest side is 1 and which are seen from 2.732 away.
+# Used where a checkpoint tells nothing: measured on 506 models of Debian's packages in the 24
+# standard views, whose longest side is 1 and which are seen from 2.732 away.
 USUAL_FILL = (0.39, 0.66, 0.88)
 USUAL_CENTER = (0.0, 0.02)
 
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """Where outlines lie in the images of a data set.
+    """Where objects lie in the images of a data set.
 
     Args:
         fill: The longer side of the masks' bounding boxes as a share of the image's side: the three
@@ -73,7 +73,7 @@ def usual_framing() -> Framing:
 
 
 def find_framing(data: MultiViewDataset) -> Framing:
-    """Measures outlines in some of the objects of a data set, evenly spread.
+    """Measures the masks of some of the objects of a data set, evenly spread.
 
     Raises:
         ValueError: If no image shows anything.

@@ -1,1 +1,1 @@
-"""Readers of files: meshes, images, voxel grids and arrays, believing no header."""
+"""Readers and writers of meshes, images, cameras, voxel grids and arrays; no header is trusted."""

@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 # A path, the bytes of a file, a PIL image, or an array [H, W] or [H, W, 1 to 4].
 ImageLike: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 
-# What is read; PIL knows formats which run other programs.
+# The formats that are read; PIL also has formats which run other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-# 400 MB as float32 while it is made smaller; cameras of today stay below.
+# Such an image takes 400 MB as float32 while it is shrunk; today's cameras stay below.
 MAX_PIXELS = 100_000_000
 # Deflate makes at most 1032 bytes out of one and Huffman-coded JPEG no more, so an image which
 # claims more than this per byte of its file lies.
@@ -257,7 +257,7 @@ def _decoded(
     data: bytes, size: tuple[int, int] | None, formats: tuple[str, ...], draft: int | None
 ) -> _Pixels:
     with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=formats) as image:
-        warnings.simplefilter("ignore")  # of odd but harmless metadata
+        warnings.simplefilter("ignore")  # PIL warns of odd but harmless metadata
         _require_size(image, len(data), size)
         # Phones add small copies to a JPEG (MPO), which is no animation.
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
@@ -291,7 +291,7 @@ def _orientation(image: Image.Image) -> int:
     """Returns EXIF's orientation, 1 where there is none or its data are damaged."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of data that are damaged elsewhere
+            warnings.simplefilter("ignore")  # damaged data are reported elsewhere
             found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # damaged metadata raise whatever struct, TIFF and XML readers do
         return 1
@@ -363,7 +363,8 @@ def _mask_values(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         alpha = _eight_bits(pixels[..., -1:])[..., 0]
         if _is_mask(alpha):
             return alpha
-    # Of a label's colour, such as a dark red, the brightest channel shows more than brightness.
+    # The brightest channel tells a label's colour, such as a dark red, from black better than
+    # brightness.
     values = pixels[..., : 1 if pixels.shape[2] <= 2 else 3].max(2)
     high = values.max()
     inside = values == high

@@ -1,4 +1,4 @@
-"""Which pixels of an image are its object: a given mask, the alpha channel, or an estimate."""
+"""Finds the mask of an image's object: a given one, the alpha channel, or an estimate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of npz files, whole or row by row, whatever their headers claim."""
+"""Reads arrays of npz files, whole or row by row, without trusting their headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recon.formats.stores import Store
 
-# NumPy's own limit; a header of 128 bytes is usual.
+# This is NumPy's own limit; a header usually has 128 bytes.
 MAX_HEADER = 10_000
 # Deflate makes at most 1032 bytes out of one; a member which claims more lies.
 MAX_EXPANSION = 1032
@@ -25,7 +25,7 @@ MAX_EXPANSION = 1032
 
 @dataclass(frozen=True)
 class _Header:
-    """What an array claims to be: its shape, its type, and where its first byte is."""
+    """The header of an array: its shape, its type, and where its first byte is."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""An estimate of which pixels of an image are its object, where the background is plain.
+"""Estimates the mask of an object before a plain background.
 
 It is no segmentation by meaning: it knows a colour, or a smooth change of colours, that surrounds
 the image. What has this colour in the object is lost, and what has another one around it, such as
@@ -17,7 +17,7 @@ WEAKNESS = (
     "the mask is an estimate: it takes the background for plain, loses what has its colour"
     " and keeps shadows"
 )
-# Of the shorter side: how wide the frame is from which the background is learned.
+# The width of the frame from which the background is learned, as a share of the shorter side.
 FRAME = 0.02
 # Differences in steps of 256: what JPEG makes of a plain surface stays below the least one, and
 # what differs by more than the most is object however noisy the frame is.
@@ -38,7 +38,7 @@ _AXES = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0
 
 @dataclass(frozen=True, eq=False)
 class EstimatedMask:
-    """What was taken for the object.
+    """The estimated mask of an object.
 
     Args:
         alpha: [H, W] uint8, 255 or 0.
@@ -120,7 +120,7 @@ def _background(difference: NDArray[np.float64], limit: float) -> NDArray[np.boo
     means = np.bincount(regions.ravel(), difference.ravel(), count + 1) / np.maximum(sizes, 1)
     holes = (sizes >= LEAST_HOLE * difference.size) & (means < HOLE_FACTOR * limit)
     chosen = np.isin(np.arange(count + 1), border) | holes
-    chosen[0] = False  # what is not near to the background
+    chosen[0] = False  # region 0 has the pixels that differ from the background
     return np.asarray(chosen[regions])
 
 

@@ -1,4 +1,4 @@
-"""Images brought to another size without distortion, and the cameras that follow them."""
+"""Brings images to another size without distortion, with their cameras."""
 
 from __future__ import annotations
 

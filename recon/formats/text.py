@@ -1,4 +1,4 @@
-"""Text of files that others wrote: in which bytes it is written, and where its lines end."""
+"""Decodes the text of files whose encoding and line ends are not known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of views: an image, its mask, and what a camera file says about both."""
+"""Reads views: an image and its mask, as a camera file names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which points are inside a surface, by the crossings of rays."""
+"""Finds the points inside a surface by the crossings of rays."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _pairs(
     order = near[np.argsort(numbers, kind="stable")]
     starts = np.concatenate([[0], np.bincount(numbers, minlength=cells**2).cumsum()])
     first, last = cell_of(low), cell_of(high)
-    # Of every face each row of cells; the points of the cells in a row lie one after the other.
+    # Every face is paired with each row of its cells; the points of a row lie one after the other.
     face, row = _ranges(first[:, 0], last[:, 0] + 1)
     begin = starts[row * cells + first[face, 1]]
     stop = starts[row * cells + last[face, 1] + 1]

@@ -16,7 +16,7 @@ from recon.geometry.texels import turned_texels
 
 
 def world_vertices(vertices: Tensor) -> Tensor:
-    """Turn positions or directions [..., 3] of the model frame into the world: (-z, y, -x).
+    """Turns positions or directions [..., 3] of the model frame into the world: (-z, y, -x).
 
     The same turn leads back.
     """
@@ -25,7 +25,7 @@ def world_vertices(vertices: Tensor) -> Tensor:
 
 
 def world_cameras(cameras: Cameras) -> Cameras:
-    """Return the cameras which see the world as `cameras` see the model frame.
+    """Returns the cameras which see the world as `cameras` see the model frame.
 
     Args:
         cameras: The cameras, whose world coordinates are those of the model frame.
@@ -36,7 +36,7 @@ def world_cameras(cameras: Cameras) -> Cameras:
 
 
 def turned_mesh(mesh: Mesh, colors: Tensor | None = None) -> tuple[Mesh, Tensor | None]:
-    """Turn a mesh of the world into the frame of models, or back, with its colours.
+    """Turns a mesh of the world into the frame of models, or back, with its colours.
 
     The corners of faces are named in the opposite order, so that outsides stay outsides.
 

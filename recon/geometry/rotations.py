@@ -36,7 +36,7 @@ def axis_angle_to_rotation(vectors: Tensor) -> Tensor:
     # Where the series is used, the other branch must still have a finite gradient.
     angle = torch.where(small, 1.0, squared).sqrt()
     sine = torch.where(small, 1 - squared / 6 + squared**2 / 120, angle.sin() / angle)
-    # Of half the angle, as 1 - cos cancels.
+    # The sine of half the angle is used, as 1 - cos cancels.
     cosine = torch.where(
         small, 0.5 - squared / 24 + squared**2 / 720, 2 * ((angle / 2).sin() / angle).square()
     )

@@ -1,4 +1,4 @@
-"""Where the R * R texels of a face lie on it: the layout of the rasterizer's surface textures.
+"""The layout of the R * R texels on a face, which is that of the rasterizer's surface textures.
 
 Each of the first two barycentric weights cuts a face into R strips, so into cells which are squares
 in (w_0, w_1), and the diagonal of a cell into a lower and an upper triangle. Every triangle that
@@ -107,7 +107,7 @@ def texel_faces(faces: Tensor, side: int) -> Tensor:
 
 
 def turned_texels(texels: Tensor) -> Tensor:
-    """Return texels [F, R * R, 3] for faces whose corners are named in the opposite order.
+    """Returns texels [F, R * R, 3] for faces whose corners are named in the opposite order.
 
     Twice is where one started.
     """

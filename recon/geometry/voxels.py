@@ -55,7 +55,8 @@ def leaves_grid(vertices: Tensor, resolution: int) -> Tensor:
         vertices: [B, V, 3], object units.
         resolution: The number R of voxels along each side.
     """
-    # In the grid's own arithmetic, so that a vertex on the border is on the same side in both.
+    # This is the arithmetic of the grid, so that a vertex on the border is on the same side in
+    # both.
     placed = vertices * (resolution - 1) / resolution + 0.5
     outside = (placed < 0) | (placed >= 1)
     return (outside & torch.isfinite(vertices)).flatten(1).any(1)

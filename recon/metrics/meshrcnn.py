@@ -20,9 +20,9 @@ from recon.metrics.truth import Truth
 # The longest side of the truth's box after scaling.
 SIDE = 10.0
 THRESHOLDS = (0.1, 0.3, 0.5)
-# Of a prediction without a surface: the diagonal of the cube with that side.
+# The distance of a prediction without a surface: the diagonal of the cube with that side.
 EMPTY_DISTANCE = math.sqrt(3) * SIDE
-# The generator of the truth's samples is that of no view.
+# This view number, which no view has, seeds the samples of the truth.
 TRUTH = 1 << 32
 
 

@@ -17,7 +17,7 @@ from recon.metrics.metric_suite import Metric, MetricSuite, Scores, score_each
 from recon.metrics.seeds import generator
 from recon.metrics.truth import Truth
 
-# What the source gives to a prediction without a surface: the diagonal of the unit cube.
+# The source gives this distance to a prediction without a surface: the diagonal of the unit cube.
 EMPTY_DISTANCE = math.sqrt(3)
 # The paper measures distances in tenths of the longest side of the object's box, which is 1 here.
 UNIT = 10

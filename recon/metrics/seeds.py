@@ -1,4 +1,4 @@
-"""Random numbers of a prediction, whatever else is scored beside it."""
+"""Seeds of the random numbers of a prediction, which depend on nothing else that is scored."""
 
 from __future__ import annotations
 

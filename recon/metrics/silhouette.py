@@ -29,8 +29,8 @@ class Silhouette(MetricSuite):
     A pixel belongs to a silhouette when half of it or more is covered: by the alpha of the true
     image, which is averaged over blocks of pixels where the data has larger ones, and by 4 x 4
     hard samples of the prediction. IoU = |both| / |either|; two empty silhouettes agree. It judges
-    what can be seen of a shape: hollows that no outline shows do not count (Laurentini, The visual
-    hull concept, IEEE TPAMI 1994).
+    what can be seen of a shape: hollows that no silhouette shows do not count (Laurentini, The
+    visual hull concept, IEEE TPAMI 1994).
 
     Args:
         size: The height and width of the silhouettes in pixels; for images that are not square, the
@@ -100,7 +100,7 @@ class Silhouette(MetricSuite):
             raise ValueError(
                 f"metric suite {self.name} needs images of {self.size} pixels or a multiple of it, "
                 f"the data has {image_size[0]} x {image_size[1]}; smaller ones are not enlarged, "
-                "as their outlines would be made up"
+                "as their silhouettes would be made up"
             )
         return factor
 

@@ -1,4 +1,4 @@
-"""The truth about one object, with which predictions of it are compared."""
+"""The ground truth of one object, with which predictions of it are compared."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class VertexColorHead(nn.Module):
         self.colors = nn.Linear([latent, *hidden][-1], self.surface.samples * 3)
 
     def forward(self, latent: Tensor, image: Tensor) -> Tensor:
-        """Colours the meshes; arguments and result as of `PaletteHead`.
+        """Colours the meshes, with the arguments and the result of `PaletteHead`.
 
         Raises:
             ValueError: If shapes are wrong.
@@ -182,7 +182,7 @@ def _with_coordinates(image: Tensor) -> Tensor:
     y = torch.linspace(-1, 1, height, dtype=image.dtype, device=image.device)
     x = torch.linspace(-1, 1, width, dtype=image.dtype, device=image.device)
     grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
-    # What a transparent pixel is painted with must not matter.
+    # The colour of a transparent pixel must not matter.
     colors = image[:, :3] * image[:, 3:]
     return torch.cat((colors, image[:, 3:], grid.expand(len(image), -1, -1, -1)), dim=1)
 

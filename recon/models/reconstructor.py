@@ -1,4 +1,4 @@
-"""Single-image reconstruction: an encoder followed by a decoder and maybe a colour head."""
+"""Single-image reconstruction: an encoder, a decoder and an optional colour head."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recon.models.prediction import Prediction
 
 
 class Reconstructor(nn.Module):
-    """Predicts a mesh, and maybe its colours, from one image; it does not render.
+    """Predicts a mesh, and its colours if there is a colour head, from one image.
 
     Args:
         encoder: The network that maps images [B, 4, H, W] to [B, latent]; has the attribute

@@ -1,1 +1,1 @@
-"""From sources of objects to one prepared data set."""
+"""Preparation of a data set: sources of objects, their rendering, and checks."""

@@ -1,4 +1,4 @@
-"""All views of one object out of its camera files, in the frame of models."""
+"""Reads all views of one object from its camera files, in the frame of models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.preparation.normalization import IDENTITY, Normalization, find_normal
 
 log = logging.getLogger(__name__)
 
-# Pixels along the longer side of the silhouettes that tell where the object is.
+# Pixels along the longer side of the masks that tell where the object is.
 HULL_SIDE = 512
 
 
@@ -117,7 +117,7 @@ def _size(image: MaskedImage) -> tuple[int, int]:
 def _small(
     frames: Sequence[Frame], images: Sequence[MaskedImage]
 ) -> tuple[list[Frame], list[np.ndarray]]:
-    """Returns frames and silhouettes of every n-th pixel, which are enough to place the object."""
+    """Returns frames and masks of every n-th pixel, which are enough to place the object."""
     small, masks = [], []
     for frame, image in zip(frames, images, strict=True):
         step = max(1, max(_size(image)) // HULL_SIDE)

@@ -26,12 +26,12 @@ from recon.preparation.sources.interface import ImageSource, ObjectEntry
 
 log = logging.getLogger(__name__)
 
-# Starting a worker (importing torch) takes as long as this many objects.
+# Starting a worker (importing torch) takes as long as preparing this many objects.
 OBJECTS_PER_WORKER = 100
 
 
 class FinishedObjects:
-    """The finished objects of an unfinished file, each named by what it was made from."""
+    """The folder of the finished objects of an unfinished file, named by their fingerprints."""
 
     def __init__(self, output: Path) -> None:
         """Names the folder `OUTPUT.parts`, which is not made yet."""
@@ -41,25 +41,25 @@ class FinishedObjects:
         return self.folder / f"{entry.id}-{entry.fingerprint}.npz"
 
     def write(self, entry: ObjectEntry, arrays: ObjectArrays) -> None:
-        """Keeps the arrays of an object.
+        """Writes the arrays of an object.
 
         Raises:
-            OSError: If the part cannot be written; the message names it.
+            OSError: If the file cannot be written; the message names it.
         """
         path = self._path(entry)
         try:
-            # A part that a power cut damages fails its checksum and is made again.
+            # A file that a power cut damages fails its checksum and is made again.
             with replacing(path, durable=False) as temporary:
                 _save(temporary, arrays)
         except OSError as error:
             raise OSError(f"cannot write {path}: {error}") from error
 
     def has(self, entry: ObjectEntry) -> bool:
-        """Tells whether the part of an object is there and not damaged."""
+        """Tells whether the arrays of an object are there and not damaged."""
         return self.read(entry) is not None
 
     def read(self, entry: ObjectEntry) -> ObjectArrays | None:
-        """Returns the arrays of an object; None if it is not there or damaged."""
+        """Returns the arrays of an object; None if they are not there or damaged."""
         try:
             with np.load(self._path(entry), allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
@@ -88,9 +88,9 @@ class _Job:
     finished: FinishedObjects
 
     def __call__(self, entry: ObjectEntry) -> str | None:
-        """Makes the part of one object; return why that was not possible, or None.
+        """Makes the arrays of one object; returns why that was not possible, or None.
 
-        Whatever is wrong with an object is its own affair; what goes wrong in writing is fatal.
+        An error of one object leaves out that object; an error in writing ends the preparation.
         """
         try:
             arrays = self.source.arrays(entry)
@@ -104,7 +104,7 @@ class _Job:
 def make_objects(
     source: ImageSource, objects: list[ObjectEntry], finished: FinishedObjects, workers: int | None
 ) -> dict[str, str]:
-    """Makes the parts that are missing, with a progress bar.
+    """Makes the objects that are missing, with a progress bar.
 
     Args:
         source: The source of the objects.
@@ -117,7 +117,7 @@ def make_objects(
         {id: reason} of the objects that cannot be made.
 
     Raises:
-        OSError: If a part cannot be written or a worker process dies.
+        OSError: If an object cannot be written or a worker process dies.
     """
     missing = [entry for entry in objects if not finished.has(entry)]
     done = len(objects) - len(missing)
@@ -135,7 +135,7 @@ def make_objects(
                 reasons[entry.id] = reason
                 bar.set_postfix(failed=len(reasons))
             bar.update()
-    # In the order of the objects, whichever worker was first.
+    # The order is that of the objects, whichever worker was first.
     return {entry.id: reasons[entry.id] for entry in objects if entry.id in reasons}
 
 
@@ -168,7 +168,7 @@ def _in_parallel(job: _Job, entries: list[ObjectEntry], workers: int) -> Iterato
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_job: _Job | None = None  # of this worker process
+_job: _Job | None = None  # what this worker process was started with
 
 
 def _start_worker(job: _Job, threads: int) -> None:
@@ -179,7 +179,7 @@ def _start_worker(job: _Job, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this worker when the process that started it is killed; else it would wait for ever."""
+    """Ends this worker when the process that started it is killed; it would else wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""What is in a prepared file, and whether it looks as it should."""
+"""Reads and describes what is in a prepared file, with warnings of what looks wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import torch
 
-from recon.datasets.counts import counts_table, text_table
+from recon.datasets.counts import counts_table
 from recon.datasets.storage.compression import compression_of
 from recon.datasets.storage.hdf5 import (
     open_dataset,
@@ -22,6 +22,7 @@ from recon.datasets.storage.hdf5 import (
     read_layout,
     read_texts,
 )
+from recon.files import text_table
 from recon.geometry.cameras import Cameras
 from recon.geometry.voxels import unpack_voxels
 from recon.preparation.checks.cameras import (
@@ -101,7 +102,8 @@ def inspect_file(path: str | Path, sample: int = 20) -> FileFacts:
     with open_dataset(path) as file:
         try:
             return _facts(path, file, sample)
-        # What h5py raises for damaged data, and the rest of us for what is then read.
+        # These are what h5py raises for damaged data, and what this project raises for wrong
+        # values.
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
 
@@ -177,7 +179,7 @@ def _sample_facts(file: h5py.File, rows: list[int], ids: Sequence[str]) -> Sampl
 
 
 def describe(facts: FileFacts) -> str:
-    """Returns the facts as text for a person to read."""
+    """Returns the facts as text."""
     rows = [
         ("objects", f"{sum(facts.counts.values())}, {len(facts.failures)} left out"),
         *facts.header.items(),
@@ -188,7 +190,8 @@ def describe(facts: FileFacts) -> str:
     lines = [f"{facts.path}: {facts.size / 1e6:.2f} MB"]
     lines += [f"  {name:9} {value}" for name, value in rows]
     heading = ["field", "shape", "type", "chunks", "compression", "size"]
-    lines += [f"  {line}" for line in text_table([heading, *facts.fields]).splitlines()]
+    table = text_table([heading, *facts.fields], rules=False)
+    lines += [f"  {line}" for line in table.splitlines()]
     lines += [
         f"  left out: {name}: {reason}"
         for name, reason in list(facts.failures.items())[:FAILURES_SHOWN]

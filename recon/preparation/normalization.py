@@ -1,9 +1,9 @@
-"""Cameras of any coordinates brought into the frame of models, the object into its unit cube.
+"""Brings cameras of any coordinates into the frame of models, and the object into its unit cube.
 
-A camera file has a world of its own: its up axis, its origin and its unit. Up is found from the
-cameras, which are seldom held at a slant: the direction to which the images' horizontal axes are
-most nearly perpendicular. The middle of the object is where the optical axes pass each other most
-closely, and then the middle of the hull of its silhouettes, whose longest side becomes 1.
+A camera file has a world of its own: its up axis, its origin and its unit. Up is the direction to
+which the horizontal axes of the images are most nearly perpendicular, as cameras are seldom tilted
+sideways. The middle of the object is first the point that is closest to all optical axes, and then
+the middle of the masks' visual hull, whose longest side becomes 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RESOLUTIONS = (48, 96)
 # Shares of the views that must see a voxel, the first that leaves anything: few views see what is
 # right before a camera, and not all see the whole of an object that is cut off.
 LEAST_SEEN = (0.75, 0.5, 0.25)
-# A cube is so much larger than the object is thought to be, so that its hull is not cut off.
+# The cube is larger than the estimated object by these factors, so that the hull is not cut off.
 MARGINS = (1.5, 1.1)
 
 

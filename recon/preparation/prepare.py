@@ -1,4 +1,4 @@
-"""From a source to one HDF5 file: resumable, parallel over objects."""
+"""Prepares a source of objects as one HDF5 file, resumably and in parallel over objects."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def prepare(
     compression: str | None = None,
     licences: Sequence[str] | None = None,
 ) -> Summary:
-    """Makes the file `output`, or report it when the same configuration has made it before.
+    """Makes the file `output`, or reports it when the same configuration has made it before.
 
     Finished objects are kept in the folder `OUTPUT.parts` until the file is complete, so an
     interrupted run goes on where it stopped. The content does not depend on `workers`.

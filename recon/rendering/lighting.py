@@ -106,7 +106,8 @@ class Lighting(nn.Module):
         # White light has one channel instead of three equal ones.
         channels = torch.tensor(colors, dtype=torch.float64)[:, : 1 if self.white else 3]
         strengths = torch.tensor([light.intensity for light in self.lights], dtype=torch.float64)
-        # Settings, not weights. In double, so that double inputs get them unrounded.
+        # These are constants, not weights, in double precision so that double inputs get them
+        # unrounded.
         self.register_buffer("ambient_light", ambient * channels[0], persistent=False)
         self.register_buffer("strengths", strengths[:, None] * channels[1:], persistent=False)
         units = torch.tensor([light.unit for light in self.lights], dtype=torch.float64)

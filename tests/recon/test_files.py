@@ -153,6 +153,7 @@ def test_columns_are_aligned() -> None:
         "0.001    9.5  best",
         "    1  10.25",
     ]
+    assert text_table([["a", "bcd"], ["efg", "h"]], rules=False) == "a    bcd\nefg    h"
 
 
 def test_csv_quotes_what_it_must(tmp_path: Path) -> None:

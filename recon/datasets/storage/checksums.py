@@ -1,4 +1,4 @@
-"""Checksums of what a file holds, stored beside it and compared whenever it is read.
+"""Checksums of the content of a file, stored in it and compared whenever it is read.
 
 The group `checksums` has for every field a table of uint64, one number for each piece (an image of
 one view, or an object's array), and as attributes one number for each text field, for `recipe`,
@@ -73,7 +73,7 @@ def create_tables(file: h5py.File, layout: Layout, count: int) -> None:
 
 
 def write_sums(file: h5py.File, index: int, arrays: ObjectArrays) -> None:
-    """Notes the checksums of one object's arrays."""
+    """Writes the checksums of one object's arrays."""
     for name, array in arrays.items():
         pieces = array if name in PER_VIEW else array[None]
         sums = piece_sums(pieces)
@@ -81,7 +81,7 @@ def write_sums(file: h5py.File, index: int, arrays: ObjectArrays) -> None:
 
 
 def write_text_sums(file: h5py.File, texts: Mapping[str, Sequence[str]]) -> None:
-    """Notes the checksums of text fields and of the file's attributes."""
+    """Writes the checksums of text fields and of the file's attributes."""
     for name, lines in texts.items():
         file[GROUP].attrs[name] = text_sum(lines)
     file[GROUP].attrs[ATTRIBUTES] = text_sum(_attributes(file))

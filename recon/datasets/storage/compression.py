@@ -1,4 +1,4 @@
-"""How large arrays are stored in a file: as they are, or compressed."""
+"""The compressions of large arrays in a file."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ ATTRIBUTES = ("source", "command", "versions")
 
 @dataclass(frozen=True)
 class Header:
-    """What holds for a whole file.
+    """The data that describe a whole file.
 
     Attributes:
         source: The name of the source.
@@ -164,7 +164,7 @@ def _require_space(path: Path, needed: int) -> None:
 def _spaced(
     path: Path, layout: Layout, objects: Iterable[ObjectArrays], compression: str
 ) -> Iterator[ObjectArrays]:
-    """Passes objects on, where space is not reserved only while there is enough for the next."""
+    """Yields the objects, and checks the free space before each where it cannot be reserved."""
     one = sum(field.nbytes for field in layout.fields().values())
     for arrays in objects:
         if compression != "none":

@@ -1,4 +1,4 @@
-"""Which arrays a data set holds for every object, with their shapes and types.
+"""The arrays that a data set holds for every object, with their shapes and types.
 
 K views of H x W pixels, voxel grids of R^3, P points of the inside and M of the surface, and T
 triangles:
@@ -65,7 +65,7 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What every object of a data set has.
+    """The arrays that every object of a data set has.
 
     Attributes:
         image_size: (H, W) in pixels.

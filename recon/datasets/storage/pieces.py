@@ -1,4 +1,4 @@
-"""Where the equal pieces of a field lie in an HDF5 file."""
+"""Finds where the equal pieces of a field lie in an HDF5 file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-# How many addresses are compared before they are believed to be in a row.
+# The number of addresses that are compared before all are taken to be in a row.
 _SAMPLES = 16
 
 

@@ -49,7 +49,7 @@ class FileReader:
 
     def __init__(self, path: str | Path, file: h5py.File) -> None:
         self.path = Path(path).absolute()
-        # The very file that HDF5 has opened, whatever the name means by now.
+        # This is the file that HDF5 has opened, even if another one has its name by now.
         self._descriptor: int | None = os.dup(file.id.get_vfd_handle())
         self._identity = _identity(self._descriptor)
         self._flags = _NOWAIT
@@ -254,7 +254,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 def _will_need(descriptor: int, address: int, count: int) -> None:
-    """Lets the system begin to read from the disk."""
+    """Asks the system to begin to read from the disk."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, address, count, os.POSIX_FADV_WILLNEED)
 

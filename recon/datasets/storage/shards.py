@@ -1,4 +1,4 @@
-"""One data set out of several files."""
+"""Opens one data set that consists of several files."""
 
 from __future__ import annotations
 

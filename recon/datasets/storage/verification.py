@@ -1,4 +1,4 @@
-"""Reading all of a prepared file, to find what is damaged in it."""
+"""Reads all of a prepared file to find what is damaged in it."""
 
 from __future__ import annotations
 

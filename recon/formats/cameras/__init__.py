@@ -1,1 +1,1 @@
-"""Cameras of images in the files that people have."""
+"""Readers of camera files in the common formats."""

@@ -15,7 +15,7 @@ from recon.geometry.frames import world_cameras
 POSE_MATRICES = ("R", "t")
 POSE_ANGLES = ("azimuth", "elevation", "distance")
 INTRINSICS = ("K", "fov")
-# A wider image than this is no image; its K is in other units than pixels, say.
+# A wider angle is no camera's; its K is then in other units than pixels.
 MAX_FOV = 170.0
 
 Values = dict[str, NDArray[np.float64]]
@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether the camera belongs to the pixels as they are stored, as all but orbits do."""
+        """Whether the camera belongs to the pixels as they are stored; an orbit does not."""
         return "K" in self.intrinsics or "fov_x" in self.intrinsics
 
     def matrix(self, size: tuple[int, int]) -> NDArray[np.float64]:

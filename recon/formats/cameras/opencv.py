@@ -1,4 +1,4 @@
-"""What the readers of camera files share: matrices of other conventions as those of OpenCV."""
+"""Converts matrices of other conventions to that of OpenCV, for the readers of camera files."""
 
 from __future__ import annotations
 

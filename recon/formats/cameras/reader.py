@@ -1,4 +1,4 @@
-"""The one door to camera files: which format a folder has, and its frames."""
+"""Finds the format of the camera files in a folder and reads their frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _read_json(cameras: NamedStore, name: str, images: NamedStore) -> list[Frame
 
 
 Reader = Callable[[NamedStore, str, NamedStore], list[Frame]]
-# By format, in the order in which they are looked for: the reader, and the names of its files.
+# The reader of each format and the names of its files, in the order in which they are looked for.
 FORMATS: dict[str, tuple[Reader, str]] = {
     "json": (_read_json, r"cameras\.json"),
     "nerf": (read_transforms, r"transforms(_\w+)?\.json"),

@@ -1,1 +1,1 @@
-"""Checks of prepared data for a person to look at."""
+"""Checks of prepared data: numbers, warnings and contact sheets."""

@@ -1,4 +1,4 @@
-"""Images with the object's outline drawn through the stored cameras, for a person to look at."""
+"""A contact sheet of images over which silhouettes are drawn through the stored cameras."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 OBJECTS, VIEWS = 6, 8
 TILE = 128  # pixels which the shorter side of an image has at least
-OUTLINE = (255, 0, 200)  # a colour which few objects have
+BORDER = (255, 0, 200)  # a colour which few objects have
 
 
 def camera_sheet_path(path: str | Path) -> Path:
@@ -40,10 +40,10 @@ def camera_sheet_path(path: str | Path) -> Path:
 
 
 def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Path:
-    """Draws the outlines of some objects of a file over their images; warns of what looks wrong.
+    """Draws the silhouettes of some objects of a file over their images; warns of what looks wrong.
 
-    The outline is that of the stored voxels, or of the masks' visual hull where there are none.
-    Where a camera is right it follows the outline in the image.
+    The silhouette is that of the stored voxels, or of the masks' visual hull where there are none.
+    Its border follows that of the object in the image where the camera is right.
 
     Args:
         path: The file of the prepared data set.
@@ -75,24 +75,24 @@ def write_camera_sheet(path: str | Path, output: str | Path | None = None) -> Pa
 
 
 def _summary(check: CameraCheck) -> str:
-    """Returns what the outline is and the mean agreements."""
+    """Returns what the silhouette is of and the mean agreements."""
     hull = f"{mean_agreement([check], 'hull_agreement'):.2f}"
     if check.voxel_agreement is None:
-        return f"outline: visual hull of the masks, agreement {hull}"
+        return f"silhouette: visual hull of the masks, agreement {hull}"
     voxels = f"{mean_agreement([check], 'voxel_agreement'):.2f}"
-    return f"outline: voxels, agreement {voxels}; that of the masks' visual hull {hull}"
+    return f"silhouette: voxels, agreement {voxels}; that of the masks' visual hull {hull}"
 
 
 def _tiles(images: NDArray[np.uint8], cameras: Cameras, check: CameraCheck) -> NDArray[np.uint8]:
-    """Returns the images [n, H, W, 3] of some views, enlarged, on white, with outlines."""
+    """Returns the images [n, H, W, 3] of some views, enlarged, on white, with silhouettes."""
     times = -(-TILE // min(images.shape[2:]))
     large = images.repeat(times, axis=2).repeat(times, axis=3)
     tiles = to_pixels(over_white(torch.from_numpy(large).float() / 255))
     shape: Tensor = check.hull if check.voxels is None else check.voxels
-    tiles[boundaries(voxel_silhouettes(shape, cameras, large.shape[2:])).numpy()] = OUTLINE
+    tiles[boundaries(voxel_silhouettes(shape, cameras, large.shape[2:])).numpy()] = BORDER
     return tiles
 
 
 def _label(view: int, agreement: float) -> tuple[str, str]:
-    """Returns what stands below the image of a view, and in which colour."""
+    """Returns the text below the image of a view, and its colour."""
     return f"view {view}: {agreement:.2f}", "black" if agreement >= LEAST_AGREEMENT else "red"

@@ -1,4 +1,4 @@
-"""Whether cameras, images and voxels belong together: what a wrong convention would spoil."""
+"""Checks whether cameras, images and voxels of a data set agree in their conventions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ OPAQUE = 128  # alpha from which on a pixel is inside a mask
 LEAST_AGREEMENT = 0.85
 # Objects span 1; a much smaller hull comes from a focal length or distance in other units.
 LEAST_SPAN = 0.6
-# By how much another axis order must fit better than the stored one: symmetric objects fit equally.
+# Another axis order must fit better than the stored one by this much: symmetric objects fit
+# equally.
 AXIS_MARGIN = 0.02
 # Coarser grids than this tell little; finer ones take long.
 PREFERRED_RESOLUTION = 32
@@ -69,7 +70,7 @@ class CameraCheck:
 def check_cameras(
     images: NDArray[np.uint8], cameras: Cameras, voxels: Tensor | None = None
 ) -> CameraCheck:
-    """Carves the hull of an object's masks and compares it, and the voxels, with the masks.
+    """Compares the visual hull of an object's masks, and its voxels, with the masks.
 
     Args:
         images: [K, 4, H, W], whose alpha is the mask.

@@ -1,4 +1,4 @@
-"""A contact sheet of a prepared file, for a person to look at."""
+"""A contact sheet of the images of a prepared file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.rendering.compositing import over_white
 from recon.visualization.contact_sheet import contact_sheet
 from recon.visualization.draw import to_pixels
 
-# Of the standard views: front, one side of the front, back and side.
+# The standard views of the front, one side of the front, the back and the side.
 STANDARD_VIEWS = (0, 3, 12, 18)
 OBJECTS_PER_CATEGORY = 4
 LARGEST = 128  # pixels along a side of an image on the sheet
@@ -67,7 +67,7 @@ def spread(count: int, wanted: int) -> list[int]:
 
 def _cells(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Returns images [n, 4, H, W] over white as the cells of a row."""
-    # Every so-many-th pixel of a large image is enough to look at.
+    # Every n-th pixel of a large image is enough to look at.
     step = -(-max(images.shape[2:]) // LARGEST)
     small = torch.from_numpy(images[:, :, ::step, ::step]).float() / 255
     return list(to_pixels(over_white(small)))

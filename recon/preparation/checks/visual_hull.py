@@ -19,7 +19,7 @@ from torch import Tensor
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.rendering.renderer import SoftRenderer
 
-# Of silhouettes, in squared NDC units: edges of 1e-4 are hard at every image size in use.
+# The sigma of silhouettes in squared NDC units: edges of 1e-4 are hard at every image size in use.
 HARD_SIGMA = 1e-8
 # Nothing is nearer to an eye than this (object units), so that no face is cut away in front.
 NEAR = 1e-3
@@ -47,7 +47,7 @@ def visual_hull(
     """Returns the visual hull: the voxels inside the masks of all views that see them.
 
     It is the largest shape with these masks, so an upper bound of the object: hollows which no
-    outline shows are filled. A voxel which no view sees is not part of it.
+    silhouette shows are filled. A voxel which no view sees is not part of it.
 
     Args:
         masks: [K, H, W] bool.
@@ -144,7 +144,7 @@ def voxel_silhouettes(voxels: Tensor, cameras: Cameras, image_size: int | Sequen
 
 
 def voxel_surface(voxels: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the sides of occupied voxels which border on free ones, as triangles.
+    """Returns the sides of occupied voxels next to free ones, as triangles.
 
     Args:
         voxels: [R, R, R] bool.
@@ -206,7 +206,8 @@ def agreement(voxels: Tensor, masks: Tensor, cameras: Cameras) -> Tensor:
         hit, visible = _within(centers, mask, cameras[view], HALF_DIAGONAL, len(voxels))
         inside.append((hit & visible).sum() / visible.sum().clamp(min=1))
     precision = torch.stack(inside)
-    # The IoU is 1 / (1 / precision + 1 / recall - 1), written so that 0 needs no care but here.
+    # The IoU is 1 / (1 / precision + 1 / recall - 1), written so that only the division below meets
+    # a 0.
     product = precision * recall
     return product / (precision + recall - product).clamp(min=torch.finfo(torch.float32).tiny)
 

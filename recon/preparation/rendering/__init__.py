@@ -1,1 +1,1 @@
-"""From a surface to images, maps and voxels."""
+"""Rendering of meshes to images, maps, voxels and points for a data set."""

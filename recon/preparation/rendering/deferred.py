@@ -160,7 +160,7 @@ def _shade(scene: Scene, views: Views, seen: Tensor, supersample: int) -> Tensor
     if textures is None:
         return color_samples(seen, table)
     samples = color_samples(seen, table.masked_fill_(textures.textured, PENDING))
-    # View by view, whose faces stay in the processor's cache.
+    # Views are shaded one by one, as the faces of one view fit into the processor's cache.
     for view, flat in enumerate(samples.flatten(1)):
         pending = _places(flat == PENDING)
         hits = locate(views.projected[view], seen[view], pending)

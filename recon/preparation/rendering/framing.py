@@ -1,4 +1,4 @@
-"""Does an object leave the image, and how much smaller must it be to stay inside?"""
+"""Tells whether an object leaves the image, and how much smaller it must be to stay inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.geometry.cameras import Cameras
 
-# Pixels between the image's border and an object that fits: then its border pixels are empty.
+# Pixels between the image's border and an object that fits, so that the border pixels are empty.
 MARGIN = 1
 
 
@@ -39,7 +39,7 @@ def fit_scale(vertices: Tensor, cameras: Cameras, image_size: tuple[int, int]) -
     exact = cameras.to(dtype=torch.float64)
     points = vertices.double()
     turned = points @ exact.rotation.transpose(1, 2)  # [K, V, 3] without the translation
-    # In half image heights, like the focal lengths and the principal points.
+    # The limits are in half image heights, like the focal lengths and the principal points.
     limits = torch.tensor([width - 2 * MARGIN, height - 2 * MARGIN], dtype=torch.float64) / height
     scale = 1.0
     for axis in (0, 1):

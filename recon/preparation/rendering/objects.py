@@ -28,7 +28,7 @@ from recon.rendering.lighting import Lighting
 from renderer_cuda import gather_faces
 from renderer_cuda.voxelization import MAX_RESOLUTION, MODES
 
-# Counted up whenever the same settings give other arrays; 3 shows the right one of two faces that
+# Counted up whenever the same config gives other arrays; 3 shows the right one of two faces that
 # lie on each other.
 VERSION = 3
 # Samples rendered at once: few enough for the cache, many enough to hide the cost of a call.
@@ -129,7 +129,7 @@ class ObjectRenderer:
             "viewpoints": self.viewpoints.config(),
             "maps": list(layout.maps),
             "fit": self.fit,
-            # Files of before these settings have no such keys, and nothing of the kind either.
+            # Files made before these arguments existed have no such keys and no such arrays.
             **{name: number for name, number in later.items() if number},
         }
 
@@ -221,7 +221,7 @@ class ObjectRenderer:
 
 
 def _used_vertices(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """Leaves out the vertices of no face: they need not be in front of any camera."""
+    """Removes the vertices that no face uses: they need not be in front of any camera."""
     used = torch.zeros(len(vertices), dtype=torch.bool)
     used[faces.flatten()] = True
     rows = used.cumsum(0) - 1

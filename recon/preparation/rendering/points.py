@@ -17,9 +17,9 @@ from renderer_cuda import gather_faces, voxelize
 # Points are drawn from the cube of this side, as those of Occupancy Networks are.
 CUBE = 1.1
 RESOLUTION = 128
-# Voxels with an empty one at most so many voxels away: the surface passes through one of them.
+# The surface passes through a voxel that has an empty one at most this many voxels away.
 LAYER = 2
-# Of six rays, from so many on a point of that layer is inside.
+# A point of that layer is inside if this many of six rays say so.
 MAJORITY = 4
 
 

@@ -1,4 +1,4 @@
-"""Averaging many samples per pixel, quickly and the same on every machine: in whole numbers.
+"""Averages many samples per pixel in whole numbers: quickly, and the same on every machine.
 
 A sample is four 16-bit lanes, red, green, blue, and whether it is covered, moved and added as one
 64-bit integer. Samples are looked up in a table of the colours of faces; in their sums no lane can
@@ -13,7 +13,7 @@ from torch import Tensor
 _LANE_MASK = 0xFFFF
 # The lanes of colours hold a pixel's sum; a value of 8 bits must remain exact in them.
 MAX_SUPERSAMPLE = 16
-# In the place of a colour: to be filled in. No packed colour is negative.
+# Stands for a colour that is still to be filled in. No packed colour is negative.
 PENDING = -1
 
 
@@ -38,7 +38,7 @@ def pack_texels(texels: Tensor, light: Tensor, supersample: int) -> Tensor:
 
 def _pack(lanes: Tensor) -> Tensor:
     """Rounds [..., 4] floats to lanes and sets the last one."""
-    # By way of 32 bits: 16 with a sign do not hold 65,535.
+    # The conversion passes through 32 bits, as 16 bits with a sign do not hold 65,535.
     whole = lanes.round_().to(torch.int32).to(torch.int16)
     whole[..., 3] = 1
     return whole.view(torch.int64).squeeze(-1)
@@ -54,7 +54,7 @@ def color_samples(seen: Tensor, table: Tensor) -> Tensor:
     views, height, width = seen.shape
     with_nothing = torch.cat([table.new_zeros(views, 1), table], dim=1)
     samples = table.new_empty(views, height * width)
-    # View by view, whose part of the table stays in the processor's cache.
+    # Views are looked up one by one, as the table of one view fits into the processor's cache.
     for view in range(views):
         faces = seen[view].reshape(-1) + 1
         torch.index_select(with_nothing[view], 0, faces, out=samples[view])
@@ -86,7 +86,7 @@ def average_samples(samples: Tensor, supersample: int) -> Tensor:
 
 
 def _sum(values: Tensor, dim: int) -> Tensor:
-    """Adds slices: several times faster than a sum over a short strided dimension."""
+    """Adds the slices, which is several times faster than a sum over a short strided dimension."""
     first, *others = values.unbind(dim)
     total = first + others.pop() if others else first
     for other in others:

@@ -1,4 +1,4 @@
-"""Looking up textures where faces are seen."""
+"""Looks up textures where faces are seen."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def locate(projected: Tensor, seen: Tensor, samples: Tensor) -> Hits:
     faces = seen.reshape(-1).index_select(0, samples)
     columns = projected.reshape(-1, 9).t().contiguous().index_select(1, faces)
     x, y = (grid.index_select(0, samples) for grid in _sample_centers(*seen.shape))
-    # Relative to the sample, so that products of small numbers are exact enough.
+    # Positions are relative to the sample, so that products of small numbers are exact enough.
     x0, x1, x2 = (columns[k] - x for k in (0, 3, 6))
     y0, y1, y2 = (columns[k] - y for k in (1, 4, 7))
     parts = [
@@ -77,7 +77,6 @@ class Textures:
     """
 
     def __init__(self, surface: TexturedMesh) -> None:
-        """Copies what is needed of a surface that has textures."""
         assert surface.uvs is not None
         assert surface.face_texture is not None
         sizes = np.array([texture.shape[:2] for texture in surface.textures], np.int64)
@@ -115,7 +114,7 @@ class Textures:
             u, v = _wrapped(u, modes[0]), _wrapped(v, modes[1])
         columns = (u * widths).int()
         rows = ((1 - v) * heights).int()
-        # Also inside where rounding, or a NaN, leads out of the texture.
+        # The clamp also keeps places inside that rounding, or a NaN, leads out of the texture.
         columns = torch.minimum(columns.clamp_(min=0), widths - 1)
         rows = torch.minimum(rows.clamp_(min=0), heights - 1)
         places = rows.mul_(widths).add_(columns) + self._starts.index_select(0, hits.faces)

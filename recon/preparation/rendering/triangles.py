@@ -21,7 +21,7 @@ _COARSEST, _FINEST = 2, 4096
 # A triangle which covers less of a texel than this gains nothing from being split: the border of
 # two texels, blurred over one triangle, is then sharp enough.
 _FEW_TEXELS = 0.1
-# Halving each of them as often as this splits a face into a million.
+# Halving every triangle this many times splits a face into a million.
 _MOST_HALVINGS = 20
 # Where the colour of a corner is looked up: shares of the three corners, the own one first. All lie
 # inside, so that a corner on the seam of a palette has the colour of its own face.
@@ -97,7 +97,7 @@ def _cluster(
     a, b, c = np.sort(clusters[faces], axis=1).T
     spread = np.flatnonzero((a < b) & (b < c))
     number = int(clusters.max()) + 1
-    # Below 2^63 for two million clusters; where it wraps, two faces may be taken for one.
+    # The keys stay below 2^63 for two million clusters; beyond, two faces may be taken for one.
     keys = (a[spread] * number + b[spread]) * number + c[spread]
     if two_sided:
         x, y, z = clusters[faces[spread]].T
@@ -126,7 +126,8 @@ def _split(
         room = count - len(faces)
         sizes = _sizes(corners, faces, weights, textures)
         chosen = np.argsort(-sizes, kind="stable")[:room]
-        # Only those of the larger half now: their halves compete with the others in the next turn.
+        # Only the larger half is split now: the new triangles compete with the others in the next
+        # turn.
         chosen = chosen[sizes[chosen] > 0.5 * sizes.max()]
         if not len(chosen):
             break

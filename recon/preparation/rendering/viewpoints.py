@@ -1,4 +1,4 @@
-"""From where objects are rendered: the standard views, or random ones of every object's own."""
+"""The cameras of rendered objects: the standard views, or random ones for every object."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where objects of a data set come from: one module a source, and what they share."""
+"""Sources of the objects of a data set, one module for each, and what they share."""

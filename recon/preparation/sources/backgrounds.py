@@ -1,4 +1,4 @@
-"""Images that come with a background: which colours and which mask they have without it."""
+"""Finds the colours and the mask of images that are stored over a background."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ MOST = 0.95
 NEARLY_WHITE = 240
 # Brightness of sRGB colours (ITU-R BT.601), which JPEG keeps better than colour.
 BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
-# Far from borders it is 254 or 255; a white surface of an object is hardly so even.
+# A white background far from objects is 254 or 255; a white object is hardly so even.
 PURE_WHITE = 254
-# Less than this is a glint of the object and not a hole in it.
+# A region of fewer pixels is a highlight on the object and not a hole in it.
 MIN_HOLE = 12
 
 
@@ -58,7 +58,7 @@ def detect_colors(rgba: NDArray[np.uint8]) -> str | None:
 
 
 def read_colors(found: Mapping[str, str]) -> None:
-    """Logs once how the colours of a source were taken.
+    """Logs how the colours of a source were interpreted.
 
     Args:
         found: The word among `COLORS` that was found, by the name of what was looked at.
@@ -100,7 +100,7 @@ def mask_before_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Background are the nearly white regions which touch the image's border, and of the others
     those that are purely white and large enough to be holes (a white surface inside the object
-    may be taken for one, and a white surface at its outline for background).
+    may be taken for one, and a white surface at its border for background).
 
     Args:
         rgb: [3, H, W] uint8, the image.

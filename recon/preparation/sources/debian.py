@@ -1,4 +1,4 @@
-"""Real meshes of the thirteen categories out of Debian's packages, listed in a table."""
+"""Real meshes of the thirteen categories from Debian packages, listed in a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching and unpacking Debian packages without installing them."""
+"""Fetches and unpacks Debian packages without installing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.preparation.sources.interface import SourceUnreachableError
 
 log = logging.getLogger(__name__)
 
-# What apt-get says when it failed for a reason of this machine, not of the archive.
+# Messages of apt-get that name a reason on this machine, not in the archive.
 LOCAL_PROBLEMS = ("No space left", "enough free space", "Permission denied", "Read-only file")
 
 
@@ -108,7 +108,7 @@ def _apt_get_download(package: Package, folder: str) -> None:
 
 
 def _run(command: list[str], package: Package, folder: str | None = None) -> None:
-    """Run a command of Debian's, turning its failure into a message that names the package."""
+    """Runs a command of Debian, turning its failure into a message that names the package."""
     try:
         result = subprocess.run(
             command,

@@ -60,7 +60,7 @@ class _Model:
 
     @property
     def id(self) -> str:
-        """Category, name and a hash of the path: safe, unique, and the same in any company."""
+        """The category, the name and a hash of the path: a safe, unique and stable identifier."""
         path = f"{self.folder}/" if self.folder else self.files[0]
         digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9]+", "-", f"{self.category}-{self.name}").strip("-")[:100]

@@ -1,4 +1,4 @@
-"""A user's own images of objects, with cameras in the files that people have."""
+"""A user's own images of objects, with cameras in any of the common file formats."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from renderer_cuda.voxelization import MODES
 
 log = logging.getLogger(__name__)
 
-# Counted up whenever the same files give other samples.
+# Counted up whenever the same files give other arrays.
 VERSION = 2
 VOXELS = ("auto", "mesh", "hull", "none")
-# What is thinner than a voxel stays in a hull, as it does in the voxels of a surface.
+# Parts that are thinner than a voxel stay in a hull, as they do in the voxels of a surface.
 HULL_REACH = 0.5
 
 
@@ -143,8 +143,8 @@ class ImagesSource:
 
     def config(self) -> dict[str, Any]:
         """Returns the configuration and a hash of all objects."""
-        items = self.objects()
-        labels = [[i.id, i.name, i.synset, i.group, i.split, i.fingerprint] for i in items]
+        entries = self.objects()
+        labels = [[e.id, e.name, e.synset, e.group, e.split, e.fingerprint] for e in entries]
         return {
             "source": self.name,
             **self._own_config(),
@@ -264,7 +264,7 @@ class ImagesSource:
         return "none"
 
     def _make_entries(self) -> list[ObjectEntry]:
-        settings = self._own_config()
+        config = self._own_config()
         keys = [
             (category_of(place.category).synset, id_, place.name)
             for id_, place in self._places.items()
@@ -278,7 +278,7 @@ class ImagesSource:
                 group=id_,
                 split=split,
                 licence=self._licence,
-                fingerprint=fingerprint([settings, place.files_state()]),
+                fingerprint=fingerprint([config, place.files_state()]),
             )
             for (id_, place), split in zip(self._places.items(), splits, strict=True)
             if split is not None

@@ -1,4 +1,4 @@
-"""What a source offers to the preparation of a data set."""
+"""The protocols of sources of objects, from which data sets are prepared."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class MeshSource(Protocol):
 
 @runtime_checkable
 class TruthSource(Protocol):
-    """What a source of meshes offers besides if it has points as evaluation truth."""
+    """A source of meshes that also has points as evaluation truth."""
 
     def truth_sizes(self) -> tuple[int, int]:
         """Returns P and M of the layout: points with occupancies and points of the surface."""
@@ -108,7 +108,7 @@ class ImageSource(Protocol):
     name: str
 
     def config(self) -> dict[str, Any]:
-        """Returns plain data that differs whenever the source's samples differ."""
+        """Returns plain data that differs whenever the source's arrays differ."""
 
     def objects(self) -> list[ObjectEntry]:
         """Returns the objects in a fixed order.
@@ -119,7 +119,7 @@ class ImageSource(Protocol):
         """
 
     def layout(self) -> Layout:
-        """Returns which arrays every sample has; called after `objects`."""
+        """Returns which arrays every object has; called after `objects`."""
 
     def arrays(self, entry: ObjectEntry) -> ObjectArrays:
         """Returns the arrays of one object.

@@ -50,7 +50,7 @@ class Model:
 
 
 class Catalogue:
-    """The objects of a source, and where each of them is.
+    """The objects of a source, and the synset and id of each.
 
     Args:
         models: The objects; those whose names are unusable as ids are left out.

@@ -53,5 +53,5 @@ class ModelFrame:
         return Cameras(world_vertices(own.rotation), shift / self.scale, own.focal, own.center)
 
 
-# Of a model whose bounding box is centred and whose longest side is 1 already.
+# The frame of a model whose bounding box is centred and whose longest side is 1 already.
 NORMALISED = ModelFrame((0.0, 0.0, 0.0), 1.0)

@@ -34,12 +34,12 @@ from recon.preparation.sources.model_folders import LICENCE
 
 log = logging.getLogger(__name__)
 
-# Counted up whenever the same files give other samples.
+# Counted up whenever the same files give other arrays.
 VERSION = 2
 RESOLUTION = 32
-# The images of one object are 25 MB at this size; the public ones are 64 wide.
+# The images of one object take 25 MB at this size; the public images are 64 pixels wide.
 MAX_SIDE = 512
-# Objects looked at to tell how colours are stored.
+# The number of objects that are looked at to tell how colours are stored.
 LOOKED_AT = 4
 SPLITS = ("train", "val", "test")
 _NAME = re.compile(r"(\w+)_(train|val|test)_(images|voxels)\.npz")
@@ -69,7 +69,7 @@ class NmrSource:
         colors: How the files store colours: "straight"; "white" or "black", laid over that
             background; "inverted", laid over white and then subtracted from 255, as Kato's script
             does; "auto" tells the first three apart by the first objects of each file, see
-            `sources.backgrounds`. Samples have straight colours, 0 where alpha is 0.
+            `sources.backgrounds`. The stored colours are straight, and 0 where alpha is 0.
 
     Raises:
         FileNotFoundError: If `folder` is not a folder.
@@ -92,11 +92,11 @@ class NmrSource:
         self._categories = categories
         self._colors = colors
         self._pairs: list[_Pair] | None = None
-        self._places: dict[str, tuple[int, int]] = {}  # of an id: pair and row
+        self._places: dict[str, tuple[int, int]] = {}  # the pair and row of an id
         self._open: tuple[int, ArrayRows, ArrayRows | None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files stay in their process.
+        # Open files cannot be pickled.
         return {**self.__dict__, "_open": None}
 
     def config(self) -> dict[str, Any]:

@@ -47,12 +47,12 @@ from recon.preparation.sources.shapenet_voxels import read_voxels
 VERSION = 2
 CAMERAS, GRID = "cameras.npz", "model.binvox"
 BORDERS = (-1.0, 1.0)
-# Objects, and views of each, that tell how colours are stored; and objects tried at most.
+# This many objects, with as many views each, tell how colours are stored, of at most so many tried.
 LOOKED_AT, MOST_LOOKED_AT = 4, 20
 
 
 class NmrFoldersSource:
-    """Objects in FOLDER/synset/model/.
+    """The renderings in FOLDER/synset/model/.
 
     Args:
         folder: The folder that has a folder per synset.

@@ -11,7 +11,7 @@ FOLDER/{synset}/ has {train,val,test}.lst, and for each model
 and the world is that of the model's own file, which loc and scale of the points tell.
 
 The images have no alpha. Masks are estimated from the white background
-(`sources.backgrounds.mask_before_white`), with errors of a pixel or two at outlines and more
+(`sources.backgrounds.mask_before_white`), with errors of a pixel or two at borders and more
 where an object is white. The source r2n2 has the same renderings with alpha, and takes the points
 of this one.
 """
@@ -47,7 +47,7 @@ BORDERS = (0.0, float(SIDE))
 
 
 class OccupancyNetworksSource:
-    """Objects in FOLDER/synset/model/.
+    """The renderings, points and voxels in FOLDER/synset/model/.
 
     Args:
         folder: The folder that has a folder per synset.

@@ -29,7 +29,7 @@ from recon.preparation.sources.model_frame import NORMALISED, ModelFrame
 
 POINTS_FILE = "points.npz"
 SURFACE_FILE = "pointcloud.npz"
-# A normal this short is that of a face without area, and has no direction.
+# A normal shorter than this belongs to a face without area and has no direction.
 MIN_NORMAL = 1e-3
 
 
@@ -164,7 +164,7 @@ def _surface(
     if not np.isfinite(lengths).all():
         raise ValueError(f"{file.label}: its normals are not all finite")
     rows = _choose(file, np.flatnonzero(lengths > MIN_NORMAL), count, chooser)
-    # The turn into the world keeps lengths, and outside outside, although it mirrors.
+    # The map into the world mirrors, but keeps lengths and outward normals.
     units = torch.from_numpy(normals[rows] / lengths[rows, None])
     return {
         "pointcloud": _to_world(file, points[rows], frame),

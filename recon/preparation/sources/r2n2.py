@@ -54,14 +54,15 @@ VERSION = 1
 SIDE = 137  # pixels
 RENDERINGS, VOXELS = "ShapeNetRendering", "ShapeNetVox32"
 METADATA, GRID = "rendering/rendering_metadata.txt", "model.binvox"
-MAX_DISTANCE = 1.75  # of which the metadata has the ratio
-# In half image heights: 35 mm over half of a sensor of 32 mm, that is 149.84 pixels of 137.
+MAX_DISTANCE = 1.75  # the unit of the distances in the metadata
+# The focal length in half image heights: 35 mm over half of a sensor of 32 mm, 149.84 pixels of
+# 137.
 FOCAL = 35.0 / 16.0
 FOV = 2 * math.degrees(math.atan(1 / FOCAL))
 
 
 class R2N2Source:
-    """Objects in FOLDER/ShapeNetRendering and FOLDER/ShapeNetVox32.
+    """The renderings in FOLDER/ShapeNetRendering and the voxels in FOLDER/ShapeNetVox32.
 
     Args:
         folder: The folder that has the folders ShapeNetRendering and, if there are voxels,

@@ -11,7 +11,7 @@ from recon.formats.stores import Store
 from recon.geometry.cameras import Cameras
 from recon.preparation.sources.model_frame import ModelFrame
 
-# Of the occupied voxels this share must lie on the object in the images. Of seven public objects
+# This share of the occupied voxels must lie on the object in the images. For seven public objects
 # 0.995 and more do; with azimuth the other way round 0.59 to 0.87 (a round lamp 1), with y and z
 # exchanged 0.2 to 0.97, with the cube at the corner that its header seems to name 0.08 to 0.43.
 LEAST_ON_OBJECT = 0.9
@@ -100,7 +100,7 @@ def require_agreement(
     reach = max(1, round(REACH * width))
     grown = _grown(np.pad(alpha > 0, ((0, 0), (reach, reach), (reach, reach))), reach)
     views = np.arange(len(alpha))[:, None]
-    # What leaves an image is counted at its border.
+    # Voxels outside of an image are counted at its border.
     on_object = grown[
         views,
         (rows + reach).clip(0, height + 2 * reach - 1),

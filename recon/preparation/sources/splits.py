@@ -1,4 +1,4 @@
-"""Which objects are for training, validation and testing: by a file, or by the id alone."""
+"""Assigns objects to training, validation and test splits, by a file or by a hash of the id."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def split_of_id(id: str) -> str:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a split file says.
+    """The content of a split file.
 
     Attributes:
         path: The file or folder.

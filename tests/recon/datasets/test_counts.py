@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from recon.datasets.counts import counts_table, text_table
+from recon.datasets.counts import counts_table
 
 
 def test_counts_per_category_and_split() -> None:
@@ -18,7 +18,3 @@ def test_counts_per_category_and_split() -> None:
         "all          10     3    3   16",
     ]
     assert counts_table({}).splitlines() == ["category  all", "all         0"]
-
-
-def test_first_column_left_others_right() -> None:
-    assert text_table([["a", "bcd"], ["efg", "h"]]) == "a    bcd\nefg    h"

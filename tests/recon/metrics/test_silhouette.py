@@ -39,9 +39,9 @@ def score(vertices: Tensor, faces: Tensor, of: Truth, suite: Silhouette) -> floa
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_a_sphere_has_the_outline_of_a_cone(size: int) -> None:
+def test_a_sphere_has_the_silhouette_of_a_cone(size: int) -> None:
     found = score(*sphere(0.4, 4), truth(0.4, size), Silhouette(size))
-    # Facets cut some pixels off the outline, of which there is one for 8 to 40 inside.
+    # Facets cut some pixels off the border, of which there is one for 8 to 40 inside.
     assert 0.985 < found <= 1
 
 

@@ -1,1 +1,1 @@
-"""Readers of mesh files, which believe no header."""
+"""Readers of mesh files, which trust no header."""

@@ -1,4 +1,4 @@
-"""Finding the files that a mesh file names: textures, libraries of materials and buffers."""
+"""Finds the files that a mesh file names: textures, libraries of materials and buffers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BLACK = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class BaseColor:
-    """What a material says of the colour of a surface without lights.
+    """The base colour of a material, without lights.
 
     Attributes:
         factor: [4] the linear red, green, blue and opacity.

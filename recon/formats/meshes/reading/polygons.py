@@ -1,4 +1,4 @@
-"""Cutting polygons with any number of corners, convex or not, into triangles."""
+"""Cuts polygons with any number of corners, convex or not, into triangles."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ READERS: dict[str, Callable[..., TexturedMesh]] = {
 MESH_FORMATS = tuple(READERS)
 # Stands between an archive and the name of a file in it.
 INSIDE = "!"
-# So many things are said about one file; a model may lack hundreds of textures.
+# The number of warnings about one file; a model may lack hundreds of textures.
 MOST_NOTES = 6
 
 

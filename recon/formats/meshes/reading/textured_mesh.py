@@ -1,4 +1,4 @@
-"""What a mesh file holds once read: triangles with colours, textures and names of its objects."""
+"""The content of a mesh file: triangles with colours, textures and the names of its objects."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from recon.geometry.meshes import Mesh
 
-# How a texture goes on beyond its sides.
+# How a texture continues beyond its sides.
 REPEAT, CLAMP, MIRROR = 0, 1, 2
 # Faces and texels fainter than this are panes, glows and holes which an image hardly shows.
 MIN_ALPHA = 0.05
 
 
 class MeshWarning(UserWarning):
-    """What was decided about a mesh file that does not say what it means, or lacks something."""
+    """A warning of what was assumed about a mesh file that is ambiguous or lacks something."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class TexturedMesh:
         face_texture: [F] int64 rows of `textures`, -1 where a face has none; None like `uvs`.
         textures: Images [H, W, 4] uint8 sRGB with opacity, row 0 at v = 1, already multiplied by
             the colour of the material.
-        texture_wraps: How each texture goes on beyond its sides, along u and along v: REPEAT, CLAMP
-            or MIRROR; without any entry all repeat.
+        texture_wraps: How each texture continues beyond its sides, along u and along v: REPEAT,
+            CLAMP or MIRROR; without any entry all repeat.
         cut: Whether the file itself says that parts of its surface are holes (glTF's MASK).
 
     Raises:
@@ -208,7 +208,7 @@ def concatenate(meshes: Sequence[TexturedMesh]) -> TexturedMesh:
 
 
 def _joined_wraps(meshes: Sequence[TexturedMesh]) -> tuple[tuple[int, int], ...]:
-    """Returns how all textures go on; nothing if all repeat."""
+    """Returns how all textures continue beyond their sides; nothing if all repeat."""
     if not any(mesh.texture_wraps for mesh in meshes):
         return ()
     return tuple(

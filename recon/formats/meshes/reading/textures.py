@@ -1,4 +1,4 @@
-"""Images of textures: reading them, and how they go on beyond their sides."""
+"""Reads the images of textures, and continues them beyond their sides."""
 
 from __future__ import annotations
 

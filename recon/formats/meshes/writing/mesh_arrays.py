@@ -1,4 +1,4 @@
-"""What the writers of all formats take: plain arrays."""
+"""The arrays that the writers of all formats take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formats which are little more than lists of numbers: PLY, STL and OFF."""
+"""Writers of the formats without textures: PLY, STL and OFF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One function which writes a mesh in the format of the file's name."""
+"""Writes a mesh in the format that the file's suffix names."""
 
 from __future__ import annotations
 

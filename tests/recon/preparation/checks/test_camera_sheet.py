@@ -27,7 +27,7 @@ def prepared(tmp_path: Path, **settings: object) -> Path:
 
 
 @pytest.mark.parametrize("mesh", [False, True])
-def test_outlines_follow_the_images(
+def test_silhouettes_follow_the_images(
     tmp_path: Path, mesh: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_object(tmp_path / "data" / "chair" / "one", views=3, mesh=mesh)
@@ -38,13 +38,13 @@ def test_outlines_follow_the_images(
         pixels = np.asarray(image)
     drawn = (pixels == OUTLINE).all(axis=2)
     assert drawn.sum() > 3 * TILE
-    # Between the outline and the object there is a voxel or a pixel of the stored image, no more.
+    # Between the border and the object there is a voxel or a pixel of the stored image, no more.
     object_ = (pixels < 240).all(axis=2) & ~drawn
     top = GAP + LINE
     tile = slice(top, top + TILE), slice(GAP, GAP + TILE)
     rows, columns = np.nonzero(object_[tile])
-    outline_rows, outline_columns = np.nonzero(drawn[tile])
-    for inner, outer in ((rows, outline_rows), (columns, outline_columns)):
+    border_rows, border_columns = np.nonzero(drawn[tile])
+    for inner, outer in ((rows, border_rows), (columns, border_columns)):
         assert abs(inner.min() - outer.min()) <= 6
         assert abs(inner.max() - outer.max()) <= 6
 

@@ -107,7 +107,7 @@ def test_silhouettes_of_voxels_are_those_of_their_box() -> None:
     assert drawn[0].nonzero().amax(0).tolist() == [32, 48]
 
 
-def test_outlines_touch_the_outside() -> None:
+def test_boundaries_touch_the_outside() -> None:
     masks = torch.zeros(1, 5, 6, dtype=torch.bool)
     masks[0, 1:4, 2:6] = True
     assert boundaries(masks)[0].int().tolist() == [
