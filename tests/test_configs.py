@@ -13,6 +13,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from recon.datasets.mixture import MixtureFile
 from recon.evaluation.assessment import Assessment
 from recon.losses.objective import Objective
 from recon.preparation.rendering.objects import ObjectRenderer
@@ -45,13 +46,28 @@ def compose(name: str, *overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_is_built(experiment: str, shaded_file: Path) -> None:
-    cfg = compose("train", f"experiment={experiment}", f"data.path={shaded_file}")
+    # The generated objects of a mixture are in a file that is made first.
+    more = ["data.mixture=null"] if experiment == "open" else []
+    cfg = compose("train", f"experiment={experiment}", f"data.path={shaded_file}", *more)
     assert cfg.name == experiment
     trainer = build(cfg)
     assert isinstance(trainer.objective, Objective)
     assert trainer.max_steps == cfg.trainer.max_steps
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
+
+
+def test_open_data_ends_on_real_objects() -> None:
+    cfg = compose("train", "experiment=open", "data.path=real.h5")
+    mixture = OmegaConf.to_container(cfg.data.mixture, resolve=True)
+    entries = {name: MixtureFile(**entry) for name, entry in mixture.items()}
+    last = cfg.trainer.max_steps - 1
+    assert {name: entry.weight_at(0) > 0 for name, entry in entries.items()} == {
+        "real": True,
+        "generated": True,
+    }
+    assert [name for name, entry in entries.items() if entry.weight_at(last) > 0] == ["real"]
+    assert entries["real"].path is None
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=0,
         metavar="N",
         help="steps that fit each mesh to the mask, seen from the direction found for it; 15 are"
-        " good, more forget the prediction (0)",
+        " many (0)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace other results")
     return parser.parse_args(arguments)

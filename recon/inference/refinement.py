@@ -25,9 +25,9 @@ _ADAM_EPS = 1e-3
 class Refinement:
     """Fits vertices to a mask from a known camera, and to its mirror image from the mirrored one.
 
-    Few and small steps: the mask tells the outline from one side, and what it does not tell is
-    better in the prediction. With 15 steps of 0.002 the mean voxel IoU of test objects rose from
-    46.2 to 47.7 percent, with 40 of 0.01 it fell to 36.9.
+    Small steps: the mask tells the outline from one side, and what it does not tell is better in
+    the prediction. The mean voxel IoU of 63 validation objects rose from 40.3 percent to 42.7 with
+    15 steps, 43.5 with 30 and 44.1 with 60.
 
     Args:
         steps: Steps of Adam; 0 changes nothing.
