@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command, record_config
-from recon.arguments import ImageSide, NonNegativeFloat, Seed
+from recon.arguments import ImageSide, LearningRate, Momentum, NonNegativeFloat, Seed, Weight
 from recon.runs.directory import RunDirectory, read_config
 from recon.runs.next_command import run_summary
 from recon.training.start import train
@@ -22,7 +22,11 @@ KEYS = {
     **{"seed": Seed, "profile": bool, "name": str, "output_dir": str, "image_size": ImageSide},
     "extend": Literal["keep", "stretch", "restart"] | None,
     "optimizer.groups": list[dict[str, Any]] | None,
-    "loss.terms.*.weight": NonNegativeFloat,
+    "optimizer.groups.*.lr": LearningRate,
+    "optimizer.lr?": LearningRate,
+    "optimizer.betas?": tuple[Momentum, Momentum],
+    "optimizer.weight_decay?": NonNegativeFloat,
+    "loss.terms.*.weight": Weight,
 }
 # Of the processes that torchrun starts, the first alone writes files.
 FIRST = os.environ.get("RANK", "0") == "0"

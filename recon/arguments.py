@@ -8,6 +8,7 @@ to the text of a name. Everything else that is not of the declared type is refus
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import math
 import types
@@ -56,6 +57,37 @@ Elevation = Annotated[float, Ge(-90), Le(90)]
 StartCount = Annotated[int, Ge(1), Le(100_000)]
 # Pixels along a side: a square image of more takes over 4 GB as float32 RGBA.
 ImageSide = Annotated[int, Ge(1), Le(16384)]
+# Voxels along a side, as the voxeliser allows: more take over 1 GB.
+VoxelSide = Annotated[int, Ge(1), Le(1024)]
+# Samples along a side of a pixel: each image is as many times larger along both sides.
+Supersampling = Annotated[int, Ge(1), Le(16)]
+# Of one object: more views than these do not fit into memory together.
+ViewCount = Annotated[int, Ge(1), Le(10_000)]
+# Into which colours are sorted; each is an image of its own.
+ChannelCount = Annotated[int, Ge(1), Le(1024)]
+# Optimiser steps, of which there may be none.
+Steps = NonNegativeInt
+# What follows bounds numbers that have no bound of their own far beyond all that has a meaning, and
+# far below what overflows in float32.
+# Object units or pixels.
+Coordinate = Annotated[float, Ge(-1e6), Le(1e6)]
+Length = Annotated[float, Gt(0), Le(1e6)]
+Degrees = Annotated[float, Ge(-3600), Le(3600)]
+# Softness of edges, squared NDC units: an image spans 4 of them.
+Sigma = Annotated[float, Gt(0), Le(100)]
+# Softness of depth, in its range or in object units.
+Gamma = Annotated[float, Gt(0), Le(1000)]
+LearningRate = Annotated[float, Gt(0), Le(1000)]
+# How much of an average of gradients stays from one step to the next.
+Momentum = Annotated[float, Ge(0), Lt(1)]
+# Of a term of the loss.
+Weight = Annotated[float, Ge(0), Le(1e9)]
+Factor = Annotated[float, Ge(-1e6), Le(1e6)]
+PositiveFactor = Annotated[float, Gt(0), Le(1e6)]
+# Of light.
+Intensity = Annotated[float, Ge(0), Le(1000)]
+# Between two colours in RGB, which are at most the square root of 3 apart.
+ColorDistance = Annotated[float, Gt(0), Le(2)]
 
 _WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
@@ -101,16 +133,22 @@ def check_value(value: object, hint: object, name: str) -> Any:
     """
     if isinstance(value, Mapping) and (inner := _mapped(hint)) is not None:
         return {key: check_value(one, inner, f"{name}.{key}") for key, one in value.items()}
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(
-            _checked(hint), config=ConfigDict(arbitrary_types_allowed=True)
-        )
-    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
-        return value  # a type which cannot be checked at run time
+    adapter = _adapter(hint)
+    if adapter is None:
+        return value
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         raise ValueError(f"{name} must be {required(hint)}, got {_shown(value)}") from error
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    """Returns what checks a type; None for one which cannot be checked at run time."""
+    try:
+        return TypeAdapter(_checked(hint), config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+        return None
 
 
 def _mapped(hint: object) -> object | None:
@@ -184,11 +222,15 @@ def _collection(origin: type, arguments: tuple[Any, ...]) -> str:
 def _range(limits: tuple[Any, ...]) -> str:
     signs = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
     parts = [
-        f"{signs[type(limit)][0]} {getattr(limit, signs[type(limit)][1])}"
+        f"{signs[type(limit)][0]} {_number(getattr(limit, signs[type(limit)][1]))}"
         for limit in limits
         if type(limit) in signs
     ]
     return " " + " and ".join(parts) if parts else ""
+
+
+def _number(limit: float) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def _shown(value: object) -> str:

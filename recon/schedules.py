@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recon.arguments import Fraction, PositiveFactor, Steps
+
 
 class Schedule(Protocol):
     """A pure function of the step; its value multiplies a base value such as `lr` or `sigma`."""
@@ -36,8 +38,8 @@ class StepDecay:
     Source: the SoftRas code multiplies learning rate and sigma by 0.3 from step 150,000.
     """
 
-    milestones: Sequence[int]
-    factor: float
+    milestones: Sequence[Steps]
+    factor: PositiveFactor
 
     def __post_init__(self) -> None:
         steps = list(self.milestones)
@@ -65,9 +67,9 @@ class WarmupCosine:
     Source: Loshchilov and Hutter, SGDR (arXiv 1608.03983), equation 5 without restarts.
     """
 
-    warmup_steps: int
-    max_steps: int
-    final: float = 0.0
+    warmup_steps: Steps
+    max_steps: Steps
+    final: Fraction = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.max_steps:

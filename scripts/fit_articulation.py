@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
-from recon.arguments import Elevation, FieldOfView, ImageSide, NonNegativeInt, PositiveFloat, Seed
+from recon.arguments import Degrees, Elevation, FieldOfView, ImageSide, Length, NonNegativeInt, Seed
 from recon.command_line import Interruption
 from recon.fitting.articulation.humanoid import SHAPE_NAMES, humanoid_limits, make_humanoid
 from recon.fitting.articulation.run import ArticulationRun
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 KEYS = {
     "image": str | None,
     "mask": str | None,
-    "azimuth": float,
+    "azimuth": Degrees,
     "elevation": Elevation,
-    "distance": PositiveFloat,
+    "distance": Length,
     "fov": FieldOfView,
     "output_dir": str,
     "overwrite": bool,

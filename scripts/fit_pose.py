@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
-from recon.arguments import FieldOfView, ImageSide, PositiveInt, Seed, StartCount
+from recon.arguments import (
+    Coordinate,
+    Degrees,
+    FieldOfView,
+    ImageSide,
+    PositiveInt,
+    Seed,
+    StartCount,
+)
 from recon.command_line import Interruption
 from recon.fitting.pose.files import read_camera_image, read_colored_mesh
 from recon.fitting.pose.run import PoseRun
@@ -32,10 +40,10 @@ KEYS = {
     "output_dir": str,
     "overwrite": bool,
     "fov": FieldOfView,
-    "intrinsics": tuple[float, float, float, float] | None,
+    "intrinsics": tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None,
     "size": ImageSide,
-    "margin": Annotated[float, Ge(1)],
-    "start": tuple[float, float, float],
+    "margin": Annotated[float, Ge(1), Le(100)],
+    "start": tuple[Degrees, Degrees, Degrees],
     "starts": StartCount,
     "keep": PositiveInt,
     "seed": Seed,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from annotated_types import Ge, Le
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
-from recon.arguments import FieldOfView, NonNegativeInt, PositiveFloat, Seed
+from recon.arguments import FieldOfView, Length, NonNegativeInt, Seed, Subdivisions
 from recon.command_line import Interruption
 from recon.compute import choose_device
 from recon.datasets.multiview import MultiViewDataset
@@ -37,15 +36,15 @@ KEYS = {
     "camera_format": str,
     "frame": str | list[str],
     "center": str,
-    "scale": str | float,
+    "scale": str | Length,
     "fov": FieldOfView,
     "data.path": str | list[str] | None,
     "object": str | None,
     "output_dir": str,
     "overwrite": bool,
     "template": str,
-    "subdivisions": Annotated[int, Ge(0), Le(7)],
-    "radius": PositiveFloat,
+    "subdivisions": Subdivisions,
+    "radius": Length,
     "holdout": NonNegativeInt | None,
     "output_frame": Literal["model", "cameras"],
     "colors": bool,
@@ -54,6 +53,7 @@ KEYS = {
     "device": str,
     "progress": bool | None,
     "stages": list[dict[str, Any]],
+    "stages.*": ShapeStage,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -25,7 +26,8 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
     Args:
         config: Composed; changed in place.
         keys: The types of keys which a command itself reads, by their full names; `*` stands for
-            any one part of a name.
+            any one part of a name, and a name that ends in `?` for a key that need not be there.
+            The type of a mapping may be the dataclass which the command makes of it.
 
     Raises:
         ValueError: A value is missing or not of the declared type and range, a target does not
@@ -37,21 +39,40 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
     read = {key: hint for name, hint in keys.items() for key in _named_keys(config, name)}
     for key, hint in read.items():
         value = _plain(OmegaConf.select(config, key))
-        _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
+        if is_dataclass(hint):
+            _check_stage(config, key, value, hint)
+        else:
+            _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
     for key, node in _built_nodes(config, ""):
         _check_node(config, key, node, read)
 
 
 def _named_keys(config: DictConfig, name: str) -> list[str]:
-    """Returns the keys that a name with `*` stands for; a name without it as it is."""
-    parent, star, child = name.partition(".*.")
+    """Returns the keys that a name with `*` or `?` stands for; another name as it is."""
+    if name.endswith("?"):
+        parent, _, child = name[:-1].rpartition(".")
+        return [name[:-1]] if child in (OmegaConf.select(config, parent) or ()) else []
+    parent, star, child = name.partition(".*")
     if not star:
         return [name]
     node = OmegaConf.select(config, parent)
-    if not OmegaConf.is_dict(node):
+    if not OmegaConf.is_config(node):
         return []
-    found = [f"{parent}.{one}" for one in node if OmegaConf.is_dict(node[one])]
-    return [f"{one}.{child}" for one in found if child in OmegaConf.select(config, one)]
+    children = range(len(node)) if OmegaConf.is_list(node) else node
+    found = [f"{parent}.{one}" for one in children]
+    if not child:
+        return found
+    # What has no such key is of another kind, as a term is which a user has switched off.
+    return [key for one in found for key in _named_keys(config, f"{one}{child}?")]
+
+
+def _check_stage(config: DictConfig, key: str, value: Any, made: type) -> None:
+    """Checks a mapping of which the command itself makes a dataclass."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} must be a mapping of the arguments of a {made.__name__}")
+    names = {name: f"{key}.{name}" for name in value}
+    for name, checked in check_arguments(made, value, names).items():
+        _replace(config, names[name], value[name], checked)
 
 
 def _missing_keys(node: Any, key: str) -> Iterator[str]:

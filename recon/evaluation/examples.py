@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from recon.arguments import NonNegativeInt
 from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.shown import INPUT_VIEW, ShownPredictions
@@ -46,7 +47,9 @@ class ExampleFiles:
         ValueError: Count < 0, or there is no such format or turntable.
     """
 
-    def __init__(self, count: int = 0, format: str = "obj", turntable: str | None = "gif") -> None:
+    def __init__(
+        self, count: NonNegativeInt = 0, format: str = "obj", turntable: str | None = "gif"
+    ) -> None:
         if count < 0:
             raise ValueError(f"save_meshes must be >= 0, got {count}")
         _require_format(format)

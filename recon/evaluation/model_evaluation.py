@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.arguments import BatchSize, NonNegativeInt, PositiveInt, Seed, Steps
 from recon.command_line import Interruption
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.shards import Paths
@@ -81,14 +82,14 @@ class EvaluationSettings:
     metrics: Sequence[str] = ("softras",)
     split: str | None = "test"
     categories: Sequence[str] | None = None
-    views: Sequence[int] | None = None
+    views: Sequence[NonNegativeInt] | None = None
     baselines: bool = True
-    batch_size: int = 512
-    color_inputs: int = 8
-    color_targets: int = 3
-    seed: int = 0
+    batch_size: BatchSize = 512
+    color_inputs: PositiveInt = 8
+    color_targets: PositiveInt = 3
+    seed: Seed = 0
     flip: bool = False
-    refine: int = 0
+    refine: Steps = 0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0:

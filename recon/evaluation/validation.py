@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from recon.arguments import BatchSize, NonNegativeInt
 from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
@@ -24,7 +25,9 @@ class VoxelValidation:
         batch_size: Images per call of the model.
     """
 
-    def __init__(self, views: Sequence[int] | None = None, batch_size: int = 128) -> None:
+    def __init__(
+        self, views: Sequence[NonNegativeInt] | None = None, batch_size: BatchSize = 128
+    ) -> None:
         self.views = views
         self.batch_size = batch_size
 

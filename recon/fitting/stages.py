@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
+from recon.arguments import Gamma, ImageSide, LearningRate, Sigma, Steps
 from recon.command_line import Interruption
 from recon.fitting.fit import Fit, fit
 from recon.schedules import Geometric
@@ -160,11 +161,11 @@ class SoftStage:
         ValueError: A value is out of range.
     """
 
-    steps: int
-    image_size: int | None
-    sigma: tuple[float, float]
-    gamma: tuple[float, float]
-    learning_rate: tuple[float, float]
+    steps: Steps
+    image_size: ImageSide | None
+    sigma: tuple[Sigma, Sigma]
+    gamma: tuple[Gamma, Gamma]
+    learning_rate: tuple[LearningRate, LearningRate]
 
     def __post_init__(self) -> None:
         if self.steps < 0 or (self.image_size is not None and self.image_size < 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import PositiveInt, Texels
 from recon.compute import at_least_float32
 from recon.geometry.meshes import edges, face_pairs_of_edges
 from recon.geometry.texels import texel_faces
@@ -136,7 +137,7 @@ class ColorSmoothnessLoss(nn.Module):
     Source: SoftRas; its author (issue 44): a Laplacian over the colours of adjacent triangles.
     """
 
-    def __init__(self, faces: Tensor, num_vertices: int, texels: int = 0) -> None:
+    def __init__(self, faces: Tensor, num_vertices: PositiveInt, texels: Texels = 0) -> None:
         super().__init__()
         if texels < 0:
             raise ValueError(f"texels must be >= 0, got {texels}")

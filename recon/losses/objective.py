@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from recon.arguments import PositiveInt, Texels, Weight
 from recon.geometry.cameras import Cameras
 from recon.losses.terms import Term, needs_of, read_terms
 from recon.models import Prediction
@@ -70,10 +71,10 @@ class Objective(nn.Module):
     def __init__(
         self,
         faces: Tensor,
-        num_vertices: int,
+        num_vertices: PositiveInt,
         terms: Mapping[str, Term | Mapping[str, Any]],
-        weights: Mapping[str, float] | None = None,
-        texels: int = 0,
+        weights: Mapping[str, Weight] | None = None,
+        texels: Texels = 0,
         data_configs: Sequence[Mapping[str, Any]] = (),
         shape_from_color: bool = True,
     ) -> None:

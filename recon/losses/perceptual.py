@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recon.arguments import NonNegativeInt, Seed
 from recon.compute import at_least_float32
 from recon.losses.color import as_renderings
 from recon.rendering.compositing import over_black
@@ -47,8 +48,8 @@ class PerceptualLoss(nn.Module):
     def __init__(
         self,
         weights: str | Path | None = None,
-        layers: Sequence[int] = VGG16_LAYERS,
-        seed: int = 0,
+        layers: Sequence[NonNegativeInt] = VGG16_LAYERS,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         if not layers or list(layers) != sorted(set(layers)) or not layers[0] >= 0:

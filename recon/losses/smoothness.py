@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import PositiveInt
 from recon.compute import at_least_float32
 from recon.geometry.meshes import edges, face_pairs_of_edges, gather_rows, scatter_rows
 
@@ -83,7 +84,7 @@ class LaplacianLoss(nn.Module):
         ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices in [0, `num_vertices`).
     """
 
-    def __init__(self, faces: Tensor, num_vertices: int) -> None:
+    def __init__(self, faces: Tensor, num_vertices: PositiveInt) -> None:
         super().__init__()
         _require_faces(faces)
         if int(faces.max()) >= num_vertices:

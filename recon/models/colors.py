@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recon.arguments import Texels, Width
+from recon.arguments import PositiveInt, Texels, Width
 from recon.compute import at_least_float32
 from recon.models.encoder import linear_layers
 
@@ -73,8 +73,8 @@ class PaletteHead(nn.Module):
 
     def __init__(
         self,
-        num_vertices: int,
-        num_faces: int,
+        num_vertices: PositiveInt,
+        num_faces: PositiveInt,
         latent: Width = 512,
         texels: Texels = 0,
         palette: Width = 20,
@@ -151,8 +151,8 @@ class VertexColorHead(nn.Module):
 
     def __init__(
         self,
-        num_vertices: int,
-        num_faces: int,
+        num_vertices: PositiveInt,
+        num_faces: PositiveInt,
         latent: Width = 512,
         texels: Texels = 0,
         hidden: Sequence[Width] = (1024,),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
-from recon.arguments import Subdivisions, Width
+from recon.arguments import Factor, Subdivisions, Width
 from recon.geometry.meshes import icosphere
 from recon.geometry.mirror import mirror_pairs
 from recon.models.encoder import linear_layers
@@ -44,9 +46,9 @@ class MeshDecoder(nn.Module):
         latent: Width = 512,
         hidden: Sequence[Width] = (1024, 2048),
         subdivisions: Subdivisions = 3,
-        template_scale: float = 0.5,
-        centroid_scale: float = 0.1,
-        offset_scale: float = 1.0,
+        template_scale: Annotated[float, Gt(0), Lt(1)] = 0.5,
+        centroid_scale: Factor = 0.1,
+        offset_scale: Factor = 1.0,
         mirrored: bool = False,
     ) -> None:
         super().__init__()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from recon.arguments import Coordinate, Intensity
 from recon.geometry.meshes import face_normals
 
 NORMALS = ("face", "vertex")
@@ -82,15 +83,15 @@ class Lighting(nn.Module):
 
     def __init__(
         self,
-        ambient: float = 0.5,
-        directional: float = 0.5,
-        direction: Sequence[float] = (0.0, 1.0, 0.0),
+        ambient: Intensity = 0.5,
+        directional: Intensity = 0.5,
+        direction: Sequence[Coordinate] = (0.0, 1.0, 0.0),
         two_sided: bool = False,
         *,
-        color: Sequence[float] = WHITE,
-        ambient_color: Sequence[float] = WHITE,
+        color: Sequence[Intensity] = WHITE,
+        ambient_color: Sequence[Intensity] = WHITE,
         further: Sequence[DirectionalLight] = (),
-        normals: str = "face",
+        normals: Literal["face", "vertex"] = "face",
     ) -> None:
         super().__init__()
         _require_intensity("ambient", ambient)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
-from recon.arguments import ImageSide, PositiveFloat
+from recon.arguments import Fraction, Gamma, ImageSide, Length, Sigma, Supersampling
 from recon.compute import at_least_float32
 from recon.geometry.cameras import Cameras, as_image_size
 from recon.geometry.meshes import vertex_normals
@@ -53,19 +53,19 @@ class SoftRenderer(nn.Module):
     def __init__(
         self,
         image_size: ImageSide | Sequence[ImageSide] = 64,
-        sigma: PositiveFloat = 1e-5,
-        gamma: PositiveFloat = 1e-4,
-        distance: str = "euclidean",
-        alpha: str = "product",
-        color: str = "softmax",
-        texture: str = "vertex",
-        dist_eps: float = 1e-4,
-        eps: float = 1e-3,
-        near: float = 1.0,
-        far: float = 100.0,
-        background: Sequence[float] = (0.0, 0.0, 0.0),
+        sigma: Sigma = 1e-5,
+        gamma: Gamma = 1e-4,
+        distance: Literal["euclidean", "barycentric", "hard"] = "euclidean",
+        alpha: Literal["product", "sum", "hard"] = "product",
+        color: Literal["softmax", "hard"] = "softmax",
+        texture: Literal["vertex", "surface"] = "vertex",
+        dist_eps: Annotated[float, Gt(0), Lt(0.5)] = 1e-4,
+        eps: Annotated[float, Ge(-1), Le(1)] = 1e-3,
+        near: Length = 1.0,
+        far: Length = 100.0,
+        background: Sequence[Fraction] = (0.0, 0.0, 0.0),
         double_sided: bool = True,
-        anti_aliasing: Annotated[int, Ge(1), Le(16)] = 1,
+        anti_aliasing: Supersampling = 1,
         lighting: Lighting | None = None,
     ) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le, Lt
@@ -128,7 +128,7 @@ class Trainer:
         show_objects: Annotated[int, Ge(0), Le(1024)] = 6,
         num_workers: Workers = 0,
         device: str = "auto",
-        precision: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         channels_last: bool = True,
         compile: bool = False,
         deterministic: bool = False,

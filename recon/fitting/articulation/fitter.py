@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from recon.arguments import ChannelCount, ColorDistance, Fraction, NonNegativeFloat
 from recon.command_line import Interruption
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
 from recon.fitting.pose.color_channels import ChannelTarget, ColorChannels
@@ -81,11 +83,11 @@ class ArticulationFitter:
         self,
         coarse: SoftStage = COARSE,
         fine: SoftStage = FINE,
-        colors: int = 12,
-        darkest: float = 1.0,
-        softness: float = 0.1,
-        blend: str = "softmax",
-        prior: float = 1e-3,
+        colors: ChannelCount = 12,
+        darkest: Fraction = 1.0,
+        softness: ColorDistance = 0.1,
+        blend: Literal["softmax", "hard"] = "softmax",
+        prior: NonNegativeFloat = 1e-3,
     ) -> None:
         if not (math.isfinite(prior) and prior >= 0):
             raise ValueError(f"prior must be finite and >= 0, got {prior}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class ColorChannels:
         count: int = 6,
         darkest: float = 1.0,
         softness: float = 0.1,
-        blend: str = "softmax",
+        blend: Literal["softmax", "hard"] = "softmax",
     ) -> None:
         colors = mesh.face_colors
         if colors is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.arguments import ChannelCount, ColorDistance, Fraction
 from recon.command_line import Interruption
 from recon.fitting.pose.color_channels import ChannelTarget, ColorChannels, centroids
 from recon.fitting.stages import SoftProblem, SoftStage, StagedFit, Step, fit_stages
@@ -86,9 +87,9 @@ class PoseFitter:
         self,
         coarse: SoftStage = COARSE,
         fine: SoftStage = FINE,
-        colors: int = 6,
-        darkest: float = 1.0,
-        softness: float = 0.1,
+        colors: ChannelCount = 6,
+        darkest: Fraction = 1.0,
+        softness: ColorDistance = 0.1,
     ) -> None:
         self.coarse, self.fine = coarse, fine
         self.colors, self.darkest, self.softness = colors, darkest, softness

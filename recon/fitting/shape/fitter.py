@@ -10,12 +10,23 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
+from recon.arguments import (
+    BatchSize,
+    Coordinate,
+    ImageSide,
+    LearningRate,
+    Length,
+    Sigma,
+    Subdivisions,
+    Weight,
+)
 from recon.command_line import Interruption
 from recon.fitting.fit import Fit
 from recon.fitting.shape.view_files import Views
@@ -65,8 +76,8 @@ class Cube:
         ValueError: `center` is not 3 numbers, or `size` is not > 0.
     """
 
-    center: Sequence[float] = (0.0, 0.0, 0.0)
-    size: float = 1.0
+    center: Sequence[Coordinate] = (0.0, 0.0, 0.0)
+    size: Length = 1.0
 
     def __post_init__(self) -> None:
         if len(self.center) != 3 or not self.size > 0:
@@ -106,16 +117,16 @@ class ShapeStage:
         ValueError: A setting is out of its range.
     """
 
-    steps: int
-    subdivide: int = 0
-    resolution: int = 64
-    sigma: Sequence[float] = (1e-3, 1e-4)
-    loss: str = "iou"
-    learning_rate: float = 0.01
-    batch: int | None = 24
-    laplacian: float = 3e-3
-    flatten: float = 3e-5
-    color: float = 0.0
+    steps: Annotated[int, Ge(1), Le(10**9)]
+    subdivide: Subdivisions = 0
+    resolution: ImageSide = 64
+    sigma: Sequence[Sigma] = (1e-3, 1e-4)
+    loss: Literal["iou", "squared"] = "iou"
+    learning_rate: LearningRate = 0.01
+    batch: BatchSize | None = 24
+    laplacian: Weight = 3e-3
+    flatten: Weight = 3e-5
+    color: Weight = 0.0
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.resolution, 1 if self.batch is None else self.batch)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.arguments import PointCount
+from recon.arguments import ImageSide, PointCount, Supersampling, VoxelSide
 from recon.datasets.storage.layout import MAPS, Layout, ObjectArrays
 from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import Cameras, as_image_size
@@ -65,10 +65,10 @@ class ObjectRenderer:
 
     def __init__(
         self,
-        image_size: int | Sequence[int] = 64,
-        supersample: int = 4,
+        image_size: ImageSide | Sequence[ImageSide] = 64,
+        supersample: Supersampling = 4,
         lighting: Lighting | None = None,
-        voxel_resolutions: Sequence[int] = (32,),
+        voxel_resolutions: Sequence[VoxelSide] = (32,),
         voxel_mode: str = "softras",
         viewpoints: Viewpoints | None = None,
         maps: Sequence[str] = (),

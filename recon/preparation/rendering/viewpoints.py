@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from recon.arguments import Coordinate, Degrees, Elevation, FieldOfView, Length, Seed, ViewCount
 from recon.geometry.cameras import (
     SHAPENET_DISTANCE,
     SHAPENET_FOV,
@@ -20,8 +21,7 @@ from recon.geometry.cameras import (
 )
 
 # Rows of a camera matrix in pixels: ((fx, 0, cx), (0, fy, cy), (0, 0, 1)).
-Intrinsics = Sequence[Sequence[float]]
-Range = Sequence[float]
+Intrinsics = Sequence[Sequence[Coordinate]]
 
 
 class Viewpoints(Protocol):
@@ -86,12 +86,12 @@ class RandomViews:
 
     def __init__(
         self,
-        count: int,
-        azimuth: Range = (0.0, 360.0),
-        elevation: Range = (-20.0, 60.0),
-        distance: Range = (SHAPENET_DISTANCE, SHAPENET_DISTANCE),
-        fov: float = SHAPENET_FOV,
-        seed: int = 0,
+        count: ViewCount,
+        azimuth: Sequence[Degrees] = (0.0, 360.0),
+        elevation: Sequence[Elevation] = (-20.0, 60.0),
+        distance: Sequence[Length] = (SHAPENET_DISTANCE, SHAPENET_DISTANCE),
+        fov: FieldOfView = SHAPENET_FOV,
+        seed: Seed = 0,
         intrinsics: Intrinsics | None = None,
     ) -> None:
         if count < 1:
@@ -133,7 +133,9 @@ class RandomViews:
         return _with_intrinsics(orbit, self.intrinsics, image_size)
 
 
-def _parse_range(name: str, values: Range, low: float, high: float) -> tuple[float, float]:
+def _parse_range(
+    name: str, values: Sequence[float], low: float, high: float
+) -> tuple[float, float]:
     """Returns a pair of finite numbers in order, within bounds."""
     numbers = [float(value) for value in values]
     valid = len(numbers) == 2 and all(map(math.isfinite, numbers))

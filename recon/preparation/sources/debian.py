@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.arguments import PositiveInt
 from recon.datasets.categories import find_category
 from recon.formats.meshes import read_textured_mesh
 from recon.formats.meshes.reading.textured_mesh import TexturedMesh, concatenate
@@ -115,7 +116,7 @@ class DebianSource:
         manifest: str | Path = "data/debian_models.tsv",
         packages: str | Path = "data/debian_packages.tsv",
         cache_dir: str | Path = "data/debian",
-        tiers: Sequence[int] | None = (1,),
+        tiers: Sequence[PositiveInt] | None = (1,),
     ) -> None:
         rows = read_manifest(manifest)
         self._rows = {row.id: row for row in rows if tiers is None or row.tier in tiers}

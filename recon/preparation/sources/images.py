@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon.arguments import ImageSide, Length, ViewCount, VoxelSide
 from recon.datasets.categories import category_of
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.frame import Frame
@@ -93,11 +94,11 @@ class ImagesSource:
     def __init__(
         self,
         folder: str | Path,
-        image_size: int | Sequence[int] = 64,
+        image_size: ImageSide | Sequence[ImageSide] = 64,
         aspect: str = "pad",
-        num_views: int | None = None,
+        num_views: ViewCount | None = None,
         voxels: str = "auto",
-        voxel_resolution: int = 32,
+        voxel_resolution: VoxelSide = 32,
         voxel_mode: str = "softras",
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
@@ -106,7 +107,7 @@ class ImagesSource:
         camera_format: str = "auto",
         frame: str | Sequence[str] = "auto",
         center: str = "auto",
-        scale: str | float = "auto",
+        scale: str | Length = "auto",
     ) -> None:
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")

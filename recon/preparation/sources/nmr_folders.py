@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.arguments import ImageSide, PointCount
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_mask, read_rgba
@@ -83,12 +84,12 @@ class NmrFoldersSource:
         folder: str | Path,
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
-        image_size: int | Sequence[int] = 64,
+        image_size: ImageSide | Sequence[ImageSide] = 64,
         aspect: str = "pad",
         voxels: bool = False,
         points_folder: str | Path | None = None,
-        num_points: int = 0,
-        num_surface_points: int = 0,
+        num_points: PointCount = 0,
+        num_surface_points: PointCount = 0,
         colors: str = "auto",
     ) -> None:
         if not os.path.isdir(folder):

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.arguments import ImageSide, PointCount
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.cameras.dvr import read_cameras
 from recon.formats.images import read_rgba
@@ -75,11 +76,11 @@ class OccupancyNetworksSource:
         folder: str | Path,
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
-        image_size: int | Sequence[int] | None = None,
+        image_size: ImageSide | Sequence[ImageSide] | None = None,
         aspect: str = "pad",
         voxels: bool = True,
-        num_points: int = 10_000,
-        num_surface_points: int = 10_000,
+        num_points: PointCount = 10_000,
+        num_surface_points: PointCount = 10_000,
     ) -> None:
         self._points = PointTruth(folder, num_points, num_surface_points)
         self._folder = str(folder)

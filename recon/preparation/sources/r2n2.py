@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recon.arguments import ImageSide, PointCount
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.formats.images import read_rgba
 from recon.formats.stores import FolderStore
@@ -91,11 +92,11 @@ class R2N2Source:
         folder: str | Path,
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
-        image_size: int | Sequence[int] | None = None,
+        image_size: ImageSide | Sequence[ImageSide] | None = None,
         aspect: str = "pad",
         points_folder: str | Path | None = None,
-        num_points: int = 0,
-        num_surface_points: int = 0,
+        num_points: PointCount = 0,
+        num_surface_points: PointCount = 0,
         voxels: str = "auto",
     ) -> None:
         if not os.path.isdir(folder):

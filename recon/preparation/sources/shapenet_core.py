@@ -19,10 +19,11 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from recon.arguments import PointCount
 from recon.datasets.categories import CATEGORIES
 from recon.datasets.storage.layout import ObjectArrays
 from recon.formats.meshes import read_textured_mesh
@@ -70,19 +71,19 @@ class ShapeNetCoreSource:
     def __init__(
         self,
         folder: str | Path,
-        version: int | None = None,
+        version: Literal[1, 2] | None = None,
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
         points_folder: str | Path | None = None,
-        num_points: int = 0,
-        num_surface_points: int = 0,
+        num_points: PointCount = 0,
+        num_surface_points: PointCount = 0,
     ) -> None:
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"folder not found: {folder}")
         if version is not None and version not in MESHES:
             raise ValueError(f"version must be 1, 2 or null, got {version!r}")
         self._folder = str(folder)
-        self._version = version or 0  # 0: not yet known
+        self._version: int = version or 0  # 0: not yet known
         self._categories, self._split_file = categories, split_file
         self._points = open_points(points_folder, num_points, num_surface_points)
 
