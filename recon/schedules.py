@@ -125,8 +125,8 @@ class Geometric:
         ValueError: max_steps or final is not positive.
     """
 
-    max_steps: int
-    final: float
+    max_steps: Steps
+    final: PositiveFactor
 
     def __post_init__(self) -> None:
         if self.max_steps <= 0 or not self.final > 0:

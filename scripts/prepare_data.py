@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command
 from recon.arguments import Workers
+from recon.datasets.storage.compression import COMPRESSIONS
 from recon.preparation.checks.camera_sheet import camera_sheet_path
 from recon.preparation.checks.preview import preview_path
 from recon.preparation.prepare import Summary, as_images, is_made_by, prepare, typed_command
@@ -26,7 +28,7 @@ KEYS = {
     "output": str,
     "overwrite": bool,
     "workers": Workers | None,
-    "compression": str,
+    "compression": Literal[COMPRESSIONS],
     "fallback": str | None,
     "licences": list[str] | None,
 }

@@ -84,7 +84,10 @@ def prepared_dataset(
     path: str | Path,
     source: MeshSource | ImageSource,
     renderer: ObjectRenderer | None = None,
-    **settings: Any,
+    split: str | None = None,
+    categories: Sequence[str] | None = None,
+    cache: bool = False,
+    sampling: str = "balanced",
 ) -> MultiViewDataset:
     """Opens a data set, making its file first where it is not there.
 
@@ -92,13 +95,16 @@ def prepared_dataset(
         path: The file of the prepared data set.
         source: The source of its objects.
         renderer: The renderer that makes images of meshes.
-        settings: The further arguments of `MultiViewDataset`.
+        split: The objects to take, as for `MultiViewDataset`.
+        categories: Names, synsets or own words to keep; None for all.
+        cache: Whether each process keeps the images in memory once it has read one.
+        sampling: What batches are drawn evenly from, as for `MultiViewDataset`.
 
     Raises:
         ValueError, OSError: If `prepare` or `MultiViewDataset` raises it.
     """
     prepare(as_images(source, renderer), path, command=typed_command())
-    return MultiViewDataset(path, **settings)
+    return MultiViewDataset(path, split, categories, cache, sampling)
 
 
 def prepare(

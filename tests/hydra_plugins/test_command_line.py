@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line._checking import check_config
 from hydra_plugins.recon_command_line._paths import quote_paths, quoted, swept_keys
+from recon.arguments import argument_hints
+from recon.command_line import user_error
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,8 +39,25 @@ COMMANDS = {
     "fit_camera": ("scripts/fit_camera.py", []),
     "fit_articulation": ("scripts/fit_articulation.py", []),
 }
-# None of these is a value of any key that is neither a text nor a list nor a mapping.
-WRONG = ("abc", math.nan, 1e300, [], {})
+# Options of groups that have keys which the defaults have not.
+OPTIONS = {
+    "train": [
+        ["data=shapes", "model/color_head=palette", "loss=color", "renderer=color"],
+        ["data=shapes", "model/color_head=vertex", "schedule=cosine"],
+    ],
+    "prepare_data": [
+        ["rendering=random"],
+        *(
+            [
+                f"source={path.stem}",
+                *(["source.folder=x"] if "folder: ???" in path.read_text() else []),
+            ]
+            for path in sorted((ROOT / "configs" / "source").glob("*.yaml"))
+        ),
+    ],
+}
+# What a user may type by mistake for any key.
+NONSENSE = (-1, 0, 1e30, math.nan, "abc", [], {}, None, True, 1.5)
 
 
 def config_of(name: str, *overrides: str) -> DictConfig:
@@ -98,12 +122,15 @@ def test_keys_with_several_values_are_found() -> None:
 
 
 def leaves(node: Any, key: str = "") -> Iterator[str]:
-    """The keys of all values of a configuration which are no mappings and no lists."""
+    """The keys of all values of a configuration which are no mappings; lists of mappings are."""
     for name, child in node.items_ex(resolve=False):
         full = f"{key}.{name}" if key else str(name)
         if OmegaConf.is_dict(child):
             yield from leaves(child, full)
-        elif not OmegaConf.is_config(child) and not str(name).startswith("_"):
+        elif OmegaConf.is_list(child) and any(map(OmegaConf.is_dict, child)):
+            for index, one in enumerate(child):
+                yield from leaves(one, f"{full}.{index}")
+        elif not str(name).startswith("_"):
             yield full
 
 
@@ -115,26 +142,96 @@ def refusal(config: DictConfig, keys: Any) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_wrong_values_of_every_key_are_refused_by_name(name: str) -> None:
-    """A value that means nothing is refused in one line; texts are left to who reads them."""
-    config, keys = config_of(name), keys_of(name)
-    check_config(config, keys)
-    taken: dict[str, list[object]] = {}
-    for key in leaves(config):
-        if isinstance(OmegaConf.select(config, key), str):
-            continue
-        for wrong in WRONG:
-            changed = config.copy()
-            OmegaConf.update(changed, key, wrong, merge=False)
-            message = refusal(changed, keys)
-            if message is None:
-                taken.setdefault(key, []).append(wrong)
-                continue
+def accepted(config: DictConfig, key: str, keys: Any) -> list[object]:
+    """Which of `NONSENSE` a key takes; the others are refused in one line that names the key."""
+    taken = []
+    for value in NONSENSE:
+        changed = config.copy()  # a check replaces what it converts
+        OmegaConf.update(changed, key, value, merge=False)
+        message = refusal(changed, keys)
+        if message is None:
+            taken.append(value)
+        else:
             assert len(message.splitlines()) == 1
-            assert key.rpartition(".")[2] in message
-    silent = {key for key, values in taken.items() if "abc" in values and math.nan in values}
-    assert not silent, taken
+            assert key.rpartition(".")[2] in message, (key, value, message)
+    return taken
+
+
+def require_sense(key: str, default: object, taken: list[object]) -> None:
+    """A number is taken in its range, a text where there may be one, and nothing else."""
+    assert {} not in taken, key
+    assert not any(isinstance(value, float) and math.isnan(value) for value in taken), key
+    assert not isinstance(default, str) or "abc" in taken or len(taken) < 3, key
+    # A number is also the text of a name, but no number is without a bound.
+    assert ("abc" in taken) == (1e30 in taken), key
+    booleans = [value for value in taken if value is True]
+    assert not booleans or isinstance(default, bool) or key.endswith("progress"), key
+
+
+def error_of(call: Callable[[], object]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+def require_errors_of_users(config: DictConfig, key: str, taken: list[object]) -> None:
+    """What is built of a value which was taken is built, or refused by a message."""
+    parent = key
+    while parent and not (
+        OmegaConf.is_dict(node := OmegaConf.select(config, parent)) and "_target_" in node
+    ):
+        parent = parent.rpartition(".")[0]
+    if not parent or parent.startswith(("trainer", "assessment", "loss", "source", "data")):
+        return  # which need data: see the tests of these
+    for value in taken:
+        OmegaConf.update(config, key, value, merge=False)
+        node = OmegaConf.to_container(OmegaConf.select(config, parent), resolve=True)
+        error = error_of(partial(instantiate, node))
+        assert error is None or user_error(error) is not None, (key, value)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nonsense_for_any_key_is_refused_by_name(name: str) -> None:
+    keys, seen = keys_of(name), set()
+    for options in OPTIONS.get(name, [[]]):
+        config = config_of(name, *options)
+        for key in leaves(config):
+            if key not in seen:
+                seen.add(key)
+                default = OmegaConf.select(config, key)
+                taken = accepted(config, key, keys)
+                require_sense(key, default, taken)
+                if not isinstance(default, str):
+                    require_errors_of_users(config.copy(), key, taken)
+    assert len(seen) > 10
+
+
+def bare_numbers(hint: Any) -> bool:
+    """Whether a type has a number without a range."""
+    if get_origin(hint) is Annotated or get_origin(hint) is Callable:
+        return False
+    return hint in (int, float) or any(map(bare_numbers, get_args(hint)))
+
+
+def targets() -> set[str]:
+    texts = [path.read_text() for path in (ROOT / "configs").rglob("*.yaml")]
+    return {name for text in texts for name in re.findall(r"_target_: (recon\.[\w.]+)", text)}
+
+
+@pytest.mark.parametrize("target", sorted(targets()))
+def test_every_number_of_a_signature_has_a_range(target: str) -> None:
+    hints = argument_hints(pkgutil.resolve_name(target))
+    assert not [name for name, hint in hints.items() if name != "return" and bare_numbers(hint)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_number_that_a_command_reads_has_a_range(name: str) -> None:
+    hints = keys_of(name).items()
+    assert not [key for key, hint in hints if bare_numbers(hint)]
+    made = [hint for _, hint in hints if is_dataclass(hint)]
+    assert not [hint for one in made for hint in argument_hints(one).values() if bare_numbers(hint)]
 
 
 def test_words_and_whole_floats_are_converted_where_they_are_read() -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from recon.arguments import ChannelCount, ColorDistance, Fraction, NonNegativeFloat
+from recon.arguments import ChannelCount, ColorDistance, Fraction, Weight
 from recon.command_line import Interruption
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
 from recon.fitting.pose.color_channels import ChannelTarget, ColorChannels
@@ -87,7 +87,7 @@ class ArticulationFitter:
         darkest: Fraction = 1.0,
         softness: ColorDistance = 0.1,
         blend: Literal["softmax", "hard"] = "softmax",
-        prior: NonNegativeFloat = 1e-3,
+        prior: Weight = 1e-3,
     ) -> None:
         if not (math.isfinite(prior) and prior >= 0):
             raise ValueError(f"prior must be finite and >= 0, got {prior}")

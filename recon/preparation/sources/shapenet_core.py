@@ -19,9 +19,10 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from recon.arguments import PointCount
 from recon.datasets.categories import CATEGORIES
@@ -71,7 +72,7 @@ class ShapeNetCoreSource:
     def __init__(
         self,
         folder: str | Path,
-        version: Literal[1, 2] | None = None,
+        version: Annotated[int, Ge(1), Le(2)] | None = None,
         categories: Sequence[str] | None = None,
         split_file: str | Path | None = None,
         points_folder: str | Path | None = None,
