@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig

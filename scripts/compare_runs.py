@@ -14,6 +14,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from recon.command_line import concise_errors
 from recon.runs.sweeps.report import SweepReport
 from recon.runs.sweeps.runs import read_sweep

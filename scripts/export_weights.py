@@ -17,6 +17,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from recon.command_line import concise_errors
 from recon.datasets.framing import framing_of
 from recon.datasets.multiview import MultiViewDataset

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf

@@ -16,6 +16,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from recon.command_line import concise_errors
 from recon.datasets.storage.shards import find_files, open_shards
 from recon.datasets.storage.verification import has_checksums, verify

@@ -7,6 +7,8 @@ is the same as `recon-reconstruct` of an installed package; see recon/inference/
 
 from __future__ import annotations
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from recon.inference.command import main
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from hydra.utils import instantiate
 
 from recon.command_line import concise_errors

@@ -18,7 +18,9 @@ ROWS = (
         "files",
         "command_line",
         "compute",
+        "entry_point",
         "schedules",
+        "threads",
         "timing",
     ),  # import nothing of recon
     ("geometry",),

@@ -25,6 +25,7 @@ from hydra_plugins.recon_command_line._checking import check_config
 from hydra_plugins.recon_command_line._messages import one_line
 from hydra_plugins.recon_command_line._paths import is_override, quote_paths, swept_keys
 from recon.command_line import user_error
+from recon.threads import limit_threads
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ def command(
         def checked(config: DictConfig) -> Any:
             if _running is not None:  # not in a process that a launcher has started
                 sys.argv = _running.typed  # what is recorded is what was typed
+            # Only where a job runs: what starts jobs gives each of them its share of the cores.
+            limit_threads()
             folder = HydraConfig.get().runtime.output_dir
             sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
             try:

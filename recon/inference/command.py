@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import recon.entry_point  # noqa: F401  (before torch)
 
 import torch
 
@@ -35,6 +36,7 @@ from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.inference.refinement import Refinement
 from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import load_trained_model
+from recon.threads import available_cores, limit_threads
 from renderer_cuda import build
 
 # Where results go when nothing is said.
@@ -157,7 +159,7 @@ def reconstruct_all(
     reconstructor: ImageReconstructor, jobs: Sequence[Job], options: Options
 ) -> Iterator[Outcome]:
     """Reconstructs images, some at once; yields what became of each, in order."""
-    count = max(2, os.cpu_count() or 1)  # one computes while another waits for the disk
+    count = max(2, available_cores())  # one computes while another waits for the disk
     # Images share the cores rather than the threads of one image.
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = [
@@ -275,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Reconstructs what the command line names."""
     options = parse(arguments)
     start = time.perf_counter()
+    limit_threads()
     with concise_errors(raised_as=SystemExit):
         jobs = plan_jobs(options.images, options.output, options.mask)
         refinement = Refinement(options.refine) if options.refine else None

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from recon.datasets.storage.layout import Layout, ObjectArrays
 from recon.files import replacing
 from recon.preparation.sources.interface import ImageSource, ObjectEntry
+from recon.threads import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def make_objects(
     if done:
         log.info("%d of %d objects are done already", done, len(objects))
     if workers is None:
-        workers = max(1, min(len(os.sched_getaffinity(0)), len(missing) // OBJECTS_PER_WORKER))
+        workers = max(1, min(available_cores(), len(missing) // OBJECTS_PER_WORKER))
     job = _Job(source, source.layout(), finished)
     reasons: dict[str, str] = {}
     results = _in_turn(job, missing) if workers == 1 else _in_parallel(job, missing, workers)
@@ -148,7 +149,7 @@ def _in_turn(job: _Job, entries: list[ObjectEntry]) -> Iterator[Result]:
 
 
 def _in_parallel(job: _Job, entries: list[ObjectEntry], workers: int) -> Iterator[Result]:
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    threads = max(1, available_cores() // workers)
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (job, threads)
     )

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import torch
 from torch import Tensor
 

@@ -25,6 +25,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import h5py
 import numpy as np
 import torch

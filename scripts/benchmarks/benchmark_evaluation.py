@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import numpy as np
 import torch
 from benchmark_rasterizer import Columns, Row, describe, print_table

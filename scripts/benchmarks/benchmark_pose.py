@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 from PIL import Image
 from pose_cases import (
     SHIFT,

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import numpy as np
 import torch
 from benchmark_cases import sphere

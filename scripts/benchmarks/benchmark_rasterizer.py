@@ -32,6 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import torch
 from benchmark_cases import (
     CASES,

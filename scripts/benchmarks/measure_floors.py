@@ -15,6 +15,8 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import numpy as np
 import torch
 from torch import Tensor

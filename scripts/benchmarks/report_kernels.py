@@ -17,7 +17,6 @@ known here.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -27,6 +26,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
+from recon.threads import available_cores
 from renderer_cuda import build
 
 ARCHITECTURES = ("75", "80", "90", "120")
@@ -202,7 +204,7 @@ def compile_kernels(architectures: Sequence[str], threads: int = 256) -> dict[st
     """
     jobs = [(a, command) for a in architectures for command in build.ptx_commands(a)]
     kernels: dict[str, list[Kernel]] = {architecture: [] for architecture in architectures}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(available_cores()) as pool:
         compiled = pool.map(lambda job: compile_source(job[1], job[0], Path(folder)), jobs)
         for (architecture, _), (ptx, log) in zip(jobs, compiled, strict=True):
             kernels[architecture] += read_kernels(ptx, log, threads)

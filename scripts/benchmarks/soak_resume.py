@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import recon.entry_point  # noqa: F401  (before torch)
+
 import torch
 from torch import Tensor
 from tqdm import tqdm
