@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: python eval.py checkpoint=PATH output_dir=DIR [key=value ...]."""
+"""Evaluates a checkpoint: python eval.py checkpoint=PATH output_dir=DIR [key=value ...]."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = {
 
 @command("eval", KEYS)
 def main(cfg: DictConfig) -> float:
-    """Score the model of a checkpoint; returns the macro mean of the first metric."""
+    """Scores the model of a checkpoint; returns the macro mean of the first metric."""
     assessment = instantiate(cfg.assessment)
     trained = load_trained_model(cfg.checkpoint, allowed_targets=cfg.allowed_targets)
     folder = Path(HydraConfig.get().runtime.output_dir)

@@ -1,4 +1,4 @@
-"""Train a model: python train.py experiment=NAME data.path=FILE output_dir=DIR [key=value ...]."""
+"""Trains a model: python train.py experiment=NAME data.path=FILE output_dir=DIR [key=value ...]."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FIRST = os.environ.get("RANK", "0") == "0"
 
 
 def is_finished(cfg: DictConfig, folder: Path) -> bool:
-    """Tell whether the folder has the result of a run of just this configuration."""
+    """Tells whether the folder has the result of a run of just this configuration."""
     complete = (folder / "result.json").exists() and not OmegaConf.missing_keys(cfg)
     return complete and read_config(folder) == OmegaConf.to_container(cfg, resolve=True)
 
 
 @command("train", KEYS, known=is_finished)
 def main(cfg: DictConfig) -> float | None:
-    """Train, or repeat the result of a finished run; returns the best validation IoU."""
+    """Trains, or repeats the result of a finished run; returns the best validation IoU."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     run = RunDirectory(HydraConfig.get().runtime.output_dir, config)
     result = None if cfg.profile else run.result(cfg.trainer.max_steps)

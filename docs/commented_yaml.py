@@ -1,4 +1,4 @@
-"""Read the files of configs/ with the comments which explain their keys.
+"""Reads the files of configs/ with the comments which explain their keys.
 
 A comment explains the key on its line, or the key below it; the comment at the top of a file
 explains the file.
@@ -58,7 +58,7 @@ class ConfigFile:
 
 
 def read_file(path: Path, package: str = "") -> ConfigFile:
-    """Read a file of configs/.
+    """Reads a file of configs/.
 
     Args:
         path: Of the file.

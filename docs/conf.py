@@ -49,7 +49,7 @@ def _translate(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 
 
 def setup(app: Any) -> None:
-    """Make the pages of the reference, and translate docstrings before napoleon reads them."""
+    """Makes the pages of the reference, and translate docstrings before napoleon reads them."""
     write_pages(DOCS / "reference")
     app.connect("source-read", _link_to_pages)
     app.connect("autodoc-process-docstring", _translate, priority=400)

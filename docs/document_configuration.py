@@ -1,4 +1,4 @@
-"""Write docs/configuration.md: every key of configs/ with its default and the comment beside it.
+"""Writes docs/configuration.md: every key of configs/ with its default and the comment beside it.
 
     python docs/document_configuration.py [OUTPUT]
 
@@ -61,7 +61,7 @@ SEARCHED = "hydra.sweeper.params."
 
 
 def read_group(group: str, configs: Path = CONFIGS) -> list[ConfigFile]:
-    """Read the files of a group in the order of their names."""
+    """Reads the files of a group in the order of their names."""
     package = group.replace("/", ".")
     return [read_file(path, package) for path in sorted((configs / group).glob("*.yaml"))]
 
@@ -83,7 +83,7 @@ class Explanations:
                         self._by_name.setdefault(key.name, key.comment)
 
     def of(self, key: Key, file: ConfigFile) -> str:
-        """Return the explanation of a key of a file, or nothing."""
+        """Returns the explanation of a key of a file, or nothing."""
         if key.comment or key.refers:
             return key.comment
         name = key.name.rpartition(".")[2]
@@ -95,13 +95,13 @@ class Explanations:
 
 
 def read_command(command: str, configs: Path = CONFIGS) -> dict[str, list[ConfigFile]]:
-    """Read a command's file, under its name, and the files of its groups, likewise."""
+    """Reads a command's file, under its name, and the files of its groups, likewise."""
     found = {command: [read_file(configs / f"{command}.yaml")]}
     return found | {group: read_group(group, configs) for group in COMMANDS[command]}
 
 
 def unexplained(configs: Path = CONFIGS) -> list[str]:
-    """Return the keys, as FILE: KEY, which no comment explains."""
+    """Returns the keys, as FILE: KEY, which no comment explains."""
     found = []
     for command in COMMANDS:
         files = read_command(command, configs)
@@ -116,7 +116,7 @@ def unexplained(configs: Path = CONFIGS) -> list[str]:
 
 
 def page(configs: Path = CONFIGS) -> str:
-    """Return the page."""
+    """Returns the page."""
     parts = [INTRODUCTION]
     for command, groups in COMMANDS.items():
         files = read_command(command, configs)
@@ -184,7 +184,7 @@ def _cell(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page."""
+    """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=PAGE)
     output = parser.parse_args(arguments).output

@@ -127,7 +127,7 @@ ROOMS = (
 
 
 def modules(root: Path = ROOT) -> list[str]:
-    """Return the names of the modules of both packages, private ones left out."""
+    """Returns the names of the modules of both packages, private ones left out."""
     found = ["renderer_cuda"]
     for path in sorted((root / "recon").rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -147,7 +147,7 @@ def rooms(names: list[str]) -> dict[Room, list[str]]:
 
 
 def write_pages(folder: Path, root: Path = ROOT) -> None:
-    """Write an index and a page for each room, and remove those of before.
+    """Writes an index and a page for each room, and remove those of before.
 
     Args:
         folder: Of the pages and of nothing else.

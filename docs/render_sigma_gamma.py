@@ -1,4 +1,4 @@
-"""Render one mesh for a grid of sigma and gamma: the image in docs/rasterizer.md.
+"""Renders one mesh for a grid of sigma and gamma: the image in docs/rasterizer.md.
 
     python docs/render_sigma_gamma.py [OUTPUT] [--size PIXELS]
 
@@ -103,7 +103,7 @@ def _short(value: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the image."""
+    """Writes the image."""
     parser = argparse.ArgumentParser(description="Render a mesh for a grid of sigma and gamma.")
     parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--size", type=int, default=150, help="pixels along a side of each (150)")

@@ -1,4 +1,4 @@
-"""What all command lines share: errors in one line, and signals which ask a run to stop."""
+"""Functions that all command lines share: errors in one line, and signals that stop a run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Interruption:
 
     @property
     def exit_status(self) -> int:
-        """128 + the signal's number, what a shell reports of a process which a signal ended."""
+        """128 + the number of the signal, the exit status that a shell reports after a signal."""
         return 128 + (self.signum or 0)
 
     def __enter__(self) -> Interruption:
@@ -82,7 +82,7 @@ class Interruption:
 
 
 def ignore_stopping_signals(worker: int) -> None:
-    """Make a data worker outlive a signal sent to the whole process group.
+    """Makes a data worker outlive a signal sent to the whole process group.
 
     The main process still needs its workers for the step it is in, and stops them when it ends;
     a worker whose main process is gone ends by itself.

@@ -1,4 +1,4 @@
-"""Where tensors live, and the precision that networks compute in."""
+"""Devices of tensors, and the precision that networks compute in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; 'auto' is CUDA when there is a GPU.
+    """Returns the device of a name; 'auto' is CUDA when there is a GPU.
 
     Raises:
         ValueError: There is no such device.

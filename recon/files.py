@@ -24,7 +24,7 @@ LOCK_FILE = ".lock"
 
 @contextmanager
 def unsynced() -> Iterator[None]:
-    """Let the files of the block reach the disk in the system's own time.
+    """Lets the files of the block reach the disk in the system's own time.
 
     A process which is killed still leaves no half of a file; a power cut may. Waiting for the disk
     takes longer than making many small files.
@@ -38,7 +38,7 @@ def unsynced() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; the block's file takes the name `path` at its end.
+    """Yields a temporary name beside `path`; the block's file takes the name `path` at its end.
 
     The temporary file lies in the same folder, as a rename is atomic only within one file system.
     When the block fails, the temporary file is removed and `path` is as it was.
@@ -63,7 +63,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary file which takes the name `path` only when the block ends well.
+    """Yields a binary file which takes the name `path` only when the block ends well.
 
     Raises:
         OSError: Writing failed; the message names `path`, which is then as it was.
@@ -76,7 +76,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _write_failure(error: BaseException | None) -> str:
-    """Why writing failed: torch.save hides the system's reason behind an error of its own."""
+    """Returns why writing failed; torch.save hides the reason behind an error of its own."""
     link = error
     while link is not None:
         if isinstance(link, OSError):
@@ -162,7 +162,7 @@ def _is_file(stream: TextIO, path: Path) -> bool:
 
 
 def csv_text(rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as CSV."""
+    """Returns rows as CSV."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
@@ -198,7 +198,7 @@ def text_table(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically.
+    """Writes a text file atomically.
 
     Raises:
         OSError: It could not be written; what was there is as it was.

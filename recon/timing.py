@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""Measures the time of the parts of a training step."""
 
 from __future__ import annotations
 

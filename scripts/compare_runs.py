@@ -1,4 +1,4 @@
-"""Compare the runs of a sweep: which settings are best, and which runs are not done.
+"""Compares the runs of a sweep: which configuration is best, and which runs are not done.
 
     python scripts/compare_runs.py SWEEP_DIR [--metric iou_chair] [--output DIR]
 
@@ -22,7 +22,7 @@ from recon.runs.sweeps.runs import read_sweep
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare what the command line names."""
+    """Compares what the command line names."""
     args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
         runs, bad = read_sweep(args.folder)

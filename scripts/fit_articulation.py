@@ -1,4 +1,4 @@
-"""Find the pose of a humanoid in one image: fit_articulation.py image=FILE output_dir=DIR."""
+"""Finds the pose of a humanoid in one image: fit_articulation.py image=FILE output_dir=DIR."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ KEYS = {
 
 @command("fit_articulation", KEYS)
 def main(cfg: DictConfig) -> float:
-    """Fit, write everything and print the angles; returns the IoU of the silhouettes."""
+    """Fits, writes everything and prints the angles; returns the IoU of the silhouettes."""
     with Interruption() as interruption:
         fitter = instantiate(cfg.fitter)
         run = prepare(cfg, Path(HydraConfig.get().runtime.output_dir))
@@ -63,10 +63,10 @@ def main(cfg: DictConfig) -> float:
 
 
 def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
-    """Read the image, or make one.
+    """Reads the image, or make one.
 
     Raises:
-        ValueError: A file or a setting cannot be used.
+        ValueError: A file or a value of the configuration cannot be used.
         FileNotFoundError: There is no such image.
     """
     body, truth = make_humanoid(), None
@@ -93,7 +93,7 @@ def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
 
 
 def report(result: dict[str, Any]) -> str:
-    """Return angles, and errors where the truth is known, as text for a terminal."""
+    """Returns angles, and errors where the truth is known, as text for a terminal."""
     errors = result["truth"]["errors"] if "truth" in result else {}
     lines = [f"{'joint':15} {'angles, degrees':>24}" + "   error before  after" * bool(errors)]
     for name, angles in result["joints"].items():

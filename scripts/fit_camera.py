@@ -1,4 +1,4 @@
-"""Find viewpoint and light of a known mesh: fit_camera.py image=FILE mesh=FILE output_dir=DIR."""
+"""Finds viewpoint and light of a known mesh: fit_camera.py image=FILE mesh=FILE output_dir=DIR."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ KEYS = {
 
 @command("fit_camera", KEYS)
 def main(cfg: DictConfig) -> None:
-    """Find the viewpoint of an image, or measure how well that works."""
+    """Finds the viewpoint of an image, or measure how well that works."""
     with Interruption() as interruption:
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore
         path = Path(HydraConfig.get().runtime.output_dir)
@@ -84,7 +84,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """Return what was found in words."""
+    """Returns what was found in words."""
     light = ", ".join(f"{value:.3f}" for value in result["light"])
     return (
         f"azimuth {result['azimuth']:.2f}, elevation {result['elevation']:.2f} degrees,"
@@ -99,7 +99,7 @@ def measure(
     folder: FitFolder,
     interruption: Interruption,
 ) -> dict[str, dict[str, Any]]:
-    """Measure on images from random viewpoints, and return the errors before and after."""
+    """Measures on images from random viewpoints, and returns the errors before and after."""
     if cfg.truths < 1:
         raise ValueError(f"truths must be >= 1, got {cfg.truths}")
     benchmark = Benchmark(fitter.mesh, cfg.truths, (cfg.image_size, cfg.image_size), cfg.seed)

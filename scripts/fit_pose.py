@@ -1,4 +1,4 @@
-"""Find the pose of a mesh in an image: fit_pose.py image=PNG mesh=FILE [key=value ...]."""
+"""Finds the pose of a mesh in an image: fit_pose.py image=PNG mesh=FILE [key=value ...]."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KEYS = {
 
 @command("fit_pose", KEYS)
 def main(cfg: DictConfig) -> float:
-    """Fit, write everything and print the pose; returns the IoU of the silhouettes."""
+    """Fits, writes everything and prints the pose; returns the IoU of the silhouettes."""
     with Interruption() as interruption:
         for name in ("image", "mesh"):
             if cfg[name] is None:
@@ -86,7 +86,7 @@ def main(cfg: DictConfig) -> float:
 
 
 def report(result: dict[str, Any], folder: Path) -> None:
-    """Print the pose."""
+    """Prints the pose."""
     for row, shift in zip(result["rotation"], result["translation"], strict=True):
         print("  ".join(f"{value:9.5f}" for value in row), f"  | {shift:10.5g}")
     print(result["convention"])

@@ -1,4 +1,4 @@
-"""Deform a template to images: fit_shape.py images=DIR cameras=FILE output_dir=DIR [k=value]."""
+"""Deforms a template to images: fit_shape.py images=DIR cameras=FILE output_dir=DIR [k=value]."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ KEYS = {
 
 @command("fit_shape", KEYS)
 def main(cfg: DictConfig) -> float | None:
-    """Fit, write everything and print the scores; returns the IoU in the views held out."""
+    """Fits, writes everything and prints the scores; returns the IoU in the views held out."""
     with Interruption() as interruption:
         torch.manual_seed(cfg.seed)
         data = None if cfg.data.path is None else MultiViewDataset(cfg.data.path)
@@ -89,10 +89,10 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def read(cfg: DictConfig, data: MultiViewDataset | None) -> Views:
-    """Read the views which the command line names.
+    """Reads the views which the command line names.
 
     Raises:
-        ValueError: It names none, or two kinds of them.
+        ValueError: The command line names no views, or views of two kinds.
     """
     if data is not None:
         if cfg.images is not None or cfg.cameras is not None:

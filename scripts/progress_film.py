@@ -1,4 +1,4 @@
-"""Make a film of a training run: what it made of the same objects at every validation.
+"""Makes a film of a training run: what it made of the same objects at every validation.
 
     python scripts/progress_film.py RUN [--output FILE.gif] [--seconds N]
 
@@ -18,7 +18,7 @@ from recon.training.progress_film import film
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,7 +32,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the film that the command line names."""
+    """Makes the film that the command line names."""
     args = parse(arguments)
     target = args.output or args.run / "progress.gif"
     with concise_errors(raised_as=SystemExit):

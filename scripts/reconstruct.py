@@ -1,4 +1,4 @@
-"""Reconstruct the objects of images with a trained model, by default the shipped one.
+"""Reconstructs the objects of images with a trained model, by default the shipped one.
 
     python scripts/reconstruct.py IMAGE_OR_DIRECTORY [...] [--checkpoint FILE] [--output DIR]
 

@@ -1,4 +1,4 @@
-"""Repeat a step that was skipped: python scripts/replay_step.py outputs/run/dumps/step_N.pt"""
+"""Repeats a step that was skipped: python scripts/replay_step.py outputs/run/dumps/step_N.pt"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALLOWED = ("recon.", "torch.optim.")
 
 
 def main() -> None:
-    """Compute the losses and gradients of a dump again, and tell which are not finite."""
+    """Computes the losses and gradients of a dump again, and tells which are not finite."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dump", type=Path)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def replay(path: Path, device: str, precision: str | None, allow: list[str]) -> None:
-    """Print what the step computed then and now."""
+    """Prints what the step computed then and now."""
     dump = load_checkpoint(path)
     if "batch" not in dump:
         raise ValueError(f"{path} is no dump of a step: it has no batch")
@@ -61,7 +61,7 @@ def replay(path: Path, device: str, precision: str | None, allow: list[str]) -> 
 def build(
     config: dict[str, Any], light: dict[str, Any] | None, device: str, precision: str | None
 ) -> Trainer:
-    """Build the trainer of a run without its data, but with the light of these."""
+    """Builds the trainer of a run without its data, but with the light of these."""
     changes = {"device": device, "validate_every": 0, "compile": False, "stopping": None}
     if precision is not None:
         changes["precision"] = precision

@@ -157,7 +157,7 @@ Finished = subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def run_script() -> Callable[..., Finished[str]]:
-    """Run a script of the repository in a process of its own, as a user does."""
+    """Runs a script of the repository in a process of its own, as a user does."""
 
     def run(script: str, *overrides: str) -> Finished[str]:
         return subprocess.run(
@@ -182,7 +182,7 @@ def script_environment() -> dict[str, str]:
 def run_script_here(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Finished[str]]:
-    """Run a script in this process: without the seconds of starting one, for short failures."""
+    """Runs a script in this process: without the seconds of starting one, for short failures."""
 
     def run(script: str, *overrides: str) -> Finished[str]:
         monkeypatch.chdir(ROOT)

@@ -145,10 +145,10 @@ def test_evaluation_is_built() -> None:
     cfg = compose("eval", "checkpoint=last.pt", "categories=[chair,car]", "save_meshes=3")
     assessment = instantiate(cfg.assessment)
     assert isinstance(assessment, Assessment)
-    settings = assessment.settings
-    assert settings.categories == ["chair", "car"]
-    assert type(settings.categories) is type(settings.metrics) is list
-    assert (settings.metrics, settings.split, settings.views) == (["softras"], "test", None)
+    config = assessment.config
+    assert config.categories == ["chair", "car"]
+    assert type(config.categories) is type(config.metrics) is list
+    assert (config.metrics, config.split, config.views) == (["softras"], "test", None)
     assert assessment.examples.count == 3
 
 
@@ -177,7 +177,7 @@ def test_lists_arrive_as_lists(shapes_file: Path) -> None:
     cfg = compose("train", "model=small", f"data.path={shapes_file}", "data.categories=[lamp]")
     trainer = build(cfg)
     assert set(trainer.train_set.synsets) == {"03636649"}
-    assert type(trainer.schedule["lr"].milestones) is list
+    assert type(trainer.step.schedule["lr"].milestones) is list
     assert type(trainer.validation.views) is list
 
 
@@ -237,11 +237,11 @@ def test_the_papers_experiment_has_the_papers_values(shapes_file: Path) -> None:
     cfg = compose("train", "experiment=softras_silhouette", f"data.path={shapes_file}")
     assert {key: OmegaConf.select(cfg, key) for key in PAPER} == PAPER
     trainer = build(cfg)
-    assert trainer.faces.shape == (1280, 3)
+    assert trainer.model.faces.shape == (1280, 3)
     assert list(trainer.optimizer.defaults["betas"]) == [0.9, 0.999]
     assert isinstance(trainer.optimizer, torch.optim.Adam)
     for name in ("lr", "sigma"):
-        schedule = trainer.schedule[name]
+        schedule = trainer.step.schedule[name]
         assert [schedule(step) for step in (0, 149_999, 150_000)] == [1.0, 1.0, 0.3]
 
 

@@ -230,7 +230,7 @@ OUTPUTS = ("result.json", "table.txt", "table.csv", "objects.csv")
 
 
 def begin(checkpoint: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """Start an evaluation, and halt it when its first rows are written."""
+    """Starts an evaluation, and halts it when its first rows are written."""
     process = subprocess.Popen(
         [sys.executable, "eval.py", f"checkpoint={checkpoint}", f"output_dir={folder}", *SLOW],
         cwd=ROOT,

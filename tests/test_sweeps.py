@@ -26,7 +26,7 @@ def statuses(folder: Path) -> dict[str, str]:
 
 
 def start_and_stop(command: list[str], last: Path, signum: int) -> tuple[int, str]:
-    """Start a sweep and send a signal when a checkpoint is there."""
+    """Starts a sweep and sends a signal when a checkpoint is there."""
     process = subprocess.Popen(
         [sys.executable, "train.py", *command],
         cwd=ROOT,

@@ -82,7 +82,7 @@ def run(command: list[str], **options: Any) -> str:
 
 
 def make_wheel(folder: Path) -> Path:
-    """Make the wheel as `make wheel` does, in the environment the tests run in."""
+    """Makes the wheel as `make wheel` does, in the environment the tests run in."""
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
     command = ["make", "-o", "install", "wheel", f"VENV={sys.prefix}", f"WHEELS={folder}"]
     run(command, env=environment)
@@ -99,7 +99,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_environment(folder: Path, python: str = sys.executable) -> Path:
-    """Make a virtual environment, if it is not there; return its Python."""
+    """Makes a virtual environment, if it is not there; returns its Python."""
     if not (folder / "bin" / "python").exists():
         run([python, "-m", "venv", str(folder)])
     return folder / "bin" / "python"
@@ -114,7 +114,7 @@ def find_oldest_python() -> str:
 
 
 def render(python: Path, home: Path) -> Report:
-    """Render with an environment's Python, as on a machine with nothing else."""
+    """Renders with an environment's Python, as on a machine with nothing else."""
     (home / "bin").mkdir(parents=True)
     environment = {"PATH": str(home / "bin"), "HOME": str(home), "OMP_NUM_THREADS": "1"}
     command = [str(python), "-W", "error:renderer_cuda", "-c", RENDER]

@@ -1,4 +1,4 @@
-"""A model of one's own: every object is an ellipsoid, whose place and half axes an image tells."""
+"""A model of one's own: every object is an ellipsoid, whose centre and half axes are predicted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class EllipsoidModel(nn.Module):
     """Predicts three half axes and a centre from the mask of an image.
 
     Args:
-        subdivisions: Of the sphere that is stretched.
-        hidden: Width of the one hidden layer.
-        side: Pixels along a side to which masks are reduced.
+        subdivisions: The number of times that the sphere is subdivided which is stretched.
+        hidden: The width of the one hidden layer.
+        side: The number of pixels along each side to which masks are reduced.
     """
 
     faces: Tensor

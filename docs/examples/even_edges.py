@@ -11,8 +11,8 @@ def even_edges_loss(vertices: Tensor, faces: Tensor) -> Tensor:
     """Returns the mean squared deviation of edge lengths from their mean, relative to that.
 
     Args:
-        vertices: [B, V, 3].
-        faces: [F, 3] int64.
+        vertices: [B, V, 3] predicted vertices.
+        faces: [F, 3] int64 faces of every mesh.
     """
     pairs = edges(faces)
     lengths = (vertices[:, pairs[:, 0]] - vertices[:, pairs[:, 1]]).norm(dim=2)

@@ -16,7 +16,7 @@ class PyramidsSource:
     """Square pyramids of random height and colour, a `MeshSource`.
 
     Args:
-        count: How many.
+        count: The number of pyramids.
     """
 
     name = "pyramids"
@@ -25,11 +25,11 @@ class PyramidsSource:
         self.count = count
 
     def config(self) -> dict[str, Any]:
-        """Return what decides the objects; a file of another configuration is not overwritten."""
+        """Returns what decides the objects; a file of another configuration is not overwritten."""
         return {"source": self.name, "count": self.count}
 
     def objects(self) -> list[ObjectEntry]:
-        """Return the objects before they are read: name, category, family, split, licence."""
+        """Returns the objects before they are read: name, category, family, split, licence."""
         return [
             ObjectEntry(
                 id=f"pyramid-{index}",
@@ -44,7 +44,7 @@ class PyramidsSource:
         ]
 
     def load(self, entry: ObjectEntry) -> TexturedMesh:
-        """Return one object: front +X, up +Y, its box centred, the longest side 1."""
+        """Returns one object: front +X, up +Y, its box centred, the longest side 1."""
         random = np.random.default_rng(int(entry.id.rpartition("-")[2]))
         corners = [[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1], [0, random.uniform(2, 4), 0]]
         faces = [[0, 1, 2], [0, 2, 3], [1, 0, 4], [2, 1, 4], [3, 2, 4], [0, 3, 4]]

@@ -1,4 +1,4 @@
-"""What all command lines of Hydra share: paths as typed, checked values, errors in one line.
+"""The decorator of all command lines of Hydra: paths as typed, checked values, one-line errors.
 
 Hydra runs every module below `hydra_plugins` a second time when it looks for plug-ins, except those
 whose name begins with an underscore; these keep the state of the running command.

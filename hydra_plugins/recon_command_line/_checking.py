@@ -24,7 +24,7 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
     What the declared types convert (`no` to false, 1e4 to 10000) is replaced in the configuration.
 
     Args:
-        config: Composed; changed in place.
+        config: The composed configuration, which is changed in place.
         keys: The types of keys which a command itself reads, by their full names; `*` stands for
             any one part of a name, and a name that ends in `?` for a key that need not be there.
             The type of a mapping may be the dataclass which the command makes of it.

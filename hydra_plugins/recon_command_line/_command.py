@@ -69,10 +69,10 @@ def command(
     """Makes a command line of a function which takes a configuration.
 
     Args:
-        name: The configuration's file in `configs`, without its suffix.
+        name: The name of the configuration file in `configs`, without its suffix.
         keys: The types of the keys which the function itself reads, by their full names.
-        known: Tells that a run of the same configuration was accepted before, so that its result
-            can be repeated without the seconds which a check takes to import what is built.
+        known: A function that tells whether a run of the same configuration was accepted before, so
+            that its result is repeated without the seconds that importing for the check takes.
 
     Returns:
         A decorator. What it returns reads `sys.argv`, quotes paths for Hydra, checks all values
@@ -146,7 +146,7 @@ def record_config(config: DictConfig) -> None:
     Hydra would write them before the run could refuse to start in this folder.
 
     Args:
-        config: What the run was started with.
+        config: The configuration that the run was started with.
     """
     runtime = HydraConfig.get()
     folder = Path(runtime.runtime.output_dir, ".hydra")

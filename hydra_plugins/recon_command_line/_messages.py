@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recon.arguments import nearest
 from recon.command_line import user_error
 
-# What Hydra says of a key which no file of the configuration has.
+# The message of Hydra about a key that no file of the configuration has.
 _UNKNOWN = re.compile(r"Could not override '([^']+)'")
 
 
@@ -21,8 +21,9 @@ def one_line(error: BaseException, default_config: Callable[[], DictConfig]) -> 
     """Returns an error of the user in one line.
 
     Args:
-        error: Whatever ended the program.
-        default_config: Composes the configuration without overrides, whose keys are suggested.
+        error: The error that ended the program.
+        default_config: A function that composes the configuration without overrides, whose keys are
+            suggested.
 
     Returns:
         The message; None for a defect, which should keep its traceback.

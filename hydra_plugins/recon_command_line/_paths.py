@@ -22,7 +22,7 @@ PATH_KEYS = frozenset(
 _WRITTEN = frozenset(("output", "output_dir"))
 # `+data.path=VALUE`, as far as Hydra reads it before the value.
 _OVERRIDE = re.compile(r"^(\+{0,2})([\w.@/]+)=(.*)$", re.DOTALL)
-# What has a meaning of its own to Hydra: nothing, null, a quoted text, and a choice for a sweep.
+# Values with a meaning of their own to Hydra: nothing, null, a quoted text, a choice for a sweep.
 _PLAIN = re.compile(r"""^(|null|None|'.*'|".*"|(choice|glob|sort|shuffle)\(.*\))$""", re.DOTALL)
 
 
@@ -55,7 +55,8 @@ def swept_keys(overrides: Sequence[str]) -> Iterator[str]:
     """Yields the keys of overrides which have several values.
 
     Args:
-        overrides: What Hydra can parse; other arguments, such as flags, are passed over.
+        overrides: The arguments of a command line; those that are not overrides, such as flags, are
+            ignored.
     """
     parser = OverridesParser.create()
     for override in overrides:

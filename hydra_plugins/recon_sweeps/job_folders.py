@@ -13,13 +13,14 @@ _DIGITS = 8
 
 
 def job_folder(overrides: str) -> str:
-    """Return the name of the folder of a job: its overrides, where they are short and plain.
+    """Returns the name of the folder of a job: its overrides, where they are short and plain.
 
     Other characters become `_`, and what is too long is cut; eight digits of a hash of the
     overrides then keep different jobs apart.
 
     Args:
-        overrides: `KEY=VALUE,...` sorted by the key, as Hydra's `hydra.job.override_dirname`.
+        overrides: The overrides `KEY=VALUE,...` sorted by the key, as Hydra's
+            `hydra.job.override_dirname`.
 
     Returns:
         The name of one folder; `default` without overrides.

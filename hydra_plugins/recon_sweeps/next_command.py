@@ -1,4 +1,4 @@
-"""What a sweep says at its end: how to compare its runs, and how to evaluate the best of them."""
+"""The summary of a sweep: the commands that compare its runs and evaluate the best of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sweep_summary(folder: Path) -> str:
     """Returns the best run of a sweep in words, and the commands to type next; or nothing.
 
     Args:
-        folder: Of the sweep.
+        folder: The folder of the sweep.
     """
     # Imported here, as Hydra imports every plug-in at every start.
     from recon.runs.directory import read_config

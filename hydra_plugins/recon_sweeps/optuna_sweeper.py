@@ -31,14 +31,15 @@ class OptunaSweeper(Sweeper):
     """Runs the trials of a study as jobs of any launcher.
 
     Args:
-        n_trials: Of the whole study, failed and pruned ones too.
-        n_jobs: Trials proposed together, and launched together.
-        seed: Of the search.
-        storage: Of the study, as Optuna writes it; None is `study.db` in the sweep's folder.
-        study_name: Of the study.
-        sampler: The configuration of what proposes; it is called with a `seed`.
-        pruner: The configuration of what ends hopeless trials; None ends none.
-        params: By key, what to search over, as on a command line.
+        n_trials: The number of trials of the whole study, failed and pruned ones included.
+        n_jobs: The number of trials that are proposed together and launched together.
+        seed: The seed of the search.
+        storage: The address of the study, as Optuna writes it; None means `study.db` in the folder
+            of the sweep.
+        study_name: The name of the study.
+        sampler: The configuration of the sampler; it is called with a `seed`.
+        pruner: The configuration of the pruner, which ends hopeless trials; None ends none.
+        params: The values to search over, by key, as on a command line.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives to every sweeper."""
+        """Keeps the configuration and the launcher, as Hydra requires of every sweeper."""
         self.config, self.hydra_context = config, hydra_context
         self.folder = Path(config.hydra.sweep.dir).resolve()
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
@@ -69,7 +70,7 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run trials until the study has `n_trials`; unfinished ones of an earlier start first.
+        """Runs trials until the study has `n_trials`; unfinished ones of an earlier start first.
 
         Raises:
             CompactHydraException: The space or the study does not fit, another process searches in
@@ -91,7 +92,7 @@ class OptunaSweeper(Sweeper):
             raise CompactHydraException(f"error: {error}") from error
 
     def _space(self, arguments: Sequence[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
-        """Split what to search over from what all trials share; the command line wins."""
+        """Splits what to search over from what all trials share; the command line wins."""
         from hydra_plugins.recon_sweeps.search_space import distribution
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -132,7 +133,7 @@ class OptunaSweeper(Sweeper):
             yield [search.propose() for _ in range(min(left, self.n_jobs))]
 
     def _run(self, search: Search, batch: Sequence[Proposal]) -> None:
-        """Launch the trials which compose; two equal ones share a job, as they share a folder."""
+        """Launches the trials which compose; two equal ones share a job, as they share a folder."""
         jobs: dict[tuple[str, ...], list[int]] = {}
         for proposal in batch:
             error = self._composition_error(proposal.overrides)
@@ -157,7 +158,7 @@ class OptunaSweeper(Sweeper):
         return None
 
     def _stopping(self, number: int) -> str:
-        """Return the override which tells a run of its trial."""
+        """Returns the override which tells a run of its trial."""
         if self.pruner is None:
             return "trainer.stopping=null"
         target = {"_target_": "recon.runs.sweeps.stopping.StudyStopping", "storage": self.storage}
@@ -166,7 +167,7 @@ class OptunaSweeper(Sweeper):
         return f"trainer.stopping={literal(trial)}"
 
     def _report(self, search: Search) -> None:
-        """Write `trials.csv` and `search.json`, and tell the best so far."""
+        """Writes `trials.csv` and `search.json`, and tell the best so far."""
         from recon.files import csv_text, write_text
         from recon.runs.directory import write_json
 
@@ -187,7 +188,7 @@ class OptunaSweeper(Sweeper):
 
 
 def tell(search: Search, number: int, returned: JobReturn) -> None:
-    """Tell a search how the job of a trial ended."""
+    """Tells a search how the job of a trial ended."""
     from recon.runs.directory import read_json
 
     try:
@@ -207,10 +208,10 @@ def tell(search: Search, number: int, returned: JobReturn) -> None:
 
 
 def literal(value: object) -> str:
-    """Return plain data as it stands on a command line of Hydra.
+    """Returns plain data as it stands on a command line of Hydra.
 
     Raises:
-        ValueError: It is none of dict, list, str, int, float, bool and None.
+        ValueError: The value is none of dict, list, str, int, float, bool and None.
     """
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"

@@ -1,4 +1,4 @@
-"""What a command line of Hydra says to search over, as distributions of Optuna."""
+"""Converts the sweep overrides of a command line of Hydra to distributions of Optuna."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from optuna.distributions import (
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """Return the values which an override lets a search choose from.
+    """Returns the values which an override lets a search choose from.
 
     `a,b` and `choice(a,b)` are these values, `range(1,9,2)` the integers 1, 3, 5, 7,
     `interval(0,1)` all numbers from 0 to 1, `int(interval(4,64))` all integers from 4 to 64;
     `tag(log, interval(1e-5,1e-2))` is drawn evenly on a logarithmic scale.
 
     Args:
-        override: Of the command line, one for which `is_sweep_override()`.
+        override: An override of the command line for which `is_sweep_override()` is true.
 
     Raises:
-        ValueError: The values make no sense; the message names the key.
+        ValueError: The values cannot be searched over; the message names the key.
     """
     value = override.value()
     try:
@@ -51,7 +51,7 @@ def _interval(sweep: IntervalSweep) -> BaseDistribution:
 
 
 def _is_rising(sweep: object) -> bool:
-    """Whether these are integers in their order; other ranges are a list of values."""
+    """Returns whether a range is one of rising integers; other ranges are lists of values."""
     if not isinstance(sweep, RangeSweep) or sweep.shuffle:
         return False
     numbers = (sweep.start, sweep.stop, sweep.step)

@@ -16,7 +16,7 @@ from recon.evaluation.comparison import (
     require_shared_protocol,
 )
 from recon.evaluation.examples import ExampleFiles
-from recon.evaluation.model_evaluation import EvaluationSettings, ModelEvaluation
+from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.references import (
     choose_references,
     reference_rows,
@@ -34,20 +34,22 @@ RESULT = "result.json"
 
 
 class Assessment:
-    """Evaluates a model and writes what there is to read and to look at.
+    """Evaluates a model and writes tables, comparisons and images.
 
     Args:
-        settings: What to score, and by which metrics.
-        examples: Which predictions to write as meshes and images.
-        against: What to compare with, object by object: another checkpoint, a `result.json`, or
-            the folder of an earlier evaluation; None compares with nothing.
-        reference: Names of published results to show beside ours, see
+        settings: The configuration of the evaluation: what is scored, and by which metrics.
+        examples: How many predictions are written as meshes and images, and in which formats; None
+            writes none.
+        against: The evaluation to compare with, object by object: another checkpoint, a
+            `result.json`, or the folder of an earlier evaluation; None compares with nothing.
+        reference: The names of published results that are shown beside ours, see
             `recon.evaluation.references`.
-        report: Whether to write `report.html`.
-        device: Where the model runs: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU when
-            there is one.
+        report: Whether `report.html` is written.
+        device: The device of the model: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` chooses a GPU
+            when there is one.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
-        allowed_targets: What the checkpoint in `against` may name as its model.
+        allowed_targets: The packages whose classes the checkpoint in `against` may name as its
+            model, each with a dot at its end.
 
     Raises:
         ValueError: There is no such device or reference.
@@ -55,7 +57,7 @@ class Assessment:
 
     def __init__(
         self,
-        settings: EvaluationSettings | None = None,
+        settings: EvaluationConfig | None = None,
         examples: ExampleFiles | None = None,
         against: str | Path | None = None,
         reference: str | Sequence[str] | None = None,
@@ -64,7 +66,7 @@ class Assessment:
         progress: bool | None = None,
         allowed_targets: Sequence[str] = ALLOWED_TARGETS,
     ) -> None:
-        self.settings = settings or EvaluationSettings()
+        self.config = settings or EvaluationConfig()
         self.examples = examples or ExampleFiles()
         self.against = None if against is None else Path(against)
         self.references = choose_references(reference)
@@ -75,25 +77,25 @@ class Assessment:
     def run(
         self, trained: TrainedModel, folder: Path, data_path: Paths | None = None
     ) -> EvaluationResult:
-        """Evaluates a model, goes on with an evaluation that broke, or repeats a finished one.
+        """Evaluates a model, continues an interrupted evaluation, or repeats a finished one.
 
-        Nothing is written before everything that can be checked is.
+        Everything that can be checked is checked before anything is written.
 
         Args:
-            trained: The model.
-            folder: Where everything goes; made when it is not there.
-            data_path: The file or files of the objects; the baselines learn from their training
-                split. None takes those the model was trained on.
+            trained: The trained model that is evaluated.
+            folder: The folder that everything is written to; it is created if it does not exist.
+            data_path: The path or paths of the prepared files; the baselines learn from their
+                training split. None uses the files that the model was trained on.
 
         Raises:
-            ValueError, OSError: The data or a file is not as needed, another process is writing
-                here, or the folder is that of a training run.
-            SystemExit: A signal asked to stop; the same call goes on from there.
+            ValueError, OSError: The data or a file cannot be used, another process is writing in
+                the folder, or the folder is that of a training run.
+            SystemExit: A signal asked to stop; the same call continues the evaluation.
         """
         _refuse_run_directory(folder)
         data_path = data_path or trained.data_path()
         shows = self.report or self.examples.count > 0
-        evaluation = self._evaluation(self.settings, trained, data_path, folder, shows)
+        evaluation = self._evaluation(self.config, trained, data_path, folder, shows)
         self.examples.require_room_for_texels(evaluation.blank)
         against = self._against(evaluation, trained.path, data_path, folder)
         require_reference_metric(self.references, evaluation.metrics)
@@ -111,15 +113,15 @@ class Assessment:
 
     def _evaluation(
         self,
-        settings: EvaluationSettings,
+        config: EvaluationConfig,
         trained: TrainedModel,
         data_path: Paths,
         folder: Path,
-        keep_shown: bool = False,
+        keep_predictions: bool = False,
     ) -> ModelEvaluation:
         device, progress = self.device, self.progress
         return ModelEvaluation(
-            settings, trained, data_path, folder, device, progress, keep_shown=keep_shown
+            config, trained, data_path, folder, device, progress, keep_predictions=keep_predictions
         )
 
     def _against(
@@ -139,11 +141,11 @@ class Assessment:
             require_shared_protocol(evaluation.protocols, other, names)
             return lambda: other
         trained = load_trained_model(self.against, allowed_targets=self.allowed_targets)
-        settings, own_folder = self.settings.without_baselines(), folder / "against"
-        opponent = self._evaluation(settings, trained, data_path, own_folder)
+        config, own_folder = self.config.without_baselines(), folder / "against"
+        other_evaluation = self._evaluation(config, trained, data_path, own_folder)
 
         def evaluate() -> EvaluationResult:
-            result = opponent.run()
+            result = other_evaluation.run()
             result.write(own_folder / RESULT)
             return result
 
@@ -153,7 +155,7 @@ class Assessment:
         self, result: EvaluationResult, other: EvaluationResult, path: Path, folder: Path
     ) -> None:
         names = (str(path), str(self.against))
-        comparison = compare(result, other, names, self.settings.seed)
+        comparison = compare(result, other, names, self.config.seed)
         write_comparison(folder, comparison)
         print(f"\n{comparison.summary()}\n\ncomparison: {folder / 'comparison.txt'}")
 
@@ -168,7 +170,7 @@ class Assessment:
     def _show_objects(
         self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
     ) -> None:
-        paths = self.examples.save(evaluation.shown, folder)
+        paths = self.examples.save(evaluation.predictions, folder)
         if paths:
             print(f"images: {paths[0]}\nmeshes: {paths[1].parent} ({len(paths) - 1} objects)")
         if self.report:
@@ -176,7 +178,7 @@ class Assessment:
             from recon.evaluation.report_page import write_report_page
 
             path = folder / "report.html"
-            write_report_page(result, evaluation.shown, path)
+            write_report_page(result, evaluation.predictions, path)
             print(f"report: {path}")
 
 
@@ -208,7 +210,7 @@ def _refuse_run_directory(folder: Path) -> None:
     """Keeps `result.json` of a training run from being overwritten.
 
     Raises:
-        ValueError: The folder is that of a run.
+        ValueError: The folder is that of a training run.
     """
     if read_config(folder) is not None or (folder / "checkpoints").exists():
         raise ValueError(

@@ -37,11 +37,11 @@ class Baselines:
     """The baselines of an evaluation, made when the first is asked for.
 
     Args:
-        model: Has the template.
-        data_path: The file or files with the training split.
-        resolution: R, voxels along a side.
-        device: Where images are compared.
-        progress: Whether to draw a progress bar.
+        model: The model, whose template is one of the baselines.
+        data_path: The path or paths of the prepared files with the training split.
+        resolution: The number R of voxels along each side of the grid.
+        device: The device on which images are compared.
+        progress: Whether to draw a progress bar; None draws it on a terminal only.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ConstantShape:
     """Predicts one shape for every image.
 
     Args:
-        voxels: [R, R, R] bool.
+        voxels: [R, R, R] bool grid that is predicted for every image.
     """
 
     def __init__(self, voxels: Tensor) -> None:
@@ -98,8 +98,8 @@ class CategoryShape:
     """Predicts one shape per category; it is told the category, which a model is not.
 
     Args:
-        voxels: [R, R, R] bool by synset.
-        otherwise: The shape for a synset which is not in `voxels`.
+        voxels: [R, R, R] bool grids by synset.
+        otherwise: The [R, R, R] bool grid for a synset that is not in `voxels`.
     """
 
     def __init__(self, voxels: dict[str, Tensor], otherwise: Tensor) -> None:
@@ -118,8 +118,8 @@ def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
     not what an untrained network predicts, which adds noise to that sphere.
 
     Args:
-        model: Has `template_vertices` [V, 3] and `faces` [F, 3].
-        resolution: R, voxels along a side.
+        model: A model with the buffers `template_vertices` [V, 3] and `faces` [F, 3].
+        resolution: The number R of voxels along each side of the grid.
     """
     vertices: Tensor = model.template_vertices  # type: ignore[assignment]
     faces: Tensor = model.faces  # type: ignore[assignment]
@@ -143,7 +143,8 @@ def category_mean_shape(train_set: MultiViewDataset) -> CategoryShape:
     """Returns the mean shape of each category's training objects, each with its own best rate.
 
     Args:
-        train_set: The training objects; a category without any gets the mean shape of all.
+        train_set: The training objects; a category without any is predicted by the mean shape of
+            all.
     """
     voxels = all_voxels(train_set)
     shapes = {}
@@ -169,8 +170,8 @@ def _best_cut(voxels: Tensor, weights: Tensor) -> Tensor:
     """Returns the mean of voxels, cut at the rate with the best weighted mean IoU against them.
 
     Args:
-        voxels: [N, R, R, R] bool.
-        weights: [N], sum 1.
+        voxels: [N, R, R, R] bool grids of N objects.
+        weights: [N] weights of the objects, with the sum 1.
 
     Returns:
         [R, R, R] bool.
@@ -201,9 +202,10 @@ class Retrieval:
 
     Args:
         train_set: The training objects.
-        device: Where distances are computed.
-        chunk: Training images compared at once; 128 of 64 x 64 are 8 MiB as float32, small
-            enough that the allocator keeps their memory instead of fetching fresh pages.
+        device: The device on which distances are computed.
+        chunk: The number of training images that are compared at once; 128 images of 64 x 64 are 8
+            MiB as float32, small enough that the allocator keeps their memory instead of fetching
+            fresh pages.
         progress: Whether to draw a progress bar while reading; None draws it on a terminal only.
     """
 
@@ -233,8 +235,8 @@ class Retrieval:
         """Returns the view of each training object whose camera is nearest to a wanted one.
 
         Args:
-            objects: P indices in the training set.
-            cameras: [P, 16] rows of `Cameras`.
+            objects: The indices of P objects in the training set.
+            cameras: [P, 16] rows of the wanted `Cameras`, one for each object.
 
         Returns:
             [P, 4, H, W] in [0, 1], colours multiplied by alpha.
@@ -253,7 +255,7 @@ class Retrieval:
         product per chunk decides.
 
         Args:
-            images: [n, 4, H, W] uint8.
+            images: [n, 4, H, W] uint8 RGBA images.
         """
         queries = _vectors(images.to(self._device))
         best = torch.full((len(queries),), torch.inf, device=self._device)

@@ -1,8 +1,9 @@
 """Colours of predictions, scored in views the network has not seen as input.
 
 A prediction is rendered sharply with the cameras of other views of the object, in its own colours
-without a light: what is learned from images has their light in it. It is compared with these
-views inside the true outlines, where a place which the prediction does not cover counts as black.
+without light, because colours that are learned from images contain the light of the images. It is
+compared with these views inside the true masks; pixels that the prediction does not cover count as
+black.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ COLOR_METRICS = (
     Metric("color_ssim", "SSIM", SUITE),
 )
 MEAN_COLOR, RETRIEVAL = "mean colour", "retrieval"
-# Pixels of an image which are at least half covered are inside its outline.
+# Pixels with at least this alpha belong to the mask of an image.
 INSIDE = 128
 # Samples along a side of a pixel. The prepared images have 4 too; 3 cost half as much.
 _SAMPLES = 3
@@ -41,8 +42,8 @@ def input_views(views: Sequence[int], count: int) -> list[int]:
     """Returns `count` of some views, evenly spread; all of them where there are no more.
 
     Args:
-        views: In the order in which they go around the object.
-        count: How many, >= 1.
+        views: The views of an object, in the order in which they go around it.
+        count: The number of views to choose, >= 1.
 
     Raises:
         ValueError: `count` is below 1.
@@ -57,9 +58,9 @@ def unseen_views(view: int, num_views: int, count: int) -> list[int]:
     """Returns up to `count` views other than an input, evenly spread from it all around.
 
     Args:
-        view: The input.
-        num_views: K, views of an object, which go around it.
-        count: How many; there are fewer where K - 1 is less.
+        view: The input view.
+        num_views: The number K of views of an object, which go around it.
+        count: The number of views to choose; K - 1 where that is less.
     """
     spread = [(view + num_views * turn // (count + 1)) % num_views for turn in range(1, count + 1)]
     return [other for other in dict.fromkeys(spread) if other != view]
@@ -73,11 +74,11 @@ class ColorEvaluation:
     camera is nearest to that of the unseen view.
 
     Args:
-        inputs: How many views of each object are shown to the network, one at a time.
-        targets: In how many other views each prediction is compared.
+        inputs: The number of views of each object that the network sees, one at a time.
+        targets: The number of other views in which each prediction is compared.
 
     Raises:
-        ValueError: A number is below 1.
+        ValueError: `inputs` or `targets` is below 1.
     """
 
     def __init__(self, inputs: int = 8, targets: int = 3) -> None:
@@ -96,11 +97,12 @@ class ColorEvaluation:
         """Scores every object of a data set.
 
         Args:
-            model: Predicts colours.
-            data: The objects; the inputs of all are held at once if there is a retrieval.
-            views: From which the inputs are taken; None means all.
-            retrieval: The search among training images; None leaves this baseline out.
-            baselines: Whether to score `mean colour`.
+            model: A model that predicts colours.
+            data: The objects that are scored; the inputs of all are held at once if there is a
+                retrieval.
+            views: The views from which the inputs are chosen; None means all.
+            retrieval: The search among training images; None omits this baseline.
+            baselines: Whether `mean colour` is scored.
 
         Returns:
             For each object the mean of `COLOR_METRICS` over inputs and unseen views, of each
@@ -142,7 +144,7 @@ class ColorEvaluation:
     def notes(self, num_views: int, baselines: bool) -> list[str]:
         """Returns what the reader of a table must know, of inputs taken from `num_views` views."""
         notes = [
-            "colours: L1, PSNR (dB) and SSIM inside the true outline; each object seen from "
+            "colours: L1, PSNR (dB) and SSIM inside the true mask; each object seen from "
             f"{min(self.inputs, num_views)} views, evenly spread, one at a time, and each "
             f"prediction rendered sharply in {self.targets} other views, evenly spread around it",
         ]
@@ -156,10 +158,10 @@ class _Pairs:
     """The inputs of one object and the unseen views of each, input by input.
 
     Attributes:
-        inputs: [n, 4, H, W] uint8.
-        source: [P] int64, which of the inputs each pair has.
-        truth: [P, 4, H, W] uint8, the unseen views.
-        cameras: [P, 16], the cameras of the unseen views.
+        inputs: [n, 4, H, W] uint8 input images.
+        source: [P] int64 index of the input of each pair.
+        truth: [P, 4, H, W] uint8 images of the unseen views.
+        cameras: [P, 16] rows of the cameras of the unseen views.
     """
 
     def __init__(self, data: MultiViewDataset, index: int, views: list[int], count: int) -> None:
@@ -197,11 +199,11 @@ def render_colors(
     """Renders coloured meshes sharply over black, without a light.
 
     Args:
-        vertices: [n, V, 3], object units.
+        vertices: [n, V, 3] vertices of n meshes, object units.
         faces: [F, 3] int64.
         colors: [n, V, 3] of vertices, or [n, F, R * R, 3] texels; sRGB in [0, 1].
-        source: [P] int64, which mesh each image shows.
-        cameras: [P, 16] rows of `Cameras`.
+        source: [P] int64 index of the mesh that each image shows.
+        cameras: [P, 16] rows of `Cameras`, one for each image.
         image_size: (height, width) in pixels.
 
     Returns:

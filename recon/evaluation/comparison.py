@@ -39,13 +39,14 @@ class PairedRow:
     """The objects of one category, or of all.
 
     Args:
-        objects: How many have the metric on both sides.
-        this: Their mean in this evaluation.
-        other: Their mean in the other evaluation.
-        difference: The mean of this minus other with its interval.
-        wins: How many objects have the better value in this evaluation, higher or lower.
-        ties: How many have equal values.
-        losses: How many have the better value in the other evaluation.
+        objects: The number of objects with a value of the metric in both evaluations.
+        this: The mean over these objects in this evaluation.
+        other: The mean over these objects in the other evaluation.
+        difference: The mean of the differences, this minus other, with its interval.
+        wins: The number of objects with the better value in this evaluation, higher or lower as the
+            metric says.
+        ties: The number of objects with equal values.
+        losses: The number of objects with the better value in the other evaluation.
     """
 
     objects: int
@@ -62,14 +63,14 @@ class Comparison:
     """One evaluation against another over the objects which both have.
 
     Args:
-        this: What this evaluation is called.
-        other: What the other evaluation is called.
-        rows: By metric and category, then `MACRO`; there objects, wins, ties and losses are those
-            of all objects, and means and difference unweighted over the categories.
-        metrics: The metrics that are compared.
-        missing_here: Ids of objects which only the other evaluation has.
-        missing_there: Ids of objects which only this evaluation has.
-        notes: What a reader must know.
+        this: The name of this evaluation.
+        other: The name of the other evaluation.
+        rows: The rows by metric and category, then `MACRO`; there objects, wins, ties and losses
+            are those of all objects, and means and difference are unweighted over the categories.
+        metrics: The metrics that both evaluations have.
+        missing_here: The ids of objects that only the other evaluation has.
+        missing_there: The ids of objects that only this evaluation has.
+        notes: Sentences that a reader of the rows must know.
     """
 
     this: str
@@ -150,13 +151,13 @@ def compare(
     """Compares the models of two evaluations.
 
     Args:
-        this: The one evaluation.
+        this: One of the two evaluations.
         other: An evaluation of the same objects, from the same views and by the same protocols.
-        names: What to call the two.
+        names: The names of the two evaluations.
         seed: The seed of the bootstrap, which draws pairs.
 
     Raises:
-        ValueError: They have no object or no metric in common, or were shown other views.
+        ValueError: The evaluations have no object or no metric in common, or used different views.
     """
     require_same_views({row.id: row.views for row in this.objects}, other, names)
     theirs = {row.id: row for row in other.objects}
@@ -182,12 +183,12 @@ def require_same_views(
     """Refuses an evaluation that has no object in common with another, or was shown other views.
 
     Args:
-        views: By id of the object, of the one evaluation.
+        views: The views of the one evaluation, by the id of the object.
         other: The other evaluation.
-        names: What to call the two.
+        names: The names of the two evaluations.
 
     Raises:
-        ValueError: There is no pair of objects, or a pair from different views.
+        ValueError: There is no common object, or an object was predicted from different views.
     """
     pairs = [(row, views[row.id]) for row in other.objects if row.id in views]
     if not pairs:
@@ -206,9 +207,9 @@ def require_shared_protocol(
     """Refuses an evaluation whose metric suites are all other ones than those of another.
 
     Args:
-        protocols: By metric suite, of the one evaluation.
+        protocols: The protocols of the one evaluation, by metric suite.
         other: The other evaluation.
-        names: What to call the two.
+        names: The names of the two evaluations.
 
     Raises:
         ValueError: No suite has the same protocol in both.

@@ -16,8 +16,7 @@ from torch import Tensor
 from recon.arguments import NonNegativeInt
 from recon.datasets.categories import category_of, present_categories
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.shown import INPUT_VIEW, ShownPredictions
-from recon.files import atomic_file
+from recon.evaluation.kept_predictions import INPUT_VIEW, KeptPredictions
 from recon.formats.meshes import COLORED_FORMATS, TEXTURED_FORMATS, save_mesh
 from recon.geometry.cameras import Cameras
 from recon.geometry.frames import turned_mesh
@@ -27,8 +26,8 @@ from recon.metrics import voxel_iou
 from recon.models.prediction import Prediction
 from recon.rendering.compositing import over_white
 from recon.visualization.contact_sheet import contact_sheet, sheet_cell
-from recon.visualization.draw import draw_mesh
-from recon.visualization.turntable import VIDEO_FORMATS, draw_turntable, save_animation
+from recon.visualization.draw import draw_mesh, save_png
+from recon.visualization.turntable import VIDEO_FORMATS, draw_turntable, save_turntable
 
 CELL = 128  # pixels along a side of one image of the sheet
 VIEWS = 4  # from which prediction and truth are shown, evenly spread over those of the data
@@ -38,13 +37,13 @@ class ExampleFiles:
     """Writes some predictions as meshes, turntables and a contact sheet.
 
     Args:
-        count: How many objects to write; 0 writes nothing.
-        format: The format of the mesh files: obj, ply or glb; texels need obj or glb.
-        turntable: The format of the animation of each object: gif, or mp4, which needs the package
-            imageio-ffmpeg; None makes no animations.
+        count: The number of objects that are written; 0 writes nothing.
+        format: The format of the mesh files: obj, ply or glb; texels require obj or glb.
+        turntable: The format of the animation of each object: gif, or mp4, which requires the
+            package imageio-ffmpeg; None makes no animations.
 
     Raises:
-        ValueError: Count < 0, or there is no such format or turntable.
+        ValueError: `count` is negative, or there is no such format or turntable.
     """
 
     def __init__(
@@ -60,10 +59,10 @@ class ExampleFiles:
         """Refuses a format which cannot hold the textures of a model, before hours of evaluation.
 
         Args:
-            prediction: What the model predicts of any image.
+            prediction: The prediction of the model for any image.
 
         Raises:
-            ValueError: The model predicts texels and the format has none.
+            ValueError: The model predicts texels, which the format cannot hold.
         """
         textured = prediction.colors is not None and prediction.colors.dim() == 4
         if self.count and textured and f".{self.format}" not in TEXTURED_FORMATS:
@@ -72,14 +71,14 @@ class ExampleFiles:
                 f"got {self.format!r}"
             )
 
-    def save(self, shown: ShownPredictions, folder: Path) -> list[Path]:
+    def save(self, predictions: KeptPredictions, folder: Path) -> list[Path]:
         """Writes `contact_sheet.png` and, below `meshes`, a mesh and a turntable of each object.
 
         Files have the right-handed frame of models, up +Y and front +X.
 
         Args:
-            shown: The predictions.
-            folder: Where the files go; made when it is not there.
+            predictions: The predictions of the evaluation.
+            folder: The folder of the files; it is created if it does not exist.
 
         Returns:
             The paths of the sheet and of the meshes, the sheet first; none for a count of 0.
@@ -89,33 +88,33 @@ class ExampleFiles:
         """
         if not self.count:
             return []
-        objects = pick_examples(shown.data, self.count)
-        examples = [make_example(shown, index) for index in objects]
+        objects = pick_examples(predictions.data, self.count)
+        examples = [make_example(predictions, index) for index in objects]
         meshes = folder / "meshes"
         meshes.mkdir(parents=True, exist_ok=True)
         paths = [folder / "contact_sheet.png"]
-        with atomic_file(paths[0]) as file:
-            examples_sheet(examples).save(file, format="PNG")
+        save_png(paths[0], examples_sheet(examples))
         for example in examples:
             paths.append(meshes / f"{example.stem}.{self.format}")
             save_mesh(paths[-1], *turned_mesh(example.mesh, example.colors))
             if self.turntable is not None:
                 frames = draw_turntable(example.mesh, example.colors)
-                save_animation(meshes / f"{example.stem}.{self.turntable}", frames)
+                save_turntable(meshes / f"{example.stem}.{self.turntable}", frames)
         return paths
 
 
 @dataclass(frozen=True)
 class Example:
-    """One object, what a model makes of one of its views, and how it looks from others.
+    """One object: a prediction from one of its views, and true images from several views.
 
     Args:
-        caption: Category, name and, where there are true voxels, the IoU of this prediction.
-        stem: Name for its files.
-        truth: [n, 4, H, W] uint8, the object in each of some views, the first being the input.
-        mesh: The prediction from the input view.
+        caption: The category, the name and, where there are true voxels, the IoU of this
+            prediction.
+        stem: The name of its files without a suffix.
+        truth: [n, 4, H, W] uint8 images of the object from n views; the first is the input.
+        mesh: The mesh that is predicted from the input view.
         cameras: The cameras of the n views.
-        colors: The colours of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None shows it
+        colors: The colours of the prediction, [V, 3] or [F, R * R, 3] sRGB in [0, 1]; None draws it
             in grey.
     """
 
@@ -138,29 +137,29 @@ def pick_examples(data: MultiViewDataset, count: int) -> list[int]:
     return order[:count]
 
 
-def make_example(shown: ShownPredictions, index: int, view: int = INPUT_VIEW) -> Example:
+def make_example(predictions: KeptPredictions, index: int, view: int = INPUT_VIEW) -> Example:
     """Returns what the model predicts of one view of an object, beside its other views.
 
     Args:
-        shown: The predictions.
-        index: The place of the object in the data.
-        view: The input; the other views follow at even steps all around.
+        predictions: The predictions of the evaluation.
+        index: The index of the object in the data.
+        view: The input view; the other views follow at even steps all around.
     """
-    data = shown.data
+    data = predictions.data
     views = [(view + data.num_views * turn // VIEWS) % data.num_views for turn in range(VIEWS)]
-    prediction = shown.get(index, views[0])
+    prediction = predictions.get(index, views[0])
     category = category_of(data.synsets[index]).name
     caption = f"{category}: {data.names[index]}"
     if data.layout.voxel_resolutions:
         truth = data.voxels(index)[None]
-        voxels = voxelize_mesh(prediction.vertices, shown.faces, truth.shape[-1])
+        voxels = voxelize_mesh(prediction.vertices, predictions.faces, truth.shape[-1])
         caption += f"   IoU {100 * float(voxel_iou(voxels, truth)):.1f} %"
     colors = prediction.colors
     return Example(
         caption=caption,
         stem=f"{category}_{re.sub(r'[^A-Za-z0-9._-]+', '-', data.ids[index])}",
         truth=data.images(index, views),
-        mesh=Mesh(prediction.vertices[0], shown.faces),
+        mesh=Mesh(prediction.vertices[0], predictions.faces),
         cameras=Cameras.from_rows(data.cameras(index, views)),
         colors=None if colors is None else colors[0].float(),
     )

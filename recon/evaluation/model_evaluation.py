@@ -1,4 +1,4 @@
-"""The evaluation of one model on a data set: what is scored, resumed where it broke."""
+"""The evaluation of one model on a data set, which continues where it was interrupted."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.shards import Paths
 from recon.evaluation.baselines import BASELINE_NOTES, Baselines
 from recon.evaluation.colors import COLOR_METRICS, SUITE, ColorEvaluation
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.provenance import (
     code_fingerprint,
+    config_fingerprint,
     data_fingerprint,
     file_fingerprint,
-    settings_fingerprint,
     texts_fingerprint,
     versions,
 )
@@ -37,7 +38,6 @@ from recon.evaluation.scoring import (
     predict_views,
     score_predictions,
 )
-from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.statistics import RESAMPLES, summarize
 from recon.geometry.voxels import leaves_grid
 from recon.inference.refinement import Refinement
@@ -57,23 +57,28 @@ _COLORS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
-    """What determines the values of an evaluation, besides model and data.
+class EvaluationConfig:
+    """Everything that determines the values of an evaluation besides model and data.
 
     Args:
-        metrics: Names of metric suites, see `recon.metrics`.
-        split: Which objects of the data; None for all.
-        categories: Names or synsets; None means all.
-        views: Which views of each object; None means all, as the SoftRas protocol does.
-        baselines: Whether to score predictions without learning beside the model.
-        batch_size: Images per call of the model. Rounding depends on it.
-        color_inputs: From how many of the views of each object colours are predicted; they are
-            spread evenly.
-        color_targets: In how many other views the colours of each prediction are compared.
+        metrics: The names of metric suites, see `recon.metrics`.
+        split: The split whose objects are scored; None means all objects.
+        categories: The names or synsets of the categories that are scored; None means all.
+        views: The views of each object that are scored; None means all, as the SoftRas protocol
+            does.
+        baselines: Whether predictions without learning are scored beside the model.
+        batch_size: The number of images per call of the model. The rounding of predictions depends
+            on it.
+        color_inputs: The number of evenly spread views of each object from which colours are
+            predicted.
+        color_targets: The number of other views in which the colours of each prediction are
+            compared.
         seed: The seed of the samples that suites draw, and of the bootstrap.
-        flip: Whether each prediction is the mean of those from the image and its mirror image.
-        refine: Steps that fit each prediction to the mask of its image, from the camera of that
-            image, which is told; see `recon.inference.refinement`. Colours are scored without.
+        flip: Whether each prediction is the mean of the predictions from the image and from its
+            mirror image.
+        refine: The number of steps that fit each prediction to the mask of its image, with the
+            known camera of that image; see `recon.inference.refinement`. Colours are scored without
+            this.
 
     Raises:
         ValueError: A number is out of range.
@@ -104,12 +109,12 @@ class EvaluationSettings:
                 f"got {self.color_inputs} and {self.color_targets}"
             )
 
-    def without_baselines(self) -> EvaluationSettings:
-        """Returns the same settings for the model alone."""
+    def without_baselines(self) -> EvaluationConfig:
+        """Returns the same configuration for the model alone."""
         return replace(self, baselines=False)
 
     def plain(self) -> dict[str, Any]:
-        """Returns the settings as plain data."""
+        """Returns the configuration as plain data."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -117,62 +122,64 @@ class EvaluationSettings:
 
 
 class ModelEvaluation:
-    """One evaluation: a model, the objects, and the rows of those which are finished.
+    """Scores a model on the objects of a data set, and keeps the rows of finished objects.
 
     Args:
-        settings: What is scored, and by which metrics.
-        trained: The model.
-        data_path: The file or files of the objects; the baselines learn from their training split.
-        folder: Where the rows are kept, below `rows`; made when `run` writes the first.
-        device: Where the model runs.
+        config: The configuration of the evaluation: what is scored, and by which metrics.
+        trained: The trained model that is evaluated.
+        data_path: The path or paths of the prepared files; the baselines learn from their training
+            split.
+        folder: The folder whose subfolder `rows` keeps the rows of finished objects; it is created
+            when `run` writes the first.
+        device: The device of the model.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
-        timer: Adds up the seconds of the parts, see `score_predictions`.
-        keep_shown: Whether `shown` will be asked for predictions, and so keeps them.
+        timer: The timer of the parts of an evaluation, see `score_predictions`.
+        keep_predictions: Whether predictions are kept to be shown afterwards.
 
     Attributes:
-        data: The objects.
+        data: The objects that are scored.
         views: The views from which each object is predicted, one at a time.
-        model: On its device.
-        blank: What the model predicts of a blank image, which shows whether it has colours.
-        shown: The predictions which may be looked at.
-        protocols: What the numbers of each metric suite mean.
+        model: The model on its device.
+        blank: The prediction for a blank image, which shows whether the model has colours.
+        predictions: The predictions which can be shown.
+        protocols: What the numbers of each metric suite mean, one line for each.
 
     Raises:
-        ValueError, OSError: The data or the model is not as needed.
+        ValueError, OSError: The data or the model cannot be used.
     """
 
     def __init__(
         self,
-        settings: EvaluationSettings,
+        config: EvaluationConfig,
         trained: TrainedModel,
         data_path: Paths,
         folder: Path,
         device: torch.device,
         progress: bool | None = None,
         timer: StepTimer | None = None,
-        keep_shown: bool = False,
+        keep_predictions: bool = False,
     ) -> None:
         require_finite(trained)
-        self.settings, self.trained = settings, trained
-        self.data = MultiViewDataset(data_path, settings.split, settings.categories)
+        self.config, self.trained = config, trained
+        self.data = MultiViewDataset(data_path, config.split, config.categories)
         _require_category_names(self.data)
-        self.views = choose_views(self.data, settings.views)
-        self.suites = choose_suites(settings.metrics, self.data)
+        self.views = choose_views(self.data, config.views)
+        self.suites = choose_suites(config.metrics, self.data)
         # Suites that score object by object are not made to wait for others of a batch.
         batched = all(suite.batched for suite in self.suites)
-        self._batch_objects = max(1, settings.batch_size // len(self.views)) if batched else 1
+        self._batch_objects = max(1, config.batch_size // len(self.views)) if batched else 1
         self._resolution = min(self.data.layout.voxel_resolutions, default=32)
         model = trained.model.to(device)
-        self.model = FlipAveraged(model).to(device) if settings.flip else model
-        self.refinement = Refinement(settings.refine) if settings.refine else None
+        self.model = FlipAveraged(model).to(device) if config.flip else model
+        self.refinement = Refinement(config.refine) if config.refine else None
         self.blank = blank_prediction(self.model, self.data.layout.image_size)
-        self.shown = ShownPredictions(
+        self.predictions = KeptPredictions(
             self.model, self.data, self.views, self._batch_objects, self.refinement
         )
-        self._keep_shown = keep_shown
+        self._keep_predictions = keep_predictions
         self._hidden = None if progress is None else not progress
         self._timer = timer or StepTimer(device, active=False)
-        self._colors = ColorEvaluation(settings.color_inputs, settings.color_targets)
+        self._colors = ColorEvaluation(config.color_inputs, config.color_targets)
         self._baselines = Baselines(self.model, data_path, self._resolution, device, progress)
         self._warnings: Counter[str] = Counter()
         self.protocols = self._protocols()
@@ -189,8 +196,9 @@ class ModelEvaluation:
         """Scores what is not in the rows yet, and returns everything.
 
         Raises:
-            OSError: The data cannot be read or the rows not be written; what is done is safe.
-            SystemExit: A signal asked to stop; what is done is safe.
+            OSError: The data cannot be read or the rows cannot be written; finished objects are
+                kept.
+            SystemExit: A signal asked to stop; finished objects are kept.
         """
         done = len(self.rows.done(SHAPE))
         if done:
@@ -210,7 +218,7 @@ class ModelEvaluation:
             {**self.about, "resamples": RESAMPLES},
             self.protocols,
             self._notes(),
-            self.settings.seed,
+            self.config.seed,
         )
 
     def _missing_rows(self) -> Iterator[tuple[str, list[ObjectResult]]]:
@@ -247,17 +255,17 @@ class ModelEvaluation:
         faces: Tensor = self.model.faces  # type: ignore[assignment]
         baselines = self._baselines.predictors if self._has_shape_baselines else None
         rows = score_predictions(
-            predicted, faces, self.suites, self.data, baselines, self.settings.seed, self._timer
+            predicted, faces, self.suites, self.data, baselines, self.config.seed, self._timer
         )
-        if self._keep_shown:
-            self.shown.keep(predicted, rows, self.metrics[0].key)
+        if self._keep_predictions:
+            self.predictions.keep(predicted, rows, self.metrics[0].key)
         return rows
 
     def _color_rows(self, objects: list[int]) -> list[ObjectResult]:
         part = self.data.subset(objects)
         retrieval = self._baselines.retrieval if self._has_retrieval else None
         with self._timer.part("colours"):
-            return self._colors(self.model, part, self.views, retrieval, self.settings.baselines)
+            return self._colors(self.model, part, self.views, retrieval, self.config.baselines)
 
     def _count_warnings(self, predicted: ViewPredictions) -> None:
         """Counts predictions whose scores are not what their meshes look like."""
@@ -297,11 +305,11 @@ class ModelEvaluation:
     @property
     def _has_shape_baselines(self) -> bool:
         """Whether there is a metric of voxels, which is what baselines predict."""
-        return self.settings.baselines and any(suite.voxel_metric for suite in self.suites)
+        return self.config.baselines and any(suite.voxel_metric for suite in self.suites)
 
     @property
     def _has_retrieval(self) -> bool:
-        return self.settings.baselines and bool(self.data.layout.voxel_resolutions)
+        return self.config.baselines and bool(self.data.layout.voxel_resolutions)
 
     def _protocols(self) -> dict[str, str]:
         protocols = {suite.name: suite.statement() for suite in self.suites}
@@ -310,15 +318,15 @@ class ModelEvaluation:
         return protocols
 
     def _color_notes(self) -> list[str]:
-        return self._colors.notes(len(self.views), self.settings.baselines)
+        return self._colors.notes(len(self.views), self.config.baselines)
 
     def _notes(self) -> list[str]:
         notes = list(BASELINE_NOTES) if self._has_shape_baselines else []
-        if self.settings.flip:
+        if self.config.flip:
             notes.append("flip: each prediction is the mean of those from image and mirror image")
-        if self.settings.refine:
+        if self.config.refine:
             notes.append(
-                f"refine: {self.settings.refine} steps fit each mesh to the mask of its image, "
+                f"refine: {self.config.refine} steps fit each mesh to the mask of its image, "
                 "whose camera is told"
             )
         if self._has_colors:
@@ -335,7 +343,7 @@ class ModelEvaluation:
             "checkpoint_fingerprint": file_fingerprint(self.trained.path),
             "data_fingerprints": [data_fingerprint(path) for path in self.data.paths],
             "objects_fingerprint": texts_fingerprint([*self.data.ids, *self.data.synsets]),
-            "settings": {**self.settings.plain(), "views": self.views},
+            "settings": {**self.config.plain(), "views": self.views},
             "protocols": self.protocols,
             "device": device.type,
             "versions": versions(),
@@ -346,12 +354,12 @@ class ModelEvaluation:
             "step": self.trained.checkpoint["step"],
             "data": [str(path) for path in self.data.paths],
             **{key: value for key, value in determining.items() if key != "protocols"},
-            "evaluation": settings_fingerprint(determining),
+            "evaluation": config_fingerprint(determining),
         }
 
 
 def require_finite(trained: TrainedModel) -> None:
-    """Refuses a model whose predictions would mean nothing.
+    """Refuses a model with a weight that is not finite.
 
     Raises:
         ValueError: A weight or statistic is NaN or infinite.

@@ -60,9 +60,9 @@ def data_fingerprint(path: Path) -> str:
     return f"sampled:{digest.hexdigest()}"
 
 
-def settings_fingerprint(settings: Mapping[str, Any]) -> str:
-    """Returns the sha256 of plain settings, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+def config_fingerprint(config: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a plain configuration, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def texts_fingerprint(texts: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recon.datasets.categories import category_of
 from recon.datasets.multiview import MultiViewDataset
-from recon.evaluation.shown import INPUT_VIEW, ShownPredictions
+from recon.evaluation.kept_predictions import INPUT_VIEW, KeptPredictions
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.geometry.voxels import voxelize_mesh
@@ -50,17 +50,17 @@ def reconstructions_sheet(
         raise ValueError(
             f"a sheet needs an object and a model, got {len(objects)} and {len(models)}"
         )
-    shown = {title: ShownPredictions(model, data) for title, model in models.items()}
+    kept = {title: KeptPredictions(model, data) for title, model in models.items()}
     views = [view, (view + data.num_views // 4) % data.num_views]
     rows, captions, labels = [], [], []
     for index in objects:
         images = over_white(data.images(index, views).float() / 255)
-        predicted = {title: one.get(index, view) for title, one in shown.items()}
+        predicted = {title: one.get(index, view) for title, one in kept.items()}
         cameras = Cameras.from_rows(data.cameras(index, views))
         cells = [sheet_cell(images[0], CELL)]
         texts = [("", "black")]
         for title, prediction in predicted.items():
-            faces = shown[title].faces
+            faces = kept[title].faces
             cells += _two_views(prediction, faces, cameras)
             texts += [(_iou_text(prediction, faces, data, index), "black"), ("", "black")]
         rows.append([*cells, sheet_cell(images[1], CELL)])

@@ -22,13 +22,13 @@ class Reference:
     """The published results of one method.
 
     Args:
-        label: What a table calls it.
-        paper: Authors, title and where to find it.
-        protocol: On what data the values were measured.
+        label: The name of the method in a table.
+        paper: The authors and the title of the publication, and where to find it.
+        protocol: The data on which the values were measured, and how.
         checked: Which of the values were compared with which source.
         values: The values of the thirteen categories in the order of `CATEGORIES`, in percent.
         mean: The published mean over the categories, in percent.
-        metric: Key of the metric of our results that the values can be read beside.
+        metric: The key of the metric of our results that the values can be compared with.
     """
 
     label: str
@@ -108,7 +108,7 @@ def choose_references(names: str | Sequence[str] | None) -> list[Reference]:
         names: One name or several names of `REFERENCES`; None chooses none.
 
     Raises:
-        ValueError: A name is unknown.
+        ValueError: There is no reference of a name.
     """
     wanted = [] if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
@@ -121,7 +121,7 @@ def require_reference_metric(references: Sequence[Reference], metrics: Sequence[
     """Refuses references beside which a result with some metrics cannot be read.
 
     Raises:
-        ValueError: A metric is missing.
+        ValueError: The metrics lack the metric of a reference.
     """
     keys = {metric.key for metric in metrics}
     for reference in references:

@@ -32,13 +32,13 @@ class ObjectResult:
     """The values of one object.
 
     Args:
-        id: Identifier of the object in its data set.
-        name: What it is called.
-        synset: Of its category.
-        views: Which of its views were shown, one at a time.
-        scores: By predictor and key of the metric, the mean over the views.
-        per_view: By key, the values of the model, one for each of `views`; metrics which are
-            taken between views are not in it.
+        id: The identifier of the object in its data set.
+        name: The name of the object in tables.
+        synset: The synset of its category.
+        views: The views from which the object was predicted, one at a time.
+        scores: The means over the views, by predictor and key of the metric.
+        per_view: The values of the model for each of `views`, by the key of the metric; metrics
+            between views are not in it.
     """
 
     id: str
@@ -84,15 +84,15 @@ class EvaluationResult:
     """An evaluation of a model, and of baselines beside it.
 
     Args:
-        about: Plain data: what was evaluated, on what, how and by which versions.
-        protocols: By metric suite, one line which says what its numbers mean.
-        metrics: In the order of the tables, the most important one first.
-        predictors: The model first, then baselines.
-        objects: In the order of the data.
-        categories: Those which have objects, in the order of the tables.
-        means: By predictor, key of the metric, and name of a category or `MACRO`; a metric that a
-            predictor does not have is not there.
-        notes: What a reader of the means must know.
+        about: Plain data that say what was evaluated, on what, how and by which versions.
+        protocols: For each metric suite a line that says what its numbers mean.
+        metrics: The metrics in the order of the tables, the most important one first.
+        predictors: The names of the predictors: the model first, then the baselines.
+        objects: The values of the objects, in the order of the data.
+        categories: The categories with objects, in the order of the tables.
+        means: The means by predictor, key of the metric, and name of a category or `MACRO`; a
+            metric that a predictor lacks is absent.
+        notes: Sentences that a reader of the means must know.
 
     Raises:
         ValueError: The parts do not fit together.
@@ -116,7 +116,7 @@ class EvaluationResult:
         """Returns the metric of a key.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no metric of that key.
         """
         for metric in self.metrics:
             if metric.key == key:
@@ -160,7 +160,7 @@ class EvaluationResult:
         """Writes `result.json` atomically, one line per object.
 
         Raises:
-            OSError: It could not be written; what was there is as it was.
+            OSError: The file could not be written; an existing file is unchanged.
         """
         content = self.json()
         objects = content.pop("objects")
@@ -174,7 +174,7 @@ class EvaluationResult:
 
         Raises:
             OSError: There is no such file.
-            ValueError: It is no result of this version; the message names it.
+            ValueError: The file is not a result of this version; the message names it.
         """
         content = read_json(path)
         if content.get("version") != VERSION:
@@ -217,7 +217,7 @@ def object_from_json(row: Mapping[str, Any]) -> ObjectResult:
     """Returns an object out of what `plain(vars(object))` gave.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: The row is something else.
+        KeyError, TypeError, ValueError, AttributeError: The row does not describe an object.
     """
     scores = {
         predictor: {key: _number(value) for key, value in values.items()}

@@ -26,7 +26,7 @@ class EvaluationRows:
     """The rows file of one evaluation.
 
     Args:
-        path: The file. What it holds of this evaluation is read.
+        path: The path of the rows file. Rows of this evaluation in an existing file are read.
         fingerprint: The fingerprint of everything that determines the values.
 
     Raises:
@@ -46,7 +46,8 @@ class EvaluationRows:
         """Appends finished objects; they are on the disk when the call returns.
 
         Raises:
-            OSError: Naming the file; the objects before these are safe.
+            OSError: The file could not be written; the message names it, and earlier objects are
+                kept.
         """
         new = list(rows)
         text = "".join(self._line(part, row) for row in new)
@@ -64,7 +65,7 @@ class EvaluationRows:
         """Returns objects with the values of several parts together.
 
         Raises:
-            KeyError: A part lacks one of the objects.
+            KeyError: A part of the evaluation lacks one of the objects.
         """
         tables = [self._rows.get(part, {}) for part in parts]
         return [_joined([table[id_] for table in tables]) for id_ in ids]

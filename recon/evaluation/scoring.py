@@ -32,8 +32,8 @@ def choose_suites(names: Sequence[str], data: MultiViewDataset) -> list[MetricSu
     silhouettes are compared instead.
 
     Raises:
-        ValueError: A name is unknown or there twice, there is none, or the data lacks what a suite
-            needs; the message names the file.
+        ValueError: A name is unknown or given twice, there is none, or the data lack what a suite
+            requires; the message names the file.
     """
     if isinstance(names, str) or not names or len(set(names)) != len(names):
         raise ValueError(
@@ -56,7 +56,7 @@ def choose_views(data: MultiViewDataset, views: Sequence[int] | None) -> list[in
     """Returns which views of each object are shown; None means all.
 
     Raises:
-        ValueError: A view is not in the data or is there twice, or there is none.
+        ValueError: A view is not in the data or is given twice, or there is none.
     """
     chosen = list(range(data.num_views)) if views is None else views
     sound = (
@@ -75,13 +75,13 @@ def choose_views(data: MultiViewDataset, views: Sequence[int] | None) -> list[in
 
 @dataclass(frozen=True)
 class ViewPredictions:
-    """What a model predicts of some objects, each from some views alone.
+    """Predictions of some objects, each from single views.
 
     Args:
-        objects: N indices in the data.
-        views: The n views of each object that were shown.
-        images: [N * n, 4, H, W] uint8, the inputs.
-        prediction: N * n meshes; those of one object follow each other.
+        objects: The indices of N objects in the data.
+        views: The n views of each object from which it was predicted.
+        images: [N * n, 4, H, W] uint8 input images.
+        prediction: The prediction of N * n meshes; those of one object follow each other.
     """
 
     objects: Sequence[int]
@@ -108,12 +108,12 @@ def predict_views(
 
     Args:
         model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1].
-        data: The objects.
-        objects: Their indices.
-        views: The views of each object that are shown.
-        timer: Is given the parts `reading`, `network` and `refinement`.
-        refinement: Fits each mesh to the mask of its image from the camera of that image, which it
-            is told; None leaves the predictions as they are.
+        data: The data set of the objects.
+        objects: The indices of the objects in the data.
+        views: The views of each object from which it is predicted.
+        timer: The timer of the parts `reading`, `network` and `refinement`.
+        refinement: Fits each mesh to the mask of its image, with the known camera of that image;
+            None leaves the predictions as they are.
 
     Raises:
         ValueError, OSError: The data cannot be read.
@@ -147,17 +147,17 @@ def score_predictions(
     """Scores predictions of some objects.
 
     Args:
-        predicted: The predictions.
+        predicted: The predictions that are scored.
         faces: [F, 3] int64, the faces of every predicted mesh.
         suites: The metric suites by which they are scored.
-        data: The objects.
-        baselines: Predict voxels at the resolution of `data.voxel_resolution`, and are scored by
-            the `voxel_metric` of the suites that have one.
-        seed: The seed of the samples that suites draw.
-        timer: Is given the parts of the suites by name, and `baselines`.
+        data: The data set of the objects.
+        baselines: Predictors of voxels at the resolution of `data.voxel_resolution`; they are
+            scored by the `voxel_metric` of the suites that have one.
+        seed: The seed of the surface samples that suites draw.
+        timer: The timer of the parts: each suite by its name, and `baselines`.
 
     Raises:
-        ValueError, OSError: The data lacks what a suite needs, or cannot be read.
+        ValueError, OSError: The data lack what a suite requires, or cannot be read.
     """
     timer = timer or StepTimer(torch.device("cpu"), active=False)
     objects, views = predicted.objects, predicted.views
@@ -189,12 +189,12 @@ def score_objects(
     Args:
         model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
         suites: The metric suites by which the predictions are scored.
-        data: The objects.
-        objects: Their indices; the images of all are one batch.
-        views: The views of each object that are shown.
+        data: The data set of the objects.
+        objects: The indices of the objects in the data; the images of all are one batch.
+        views: The views of each object from which it is predicted.
 
     Raises:
-        ValueError, OSError: The data lacks what a suite needs, or cannot be read.
+        ValueError, OSError: The data lack what a suite requires, or cannot be read.
     """
     faces: Tensor = model.faces  # type: ignore[assignment]
     return score_predictions(predict_views(model, data, objects, views), faces, suites, data)

@@ -50,11 +50,12 @@ def summarize(
     """Returns a result with the means and intervals of some objects.
 
     Args:
-        objects: All with the same predictors and metrics, the model first.
-        metrics: In the order of the tables.
-        about: Plain data on the evaluation, see `EvaluationResult`.
-        protocols: What the numbers of each suite mean, see `EvaluationResult`.
-        notes: Lines which follow those on the means.
+        objects: The values of the objects, all with the same predictors and metrics, the model
+            first.
+        metrics: The metrics in the order of the tables.
+        about: Plain data that describe the evaluation, see `EvaluationResult`.
+        protocols: What the numbers of each metric suite mean, see `EvaluationResult`.
+        notes: Notes that follow those on the means.
         seed: The seed of the bootstrap.
     """
     categories = [
@@ -109,12 +110,12 @@ def category_estimates(
     """Returns the means of columns of values per category and over the categories.
 
     Args:
-        values: [N, M], M values of N objects; NaN where one is not defined, which leaves the
-            object out of that mean.
-        groups: [N], the category of each object.
-        order: The categories, in the order of the result.
+        values: [N, M] values of M metrics of N objects; NaN where a value is undefined, which
+            leaves the object out of that mean.
+        groups: [N] category of each object.
+        order: The categories in the order of the result.
         seed: The seed of the draws.
-        resamples: How many draws, >= 1.
+        resamples: The number of draws, >= 1.
 
     Returns:
         For each column by category, then as `MACRO`, the mean and its interval. A category without
@@ -122,8 +123,8 @@ def category_estimates(
         has no interval, and gives the macro mean's interval nothing to vary.
 
     Raises:
-        ValueError: Shapes disagree, an object's category is not in `order`, or one of `order` has
-            no object.
+        ValueError: Shapes disagree, the category of an object is not in `order`, or a category of
+            `order` has no object.
     """
     if values.ndim != 2 or len(values) != len(groups) or set(groups) != set(order):
         raise ValueError(

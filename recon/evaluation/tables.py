@@ -18,8 +18,8 @@ def write_tables(folder: Path, result: EvaluationResult) -> None:
     """Writes `table.txt`, `table.csv`, `objects.csv` and `result.json`, the last one last.
 
     Args:
-        folder: Where; made when it is not there.
-        result: What to write.
+        folder: The folder of the files; it is created if it does not exist.
+        result: The result that is written.
 
     Raises:
         OSError: A file could not be written; nothing half-written keeps its final name.

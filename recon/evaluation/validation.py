@@ -1,4 +1,4 @@
-"""What a training run measures on its validation split: the IoU of an evaluation."""
+"""The validation of a training run: the IoU of an evaluation on the validation split."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class VoxelValidation:
     Where the data has no voxels it is the IoU of silhouettes in unseen views.
 
     Args:
-        views: Which views of each object; None means all. Few and evenly spread ones estimate the
-            mean over all at a fraction of the cost.
-        batch_size: Images per call of the model.
+        views: The views of each object that are scored; None means all. A few evenly spread views
+            estimate the mean over all at a fraction of the cost.
+        batch_size: The number of images per call of the model.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class VoxelValidation:
 
         Args:
             model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-            data: The objects.
-            processes: Which share the objects; the values are those of all.
+            data: The validation objects.
+            processes: The processes that share the objects; all of them return the values of all
+                objects.
 
         Raises:
             ValueError: A view is not in the data.

@@ -39,11 +39,11 @@ def render_colors(
     """Renders a mesh sharply in the colours of its faces, for people to look at.
 
     Args:
-        mesh: Whose faces and colours are drawn.
-        vertices: [N, V, 3] world coordinates, which take the place of those of the mesh.
-        cameras: N cameras.
+        mesh: The mesh whose faces and colours are drawn.
+        vertices: [N, V, 3] world coordinates, which replace those of the mesh.
+        cameras: The N cameras, one for each set of vertices.
         image_size: (height, width) in pixels; an int means square.
-        lighting: None draws the colours as they are.
+        lighting: The light on the mesh; None draws the colours as they are.
 
     Returns:
         [N, 4, H, W] in [0, 1].
@@ -91,8 +91,8 @@ def with_axes(
     """Draws axes on an image [H, W, 3]: x in red, y in green and z in blue.
 
     Args:
-        image: As the camera sees it.
-        cameras: One camera.
+        image: [H, W, 3] the image that the camera took.
+        cameras: The one camera of the image.
         origin: [3] world coordinates of where the axes begin.
         ends: [3, 3] world coordinates of the ends of the three axes.
     """
@@ -120,7 +120,7 @@ class Crop:
         bottom: The lower edge, in [0, 1] from above.
         left: The left edge, in [0, 1] from the left.
         right: The right edge, in [0, 1] from the left.
-        size: (width, height) in pixels of what is drawn of it.
+        size: (width, height) in pixels of the cropped image.
     """
 
     top: float

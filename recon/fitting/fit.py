@@ -1,4 +1,4 @@
-"""Optimising the unknowns of a scene through the renderer: one problem, or many at once."""
+"""Optimises the unknowns of a scene through the renderer: one problem, or many at once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Fit:
 
     Args:
         best_loss: The total loss at the best values; [] or, of N problems at once, [N].
-        best_step: The step at which it was met; int64, [] or [N].
+        best_step: The step of the best loss; int64, [] or [N].
         history: The losses of all steps by the name of the term, and `total`; on the CPU, [T] or
-            [T, N], row t of step t.
-        stopped: Why it ended: "end" after all steps, "signal" when it was interrupted.
-        seconds: How long it took.
+            [T, N], row t is step t.
+        stopped: Why the fit ended: "end" after all steps, "signal" when a signal interrupted it.
+        seconds: The duration of the fit in seconds.
     """
 
     best_loss: Tensor
@@ -66,9 +66,9 @@ def fit(
         loss: Returns, for a step, the loss of the parameters as they are: a scalar, [N], or terms
             of these shapes by name, which are added up. Terms include their weights. What changes
             with time (sigma, the views of a mini-batch) must be a pure function of the step.
-        steps: Number of updates, >= 0.
+        steps: The number of updates, >= 0.
         learning_rate: The learning rate of all parameters, or of each by name.
-        schedule: A factor on the learning rates as a function of the step; None is 1.
+        schedule: The factor of the learning rates as a function of the step; None is 1.
         optimizer: Makes the optimiser from parameter groups, one per parameter.
         best_from: The first step whose loss can be compared with later ones, because schedules
             have settled; until then the newest state is the best. `steps` keeps the last state.

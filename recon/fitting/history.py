@@ -9,8 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from recon.files import atomic_file, csv_text, write_text
+from recon.files import csv_text, write_text
 from recon.fitting.fit import TOTAL, Fit
+from recon.visualization.draw import save_png
 from recon.visualization.plots import line_plot
 
 State = TypeVar("State")
@@ -20,8 +21,8 @@ def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "hist
     """Writes losses as `NAME.csv`, and as curves over the step in `NAME.png`.
 
     Args:
-        folder: An existing one.
-        history: [T] by term; NaN interrupts a curve.
+        folder: An existing folder for both files.
+        history: The losses [T] by the name of the term; NaN interrupts a curve.
         name: The name of both files, without a suffix.
 
     Raises:
@@ -36,15 +37,14 @@ def write_history(folder: Path, history: Mapping[str, Tensor], name: str = "hist
     write_text(folder / f"{name}.csv", csv_text([["step", *columns], *rows]))
     if any(value > 0 for values in columns.values() for value in values):
         curves = {term: (steps, values) for term, values in columns.items()}
-        with atomic_file(folder / f"{name}.png") as file:
-            line_plot(curves, "losses", "step", log_y=True).save(file, format="PNG")
+        save_png(folder / f"{name}.png", line_plot(curves, "losses", "step", log_y=True))
 
 
 def joined_history(fits: Sequence[Fit]) -> dict[str, Tensor]:
     """Joins the losses of fits which followed each other.
 
     Args:
-        fits: Each of one problem or of many, whose mean is taken.
+        fits: The fits in their order, each of one problem or of many; of many the mean is used.
 
     Returns:
         [T] by term, NaN where a fit has no such term; T counts the steps of all fits.

@@ -14,18 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from recon.evaluation.provenance import data_fingerprint, texts_fingerprint
-from recon.files import atomic_file, locked
+from recon.files import locked
 from recon.fitting.fit import Fit
 from recon.fitting.history import joined_history, write_history
 from recon.runs.directory import flatten_config, read_json, write_json
+from recon.runs.results import OtherResultError, refuse_other_result
 from recon.visualization.animation import save_animation
+from recon.visualization.draw import save_png
 
-# What does not change what a fit finds.
+# Keys that do not change the result of a fit.
 FREE_KEYS = ("output_dir", "overwrite", "progress", "frames", "device")
-
-
-class OtherFitError(ValueError):
-    """A folder holds the result of a fit to other inputs, or with another configuration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +31,9 @@ class FitFolder:
     """The folder of one fit.
 
     Args:
-        path: The folder, which is made when writing begins.
-        config: The resolved configuration, plain data; in the result it is called settings.
+        path: The path of the folder, which is created when writing begins.
+        config: The resolved configuration as plain data; `result.json` holds it under the key
+            `settings`.
         inputs: Keys of the configuration which name files or folders that the fit reads.
         result: The name of the file with the result.
         image: The name of the image that shows it.
@@ -54,7 +53,7 @@ class FitFolder:
         where its key `overwrite` is true.
 
         Raises:
-            OtherFitError: The folder holds another result; nothing in it was touched.
+            OtherResultError: The folder holds another result; nothing in it was touched.
             ValueError: Another process is writing here.
             OSError: The folder is not writable.
         """
@@ -69,21 +68,19 @@ class FitFolder:
         before = read_json(self.path / self.result)
         stored, now = before.get("settings"), self._facts()
         if not isinstance(stored, Mapping):
-            raise OtherFitError(
+            raise OtherResultError(
                 f"{self.path / self.result} is not the result of a fit; choose another output_dir"
             )
         # Results of earlier versions have no fingerprints; the names of their inputs count.
-        keys = () if "inputs" in before else tuple(self.inputs)
-        differing = _differing(
-            _compared(stored, self.inputs, keys), _compared(now["settings"], self.inputs, keys)
+        kept = () if "inputs" in before else tuple(self.inputs)
+        prints = now["inputs"] if "inputs" in before else {}
+        refuse_other_result(
+            self.path,
+            {**_compared(stored, self.inputs, kept), **before.get("inputs", {})},
+            {**_compared(now["settings"], self.inputs, kept), **prints},
+            output="output_dir",
+            overwrite="overwrite=true",
         )
-        if "inputs" in before:
-            differing += _differing(before["inputs"], now["inputs"])
-        if differing:
-            raise OtherFitError(
-                f"{self.path} holds the result of another fit ({', '.join(differing)} differ);"
-                " choose another output_dir, or replace it with overwrite=true"
-            )
 
     def _facts(self) -> dict[str, Any]:
         """Returns what a result was made from."""
@@ -104,11 +101,11 @@ class FitFolder:
         """Writes the result, the losses, an image and an animation.
 
         Args:
-            result: Plain data about what was found.
-            fits: The stages, for the losses.
-            image: Shows what was found.
-            frames: [H, W, 3] images of the way to it.
-            seconds: How long the animation runs.
+            result: The result of the fit as plain data.
+            fits: The fits of the stages, whose losses are written.
+            image: An image of the result.
+            frames: [H, W, 3] images of the states on the way to the result.
+            seconds: The duration of the animation in seconds.
 
         Returns:
             The content of the file of the result: `result`, whether a signal ended the fit, the
@@ -142,26 +139,12 @@ def fingerprint(path: Path) -> str | None:
     )
 
 
-def save_png(path: Path, image: Image.Image) -> None:
-    """Writes an image as PNG.
-
-    Raises:
-        OSError: It could not be written.
-    """
-    with atomic_file(path) as file:
-        image.save(file, format="PNG", optimize=True)
-
-
 def _compared(
     config: Mapping[str, Any], inputs: Sequence[str], kept: Sequence[str]
 ) -> dict[str, object]:
     """Returns what determines a result; of the keys that name inputs only the `kept` ones."""
     left_out = {*FREE_KEYS, *inputs} - {*kept}
     return {key: value for key, value in flatten_config(config).items() if key not in left_out}
-
-
-def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    return [key for key in sorted({*before, *now}) if before.get(key, None) != now.get(key, None)]
 
 
 def silhouette_iou(alpha: Tensor, mask: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Fits in stages, each from where the one before it ended, and stages which get ever sharper."""
+"""Fits in stages: each starts where the one before it ended, and renders more sharply."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ State_co = TypeVar("State_co", covariant=True)
 
 
 class Problem(Protocol[State_co]):
-    """What one stage optimises: parameters, their loss, and the state of the fit they stand for.
+    """The problem that one stage optimises: parameters, their loss, and the state they stand for.
 
     Attributes:
-        parameters: Leaf tensors by name.
-        options: Further arguments of `recon.fitting.fit.fit`; `steps` among them.
+        parameters: The leaf tensors that are optimised, by name.
+        options: Further arguments of `recon.fitting.fit.fit`, among them `steps`.
     """
 
     parameters: dict[str, Tensor]
@@ -44,20 +44,20 @@ class Problem(Protocol[State_co]):
         """Returns the state with which the stage ends, and its loss.
 
         Args:
-            found: The fit of the parameters, which hold its best values.
+            found: The fit of the parameters, which now hold its best values.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class StagedFit(Generic[State]):
-    """What a fit in stages found.
+    """The result of a fit in stages.
 
     Args:
-        state: The last one.
-        loss: Its loss; [] or, of N problems at once, [N].
-        fits: One for each stage.
-        trajectory: The states on the way, and the last one.
+        state: The state at the end of the last stage.
+        loss: The loss of that state; [] or, of N problems at once, [N].
+        fits: The fits of the stages, one for each.
+        trajectory: The states on the way from start to end, with the last one.
     """
 
     state: State
@@ -98,10 +98,12 @@ def fit_stages(
     """Goes through stages, until a signal comes.
 
     Args:
-        stages: Each makes its problem from the state it begins with.
+        stages: Functions that make the problem of each stage from the state it begins with.
         start: The state with which the first stage begins.
-        every: Steps between the states of the trajectory; None keeps the last state only.
-        on_step: Called with the number of the step over all stages, and what gives the state.
+        every: The number of steps between the states of the trajectory; None keeps only the last
+            state.
+        on_step: Called with the number of the step over all stages and a function that returns the
+            state.
         interruption: An entered context, whose signal ends the fit.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
 
@@ -139,23 +141,24 @@ def fit_stages(
     return StagedFit(state, loss, fits, [*trajectory, state])
 
 
-# --- Stages which render softly first, and ever sharper -------------------------------------------
+# --- Stages that render softly at first, then more and more sharply -------------------------------
 
 
 @dataclass(frozen=True)
 class SoftStage:
-    """How softly a stage of a fit renders, and how fast it moves.
+    """The softness and the learning rates of a stage of a fit.
 
-    What is given as a pair falls geometrically from the first value to the last; sigma and gamma
+    A value given as a pair falls geometrically from the first value to the last; sigma and gamma
     stay at the last for the last tenth of the steps.
 
     Args:
-        steps: Number of updates, >= 0.
-        image_size: Pixels of the shorter side of what is rendered; None as in the images.
-        sigma: First and last softness of edges, squared NDC units.
-        gamma: First and last softness of depth, in lengths of the object.
-        learning_rate: First and last learning rate, of angles in radians and of others in
-            proportion.
+        steps: The number of updates, >= 0.
+        image_size: The number of pixels along the shorter side of the rendered images; None renders
+            at the size of the images.
+        sigma: The first and the last softness of edges, squared NDC units.
+        gamma: The first and the last softness of depth, in lengths of the object.
+        learning_rate: The first and the last learning rate of angles in radians; those of other
+            parameters are in proportion.
 
     Raises:
         ValueError: A value is out of range.
@@ -193,8 +196,9 @@ class SoftStage:
         """Returns the arguments of `fit` with the schedule of learning rates.
 
         Args:
-            rates: By parameter, what its learning rate is multiplied by.
-            comparable: Keep the best state once sigma and gamma stay; otherwise the last one.
+            rates: The factors of the learning rates by the name of the parameter.
+            comparable: Whether the best state is kept once sigma and gamma stay; otherwise the last
+                state is.
         """
         first, last = self.learning_rate
         return {
@@ -207,12 +211,12 @@ class SoftStage:
 
 @dataclass(frozen=True)
 class Step:
-    """How a step renders.
+    """The image size and the softness of the renderings of a step.
 
     Args:
-        size: (height, width) in pixels.
-        sigma: Softness of edges, squared NDC units.
-        gamma: Softness of depth, object units.
+        size: (height, width) of the rendered images in pixels.
+        sigma: The softness of edges, squared NDC units.
+        gamma: The softness of depth, object units.
     """
 
     size: tuple[int, int]
@@ -224,8 +228,8 @@ class Unknowns(Protocol[State_co]):
     """The parameters of a stage, and the state which they make with what is known.
 
     Attributes:
-        parameters: Leaf tensors by name.
-        rates: By parameter, what its learning rate is multiplied by.
+        parameters: The leaf tensors that are optimised, by name.
+        rates: The factors of the learning rates by the name of the parameter.
     """
 
     parameters: dict[str, Tensor]
@@ -240,13 +244,13 @@ class SoftProblem(Generic[State]):
     """A `Problem` of a `SoftStage`.
 
     Args:
-        stage: How it renders and moves.
-        unknowns: Its parameters.
-        terms: Returns the terms of the loss of a step.
-        images: [N, 4, H, W] which the renderings are compared with.
-        length: The length of the object, in which the stage states its gamma; object units.
+        stage: The softness and the learning rates of the stage.
+        unknowns: The parameters of the stage.
+        terms: A function that returns the terms of the loss for the softness of a step.
+        images: [N, 4, H, W] the images that the renderings are compared with.
+        length: The length of the object in object units; gamma of the stage is a multiple of it.
         comparable: Whether losses can be compared once sigma and gamma stay, so that the best state
-            is kept; otherwise the last one is.
+            is kept; otherwise the last state is.
     """
 
     def __init__(

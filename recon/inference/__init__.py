@@ -1,1 +1,1 @@
-"""Meshes of images from anywhere, with a trained model."""
+"""Reconstructs meshes from any images with a trained model."""

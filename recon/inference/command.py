@@ -1,14 +1,13 @@
-"""Reconstruct the objects of images: meshes, turntables and overlays in a folder for each.
+"""Reconstructs the objects of images: meshes, turntables and overlays in a folder for each.
 
     recon-reconstruct IMAGE_OR_DIRECTORY [...] [--checkpoint FILE] [--output DIR]
 
-takes PNG, JPEG, WebP, GIF, BMP and TIFF images of any size. Which pixels are the object says
---mask, else the alpha channel, else an estimate from a plain background, which is written as
-mask.png to look at.
-Every image gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png (the
-predicted outline in orange, the mask's in blue) and result.json. What is there already is left
-alone when it was made from the same, and refused otherwise. Images that cannot be used are
-reported, the others are done, and the exit status is 1.
+reads PNG, JPEG, WebP, GIF, BMP and TIFF images of any size. The mask of the object is that of
+--mask, or else the alpha channel, or else an estimate from a plain background, which is written as
+mask.png. Every image gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png
+(the border of the silhouette in orange, that of the mask in blue) and result.json. An existing
+result of the same image, mask and checkpoint is kept, and another one is refused. Images that
+cannot be used are reported, the others are reconstructed, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Job:
-    """One image to reconstruct.
+    """One image to reconstruct, and where its result is written.
 
     Args:
-        image: The file.
-        mask: Its mask, if one is given.
-        folder: Where the result goes.
+        image: The path of the image.
+        mask: The path of its mask, if one is given.
+        folder: The folder that the result is written to.
     """
 
     image: Path
@@ -61,14 +60,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What holds for all images.
+class JobConfig:
+    """The configuration that all images share.
 
     Args:
-        checkpoint: SHA-256 of the file.
-        turntable: Whether to draw animations.
-        overwrite: Whether to replace other results.
-        refine: Steps that fit each mesh to the mask of its image.
+        checkpoint: The SHA-256 of the checkpoint file.
+        turntable: Whether animations are drawn.
+        overwrite: Whether results of other inputs are replaced.
+        refine: The number of steps that fit each mesh to the mask of its image.
     """
 
     checkpoint: str
@@ -79,16 +78,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The outcome of the reconstruction of one image.
 
     Args:
-        job: Which.
-        error: Why it failed; "" if it did not.
-        mask: Where the mask is from; "" if the result was there already.
-        notes: What to know about the mask.
-        iou: Of the outlines.
-        azimuth: Of the direction they overlap in, degrees.
-        elevation: Of that direction, degrees.
+        job: The job that this is the outcome of.
+        error: The message of the error; "" if there was none.
+        mask: The source of the mask; "" if the result existed already.
+        notes: Sentences about the mask that the user must know.
+        iou: The IoU of the silhouette and the mask.
+        azimuth: The azimuth of the camera in which they overlap best, degrees.
+        elevation: The elevation of that camera, degrees.
     """
 
     job: Job
@@ -100,7 +99,7 @@ class Outcome:
     elevation: float = 0.0
 
     def line(self) -> str:
-        """Tells it in one line."""
+        """Returns the outcome in one line."""
         if self.error:
             return f"{self.job.image}: FAILED: {self.error}"
         if not self.mask:
@@ -117,13 +116,15 @@ def plan_jobs(paths: Sequence[Path], output: Path, mask: Path | None = None) -> 
     The folder has the name of the image without its suffix, or with it where that is not unique.
 
     Args:
-        paths: Images, and directories of images.
-        output: Where the folders go.
-        mask: For one image a file, else a directory with masks of the same names, any suffix.
+        paths: The paths of images and of directories of images.
+        output: The folder of the result folders.
+        mask: The path of a mask file for one image, or of a directory with masks of the same names
+            and any suffix.
 
     Raises:
         FileNotFoundError: There is no such mask.
-        ValueError: A directory has no images, two have one name, or a mask is for many.
+        ValueError: A directory has no images, two images have the same name, or one mask is given
+            for many images.
     """
     images: list[Path] = []
     for path in paths:
@@ -156,14 +157,14 @@ def _masks(images: Sequence[Path], mask: Path | None) -> list[Path | None]:
 
 
 def reconstruct_all(
-    reconstructor: ImageReconstructor, jobs: Sequence[Job], options: Options
+    reconstructor: ImageReconstructor, jobs: Sequence[Job], config: JobConfig
 ) -> Iterator[Outcome]:
-    """Reconstructs images, some at once; yields what became of each, in order."""
+    """Reconstructs images, some at once; yields the outcome of each in order."""
     count = max(2, available_cores())  # one computes while another waits for the disk
     # Images share the cores rather than the threads of one image.
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = [
-            pool.submit(_reconstruct_some, reconstructor, jobs[start : start + BATCH], options)
+            pool.submit(_reconstruct_some, reconstructor, jobs[start : start + BATCH], config)
             for start in range(0, len(jobs), BATCH)
         ]
         try:
@@ -175,15 +176,15 @@ def reconstruct_all(
 
 
 def _reconstruct_some(
-    reconstructor: ImageReconstructor, jobs: Sequence[Job], options: Options
+    reconstructor: ImageReconstructor, jobs: Sequence[Job], config: JobConfig
 ) -> list[Outcome]:
     """Reconstructs images in one batch for the network."""
     outcomes = [Outcome(job) for job in jobs]
     images, facts, places = [], [], []
     for place, job in enumerate(jobs):
         try:
-            made_from = _made_from(job, options)
-            if options.overwrite or find_result(job.folder, made_from) is None:
+            made_from = _made_from(job, config)
+            if config.overwrite or find_result(job.folder, made_from) is None:
                 images.append(take_image(job.image, job.mask))
                 facts.append({"image": str(job.image), "made_from": made_from})
                 places.append(place)
@@ -192,7 +193,7 @@ def _reconstruct_some(
     for place, made, fact in zip(places, _each_alone(reconstructor, images), facts, strict=True):
         job = jobs[place]
         outcomes[place] = (
-            Outcome(job, error=made) if isinstance(made, str) else _save(job, made, fact, options)
+            Outcome(job, error=made) if isinstance(made, str) else _save(job, made, fact, config)
         )
     return outcomes
 
@@ -209,19 +210,19 @@ def _each_alone(
     return [made for image in images for made in _each_alone(reconstructor, [image])]
 
 
-def _made_from(job: Job, options: Options) -> dict[str, Any]:
+def _made_from(job: Job, config: JobConfig) -> dict[str, Any]:
     return {
         "image": _digest(job.image),
         "mask": None if job.mask is None else _digest(job.mask),
-        "checkpoint": options.checkpoint,
-        "turntable": options.turntable,
-        **({"refine": options.refine} if options.refine else {}),
+        "checkpoint": config.checkpoint,
+        "turntable": config.turntable,
+        **({"refine": config.refine} if config.refine else {}),
     }
 
 
-def _save(job: Job, made: Reconstruction, facts: Mapping[str, Any], options: Options) -> Outcome:
+def _save(job: Job, made: Reconstruction, facts: Mapping[str, Any], config: JobConfig) -> Outcome:
     try:
-        save_reconstruction(job.folder, made, facts, options.turntable)
+        save_reconstruction(job.folder, made, facts, config.turntable)
     except OSError as error:
         return Outcome(job, error=str(error))
     azimuth, elevation = made.camera.orbit_parameters()[0, :2].tolist()
@@ -284,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trained = load_trained_model(options.checkpoint)
         reconstructor = ImageReconstructor(trained, options.device, refinement)
         build.load("cpu")  # the first time on a machine it may have to be compiled
-        every = Options(
+        config = JobConfig(
             _digest(trained.path),
             not options.no_turntable,
             options.overwrite,
@@ -292,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         loaded = time.perf_counter()
         outcomes = []
-        for outcome in reconstruct_all(reconstructor, jobs, every):
+        for outcome in reconstruct_all(reconstructor, jobs, config):
             print(outcome.line(), flush=True)
             outcomes.append(outcome)
     done = time.perf_counter()
@@ -304,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summary(
     outcomes: Sequence[Outcome], reconstructor: ImageReconstructor, seconds: float, loading: float
 ) -> str:
-    """Returns what to know about all results, and the time."""
+    """Returns notes on the masks, the framing and the time as lines of text."""
     made = [outcome for outcome in outcomes if outcome.mask]
     lines = [
         f"{outcome.job.image}: {note}"

@@ -1,4 +1,4 @@
-"""What a reconstruction leaves on disk: meshes, a turntable, and images which tell if it fits."""
+"""The files of a reconstruction: meshes, a turntable, and an overlay on the input image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from recon.files import SUFFIX, atomic_file, unsynced
+from recon.files import SUFFIX, unsynced
 from recon.formats.meshes import save_mesh
 from recon.formats.resampling import PixelMap
 from recon.inference.input_images import InputImage
 from recon.inference.reconstruct import Reconstruction
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.directory import read_json, write_json
+from recon.runs.results import OtherResultError, refuse_other_result
 from recon.visualization.animation import save_animation
-from recon.visualization.draw import draw_mesh, to_pixels
+from recon.visualization.draw import draw_mesh, save_png, to_pixels
 from recon.visualization.turntable import turntable_cameras
 
 RESULT = "result.json"
@@ -33,23 +34,19 @@ OVERLAY_SIDE = 320
 PREDICTED = (255, 120, 0)
 MASKED = (0, 120, 255)
 PALE = 0.4
-# Softness of the outline on the overlay, squared NDC units: below a pixel.
+# Softness of the silhouette on the overlay, squared NDC units: below a pixel.
 _SIGMA = 1e-7
-
-
-class OtherResultError(ValueError):
-    """A folder holds the result of another image, mask, checkpoint or setting."""
 
 
 def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns the result in a folder if it was made from the same, and None if there is none.
 
     Args:
-        folder: Of one image.
-        made_from: Plain data which determine the result.
+        folder: The result folder of one image.
+        made_from: Plain data that determine the result.
 
     Raises:
-        OtherResultError: The folder holds something else; the message names the difference.
+        OtherResultError: The folder holds another result; the message names the difference.
     """
     if not folder.exists():
         return None
@@ -60,12 +57,7 @@ def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | 
     before = dict(result.get("made_from") or {})
     if "picture" in before:  # the key of earlier versions
         before["image"] = before.pop("picture")
-    names = sorted(before.keys() | made_from.keys())
-    if changed := [name for name in names if before.get(name) != made_from.get(name)]:
-        raise OtherResultError(
-            f"{folder} holds another result ({', '.join(changed)} differ); choose another output,"
-            " or overwrite it (--overwrite)"
-        )
+    refuse_other_result(folder, before, made_from, output="--output", overwrite="--overwrite")
     return result
 
 
@@ -75,11 +67,11 @@ def save_reconstruction(
     """Writes a folder of one image, which appears under its name only when it is complete.
 
     Args:
-        folder: Gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json and, where the mask
-            is an estimate, mask.png; one which is there already is replaced.
-        made: What to write.
-        facts: Plain data for result.json.
-        turntable: Whether to draw the animation, which takes most of the time.
+        folder: The folder, which gets mesh.glb, mesh.obj, overlay.png, turntable.gif, result.json
+            and, where the mask is an estimate, mask.png; an existing folder is replaced.
+        made: The reconstruction that is written.
+        facts: Plain data that result.json holds besides those of the reconstruction.
+        turntable: Whether the animation is drawn, which takes most of the time.
 
     Returns:
         The files.
@@ -106,9 +98,10 @@ def _write(folder: Path, made: Reconstruction, facts: Mapping[str, Any], turntab
     mesh, colors = made.model_mesh()
     for suffix in (".glb", ".obj"):
         save_mesh(folder / f"mesh{suffix}", mesh, colors)
-    _save_png(folder / "overlay.png", draw_overlay(made))
+    save_png(folder / "overlay.png", Image.fromarray(draw_overlay(made)), optimize=False)
     if made.image.mask == "estimated":
-        _save_png(folder / "mask.png", made.image.rgba.transpose(1, 2, 0))
+        rgba = np.ascontiguousarray(made.image.rgba.transpose(1, 2, 0))
+        save_png(folder / "mask.png", Image.fromarray(rgba), optimize=False)
     if turntable:
         images = draw_mesh(made.world, turntable_cameras(FRAMES), FRAME_SIDE, made.colors, SAMPLES)
         save_animation(folder / "turntable.gif", list(to_pixels(images)), TURN, TURN / FRAMES)
@@ -134,7 +127,7 @@ def _facts(made: Reconstruction) -> dict[str, Any]:
 
 
 def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
-    """Draws the predicted outline over the input: its area tinted, its border and that of the mask.
+    """Draws the predicted silhouette over the input: area and border in orange, the mask's in blue.
 
     The camera is the best known direction, see `recon.inference.viewpoint_search`.
 
@@ -179,8 +172,3 @@ def _enlarged(
 
 def _border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return inside & ~ndimage.binary_erosion(inside, np.ones((3, 3)), iterations=2)
-
-
-def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with atomic_file(path) as file:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")

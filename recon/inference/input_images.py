@@ -1,4 +1,4 @@
-"""Images from anywhere made what the network learned from: an object alone, framed as there."""
+"""Prepares any image for the network: the object alone, framed as in the training images."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class InputImage:
 
     Args:
         rgba: [4, H, W] uint8 sRGB and alpha, not premultiplied; at most `WORKING_SIDE` long.
-        mask: Where alpha is from: "alpha channel", "mask" or "estimated".
-        notes: What to know about the mask, in words.
+        mask: The source of alpha: "alpha channel", "mask" or "estimated".
+        notes: Sentences about the mask that the user must know.
     """
 
     rgba: NDArray[np.uint8]
@@ -46,8 +46,8 @@ class Cutout:
     """A part of an input image at another scale.
 
     Args:
-        image: [4, h, w] uint8.
-        pixels: Where the pixels of the input image lie in it.
+        image: [4, h, w] uint8 RGBA image of the network's size.
+        pixels: The map from pixels of the input image to pixels of `image`.
     """
 
     image: Tensor
@@ -59,9 +59,9 @@ class CloseUp:
     """An image at the scale of the network's, with its object in the middle.
 
     Args:
-        image: A square in PIL's mode RGBa.
-        longer: Side of the outline's box in it, in pixels.
-        pixels: Where the pixels of the input image lie in it.
+        image: A square image in PIL's mode RGBa, whose colours are premultiplied.
+        longer: The longer side of the mask's bounding box in it, in pixels.
+        pixels: The map from pixels of the input image to pixels of `image`.
     """
 
     image: Image.Image
@@ -81,8 +81,8 @@ def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
             `recon.formats.plain_background`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a file is damaged or too large, sizes differ, or there is no object.
+        FileNotFoundError: There is no such file.
+        ValueError: A file is damaged or too large, the sizes differ, or there is no object.
     """
     decoded = decode_image(image)
     alpha = None if mask is None else decode_mask(mask, like=decoded)
@@ -105,9 +105,10 @@ def close_up(image: InputImage, side: int, smallest: float) -> CloseUp:
     """Brings an image to a scale at which many sizes are cut out in little time.
 
     Args:
-        image: The input.
-        side: Pixels of the longer side of the outline's box, at most.
-        smallest: Share of the longer side in a cut, at least; so much room is made around it.
+        image: The input image.
+        side: The greatest longer side of the mask's bounding box, in pixels.
+        smallest: The least share that this side will have of the side of a cutout; it decides how
+            much room is made around the object.
     """
     left, top, right, bottom = mask_boxes(torch.from_numpy(image.rgba[3:]))[0].tolist()
     longer = max(right - left, bottom - top)
@@ -135,10 +136,10 @@ def cut_out(close: CloseUp, framing: Framing, image_size: Sequence[int], fill: f
     """Shifts and scales an image so that its object lies as in the framing.
 
     Args:
-        close: Of the image, with room for this size.
-        framing: Of the images which the network learned from.
-        image_size: (height, width) of the images which the network learned from.
-        fill: The longer side of the outline's box as a share of the image's side.
+        close: The close-up of the image, with room for this size.
+        framing: The framing of the images that the network was trained on.
+        image_size: (height, width) of the images that the network was trained on.
+        fill: The longer side of the mask's bounding box as a share of the side of the cutout.
     """
     height, width = image_size
     scale = fill * min(height, width) / close.longer

@@ -27,11 +27,11 @@ class ReconstructedMesh:
     """The mesh of an object in an image, in the right-handed frame of models: up +Y, front +X.
 
     Args:
-        vertices: [V, 3] float32 within [-0.5, 0.5].
-        faces: [F, 3] int64.
-        colors: [V, 3] of the vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None for a model
-            without colours.
-        reconstruction: What the model saw of the image, and how the mesh fits to it.
+        vertices: [V, 3] float32 positions within [-0.5, 0.5].
+        faces: [F, 3] int64 indices of vertices.
+        colors: [V, 3] colours of the vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None for a
+            model without colours.
+        reconstruction: The input of the model, and how the mesh fits the image.
     """
 
     vertices: Tensor
@@ -43,11 +43,11 @@ class ReconstructedMesh:
         """Writes the mesh with its colours, in the format that the suffix names.
 
         Args:
-            path: A file that ends in .glb, .obj, .ply, .stl or .off; STL and OFF, and PLY for
-                texels, cannot hold the colours and are refused where there are some.
+            path: A path that ends in .glb, .obj, .ply, .stl or .off; STL and OFF, and PLY for
+                texels, cannot hold colours and are refused where there are some.
 
         Raises:
-            ValueError: The suffix is another, or its format cannot hold the colours.
+            ValueError: The suffix is none of these, or the format cannot hold the colours.
             OSError: The file could not be written.
         """
         save_mesh(path, Mesh(self.vertices, self.faces), self.colors)
@@ -63,9 +63,9 @@ class ReconstructedMesh:
         """Renders the mesh on white, anti-aliased.
 
         Args:
-            azimuth: Of the eye, degrees; 0 sees the front.
-            elevation: Of the eye, degrees.
-            distance: Of the eye from the origin, object units.
+            azimuth: The azimuth of the eye in degrees; 0 sees the front.
+            elevation: The elevation of the eye in degrees.
+            distance: The distance of the eye from the origin, object units.
             fov: Full vertical angle of view in degrees.
             image_size: (height, width) in pixels; an int means square.
 
@@ -83,7 +83,7 @@ class ReconstructedMesh:
         """Returns a viewer in which the mesh can be turned; the last value of a notebook's cell.
 
         Args:
-            height: Of the viewer in pixels.
+            height: The height of the viewer in pixels.
         """
         return MeshViewer(*turned_mesh(Mesh(self.vertices, self.faces), self.colors), height)
 
@@ -92,7 +92,7 @@ class Model:
     """A trained model that reconstructs meshes of images from anywhere.
 
     Args:
-        reconstructor: What frames images as in training, and predicts.
+        reconstructor: The reconstructor, which frames images as in training and predicts meshes.
     """
 
     def __init__(self, reconstructor: ImageReconstructor) -> None:
@@ -103,8 +103,8 @@ class Model:
 
         Args:
             image: A path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4].
-            mask: Which pixels are the object, in any of these forms. None takes the alpha channel,
-                and where that is no mask estimates it from a plain background.
+            mask: The mask of the object in any of these forms. None uses the alpha channel, or else
+                estimates the mask from a plain background.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -118,8 +118,8 @@ class Model:
         """Predicts the meshes of several images in one batch.
 
         Args:
-            images: As of `reconstruct`.
-            masks: One for each image, or None for none.
+            images: The images, each in a form that `reconstruct` accepts.
+            masks: The masks of the images, one for each; None means none.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -148,15 +148,15 @@ def load(
     """Loads a trained model for reconstruction.
 
     Args:
-        path: A checkpoint that a training run wrote, a file of weights, or the name of a model that
-            comes with the package.
+        path: The path of a checkpoint that a training run wrote or of a file of weights, or the
+            name of a model that comes with the package.
         device: 'auto' (CUDA when there is a GPU), 'cpu', 'cuda', 'cuda:1', ...
         allowed_targets: Packages whose classes the checkpoint may name, each with a dot at its end;
             add your own package to load a model of your own.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged or foreign, or names a class of another package.
+        ValueError: The file is damaged or is no checkpoint, or names a class of another package.
     """
     trained = load_trained_model(path, allowed_targets=allowed_targets)
     return Model(ImageReconstructor(trained, device))

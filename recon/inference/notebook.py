@@ -19,9 +19,10 @@ class MeshViewer:
     """A viewer which a notebook shows: drag to turn, + and - to zoom, 0 to start again.
 
     Args:
-        mesh: In the world of the cameras.
-        colors: [V, 3] of its vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None shows grey.
-        height: Pixels.
+        mesh: The mesh in the world of the cameras.
+        colors: [V, 3] colours of the vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None shows
+            grey.
+        height: The height of the viewer in pixels.
     """
 
     mesh: Mesh

@@ -1,4 +1,4 @@
-"""Meshes of images from anywhere, with a trained model."""
+"""Reconstructs meshes from any images with a trained model."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ SIZES = 8
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What a model makes of one image.
+    """The reconstruction of the object in one image.
 
     Args:
-        image: The input.
-        cutout: What the network saw of it.
-        fill: The longer side of the outline there, as a share of the image's side.
-        world: The mesh in the world of the cameras.
-        colors: [V, 3] of its vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None without any.
-        view: Number of the known camera in which the outline fits best.
-        fit: IoU of the outlines in that camera as it is.
-        camera: That camera, shifted and scaled to the cutout.
-        iou: Of the outlines there.
+        image: The input image with its mask.
+        cutout: The part of the image that the network saw.
+        fill: The longer side of the mask's bounding box as a share of the side of the cutout.
+        world: The predicted mesh in the world of the cameras.
+        colors: [V, 3] colours of the vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None where
+            the model predicts none.
+        view: The number of the known camera in which the silhouette overlaps the mask best.
+        fit: The IoU of silhouette and mask in that camera.
+        camera: That camera, shifted and scaled so that the silhouette lies over the mask of the
+            cutout.
+        iou: The IoU of silhouette and mask in `camera`.
     """
 
     image: InputImage
@@ -73,12 +75,12 @@ class ImageReconstructor:
     """Predicts meshes of images which are framed as in the training data first.
 
     How large an object is in a training image depends on its shape and on the viewpoint. So
-    several sizes are tried, and that one is taken whose mesh, seen from a known viewpoint, has most
-    nearly the outline which the network was shown.
+    several sizes are tried. The one is chosen whose mesh, rendered from a known viewpoint, overlaps
+    best with the mask that the network was given.
 
     Args:
-        trained: The model.
-        device: As `recon.compute.choose_device`.
+        trained: The trained model with its checkpoint.
+        device: The name of a device, see `recon.compute.choose_device`.
         refinement: Fits each mesh to the mask from the known viewpoint that was found for it; None
             leaves the predictions as they are.
 
@@ -174,11 +176,11 @@ def reconstruct(
     Args:
         image: A path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4] of sRGB;
             see `recon.formats.images.decode_image`.
-        checkpoint: A file written by a training run, or the name of a model that comes with the
-            package; or what one call has loaded for many:
+        checkpoint: The path of a checkpoint of a training run, the name of a model that comes with
+            the package, or a loaded model, which many calls can share:
             `ImageReconstructor(load_trained_model(path))`.
-        mask: Which pixels are the object, in any of these forms. None takes the alpha channel, and
-            where that is no mask estimates it from a plain background.
+        mask: The mask of the object in any of these forms. None uses the alpha channel, or else
+            estimates the mask from a plain background.
 
     Returns:
         The mesh in the right-handed frame of models: up +Y, front +X, within [-0.5, 0.5]; its faces

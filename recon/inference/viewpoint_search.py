@@ -1,9 +1,9 @@
-"""From which known direction a predicted mesh looks most like the outline in the image.
+"""Finds the known direction from which a predicted mesh looks most like the mask of the image.
 
-The camera of an image from elsewhere is unknown. The network learned from known directions, so one
-of these is taken: that whose outline of the mesh overlaps best. An outline is about the same from
-the other side, and symmetric shapes have many that are, so the direction is good for laying the
-mesh over the image and for little else.
+The camera of an image from elsewhere is unknown. The network was trained on known directions, so
+the one of them is chosen from which the silhouette of the mesh overlaps the mask best. Silhouettes
+from opposite sides are about equal, and symmetric shapes look alike from many directions, so the
+direction serves to lay the mesh over the image and for little else.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from recon.rendering.renderer import SoftRenderer
 
 # Side of the images in which directions are compared: a quarter of the time of 64, and as good.
 _COARSE = 32
-# Softness of outlines in squared NDC units: a third of a coarse pixel, and a hundredth of a fine
+# Softness of silhouettes in squared NDC units: a third of a coarse pixel, and a hundredth of a fine
 # one, which is drawn faster than a hard edge.
 _COARSE_SIGMA, _FINE_SIGMA = 1e-6, 1e-7
-# A mesh seen edge-on has an outline without an area; its box is at least this wide, in NDC units.
+# A mesh seen edge-on has a silhouette without an area; its box is at least this wide, in NDC units.
 _LEAST_BOX = 1e-3
 
 
@@ -32,8 +32,8 @@ class Directions:
     """The best known direction for each of B images.
 
     Args:
-        index: [B] of the direction.
-        iou: [B] of mesh and outline in that camera as it is, in [0, 1].
+        index: [B] number of the direction.
+        iou: [B] IoU of silhouette and mask in the camera of that direction, in [0, 1].
     """
 
     index: Tensor
@@ -41,13 +41,13 @@ class Directions:
 
 
 def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Cameras) -> Directions:
-    """Finds the known directions in which meshes overlap outlines best.
+    """Finds the known directions in which the silhouettes of meshes overlap masks best.
 
     Args:
         vertices: [B, V, 3] world coordinates, object units.
-        faces: [F, 3] int64.
-        alpha: [B, S, S] uint8 outlines.
-        known: K cameras.
+        faces: [F, 3] int64 faces of every mesh.
+        alpha: [B, S, S] uint8 masks.
+        known: The K cameras of the known directions.
 
     Raises:
         ValueError: Shapes disagree.
@@ -68,15 +68,17 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
 def align_to_masks(
     vertices: Tensor, faces: Tensor, alpha: Tensor, cameras: Cameras
 ) -> tuple[Cameras, Tensor]:
-    """Gives meshes the centre and the size of outlines, where they overlap better with these.
+    """Shifts and scales cameras so that silhouettes have the centre and the size of masks.
 
     Args:
-        vertices, faces, alpha: As `find_directions`, no outline being empty.
-        cameras: B; only their focal lengths and principal points may change.
+        vertices: [B, V, 3] world coordinates, object units.
+        faces: [F, 3] int64 faces of every mesh.
+        alpha: [B, S, S] uint8 masks, of which none is empty.
+        cameras: The B cameras, of which only focal lengths and principal points are changed.
 
     Returns:
-        cameras: B.
-        iou: [B] of mesh and outline there.
+        cameras: the B cameras; one is unchanged where that does not raise the IoU.
+        iou: [B] IoU of silhouette and mask in these cameras.
 
     Raises:
         ValueError: Shapes disagree.
@@ -97,7 +99,7 @@ def align_to_masks(
 
 
 def _inside(alpha: Tensor) -> Tensor:
-    """Returns which pixels of outlines [B, S, S] are inside.
+    """Returns which pixels of alpha [B, S, S] are inside the mask.
 
     An object narrower than a pixel is nowhere more than half opaque: its most opaque pixels count.
     """
@@ -122,7 +124,7 @@ def _box_of(inside: Tensor) -> Tensor:
 
 
 def _aligned(vertices: Tensor, cameras: Cameras, boxes: Tensor) -> Cameras:
-    """Returns cameras in which the boxes of projected vertices have the centre and size of some."""
+    """Returns cameras in which the boxes of projected vertices match `boxes`."""
     projected = cameras.project(vertices, 2)[..., :2]  # in NDC of a square image
     low, high = projected.amin(1), projected.amax(1)
     sizes = (high - low).clamp(min=_LEAST_BOX)

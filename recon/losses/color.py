@@ -22,15 +22,15 @@ def color_l1_loss(rgba: Tensor, image: Tensor, reduction: str = "mean") -> Tenso
     of faces which should not be there at all; the silhouette loss moves these.
 
     Args:
-        rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
-        image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
-        reduction: "mean" over the images, or "none".
+        rgba: [B, 4, H, W] renderings over a black background, as `SoftRenderer` makes them.
+        image: [B, 4, H, W] true images, sRGB in [0, 1] not multiplied by alpha, and alpha.
+        reduction: "mean" for the mean over the images, or "none".
 
     Returns:
         A scalar >= 0, or [B] for the reduction "none"; an image which shows nothing has 0.
 
     Raises:
-        ValueError: Shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+        ValueError: The shapes differ or are not [B, 4, H, W] with B >= 1, or `reduction` is another
             word.
 
     Source: SoftRas (arXiv 1904.01786), equation 5, whose colour loss is an L1 norm over the image.
@@ -55,16 +55,16 @@ def overlap_color_l1_loss(
     colours at an edge that is not yet in its place.
 
     Args:
-        rgba: [B, 4, H, W] a rendering over a black background, as `SoftRenderer` makes it.
-        image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
-        power: Above 1, pixels that are opaque in part count less.
-        reduction: "mean" over the images, or "none".
+        rgba: [B, 4, H, W] renderings over a black background, as `SoftRenderer` makes them.
+        image: [B, 4, H, W] true images, sRGB in [0, 1] not multiplied by alpha, and alpha.
+        power: The exponent of the product of both alphas; above 1, partly opaque pixels count less.
+        reduction: "mean" for the mean over the images, or "none".
 
     Returns:
         A scalar >= 0, or [B] for the reduction "none"; images that do not overlap have 0.
 
     Raises:
-        ValueError: Shapes differ or are not [B, 4, H, W] with B >= 1, or the reduction is another
+        ValueError: The shapes differ or are not [B, 4, H, W] with B >= 1, or `reduction` is another
             word.
     """
     rgba, image = as_renderings(rgba, image)
@@ -82,15 +82,15 @@ def shading_l1_loss(shading: Tensor, shading_map: Tensor, mask: Tensor) -> Tenso
     its shape has to.
 
     Args:
-        shading: [B, 4, H, W] a white mesh rendered in the light of the images, over black.
+        shading: [B, 4, H, W] renderings of a white mesh in the light of the images, over black.
         shading_map: [B, H, W] images of a white surface, not multiplied by the mask.
-        mask: [B, H, W] in [0, 1].
+        mask: [B, H, W] true masks in [0, 1].
 
     Returns:
         A scalar >= 0.
 
     Raises:
-        ValueError: Shapes differ.
+        ValueError: The shapes differ.
     """
     if shading_map.dim() != 3 or shading_map.shape != mask.shape:
         raise ValueError(
@@ -126,9 +126,9 @@ class ColorSmoothnessLoss(nn.Module):
     on the size of the mesh.
 
     Args:
-        faces: [F, 3] int64.
-        num_vertices: V.
-        texels: R for R * R texels on each face, 0 for colours of vertices.
+        faces: [F, 3] int64 faces of the mesh.
+        num_vertices: The number V of vertices.
+        texels: The number R for R * R texels on each face; 0 for colours of vertices.
 
     Raises:
         ValueError: `faces` is not [F, 3] int64 with indices in [0, `num_vertices`), or `texels` is
@@ -151,13 +151,13 @@ class ColorSmoothnessLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            colors: [B, V, 3] of vertices, or [B, F, R * R, 3] texels.
+            colors: [B, V, 3] colours of vertices, or [B, F, R * R, 3] texels.
 
         Returns:
             A scalar >= 0.
 
         Raises:
-            ValueError: Another shape.
+            ValueError: `colors` has another shape.
         """
         samples = colors.flatten(1, 2) if colors.dim() == 4 else colors
         if samples.shape[1:] != (self.laplacian.count, 3):

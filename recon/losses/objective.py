@@ -1,4 +1,4 @@
-"""What a training step minimises: the weighted sum of terms, and the renderings they need."""
+"""The objective of training: the weighted sum of terms, and the renderings they need."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from renderer_cuda import gather_faces
 
 @dataclass(frozen=True, eq=False)
 class Renderings:
-    """What the mesh made from each input view of an object looks like in the camera of each view.
+    """Renderings of the mesh predicted from each input view of an object, in each of its cameras.
 
     Args:
-        alpha: [N, m, n, H, W]; [:, i, j] is mesh i in camera j.
-        rgba: [N, m, n, 4, H, W] in the predicted colours, over black; None if no term needs it.
-        shading: [N, m, n, 4, H, W], a white mesh in the light of the data, over black; None if no
-            term needs it.
+        alpha: [N, m, n, H, W] silhouettes; [:, i, j] is the mesh of input i in camera j.
+        rgba: [N, m, n, 4, H, W] renderings in the predicted colours, over black; None if no term
+            needs them.
+        shading: [N, m, n, 4, H, W] renderings of a white mesh in the light of the data, over black;
+            None if no term needs them.
     """
 
     alpha: Tensor
@@ -45,18 +46,19 @@ class Objective(nn.Module):
     one, so they cost nothing more.
 
     Args:
-        faces: [F, 3] of the mesh which the model deforms.
-        num_vertices: V of that mesh.
+        faces: [F, 3] faces of the mesh that the model deforms.
+        num_vertices: The number V of vertices of that mesh.
         terms: The terms by their names, see `read_terms`; a term of weight 0 is neither built nor
             computed. The built-in smoothness terms of the shape are sums over vertices and edges,
             so their weights belong to the size of the mesh (the paper's to 642 vertices); others
             are means.
         weights: The weights by the names of the terms; they replace those of the terms.
-        texels: R for R * R texels on each face, 0 for colours of vertices; as the model's.
+        texels: The number R for R * R texels on each face, 0 for colours of vertices; equal to that
+            of the model.
         data_configs: The configurations that made the data, as the headers of the files keep
             them; a term that needs `shading` needs the light there.
-        shape_from_color: Whether the terms on colours move the shape too. The author of SoftRas
-            learned colours on a shape that stood still (its issue 87).
+        shape_from_color: Whether the terms on colours have a gradient to the shape. The author of
+            SoftRas trained colours on a fixed shape (its issue 87).
 
     Raises:
         ValueError: The terms or weights are bad, or the light that a term needs is missing,
@@ -114,11 +116,13 @@ class Objective(nn.Module):
         """Renders every mesh in every camera of its object, as far as the terms need it.
 
         Args:
-            renderer: Without lighting, its background black, and its `texture` that of `texels`.
-            prediction: N * m meshes, those of one object's input views side by side.
-            cameras: [N, n, 16], the cameras of the views as `Cameras.rows`.
-            sigma: Edge softness in squared NDC units; None is the renderer's.
-            gamma: Temperature of the softmax over depth; None is the renderer's.
+            renderer: A renderer without lighting, with a black background, and with the `texture`
+                that `texels` requires.
+            prediction: The prediction of N * m meshes; those of the input views of one object
+                follow each other.
+            cameras: [N, n, 16] the cameras of the views as `Cameras.rows`.
+            sigma: The softness of edges in squared NDC units; None uses that of the renderer.
+            gamma: The temperature of the softmax over depth; None uses that of the renderer.
 
         Raises:
             ValueError: The renderer does not fit, the model has no colours but a term needs it, or
@@ -156,8 +160,8 @@ class Objective(nn.Module):
 
         Args:
             renderings: The renderings of the predictions, see `render`.
-            prediction: N * m meshes.
-            batch: Images [N, n, 4, H, W] in [0, 1]; and shading [N, n, H, W] in [0, 1] where a
+            prediction: The prediction of N * m meshes.
+            batch: The images [N, n, 4, H, W] in [0, 1], and shading [N, n, H, W] in [0, 1] where a
                 term needs it, see `maps`.
 
         Raises:

@@ -29,14 +29,14 @@ class PerceptualLoss(nn.Module):
     of the rendering and of the image over black.
 
     Args:
-        weights: File of a state dict of torchvision's `vgg16`, or of its `features` alone; None
-            draws random weights, which compare local patterns too (He et al., arXiv 1606.04801).
+        weights: The path of a state dict of torchvision's `vgg16`, or of its `features` alone; None
+            draws random weights, which also compare local patterns (He et al., arXiv 1606.04801).
             Nothing is ever downloaded.
         layers: Indices into `vgg16().features` whose outputs are compared, ascending.
         seed: The seed of random weights.
 
     Raises:
-        ValueError: Layers are bad, or the file holds other weights.
+        ValueError: `layers` are not ascending indices of layers, or the file holds other weights.
         FileNotFoundError: There is no such file.
 
     Source: Zhang et al., LPIPS (arXiv 1801.03924), without its learned weights of channels.
@@ -68,8 +68,8 @@ class PerceptualLoss(nn.Module):
         """Returns the loss.
 
         Args:
-            rgba: [B, 4, H, W] a rendering over a black background.
-            image: [B, 4, H, W] the truth, sRGB in [0, 1] not multiplied by alpha, and alpha.
+            rgba: [B, 4, H, W] renderings over a black background.
+            image: [B, 4, H, W] true images, sRGB in [0, 1] not multiplied by alpha, and alpha.
 
         Returns:
             A scalar in [0, 4].

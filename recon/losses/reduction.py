@@ -9,8 +9,8 @@ def reduce_images(losses: Tensor, reduction: str) -> Tensor:
     """Returns the mean of the losses of images, or the losses themselves.
 
     Args:
-        losses: [B], one of each image.
-        reduction: "mean" or "none".
+        losses: [B] the loss of each image.
+        reduction: "mean" for the mean over the images, or "none".
 
     Returns:
         A scalar for "mean", [B] for "none".

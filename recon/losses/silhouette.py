@@ -20,14 +20,14 @@ def silhouette_iou_loss(alpha: Tensor, mask: Tensor, reduction: str = "mean") ->
 
     Args:
         alpha: [B, H, W] soft silhouettes in [0, 1].
-        mask: [B, H, W] truth in [0, 1]; bool or floating point.
-        reduction: "mean" over the images, or "none".
+        mask: [B, H, W] true masks in [0, 1]; bool or floating point.
+        reduction: "mean" for the mean over the images, or "none".
 
     Returns:
         A scalar in [0, 1], or [B] for the reduction "none".
 
     Raises:
-        ValueError: Shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
+        ValueError: The shapes differ or are not [B, H, W] with B >= 1, or `reduction` is another
             word.
     """
     alpha, mask = _silhouettes(alpha, mask)
@@ -45,14 +45,14 @@ def silhouette_squared_loss(alpha: Tensor, mask: Tensor, reduction: str = "mean"
 
     Args:
         alpha: [B, H, W] soft silhouettes in [0, 1].
-        mask: [B, H, W] truth in [0, 1]; bool or floating point.
-        reduction: "mean" over the images, or "none".
+        mask: [B, H, W] true masks in [0, 1]; bool or floating point.
+        reduction: "mean" for the mean over the images, or "none".
 
     Returns:
         A scalar >= 0, or [B] for the reduction "none".
 
     Raises:
-        ValueError: Shapes differ or are not [B, H, W] with B >= 1, or the reduction is another
+        ValueError: The shapes differ or are not [B, H, W] with B >= 1, or `reduction` is another
             word.
     """
     alpha, mask = _silhouettes(alpha, mask)

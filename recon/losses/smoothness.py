@@ -24,7 +24,7 @@ class UniformLaplacian(nn.Module):
 
     Args:
         pairs: [E, 2] int64, the two ends of every edge; each edge once.
-        count: N, the number of nodes.
+        count: The number N of nodes.
 
     Raises:
         ValueError: `pairs` is not [E, 2] int64 with indices in [0, N).
@@ -52,10 +52,10 @@ class UniformLaplacian(nn.Module):
         """Returns [B, N, 3], values minus the means of their neighbours; 0 without neighbours.
 
         Args:
-            values: [B, N, 3].
+            values: [B, N, 3] values of the nodes.
 
         Raises:
-            ValueError: Another shape.
+            ValueError: `values` has another shape.
         """
         if values.shape[1:] != (self.count, 3) or len(values) == 0:
             raise ValueError(
@@ -77,8 +77,8 @@ class LaplacianLoss(nn.Module):
     A vertex without neighbours adds nothing.
 
     Args:
-        faces: [F, 3] int64.
-        num_vertices: V.
+        faces: [F, 3] int64 faces of the mesh.
+        num_vertices: The number V of vertices.
 
     Raises:
         ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices in [0, `num_vertices`).
@@ -95,7 +95,7 @@ class LaplacianLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            vertices: [B, V, 3], object units.
+            vertices: [B, V, 3] positions of the vertices, object units.
 
         Returns:
             A scalar >= 0.
@@ -119,7 +119,7 @@ class FlattenLoss(nn.Module):
     cosine fades to 0 (see `_FLATTEN_EPS`). O(edges) time and memory.
 
     Args:
-        faces: [F, 3] int64.
+        faces: [F, 3] int64 faces of the mesh.
 
     Raises:
         ValueError: `faces` is not [F, 3] int64 with F >= 1 and indices >= 0.
@@ -138,7 +138,7 @@ class FlattenLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            vertices: [B, V, 3], object units.
+            vertices: [B, V, 3] positions of the vertices, object units.
 
         Returns:
             A scalar >= 0.

@@ -11,11 +11,11 @@ A term is called with those of the following that are parameters of it without a
 | `image` | the true images, sRGB in [0, 1] not multiplied by alpha, and alpha | [K, 4, H, W] |
 | `shading_map` | the true images of a white surface in the light of the data | [K, H, W] |
 | `vertices` | predicted vertices, object units | [B, V, 3] |
-| `faces` | of every predicted mesh, int64 | [F, 3] |
+| `faces` | faces of every predicted mesh, int64 | [F, 3] |
 | `colors` | predicted colours of the vertices, or R * R texels of the faces | [B, V, 3] or [B, F, R * R, 3] |
 
 B is the number of images of a batch, K that number times the views of each object; see `Objective`.
-Nothing is rendered that no term needs.
+Only what some term needs is rendered.
 """  # noqa: E501 - rows of a table
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Term:
 
     Args:
         loss: A function of some of `INPUTS` that returns a scalar; or a class whose instances are
-            called so. Of the parameters `faces`, `num_vertices` and `texels` its constructor gets
-            those it has: What the model deforms.
+            called so. The constructor of a class is given those of `faces`, `num_vertices` and
+            `texels` that it has as parameters; they describe the mesh that the model deforms.
         weight: The factor of the loss, finite and >= 0; a term of weight 0 is not computed.
         options: Further keyword arguments of the function or the constructor.
     """
@@ -63,7 +63,7 @@ class Term:
         """Returns what computes the loss.
 
         Args:
-            mesh: `faces` [F, 3], `num_vertices` and `texels`.
+            mesh: The mesh that the model deforms: `faces` [F, 3], `num_vertices` and `texels`.
         """
         if not inspect.isclass(self.loss):
             return partial(self.loss, **self.options)
@@ -84,8 +84,8 @@ def read_terms(
         weights: The weights by the names of the terms; they replace those of the terms.
 
     Raises:
-        ValueError: A weight is of no term, not a number, negative or not finite, or none is
-            positive; or a target is not there.
+        ValueError: A weight belongs to no term, is not a number, negative or not finite, or no
+            weight is positive; or there is no such target.
     """
     weights = weights or {}
     found = {name: _read_term(name, term, weights.get(name)) for name, term in terms.items()}
@@ -107,7 +107,7 @@ def needs_of(name: str, loss: Callable[..., Any]) -> tuple[str, ...]:
         loss: The loss that `Term.build` returned.
 
     Raises:
-        ValueError: It needs something else, or nothing.
+        ValueError: A parameter of the loss is none of `INPUTS`, or it has no parameters.
     """
     called = loss.forward if isinstance(loss, nn.Module) else loss
     needs = tuple(

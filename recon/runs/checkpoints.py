@@ -4,7 +4,7 @@ A checkpoint is a dict with at least
 
 | key | meaning |
 |---|---|
-| `format`, `version` | say that the file is one of ours |
+| `format`, `version` | mark the file as a checkpoint of this project |
 | `model`, `optimizer` | state dicts |
 | `trained` | the weights that the optimiser moves, where `model` is their average |
 | `step` | optimiser steps done |
@@ -45,8 +45,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint so that `path` holds either the old file or the whole new one.
 
     Args:
-        path: The final name; its folder must exist.
-        content: The keys of the module docstring without `format` and `version`.
+        path: The path of the file; its folder must exist.
+        content: The values of the keys that the module docstring lists, without `format` and
+            `version`.
 
     Raises:
         OSError: The disk is full or not writable; `path` is then as it was.
@@ -56,15 +57,17 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Reads a checkpoint of ours; nothing in the file is executed.
+    """Reads a checkpoint; nothing in the file is executed.
 
     Args:
-        path: A file written by `save_checkpoint` or `save_weights`, or the name of a shipped model.
+        path: The path of a file written by `save_checkpoint` or `save_weights`, or the name of a
+            shipped model.
         device: The device of its tensors.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged, foreign or of another version; the message says which.
+        ValueError: The file is truncated, damaged, no checkpoint, or of another version; the
+            message says which.
     """
     path = find_model(path)
     if path.suffix == WEIGHTS:
@@ -158,7 +161,7 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _require_faces(model: nn.Module) -> None:
-    """Refuses faces of vertices that there are not; kernels would read beside the array."""
+    """Refuses faces with indices beyond the last vertex; kernels would read beside the array."""
     faces, template = getattr(model, "faces", None), getattr(model, "template_vertices", None)
     if not isinstance(faces, Tensor) or not isinstance(template, Tensor) or not faces.numel():
         return  # no model that predicts meshes
@@ -173,7 +176,7 @@ def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Loads a state dict into a model which may have further parts, such as a colour head.
 
     Args:
-        model: Those of its children of which the state has nothing stay as they are.
+        model: The model; those of its children that the state lacks stay as they are.
         state: The state dict of a model with some of these children.
 
     Raises:
@@ -192,11 +195,12 @@ def model_config(
 
     Args:
         checkpoint: The checkpoint that `load_checkpoint` returned.
-        allowed_targets: Prefixes which every `_target_` in it must have one of; the caller will
-            import and call those names, and the file may come from anywhere.
+        allowed_targets: The prefixes of which every `_target_` in the configuration must have one;
+            the caller will import and call these names, and the file may come from anywhere.
 
     Raises:
-        ValueError: There is no model in the configuration, or it names another target.
+        ValueError: There is no model in the configuration, or it names a target without such a
+            prefix.
     """
     config = checkpoint["config"].get("model") if isinstance(checkpoint["config"], dict) else None
     if not isinstance(config, dict) or "_target_" not in config:
@@ -209,11 +213,12 @@ def require_targets(config: object, allowed_targets: Sequence[str]) -> None:
     """Refuses a configuration out of a file which would call what is not allowed.
 
     Args:
-        config: Nested dicts and lists.
-        allowed_targets: Prefixes which every `_target_` in it must have one of.
+        config: A configuration of nested dicts and lists.
+        allowed_targets: The prefixes of which every `_target_` in the configuration must have one;
+            the caller will import and call these names, and the file may come from anywhere.
 
     Raises:
-        ValueError: One has none of them.
+        ValueError: A target has none of these prefixes.
     """
     for target in _targets(config):
         if not str(target).startswith(tuple(allowed_targets)):

@@ -1,4 +1,4 @@
-"""A run directory: where one training run keeps its configuration, checkpoints and result.
+"""A run directory: the configuration, checkpoints and result of one training run.
 
     OUTPUT_DIR/
       config.json              the resolved configuration of the last start
@@ -32,8 +32,8 @@ from recon.files import SUFFIX, atomic_file, locked
 from recon.runs.extension import extended_config, extension_hint
 from recon.runs.former_names import current_config
 
-# What may differ between two starts of one run: how long and how often, where, and on what. None
-# of these changes which numbers a step computes (other than by the rounding of another device, or
+# Keys that may differ between two starts of one run: durations, intervals, places and devices. None
+# of them changes the numbers that a step computes (other than by the rounding of another device, or
 # of sums over another number of processes).
 FREE_KEYS = (
     "output_dir",
@@ -57,14 +57,14 @@ _FREE_PREFIX = "trainer.stopping"
 
 
 class RunRefusedError(ValueError):
-    """A start which may not touch the directory: it is in use, or holds another run."""
+    """A run directory is in use by another process, or holds a run of another configuration."""
 
 
 class RunDirectory:
     """The files of one run.
 
     Args:
-        path: The folder; `writing` makes it.
+        path: The path of the folder, which `writing` creates.
         config: The resolved configuration of this start, plain dicts, lists and scalars. The
             attribute of this name has the schedule that its `extend` asks for.
 
@@ -101,7 +101,7 @@ class RunDirectory:
         leaves nothing which would refuse the mended command.
 
         Raises:
-            RunRefusedError: Another process is writing here.
+            RunRefusedError: Another process is writing in the folder.
             OSError: The folder is not writable.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class RunDirectory:
         A refused start is not recorded: the directory belongs to another.
 
         Args:
-            active: Whether this process writes at all.
+            active: Whether this process writes files.
         """
         try:
             yield
@@ -153,8 +153,8 @@ class RunDirectory:
         """Writes a row of `validation.csv`; rows of this step and later, of a broken start, go.
 
         Raises:
-            ValueError: The file is not one of ours.
-            OSError: It could not be written; it is then as it was.
+            ValueError: The file is not a table of validations.
+            OSError: The file could not be written; it is then unchanged.
         """
         rows = [row for row in read_validations(self.validations) if row["step"] < step]
         rows.append({"step": step, **metrics})
@@ -189,7 +189,7 @@ def read_validations(path: Path) -> list[dict[str, float]]:
         No rows when there is no such file.
 
     Raises:
-        ValueError: It is no table of numbers with a column `step`; the message names it.
+        ValueError: The file is no table of numbers with a column `step`; the message names it.
     """
     if not path.exists():
         return []
@@ -208,7 +208,7 @@ def refuse_other_config(stored: Mapping[str, Any], current: Mapping[str, Any], w
     """Raises when two configurations differ in more than `FREE_KEYS`.
 
     Raises:
-        RunRefusedError: They differ; the message names each key with both values.
+        RunRefusedError: The configurations differ; the message names each key with both values.
     """
     absent = "(absent)"
     if current.get("extend") is not None:  # which says what becomes of the schedule

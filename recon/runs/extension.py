@@ -1,4 +1,4 @@
-"""What happens to the schedule of a run which is continued for more steps than it was begun with.
+"""The schedule of a run that is continued for more steps than it was started with.
 
 A schedule such as a cosine depends on `trainer.max_steps`. A start with more of them says by
 `extend` what the schedule does:
@@ -25,7 +25,7 @@ def extended_config(stored: Mapping[str, Any], current: Mapping[str, Any]) -> di
         current: The configuration of this start.
 
     Raises:
-        ValueError: `extend` is another word.
+        ValueError: `extend` is none of these words.
     """
     extend = current.get("extend")
     if extend is not None and extend not in EXTENSIONS:

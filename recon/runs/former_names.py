@@ -42,7 +42,13 @@ MODULES = {
     "recon.evaluation.gallery": "recon.evaluation.examples",
     "recon.evaluation.paired": "recon.evaluation.comparison",
     "recon.evaluation.report": "recon.evaluation.tables",
+    "recon.evaluation.model_evaluation.EvaluationSettings": (
+        "recon.evaluation.model_evaluation.EvaluationConfig"
+    ),
     "recon.evaluation.settings": "recon.evaluation.model_evaluation",
+    "recon.evaluation.settings.EvaluationSettings": (
+        "recon.evaluation.model_evaluation.EvaluationConfig"
+    ),
     "recon.evaluation.voxel_scores": "recon.evaluation.validation",
     "recon.fitting.articulated_fitting": "recon.fitting.articulation.fitter",
     "recon.fitting.articulation": "recon.fitting.articulation.articulated_mesh",
@@ -115,7 +121,7 @@ _OBJECTIVE = "recon.losses.objective.Objective"
 
 
 def current_name(target: str) -> str:
-    """Returns where what a dotted name meant in a former version is now."""
+    """Returns the current dotted name of what a former version called `target`."""
     parts = target.split(".")
     for count in range(len(parts), 0, -1):
         name = ".".join(parts[:count])
@@ -128,7 +134,8 @@ def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a configuration with the names and keys of today.
 
     Args:
-        config: Resolved: plain dicts, lists and scalars. One of today is returned as it is.
+        config: A resolved configuration of plain dicts, lists and scalars; one with current names
+            is returned as it is.
     """
     renamed: dict[str, Any] = _with_current_names(config)
     changes = {"model": _current_model, "loss": _current_loss}
@@ -160,7 +167,7 @@ def _with_current_names(node: Any) -> Any:
 
 
 def _current_model(model: dict[str, Any]) -> dict[str, Any]:
-    """Colour heads learn from the decoder how large the mesh is, and offsets were biases."""
+    """Returns a model whose head gets the mesh size from the decoder; biases become offsets."""
     changed = dict(model)
     decoder, head = model.get("decoder"), model.get("color_head")
     if isinstance(decoder, dict):
@@ -189,7 +196,7 @@ def _later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _current_loss(loss: dict[str, Any]) -> dict[str, Any]:
-    """Terms are parts of the configuration, and the perceptual loss is one of them."""
+    """Returns an objective whose terms are listed, the perceptual loss among them."""
     if loss.get("_target_") != _OBJECTIVE or "terms" in loss:
         return loss
     kept = {key: value for key, value in loss.items() if key != "perceptual"}

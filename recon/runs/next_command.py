@@ -1,4 +1,4 @@
-"""What a finished run says at its end: its result, and the command that evaluates its model."""
+"""The summary of a finished run: its result, and the command that evaluates its model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run_summary(run: Path, config: Mapping[str, Any], result: Mapping[str, Any])
 
     Args:
         run: The run directory.
-        config: Its configuration.
+        config: The configuration of the run.
         result: The result that `Trainer.run` returned.
     """
     lines = [f"trained {result['step']} steps in {run}"]
@@ -32,7 +32,7 @@ def evaluation_command(run: Path, config: Mapping[str, Any]) -> str | None:
 
     Args:
         run: The run directory.
-        config: Its configuration; a model of one's own has to be allowed by name.
+        config: The configuration of the run; a model of another package has to be allowed by name.
 
     Returns:
         None where the run has no checkpoint.

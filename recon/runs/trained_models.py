@@ -48,13 +48,14 @@ class TrainedModel:
     path: Path
 
     def data_path(self) -> str | list[str]:
-        """Returns where the data are that the model was trained on.
+        """Returns the path or paths of the data that the model was trained on.
 
-        Relative names are those of the folder in which the run was started. Where they are not
-        there from here, they are looked for from each of the folders above the checkpoint.
+        Relative paths belong to the folder in which the run was started. Where they do not exist
+        from the current folder, they are tried from each of the folders above the checkpoint.
 
         Raises:
-            FileNotFoundError: They are not there; the message names the key to give them by.
+            FileNotFoundError: The files do not exist; the message names the key that sets their
+                path.
         """
         path = (self.checkpoint["config"].get("data") or {}).get("path")
         names = [path] if isinstance(path, str) else list(path or [])
@@ -75,15 +76,15 @@ def load_trained_model(
     """Builds the model of a checkpoint and loads its weights.
 
     Args:
-        path: A file written by a training run, a file of weights, or the name of a model that comes
-            with the package.
+        path: The path of a checkpoint that a training run wrote or of a file of weights, or the
+            name of a model that comes with the package.
         device: The device of the model.
-        allowed_targets: Packages whose classes may be built, each with a dot at its end.
+        allowed_targets: The packages whose classes may be built, each with a dot at its end.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged or foreign, or its configuration does not build the model that it
-            holds.
+        ValueError: The file is damaged or no checkpoint, or its configuration does not build the
+            model that it holds.
     """
     path = find_model(path)
     checkpoint = load_checkpoint(path)
@@ -135,8 +136,8 @@ def _module_class(target: str, allowed_targets: Sequence[str]) -> type[nn.Module
     """Returns the class of a dotted name, defined in an allowed package.
 
     Raises:
-        ValueError: There is none, it is no network, or the name only passes through the package to
-            something that is defined elsewhere.
+        ValueError: There is no such class, it is no network, or the name only passes through the
+            package to a class that is defined elsewhere.
     """
     module_name, _, name = target.rpartition(".")
     try:

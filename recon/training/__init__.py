@@ -1,1 +1,1 @@
-"""What learns: the loop, its steps, what survives a crash, and what it shows."""
+"""Training: the loop, its steps, resuming, and what a run records."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class GlobalBatchNorm2d(nn.BatchNorm2d):
     """Normalises by mean and variance over all processes, so that their number changes nothing.
 
-    What `torch.nn.SyncBatchNorm` does, which runs on GPUs alone. Parameters and buffers are those
-    of `torch.nn.BatchNorm2d`; while evaluating, and in a process of its own, it is the same.
+    It does what `torch.nn.SyncBatchNorm` does, which runs on GPUs alone. Parameters and buffers are
+    those of `torch.nn.BatchNorm2d`, and so are the results in evaluation mode or a single process.
     """
 
     def forward(self, input: Tensor) -> Tensor:

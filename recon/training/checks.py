@@ -1,4 +1,4 @@
-"""What must hold before a training run starts, said in the words of its configuration."""
+"""Checks of a training run before it starts; messages name the keys of its configuration."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int
     """Refuses a model without the colours that are to be learned, and colours nothing learns.
 
     Args:
-        objective: Tells which of its terms need colours.
-        model: Makes a `Prediction` of images.
+        objective: The objective, which knows whether its terms need colours.
+        model: A model that makes a `Prediction` of images.
         image_size: (H, W) of the images of the data, in pixels.
 
     Raises:
-        ValueError: The colours of the model and the terms do not fit, or it is no such model.
+        ValueError: The model has no colours though a term needs them, or colours that no term
+            needs; or it cannot take the images.
     """
     height, width = image_size
     try:
@@ -70,7 +71,7 @@ def require_at_least(least: int, **values: int) -> None:
     """Refuses numbers of the trainer which are too small.
 
     Raises:
-        ValueError: One is; the message names it.
+        ValueError: A number is too small; the message names it.
     """
     for name, value in values.items():
         if value < least:

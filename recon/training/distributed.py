@@ -1,4 +1,4 @@
-"""The processes that train together: who they are, and what they tell each other.
+"""The processes that train together, and the messages between them.
 
 `torchrun` starts them and describes them in environment variables; without it there is one.
 """
@@ -29,7 +29,7 @@ class Processes:
             None for a single process.
 
     Raises:
-        ValueError: The numbers do not fit each other.
+        ValueError: `rank` is not in [0, `world_size`), or `local_rank` is not in [0, `rank`].
     """
 
     rank: int = 0

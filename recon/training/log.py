@@ -1,14 +1,14 @@
-"""What a training run writes for TensorBoard: scalars, images, meshes and the configuration.
+"""The TensorBoard log of a training run: scalars, images, meshes and the configuration.
 
 | tag | what |
 |---|---|
 | `loss/NAME` | means over the steps since the last point |
-| `schedule/lr`, `sigma`, `gamma` | of the step |
-| `validation/iou`, `validation/iou_CATEGORY` | and what else the validation measures |
-| `time/NAME_seconds` | of the parts of a step |
-| `time/images_per_second`, `time/readable_images_per_second` | the pace |
-| `time/share_of_rendering` | of the seconds of a step |
-| `final/best_iou`, `final/last_iou` | once, when the run is finished |
+| `schedule/lr`, `sigma`, `gamma` | their values at the step |
+| `validation/iou`, `validation/iou_CATEGORY` | the metrics of a validation |
+| `time/NAME_seconds` | the seconds of the parts of a step |
+| `time/images_per_second`, `time/readable_images_per_second` | images trained, images readable |
+| `time/share_of_rendering` | the share of the rendering in the seconds of a step |
+| `final/best_iou`, `final/last_iou` | the validation IoU, once, when the run is finished |
 | `training/input_rendered_truth` | images of a batch |
 | `validation/objects`, `validation/mesh` | the same objects at every validation |
 | `settings` | the configuration as text |
@@ -33,7 +33,7 @@ from recon.timing import StepTimer
 from recon.training.tracked_images import tracked_grid, viewer_mesh
 from recon.training.tracked_objects import TrackedPredictions
 
-# Keys of a configuration which say how it is read and not what is done.
+# Keys that say how a configuration is read and not what a run does.
 _READING = ("_target_", "_convert_", "_partial_")
 # Copies that the data sets of the splits have of the keys of `data`.
 _COPIES = ("data.train.", "data.val.")
@@ -64,7 +64,8 @@ class TrainingLog:
 
     Args:
         folder: The folder of the event files.
-        step: Steps already done; events after it, from a start which broke, are discarded.
+        step: The number of steps already done; later events, of a start that was interrupted, are
+            discarded.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -110,8 +111,8 @@ class TrainingLog:
 
         Args:
             timer: The timer that measured them; it starts anew.
-            images: Images of a step, of all processes.
-            reading: Images per second that can be read.
+            images: The number of images of a step, over all processes.
+            reading: The number of images per second that can be read.
             step: The step of the event.
         """
         values = timer.flush()
@@ -149,16 +150,16 @@ class TrainingLog:
         grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1).cpu()
         self._writer.add_image("training/input_rendered_truth", grid, step)
 
-    def objects(self, shown: TrackedPredictions, step: int) -> None:
+    def objects(self, tracked: TrackedPredictions, step: int) -> None:
         """Shows the objects of every validation, and the mesh of the first one."""
-        self._writer.add_image("validation/objects", tracked_grid(shown), step)
-        vertices, faces, colors = viewer_mesh(shown, 0)
+        self._writer.add_image("validation/objects", tracked_grid(tracked), step)
+        vertices, faces, colors = viewer_mesh(tracked, 0)
         self._writer.add_mesh(
             "validation/mesh", vertices[None], colors[None], faces[None], global_step=step
         )
 
     def result(self, metrics: Mapping[str, float], step: int) -> None:
-        """Writes what a finished run is compared by, and that it is finished."""
+        """Writes the final metrics of a finished run and marks the run as finished."""
         self.scalars("final", metrics, step)  # sorts before all others on the page of sweeps
         _, _, end = hparams({}, {})
         self._file.add_summary(end)
@@ -168,7 +169,7 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
     """Returns values by dotted names, without empty ones and those that two starts may change.
 
     Args:
-        config: Resolved and nested.
+        config: The resolved, nested configuration.
     """
     chosen: dict[str, float | str] = {}
     for name, value in flatten_config(config).items():

@@ -20,12 +20,14 @@ def make_optimizer(
     Args:
         make: Makes the optimiser of groups of named parameters.
         model: The model whose parameters are optimised.
-        groups: Each has `match`, a part of the model such as `encoder` or a pattern of parameter
-            names such as `*.bias`, and what differs for these parameters, such as `lr`. A
-            parameter belongs to the first group that matches it; the others have the defaults.
+        groups: The groups of parameters. Each has `match`, a part of the model such as `encoder` or
+            a pattern of parameter names such as `*.bias`, and the options that differ for these
+            parameters, such as `lr`. A parameter belongs to the first group that matches it; the
+            others have the defaults.
 
     Raises:
-        ValueError: A group has no `match`, matches nothing, or changes what the optimiser has not.
+        ValueError: A group has no `match`, matches no parameter, or sets an option that the
+            optimiser does not have.
     """
     rest = {name: value for name, value in model.named_parameters() if value.requires_grad}
     chosen = []

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: a table, and a trace to look into."""
+"""Profiles training steps: a table of the time of each part, and a trace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def profile_training(trainer: Trainer, folder: Path) -> str:
     """Takes some steps of a run that is thrown away, and writes `profile.txt` and `trace.json`.
 
     Args:
-        trainer: A trainer that has taken no step; its weights change.
+        trainer: A trainer that has taken no step yet; its weights change.
         folder: The folder of both files, which the first process makes and writes; `trace.json`
             is for chrome://tracing or Perfetto.
 

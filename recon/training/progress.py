@@ -1,28 +1,24 @@
-"""Where a training run stands, and what a step of it computed."""
+"""The progress of a training run: its steps and its validations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from recon.losses.objective import Renderings
-
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """The steps and validations of a run so far.
 
     Args:
-        step: Optimiser steps done, or skipped.
+        step: The number of optimiser steps done or skipped.
         best_iou: The best validation IoU so far, None before the first validation.
         best_step: The step of that validation.
-        best_metrics: All that this validation measured, by name.
+        best_metrics: All metrics of that validation, by name.
         last_iou: The newest validation IoU.
-        skipped: Steps without an update, because a loss or a gradient was not finite.
-        seconds: That the run took, over all its starts.
-        stopped: Why it ended before its last step; None if it did not.
+        skipped: The number of steps without an update, because a loss or a gradient was not finite.
+        seconds: The seconds that the run took, over all its starts.
+        stopped: Why the run ended before its last step; None if it did not.
     """
 
     step: int = 0
@@ -43,24 +39,3 @@ class Progress:
             self.best_iou, self.best_step = iou, self.step
             self.best_metrics = {name: float(value) for name, value in metrics.items()}
         return best
-
-
-@dataclass(frozen=True, eq=False)
-class StepTaken:
-    """What a training step saw and computed.
-
-    Args:
-        losses: The losses and the norm of the gradient, finite or not.
-        images: [N, n, 4, H, W] in [0, 1].
-        renderings: The renderings of the predictions.
-        rates: The learning rate, sigma and gamma of the step.
-        signum: The number of the signal which asks to stop after the step, or 0.
-        broken: Whether a loss or the gradient was not finite, so that nothing was updated.
-    """
-
-    losses: dict[str, float]
-    images: Tensor
-    renderings: Renderings
-    rates: dict[str, float]
-    signum: int = 0
-    broken: bool = False

@@ -1,4 +1,4 @@
-"""The film of a training run: what it made of the same objects at every validation."""
+"""The film of a training run: its predictions of the same objects at every validation."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def film(run: Path, target: Path, seconds: float = 8.0, rest: float = 2.0) -> in
         The number of frames: all steps, or `MOST_FRAMES` of them evenly spread.
 
     Raises:
-        FileNotFoundError: The run shows no objects.
-        ValueError: A file is damaged, or the target's name is another.
+        FileNotFoundError: The run has kept no objects.
+        ValueError: A file is damaged, or `target` does not end in .gif.
         OSError: The film could not be written.
     """
     if target.suffix.lower() != ".gif":
@@ -74,30 +74,30 @@ def caption(step: int, iou: float | None) -> str:
     return f"step {step}" + ("" if iou is None else f"   validation IoU {100 * iou:.1f} %")
 
 
-def draw_frame(shown: TrackedPredictions, text: str) -> NDArray[np.uint8]:
+def draw_frame(tracked: TrackedPredictions, text: str) -> NDArray[np.uint8]:
     """Draws the objects of a step.
 
     Returns:
         [H, W, 3].
     """
     width = len(TITLES) * (CELL + GAP) + GAP
-    height = 2 * LINE + len(shown.ids) * (CELL + GAP) + GAP
+    height = 2 * LINE + len(tracked.ids) * (CELL + GAP) + GAP
     sheet = Image.new("RGB", (width, height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     draw.text((GAP, 1), text, "black", font)
     for column, title in enumerate(TITLES):
         draw.text((GAP + column * (CELL + GAP), LINE), title, (110, 110, 110), font)
-    for row in range(len(shown.ids)):
-        for column, cell in enumerate(_cells(shown, row)):
+    for row in range(len(tracked.ids)):
+        for column, cell in enumerate(_cells(tracked, row)):
             place = (GAP + column * (CELL + GAP), 2 * LINE + GAP + row * (CELL + GAP))
             sheet.paste(_square(cell), place)
     return np.array(sheet)
 
 
-def _cells(shown: TrackedPredictions, index: int) -> list[Tensor]:
+def _cells(tracked: TrackedPredictions, index: int) -> list[Tensor]:
     """Returns the images [3, h, w] of a row."""
-    truth = [over_white(image.float() / 255) for image in shown.truth[index]]
-    drawn = draw_mesh(shown.mesh(index), shown.views(index), CELL, shown.mesh_colors(index))
+    truth = [over_white(image.float() / 255) for image in tracked.truth[index]]
+    drawn = draw_mesh(tracked.mesh(index), tracked.views(index), CELL, tracked.mesh_colors(index))
     return [truth[0], drawn[0], drawn[1], truth[1]]
 
 

@@ -1,4 +1,4 @@
-"""What the first process of a training run tells while it runs, and of its end."""
+"""The report of a training run, which its first process writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.runs.directory import RunDirectory
 from recon.timing import StepTimer
 from recon.training.log import TrainingLog
-from recon.training.progress import StepTaken
+from recon.training.step import StepResult
 from recon.training.step_batches import READING
 from recon.training.tracked_objects import TrackedObjects
 
@@ -27,8 +27,8 @@ class TrainingReport:
         run: The run directory.
         training_log: The TensorBoard writer.
         tracked: The objects that are shown at every validation, if any are.
-        images: The images of a step, of all processes.
-        num_workers: The processes which read batches; 0 reads in the one that trains.
+        images: The number of images of a step, over all processes.
+        num_workers: The number of processes that read batches; 0 reads in the one that trains.
     """
 
     def __init__(
@@ -43,25 +43,25 @@ class TrainingReport:
         self._images, self._num_workers = images, num_workers
         self._reading: list[float] = []  # seconds of the batches since the last line of the log
 
-    def add_step(self, batch: Mapping[str, Tensor], taken: StepTaken) -> None:
+    def add_step(self, batch: Mapping[str, Tensor], result: StepResult) -> None:
         """Notes a step for the next scalars; the losses of a broken one do not count."""
         self._reading.append(float(batch[READING]))
-        if not taken.broken:
-            self._log.window.append(taken.losses)
+        if not result.broken:
+            self._log.window.append(result.losses)
 
-    def scalars(self, step: int, taken: StepTaken, timer: StepTimer) -> None:
+    def scalars(self, step: int, result: StepResult, timer: StepTimer) -> None:
         """Writes the mean losses since the last time, the rates of a step, and the pace."""
         self._log.scalars("loss", self._log.window.flush(), step)
-        self._log.scalars("schedule", taken.rates, step)
+        self._log.scalars("schedule", result.rates, step)
         # Each process reads its share with its own workers.
         seconds = sum(self._reading) / len(self._reading) / max(1, self._num_workers)
         # A clock that has not moved on must not divide by 0.
         self._log.timing(timer, self._images, self._images / max(seconds, 1e-9), step)
         self._reading.clear()
 
-    def images(self, step: int, taken: StepTaken) -> None:
+    def images(self, step: int, result: StepResult) -> None:
         """Shows images of a step and what was rendered of them."""
-        self._log.images(taken.images, taken.renderings, step)
+        self._log.images(result.images, result.renderings, step)
 
     def validation(self, step: int, metrics: Mapping[str, float], model: nn.Module) -> None:
         """Writes the metrics of a validation, and shows the tracked objects.
@@ -100,15 +100,15 @@ def reporting(
 
     Args:
         run: The run directory.
-        step: The steps of the run so far.
-        val_set: The objects that are validated on; None shows none.
-        show_objects: The number of objects to show at every validation.
-        images: The images of a step, of all processes.
-        num_workers: The processes which read batches; 0 reads in the one that trains.
+        step: The number of steps of the run so far.
+        val_set: The validation objects; None shows none.
+        show_objects: The number of objects that are shown at every validation.
+        images: The number of images of a step, over all processes.
+        num_workers: The number of processes that read batches; 0 reads in the one that trains.
 
     Raises:
         OSError: A file could not be written.
-        ValueError: The files in the folder are of another data set.
+        ValueError: The files in the folder belong to another data set.
     """
     tracked = None
     if val_set is not None and show_objects:

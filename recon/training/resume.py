@@ -1,4 +1,4 @@
-"""What a broken run continues from: weights, optimiser, random states, and where it stands."""
+"""The state from which an interrupted run continues: weights, optimiser, random states."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINED = "trained"
 
 
 class RunState:
-    """Where a run stands, as a checkpoint keeps it.
+    """The state of a run, as a checkpoint keeps it.
 
     Args:
         model: The model, whose weights are saved and loaded.
@@ -37,9 +37,9 @@ class RunState:
             weights that the optimiser moves beside it.
 
     Attributes:
-        progress: Steps and validations.
-        framing: How the training data frame their objects, for images from elsewhere; None until
-            somebody has measured it.
+        progress: The steps and validations of the run so far.
+        framing: How the training data frame their objects, which images from elsewhere need; None
+            until it is measured.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RunState:
         """Returns all that a run continues from; all processes must ask for it together.
 
         Args:
-            random: The random states of this process to save instead of the present ones.
+            random: The random states of this process that are saved instead of the present ones.
         """
         weights = self.model.state_dict()
         models = {"model": weights}
@@ -81,7 +81,7 @@ class RunState:
         }
 
     def result(self) -> dict[str, Any]:
-        """Returns what a finished run has come to: the fields of `Progress` and `figures`."""
+        """Returns the result of a finished run: the fields of `Progress` and `figures`."""
         result = {**vars(self.progress), "seconds": self._seconds()}
         metrics = result.pop("best_metrics")
         return {**result, "figures": metrics}
@@ -118,7 +118,7 @@ class RunState:
         """Makes everything as it was when a checkpoint was made.
 
         Raises:
-            ValueError: It is of another model.
+            ValueError: The checkpoint is of another model.
         """
         load_model_state(self.model, checkpoint.get(TRAINED, checkpoint["model"]))
         if self.average is not None:

@@ -21,7 +21,7 @@ class RunCheckpoints:
     """Reads and writes the checkpoints of a run; each holds the run's configuration.
 
     Args:
-        run: The run directory.
+        run: The run directory that holds the checkpoints.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -35,8 +35,9 @@ class RunCheckpoints:
         """Returns the newest checkpoint that can be read, or None when there is none yet.
 
         Raises:
-            ValueError: There are some, but none can be read; the message has the reason of each.
-            RunRefusedError: It was made with another configuration.
+            ValueError: There are checkpoints, but none can be read; the message has the reason of
+                each.
+            RunRefusedError: The checkpoint was made with another configuration.
         """
         reasons = []
         for path in (self.last, self.previous):
@@ -58,8 +59,8 @@ class RunCheckpoints:
         """Writes `last.pt`; the former one becomes `previous.pt`, and at every moment there is one.
 
         Raises:
-            OSError: The disk is full or not writable; both are then as they were, or `previous.pt`
-                is a second name of `last.pt`.
+            OSError: The disk is full or not writable; both files are then as they were, or
+                `previous.pt` is a second name of `last.pt`.
         """
         if self.last.exists():
             spare = self.previous.with_name(f".{self.previous.name}.link")
@@ -75,7 +76,7 @@ class RunCheckpoints:
         """Writes `best.pt`.
 
         Raises:
-            OSError: As `save_last`.
+            OSError: The disk is full or not writable.
         """
         save_checkpoint(self.best, {**content, "config": self.config})
 
@@ -86,7 +87,7 @@ class RunCheckpoints:
             Its name, or None.
 
         Raises:
-            OSError: As `save_last`.
+            OSError: The disk is full or not writable.
         """
         self.dumps.mkdir(parents=True, exist_ok=True)
         path = self.dumps / f"step_{content['step'] + 1}.pt"

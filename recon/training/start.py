@@ -1,4 +1,4 @@
-"""From a configuration to a trainer, and from a run directory to a trained model."""
+"""Builds a trainer from a configuration, and trains the model of a run directory."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def build_trainer(
     """Builds the trainer and all that it needs; the seed of the configuration is set before.
 
     Args:
-        config: Resolved, with the groups of `configs/train.yaml`.
+        config: The resolved configuration, with the groups of `configs/train.yaml`.
         instantiate: Makes objects of the configuration.
-        data: Whether to open the data sets, too.
-        more: Further arguments of `Trainer`, which are objects already.
+        data: Whether the data sets are opened too.
+        more: Further arguments of `Trainer`, which are objects and not configurations.
     """
     from recon.runs.checkpoints import seed_everything
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +15,43 @@ from recon.rendering.renderer import SoftRenderer
 from recon.schedules import Schedule
 from recon.timing import StepTimer
 from recon.training.distributed import Processes
-from recon.training.progress import StepTaken
 from recon.training.step_guard import StepGuard
 
 
-class TrainingStep:
-    """Takes optimiser steps with all that stays the same from one to the next.
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """The losses, images and renderings of a training step.
 
     Args:
-        network: Makes a `Prediction` of images [B, 4, H, W] in [0, 1].
+        losses: The losses and the norm of the gradient, finite or not.
+        images: [N, n, 4, H, W] n input images in [0, 1] of each of N objects.
+        renderings: The renderings of the meshes predicted from these images.
+        rates: The learning rate, sigma and gamma of the step.
+        signum: The number of the signal which asks to stop after the step, or 0.
+        broken: Whether a loss or the gradient was not finite, so that nothing was updated.
+    """
+
+    losses: dict[str, float]
+    images: Tensor
+    renderings: Renderings
+    rates: dict[str, float]
+    signum: int = 0
+    broken: bool = False
+
+
+class TrainingStep:
+    """Computes optimiser steps; holds everything that is the same in all of them.
+
+    Args:
+        network: The network that makes a `Prediction` of images [B, 4, H, W] in [0, 1].
         renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
-        objective: Renders the predictions and computes the losses.
+        objective: The objective, which renders the predictions and computes the losses.
         optimizer: The optimiser of the parameters.
-        schedule: `lr`, `sigma` and `gamma`, factors by the step.
-        guard: Tells whether numbers are finite, and knows the state before the step.
-        timer: Measures the parts of a step.
-        processes: The processes which share the batch.
+        schedule: The schedules of `lr`, `sigma` and `gamma`: factors as functions of the step.
+        guard: The guard, which tells whether numbers are finite and keeps the state before the
+            step.
+        timer: The timer of the parts of a step.
+        processes: The processes that share the batch.
         device: The device of the network.
         precision: The type in which the network computes.
         layout: The layout of the images in memory.
@@ -63,13 +85,13 @@ class TrainingStep:
 
     def take(
         self, step: int, batch: Mapping[str, Tensor], interruption: Interruption | None = None
-    ) -> StepTaken:
+    ) -> StepResult:
         """Computes a step and updates the parameters, unless a number is not finite.
 
         Args:
-            step: The number of steps done before.
-            batch: This process's share of the batch of the step.
-            interruption: An entered context, which knows the signals this process got.
+            step: The number of steps that were done before.
+            batch: The share of this process in the batch of the step.
+            interruption: An entered context, which notes the signals that this process receives.
         """
         rates = self.rates(step)
         factor = self.schedule["lr"](step)
@@ -87,10 +109,10 @@ class TrainingStep:
         if not broken:
             with self.timer.part("optimizer"):
                 self.optimizer.step()
-        return StepTaken(losses, images, renderings, rates, signum, bool(broken))
+        return StepResult(losses, images, renderings, rates, signum, bool(broken))
 
     def rates(self, step: int) -> dict[str, float]:
-        """Returns what schedules say of a step: the default learning rate, sigma and gamma."""
+        """Returns the default learning rate, sigma and gamma that the schedules set at a step."""
         base = {
             "lr": self.optimizer.defaults["lr"],
             "sigma": self.renderer.sigma,
@@ -112,13 +134,13 @@ class TrainingStep:
         Args:
             batch: A batch as `MultiViewDataset.sample_batch` returns it; where it has `inputs`
                 [N, n, 4, H, W], the network sees these instead of the images.
-            sigma: Edge softness of this step, in squared NDC units.
-            gamma: Temperature of the softmax over depth of this step.
+            sigma: The softness of edges at this step, squared NDC units.
+            gamma: The temperature of the softmax over depth at this step.
 
         Returns:
-            terms: a scalar of each, and their weighted sum as `total`.
-            images: [N, n, 4, H, W] in [0, 1].
-            renderings: of the meshes from the input views in the cameras of all views.
+            terms: the scalar of each term, and their weighted sum as `total`.
+            images: [N, n, 4, H, W] n true images in [0, 1] of each of N objects.
+            renderings: the meshes predicted from the input views, in the cameras of all views.
         """
         truth = self._to_device(batch)
         images = truth["images"]

@@ -1,4 +1,4 @@
-"""Batches by the step: what they are depends on seed and step alone, whoever reads them."""
+"""Batches by step: their content depends on seed and step alone, whichever process reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.datasets.multiview import MultiViewDataset
 
 # (batch, seed, step, place of its first object in the whole batch) -> batch, maybe with `inputs`.
 Augmentation = Callable[[dict[str, Tensor], int, int, int], dict[str, Tensor]]
-# Where a batch carries how long it took to read, in seconds.
+# The key of a batch under which it keeps the seconds that reading it took.
 READING = "reading_seconds"
 
 
@@ -27,13 +27,13 @@ class StepBatches(Dataset[dict[str, Tensor]]):
     Args:
         data: The data set of objects and views.
         seed: The seed of the run.
-        batch_size: The objects of a step over all processes.
-        views_per_object: The views of each object.
-        maps: The fields to read beside the images.
-        rank: The number of this process.
-        world_size: The number of processes which share the batch.
-        augmentation: Changes the objects of each batch, as a function of seed, step and the place
-            of an object; None leaves them as they are.
+        batch_size: The number of objects of a step, over all processes.
+        views_per_object: The number of views of each object.
+        maps: The names of the fields that are read beside the images.
+        rank: The number of this process, from 0.
+        world_size: The number of processes that share the batch.
+        augmentation: A function that changes the objects of each batch, depending on the seed, the
+            step and the place of an object; None leaves them as they are.
 
     Raises:
         ValueError: The batch cannot be shared evenly.
@@ -85,7 +85,7 @@ def load_steps(
     Args:
         batches: The batches, indexed by the step.
         steps: The steps whose batches are loaded.
-        num_workers: Processes which read ahead; 0 reads in this one.
+        num_workers: The number of processes that read ahead; 0 reads in this one.
         pin_memory: Whether batches come in memory that a CUDA device copies from directly.
     """
     return DataLoader(

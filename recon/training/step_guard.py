@@ -1,4 +1,4 @@
-"""The watch over training steps: what is not finite never reaches the weights."""
+"""The guard of training steps: values that are not finite never reach the weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SkippedStepsError(FloatingPointError):
 
 
 class StepGuard:
-    """Reads the numbers of every step, and takes back what a broken one did.
+    """Checks the losses and gradients of every step, and undoes a step that is not finite.
 
     Args:
         model: The model, whose parameters have gradients and whose buffers a forward pass changes.
@@ -49,12 +49,12 @@ class StepGuard:
         self._random: dict[str, Any] = {}
 
     def begin_step(self) -> None:
-        """Notes what the forward pass is about to change."""
+        """Copies the buffers and random states that the forward pass changes."""
         self._before = [buffer.clone() for buffer in self._buffers]
         self._random = random_states()
 
     def undo(self) -> dict[str, Any]:
-        """Takes back what the forward pass changed; returns the random states it began with."""
+        """Restores the buffers that the forward pass changed; returns the earlier random states."""
         for buffer, before in zip(self._buffers, self._before, strict=True):
             buffer.copy_(before)
         return self._random
@@ -92,8 +92,8 @@ class StepGuard:
             dump: The file from which the step can be replayed, if it was written.
 
         Raises:
-            SkippedStepsError: That is more than `max_skipped`, or a parameter is not finite, so
-                that no later step could be better.
+            SkippedStepsError: More than `max_skipped` steps were skipped, or a parameter is not
+                finite, so that every later step would fail too.
         """
         replay = f"; python scripts/replay_step.py {dump} repeats it" if dump else ""
         message = f"the loss or the gradient is not finite at step {step}: {dict(losses)}{replay}"
@@ -107,7 +107,7 @@ class StepGuard:
         log.warning("%s; skipped", message)
 
     def require_finite_parameters(self, step: int) -> None:
-        """Refuses a model that no step can mend.
+        """Refuses a model with a parameter that is not finite.
 
         Raises:
             SkippedStepsError: A parameter is not finite.

@@ -1,4 +1,4 @@
-"""How the objects that are shown at every validation look: a grid of images, and a mesh."""
+"""Images and meshes of the objects that are tracked over the validations of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from recon.rendering.renderer import SoftRenderer
 from recon.training.tracked_objects import TrackedPredictions
 from recon.visualization.draw import GREY, draw_mesh
 
-# What the prediction has too much, what it lacks, and what both have.
+# Colours of pixels that only the prediction covers, only the truth covers, and both cover.
 TOO_MUCH, MISSING, BOTH = (0.9, 0.25, 0.1), (0.1, 0.35, 0.9), (0.85, 0.85, 0.85)
 _SHARP = 1e-7  # softness of silhouettes, squared NDC units: far below a pixel
 
 
-def tracked_grid(shown: TrackedPredictions) -> Tensor:
+def tracked_grid(tracked: TrackedPredictions) -> Tensor:
     """Draws a column for each object: input, prediction, difference; then the other view.
 
     The rows are the input, the prediction in the same view, the difference of the silhouettes (red
@@ -25,13 +25,13 @@ def tracked_grid(shown: TrackedPredictions) -> Tensor:
         [3, 6 * H, N * W] in [0, 1].
     """
     columns = []
-    for index in range(len(shown.ids)):
-        truth = shown.truth[index].float() / 255
+    for index in range(len(tracked.ids)):
+        truth = tracked.truth[index].float() / 255
         height, width = truth.shape[-2:]
         drawn = draw_mesh(
-            shown.mesh(index), shown.views(index), (height, width), shown.mesh_colors(index)
+            tracked.mesh(index), tracked.views(index), (height, width), tracked.mesh_colors(index)
         )
-        differences = silhouette_difference(shown, index)
+        differences = silhouette_difference(tracked, index)
         cells = [
             cell
             for view in (0, 1)
@@ -41,13 +41,13 @@ def tracked_grid(shown: TrackedPredictions) -> Tensor:
     return torch.cat(columns, dim=2)
 
 
-def silhouette_difference(shown: TrackedPredictions, index: int) -> Tensor:
+def silhouette_difference(tracked: TrackedPredictions, index: int) -> Tensor:
     """Returns [2, 3, H, W]: where the silhouettes of prediction and truth differ, in two views."""
-    truth = shown.truth[index, :, 3] > 127
+    truth = tracked.truth[index, :, 3] > 127
     renderer = SoftRenderer(tuple(truth.shape[1:]), sigma=_SHARP)
-    vertices = shown.vertices[index].expand(len(truth), -1, -1)
+    vertices = tracked.vertices[index].expand(len(truth), -1, -1)
     with torch.no_grad():
-        drawn = renderer.silhouette(vertices, shown.faces, shown.views(index)) > 0.5
+        drawn = renderer.silhouette(vertices, tracked.faces, tracked.views(index)) > 0.5
     image = torch.ones(len(truth), *truth.shape[1:], 3)
     for where, color in (
         (drawn & ~truth, TOO_MUCH),
@@ -63,7 +63,7 @@ def over_white(rgba: Tensor) -> Tensor:
     return rgba[:3] * rgba[3:] + (1 - rgba[3:])
 
 
-def viewer_mesh(shown: TrackedPredictions, index: int) -> tuple[Tensor, Tensor, Tensor]:
+def viewer_mesh(tracked: TrackedPredictions, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns a predicted mesh as viewers take it, which read coordinates as right-handed.
 
     Returns:
@@ -71,12 +71,12 @@ def viewer_mesh(shown: TrackedPredictions, index: int) -> tuple[Tensor, Tensor, 
         faces: [F, 3] int32.
         colors: [V, 3] uint8; grey without colours, and for texels the mean around each vertex.
     """
-    vertices, faces = world_vertices(shown.vertices[index]), shown.faces.flip(1)
-    colors = shown.mesh_colors(index)
+    vertices, faces = world_vertices(tracked.vertices[index]), tracked.faces.flip(1)
+    colors = tracked.mesh_colors(index)
     if colors is None:
         colors = torch.tensor(GREY).expand(len(vertices), 3)
     elif colors.dim() == 3:
-        colors = _around_vertices(colors.mean(1), shown.faces, len(vertices))
+        colors = _around_vertices(colors.mean(1), tracked.faces, len(vertices))
     return vertices, faces.int(), (colors.clamp(0, 1) * 255).round().byte()
 
 

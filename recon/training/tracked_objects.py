@@ -1,4 +1,4 @@
-"""A few validation objects whose predictions are kept at every validation, to see progress.
+"""Tracks the predictions of a few validation objects over the validations of a run.
 
     RUN/progress/objects.npz       which objects, their images from two views, and the faces
     RUN/progress/step_00000500.npz the meshes which the model made of them after that step
@@ -36,13 +36,13 @@ _FAR = 1e3
 
 @dataclass(frozen=True, eq=False)
 class TrackedPredictions:
-    """Objects and what a model makes of them.
+    """True images of some objects, and the meshes that a model predicts of them.
 
     Args:
-        ids: N names of objects in their data set.
-        truth: [N, 2, 4, H, W] uint8; the first view is the input.
-        cameras: [N, 2, 16] rows of the views.
-        faces: [F, 3] int64 of the meshes.
+        ids: The names of the N objects in their data set.
+        truth: [N, 2, 4, H, W] uint8 true images from two views; the first view is the input.
+        cameras: [N, 2, 16] rows of the `Cameras` of these views.
+        faces: [F, 3] int64 faces of the predicted meshes.
         vertices: [N, V, 3] float32 in the world of the cameras; [0, V, 3] without a prediction.
         colors: [N, V, 3] or texels [N, F, R * R, 3], sRGB in [0, 1]; None without any.
     """
@@ -68,17 +68,18 @@ class TrackedPredictions:
 
 
 class TrackedObjects:
-    """Predicts the same objects at every validation and keeps what came of it.
+    """Predicts the same objects at every validation and keeps their meshes.
 
     Args:
-        folder: The folder of the files. If objects were chosen there before, they stay the ones.
+        folder: The folder of the files. Objects that were chosen there before are kept.
         data: The validation objects.
-        count: The number of objects, spread over the categories.
-        step: Steps of the run so far; files of later steps, of a start which broke, are removed.
+        count: The number of objects, which are spread over the categories.
+        step: The number of steps of the run so far; files of later steps, of a start that was
+            interrupted, are removed.
 
     Raises:
         OSError: A file could not be written.
-        ValueError: The files there are not of this data set.
+        ValueError: The files in the folder belong to another data set.
     """
 
     def __init__(self, folder: Path, data: MultiViewDataset, count: int, step: int) -> None:
@@ -105,7 +106,8 @@ class TrackedObjects:
         """Predicts the objects from their input view, and writes the meshes.
 
         Args:
-            model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
+            model: A model that makes a `Prediction` of images [B, 4, H, W] in [0, 1], with a buffer
+                `faces` [F, 3].
             step: The number of steps done.
 
         Raises:
@@ -116,7 +118,7 @@ class TrackedObjects:
         # A run that diverges is for its guard to end, not for what looks on.
         vertices = prediction.vertices.detach().float().cpu().nan_to_num(0, 0, 0).clamp(-_FAR, _FAR)
         colors = prediction.colors
-        shown = TrackedPredictions(
+        tracked = TrackedPredictions(
             self._ids,
             self._truth,
             self._cameras,
@@ -124,19 +126,22 @@ class TrackedObjects:
             vertices,
             None if colors is None else colors.detach().float().cpu().nan_to_num(0, 0, 0),
         )
-        self._write(shown, step)
-        return shown
+        self._write(tracked, step)
+        return tracked
 
-    def _write(self, shown: TrackedPredictions, step: int) -> None:
+    def _write(self, tracked: TrackedPredictions, step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / OBJECTS).exists():
-            arrays = {"truth": shown.truth.numpy(), "cameras": shown.cameras.numpy()}
-            arrays |= {"ids": np.array(shown.ids), "faces": shown.faces.numpy().astype(np.int32)}
+            arrays = {"truth": tracked.truth.numpy(), "cameras": tracked.cameras.numpy()}
+            arrays |= {
+                "ids": np.array(tracked.ids),
+                "faces": tracked.faces.numpy().astype(np.int32),
+            }
             _save(self.folder / OBJECTS, arrays)
         # Steps of 1/2000 of an object, which nobody sees.
-        arrays = {"vertices": shown.vertices.numpy().astype(np.float16)}
-        if shown.colors is not None:
-            arrays["colors"] = (shown.colors.clamp(0, 1) * 255).round().byte().numpy()
+        arrays = {"vertices": tracked.vertices.numpy().astype(np.float16)}
+        if tracked.colors is not None:
+            arrays["colors"] = (tracked.colors.clamp(0, 1) * 255).round().byte().numpy()
         _save(self.folder / f"step_{step:08d}.npz", arrays)
 
 
@@ -145,7 +150,7 @@ def spread_objects(synsets: Sequence[str], count: int) -> list[int]:
 
     Args:
         synsets: The synsets of all objects.
-        count: The number of indices, at most.
+        count: The greatest number of indices.
     """
     turns: dict[str, int] = defaultdict(int)
     order = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Annotated, Any, Literal
 
 import torch
@@ -30,11 +30,11 @@ from recon.training.batch_norm import use_global_batch_norm
 from recon.training.checks import freeze, require_at_least, require_colors, require_image_size
 from recon.training.distributed import Processes
 from recon.training.optimizers import make_optimizer
-from recon.training.progress import Progress, StepTaken
+from recon.training.progress import Progress
 from recon.training.report import TrainingReport, reporting
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
-from recon.training.step import TrainingStep
+from recon.training.step import StepResult, TrainingStep
 from recon.training.step_batches import READING, Augmentation, StepBatches, load_steps
 from recon.training.step_guard import StepGuard
 
@@ -49,56 +49,64 @@ class Trainer:
     """Trains a model to explain the images of other views, without any 3D truth.
 
     Args:
-        model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1]; has `faces` [F, 3] and
-            `template_vertices` [V, 3].
+        model: A model that makes a `Prediction` of images [B, 4, H, W] in [0, 1], with the buffers
+            `faces` [F, 3] and `template_vertices` [V, 3].
         renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
-        objective: Makes the objective from `faces`, `num_vertices` and `data_configs`, the
-            configurations that made the data.
-        optimizer: Makes the optimiser of groups of named parameters, without those of frozen parts.
-        schedule: `lr`, `sigma` and `gamma`, factors by the step; one left out stays 1.
-        parameter_groups: Parts of the model with other values of the optimiser, see
+        objective: A function that makes the objective from `faces`, `num_vertices` and
+            `data_configs`, the configurations that made the data.
+        optimizer: A function that makes the optimiser from groups of named parameters; frozen
+            parameters are not among them.
+        schedule: The schedules of `lr`, `sigma` and `gamma`: factors as functions of the step; a
+            missing one is 1.
+        parameter_groups: Groups of parameters with their own options of the optimiser, see
             `make_optimizer`.
-        train_set: The data set of the batches.
-        val_set: The data set of `validation`; None only when there is no validation.
-        validation: (model, val_set, processes) -> metrics, of which `iou` decides which checkpoint
-            is best.
-        seed: The seed; with the step it decides the batches.
-        max_steps: Optimiser steps of the whole run.
-        batch_size: Objects per step, over all processes.
-        views_per_object: Views per object and step.
-        input_views: The number of these that the network sees; each mesh is rendered in all views.
-            None means all.
-        augmentation: Changes the objects of each batch, see `StepBatches`; None leaves them as they
-            are.
-        average_decay: How much of the average of the weights each step keeps, see `WeightAverage`;
-            the average is what is validated and saved as the model. 0 means the weights themselves.
-        log_every: Steps between scalars; losses are means over them. As of the other intervals, 0
-            means never; but `last.pt` is always written at the end.
-        image_every: Steps between images.
-        checkpoint_every: Steps between writings of `last.pt`.
-        validate_every: Steps between validations.
-        max_skipped_steps: The number of steps of a run whose loss or gradient may be not finite.
-        show_objects: Validation objects that are shown at every validation, always the same.
-        num_workers: Processes which read batches for each that trains; 0 reads in that one.
+        train_set: The training objects.
+        val_set: The validation objects; None only when there is no validation.
+        validation: A function (model, val_set, processes) -> metrics, whose `iou` decides which
+            checkpoint is best.
+        seed: The seed of the run; together with the step it determines the batches.
+        max_steps: The number of optimiser steps of the whole run.
+        batch_size: The number of objects per step, over all processes.
+        views_per_object: The number of views of each object per step.
+        input_views: The number of these views that the network sees; each mesh is rendered in all
+            views. None means all.
+        augmentation: A function that changes the objects of each batch, see `StepBatches`; None
+            leaves them as they are.
+        average_decay: The share of the average of the weights that each step keeps, see
+            `WeightAverage`; the average is validated and saved as the model. 0 means the weights
+            themselves.
+        log_every: The number of steps between scalars; losses are means over them. For this and the
+            other intervals 0 means never; `last.pt` is always written at the end.
+        image_every: The number of steps between images in the log.
+        checkpoint_every: The number of steps between writings of `last.pt`.
+        validate_every: The number of steps between validations.
+        max_skipped_steps: The greatest number of steps that a run may skip because a loss or a
+            gradient is not finite.
+        show_objects: The number of validation objects that are shown at every validation, always
+            the same.
+        num_workers: The number of processes that read batches for each process that trains; 0 reads
+            in that process.
         device: 'auto' (CUDA when there is one), 'cpu', 'cuda', 'cuda:1', ...
         precision: The type in which the network computes: 'float32', 'bfloat16', or 'auto', which
-            is bfloat16 where the device multiplies it natively. The rendering stays in float32.
-        channels_last: Whether images and filters lie in memory with their channels side by side:
-            the same numbers up to rounding, in less time.
-        compile: Whether `torch.compile` translates the network, which takes a minute.
+            is bfloat16 where the device multiplies it natively. Rendering is always in float32.
+        channels_last: Whether images and filters are stored with their channels side by side: the
+            same numbers up to rounding, in less time.
+        compile: Whether the network is compiled by `torch.compile`, which takes a minute.
         deterministic: Whether CUDA kernels whose sums depend on timing are avoided; on the CPU
-            there are none.
+            there are no such kernels.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
-        stopping: Called after each validation; see `Stopping`.
-        initial: A checkpoint of a model with some parts of this one, which a new run starts from.
-        frozen: Parts of the model, such as encoder and decoder, which stay as they are: neither
-            their parameters nor the statistics of their batch norms change.
-        processes: The processes which share the work; None is this one alone.
+        stopping: A function that is called after each validation and may end the run, see
+            `Stopping`.
+        initial: The path of a checkpoint of a model with some parts of this one, from which a new
+            run starts.
+        frozen: The names of parts of the model, such as encoder and decoder, which stay as they
+            are: neither their parameters nor the statistics of their batch norms change.
+        processes: The processes that share the work; None means this one alone.
 
     Raises:
-        ValueError: A number of steps, objects or workers is out of range, there is no such device,
-            precision or part of the model, nothing to validate on or to train, or the objective
-            needs colours or maps which model or data do not have.
+        ValueError: A number of steps, objects or workers is out of range; there is no such device,
+            precision or part of the model; there is nothing to validate on or to train; or the
+            objective needs colours or maps that model or data do not have.
     """
 
     def __init__(
@@ -138,17 +146,25 @@ class Trainer:
         frozen: Sequence[str] = (),
         processes: Processes | None = None,
     ) -> None:
-        require_at_least(1, max_steps=max_steps, batch_size=batch_size)
-        require_at_least(1, views_per_object=views_per_object)
+        require_at_least(
+            1, max_steps=max_steps, batch_size=batch_size, views_per_object=views_per_object
+        )
+        require_at_least(
+            0,
+            seed=seed,
+            log_every=log_every,
+            image_every=image_every,
+            checkpoint_every=checkpoint_every,
+            validate_every=validate_every,
+            max_skipped_steps=max_skipped_steps,
+            show_objects=show_objects,
+            num_workers=num_workers,
+        )
         if input_views is not None and not 1 <= input_views <= views_per_object:
             raise ValueError(
                 f"trainer.input_views must lie in 1..views_per_object = {views_per_object}, "
                 f"got {input_views}"
             )
-        require_at_least(0, log_every=log_every, image_every=image_every, seed=seed)
-        require_at_least(0, checkpoint_every=checkpoint_every, validate_every=validate_every)
-        require_at_least(0, num_workers=num_workers)
-        require_at_least(0, max_skipped_steps=max_skipped_steps, show_objects=show_objects)
         if validate_every > 0 and val_set is None:
             raise ValueError("trainer.validate_every > 0 needs a val_set, got None")
         if deterministic:
@@ -158,47 +174,57 @@ class Trainer:
         self.precision = choose_precision(precision, self.device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.timer = StepTimer(self.device)
-        self.model = model.to(self.device).to(memory_format=self.layout)
-        self.frozen = freeze(self.model, frozen)
-        self.average = WeightAverage(self.model, average_decay) if average_decay else None
-        # What is validated, saved and shown.
-        self.result_model = self.average.model if self.average else self.model
-        self.faces: Tensor = self.model.faces  # type: ignore[assignment]
-        self.renderer = renderer.to(self.device)
-        num_vertices = len(self.model.template_vertices)  # type: ignore[arg-type]
-        # A step is replayed without data; the objective then knows the light already.
-        known = {} if train_set is None else {"data_configs": train_set.configs()}
-        made = objective(faces=self.faces, num_vertices=num_vertices, **known)
-        self.objective = made.to(self.device)
-        if train_set is not None:
-            require_image_size(self.renderer, train_set.image_size)
-            require_colors(self.objective, self.model, train_set.image_size)
-        self.network = self._distributed(self.model, compile)
-        self.optimizer = make_optimizer(optimizer, self.model, parameter_groups)
-        self.schedule = {name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")}
         self.train_set, self.val_set, self.validation = train_set, val_set, validation
         self.seed, self.max_steps, self.num_workers = seed, max_steps, num_workers
         self.batch_size, self.views_per_object = batch_size, views_per_object
-        self.batches = StepBatches(
-            train_set,
-            seed,
-            batch_size,
-            views_per_object,
-            self.objective.maps,
-            rank=self.processes.rank,
-            world_size=self.processes.world_size,
-            augmentation=augmentation,
-        )
         self.log_every, self.image_every = log_every, image_every
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
-        self.show_progress, self.stopping = progress, stopping
+        self.show_objects, self.show_progress, self.stopping = show_objects, progress, stopping
+        self.model = model.to(self.device).to(memory_format=self.layout)
+        self.frozen = freeze(self.model, frozen)
+        self.average = WeightAverage(self.model, average_decay) if average_decay else None
+        # The model that is validated, saved and shown.
+        self.result_model = self.average.model if self.average else self.model
+        self.renderer = renderer.to(self.device)
+        self.objective = self._make_objective(objective)
+        self.network = self._make_network(compile)
+        self.optimizer = make_optimizer(optimizer, self.model, parameter_groups)
         self.guard = StepGuard(self.model, max_skipped_steps)
-        self.step = TrainingStep(
+        self.step = self._make_step(schedule, input_views)
+        self.batches = self._make_batches(augmentation)
+        self.state = RunState(
+            self.model, self.optimizer, self.processes, initial, average=self.average
+        )
+
+    def _make_objective(self, make: Callable[..., Objective]) -> Objective:
+        """Makes the objective; refuses training data that do not fit the model or the losses."""
+        mesh = {"faces": self.model.faces, "num_vertices": len(self.model.template_vertices)}  # type: ignore[arg-type]
+        if self.train_set is None:  # a step is replayed without data; the light is known already
+            return make(**mesh).to(self.device)
+        objective = make(**mesh, data_configs=self.train_set.configs()).to(self.device)
+        require_image_size(self.renderer, self.train_set.image_size)
+        require_colors(objective, self.model, self.train_set.image_size)
+        return objective
+
+    def _make_network(self, compile: bool) -> nn.Module:
+        """Returns what computes predictions: the model, compiled or with averaged gradients."""
+        # What is compiled shares its parameters with the model, which validation calls uncompiled.
+        model = self.model
+        network: nn.Module = torch.compile(model) if compile else model  # type: ignore[assignment]
+        if not compile:  # only then can the modules be timed separately
+            self.timer.modules(model)
+        if self.processes.world_size == 1:
+            return network
+        use_global_batch_norm(model)
+        return DistributedDataParallel(network, gradient_as_bucket_view=True)
+
+    def _make_step(self, schedule: Mapping[str, Schedule], input_views: int | None) -> TrainingStep:
+        return TrainingStep(
             network=self.network,
             renderer=self.renderer,
             objective=self.objective,
             optimizer=self.optimizer,
-            schedule=self.schedule,
+            schedule={name: schedule.get(name, Constant()) for name in ("lr", "sigma", "gamma")},
             guard=self.guard,
             timer=self.timer,
             processes=self.processes,
@@ -207,73 +233,71 @@ class Trainer:
             layout=self.layout,
             input_views=input_views,
         )
-        self.show_objects = show_objects
-        self.state = RunState(
-            self.model, self.optimizer, self.processes, initial, average=self.average
+
+    def _make_batches(self, augmentation: Augmentation | None) -> StepBatches:
+        return StepBatches(
+            self.train_set,
+            self.seed,
+            self.batch_size,
+            self.views_per_object,
+            self.objective.maps,
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
+            augmentation=augmentation,
         )
 
     @property
     def progress(self) -> Progress:
-        """Where the run stands."""
+        """The steps done, and the validations so far."""
         return self.state.progress
-
-    def _distributed(self, model: nn.Module, compile: bool) -> nn.Module:
-        """Returns what computes: the model itself, or with its gradients averaged."""
-        # What is compiled shares its parameters with the model, which validation calls uncompiled.
-        network: nn.Module = torch.compile(model) if compile else model  # type: ignore[assignment]
-        if not compile:  # its parts can be told from each other
-            self.timer.modules(model)
-        if self.processes.world_size == 1:
-            return network
-        use_global_batch_norm(model)
-        return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def run(self, run: RunDirectory) -> dict[str, Any]:
         """Trains to `max_steps`, from the last checkpoint of the run directory if it has one.
 
         Args:
-            run: The run directory of checkpoints, logs and the result.
+            run: The run directory, which gets checkpoints, logs and the result.
 
         Returns:
             The result, which is also stored: the fields of `Progress` and `figures`.
 
         Raises:
-            FloatingPointError: Too many losses or gradients were not finite, or a parameter is not.
-            SystemExit: SIGINT or SIGTERM came; `last.pt` is saved, the status is 128 + the signal.
+            FloatingPointError: Too many steps had a loss or gradient that is not finite, or a
+                parameter is not finite.
+            SystemExit: SIGINT or SIGTERM arrived; `last.pt` is saved, and the exit status is 128 +
+                the signal.
             ValueError: The last checkpoints are not readable or of another configuration, or
                 another process is training in the directory.
             OSError: A file could not be written.
         """
-        first = self.processes.is_first
         self.state.start_clock()
         self._train_mode()
         with ExitStack() as stack:
-            if first:
+            if self.processes.is_first:
                 stack.enter_context(run.writing())
             checkpoints = RunCheckpoints(run)
-            if self.state.resume(checkpoints) and first:
+            if self.state.resume(checkpoints) and self.processes.is_first:
                 log.info("continuing at step %d of %d", self.progress.step, self.max_steps)
             interruption = stack.enter_context(Interruption())
             stack.enter_context(logging_redirect_tqdm())
             report = None
-            if first:
+            if self.processes.is_first:
                 self.state.framing = self.state.framing or find_framing(self.train_set).plain()
-                images = self.batch_size * self.views_per_object
-                report = stack.enter_context(
-                    reporting(
-                        run,
-                        self.progress.step,
-                        self.val_set if self.validate_every else None,
-                        self.show_objects,
-                        images,
-                        self.num_workers,
-                    )
-                )
+                report = stack.enter_context(self._reporting(run))
             self._loop(checkpoints, report, interruption)
             result = self.state.result()
             if report is not None:
                 report.finish(result)
         return result
+
+    def _reporting(self, run: RunDirectory) -> AbstractContextManager[TrainingReport]:
+        return reporting(
+            run,
+            self.progress.step,
+            self.val_set if self.validate_every else None,
+            self.show_objects,
+            self.batch_size * self.views_per_object,
+            self.num_workers,
+        )
 
     def _loop(
         self,
@@ -281,21 +305,22 @@ class Trainer:
         report: TrainingReport | None,
         interruption: Interruption,
     ) -> None:
-        """Takes the steps that are left."""
-        if self.progress.stopped:  # and broke before it wrote its result
+        """Takes the steps that are left; ends early after a signal or when `stopping` says so."""
+        if self.progress.stopped:  # an earlier start stopped, and broke before it wrote the result
             return
         for batch in self._batches():
-            taken = self.take_step(batch, interruption, checkpoints)
+            step = self.take_step(batch, interruption, checkpoints)
             if report is not None:
-                self._report_step(report, batch, taken)
-            self._validate_if_due(checkpoints, report)
-            ends = bool(taken.signum or self.progress.stopped) or self._is_last
-            if self._is_due(self.checkpoint_every) or ends:
+                self._report_step(report, batch, step)
+            if self._is_due(self.validate_every):
+                self._validate(checkpoints, report)
+            ends = step.signum or self.progress.stopped or self.progress.step == self.max_steps
+            if ends or self._is_due(self.checkpoint_every):
                 self._save(checkpoints)
-            if taken.signum:
+            if step.signum:
                 if report is not None:
                     log.warning("stopped by a signal at step %d; saved", self.progress.step)
-                raise SystemExit(128 + taken.signum)
+                raise SystemExit(128 + step.signum)
             if self.progress.stopped:
                 log.info("stopped at step %d: %s", self.progress.step, self.progress.stopped)
                 return
@@ -305,25 +330,25 @@ class Trainer:
         batch: Mapping[str, Tensor],
         interruption: Interruption | None = None,
         checkpoints: RunCheckpoints | None = None,
-    ) -> StepTaken:
+    ) -> StepResult:
         """Takes one optimiser step, or skips it when its numbers are not finite.
 
         Args:
-            batch: This process's share of the batch of the step.
-            interruption: An entered context, which knows the signals this process got.
-            checkpoints: The checkpoints of the run, to which a skipped step is dumped.
+            batch: The share of this process in the batch of the step.
+            interruption: An entered context, which notes the signals that this process receives.
+            checkpoints: The checkpoints of the run, which dump a skipped step.
 
         Raises:
-            FloatingPointError: That was one skipped step too many, or a parameter is not finite.
+            FloatingPointError: Too many steps were skipped, or a parameter is not finite.
         """
-        taken = self.step.take(self.progress.step, batch, interruption)
-        if taken.broken:
-            self._skip(batch, taken.losses, checkpoints)
+        result = self.step.take(self.progress.step, batch, interruption)
+        if result.broken:
+            self._skip(batch, result.losses, checkpoints)
         elif self.average is not None:
             self.average.update(self.model, self.progress.step)
         self.timer.end_step()
         self.progress.step += 1
-        return taken
+        return result
 
     def _skip(
         self,
@@ -334,7 +359,7 @@ class Trainer:
         """Leaves the state as it was before the step, and dumps that and the whole batch.
 
         Raises:
-            FloatingPointError: That was one skipped step too many, or a parameter is not finite.
+            FloatingPointError: Too many steps were skipped, or a parameter is not finite.
         """
         random = self.guard.undo()
         parts = self.processes.gather(dict(batch))
@@ -361,7 +386,7 @@ class Trainer:
             broken: the parameters whose gradient is not finite.
 
         Raises:
-            ValueError: It is a checkpoint without a batch, or of another model.
+            ValueError: The file is a checkpoint without a batch, or of another model.
         """
         if "batch" not in dump:
             raise ValueError("this is no dump of a step: it has no batch")
@@ -395,25 +420,18 @@ class Trainer:
         step = self.progress.step + ahead
         return every > 0 and (step % every == 0 or step == self.max_steps)
 
-    @property
-    def _is_last(self) -> bool:
-        """Whether all steps are done."""
-        return self.progress.step == self.max_steps
-
     def _report_step(
-        self, report: TrainingReport, batch: Mapping[str, Tensor], taken: StepTaken
+        self, report: TrainingReport, batch: Mapping[str, Tensor], result: StepResult
     ) -> None:
-        step = self.progress.step
-        report.add_step(batch, taken)
+        report.add_step(batch, result)
         if self._is_due(self.log_every):
-            report.scalars(step, taken, self.timer)
+            report.scalars(self.progress.step, result, self.timer)
         if self._is_due(self.image_every):
-            report.images(step, taken)
+            report.images(self.progress.step, result)
 
-    def _validate_if_due(self, checkpoints: RunCheckpoints, report: TrainingReport | None) -> None:
-        """Measures, and keeps the best checkpoint; random states stay as they are."""
-        if self.val_set is None or not self._is_due(self.validate_every):
-            return
+    def _validate(self, checkpoints: RunCheckpoints, report: TrainingReport | None) -> None:
+        """Validates the model and keeps it if it is the best; random states stay as they are."""
+        assert self.val_set is not None  # the constructor requires it where this is called
         step = self.progress.step
         self.guard.require_finite_parameters(step)
         self.model.eval()
@@ -439,7 +457,7 @@ class Trainer:
             checkpoints.save_last(state)
 
     def _train_mode(self) -> None:
-        """Lets batch norms learn, but for those of frozen parts."""
+        """Switches to training mode; batch norms of frozen parts keep their statistics."""
         self.model.train()
         for part in self.frozen:
             part.eval()

@@ -22,10 +22,10 @@ def save_animation(
     """Writes frames of equal size as a GIF that repeats; nothing where there is no frame.
 
     Args:
-        path: Ends in .gif.
-        frames: Images [H, W, 3].
-        seconds: How long the animation runs.
-        rest: How many seconds the last frame stays.
+        path: The path of the file, which ends in .gif.
+        frames: The images [H, W, 3] in their order.
+        seconds: The duration of the animation in seconds.
+        rest: The seconds for which the last frame stays.
 
     Raises:
         OSError: The file could not be written.

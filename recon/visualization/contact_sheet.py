@@ -27,11 +27,12 @@ def contact_sheet(
     """Lays images out in rows and columns on white.
 
     Args:
-        rows: Images [h, w, 3] of each row; every cell of the sheet has the size of the largest.
+        rows: The images [h, w, 3] of each row; every cell of the sheet has the size of the largest
+            image.
         titles: The titles of the columns, at the top.
         captions: One line above each row; the sheet is at least as wide as the longest.
         labels: The text below each image and its colour, as PIL names colours.
-        header: A line above everything.
+        header: The line above all rows.
     """
     images = [image for row in rows for image in row]
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
@@ -62,7 +63,7 @@ def sheet_cell(rgb: Tensor, size: int | tuple[int, int]) -> NDArray[np.uint8]:
     """Returns an image in the size of a cell.
 
     Args:
-        rgb: [3, H, W] in [0, 1].
+        rgb: [3, H, W] image in [0, 1].
         size: (height, width) in pixels; an int means square.
 
     Returns:

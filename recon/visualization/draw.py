@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from recon.files import atomic_file
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.rendering.lighting import Lighting
@@ -30,11 +34,12 @@ def draw_mesh(
     them; a mesh without colours is grey, in the light of the prepared data.
 
     Args:
-        mesh: In the world of the cameras.
-        cameras: N viewpoints.
+        mesh: The mesh in the world of the cameras.
+        cameras: The N cameras of the images.
         image_size: (height, width) in pixels; an int means square.
-        colors: sRGB in [0, 1], of vertices [V, 3] or R * R texels of every face [F, R * R, 3].
-        samples: Along each side of a pixel.
+        colors: The sRGB colours in [0, 1] of the vertices [V, 3], or R * R texels of every face [F,
+            R * R, 3].
+        samples: The number of samples along each side of a pixel.
 
     Returns:
         [N, 3, H, W] in [0, 1], row 0 on top.
@@ -86,3 +91,18 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
     """Returns images [..., 3, H, W] in [0, 1] as bytes [..., H, W, 3]."""
     bytes_ = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
     return np.ascontiguousarray(bytes_.movedim(-3, -1).cpu().numpy())
+
+
+def save_png(path: Path, image: Image.Image, optimize: bool = True) -> None:
+    """Writes an image as PNG.
+
+    Args:
+        path: The path of the file, which appears only when it is complete.
+        image: The image to write.
+        optimize: Whether to make the file as small as possible, which takes longer.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    with atomic_file(path) as file:
+        image.save(file, format="PNG", optimize=optimize)

@@ -30,14 +30,14 @@ def line_plot(
     Values which are not finite, or not > 0 on a logarithmic axis, interrupt their curve.
 
     Args:
-        curves: By name in the legend, x and y of the points.
+        curves: The x and y of the points of each curve, by its name in the legend.
         title: The line above the image.
-        x_label: The line below it.
+        x_label: The line below the image.
         log_y: Whether the vertical axis is logarithmic.
         size: (width, height) in pixels.
-        y_range: Least and greatest value of the vertical axis (their logarithms where it is
-            logarithmic); None is that of the curves.
-        colors: By name; the others take turns.
+        y_range: The least and the greatest value of the vertical axis (their logarithms where it is
+            logarithmic); None uses the range of the curves.
+        colors: The colours of curves by name; other curves have the standard colours in turn.
         legend_left: Whether the legend stands on the left, for rising curves.
 
     Raises:
@@ -72,12 +72,12 @@ def scatter_plot(
     """Draws points, and a line through others such as their means.
 
     Args:
-        points: X and y.
-        line: X and y.
+        points: The x and y of the points.
+        line: The x and y of the corners of the line.
         title: The line above the image.
-        x_label: The line below it.
+        x_label: The line below the image.
         log_x: Whether the horizontal axis is logarithmic.
-        x_names: What stands below x = 0, 1, ... instead of numbers.
+        x_names: The labels below x = 0, 1, ... instead of numbers.
         size: (width, height) in pixels.
 
     Raises:

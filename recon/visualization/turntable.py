@@ -32,11 +32,11 @@ def turntable_cameras(
     """Returns viewpoints all around the origin, evenly spread.
 
     Args:
-        count: How many.
-        elevation: Degrees.
-        distance: How far the eyes are from the origin, object units.
+        count: The number of cameras.
+        elevation: The elevation of the eyes in degrees.
+        distance: The distance of the eyes from the origin, object units.
         fov: Full vertical angle of view in degrees; 30 shows a unit cube from 2.732 whole.
-        first: Azimuth of the first one in degrees; -45 sees front and side.
+        first: The azimuth of the first camera in degrees; -45 sees front and side.
 
     Raises:
         ValueError: A number is out of range.
@@ -59,11 +59,12 @@ def draw_turntable(
     """Draws the frames of a turntable on white.
 
     Args:
-        mesh: Around the origin.
-        colors: Of vertices or texels, see `draw_mesh`; None draws it in grey and lit.
-        image_size: Pixels along a side.
-        count: Frames of one turn.
-        cameras: Other viewpoints than `turntable_cameras(count)`.
+        mesh: The mesh, around the origin.
+        colors: The colours of vertices or texels, see `draw_mesh`; None draws the mesh in grey and
+            lit.
+        image_size: The number of pixels along each side.
+        count: The number of frames of one turn.
+        cameras: The cameras of the frames; None means `turntable_cameras(count)`.
 
     Returns:
         [count, image_size, image_size, 3].
@@ -84,17 +85,19 @@ def _parts(
         yield to_pixels(draw_mesh(mesh, some, image_size, colors))
 
 
-def save_animation(path: Path, frames: NDArray[np.uint8], seconds: float = 4.0) -> None:
+def save_turntable(path: Path, frames: NDArray[np.uint8], seconds: float = 4.0) -> None:
     """Writes frames as a GIF which repeats, or as an H.264 video.
 
     Args:
-        path: Ends in .gif or .mp4; the latter needs the package imageio-ffmpeg.
-        frames: [N, H, W, 3]; for a video H and W are even.
-        seconds: How long it runs.
+        path: The path of the file, which ends in .gif or .mp4; the latter requires the package
+            imageio-ffmpeg.
+        frames: [N, H, W, 3] images; for a video H and W are even.
+        seconds: The duration of the animation in seconds.
 
     Raises:
-        ValueError: Another suffix, frames of other shape, or an odd size of a video.
-        ImportError: Imageio-ffmpeg is missing.
+        ValueError: The suffix is none of these, the frames have another shape, or the size of a
+            video is odd.
+        ImportError: The package imageio-ffmpeg is missing.
         OSError: The file could not be written.
     """
     suffix = path.suffix.lower()

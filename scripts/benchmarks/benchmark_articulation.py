@@ -44,15 +44,14 @@ from recon.fitting.articulation.scores import (
     angle_errors,
     place_errors,
     random_cases,
-    shown_shares,
+    visible_shares,
 )
 from recon.fitting.drawing import render_colors
-from recon.fitting.run import save_png
 from recon.fitting.stages import StagedFit
 from recon.rendering.compositing import over_white
 from recon.runs.directory import write_json
 from recon.visualization.contact_sheet import contact_sheet
-from recon.visualization.draw import to_pixels
+from recon.visualization.draw import save_png, to_pixels
 
 CELL = 160  # pixels along a side of an image of the sheet
 WITH_SHAPES = ("shapes ignored", "shapes found")
@@ -60,7 +59,7 @@ COLUMNS = ("all", "hidden in the image", "hidden at the start")
 
 
 def fitters() -> dict[str, ArticulationFitter]:
-    """Return by the name of a method how it fits."""
+    """Returns by the name of a method how it fits."""
     soft = ArticulationFitter()
     pixels = replace(COARSE, steps=0), replace(FINE, steps=COARSE.steps + FINE.steps)
     return {
@@ -74,7 +73,7 @@ def fitters() -> dict[str, ArticulationFitter]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,10 +96,10 @@ class Row:
 
     Args:
         name: The name of the method.
-        body: The mesh which was fitted.
-        cases: The truth.
-        found: The poses.
-        seconds: How long the fit took.
+        body: The articulated mesh that was fitted.
+        cases: The true poses with their images.
+        found: The fitted poses.
+        seconds: The duration of the fit in seconds.
     """
 
     name: str
@@ -110,19 +109,19 @@ class Row:
     seconds: float
 
     def start(self) -> ArticulatedPoses:
-        """Return the poses with which the fit began."""
+        """Returns the poses with which the fit began."""
         return middle_poses(self.body, humanoid_limits(), len(self.found.angles))
 
     def groups(self) -> dict[str, Tensor]:
-        """Return by column of the table which joints [N, J] count."""
-        shown = self.cases.shown
+        """Returns by column of the table which joints [N, J] count."""
+        visible = self.cases.visible
         size = self.cases.images.shape[-1]
-        at_start = shown_shares(self.body, self.start(), self.cases.cameras, size)
-        masks = (torch.ones_like(shown, dtype=torch.bool), shown < HIDDEN, at_start < HIDDEN)
+        at_start = visible_shares(self.body, self.start(), self.cases.cameras, size)
+        masks = (torch.ones_like(visible, dtype=torch.bool), visible < HIDDEN, at_start < HIDDEN)
         return dict(zip(COLUMNS, masks, strict=True))
 
     def summary(self) -> dict[str, Any]:
-        """Return means and medians of the errors before and after."""
+        """Returns means and medians of the errors before and after."""
         result: dict[str, Any] = {"method": self.name, "seconds": self.seconds}
         truth = self.cases.truth
         for when, poses in (("before", self.start()), ("after", self.found)):
@@ -147,7 +146,7 @@ def _median(values: Tensor) -> float | None:
 
 
 def run(name: str, args: argparse.Namespace) -> Row:
-    """Fit all poses by one method."""
+    """Fits all poses by one method."""
     body = make_humanoid()
     # The same poses for every method, but for those with blend shapes.
     cases = random_cases(body, args.poses, args.image_size, args.seed, name in WITH_SHAPES)
@@ -168,7 +167,7 @@ def run(name: str, args: argparse.Namespace) -> Row:
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> str:
-    """Return errors after the fit, and before it in the first row, as Markdown."""
+    """Returns errors after the fit, and before it in the first row, as Markdown."""
     lines = [
         "Degrees: mean (median); places of joints: % of the height of the body\n",
         "| method | joints | hidden in the image | hidden at the start"
@@ -198,7 +197,7 @@ def _line(
 
 
 def save_sheet(path: Path, row: Row, count: int) -> None:
-    """Draw the first poses: image, start, and what was found from two sides."""
+    """Draws the first poses: image, start, and what was found from two sides."""
     truth, cameras = row.cases.truth, row.cases.cameras
     side = side_cameras(cameras)
     columns = {
@@ -216,7 +215,7 @@ def save_sheet(path: Path, row: Row, count: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for."""
+    """Runs what the command line asks for."""
     args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
         args.output_dir.mkdir(parents=True, exist_ok=True)
@@ -232,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write(args: argparse.Namespace, summaries: Sequence[dict[str, Any]]) -> None:
-    """Write the table as Markdown, CSV and JSON."""
+    """Writes the table as Markdown, CSV and JSON."""
     settings = {key: str(value) for key, value in vars(args).items()}
     write_text(args.output_dir / "table.md", table(summaries) + "\n")
     rows = [list(summaries[0]), *([*summary.values()] for summary in summaries)]

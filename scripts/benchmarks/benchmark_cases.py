@@ -32,11 +32,11 @@ class Case:
         kind: "silhouette", "rgb" (softmax over depth), "hard" (colour of the nearest face) or
             "visible" (index of the nearest face, as images for data sets are made); the last two
             forward only.
-        images: B.
-        image_size: Pixels along each side.
-        faces: F, faces of each mesh: 20 * 4^k, or a key of `UV_SPHERES`.
-        sigma: Softness of the edges, squared NDC units.
-        gamma: Temperature of the softmax over depth ("rgb"), units of normalised depth.
+        images: The number B of images.
+        image_size: The number of pixels along each side.
+        faces: The number F of faces of each mesh: 20 * 4^k, or a key of `UV_SPHERES`.
+        sigma: The softness of edges, squared NDC units.
+        gamma: The temperature of the softmax over depth ("rgb"), units of normalised depth.
     """
 
     kind: str
@@ -103,7 +103,7 @@ MEMORY_CASES = tuple(
 
 
 def uv_sphere(meridians: int, bands: int) -> Mesh:
-    """Return a closed unit sphere of 2 * meridians * (bands - 1) faces, wound to face outward."""
+    """Returns a closed unit sphere of 2 * meridians * (bands - 1) faces, wound to face outward."""
     polar = torch.arange(1, bands)[:, None] * (math.pi / bands)
     azimuth = torch.arange(meridians)[None] * (2 * math.pi / meridians)
     rings = torch.stack(
@@ -129,10 +129,10 @@ def uv_sphere(meridians: int, bands: int) -> Mesh:
 
 
 def sphere(faces: int) -> Mesh:
-    """Return the unit sphere with so many faces.
+    """Returns the unit sphere with so many faces.
 
     Raises:
-        ValueError: Neither an icosphere nor an entry of `UV_SPHERES` has so many.
+        ValueError: Neither an icosphere nor an entry of `UV_SPHERES` has that number of faces.
     """
     if faces in UV_SPHERES:
         return uv_sphere(*UV_SPHERES[faces])
@@ -143,7 +143,7 @@ def sphere(faces: int) -> Mesh:
 
 
 def make_faces(case: Case) -> Tensor:
-    """Return face_vertices [B, F, 3, 3] of the case: NDC x, NDC y, view depth."""
+    """Returns face_vertices [B, F, 3, 3] of the case: NDC x, NDC y, view depth."""
     mesh = sphere(case.faces)
     generator = torch.Generator().manual_seed(0)
     edge = math.sqrt(16 * math.pi / math.sqrt(3) / case.faces)  # of an equilateral face
@@ -157,7 +157,7 @@ def make_faces(case: Case) -> Tensor:
 
 
 def support_radius(sigma: float, dist_eps: float = DIST_EPS) -> float:
-    """Return the distance, NDC units, beyond which a face has no part in a pixel."""
+    """Returns the distance, NDC units, beyond which a face has no part in a pixel."""
     return math.sqrt(sigma * math.log(1 / dist_eps - 1))
 
 
@@ -182,7 +182,7 @@ class Rectangles:
 
 
 def rectangles(corners: Tensor, image_size: int, reach: float) -> Rectangles:
-    """Return the bounding boxes of triangles [N, 3, 2], grown by reach, in pixels of an image."""
+    """Returns the bounding boxes of triangles [N, 3, 2], grown by reach, in pixels of an image."""
     half, middle = image_size / 2, (image_size - 1) / 2
     slack = 1e-6  # pixels; a candidate too many costs nothing, the exact test follows
     low, high = corners.amin(1) - reach, corners.amax(1) + reach
@@ -197,9 +197,9 @@ def rectangles(corners: Tensor, image_size: int, reach: float) -> Rectangles:
 
 
 def in_support(corners: Tensor, pixels: Tensor, reach: float) -> Tensor:
-    """Tell, for N triangles [N, 3, 2] and a pixel centre [N, 2] each, whether it is in the support.
+    """Tells for N triangles [N, 3, 2] and pixel centres [N, 2] whether these are in the support.
 
-    That is inside of the triangle, or nearer than reach to its outline.
+    The support is the inside of the triangle, and what is nearer to its edges than `reach`.
     """
     nearest = torch.full_like(pixels[:, 0], math.inf)
     sides = []
@@ -219,12 +219,12 @@ def in_support(corners: Tensor, pixels: Tensor, reach: float) -> Tensor:
 def pairs_of_support(
     corners: Tensor, image_size: int, reach: float
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield the (face, row, column) of all pairs inside the support, some faces at a time.
+    """Yields the (face, row, column) of all pairs inside the support, some faces at a time.
 
     Args:
-        corners: [N, 3, 2] float64, NDC x and y.
-        image_size: Pixels along each side.
-        reach: `support_radius`, NDC units.
+        corners: [N, 3, 2] float64 NDC x and y of the corners.
+        image_size: The number of pixels along each side.
+        reach: The `support_radius` in NDC units.
     """
     boxes = rectangles(corners, image_size, reach)
     areas, columns = boxes.areas, boxes.columns
@@ -245,17 +245,17 @@ def pairs_of_support(
 
 
 def drawn_corners(face_vertices: Tensor) -> Tensor:
-    """Return NDC x and y, [N, 3, 2] float64, of the faces [..., 3, 3] that can be drawn."""
+    """Returns NDC x and y, [N, 3, 2] float64, of the faces [..., 3, 3] that can be drawn."""
     return face_vertices[drawable_faces(face_vertices)][..., :2].double().cpu()
 
 
 def count_pairs(
     face_vertices: Tensor, image_size: int, sigma: float, dist_eps: float = DIST_EPS
 ) -> int:
-    """Count the (pixel, face) pairs inside the support over a batch [B, F, 3, 3].
+    """Counts the (pixel, face) pairs inside the support over a batch [B, F, 3, 3].
 
     A pair counts where the pixel centre is inside the face or nearer than
-    sqrt(sigma * log(1 / dist_eps - 1)) to its outline; faces that cannot be drawn have none. In
+    sqrt(sigma * log(1 / dist_eps - 1)) to an edge; faces that cannot be drawn have none. In
     float64, so it may differ from float32 kernels by pixels within rounding of the border.
     """
     reach = support_radius(sigma, dist_eps)
@@ -271,8 +271,9 @@ class Work:
     """What one direction of a render cannot do without.
 
     Args:
-        pair, face, pixel: Floating-point operations for each.
-        face_bytes, pixel_bytes: Compulsory traffic for each, read once and written once.
+        pair, face, pixel: The floating-point operations for each pair, face and pixel.
+        face_bytes, pixel_bytes: The compulsory traffic for each face and pixel, read once and
+            written once.
     """
 
     pair: int

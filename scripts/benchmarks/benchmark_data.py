@@ -64,12 +64,12 @@ SEED = 0
 
 
 def make_file(path: Path, size: float, compression: str) -> None:
-    """Write images and voxels of so many bytes, before compression.
+    """Writes images and voxels of so many bytes, before compression.
 
     Args:
-        path: Of the file.
-        size: In bytes.
-        compression: As of `write_dataset`.
+        path: The path of the file.
+        size: The size in bytes.
+        compression: The compression, see `write_dataset`.
     """
     source = RenderedSource(ShapesSource(objects_per_category=2), ObjectRenderer())
     entries = source.objects()
@@ -89,7 +89,7 @@ def make_file(path: Path, size: float, compression: str) -> None:
 
 
 def vary(objects: Sequence[ObjectArrays], layout: Layout, count: int) -> Iterator[ObjectArrays]:
-    """Yield `count` objects: those given in turn, each time in other colours with other grain."""
+    """Yields `count` objects: those given in turn, each time in other colours with other grain."""
     rng = np.random.default_rng(SEED)
     shape = (layout.num_views, 3, *layout.image_size)
     grain = np.rint(rng.normal(0, NOISE, (2 * shape[0], *shape[1:]))).astype(np.int16)
@@ -104,7 +104,7 @@ def vary(objects: Sequence[ObjectArrays], layout: Layout, count: int) -> Iterato
 
 @contextmanager
 def prepared_file(keep: str | None, size: float, compression: str) -> Iterator[Path]:
-    """Yield the path of a file, made where it is not there and removed if nobody keeps it."""
+    """Yields the path of a file, made where it is not there and removed if nobody keeps it."""
     if keep is not None and Path(keep).exists():
         print(f"{keep} is there already; --size and --compression do not count")
         yield Path(keep)
@@ -118,7 +118,7 @@ def prepared_file(keep: str | None, size: float, compression: str) -> Iterator[P
 
 
 def chunk_table(path: Path) -> NDArray[np.int64]:
-    """Return address and stored size [objects, views, 2] of every image."""
+    """Returns address and stored size [objects, views, 2] of every image."""
     with open_dataset(path) as file:
         images = file["images"]
         table = np.zeros((*images.shape[:2], 2), np.int64)
@@ -147,11 +147,11 @@ class Reading:
     """The same batches, read in different ways from one state of the page cache.
 
     Args:
-        path: Of the file.
-        state: 'warm' or 'cold'.
-        batch_size: Objects per batch.
-        views: Views per object.
-        count: Batches whose reading is timed.
+        path: The path of the file.
+        state: The state of the page cache: 'warm' or 'cold'.
+        batch_size: The number of objects per batch.
+        views: The number of views per object.
+        count: The number of batches whose reading is timed.
     """
 
     def __init__(self, path: Path, state: str, batch_size: int, views: int, count: int) -> None:
@@ -168,7 +168,7 @@ class Reading:
         self.nbytes = sum(size for _, size in self.places)
 
     def settle(self) -> None:
-        """Bring the part that is read into the page cache, or drop the file from it."""
+        """Brings the part that is read into the page cache, or drops the file from it."""
         with self.path.open("rb", buffering=0) as file:
             if self.state == "cold":
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -178,7 +178,7 @@ class Reading:
                 pass
 
     def floor_seconds(self) -> float:
-        """Read with os.pread, one call per image."""
+        """Reads with os.pread, one call per image."""
         self.settle()
         with self.path.open("rb", buffering=0) as file:
             descriptor = file.fileno()
@@ -188,16 +188,16 @@ class Reading:
             return time.perf_counter() - began
 
     def loader_seconds(self, workers: int) -> float:
-        """Read as training does."""
+        """Reads as training does."""
         self.settle()
         return self._timed(self.batches, workers)
 
     def handover_seconds(self, workers: int) -> float:
-        """Let workers deliver batches that nobody fills."""
+        """Lets workers deliver batches that nobody fills."""
         return self._timed(EmptyBatches(self.batches[0]), workers)
 
     def _timed(self, batches: Dataset[dict[str, Tensor]], workers: int) -> float:
-        """Time the batches after the first; as many lie ready at the end as at the beginning."""
+        """Times the batches after the first; as many lie ready at the end as at the beginning."""
         steps = range(HEAD + self.count + PREFETCH * workers)
         loader = iter(load_steps(batches, steps, workers, pin_memory=torch.cuda.is_available()))
         for _ in range(HEAD):
@@ -209,7 +209,7 @@ class Reading:
 
 
 def measure(reading: Reading, workers: Sequence[int], repeats: int) -> Iterator[Row]:
-    """Yield a row for the floor and for each number of workers, all taking turns."""
+    """Yields a row for the floor and for each number of workers, all taking turns."""
     turns: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
         turns["floor"].append(reading.floor_seconds())
@@ -231,7 +231,7 @@ def measure(reading: Reading, workers: Sequence[int], repeats: int) -> Iterator[
 
 
 def reader_name(workers: int) -> str:
-    """Return what to call a loader in the table."""
+    """Returns what to call a loader in the table."""
     return f"loader, {workers} worker{'s' if workers != 1 else ''}"
 
 
@@ -239,7 +239,7 @@ def reader_name(workers: int) -> str:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", type=float, default=5.0, help="GB before compression")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none")
@@ -258,7 +258,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
-    """Print a row for each way to read, and return the rows."""
+    """Prints a row for each way to read, and returns the rows."""
     args = parse_arguments(arguments)
     print(f"{describe('cpu')}, torch {torch.__version__}, h5py {h5py.__version__}")
     with prepared_file(args.keep, 1e9 * args.size, args.compression) as path:
@@ -272,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
 
 
 def describe_file(path: Path) -> str:
-    """Return the size of a file and what is in it, in a line."""
+    """Returns the size of a file and what is in it, in a line."""
     with open_dataset(path) as file:
         count, views, channels, height, width = file["images"].shape
         stored = file["images"].id.get_storage_size()

@@ -29,7 +29,7 @@ from benchmark_rasterizer import Columns, Row, describe, print_table
 from recon.compute import PRECISIONS, computing_in
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
 from recon.datasets.storage.layout import ObjectArrays
-from recon.evaluation.model_evaluation import EvaluationSettings, ModelEvaluation
+from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.result import MODEL, EvaluationResult
 from recon.evaluation.scoring import predict_views
 from recon.evaluation.tables import write_tables
@@ -73,7 +73,7 @@ class Stopwatch(StepTimer):
 
 
 def make_file(path: Path, test: int, train: int) -> None:
-    """Write a file with so many objects to test and to train on, out of a few different ones."""
+    """Writes a file with so many objects to test and to train on, out of a few different ones."""
     source = RenderedSource(ShapesSource(objects_per_category=PER_CATEGORY), ObjectRenderer())
     entries = source.objects()
     objects = [source.arrays(entry) for entry in entries]
@@ -99,7 +99,7 @@ def make_file(path: Path, test: int, train: int) -> None:
 
 
 def make_checkpoint(path: Path) -> None:
-    """Write a checkpoint of the SoftRas network as it begins."""
+    """Writes a checkpoint of the SoftRas network as it begins."""
     seed_everything(0)
     model = Reconstructor(SoftRasEncoder(), MeshDecoder())
     parts = {"encoder": "SoftRasEncoder", "decoder": "MeshDecoder"}
@@ -112,16 +112,14 @@ def make_checkpoint(path: Path) -> None:
 def measure(
     args: argparse.Namespace, data: str, checkpoint: Path, folder: Path, precision: str
 ) -> tuple[ModelEvaluation, EvaluationResult, Stopwatch]:
-    """Evaluate once, with everything that eval.py does of tables."""
+    """Evaluates once, with everything that eval.py does of tables."""
     device = torch.device(args.device)
     watch = Stopwatch(device)
-    settings = EvaluationSettings(
-        args.metrics, baselines=args.train > 0, batch_size=args.batch_size
-    )
+    config = EvaluationConfig(args.metrics, baselines=args.train > 0, batch_size=args.batch_size)
     with watch.part("all"), computing_in(PRECISIONS[precision], device):
         with watch.part("opening, fingerprints"):
             trained = load_trained_model(checkpoint)
-            evaluation = ModelEvaluation(settings, trained, data, folder, device, None, watch)
+            evaluation = ModelEvaluation(config, trained, data, folder, device, None, watch)
         with watch.part("run"):
             result = evaluation.run()
         with watch.part("tables"):
@@ -132,9 +130,9 @@ def measure(
 def report(
     watch: Stopwatch, evaluation: ModelEvaluation, result: EvaluationResult
 ) -> Iterator[Row]:
-    """Yield a row for each part; `means, intervals` is what is left of the run."""
-    baselines = ["baselines"] if evaluation.settings.baselines else []
-    inner = ["reading", "network", *evaluation.settings.metrics, *baselines, "rows"]
+    """Yields a row for each part; `means, intervals` is what is left of the run."""
+    baselines = ["baselines"] if evaluation.config.baselines else []
+    inner = ["reading", "network", *evaluation.config.metrics, *baselines, "rows"]
     for times in (watch.wall, watch.cpu):
         times["means, intervals, rest"] = times["run"] - sum(times[name] for name in inner)
     views = len(result.objects) * len(result.objects[0].views)
@@ -151,7 +149,7 @@ def report(
 
 
 def split_softras(evaluation: ModelEvaluation) -> str:
-    """Return how the time of the softras metric divides, measured on a part of the views."""
+    """Returns how the time of the softras metric divides, measured on a part of the views."""
     data, views, model = evaluation.data, evaluation.views, evaluation.model
     objects = range(min(len(data), max(1, SAMPLE_VIEWS // len(views))))
     watch = Stopwatch(next(model.parameters()).device)
@@ -171,7 +169,7 @@ def split_softras(evaluation: ModelEvaluation) -> str:
 
 
 def compare(first: EvaluationResult, second: EvaluationResult) -> str:
-    """Return how much the IoU of two evaluations of the same model differs."""
+    """Returns how much the IoU of two evaluations of the same model differs."""
     key = first.metrics[0].key
     pairs = np.array([first.values(MODEL, key), second.values(MODEL, key)])
     change = pairs[1] - pairs[0]
@@ -182,7 +180,7 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> str:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--objects", type=int, default=1000)
     parser.add_argument("--train", type=int, default=0, help="objects to train on; 0: no baselines")
@@ -200,7 +198,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
-    """Print a row for each part of an evaluation, and return the rows."""
+    """Prints a row for each part of an evaluation, and returns the rows."""
     args = parse_arguments(arguments)
     torch.set_num_threads(args.threads)
     print(f"{describe(args.device)}, torch {torch.__version__}, {args.threads} threads")

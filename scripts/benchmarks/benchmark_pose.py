@@ -48,6 +48,7 @@ from recon.fitting.pose.fitter import Poses
 from recon.geometry.meshes import Mesh
 from recon.geometry.rotations import rotation_distance
 from recon.runs.directory import read_json, write_json
+from recon.visualization.draw import save_png
 
 SOLVED = 10.0  # degrees
 # Le Lidec et al., NeurIPS 2021, table 2: percent of starts at 20, 50 and 80 degrees.
@@ -60,7 +61,7 @@ Row = dict[str, Any]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -94,7 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for."""
+    """Runs what the command line asks for."""
     args = parse(arguments)
     folder: Path = args.output_dir
     with concise_errors(raised_as=SystemExit), Interruption() as interruption:
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(args: argparse.Namespace, interruption: Interruption) -> list[Row]:
-    """Solve the problems of every object by every method, and write all after each row."""
+    """Solves the problems of every object by every method, and writes all after each row."""
     methods = make_methods(args.methods, args.starts, args.seed)
     meshes = {object_label(name): read_object(name) for name in args.objects}
     settings = {name: getattr(args, name) for name in ("problems", "image_size", "seed")}
@@ -130,16 +131,16 @@ def measure(args: argparse.Namespace, interruption: Interruption) -> list[Row]:
         rows.append({"object": label, "method": name, "degrees": degrees, "starts": starts, **row})
         print(sentence(rows[-1]), flush=True)
         write(args.output_dir, settings, rows)
-        with atomic_file(args.output_dir / f"{label}_{name}_{degrees:g}.png") as file:
-            image.save(file, format="PNG", optimize=True)
+        save_png(args.output_dir / f"{label}_{name}_{degrees:g}.png", image)
     return rows
 
 
 def known_rows(folder: Path, settings: dict[str, Any]) -> list[Row]:
-    """Return the rows that a folder has.
+    """Returns the rows that a folder has.
 
     Raises:
-        ValueError: They were measured with other settings, or the file is not one of ours.
+        ValueError: The rows were measured with another configuration, or the file is not one of
+            this command.
     """
     path = folder / "errors.json"
     if not path.exists():
@@ -154,7 +155,7 @@ def known_rows(folder: Path, settings: dict[str, Any]) -> list[Row]:
 
 
 def row_key(row: Row) -> tuple[str, str, float, int]:
-    """Return what tells a row from others."""
+    """Returns what tells a row from others."""
     return row["object"], row["method"], row["degrees"], row["starts"]
 
 
@@ -166,7 +167,7 @@ def solve(
     args: argparse.Namespace,
     interruption: Interruption,
 ) -> tuple[Row, Image.Image]:
-    """Solve the problems of one object by one method from one distance, or some before a signal.
+    """Solves the problems of one object by one method from one distance, or some before a signal.
 
     Returns the row and an image of the first problems.
     """
@@ -190,7 +191,7 @@ def solve(
 
 
 def write(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
-    """Write everything that is known."""
+    """Writes everything that is known."""
     write_json(folder / "errors.json", {"settings": settings, "rows": rows})
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -208,12 +209,12 @@ def write(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
 
 
 def percent(errors: Sequence[float]) -> float:
-    """Return the percentage of errors that count as solved."""
+    """Returns the percentage of errors that count as solved."""
     return 100 * sum(error < SOLVED for error in errors) / len(errors)
 
 
 def sentence(row: Row) -> str:
-    """Return one row in words."""
+    """Returns one row in words."""
     return (
         f"{row['object']} {row['method']} {row['degrees']:g}: {percent(row['errors']):.0f} %"
         f" solved, median {statistics.median(row['errors']):.2f} degrees, {row['seconds']:.0f} s"
@@ -221,7 +222,7 @@ def sentence(row: Row) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return percentages of solved problems, and medians of the error, as Markdown."""
+    """Returns percentages of solved problems, and medians of the error, as Markdown."""
     degrees = sorted({row["degrees"] for row in rows})
     lines = [
         f"{len(rows[0]['errors'])} problems each; percent solved (median error in degrees)\n",
@@ -246,7 +247,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def cell(row: Row) -> str:
-    """Return what a table shows of one row."""
+    """Returns what a table shows of one row."""
     return f"{percent(row['errors']):.0f} ({statistics.median(row['errors']):.2f})"
 
 

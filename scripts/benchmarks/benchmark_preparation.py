@@ -74,11 +74,11 @@ SIDE = 256  # texels along each side of the texture
 
 
 def make_surface(faces: int, kind: str) -> TexturedMesh:
-    """Return a bumpy sphere of 20 * 4^k faces in a box of side 1.
+    """Returns a bumpy sphere of 20 * 4^k faces in a box of side 1.
 
     Args:
-        faces: How many.
-        kind: "plain", every face with a colour of its own, or "textured".
+        faces: The number of faces.
+        kind: "plain" for a colour of its own on every face, or "textured".
     """
     mesh = sphere(faces)
     rng = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def make_surface(faces: int, kind: str) -> TexturedMesh:
 
 
 def make_renderer(image_size: int) -> ObjectRenderer:
-    """Return the renderer of the default configuration."""
+    """Returns the renderer of the default configuration."""
     light = Lighting(direction=(0.4, 1.0, -0.6), two_sided=True)
     return ObjectRenderer(image_size, supersample=4, lighting=light)
 
@@ -117,7 +117,7 @@ class Clock:
         self.bytes: dict[str, int] = defaultdict(int)
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with its calls added to a stage."""
+        """Returns the function with its calls added to a stage."""
 
         def call(*arguments: Any, **settings: Any) -> Any:
             start = time.perf_counter()
@@ -130,14 +130,14 @@ class Clock:
 
 
 def measure_copy() -> float:
-    """Return the bytes per second, read and written ones, of copying far more than the caches."""
+    """Returns the bytes per second, read and written ones, of copying far more than the caches."""
     source = torch.rand(1 << 25)
     target = torch.empty_like(source)
     return 2 * source.nbytes / best_seconds(lambda: target.copy_(source), "cpu", patience=0.3)
 
 
 def count_bytes(value: Any) -> int:
-    """Return the bytes of all tensors and arrays in a value, each as large as it is read."""
+    """Returns the bytes of all tensors and arrays in a value, each as large as it is read."""
     if isinstance(value, Tensor | np.ndarray):
         return int(value.nbytes)
     if isinstance(value, list | tuple):
@@ -147,7 +147,7 @@ def count_bytes(value: Any) -> int:
 
 @contextmanager
 def watched() -> Iterator[Clock]:
-    """Time all stages of renderers in this process."""
+    """Times all stages of renderers in this process."""
     clock = Clock()
     with ExitStack() as stack:
         for stage, calls in STAGES.items():
@@ -160,14 +160,14 @@ def watched() -> Iterator[Clock]:
 def stage_rows(
     faces: int, kind: str, image_size: int, repeats: int, bandwidth: float
 ) -> Iterator[Row]:
-    """Yield a row for each stage and one for the whole, of the fastest of some runs.
+    """Yields a row for each stage and one for the whole, of the fastest of some runs.
 
     Args:
-        faces: Of the object.
-        kind: Of its surface.
-        image_size: Pixels along each side.
-        repeats: Runs.
-        bandwidth: Bytes per second this machine copies, read and written ones counted.
+        faces: The number of faces of the object.
+        kind: The kind of its surface, "plain" or "textured".
+        image_size: The number of pixels along each side.
+        repeats: The number of runs.
+        bandwidth: The bytes per second that this machine copies, read and written ones counted.
     """
     surface, renderer = make_surface(faces, kind), make_renderer(image_size)
     renderer(surface, "warm")
@@ -195,7 +195,7 @@ def stage_rows(
 def make_objects(
     faces: int, kind: str, image_size: int, seconds: float, folder: str
 ) -> tuple[float, float]:
-    """Make samples and write them for some seconds on one thread.
+    """Makes samples and write them for some seconds on one thread.
 
     Returns:
         objects per second, and seconds of the processor per object.
@@ -217,7 +217,7 @@ def make_objects(
 def rate_rows(
     faces: int, kind: str, image_size: int, processes: Sequence[int], seconds: float
 ) -> Iterator[Row]:
-    """Yield objects per second of some numbers of processes, all at work at the same time."""
+    """Yields objects per second of some numbers of processes, all at work at the same time."""
     context = multiprocessing.get_context("spawn")
     for count in processes:
         with (
@@ -243,7 +243,7 @@ def rate_rows(
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--faces", type=int, nargs="+", default=[1280, 5120, 20480])
     parser.add_argument("--surfaces", nargs="+", choices=SURFACES, default=list(SURFACES))
@@ -259,7 +259,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a row for each stage and for each number of processes."""
+    """Prints a row for each stage and for each number of processes."""
     args = parse_arguments(arguments)
     print(f"{describe('cpu')}, torch {torch.__version__}")
     cases = [(faces, kind) for kind in args.surfaces for faces in args.faces]

@@ -108,7 +108,7 @@ class Peak:
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
-    """Return the time of one call, on a GPU with all it started."""
+    """Returns the time of one call, on a GPU with all it started."""
     wait = torch.cuda.synchronize if device.startswith("cuda") else int
     wait()
     start = time.perf_counter()
@@ -118,7 +118,7 @@ def seconds(run: Callable[[], object], device: str) -> float:
 
 
 def best_seconds(run: Callable[[], object], device: str, patience: float) -> float:
-    """Return the shortest time of a call, tried for so many seconds."""
+    """Returns the shortest time of a call, tried for so many seconds."""
     run()
     best, end = seconds(run, device), time.perf_counter() + patience
     while time.perf_counter() < end:
@@ -127,7 +127,7 @@ def best_seconds(run: Callable[[], object], device: str, patience: float) -> flo
 
 
 def measure_peak(device: str, quick: bool = False) -> Peak:
-    """Return the best rates of a matrix product, small enough for the caches, and of a copy."""
+    """Returns the best rates of a matrix product, small enough for the caches, and of a copy."""
     on_gpu, patience = device.startswith("cuda"), 0.05 if quick else 1.0
     operations = 0.0
     for size in (256,) if quick else (1024, 4096, 8192) if on_gpu else (256, 512, 1024):
@@ -141,12 +141,12 @@ def measure_peak(device: str, quick: bool = False) -> Peak:
 
 
 def denormals() -> str:
-    """Tell what arithmetic of this thread does to denormal numbers: they are kept, or zero."""
+    """Tells what arithmetic of this thread does to denormal numbers: they are kept, or zero."""
     return "kept" if bool(torch.tensor([1e-40]) * 0.5 > 0) else "zero"
 
 
 def describe(device: str) -> str:
-    """Return the name of the processor which renders."""
+    """Returns the name of the processor which renders."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     information = Path("/proc/cpuinfo")
@@ -160,7 +160,7 @@ def describe(device: str) -> str:
 
 
 def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
-    """Return what is timed: "forward", and "both" where the case has a backward."""
+    """Returns what is timed: "forward", and "both" where the case has a backward."""
     textures = torch.rand_like(faces)
 
     def render(vertices: Tensor, colors: Tensor) -> Tensor:
@@ -202,14 +202,14 @@ def measure(
     budget: float,
     device: str,
 ) -> Times:
-    """Return the seconds of each run on each number of threads, which take turns.
+    """Returns the seconds of each run on each number of threads, which take turns.
 
     Args:
-        runs: Calls by name.
-        threads: Numbers of threads.
-        repeats: Turns at most.
-        budget: Seconds after which no turn begins, but for the first three.
-        device: Where the calls compute.
+        runs: The functions to time, by name.
+        threads: The numbers of threads to time them on.
+        repeats: The greatest number of turns.
+        budget: The seconds after which no further turn begins, except for the first three.
+        device: The device on which the functions compute.
     """
     times: Times = defaultdict(list)
     start = time.perf_counter()
@@ -228,7 +228,7 @@ def measure(
 def time_row(
     case: Case, pairs: float, threads: int, first: int, times: Times, peaks: dict[int, Peak]
 ) -> Row:
-    """Return the figures of one case on `threads`; speed-ups are over those on `first` threads."""
+    """Returns the figures of one case on `threads`; speed-ups are over those on `first` threads."""
     peak = peaks[threads]
     row: Row = {**vars(case), "threads": threads, "pairs": pairs / case.images}
     row |= {"peak_gflops": 1e-9 * peak.operations, "copy_gbs": 1e-9 * peak.bytes}
@@ -262,7 +262,7 @@ def time_rows(
     repeats: int,
     budget: float,
 ) -> Iterator[Row]:
-    """Yield a row for each case and number of threads."""
+    """Yields a row for each case and number of threads."""
     known: dict[Case, int] = {}  # counting takes seconds, and several kinds share a scene
     for case in cases:
         torch.set_num_threads(max(threads))
@@ -278,7 +278,7 @@ def time_rows(
 
 
 def flatness(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line for all rows which differ in the number of faces only: cost per pair, ns."""
+    """Yields a line for all rows which differ in the number of faces only: cost per pair, ns."""
     groups: dict[tuple[Any, ...], dict[int, Row]] = defaultdict(dict)
     for row in rows:
         key = tuple(
@@ -301,7 +301,7 @@ def flatness(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def resident_bytes(field: str) -> int:
-    """Return VmRSS (now) or VmHWM (the most since the start or `forget_peak`) of this process."""
+    """Returns VmRSS (now) or VmHWM (the most since the start or `forget_peak`) of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return 1024 * int(line.split()[1])
@@ -309,7 +309,7 @@ def resident_bytes(field: str) -> int:
 
 
 def return_freed_memory() -> None:
-    """Let glibc give every freed block of 64 KiB or more back to the system at once.
+    """Lets glibc give every freed block of 64 KiB or more back to the system at once.
 
     Otherwise blocks kept from before serve a render, whose growth then looks smaller than it is, or
     blocks kept from its forward stand beside those of its backward.
@@ -320,13 +320,13 @@ def return_freed_memory() -> None:
 
 
 def forget_peak() -> None:
-    """Give freed memory back to the system and set VmHWM to VmRSS."""
+    """Gives freed memory back to the system and sets VmHWM to VmRSS."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def growth(run: Callable[[], object], device: str) -> int:
-    """Return by how many bytes memory grew, at its peak, during a call."""
+    """Returns by how many bytes memory grew, at its peak, during a call."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -345,12 +345,12 @@ def growth(run: Callable[[], object], device: str) -> int:
 
 
 def last_run(case: Case, device: str) -> Callable[[], object]:
-    """Return a render of the case, with its backward where it has one."""
+    """Returns a render of the case, with its backward where it has one."""
     return list(renders(case, make_faces(case).to(device)).values())[-1]
 
 
 def memory_row(case: Case, threads: int, device: str) -> Row:
-    """Return the figures of one case, measured in this process, which should be a fresh one."""
+    """Returns the figures of one case, measured in this process, which should be a fresh one."""
     return_freed_memory()
     torch.set_num_threads(threads)
     small = Case(case.kind, 2, 16, 80, case.sigma)
@@ -371,7 +371,7 @@ def memory_row(case: Case, threads: int, device: str) -> Row:
 
 
 def memory_rows(cases: Iterable[Case], threads: Sequence[int], device: str) -> Iterator[Row]:
-    """Yield a row for each case and number of threads, each measured in a process of its own."""
+    """Yields a row for each case and number of threads, each measured in a process of its own."""
     context = multiprocessing.get_context("spawn")
     for case in cases:
         for count in threads:
@@ -383,7 +383,7 @@ def memory_rows(cases: Iterable[Case], threads: Sequence[int], device: str) -> I
 
 
 def print_table(rows: Iterable[Row], columns: Columns) -> list[Row]:
-    """Print rows as they come, under headings, and return them; a dash stands for no value."""
+    """Prints rows as they come, under headings, and returns them; a dash stands for no value."""
     print("  ".join(heading.rjust(width) for heading, width, _ in columns.values()))
     done = []
     for row in rows:
@@ -397,7 +397,7 @@ def print_table(rows: Iterable[Row], columns: Columns) -> list[Row]:
 
 
 def write_csv(path: str, rows: Sequence[Row], columns: Iterable[str]) -> None:
-    """Write rows with all their columns; what a row lacks is empty."""
+    """Writes rows with all their columns; what a row lacks is empty."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
@@ -405,7 +405,7 @@ def write_csv(path: str, rows: Sequence[Row], columns: Iterable[str]) -> None:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--repeats", type=int, default=15, help="turns per case, at most")
@@ -425,7 +425,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def report_times(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
-    """Measure and print peaks, times and how flat the cost per pair is; return the rows."""
+    """Measures and prints peaks, times and how flat the cost per pair is; returns the rows."""
     peaks = {}
     for count in args.threads:
         torch.set_num_threads(count)
@@ -445,7 +445,7 @@ def report_times(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
 
 
 def report_memory(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
-    """Measure and print peak memory; return the rows."""
+    """Measures and prints peak memory; returns the rows."""
     print(
         "growth of memory over the inputs at the peak of forward + backward; bound: "
         f"{BYTES_PER_PIXEL} bytes per pixel + {BYTES_PER_FACE} bytes per face, of each image"
@@ -454,7 +454,7 @@ def report_memory(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a row for each case and number of threads."""
+    """Prints a row for each case and number of threads."""
     args = parse_arguments(arguments)
     every = QUICK_CASES if args.quick else MEMORY_CASES if args.memory else CASES
     cases = [case for case in every if any(word in case.name for word in args.cases)]

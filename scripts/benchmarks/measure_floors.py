@@ -1,4 +1,4 @@
-"""Scores perfect predictions: what every metric says of the mesh which the truth was made from.
+"""Scores perfect predictions: the value of every metric for the mesh that the truth was made from.
 
     python scripts/benchmarks/measure_floors.py [--points 100000] [--categories chair car ...]
 
@@ -35,7 +35,7 @@ Values = dict[str, float]
 
 
 def ball() -> TexturedMesh:
-    """Return a sphere of diameter 1 with 5120 faces."""
+    """Returns a sphere of diameter 1 with 5120 faces."""
     mesh = icosphere(4)
     count = len(mesh.faces)
     return TexturedMesh(
@@ -47,13 +47,13 @@ def ball() -> TexturedMesh:
 
 
 def own_truth(surface: TexturedMesh, name: str, points: int, image_size: int) -> Truth:
-    """Return what a data set would hold of a surface.
+    """Returns what a data set would hold of a surface.
 
     Args:
-        surface: The object.
-        name: On which the choice of the points depends.
-        points: How many of either kind.
-        image_size: Of the images.
+        surface: The surface of the object.
+        name: The name of the object, which seeds the choice of the points.
+        points: The number of points of either kind.
+        image_size: The number of pixels along each side of the images.
     """
     renderer = ObjectRenderer(image_size, num_points=points, num_surface_points=points)
     sample = {key: torch.from_numpy(value) for key, value in renderer(surface, name).items()}
@@ -70,7 +70,7 @@ def own_truth(surface: TexturedMesh, name: str, points: int, image_size: int) ->
 
 
 def own_mesh(surface: TexturedMesh) -> tuple[Tensor, Tensor]:
-    """Return the vertices [1, V, 3] and faces [F, 3] of a surface in the world, faces outward."""
+    """Returns the vertices [1, V, 3] and faces [F, 3] of a surface in the world, faces outward."""
     mesh = surface.mesh()
     # The turn into the world mirrors; corners the other way round point outward again.
     return world_vertices(mesh.vertices)[None], mesh.faces[:, [0, 2, 1]]
@@ -79,7 +79,7 @@ def own_mesh(surface: TexturedMesh) -> tuple[Tensor, Tensor]:
 def measure(
     surface: TexturedMesh, name: str, points: int, suites: Mapping[str, MetricSuite]
 ) -> dict[str, Values]:
-    """Return by suite the values of a surface scored with its own mesh, and seconds."""
+    """Returns by suite the values of a surface scored with its own mesh, and seconds."""
     vertices, faces = own_mesh(surface)
     truth = own_truth(surface, name, points, image_size=64)
     large = own_truth(surface, name, 1, image_size=256)
@@ -94,11 +94,11 @@ def measure(
 
 
 def table(suites: Mapping[str, MetricSuite], rows: Mapping[str, Mapping[str, Values]]) -> str:
-    """Return a Markdown table of the sphere beside the mean and the range of the others.
+    """Returns a Markdown table of the sphere beside the mean and the range of the others.
 
     Args:
-        suites: By name.
-        rows: By object and suite, the sphere first.
+        suites: The metric suites by name.
+        rows: The values by object and suite, the sphere first.
     """
     first, *others = rows.values()
     lines = [
@@ -117,7 +117,7 @@ def table(suites: Mapping[str, MetricSuite], rows: Mapping[str, Mapping[str, Val
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what was asked for and print the table."""
+    """Measures what was asked for and prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

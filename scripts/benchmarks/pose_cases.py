@@ -1,4 +1,4 @@
-"""What the benchmark of poses asks: objects, seeded problems, and the methods that are compared."""
+"""Objects, seeded problems and compared methods of the benchmark of poses."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Problems:
     """N images of an object in poses which are known, and where to start.
 
     Args:
-        mesh: The object.
-        images: [N, 4, S, S], hard and lit.
-        cameras: N.
-        truth: N poses.
-        start: N poses.
+        mesh: The mesh of the object.
+        images: [N, 4, S, S] sharp, lit images.
+        cameras: The N cameras of the images.
+        truth: The N true poses.
+        start: The N poses from which fits start.
     """
 
     mesh: Mesh
@@ -113,7 +113,7 @@ def read_object(name: str) -> Mesh:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as a mesh.
+        ValueError: The file cannot be read as a mesh.
     """
     made = {"cube": cube, "figure": humanoid}
     return made[name]() if name in made else resized(read_colored_mesh(name).mesh)
@@ -130,12 +130,12 @@ def make_problems(
     """Draws poses uniformly, and starts that are turned away from them about random axes.
 
     Args:
-        mesh: The object.
-        count: N.
-        degrees: Between truth and start.
-        seed: Fixes the random numbers.
-        image_size: Pixels along a side.
-        shift: Standard deviation of the start's position along each axis, object units.
+        mesh: The mesh of the object.
+        count: The number N of problems.
+        degrees: The angle between truth and start, in degrees.
+        seed: The seed of the random numbers.
+        image_size: The number of pixels along each side.
+        shift: The standard deviation of the position of the start along each axis, object units.
     """
     generator = torch.Generator().manual_seed(seed)
     truth = Poses(random_rotations(count, generator), torch.zeros(count, 3))
@@ -172,11 +172,12 @@ def fit_rgb(
     """Minimises the mean squared difference of RGB alone, as the published method does.
 
     Args:
-        problems: Whose translation is known.
-        sigma: First and last softness of edges.
-        gamma: First and last softness of depth, for near 1 and far 100.
-        learning_rate: First and last step of Adam on the axis-angle vector.
-        steps: The number of updates. With constant sigma and gamma the best state of all counts.
+        problems: The problems, whose translation is known.
+        sigma: The first and the last softness of edges, squared NDC units.
+        gamma: The first and the last softness of depth, for near 1 and far 100.
+        learning_rate: The first and the last learning rate of Adam for the axis-angle vector.
+        steps: The number of updates. With constant sigma and gamma the best state of all steps
+            counts.
         interruption: An entered context, whose signal ends the fit.
     """
     mesh, count = problems.mesh, len(problems.images)
@@ -262,7 +263,7 @@ def make_methods(names: Sequence[str], starts: int = 8, seed: int = 0) -> dict[s
     """Returns methods by name.
 
     Raises:
-        ValueError: There is no method of a name.
+        ValueError: There is no method of that name.
     """
     ours = PoseFitter(darkest=0.5, colors=12)
     opaque = PoseFitter(replace(COARSE, gamma=(0.02, 0.02)), FINE, darkest=0.5, colors=12)

@@ -22,11 +22,11 @@ CLOSE = 0.6  # share of an image's side that is shown, around its middle
 def draw_solutions(problems: Problems, found: Poses) -> Image.Image:
     """Draws the first problems: in rows the image, the start, and what was found.
 
-    On start and solution lies the outline of the image.
+    The border of the image's mask is drawn over start and solution.
 
     Args:
-        problems: Some.
-        found: Their poses.
+        problems: The problems that are drawn.
+        found: The poses that were found.
     """
     size = round(CELL / CLOSE)
     targets = torch.nn.functional.interpolate(problems.images[:SHOWN], (size, size))

@@ -17,6 +17,7 @@ from recon.fitting.pose.color_channels import ColorChannels, centroids
 from recon.fitting.pose.fitter import Poses
 from recon.geometry.rotations import axis_angle_to_rotation
 from recon.rendering.renderer import SoftRenderer
+from recon.visualization.draw import save_png
 from recon.visualization.plots import line_plot
 
 ANGLES = 72
@@ -99,8 +100,8 @@ def write_landscape(folder: Path, seed: int, interruption: Interruption | None =
     Writes landscape.png, and landscape.md with the table.
 
     Args:
-        folder: Where these are written.
-        seed: Fixes truths and axes.
+        folder: The folder of both files.
+        seed: The seed of the truths and the axes.
         interruption: An entered context, whose signal ends the counting.
 
     Returns:
@@ -110,8 +111,7 @@ def write_landscape(folder: Path, seed: int, interruption: Interruption | None =
         OSError: A file could not be written.
     """
     image = draw_landscape(seed)
-    with atomic_file(folder / "landscape.png") as file:
-        image.save(file, format="PNG", optimize=True)
+    save_png(folder / "landscape.png", image)
     lines = [
         f"Of {LINES} lines through the truth, the percentage on which the loss falls towards it"
         f" from {REACH:g} degrees on\n",

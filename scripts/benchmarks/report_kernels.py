@@ -87,7 +87,7 @@ def round_up(number: int, unit: int) -> int:
 
 
 def occupancy(kernel: Kernel, limits: Limits) -> Occupancy:
-    """Compute the occupancy by what the kernel takes before it is launched."""
+    """Computes the occupancy by what the kernel takes before it is launched."""
     warps = round_up(kernel.threads, WARP) // WARP
     warp_registers = max(round_up(kernel.registers * WARP, REGISTER_UNIT), REGISTER_UNIT)
     resident_warps = REGISTERS // PARTITIONS // warp_registers * PARTITIONS
@@ -106,19 +106,19 @@ def occupancy(kernel: Kernel, limits: Limits) -> Occupancy:
 
 
 def split_ptx(ptx: str) -> dict[str, str]:
-    """Return the text of each kernel and function of a PTX file by its mangled name."""
+    """Returns the text of each kernel and function of a PTX file by its mangled name."""
     parts = re.split(r"\.(?:entry|func)\s+(?:\([^)]*\)\s*)?([\w$]+)", ptx)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def count_doubles(body: str) -> int:
-    """Count the instructions of double precision in the PTX of a kernel."""
+    """Counts the instructions of double precision in the PTX of a kernel."""
     opcodes = re.findall(r"^\s+(?:@!?%\w+\s+)?([a-z]\w*(?:\.\w+)*)", body, flags=re.MULTILINE)
     return sum("f64" in opcode.split(".") for opcode in opcodes)
 
 
 def count_threads(body: str) -> int | None:
-    """Return the threads of a block by `__launch_bounds__`, if the kernel has it."""
+    """Returns the threads of a block by `__launch_bounds__`, if the kernel has it."""
     found = re.search(r"\.(?:maxntid|reqntid)\s+(\d+)(?:, (\d+))?(?:, (\d+))?", body)
     if not found:
         return None
@@ -127,7 +127,7 @@ def count_threads(body: str) -> int | None:
 
 
 def parse_usage(log: str) -> dict[str, dict[str, int]]:
-    """Return what each kernel uses, by its mangled name, from a log of `ptxas -v`.
+    """Returns what each kernel uses, by its mangled name, from a log of `ptxas -v`.
 
     A function that is not inlined is told of with the kernel that calls it: its spills count too.
     """
@@ -155,7 +155,7 @@ def demangle(names: Sequence[str]) -> list[str]:
 
 
 def shorten(name: str) -> str:
-    """Return a demangled name without namespaces, result and parameters: kernel<Color 1, float>."""
+    """Returns a demangled name without namespaces and parameters: kernel<Color 1, float>."""
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
     name = re.sub(r"\b\w+::", "", name)
     name = re.sub(r"\((\w+)\)(-?\d+)", r"\1 \2", name)  # a value of an enumeration
@@ -173,7 +173,7 @@ def run(command: list[str]) -> str:
 
 
 def compile_source(to_ptx: list[str], architecture: str, folder: Path) -> tuple[str, str]:
-    """Compile a source; return its PTX and the log of `ptxas -v`."""
+    """Compiles a source; returns its PTX and the log of `ptxas -v`."""
     ptx = folder / f"{Path(to_ptx[-1]).stem}_{architecture}.ptx"
     run([*to_ptx, "-o", str(ptx)])
     assemble = [build.find_nvcc(), "-cubin", f"-arch=sm_{architecture}", "-Xptxas=-v"]
@@ -182,7 +182,7 @@ def compile_source(to_ptx: list[str], architecture: str, folder: Path) -> tuple[
 
 
 def read_kernels(ptx: str, log: str, threads: int) -> list[Kernel]:
-    """Put together what PTX and log tell; threads stands in where no `__launch_bounds__` is."""
+    """Puts together what PTX and log tell; threads stands in where no `__launch_bounds__` is."""
     bodies = split_ptx(ptx)
     usage = parse_usage(log)
     return [
@@ -197,7 +197,7 @@ def read_kernels(ptx: str, log: str, threads: int) -> list[Kernel]:
 
 
 def compile_kernels(architectures: Sequence[str], threads: int = 256) -> dict[str, list[Kernel]]:
-    """Compile all CUDA kernels for each architecture, and tell of each; sorted by name.
+    """Compiles all CUDA kernels for each architecture, and describes each; sorted by name.
 
     Raises:
         BuildError: There is no nvcc, or it fails.

@@ -1,4 +1,4 @@
-"""Kill a training run again and again, and compare its end with that of a run left alone.
+"""Kills a training run again and again, and compares its end with that of a run left alone.
 
 python scripts/benchmarks/soak_resume.py OUTPUT_DIR \
         [--kills 10] [--seed 0] [experiment=smoke key=value ...]
@@ -36,7 +36,7 @@ TIMES = ("seconds",)
 
 
 def main() -> None:
-    """Run both, print a table of the kills, and fail when the ends differ."""
+    """Runs both, prints a table of the kills, and fails when the ends differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("--kills", type=int, default=10)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def soak(folder: Path, kills: int, seed: int, overrides: Sequence[str]) -> None:
-    """Compare a run that is killed with one that is not.
+    """Compares a run that is killed with one that is not.
 
     Raises:
         ValueError: The folder is in use, a run fails by itself, or the two ends differ.
@@ -76,7 +76,7 @@ def soak(folder: Path, kills: int, seed: int, overrides: Sequence[str]) -> None:
 
 
 def start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a run in a session of its own, so that its workers can be killed with it."""
+    """Starts a run in a session of its own, so that its workers can be killed with it."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "output.txt", "ab") as output:
         return subprocess.Popen(
@@ -89,7 +89,7 @@ def start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for_progress(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Wait until a start has written a checkpoint, or has ended."""
+    """Waits until a start has written a checkpoint, or has ended."""
     last = folder / "checkpoints" / "last.pt"
     before = last.stat().st_mtime_ns if last.exists() else 0
     while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
@@ -97,7 +97,7 @@ def wait_for_progress(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def kill_after(process: subprocess.Popen[bytes], seconds: float, folder: Path, number: int) -> str:
-    """Kill a run with all its workers after some seconds; returns a line about it."""
+    """Kills a run with all its workers after some seconds; returns a line about it."""
     try:
         process.wait(seconds)
         return f"kill {number}: the run was over before"
@@ -110,7 +110,7 @@ def kill_after(process: subprocess.Popen[bytes], seconds: float, folder: Path, n
 
 
 def compare(one: Path, other: Path) -> Iterator[str]:
-    """Yield the names of what differs between two runs."""
+    """Yields the names of what differs between two runs."""
     checkpoints = [load_checkpoint(folder / "checkpoints" / "last.pt") for folder in (one, other)]
     flat = [dict(leaves(checkpoint)) for checkpoint in checkpoints]
     for name in sorted(flat[0].keys() | flat[1].keys()):
@@ -126,7 +126,7 @@ def compare(one: Path, other: Path) -> Iterator[str]:
 
 
 def leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield what lies in nested containers, by dotted name."""
+    """Yields what lies in nested containers, by dotted name."""
     if isinstance(node, Mapping):
         children = [(str(key), value) for key, value in node.items()]
     elif isinstance(node, list | tuple):

@@ -17,7 +17,7 @@ CATEGORIES = ("03001627", "02958343")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[..., FolderStore]:
-    """Make a store of the given files: names (with __ for the dot) or a dict, texts or bytes."""
+    """Makes a store of the given files: names (with __ for the dot) or a dict, texts or bytes."""
 
     def make(files: dict[str, str | bytes]) -> FolderStore:
         for name, content in files.items():

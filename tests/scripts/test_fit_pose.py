@@ -60,7 +60,7 @@ def box() -> Mesh:
 
 
 def save_colored(path: Path, mesh: Mesh) -> None:
-    """Write a mesh with colours of vertices, of which each face has its own."""
+    """Writes a mesh with colours of vertices, of which each face has its own."""
     assert mesh.face_colors is not None
     faces = torch.arange(3 * mesh.num_faces).reshape(-1, 3)
     corners = mesh.vertices[mesh.faces].flatten(0, 1)
@@ -211,7 +211,7 @@ def test_another_image_is_refused_and_a_sweep_keeps_its_results_apart(
     before = (tmp_path / "run" / "pose.json").read_bytes()
     done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}")
     assert done.returncode == 1
-    assert "holds the result of another fit (image differ)" in done.stderr
+    assert "holds the another result (image differ)" in done.stderr
     assert (tmp_path / "run" / "pose.json").read_bytes() == before
     done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}", "overwrite=true")
     assert done.returncode == 0, done.stderr

@@ -120,7 +120,7 @@ def test_a_source_out_of_reach_has_a_substitute(tmp_path: Path, unreachable) -> 
 
 
 def running_in(folder: Path) -> list[str]:
-    """Return the ids of the processes whose working folder is `folder`."""
+    """Returns the ids of the processes whose working folder is `folder`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

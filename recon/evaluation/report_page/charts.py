@@ -21,10 +21,10 @@ class Mark:
     """A place along a track.
 
     Args:
-        left: How far along it is, as style sheets write it.
-        title: What is shown under the mouse.
-        width: How wide it is.
-        color: Which of the colours of `key_color` it has.
+        left: The position along the track as a CSS length.
+        title: The text that appears under the mouse pointer.
+        width: The width as a CSS length.
+        color: The number of its colour, see `key_color`.
     """
 
     left: str
@@ -38,11 +38,11 @@ class Bar:
     """The mean of the model in one category, beside those of the baselines.
 
     Args:
-        name: Name of the category, or `MACRO`.
+        name: The name of the category, or `MACRO`.
         value: The mean as a text.
-        width: How long the bar is, as style sheets write it.
+        width: The length of the bar as a CSS length.
         marks: The means of the baselines.
-        interval: The interval of the model; None where it has none.
+        interval: The mark of the interval of the model; None where there is no interval.
     """
 
     name: str
@@ -146,10 +146,10 @@ class Histogram:
     """How many objects have which value.
 
     Args:
-        caption: What it shows.
-        highest: The most objects of a column.
-        columns: The `BINS` columns.
-        marks: Where mean and median are.
+        caption: The sentence that says what the histogram shows.
+        highest: The number of objects of the highest column.
+        columns: The columns, `BINS` of them.
+        marks: The marks of mean and median.
         ticks: The numbers below the columns, evenly spread.
     """
 

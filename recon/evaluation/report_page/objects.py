@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page.rendering import render
 from recon.evaluation.report_page.selection import BEST, MEDIAN, WORST, Pick
 from recon.evaluation.report_page.shapes import encode, encode_faces, predicted_shape
 from recon.evaluation.report_page.truth import true_shape
 from recon.evaluation.result import MACRO, EvaluationResult, Metric
-from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.tables import unit_label, value_text
 from recon.geometry.cameras import Cameras
 
@@ -52,9 +52,9 @@ class Section:
     """The cards of a category.
 
     Args:
-        name: Name of the category.
-        label: What the model reaches in it, and how many objects it has.
-        cards: Failures first.
+        name: The name of the category.
+        label: The mean of the model in the category, and the number of its objects.
+        cards: The HTML of the cards, failures first.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Gallery:
     """Cards of objects and their shapes.
 
     Attributes:
-        result: The evaluation.
-        metric: By which they were picked.
-        cards: Picks with their HTML, in the order of `entries`.
-        entries: Camera, prediction and truth of each, as the viewer reads them.
-        faces: Which the predictions share.
-        size: Bytes of text so far.
-        colored: Whether predictions have colours.
+        result: The result of the evaluation.
+        metric: The metric by which objects were picked.
+        cards: The picks with their HTML, in the order of `entries`.
+        entries: The camera, the prediction and the truth of each object, as the viewer reads them.
+        faces: The arrays of faces, which predictions share.
+        size: The number of bytes of text so far.
+        colored: Whether the predictions have colours.
     """
 
     result: EvaluationResult
@@ -84,19 +84,19 @@ class Gallery:
     size: int = 0
     colored: bool = False
 
-    def add(self, pick: Pick, shown: ShownPredictions, index: int) -> None:
+    def add(self, pick: Pick, predictions: KeptPredictions, index: int) -> None:
         """Keeps what is shown of an object and of its prediction from the view of its pick.
 
         Args:
-            pick: The object.
-            shown: The predictions.
-            index: The place of the object in the data.
+            pick: The object that was picked, and its view.
+            predictions: The predictions of the evaluation.
+            index: The index of the object in the data.
         """
-        data = shown.data
+        data = predictions.data
         image = data.images(index, [pick.view])
-        prediction = shown.get(index, pick.view)
+        prediction = predictions.get(index, pick.view)
         colors = None if prediction.colors is None else prediction.colors[0]
-        shape = predicted_shape(prediction.vertices[0], shown.faces, colors)
+        shape = predicted_shape(prediction.vertices[0], predictions.faces, colors)
         self.colored |= shape.colors is not None
         truth = true_shape(data, index)
         entry = {

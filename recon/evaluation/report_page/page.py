@@ -11,12 +11,12 @@ from pathlib import Path
 from markupsafe import Markup
 from tqdm import tqdm
 
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page.objects import KINDS, Gallery, plain_rows
 from recon.evaluation.report_page.rendering import render, render_page
 from recon.evaluation.report_page.selection import Pick, pick_objects, ranked
 from recon.evaluation.report_page.truth import describe_truth
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.tables import title
 from recon.files import write_text
 
@@ -28,7 +28,7 @@ MOST_ROWS = 1000
 
 def write_report_page(
     result: EvaluationResult,
-    shown: ShownPredictions,
+    predictions: KeptPredictions,
     path: Path,
     *,
     key: str | None = None,
@@ -41,28 +41,28 @@ def write_report_page(
     """Writes the page of an evaluation.
 
     Args:
-        result: The evaluation.
-        shown: The predictions which the values are of, and the objects.
-        path: The file to write.
-        key: Key of the metric by which objects are picked; None means the first metric.
-        worst: How many of the worst objects of each category to show.
-        median: How many of the objects in the middle.
-        best: How many of the best objects.
-        max_bytes: When the page has so many bytes, the objects that are left are not shown.
+        result: The result of the evaluation.
+        predictions: The predictions that were scored, and their objects.
+        path: The path of the HTML file.
+        key: The key of the metric by which objects are picked; None means the first metric.
+        worst: The number of the worst objects of each category that are shown.
+        median: The number of objects in the middle of each category that are shown.
+        best: The number of the best objects of each category that are shown.
+        max_bytes: The greatest size of the page in bytes; objects beyond it are left out.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: The model does not have the metric, or the data misses an object of the result.
-        OSError: The file could not be written; what was there is as it was.
+        ValueError: The model does not have the metric, or the data lack an object of the result.
+        OSError: The file could not be written; an existing file is unchanged.
     """
     chosen = _metric_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)
     summary = render("summary.html", result=result, main_metric=result.metrics[0])
     origin = details(result, chosen)
     room = max_bytes - len(summary) - len(origin)
-    gallery = _gallery(result, shown, chosen, picks, room, progress)
+    gallery = _gallery(result, predictions, chosen, picks, room, progress)
     left_out = len(picks) - len(gallery.cards)
-    main = summary + _objects(gallery, describe_truth(shown.data), left_out) + origin
+    main = summary + _objects(gallery, describe_truth(predictions.data), left_out) + origin
     shapes = gallery.shapes() if gallery.cards else None
     write_text(path, render_page("page.html", shapes, title=title(result), main=main))
 
@@ -76,13 +76,13 @@ def _metric_key(result: EvaluationResult, key: str | None) -> str:
 
 def _gallery(
     result: EvaluationResult,
-    shown: ShownPredictions,
+    predictions: KeptPredictions,
     key: str,
     picks: Sequence[Pick],
     room: int,
     progress: bool | None,
 ) -> Gallery:
-    places = {id_: index for index, id_ in enumerate(shown.data.ids)}
+    places = {id_: index for index, id_ in enumerate(predictions.data.ids)}
     for pick in picks:
         if pick.row.id not in places:
             raise ValueError(f"data must hold the objects of the result, it has no {pick.row.id}")
@@ -91,7 +91,7 @@ def _gallery(
     for pick in tqdm(picks, desc="report", unit="object", disable=hidden):
         if gallery.size >= room:
             break
-        gallery.add(pick, shown, places[pick.row.id])
+        gallery.add(pick, predictions, places[pick.row.id])
     return gallery
 
 

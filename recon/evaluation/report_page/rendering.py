@@ -47,8 +47,9 @@ def render(template: str, **values: object) -> Markup:
     """Returns a template filled with values, without white space between its elements.
 
     Args:
-        template: Name of a file in `templates`.
-        values: What the template names; texts are escaped unless they are `Markup`.
+        template: The name of a file in `templates`.
+        values: The values of the variables of the template; texts are escaped unless they are
+            `Markup`.
     """
     text = _environment.get_template(template).render(**values)
     return Markup(_BETWEEN.sub("><", text).strip())
@@ -58,9 +59,9 @@ def render_page(template: str, shapes: object, **values: object) -> str:
     """Returns a whole page: a template filled with values, the policy, styles and scripts.
 
     Args:
-        template: Name of a file in `templates`.
-        shapes: Plain data for the viewer; None for a page without meshes.
-        **values: What else the template names, see `render`.
+        template: The name of a file in `templates`.
+        shapes: Plain data for the viewer; None makes a page without meshes.
+        **values: The values of the other variables of the template, see `render`.
     """
     assets = {name: Markup(_source(f"{name}.{kind}")) for name, kind in _ASSETS}
     # Without any "<", which could end the script element or begin a comment in it.

@@ -15,13 +15,13 @@ class Pick:
     """An object to be shown.
 
     Attributes:
-        row: The object.
-        category: Name of its category.
-        kind: `WORST`, `MEDIAN` or `BEST`.
-        rank: Its place in its category, 1 for the best.
-        among: How many objects the category has.
-        view: The view whose score is nearest to the object's mean.
-        score: Of this view; NaN where the metric is not taken by view.
+        row: The values of the object.
+        category: The name of its category.
+        kind: The reason of the choice: `WORST`, `MEDIAN` or `BEST`.
+        rank: The rank of the object in its category; 1 is the best.
+        among: The number of objects of the category.
+        view: The view whose score is nearest to the mean of the object.
+        score: The score of this view; NaN where the metric has no value for a single view.
     """
 
     row: ObjectResult
@@ -39,11 +39,13 @@ def pick_objects(
     """Chooses objects of every category by a metric of the model.
 
     Args:
-        result: The evaluation.
-        key: Key of the metric.
-        worst: How many of the worst to choose.
-        median: How many in the middle; what is among the worst already is not chosen again.
-        best: How many of the best; what is chosen already is not chosen again.
+        result: The result of the evaluation.
+        key: The key of the metric.
+        worst: The number of the worst objects to choose.
+        median: The number of objects in the middle to choose; an object among the worst is not
+            chosen again.
+        best: The number of the best objects to choose; an object that is chosen already is not
+            chosen again.
 
     Returns:
         In the order of importance, so that any first part shows as many categories as it can: the

@@ -27,11 +27,11 @@ class Shape:
     """A mesh to be shown.
 
     Attributes:
-        vertices: [V, 3] float32 world positions.
-        faces: [F, 3] int64; None for triangles of three vertices each, one after the other.
-        colors: [V, 3] or [F, 3] uint8 sRGB; None shows it in grey.
-        colors_of: `VERTEX` or `FACE`.
-        lit: Whether light is to be added to the colours, which have none in them.
+        vertices: [V, 3] float32 positions in world coordinates.
+        faces: [F, 3] int64 indices of vertices; None where every three vertices make a triangle.
+        colors: [V, 3] or [F, 3] uint8 sRGB colours; None draws the mesh in grey.
+        colors_of: What a colour belongs to, `VERTEX` or `FACE`.
+        lit: Whether the viewer adds light, because the colours contain none.
     """
 
     vertices: NDArray[np.float32]
@@ -51,9 +51,9 @@ def predicted_shape(vertices: Tensor, faces: Tensor, colors: Tensor | None) -> S
     """Makes a shape of a prediction, whose colours were learned from images, light and all.
 
     Args:
-        vertices: [V, 3].
-        faces: [F, 3]; those with a vertex that is not finite are left out.
-        colors: sRGB in [0, 1] of vertices [V, 3] or of texels [F, R * R, 3], or None.
+        vertices: [V, 3] positions in world coordinates.
+        faces: [F, 3] indices of vertices; a face with a vertex that is not finite is left out.
+        colors: sRGB colours in [0, 1] of vertices [V, 3] or of texels [F, R * R, 3], or None.
     """
     vertices, faces = vertices.detach().float().cpu(), faces.cpu()
     sound = torch.isfinite(vertices).all(1)
@@ -92,8 +92,8 @@ def encode(shape: Shape, shared: list[NDArray[np.int64]]) -> dict[str, Any]:
     """Returns a shape as JSON holds it.
 
     Args:
-        shape: What to encode.
-        shared: Faces which the page already holds; new ones are appended.
+        shape: The mesh to encode.
+        shared: The arrays of faces that the page already holds; new ones are appended.
 
     Returns:
         extent: half the side of the cube.

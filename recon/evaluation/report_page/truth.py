@@ -70,7 +70,7 @@ def voxel_surface(
     """Returns the squares between occupied and empty voxels, what is beyond the grid being empty.
 
     Args:
-        occupied: [R, R, R] in world axes.
+        occupied: [R, R, R] bool grid in world axes.
 
     Returns:
         vertices: [V, 3] world positions; the centres of the outermost voxels are at +-0.5.
@@ -105,10 +105,10 @@ def image_colors(
     One that is seen nowhere has the colour of the nearest that is.
 
     Args:
-        vertices: [V, 3] world positions.
-        squares: [Q, 4].
+        vertices: [V, 3] positions in world coordinates.
+        squares: [Q, 4] indices of the corners of each square.
         images: [K, 4, H, W] RGBA in [0, 1].
-        cameras: K.
+        cameras: The K cameras of the images.
 
     Returns:
         [Q, 3] sRGB, or None if no square is seen at all.

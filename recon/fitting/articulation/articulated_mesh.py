@@ -1,11 +1,11 @@
 """Articulated meshes: a tree of joints, linear blend skinning and blend shapes, all differentiable.
 
-A joint turns everything below it about its place. With the rotations of all joints along the chain
-from the root multiplied up to R_j, and the joint moved to p_j,
+A joint rotates everything below it about its own position. Let R_j be the product of the rotations
+of all joints along the chain from the root, and p_j the position to which joint j moves. Then
 
     skinned vertex = sum over j of weight_j * (R_j @ (vertex - rest_j) + p_j)
 
-where `rest_j` is the place of the joint, and `vertex` that of the vertex, after blend shapes.
+where `rest_j` and `vertex` are positions of joint and vertex in the rest pose after blend shapes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Skeleton:
     """A tree of J joints.
 
     Args:
-        parents: For each joint the index of its parent, which comes before it; -1 for the root,
-            which is joint 0.
-        places: [J, 3] positions in the rest pose, object units.
+        parents: The index of the parent of each joint, which comes before the joint; -1 for the
+            root, which is joint 0.
+        places: [J, 3] positions of the joints in the rest pose, object units.
         names: The names of the joints; empty for none.
 
     Raises:
-        ValueError: Numbers disagree, a parent does not come before its joint, or a place is not
-            finite.
+        ValueError: The arguments have different numbers of joints, a parent does not come before
+            its joint, or a place is not finite.
     """
 
     parents: tuple[int, ...]
@@ -69,14 +69,15 @@ class Skeleton:
         Args:
             angles: [B, J, 3] axis-angle vectors in radians, each in the frame of the rest pose
                 turned by the joints above.
-            places: [B, J, 3] of the rest pose, if these are others than the skeleton's.
+            places: [B, J, 3] positions of the joints in the rest pose, where they differ from those
+                of the skeleton.
 
         Returns:
             rotations: [B, J, 3, 3], from the rest pose.
             positions: [B, J, 3] of the joints.
 
         Raises:
-            ValueError: A shape is another.
+            ValueError: An argument has another shape.
         """
         count = len(self)
         if angles.dim() != 3 or angles.shape[1:] != (count, 3):
@@ -110,13 +111,17 @@ class ArticulatedMesh:
 
     Args:
         mesh: The mesh in the rest pose.
-        skeleton: With J joints.
-        weights: [V, J] what each joint moves of a vertex; >= 0 with the sum 1.
-        shapes: [S, V, 3] displacements of the vertices in the rest pose; None for S = 0.
-        joint_shapes: [S, J, 3] displacements of the joints that go with these; None for none.
+        skeleton: The skeleton of J joints that bends the mesh.
+        weights: [V, J] the share of each joint in the motion of each vertex; >= 0, with the sum 1
+            over the joints.
+        shapes: [S, V, 3] displacements of the vertices in the rest pose by each blend shape; None
+            for S = 0.
+        joint_shapes: [S, J, 3] displacements of the joints that belong to the blend shapes; None
+            leaves the joints where they are.
 
     Raises:
-        ValueError: Shapes disagree, weights are no shares, or a value is not finite.
+        ValueError: Shapes disagree, weights are negative or do not sum to 1, or a value is not
+            finite.
     """
 
     mesh: Mesh
@@ -155,14 +160,15 @@ class ArticulatedMesh:
 
         Args:
             angles: [B, J, 3] axis-angle vectors of the joints in radians.
-            translation: [B, 3] of the whole, object units.
-            coefficients: [B, S] of the blend shapes.
+            translation: [B, 3] the translation of the whole mesh, object units.
+            coefficients: [B, S] the coefficients of the blend shapes; None leaves the shape as it
+                is.
 
         Returns:
             [B, V, 3].
 
         Raises:
-            ValueError: A shape is another.
+            ValueError: An argument has another shape.
         """
         places = self._places(angles, coefficients)
         rotations, positions = self.skeleton.transforms(angles, places)
@@ -191,11 +197,12 @@ class ArticulatedMesh:
         """Returns the vertices [B, V, 3] of the rest pose after blend shapes.
 
         Args:
-            coefficients: [B, S]; None leaves the mesh as it is.
-            batch: B, where there are no coefficients.
+            coefficients: [B, S] the coefficients of the blend shapes; None leaves the mesh as it
+                is.
+            batch: The batch size B, which is used where there are no coefficients.
 
         Raises:
-            ValueError: A shape is another.
+            ValueError: An argument has another shape.
         """
         return self._blended("shapes", self.mesh.vertices, coefficients, batch)
 

@@ -1,4 +1,4 @@
-"""Joint angles of an articulated mesh, found from single images by rendering softly."""
+"""Fits the joint angles of an articulated mesh to single images by soft rendering."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class ArticulatedPoses:
 
     Args:
         angles: [N, J, 3] axis-angle vectors of the joints in radians.
-        translation: [N, 3] object units.
-        coefficients: [N, S] of the blend shapes.
+        translation: [N, 3] the translation of each mesh, object units.
+        coefficients: [N, S] the coefficients of the blend shapes.
     """
 
     angles: Tensor
@@ -66,14 +66,14 @@ class ArticulationFitter:
     shows to its place; the fine one compares the channels of colours pixel by pixel.
 
     Args:
-        coarse: The first stage; its gamma is in object units.
-        fine: The second one; its gamma is in object units.
-        colors: Channels at most.
+        coarse: The first stage, which renders softly; its gamma is in object units.
+        fine: The second stage, which renders sharply; its gamma is in object units.
+        colors: The greatest number of colour channels.
         darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: The distance in RGB from which on colours count as different, > 0.
+        softness: The distance in RGB beyond which two colours count as different, > 0.
         blend: How faces over each other share a pixel, "softmax" or "hard"; see `ColorChannels`.
-        prior: What the squares of angles (from the middle of their limits) and of coefficients
-            cost; it decides about what the image does not show.
+        prior: The weight of the squared angles (from the middle of their limits) and coefficients
+            in the loss, >= 0; it decides what the image does not show.
 
     Raises:
         ValueError: `prior` is not a finite number >= 0.
@@ -110,20 +110,22 @@ class ArticulationFitter:
         """Finds the poses of N copies, each from its own image alone.
 
         Args:
-            body: With colours of faces, in the world of the cameras.
+            body: The articulated mesh with colours of faces, in the world of the cameras.
             limits: [J, 3, 2] the least and the greatest of each component of the angles, radians;
                 where they are equal the component is known.
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-            cameras: N cameras.
-            start: N poses; None is the middle of the limits, at the origin.
-            move: Whether the translation is unknown too.
-            reshape: Whether the coefficients of the blend shapes are.
-            every: Steps between the poses of the trajectory; None keeps the last ones only.
+            cameras: The N cameras of the images.
+            start: The N poses to start from; None starts in the middle of the limits, at the
+                origin.
+            move: Whether the translation is optimised too.
+            reshape: Whether the coefficients of the blend shapes are optimised too.
+            every: The number of steps between the poses of the trajectory; None keeps only the last
+                poses.
             interruption: An entered context, whose signal ends the fit.
             progress: Whether to draw a progress bar; None draws it on a terminal only.
 
         Raises:
-            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            ValueError: Numbers or shapes of the arguments disagree, or an image shows no object.
             FloatingPointError: A loss is not finite.
         """
         if start is None:
@@ -155,7 +157,7 @@ def middle_poses(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Arti
     """Returns N poses with all angles in the middle of their limits [J, 3, 2].
 
     Raises:
-        ValueError: The shape is another, or a limit is above its other.
+        ValueError: `limits` has another shape, or a lower limit lies above its upper limit.
     """
     joints = len(body.skeleton)
     if limits.shape != (joints, 3, 2) or not bool((limits[..., 0] <= limits[..., 1]).all()):
@@ -173,8 +175,8 @@ class _Prior:
     """What poses cost whatever the image shows.
 
     Args:
-        limits: [J, 3, 2] radians.
-        weight: What the squares of angles and of coefficients are multiplied by.
+        limits: [J, 3, 2] the least and the greatest value of each component of the angles, radians.
+        weight: The factor of the squared angles and coefficients.
     """
 
     def __init__(self, limits: Tensor, weight: float) -> None:

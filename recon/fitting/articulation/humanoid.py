@@ -81,8 +81,8 @@ def random_angles(count: int, generator: torch.Generator | None = None) -> Tenso
     """Draws joint angles of the humanoid uniformly within its limits.
 
     Args:
-        count: How many, B.
-        generator: Source of randomness on the CPU.
+        count: The number B of sets of angles.
+        generator: The source of random numbers, on the CPU.
 
     Returns:
         [B, J, 3] radians.

@@ -19,7 +19,7 @@ from recon.fitting.articulation.fitter import ArticulatedPoses, ArticulationFitt
 from recon.fitting.articulation.scores import Cases, angle_errors, place_errors
 from recon.fitting.drawing import difference_images, face_colors, render_colors
 from recon.fitting.history import evenly_spread
-from recon.fitting.run import FitFolder, save_png, silhouette_iou
+from recon.fitting.run import FitFolder, silhouette_iou
 from recon.fitting.stages import StagedFit
 from recon.formats.meshes import save_mesh
 from recon.geometry.cameras import Cameras
@@ -27,7 +27,7 @@ from recon.geometry.frames import world_vertices
 from recon.geometry.meshes import Mesh
 from recon.rendering.compositing import over_white
 from recon.visualization.contact_sheet import contact_sheet
-from recon.visualization.draw import to_pixels
+from recon.visualization.draw import save_png, to_pixels
 
 CELL = 160  # pixels along the shorter side of one image
 CONVENTION = (
@@ -43,14 +43,14 @@ class ArticulationRun:
     """Finds how an articulated mesh stands in one image, and writes it.
 
     Args:
-        folder: Where everything is written.
-        body: With colours of faces and names of joints.
-        limits: [J, 3, 2] radians, see `ArticulationFitter.fit`.
+        folder: The folder that all files are written to.
+        body: The articulated mesh, with colours of faces and names of joints.
+        limits: [J, 3, 2] the limits of the angles in radians, see `ArticulationFitter.fit`.
         shape_names: The names of the blend shapes.
         image: [4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-        cameras: One camera.
-        frames: Images in the animation, about.
-        truth: The one case of which this is the image, where it is known.
+        cameras: The one camera of the image.
+        frames: The approximate number of images in the animation.
+        truth: The case that the image was rendered from, where it is known.
     """
 
     folder: FitFolder
@@ -130,7 +130,7 @@ class ArticulationRun:
             "degrees_after": angle_errors(poses, truth)[0],
             "away_before": place_errors(self.body, start, truth)[0],
             "away_after": place_errors(self.body, poses, truth)[0],
-            "shown": self.truth.shown[0],
+            "shown": self.truth.visible[0],
         }
         each = {
             name: {column: float(values[joint]) for column, values in columns.items()}
@@ -201,7 +201,7 @@ def save_rgba(path: Path, image: Tensor) -> None:
     """Writes an image [4, H, W] in [0, 1] as PNG with its alpha.
 
     Raises:
-        OSError: It could not be written.
+        OSError: The file could not be written.
     """
     pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     save_png(path, Image.fromarray(np.ascontiguousarray(pixels)))

@@ -29,16 +29,16 @@ class Cases:
     """N poses which are to be found, each seen by a camera of its own.
 
     Args:
-        truth: The poses.
-        cameras: N cameras.
-        images: [N, 4, H, W] rendered sharply in the colours of the parts, without light.
-        shown: [N, J] what share of each part the image shows.
+        truth: The N true poses.
+        cameras: The N cameras, one for each pose.
+        images: [N, 4, H, W] sharp renderings in the colours of the body parts, without light.
+        visible: [N, J] the share of each body part that the image shows.
     """
 
     truth: ArticulatedPoses
     cameras: Cameras
     images: Tensor
-    shown: Tensor
+    visible: Tensor
 
 
 def random_cases(
@@ -47,11 +47,11 @@ def random_cases(
     """Draws poses of the humanoid of which the image hides a part.
 
     Args:
-        body: The humanoid.
-        count: How many.
-        image_size: Pixels along a side.
-        seed: Fixes the random numbers.
-        reshape: Whether blend shapes are random, too; otherwise their coefficients are 0.
+        body: The humanoid that the cases show.
+        count: The number of cases N, >= 1.
+        image_size: The number of pixels along each side of the images.
+        seed: The seed of the random poses and cameras.
+        reshape: Whether the coefficients of the blend shapes are random too; otherwise they are 0.
 
     Raises:
         ValueError: `count` is not >= 1.
@@ -62,15 +62,15 @@ def random_cases(
     found: list[tuple[Tensor, ...]] = []
     while len(found) < count:
         poses, cameras = _random_poses(body, count, reshape, generator)
-        shown = shown_shares(body, poses, cameras, image_size)
-        parts = (poses.angles, poses.translation, poses.coefficients, cameras.rows(), shown)
-        good = (shown.amin(1) < HIDDEN).nonzero().flatten().tolist()
+        visible = visible_shares(body, poses, cameras, image_size)
+        parts = (poses.angles, poses.translation, poses.coefficients, cameras.rows(), visible)
+        good = (visible.amin(1) < HIDDEN).nonzero().flatten().tolist()
         found += [tuple(part[index] for part in parts) for index in good]
-    angles, translation, coefficients, rows, shown = map(
+    angles, translation, coefficients, rows, visible = map(
         torch.stack, zip(*found[:count], strict=True)
     )
     truth, cameras = ArticulatedPoses(angles, translation, coefficients), Cameras.from_rows(rows)
-    return Cases(truth, cameras, sharp_image(body, truth, cameras, image_size), shown)
+    return Cases(truth, cameras, sharp_image(body, truth, cameras, image_size), visible)
 
 
 def _random_poses(
@@ -98,7 +98,7 @@ def sharp_image(
     return _sharp(body, poses, cameras, image_size, colors)
 
 
-def shown_shares(
+def visible_shares(
     body: ArticulatedMesh, poses: ArticulatedPoses, cameras: Cameras, image_size: int
 ) -> Tensor:
     """Finds how much of each part images show.
@@ -123,8 +123,8 @@ def shown_shares(
         alone = (
             hard.silhouette(vertices, own, cameras).sum((1, 2)) if len(own) else 0 * seen[:, 0, 0]
         )
-        shown = (seen == joint).sum((1, 2)).to(alone)
-        shares.append(torch.where(alone > 0, shown / alone.clamp(min=1), 1.0))
+        visible = (seen == joint).sum((1, 2)).to(alone)
+        shares.append(torch.where(alone > 0, visible / alone.clamp(min=1), 1.0))
     return torch.stack(shares, dim=1)
 
 

@@ -28,15 +28,15 @@ class ColorChannels:
     """The K colours of a mesh as channels of its soft renderings and of images of it.
 
     Args:
-        mesh: With colours of faces, or of one colour.
-        count: Colours at most.
+        mesh: The mesh with colours of faces; a mesh without colours is white.
+        count: The greatest number of colours.
         darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: The distance in RGB from which on colours count as different, > 0.
+        softness: The distance in RGB beyond which two colours count as different, > 0.
         blend: How faces over each other share a pixel: "softmax" over depth, or "hard", the
             nearest alone, which leaves no gradient to the others.
 
     Raises:
-        ValueError: As `make_palette` and `memberships`.
+        ValueError: A number is out of the range that `make_palette` and `memberships` state.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class ColorChannels:
 
         Args:
             vertices: [N, V, 3] world coordinates, object units.
-            cameras: N cameras.
+            cameras: The N cameras of the images.
             image_size: (height, width) in pixels; an int means square.
-            sigma: Softness of edges, squared NDC units.
-            gamma: Softness of depth in object units: of two faces over each other by so much, the
-                nearer one has e times the weight.
+            sigma: The softness of edges, squared NDC units.
+            gamma: The softness of depth in object units: of two overlapping faces at this distance,
+                the nearer one has e times the weight of the other.
 
         Returns:
             [N, K, H, W]; the sum over the channels is alpha.
@@ -119,7 +119,7 @@ class ChannelTarget:
     Args:
         channels: The colours of the mesh.
         images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-        cameras: N cameras.
+        cameras: The N cameras of the images.
         least_share: A colour counts as seen when it has this share of the silhouette, because a
             centre of mass which is made of few pixels says little.
     """
@@ -154,7 +154,7 @@ def centroids(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Finds where in their images channels are, and how much of them there is.
 
     Args:
-        maps: [N, K, H, W], >= 0.
+        maps: [N, K, H, W] the channels of N images, >= 0.
 
     Returns:
         positions: [N, K, 2] NDC x and y of the centres of mass.

@@ -28,7 +28,7 @@ class CameraImage:
         intrinsics: [3, 3] float64 matrix from camera coordinates (x right, y down, z forward) to
             pixels of `image`, whose centres are at integers.
         whole: [4, H, W] uint8, the image as it was read.
-        whole_intrinsics: [3, 3] likewise of that.
+        whole_intrinsics: [3, 3] float64 matrix from camera coordinates to pixels of `whole`.
     """
 
     image: Tensor
@@ -53,9 +53,9 @@ class ScaledMesh:
     """A mesh of side 1 around the origin, and what it was in its file.
 
     Args:
-        mesh: Vertices (file - centre) / side, with colours of faces.
-        center: [3] of the box in the units of the file.
-        side: Longest one of the box.
+        mesh: The mesh with vertices (file - center) / side and colours of faces.
+        center: [3] centre of the bounding box, in the units of the file.
+        side: The longest side of the bounding box, in the units of the file.
     """
 
     mesh: Mesh
@@ -66,8 +66,8 @@ class ScaledMesh:
         """Turns a pose of `mesh` into one of the mesh as it is in the file.
 
         Args:
-            rotation: [3, 3].
-            translation: [3] in sides of the box.
+            rotation: [3, 3] rotation matrix of `mesh`.
+            translation: [3] translation of `mesh`, in sides of the bounding box.
 
         Returns:
             The rotation, and the translation in units of the file.
@@ -86,18 +86,18 @@ def read_camera_image(
     """Reads an image and cuts out a square around its object.
 
     Args:
-        image: The file of an image.
-        mask: The file of a mask of the same size; None takes the alpha channel of the image, and
-            "plain" estimates the mask from a plain background where there is none.
-        fov: Full vertical angle of view in degrees, of the image turned upright.
+        image: The path of the image file.
+        mask: The path of a mask of the same size; None uses the alpha channel of the image, and
+            "plain" estimates the mask from a plain background where there is no alpha channel.
+        fov: The full vertical angle of view in degrees, of the image turned upright.
         intrinsics: Focal lengths x, y and principal point x, y in pixels of the image as it is
             stored, instead of `fov`.
-        size: Pixels along a side of what is cut out.
-        margin: Its side in longest sides of the object.
+        size: The number of pixels along each side of the cut-out image.
+        margin: The side of the cut-out square, as a multiple of the longest side of the object.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A file cannot be read, has no mask, or shows nothing; or a setting is out of
+        FileNotFoundError: A file does not exist.
+        ValueError: A file cannot be read, has no mask, or shows no object; or a number is out of
             range.
     """
     if not (size >= 1 and margin >= 1 and math.isfinite(margin)):
@@ -122,11 +122,11 @@ def read_colored_mesh(path: str | Path) -> ScaledMesh:
     """Reads a mesh with colours of faces; textures count by their mean colour on each face.
 
     Args:
-        path: As for `recon.formats.meshes.read_mesh`.
+        path: The path of a mesh file in a format of `recon.formats.meshes.read_mesh`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as a mesh.
+        FileNotFoundError: A file does not exist.
+        ValueError: The file cannot be read as a mesh.
     """
     mesh = read_mesh(path)
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)

@@ -1,4 +1,4 @@
-"""Rigid poses of a mesh, found from images by rendering softly."""
+"""Fits the rigid pose of a mesh to images by soft rendering."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Poses:
     """N rigid poses: a position v of the mesh is at rotation @ v + translation.
 
     Args:
-        rotation: [N, 3, 3].
-        translation: [N, 3] object units.
+        rotation: [N, 3, 3] rotation matrices.
+        translation: [N, 3] translations in object units.
 
     Raises:
         ValueError: Shapes disagree or a value is not finite.
@@ -76,11 +76,11 @@ class PoseFitter:
     fine stage compares the channels pixel by pixel, ever sharper.
 
     Args:
-        coarse: The first stage.
-        fine: The second one.
-        colors: Channels at most.
+        coarse: The first stage, which renders softly.
+        fine: The second stage, which renders sharply.
+        colors: The greatest number of colour channels.
         darkest: The least factor that light may have in images, in [0, 1]; 1 is no light.
-        softness: The distance in RGB from which on colours count as different, > 0.
+        softness: The distance in RGB beyond which two colours count as different, > 0.
     """
 
     def __init__(
@@ -108,12 +108,13 @@ class PoseFitter:
         """Finds N poses at once, each from its image and its start alone.
 
         Args:
-            mesh: With colours of faces.
+            mesh: The mesh with colours of faces.
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-            cameras: N cameras.
-            start: N poses.
-            move: Whether the translation is unknown too; otherwise it stays.
-            every: Steps between the poses of the trajectory; None keeps the last ones only.
+            cameras: The N cameras of the images.
+            start: The N poses to start from.
+            move: Whether the translation is optimised too; otherwise it stays.
+            every: The number of steps between the poses of the trajectory; None keeps only the last
+                poses.
             interruption: An entered context, whose signal ends the fit.
             progress: Whether to draw a progress bar; None draws it on a terminal only.
 
@@ -121,7 +122,7 @@ class PoseFitter:
             The poses; their loss [N] is the mean squared difference of the channels per pixel.
 
         Raises:
-            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            ValueError: Numbers or shapes of the arguments disagree, or an image shows no object.
             FloatingPointError: A loss is not finite.
         """
         require_images(images, cameras, len(start))
@@ -211,7 +212,8 @@ def require_images(images: Tensor, cameras: Cameras, starts: int) -> None:
     """Refuses images which are not [N, 4, H, W] in [0, 1] with something on each of them.
 
     Raises:
-        ValueError: They are not, or the number of cameras or of starts is another.
+        ValueError: The images are not as described, or the number of cameras or of starts differs
+            from theirs.
     """
     if images.dim() != 4 or images.shape[1] != 4 or not images.is_floating_point():
         raise ValueError(

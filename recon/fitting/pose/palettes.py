@@ -19,15 +19,15 @@ def make_palette(colors: Tensor, weights: Tensor, count: int, separation: float 
 
     Args:
         colors: [F, 3] sRGB in [0, 1].
-        weights: [F] what each colour weighs, for instance the area of its face; >= 0.
-        count: Colours at most.
-        separation: No colour which is closer than this to one of the palette, in RGB, is added.
+        weights: [F] the weight of each colour, for instance the area of its face; >= 0.
+        count: The greatest number of colours.
+        separation: The least distance in RGB between two colours of the palette.
 
     Returns:
         [K, 3], K at most `count`.
 
     Raises:
-        ValueError: Shapes disagree, a value is out of range, or nothing has a weight.
+        ValueError: Shapes disagree, a value is out of range, or all weights are 0.
     """
     _require_colors(colors, weights, count, separation)
     different, index = torch.unique(colors, dim=0, return_inverse=True)
@@ -61,15 +61,15 @@ def memberships(
 
     Args:
         colors: [..., 3] sRGB in [0, 1].
-        palette: [K, 3].
+        palette: [K, 3] the colours of the palette, sRGB in [0, 1].
         darkest: The least factor that light may have, in [0, 1]; 1 is no light.
-        softness: The distance in RGB from which on colours count as different, > 0.
+        softness: The distance in RGB beyond which two colours count as different, > 0.
 
     Returns:
         [..., K], >= 0 with the sum 1.
 
     Raises:
-        ValueError: Shapes disagree, or a setting is out of range.
+        ValueError: Shapes disagree, or a number is out of range.
     """
     if palette.dim() != 2 or palette.shape[1] != 3 or colors.shape[-1] != 3:
         raise ValueError(

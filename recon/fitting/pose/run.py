@@ -45,11 +45,12 @@ class PoseRun:
     """Finds the pose of a mesh in an image and writes it.
 
     Args:
-        folder: Where everything is written.
+        folder: The folder that all files are written to.
         observed: The image with its camera.
-        model: The mesh.
-        search: Brings many starts closer, of which the best go on.
-        fitter: Brings these to their ends.
+        model: The mesh whose pose is found.
+        search: The fitter of the search, which brings many starts closer to the pose; the best of
+            them go on.
+        fitter: The fitter that refines the best results of the search.
     """
 
     folder: FitFolder
@@ -70,10 +71,11 @@ class PoseRun:
         """Fits from one rotation, or from several, all at once.
 
         Args:
-            start: [3] axis-angle vector in degrees, from a model which faces the camera upright.
-            starts: How many; all but the first are random.
-            keep: How many of them go on after the search.
-            seed: Fixes the random starts.
+            start: [3] the first start, an axis-angle vector in degrees from a model which faces the
+                camera upright.
+            starts: The number of starts; all but the first are random.
+            keep: The number of starts that go on after the search.
+            seed: The seed of the random starts.
             interruption: An entered context, whose signal ends the fit.
             progress: Whether to draw a progress bar; None draws it on a terminal only.
 

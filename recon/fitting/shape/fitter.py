@@ -1,4 +1,4 @@
-"""Shape from images: a template is deformed until its silhouettes and colours are those seen.
+"""Fits a shape to images: a template is deformed until its silhouettes and colours match them.
 
 The template moves by the parametrisation of the reconstruction network's decoder, inside a cube,
 in stages from coarse to fine: silhouettes get sharper, images larger, and triangles more.
@@ -69,8 +69,8 @@ class Cube:
     """The axis-aligned cube in which the mesh stays.
 
     Args:
-        center: World coordinates of its middle.
-        size: The length of its side, object units.
+        center: The world coordinates of the centre of the cube.
+        size: The length of a side of the cube, object units.
 
     Raises:
         ValueError: `center` is not 3 numbers, or `size` is not > 0.
@@ -99,22 +99,23 @@ class ShapeStage:
     """One stage of a fit.
 
     Args:
-        steps: Number of updates.
-        subdivide: How often every triangle is split into four before the stage.
-        resolution: Pixels along the shorter side of what is rasterized. Larger images are made
-            smaller for the stage, smaller ones are rasterized with anti-aliasing.
-        sigma: Softness of the silhouettes at the beginning and at the end, squared NDC units. Far
-            below a hundredth of the squared size of a pixel an edge falls between the pixels.
+        steps: The number of updates.
+        subdivide: How many times every triangle is split into four before the stage.
+        resolution: The number of pixels along the shorter side of the rasterized images. Larger
+            images are made smaller for the stage, smaller ones are rasterized with anti-aliasing.
+        sigma: The softness of the silhouettes at the beginning and at the end, squared NDC units.
+            If it is far below a hundredth of the squared size of a pixel, an edge falls between the
+            pixels.
         loss: The loss of silhouettes: "iou", which leads from far, or "squared", which is exact
             where pixels are partly covered.
         learning_rate: The learning rate of Adam at the beginning.
-        batch: Views per step; None means all.
-        laplacian: Weight of `LaplacianLoss`, a sum over vertices.
-        flatten: Weight of `FlattenLoss`, a sum over edges.
-        color: Weight of the colours, where they are wanted.
+        batch: The number of views per step; None means all views.
+        laplacian: The weight of `LaplacianLoss`, which is a sum over vertices.
+        flatten: The weight of `FlattenLoss`, which is a sum over edges.
+        color: The weight of the loss of colours, which is used where colours are wanted.
 
     Raises:
-        ValueError: A setting is out of its range.
+        ValueError: A value is out of its range.
     """
 
     steps: Annotated[int, Ge(1), Le(10**9)]
@@ -147,9 +148,9 @@ class ColoredMesh:
     """A mesh in the world of the cameras, with a colour per vertex where colours are known.
 
     Args:
-        vertices: [V, 3] float32.
-        faces: [F, 3] int64.
-        colors: [V, 3] sRGB in [0, 1], or None.
+        vertices: [V, 3] float32 positions in the world of the cameras.
+        faces: [F, 3] int64 indices of vertices.
+        colors: [V, 3] the colours of the vertices, sRGB in [0, 1]; None where they are unknown.
     """
 
     vertices: Tensor
@@ -161,7 +162,7 @@ class ColoredMesh:
 
         Args:
             frame: "model" for the right-handed frame of models, up +Y and front +X; "cameras" for
-                the world of the cameras as it is. Outsides are counter-clockwise in both.
+                the world of the cameras. Faces are counter-clockwise seen from outside in both.
         """
         mesh = Mesh(self.vertices.cpu(), self.faces.cpu())
         return turned_mesh(mesh)[0] if frame == "model" else mesh
@@ -182,15 +183,15 @@ def read_template(
     """Returns the shape that a fit starts from.
 
     Args:
-        template: "sphere", or a mesh file in the frame of models, whose vertices at equal positions
-            are merged. Parts that share no vertex are fitted as such, with a warning. One which
+        template: "sphere", or a mesh file in the frame of models. Vertices of the file at equal
+            positions are merged; connected components stay separate, with a warning. A mesh which
             touches the walls of the cube is made a little smaller.
-        cube: The cube in which it must lie.
-        subdivisions: How often the faces of the sphere are split into four.
+        cube: The cube in which the template must lie.
+        subdivisions: How many times the faces of the sphere are split into four.
         radius: The radius of the sphere, in sides of the cube, in (0, 0.5).
 
     Raises:
-        ValueError: The file cannot be read, or reaches out of the cube.
+        ValueError: The file cannot be read, or its mesh reaches out of the cube.
         FileNotFoundError: There is no such file.
     """
     if template == "sphere":
@@ -232,18 +233,20 @@ def fit_shape(
     """Deforms a template until it looks as in the views.
 
     Args:
-        views: Images and cameras; their device is used.
-        template: Inside the cube.
-        stages: From coarse to fine.
+        views: The images with their cameras; the fit runs on their device.
+        template: The shape that the fit starts from, inside the cube.
+        stages: The stages of the fit, from coarse to fine.
         cube: The cube which no vertex leaves.
-        colors: Whether to find colours of the vertices, in the stages which give them a weight.
-        seed: Fixes the order in which views are used.
-        on_step: Called with the number of the step over all stages, and what gives the mesh.
+        colors: Whether colours of the vertices are optimised too, in the stages with a weight for
+            them.
+        seed: The seed of the order in which views are used.
+        on_step: Called with the number of the step over all stages and a function that returns the
+            mesh.
         interruption: An entered context, whose signal ends the fit.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
 
     Raises:
-        ValueError: No stage, or a stage leaves nothing of an image.
+        ValueError: There is no stage, or no pixel of a mask is left at the resolution of a stage.
         FloatingPointError: A loss is not finite.
     """
     start = replace(template, colors=_mean_color(views, template, colors))
@@ -337,10 +340,10 @@ def batch_of_step(count: int, batch: int | None, seed: int, step: int) -> Tensor
     """Returns the indices of the views of a step: every round through them in another order.
 
     Args:
-        count: Number of views.
-        batch: How many to take; None or more than `count` means all.
-        seed: Fixes the orders.
-        step: >= 0.
+        count: The number of views.
+        batch: The number of views of a step; None or more than `count` means all.
+        seed: The seed of the orders.
+        step: The number of the step, >= 0.
     """
     if batch is None or batch >= count:
         return torch.arange(count)

@@ -38,15 +38,15 @@ class ShapeRun:
     """Fits a shape to some of the views and scores it in the others.
 
     Args:
-        folder: Where everything is written.
-        views: All views, on the device of the fit.
+        folder: The folder that all files are written to.
+        views: All views of the object, on the device of the fit.
         cube: The cube in which the shape lies.
-        holdout: How many views, evenly spread, the fit does not see; None is a sixth of them, and
-            12 at most.
+        holdout: The number of evenly spread views that the fit does not use; None means a sixth of
+            all views, and at most 12.
         frame: The frame of the meshes written: "model" or "cameras", see `ColoredMesh.mesh`.
 
     Raises:
-        ValueError: No view is left to fit, those to fit show nothing, or there is no such frame.
+        ValueError: No view is left to fit, the views to fit are empty, or `frame` is another word.
     """
 
     def __init__(
@@ -110,9 +110,10 @@ class ShapeRun:
         """Writes meshes and what all fits write, and returns the content of `result.json`.
 
         Args:
-            fitted: What was found.
-            data: Prepared files with the voxels of the object, if that is what the views show.
-            object_id: Its id.
+            fitted: The result of the fit.
+            data: The prepared files with the voxels of the object, if the views are from such
+                files.
+            object_id: The id of the object in the prepared files.
         """
         mesh = fitted.state
         for suffix in (".obj", ".ply", ".glb"):
@@ -191,9 +192,9 @@ def split_views(count: int, holdout: int, every: bool = False) -> tuple[list[int
     """Returns the indices of views held out, evenly spread, and of the others.
 
     Args:
-        count: Number of views.
-        holdout: How many to hold out.
-        every: Whether all may be held out.
+        count: The number of views.
+        holdout: The number of views that are held out.
+        every: Whether all views may be held out.
 
     Raises:
         ValueError: No view is left, or `holdout` is negative.

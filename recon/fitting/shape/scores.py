@@ -38,7 +38,7 @@ class SilhouetteScore:
     """Agreement of silhouettes with masks, per view.
 
     Args:
-        hard: [N] IoU of the pixels which are covered by half or more.
+        hard: [N] IoU of the pixels of which at least half is covered.
         area: [N] IoU of covered areas, sum(min(a, m)) / sum(max(a, m)); it reaches 1 only where
             truth and prediction smooth their edges in the same way.
     """
@@ -122,11 +122,11 @@ def render(
     """Renders the shape in its colours, or without any in grey under a light.
 
     Args:
-        shape: The shape.
-        cameras: N viewpoints.
+        shape: The shape that is rendered.
+        cameras: The N cameras of the images.
         image_size: (height, width) in pixels.
         cube: The cube of the fit, which gives the range of depths.
-        times: By what the images are larger than `image_size`.
+        times: The factor by which the images are larger than `image_size`.
 
     Returns:
         [N, 4, times * height, times * width] in [0, 1].
@@ -160,10 +160,10 @@ def comparison(shape: ColoredMesh, views: Views, cube: Cube, columns: int = 3) -
     the object.
 
     Args:
-        shape: What was fitted.
-        views: What it should look like.
+        shape: The fitted shape.
+        views: The true views of the shape.
         cube: The cube of the fit, which gives the range of depths.
-        columns: How many views stand beside each other.
+        columns: The number of views in a row.
     """
     rendered = render(shape, views.cameras, views.image_size, cube, times=RENDER_TIMES)
     differences = difference_images(coverage(shape, views), views.masks)

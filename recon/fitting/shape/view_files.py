@@ -35,12 +35,13 @@ class Views:
 
     Args:
         images: [N, 4, H, W] float32 sRGB and alpha in [0, 1], not premultiplied, row 0 on top.
-        cameras: N cameras.
-        to_file: [4, 4] float64 from the frame of models to the coordinates of the camera file; None
-            where these are the same, or are not known.
+        cameras: The N cameras of the images.
+        to_file: [4, 4] float64 transform from the frame of models to the coordinates of the camera
+            file; None where the two are the same, or the transform is unknown.
 
     Raises:
-        ValueError: The numbers differ, a shape or type is another, or a value is out of range.
+        ValueError: The numbers of images and cameras differ, an array has another shape or type, or
+            a value is out of range.
     """
 
     images: Tensor
@@ -68,7 +69,7 @@ class Views:
 
     @property
     def masks(self) -> Tensor:
-        """The silhouettes [N, H, W] in [0, 1]."""
+        """The masks [N, H, W] in [0, 1]."""
         return self.images[:, 3]
 
     @property
@@ -103,11 +104,13 @@ def read_views(
         fov: Full vertical angle of view in degrees of cameras that are given by three columns.
         masks: "given" or "plain", see `recon.formats.views.read_view`.
         camera_format: A format of camera files, or "auto".
-        placement: How coordinates of a camera file become those of models; None means by itself.
+        placement: How coordinates of a camera file become those of models; None chooses it from the
+            cameras.
 
     Raises:
-        FileNotFoundError: There is no such file or folder.
-        ValueError: Naming the file, if it cannot be read as described, or the numbers differ.
+        FileNotFoundError: A file or folder does not exist.
+        ValueError: A file cannot be read as described, or the numbers of images and cameras differ;
+            the message names the file.
     """
     images, cameras = Path(images), Path(cameras)
     opened = open_cameras(cameras, camera_format)

@@ -1,4 +1,4 @@
-"""How well viewpoint and light are found: seeded truths, starts beside them or all around."""
+"""A benchmark of fitting viewpoint and light, from starts near the truth or all around."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Benchmark:
     """Images of a mesh from random viewpoints.
 
     Args:
-        mesh: What the images show.
-        count: Number of truths N.
+        mesh: The mesh that the images show.
+        count: The number N of true viewpoints.
         image_size: (height, width) of the images.
-        seed: Fixes truths and starts.
+        seed: The seed of the true viewpoints and of the starts.
     """
 
     mesh: ShadedMesh

@@ -1,4 +1,4 @@
-"""Viewpoint and light of a known mesh, found from one shaded image."""
+"""Fits the viewpoint and the light of a known mesh to one shaded image."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class ViewpointFitter:
     """Finds viewpoints and lights in a coarse stage and a fine one.
 
     Args:
-        mesh: What the images show.
-        coarse: The first stage; its gamma is in radii of the mesh.
-        fine: The second one; its gamma is in radii of the mesh.
+        mesh: The mesh that the images show.
+        coarse: The first stage, which renders softly; its gamma is in radii of the mesh.
+        fine: The second stage, which renders sharply; its gamma is in radii of the mesh.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ViewpointFitter:
 
         Args:
             images: [N, 4, H, W] sRGB and alpha in [0, 1], not premultiplied.
-            start: N viewpoints.
+            start: The N viewpoints to start from.
             interruption: An entered context, whose signal ends the fit.
             progress: Whether to draw a progress bar; None draws it on a terminal only.
 
@@ -76,7 +76,7 @@ class ViewpointFitter:
             The viewpoints, whose lights have length 1; their trajectory begins with `start`.
 
         Raises:
-            ValueError: Numbers or shapes disagree, or an image shows nothing.
+            ValueError: Numbers or shapes of the arguments disagree, or an image shows no object.
             FloatingPointError: A loss is not finite.
         """
         _require_images(images, start)
@@ -98,9 +98,9 @@ class ViewpointFitter:
         place, go through the fine one. At last other lights are tried from the best.
 
         Args:
-            image: [4, H, W].
-            starts: S viewpoints.
-            keep: How many are refined, at most.
+            image: [4, H, W] sRGB and alpha in [0, 1], not premultiplied.
+            starts: The S viewpoints to start from.
+            keep: The greatest number of viewpoints that are refined.
             interruption: An entered context, whose signal ends the fit.
             progress: Whether to draw a progress bar; None draws it on a terminal only.
 
@@ -108,8 +108,8 @@ class ViewpointFitter:
             One viewpoint.
 
         Raises:
-            ValueError: As of `fit`.
-            FloatingPointError: As of `fit`.
+            ValueError: The image is not [4, H, W] or shows no object.
+            FloatingPointError: A loss is not finite.
         """
         images = image.expand(len(starts), -1, -1, -1)
         _require_images(images, starts)

@@ -1,4 +1,4 @@
-"""What fitting viewpoint and light reads and writes."""
+"""Reads the mesh and the image of a viewpoint fit, and writes its result."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def known_mesh(name: str, color: Sequence[float] | None) -> Mesh:
     """Returns a mesh with colours of faces, in the world of the cameras.
 
     Args:
-        name: A category, for one of its generated shapes; or a mesh file in the frame of models.
-        color: [3] sRGB of all faces; None leaves those of a shape, and makes a file's mesh grey.
+        name: A category, which gives one of its generated shapes; or the path of a mesh file in the
+            frame of models.
+        color: [3] the sRGB colour of all faces; None keeps the colours of a generated shape, and
+            draws a mesh file in grey.
 
     Raises:
         ValueError: The file cannot be read, or a colour is out of range.
@@ -68,12 +70,12 @@ def read_image(path: str | Path, mask: str | Path | None = None) -> Tensor:
     """Reads an image [4, H, W] in [0, 1], upright, with a mask as its alpha.
 
     Args:
-        path: The file of an image.
-        mask: As for `recon.formats.views.read_masked_image`.
+        path: The path of the image file.
+        mask: The path of a mask, "plain" or None, see `recon.formats.views.read_masked_image`.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read or has no mask.
+        ValueError: The file cannot be read or has no mask.
     """
     return torch.from_numpy(read_masked_image(path, mask).rgba).float() / 255
 

@@ -20,13 +20,13 @@ class ShadedMesh:
     """A known mesh with known colours, and how it looks from a viewpoint under a light.
 
     Args:
-        mesh: With colours of faces, in world coordinates around the origin.
-        fov: Full vertical angle of view in degrees.
-        ambient: Intensity of the light from everywhere.
-        directional: Intensity of the light from one direction.
+        mesh: The mesh with colours of faces, in world coordinates around the origin.
+        fov: The full vertical angle of view in degrees.
+        ambient: The intensity of the light from all directions.
+        directional: The intensity of the light from one direction.
 
     Raises:
-        ValueError: The mesh has no colours of faces, or an intensity is bad.
+        ValueError: The mesh has no colours of faces, or an intensity is negative or not finite.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class ShadedMesh:
         """Renders the mesh from each viewpoint.
 
         Args:
-            viewpoints: N viewpoints; there is a gradient to all of it.
+            viewpoints: The N viewpoints; all of their values have a gradient.
             image_size: (height, width) in pixels.
-            sigma: Softness of edges, squared NDC units.
-            gamma: Softness of depth, in radii of the mesh.
-            anti_aliasing: Samples along a side of a pixel.
+            sigma: The softness of edges, squared NDC units.
+            gamma: The softness of depth, in radii of the mesh.
+            anti_aliasing: The number of samples along each side of a pixel.
 
         Returns:
             [N, 4, H, W]; alpha is soft and colours are not multiplied by it.
@@ -96,11 +96,11 @@ def viewpoint_losses(
     """Compares silhouettes and colours, image by image.
 
     Args:
-        rendered: [N, 4, H, W], as the rasterizer gives it.
-        truth: [N, 4, H, W], not premultiplied.
-        color_weight: What `color` is multiplied by.
-        exact: Compare silhouettes by `silhouette_squared_loss`, which is least at the truth;
-            otherwise by `silhouette_iou_loss`, which leads from far.
+        rendered: [N, 4, H, W] the renderings, as the rasterizer returns them.
+        truth: [N, 4, H, W] the true images, not premultiplied.
+        color_weight: The weight of the term `color`.
+        exact: Whether silhouettes are compared by `silhouette_squared_loss`, which is least at the
+            truth; otherwise by `silhouette_iou_loss`, which converges from farther away.
 
     Returns:
         Terms [N]: `silhouette`, and `color` by `overlap_color_l1_loss`.

@@ -22,10 +22,10 @@ class Viewpoints:
     """N viewpoints on an orbit around the origin, each with a light.
 
     Args:
-        azimuth: [N] degrees.
-        elevation: [N] degrees.
-        distance: [N] object units, > 0.
-        light: [N, 3] world vectors towards the light, of any length > 0.
+        azimuth: [N] azimuths in degrees.
+        elevation: [N] elevations in degrees.
+        distance: [N] distances of the eyes from the origin in object units, > 0.
+        light: [N, 3] vectors towards the lights in world coordinates, of any length > 0.
 
     Raises:
         ValueError: Shapes disagree.
@@ -73,11 +73,11 @@ class ViewpointErrors:
     """How far viewpoints are from the truth, per viewpoints.
 
     Args:
-        view: [N] degrees between the directions of the eyes.
-        azimuth: [N] degrees.
-        elevation: [N] degrees.
-        distance: [N] relative to the true one.
-        light: [N] degrees between the directions of the lights.
+        view: [N] angles in degrees between the directions of found and true eyes.
+        azimuth: [N] azimuths in degrees.
+        elevation: [N] elevations in degrees.
+        distance: [N] errors of the distance, relative to the true one.
+        light: [N] angles in degrees between the directions of found and true lights.
     """
 
     view: Tensor
@@ -118,13 +118,13 @@ def grid_of_starts(
     """Returns viewpoints all around, with the light above the eye.
 
     Args:
-        azimuths: How many, evenly spread over 360 degrees.
-        elevations: Degrees.
-        distance: Object units.
-        device: Where the tensors are.
+        azimuths: The number of azimuths, evenly spread over 360 degrees.
+        elevations: The elevations in degrees.
+        distance: The distance of the eyes from the origin, object units.
+        device: The device of the tensors.
 
     Raises:
-        ValueError: There is no start.
+        ValueError: There is no azimuth or no elevation.
     """
     if azimuths < 1 or not elevations:
         raise ValueError(f"there must be starts, got {azimuths} azimuths and {list(elevations)}")

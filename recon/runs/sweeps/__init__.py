@@ -1,1 +1,1 @@
-"""Many runs: searches for the best configuration, and what their runs have in common."""
+"""Sweeps of many runs: searches for the best configuration, and comparisons of runs."""

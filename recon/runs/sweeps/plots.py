@@ -25,9 +25,9 @@ def parameters_plot(
     """Draws a metric against each parameter, one panel below the other.
 
     Args:
-        runs: Finished ones, with the metric.
-        parameters: Keys.
-        metric: Its name.
+        runs: The finished runs that have the metric.
+        parameters: The keys of the parameters.
+        metric: The name of the metric.
 
     Returns:
         None when there is nothing to draw.
@@ -69,8 +69,8 @@ def curves_plot(
     """Draws the validations of all runs; the first groups in colour, the others grey.
 
     Args:
-        groups: The words of the legend and the runs of each colour, the best first.
-        metric: Its name.
+        groups: The label of the legend and the runs of each colour, the best first.
+        metric: The name of the metric.
 
     Returns:
         None when no run was validated.

@@ -1,4 +1,4 @@
-"""A sweep as a table: what differs between its runs, what they reached, means over seeds."""
+"""A sweep as a table: the differences between its runs, their metrics, and means over seeds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Group:
 
     Args:
         values: The values of the swept parameters that the runs share, in the parameters' order.
-        runs: All of them.
-        finished: The metrics that count, of finished runs.
+        runs: All runs of the group.
+        finished: The values of the metric of the finished runs.
     """
 
     values: tuple[Value, ...]

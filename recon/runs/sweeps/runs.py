@@ -1,4 +1,4 @@
-"""The runs of a sweep as they lie on disk: what they tried, how far they are, what they reached."""
+"""The runs of a sweep as read from disk: their overrides, status and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from recon.files import LOCK_FILE, is_locked
 from recon.runs.directory import flatten_config, read_config, read_json, read_validations
 
-# Where a job lies and what may end it are not what it tries.
+# Keys that name the folder of a job or its stopping rule are not part of what it tries.
 NOT_TRIED = ("output_dir", "trainer.stopping")
 FINISHED = ("finished", "stopped")
 
@@ -21,15 +21,15 @@ class SweptRun:
     """One run of a sweep.
 
     Args:
-        name: The name of its folder.
-        overrides: The values of its command line by their keys.
-        config: The resolved configuration by dotted name; empty before it could start.
+        name: The name of the folder of the run.
+        overrides: The values of the command line of the run, by their keys.
+        config: The resolved configuration by dotted name; empty before the run could start.
         status: `finished`, `stopped` (early, by a rule), `pruned` (by a search), `running`,
             `failed`, or `interrupted`.
-        message: Why it failed, stopped or was pruned, or how far it is.
-        metrics: The metrics of its best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
-        seconds: Spent in training, over all starts; None before it ended.
-        validations: Its validations in order, `step` among the metrics.
+        message: Why the run failed, stopped or was pruned, or how many steps it has done.
+        metrics: The metrics of the best validation so far, `iou` and `iou_CATEGORY`, in [0, 1].
+        seconds: The seconds spent in training, over all starts; None before the run ended.
+        validations: The validations in their order, with `step` among the metrics.
     """
 
     name: str
@@ -88,7 +88,7 @@ def read_run(path: Path) -> SweptRun:
     """Reads one run directory.
 
     Raises:
-        ValueError: It is none, or one of its files is not readable.
+        ValueError: The folder is no run directory, or one of its files cannot be read.
         OSError: A file could not be read.
     """
     config = read_config(path)

@@ -30,7 +30,7 @@ class Proposal:
 
     Args:
         number: The number of the trial in its study.
-        overrides: `KEY=VALUE`, those of all trials first.
+        overrides: The overrides `KEY=VALUE`, those that all trials share first.
     """
 
     number: int
@@ -59,15 +59,15 @@ class Search:
     """Maximises the validation IoU over values of keys.
 
     Args:
-        storage: Where the study is kept, as Optuna writes it: sqlite:///FILE.
+        storage: The address of the study, as Optuna writes it: sqlite:///FILE.
         study: The name of the study.
-        space: By key, what values it may take.
+        space: The distributions of the values, by key.
         fixed: The overrides `KEY=VALUE` which all trials share.
-        sampler: (seed) -> what proposes.
+        sampler: A function that makes the sampler of Optuna from a seed.
         seed: The seed of the search.
 
     Raises:
-        ValueError: The space is empty, or the study is one of another space or other overrides.
+        ValueError: The space is empty, or the study has another space or other overrides.
         OSError: The database cannot be used.
     """
 

@@ -18,9 +18,9 @@ class StudyStopping:
 
     Args:
         storage: The address of the study, as Optuna writes it: sqlite:///FILE.
-        study: The study's name.
-        trial: The number of the trial in it.
-        pruner: What compares the trial with the others.
+        study: The name of the study.
+        trial: The number of the trial in the study.
+        pruner: The pruner of Optuna, which compares the trial with the others.
 
     Raises:
         ValueError: There is no such study or trial.
@@ -44,8 +44,8 @@ class StudyStopping:
         """Reports a validation; returns why the run must end here, or None.
 
         Args:
-            step: Optimiser steps done.
-            metrics: The metrics of the validation; `iou` is compared.
+            step: The number of optimiser steps done.
+            metrics: The metrics of the validation, of which `iou` is compared.
         """
         with storage_errors(self._storage):
             reported = self._study.get_trials(deepcopy=False)[self._number].intermediate_values

@@ -11,18 +11,18 @@ import pytest
 
 from recon.evaluation.assessment import Assessment, log_file
 from recon.evaluation.examples import ExampleFiles
-from recon.evaluation.model_evaluation import EvaluationSettings
+from recon.evaluation.model_evaluation import EvaluationConfig
 from recon.evaluation.result import EvaluationResult
 from recon.models import MeshDecoder, PaletteHead, SoftRasEncoder
 from recon.runs.checkpoints import save_checkpoint, seed_everything
 from recon.runs.directory import read_json
 from recon.runs.trained_models import TrainedModel, build_model, load_trained_model
 
-QUICK = EvaluationSettings(views=[0, 12], baselines=False)
+QUICK = EvaluationConfig(views=[0, 12], baselines=False)
 
 
 def checkpoint(folder: Path, seed: int = 0, texels: int | None = None) -> Path:
-    """Write a small model, named after its seed."""
+    """Writes a small model, named after its seed."""
     seed_everything(seed)
     parts: dict[str, tuple[type, dict[str, Any]]] = {
         "encoder": (SoftRasEncoder, {"channels": [4, 4, 4], "hidden": [8], "latent": 4}),
@@ -128,10 +128,10 @@ def test_what_cannot_be_compared_is_refused_before_it_is_evaluated(
     trained: TrainedModel, shapes_file: Path, tmp_path: Path
 ) -> None:
     Assessment(QUICK).run(trained, tmp_path / "a", shapes_file)
-    silhouettes = EvaluationSettings(["silhouette"], views=[0, 12], baselines=False)
+    silhouettes = EvaluationConfig(["silhouette"], views=[0, 12], baselines=False)
     for settings, message in (
-        (EvaluationSettings(views=[0, 6], baselines=False), r"views \[0, 6\] in .*\[0, 12\] in"),
-        (EvaluationSettings(split="val", baselines=False), "have no object in common"),
+        (EvaluationConfig(views=[0, 6], baselines=False), r"views \[0, 6\] in .*\[0, 12\] in"),
+        (EvaluationConfig(split="val", baselines=False), "have no object in common"),
         (silhouettes, "no metric of the same protocol in common: silhouette and softras"),
     ):
         assessment = Assessment(settings, against=tmp_path / "a")
@@ -195,10 +195,10 @@ def test_bad_choices_are_refused_by_name(
     trained: TrainedModel, shapes_file: Path, tmp_path: Path
 ) -> None:
     for settings, message in (
-        (EvaluationSettings(categories=["cheir"]), "unknown category 'cheir'"),
-        (EvaluationSettings(views=[24]), r"views must be a list of different ones of 0\.\.23"),
-        (EvaluationSettings(["onet"]), "metric suite onet needs the field pointcloud"),
-        (EvaluationSettings(split="tset"), "no object of split 'tset'"),
+        (EvaluationConfig(categories=["cheir"]), "unknown category 'cheir'"),
+        (EvaluationConfig(views=[24]), r"views must be a list of different ones of 0\.\.23"),
+        (EvaluationConfig(["onet"]), "metric suite onet needs the field pointcloud"),
+        (EvaluationConfig(split="tset"), "no object of split 'tset'"),
     ):
         with pytest.raises(ValueError, match=message):
             Assessment(settings).run(trained, tmp_path / "out", shapes_file)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.examples import CELL, ExampleFiles, make_example, pick_examples
-from recon.evaluation.shown import ShownPredictions
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.formats.meshes import read_mesh
 from recon.geometry.meshes import icosphere
 from recon.models import MeshDecoder, PaletteHead, Prediction, Reconstructor, SoftRasEncoder
@@ -58,7 +58,7 @@ def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
 def test_the_sheet_shows_the_same_object_from_the_same_side(
     data: MultiViewDataset, tmp_path: Path
 ) -> None:
-    paths = ExampleFiles(4, turntable=None).save(ShownPredictions(Ellipsoid(), data), tmp_path)
+    paths = ExampleFiles(4, turntable=None).save(KeptPredictions(Ellipsoid(), data), tmp_path)
     sheet = np.asarray(Image.open(paths[0])).astype(float)
     shown = [cell(sheet, 0, column).min(axis=2) < 240 for column in range(9)]
     for prediction, truth in ((1, 0), (1, 5), (2, 6), (3, 7), (4, 8)):
@@ -69,10 +69,10 @@ def test_the_sheet_shows_the_same_object_from_the_same_side(
 
 
 def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> None:
-    shown = ShownPredictions(Ellipsoid(), data)
-    (_, path) = ExampleFiles(1, turntable=None).save(shown, tmp_path)
+    predictions = KeptPredictions(Ellipsoid(), data)
+    (_, path) = ExampleFiles(1, turntable=None).save(predictions, tmp_path)
     assert path == tmp_path / "meshes" / "airplane_test-airplane-0.obj"
-    mesh, example = read_mesh(path), make_example(shown, 0)
+    mesh, example = read_mesh(path), make_example(predictions, 0)
     # In the frame of models, where fronts face +X.
     x, y, z = mesh.vertices.unbind(1)
     world = torch.stack((-z, y, -x), dim=1)
@@ -84,7 +84,7 @@ def test_the_meshes_are_read_back(data: MultiViewDataset, tmp_path: Path) -> Non
 def test_a_caption_without_true_voxels_has_no_iou(data: MultiViewDataset) -> None:
     part = data.subset([0])
     part.layout = replace(data.layout, voxel_resolutions=())
-    example = make_example(ShownPredictions(Ellipsoid(), part), 0)
+    example = make_example(KeptPredictions(Ellipsoid(), part), 0)
     assert example.caption == "airplane: airplane 0"
 
 
@@ -96,11 +96,11 @@ def test_colored_predictions_are_shown_and_written_in_color(
     decoder = MeshDecoder(5, (4,), 1)
     head = partial(PaletteHead, latent=5, texels=2, palette=2, modes=4, hidden=(4,))
     model = Reconstructor(encoder, decoder, head)
-    example = make_example(ShownPredictions(model, data), 0)
+    example = make_example(KeptPredictions(model, data), 0)
     assert model.training
     assert example.colors is not None
     assert example.colors.shape == (80, 4, 3)
-    paths = ExampleFiles(1, "glb").save(ShownPredictions(model, data), tmp_path)
+    paths = ExampleFiles(1, "glb").save(KeptPredictions(model, data), tmp_path)
     assert [path.name for path in paths[1:]] == [f"{example.stem}.glb"]
     files = {path.name for path in (tmp_path / "meshes").iterdir()}
     assert files == {f"{example.stem}.glb", f"{example.stem}.gif"}
@@ -121,14 +121,14 @@ def model(texels: int | None = None) -> Reconstructor:
 
 
 def test_meshes_turntables_and_a_sheet(data: MultiViewDataset, tmp_path: Path) -> None:
-    paths = ExampleFiles(1).save(ShownPredictions(model(0), data), tmp_path)
+    paths = ExampleFiles(1).save(KeptPredictions(model(0), data), tmp_path)
     assert [path.name for path in paths] == ["contact_sheet.png", "airplane_test-airplane-0.obj"]
     with Image.open(next((tmp_path / "meshes").glob("*.gif"))) as film:
         assert film.n_frames == 36
 
 
 def test_nothing_is_written_of_no_objects(data: MultiViewDataset, tmp_path: Path) -> None:
-    assert ExampleFiles(0).save(ShownPredictions(model(), data), tmp_path) == []
+    assert ExampleFiles(0).save(KeptPredictions(model(), data), tmp_path) == []
     assert not list(tmp_path.iterdir())
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import model_evaluation
 from recon.evaluation.model_evaluation import (
-    EvaluationSettings,
+    EvaluationConfig,
     ModelEvaluation,
     require_finite,
 )
@@ -30,7 +30,7 @@ from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
 
 CPU = torch.device("cpu")
-QUICK = EvaluationSettings(views=[0, 12], baselines=False, batch_size=4)
+QUICK = EvaluationConfig(views=[0, 12], baselines=False, batch_size=4)
 
 
 def trained(folder: Path, seed: int = 0, colored: bool = False) -> TrainedModel:
@@ -46,14 +46,14 @@ def trained(folder: Path, seed: int = 0, colored: bool = False) -> TrainedModel:
 
 
 def evaluation(
-    data: Path, folder: Path, settings: EvaluationSettings = QUICK, **of_model: Any
+    data: Path, folder: Path, settings: EvaluationConfig = QUICK, **of_model: Any
 ) -> ModelEvaluation:
     folder.mkdir(exist_ok=True)
     return ModelEvaluation(settings, trained(folder, **of_model), data, folder, CPU, False)
 
 
 def test_the_result_says_what_and_where_from(shapes_file: Path, tmp_path: Path) -> None:
-    result = evaluation(shapes_file, tmp_path, EvaluationSettings(views=[0, 12])).run()
+    result = evaluation(shapes_file, tmp_path, EvaluationConfig(views=[0, 12])).run()
     assert result.predictors == ("model", "template", "mean shape", "category mean", "retrieval")
     macro = {name: table["softras_iou"]["mean"].mean for name, table in result.means.items()}
     # The category's mean of three near equal ellipsoids is nearly right; a sphere is not.
@@ -83,9 +83,9 @@ def test_flipped_and_refined_predictions_are_scored_and_noted(
         # What is shown is what was scored, also when it was not kept.
         expected = made._shape_rows([0, 1])
         assert expected == list(results[name].objects[:2])
-        shown = made.shown.get(0, 12)
+        shown = made.predictions.get(0, 12)
         assert shown.vertices.shape == (1, 162, 3)
-        assert torch.equal(shown.vertices, made.shown.get(0, 12).vertices)
+        assert torch.equal(shown.vertices, made.predictions.get(0, 12).vertices)
     assert results["flip"].objects != results["refine"].objects
     with pytest.raises(ValueError, match="refine must be >= 0, got -1"):
         replace(QUICK, refine=-1)
@@ -96,7 +96,7 @@ class BrokenError(Exception):
 
 
 def break_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> list[list[int]]:
-    """Let so many batches be scored, and return the objects of all that were begun."""
+    """Lets so many batches be scored, and returns the objects of all that were begun."""
     begun: list[list[int]] = []
     score = model_evaluation.score_predictions
 
@@ -136,9 +136,9 @@ def test_rows_of_another_evaluation_are_not_taken(
     evaluation(shapes_file, tmp_path).run()
     others = [
         {"seed": 1},
-        {"settings": EvaluationSettings(views=[0, 11], baselines=False, batch_size=4)},
-        {"settings": EvaluationSettings(views=[0, 12], baselines=False, batch_size=2)},
-        {"settings": EvaluationSettings(views=[0, 12], baselines=True, batch_size=4)},
+        {"settings": EvaluationConfig(views=[0, 11], baselines=False, batch_size=4)},
+        {"settings": EvaluationConfig(views=[0, 12], baselines=False, batch_size=2)},
+        {"settings": EvaluationConfig(views=[0, 12], baselines=True, batch_size=4)},
     ]
     for other in others:
         assert not evaluation(shapes_file, tmp_path, **other).rows.done("shape")
@@ -148,7 +148,7 @@ def test_rows_of_another_evaluation_are_not_taken(
 
 
 def test_colors_are_metrics_like_others(shapes_file: Path, tmp_path: Path) -> None:
-    settings = EvaluationSettings(views=[0, 8, 16], color_inputs=2, color_targets=2)
+    settings = EvaluationConfig(views=[0, 8, 16], color_inputs=2, color_targets=2)
     result = evaluation(shapes_file, tmp_path, settings, colored=True).run()
     keys = ["softras_iou", "color_l1", "color_psnr", "color_ssim"]
     assert [metric.key for metric in result.metrics] == keys
@@ -183,7 +183,7 @@ def test_colors_are_resumed_apart(
 def test_one_view_leaves_colors_out(
     shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = evaluation(shapes_file, tmp_path, EvaluationSettings(views=[0]), colored=True)
+    one = evaluation(shapes_file, tmp_path, EvaluationConfig(views=[0]), colored=True)
     monkeypatch.setattr(one.data, "num_views", 1)
     result = one.run()
     assert [metric.key for metric in result.metrics] == ["softras_iou"]
@@ -209,7 +209,7 @@ def test_a_signal_ends_it_after_the_batch(
 
 def test_a_timer_is_told_of_every_part(shapes_file: Path, tmp_path: Path) -> None:
     timer = StepTimer(CPU)
-    settings = EvaluationSettings(["softras", "silhouette"], views=[0], categories=["lamp"])
+    settings = EvaluationConfig(["softras", "silhouette"], views=[0], categories=["lamp"])
     result: EvaluationResult = ModelEvaluation(
         settings, trained(tmp_path), shapes_file, tmp_path, CPU, False, timer
     ).run()
@@ -276,31 +276,35 @@ def test_broken_and_far_predictions_are_counted_in_one_warning_each(
 def test_shown_predictions_are_those_that_were_scored(
     shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = EvaluationSettings(views=[0, 3, 12], baselines=False, batch_size=6)
+    settings = EvaluationConfig(views=[0, 3, 12], baselines=False, batch_size=6)
     model = trained(tmp_path)
-    whole = ModelEvaluation(settings, model, shapes_file, tmp_path, CPU, False, keep_shown=True)
+    whole = ModelEvaluation(
+        settings, model, shapes_file, tmp_path, CPU, False, keep_predictions=True
+    )
     result = whole.run()
-    again = ModelEvaluation(settings, model, shapes_file, tmp_path, CPU, False, keep_shown=True)
+    again = ModelEvaluation(
+        settings, model, shapes_file, tmp_path, CPU, False, keep_predictions=True
+    )
     again.run()  # nothing is left to be predicted
-    monkeypatch.setattr("recon.evaluation.shown.predict_views", None)
+    monkeypatch.setattr("recon.evaluation.kept_predictions.predict_views", None)
     kept = {}
     for index, row in enumerate(result.objects):
         for view in (3, row.typical_view("softras_iou")[0]):
-            kept[index, view] = whole.shown.get(index, view).vertices
+            kept[index, view] = whole.predictions.get(index, view).vertices
     monkeypatch.undo()
     for (index, view), vertices in kept.items():
-        assert torch.equal(again.shown.get(index, view).vertices, vertices)
+        assert torch.equal(again.predictions.get(index, view).vertices, vertices)
 
 
 def test_the_defaults_are_the_protocol_of_softras() -> None:
-    settings = EvaluationSettings()
+    settings = EvaluationConfig()
     assert (settings.metrics, settings.split, settings.views) == (("softras",), "test", None)
     assert settings.baselines
     assert not settings.without_baselines().baselines
 
 
 def test_settings_are_plain_data() -> None:
-    plain = EvaluationSettings(["softras", "onet"], views=(0, 3), seed=5).plain()
+    plain = EvaluationConfig(["softras", "onet"], views=(0, 3), seed=5).plain()
     assert json.loads(json.dumps(plain)) == plain
     assert (plain["metrics"], plain["views"], plain["seed"]) == (["softras", "onet"], [0, 3], 5)
 
@@ -315,4 +319,4 @@ def test_settings_are_plain_data() -> None:
 )
 def test_numbers_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        EvaluationSettings(**changes)
+        EvaluationConfig(**changes)

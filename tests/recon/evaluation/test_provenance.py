@@ -11,9 +11,9 @@ import pytest
 
 from recon.evaluation.provenance import (
     code_fingerprint,
+    config_fingerprint,
     data_fingerprint,
     file_fingerprint,
-    settings_fingerprint,
     texts_fingerprint,
     versions,
 )
@@ -54,9 +54,9 @@ def test_a_large_file_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_settings_are_known_whatever_their_order() -> None:
-    one = settings_fingerprint({"a": 1, "b": [1, 2]})
-    assert one == settings_fingerprint({"b": [1, 2], "a": 1})
-    assert one != settings_fingerprint({"a": 1, "b": [2, 1]})
+    one = config_fingerprint({"a": 1, "b": [1, 2]})
+    assert one == config_fingerprint({"b": [1, 2], "a": 1})
+    assert one != config_fingerprint({"a": 1, "b": [2, 1]})
     assert texts_fingerprint(["ab", "c"]) != texts_fingerprint(["a", "bc"])
 
 

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from recon.fitting.fit import Fit, fit
-from recon.fitting.run import FitFolder, OtherFitError, fingerprint, silhouette_iou
+from recon.fitting.run import FitFolder, fingerprint, silhouette_iou
 from recon.runs.directory import read_json, write_json
+from recon.runs.results import OtherResultError
 
 IMAGE = Image.new("RGB", (4, 4))
 
@@ -69,10 +70,10 @@ def test_another_fit_is_refused_and_nothing_is_touched(folder: FitFolder, tmp_pa
     write(folder)
     before = (folder.path / "result.json").read_bytes()
     other = FitFolder(folder.path, config(tmp_path, steps=[5, 8]), ("image",))
-    with pytest.raises(OtherFitError, match=r"another fit \(steps.1 differ\).*overwrite=true"):
+    with pytest.raises(OtherResultError, match=r"another result \(steps.1 differ\)"):
         write(other)
     (tmp_path / "image.png").write_bytes(b"another image")
-    with pytest.raises(OtherFitError, match=r"another fit \(image differ\)"):
+    with pytest.raises(OtherResultError, match=r"another result \(image differ\)"):
         write(folder)
     assert (folder.path / "result.json").read_bytes() == before
     replaced = FitFolder(folder.path, config(tmp_path, overwrite=True), ("image",))
@@ -88,10 +89,10 @@ def test_results_without_fingerprints_are_told_by_the_names_of_their_inputs(
     with folder.writing():
         pass
     write_json(folder.path / "result.json", {"settings": config(tmp_path, image="b.png")})
-    with pytest.raises(OtherFitError, match=r"\(image differ\)"), folder.writing():
+    with pytest.raises(OtherResultError, match=r"\(image differ\)"), folder.writing():
         pass
     write_json(folder.path / "result.json", {"iou": 1})
-    with pytest.raises(OtherFitError, match="is not the result of a fit"), folder.writing():
+    with pytest.raises(OtherResultError, match="is not the result of a fit"), folder.writing():
         pass
 
 

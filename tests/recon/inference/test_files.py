@@ -18,13 +18,13 @@ from recon.inference.files import (
     MASKED,
     OVERLAY_SIDE,
     PREDICTED,
-    OtherResultError,
     draw_overlay,
     find_result,
     save_reconstruction,
 )
 from recon.inference.input_images import take_image
 from recon.inference.reconstruct import ImageReconstructor, Reconstruction
+from recon.runs.results import OtherResultError
 from recon.runs.trained_models import load_trained_model
 
 FROM = {"image": "aa", "checkpoint": "bb"}

@@ -32,6 +32,7 @@ FORMER_TARGETS = (
     "recon.datasets.sources.shapes.ShapesSource",
     "recon.evaluation.assessment.Assessment",
     "recon.evaluation.examples.ExampleFiles",
+    "recon.evaluation.model_evaluation.EvaluationSettings",
     "recon.evaluation.settings.EvaluationSettings",
     "recon.evaluation.voxel_scores.VoxelValidation",
     "recon.fitting.articulated_fitting.ArticulationFitter",

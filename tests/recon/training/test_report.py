@@ -13,15 +13,15 @@ from recon.losses.objective import Renderings
 from recon.runs.directory import RunDirectory, read_json, read_validations
 from recon.runs.trained_models import load_trained_model
 from recon.timing import StepTimer
-from recon.training.progress import StepTaken
 from recon.training.report import reporting
+from recon.training.step import StepResult
 from recon.training.step_batches import READING
 from recon.training.tracked_objects import step_files
 
 
-def taken(total: float, broken: bool = False) -> StepTaken:
+def step_result(total: float, broken: bool = False) -> StepResult:
     renderings = Renderings(torch.rand(1, 2, 2, 8, 8))
-    return StepTaken(
+    return StepResult(
         {"total": total}, torch.rand(1, 2, 4, 8, 8), renderings, {"lr": 1e-3}, 0, broken
     )
 
@@ -33,11 +33,11 @@ def test_all_that_is_told_can_be_read_back(
     model = load_trained_model(tiny_checkpoint).model
     data = MultiViewDataset(shapes_file, "val")
     with run.writing(), reporting(run, 0, data, 2, images=128, num_workers=2) as report:
-        report.add_step({READING: torch.tensor(0.5)}, taken(1.0))
-        report.add_step({READING: torch.tensor(1.5)}, taken(float("nan"), broken=True))
-        report.add_step({READING: torch.tensor(1.0)}, taken(2.0))
-        report.scalars(3, taken(2.0), StepTimer(torch.device("cpu")))
-        report.images(3, taken(2.0))
+        report.add_step({READING: torch.tensor(0.5)}, step_result(1.0))
+        report.add_step({READING: torch.tensor(1.5)}, step_result(float("nan"), broken=True))
+        report.add_step({READING: torch.tensor(1.0)}, step_result(2.0))
+        report.scalars(3, step_result(2.0), StepTimer(torch.device("cpu")))
+        report.images(3, step_result(2.0))
         report.validation(3, {"iou": 0.25}, model)
         report.finish({"step": 3, "best_iou": 0.25, "last_iou": 0.2, "stopped": None})
     events = EventAccumulator(str(run.tensorboard))

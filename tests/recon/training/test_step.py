@@ -73,13 +73,13 @@ def make_step(
 
 def test_a_step_goes_down_the_gradient(batch: dict[str, Tensor]) -> None:
     network = Scaled()
-    taken = make_step(network, {}).take(0, batch)
-    assert not taken.broken
-    assert set(taken.losses) == {"total", "silhouette", NORM}
-    assert float(network.radius.detach()) == pytest.approx(0.2 + 0.01 * taken.losses[NORM])
-    assert taken.images.shape == (1, 2, 4, 32, 32)
-    assert float(taken.images.max()) == 1.0
-    assert taken.renderings.alpha.shape == (1, 2, 2, 32, 32)
+    result = make_step(network, {}).take(0, batch)
+    assert not result.broken
+    assert set(result.losses) == {"total", "silhouette", NORM}
+    assert float(network.radius.detach()) == pytest.approx(0.2 + 0.01 * result.losses[NORM])
+    assert result.images.shape == (1, 2, 4, 32, 32)
+    assert float(result.images.max()) == 1.0
+    assert result.renderings.alpha.shape == (1, 2, 2, 32, 32)
 
 
 def test_rates_follow_their_schedules(batch: dict[str, Tensor]) -> None:
@@ -96,17 +96,17 @@ def test_groups_keep_their_own_rates_under_a_schedule(batch: dict[str, Tensor]) 
     optimizer.add_param_group({"params": nn.Linear(1, 1).parameters(), "lr": 0.4})
     step = make_step(network, {"lr": StepDecay([2], 0.5)}, optimizer)
     for done, expected in ((0, [0.01, 0.4]), (2, [0.005, 0.2]), (1, [0.01, 0.4])):
-        taken = step.take(done, batch)
+        result = step.take(done, batch)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(expected)
-        assert taken.rates["lr"] == pytest.approx(expected[0])
+        assert result.rates["lr"] == pytest.approx(expected[0])
 
 
 def test_a_step_that_is_not_finite_updates_nothing(batch: dict[str, Tensor]) -> None:
     network = Scaled()
     network.radius.register_hook(lambda gradient: gradient * float("nan"))
-    taken = make_step(network, {}).take(0, batch)
-    assert taken.broken
-    assert taken.losses[NORM] != taken.losses[NORM]
+    result = make_step(network, {}).take(0, batch)
+    assert result.broken
+    assert result.losses[NORM] != result.losses[NORM]
     assert float(network.radius.detach()) == pytest.approx(0.2)
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
-from recon.visualization.draw import GREY, draw_mesh, to_pixels
+from recon.visualization.draw import GREY, draw_mesh, save_png, to_pixels
 
 BALL = Mesh(icosphere(2).vertices * 0.4, icosphere(2).faces)
 
@@ -50,3 +53,13 @@ def test_pixels_are_bytes_with_channels_last() -> None:
 def test_colors_of_another_mesh_are_refused() -> None:
     with pytest.raises(ValueError, match=r"colors must be \[162, 3\] or \[320, R \* R, 3\]"):
         draw_mesh(BALL, shapenet_cameras([0]), 8, torch.zeros(3, 3))
+
+
+def test_an_image_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    image = Image.new("RGB", (3, 2), (10, 20, 30))
+    for optimize in (True, False):
+        save_png(tmp_path / "a.png", image, optimize)
+        with Image.open(tmp_path / "a.png") as read:
+            assert (read.format, read.size, read.getpixel((2, 1))) == ("PNG", (3, 2), (10, 20, 30))
+    with pytest.raises(OSError, match="none"):
+        save_png(tmp_path / "none" / "a.png", image)

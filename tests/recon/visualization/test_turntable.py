@@ -9,7 +9,7 @@ import torch
 
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
-from recon.visualization.turntable import draw_turntable, save_animation, turntable_cameras
+from recon.visualization.turntable import draw_turntable, save_turntable, turntable_cameras
 
 BALL = Mesh(icosphere(1).vertices * 0.4, icosphere(1).faces)
 
@@ -42,7 +42,7 @@ def test_other_viewpoints_may_be_given() -> None:
 
 def test_a_gif_repeats_and_has_all_frames(tmp_path: Path) -> None:
     path, shown = tmp_path / "turn.gif", frames()
-    save_animation(path, shown, seconds=3.0)
+    save_turntable(path, shown, seconds=3.0)
     read = iio.imread(path)
     assert read.shape == shown.shape
     assert np.abs(read.astype(int) - shown).mean() < 4  # 256 colours each
@@ -55,21 +55,21 @@ def test_a_gif_repeats_and_has_all_frames(tmp_path: Path) -> None:
 def test_an_mp4_has_all_frames(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     path, shown = tmp_path / "turn.mp4", frames(size=64)
-    save_animation(path, shown, seconds=1.0)
+    save_turntable(path, shown, seconds=1.0)
     read = iio.imread(path, plugin="FFMPEG")
     assert read.shape == shown.shape
     assert np.abs(read.astype(int) - shown).mean() < 8
     assert [entry.name for entry in tmp_path.iterdir()] == ["turn.mp4"]
     with pytest.raises(ValueError, match="even sides"):
-        save_animation(path, shown[:, :63], seconds=1.0)
+        save_turntable(path, shown[:, :63], seconds=1.0)
     assert path.is_file()
 
 
 def test_bad_animations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.gif, \.mp4, got turn\.avi"):
-        save_animation(tmp_path / "turn.avi", frames(2))
+        save_turntable(tmp_path / "turn.avi", frames(2))
     with pytest.raises(ValueError, match="frames must be uint8"):
-        save_animation(tmp_path / "turn.gif", frames(2)[0])
+        save_turntable(tmp_path / "turn.gif", frames(2)[0])
     with pytest.raises(ValueError, match="seconds must be > 0"):
-        save_animation(tmp_path / "turn.gif", frames(2), seconds=0)
+        save_turntable(tmp_path / "turn.gif", frames(2), seconds=0)
     assert list(tmp_path.iterdir()) == []

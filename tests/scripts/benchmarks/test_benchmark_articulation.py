@@ -56,11 +56,11 @@ def test_the_summary_of_the_truth_is_without_error() -> None:
     row = benchmark.Row("soft", body, cases, cases.truth, 0.0)
     groups, summary = row.groups(), row.summary()
     assert summary["all, joints"] == 33
-    assert summary["hidden in the image, joints"] == int((cases.shown < 0.15).sum()) > 0
+    assert summary["hidden in the image, joints"] == int((cases.visible < 0.15).sum()) > 0
     assert summary["all, mean degrees after"] < 1e-3
     assert summary["coefficients off after"] == 0
     assert summary["coefficients off before"] > 0
-    no_joint = replace(cases, shown=torch.ones_like(cases.shown))
+    no_joint = replace(cases, visible=torch.ones_like(cases.visible))
     nothing = benchmark.Row("soft", body, no_joint, cases.truth, 0.0).summary()
     assert nothing["hidden in the image, mean degrees after"] is None
     assert "| - (-) |" in benchmark.table([nothing])

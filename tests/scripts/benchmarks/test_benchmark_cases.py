@@ -22,7 +22,7 @@ def cases(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def rendered_pairs(face_vertices: torch.Tensor, image_size: int, sigma: float) -> int:
-    """Count pairs by brute force: each face alone in an image, where it shows it has a part."""
+    """Counts pairs by brute force: each face alone in an image, where it shows it has a part."""
     alone = face_vertices.double().reshape(-1, 1, 3, 3)
     return int((soft_silhouette(alone, image_size, sigma=sigma) > 0).sum())
 

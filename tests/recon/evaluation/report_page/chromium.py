@@ -91,14 +91,14 @@ class Page:
                 self.requests.append(address)
 
     def resize(self, width: int, height: int, scale: float = 1.0) -> None:
-        """Give the page so many CSS pixels."""
+        """Gives the page so many CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=scale, mobile=width < 600,
         )  # fmt: skip
 
     def open(self, path: Path) -> None:
-        """Load a file and wait until its scripts have run and two images were drawn."""
+        """Loads a file and waits until its scripts have run and two images were drawn."""
         self.call("Page.navigate", url=path.resolve().as_uri())
         deadline = time.monotonic() + PATIENCE
         while self.run("document.readyState") != "complete":
@@ -117,7 +117,7 @@ class Page:
         return answer["result"].get("value")
 
     def settle(self) -> None:
-        """Wait until what was asked to be drawn is drawn."""
+        """Waits until what was asked to be drawn is drawn."""
         frame = "new Promise((done) => requestAnimationFrame(done))"
         self.run(f"{frame}.then(() => {frame}).then(() => {frame}).then(() => 1)")
 
@@ -156,14 +156,14 @@ class Page:
         self.settle()
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
-        """Save what is on the screen, or all of the page, as PNG."""
+        """Saves what is on the screen, or all of the page, as PNG."""
         data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
 
 
 @contextlib.contextmanager
 def chromium(executable: str, profile: Path) -> Iterator[Page]:
-    """Start a browser with a new profile, in a folder, for the block."""
+    """Starts a browser with a new profile, in a folder, for the block."""
     ours, theirs = _pipe(), _pipe()  # it reads from 3, which we write, and writes to 4
 
     def arrange() -> None:

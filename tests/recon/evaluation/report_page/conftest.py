@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.result import EvaluationResult, Metric, ObjectResult
-from recon.evaluation.shown import ShownPredictions
 from recon.evaluation.statistics import summarize
 from recon.geometry.meshes import icosphere
 from recon.models import Prediction
@@ -47,13 +47,13 @@ def ellipsoids(shapes_file: Path) -> MultiViewDataset:
 
 
 @pytest.fixture
-def shown(ellipsoids: MultiViewDataset) -> ShownPredictions:
-    return ShownPredictions(EllipsoidModel(colored=True), ellipsoids)
+def predictions(ellipsoids: MultiViewDataset) -> KeptPredictions:
+    return KeptPredictions(EllipsoidModel(colored=True), ellipsoids)
 
 
 @pytest.fixture
-def grey_shown(ellipsoids: MultiViewDataset) -> ShownPredictions:
-    return ShownPredictions(EllipsoidModel(colored=False), ellipsoids)
+def grey_shown(ellipsoids: MultiViewDataset) -> KeptPredictions:
+    return KeptPredictions(EllipsoidModel(colored=False), ellipsoids)
 
 
 @pytest.fixture

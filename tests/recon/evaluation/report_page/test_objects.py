@@ -11,22 +11,22 @@ import torch
 from PIL import Image
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page.objects import KINDS, Gallery, InlineImage, plain_rows
 from recon.evaluation.report_page.rendering import render
 from recon.evaluation.report_page.selection import pick_objects
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.shown import ShownPredictions
 from recon.geometry.cameras import Cameras
 
 Make = Callable[..., EvaluationResult]
 
 
 @pytest.fixture
-def gallery(make_result: Make, shown: ShownPredictions) -> Gallery:
+def gallery(make_result: Make, predictions: KeptPredictions) -> Gallery:
     result = make_result()
     gallery = Gallery(result, result.metric("iou"))
     for pick in pick_objects(result, "iou", worst=2):
-        gallery.add(pick, shown, shown.data.ids.index(pick.row.id))
+        gallery.add(pick, predictions, predictions.data.ids.index(pick.row.id))
     return gallery
 
 
@@ -83,13 +83,13 @@ def test_a_card_tells_the_score_of_its_view_and_all_metrics(gallery: Gallery) ->
 
 
 def test_objects_without_truth_say_so(
-    make_result: Make, shown: ShownPredictions,
+    make_result: Make, predictions: KeptPredictions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("recon.evaluation.report_page.objects.true_shape", lambda data, index: None)
     result = make_result()
     gallery = Gallery(result, result.metric("chamfer_l1"))
-    gallery.add(pick_objects(result, "chamfer_l1")[0], shown, 0)
+    gallery.add(pick_objects(result, "chamfer_l1")[0], predictions, 0)
     card = gallery.cards[0][1]
     assert "The data holds no true shape." in card
     assert re.findall(r'<canvas data-shape="(\w+)"', card) == ["prediction"]

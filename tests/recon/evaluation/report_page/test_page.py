@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page import page as page_module
 from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.shown import ShownPredictions
 from recon.geometry.voxels import voxelize_mesh
 from recon.models.prediction import predict
 from tests.recon.evaluation.report_page.enclosed import enclosed_voxels
@@ -54,10 +54,10 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def page(make_result: Make, shown: ShownPredictions, tmp_path: Path) -> Callable[..., str]:
+def page(make_result: Make, predictions: KeptPredictions, tmp_path: Path) -> Callable[..., str]:
     def write(result: EvaluationResult | None = None, **settings: object) -> str:
         path = tmp_path / "report.html"
-        write_report_page(result or make_result(), shown, path, **settings)
+        write_report_page(result or make_result(), predictions, path, **settings)
         return path.read_text(encoding="utf-8")
 
     return write
@@ -88,7 +88,7 @@ def test_texts_are_escaped(page: Callable[..., str]) -> None:
 
 
 def test_the_meshes_of_the_page_are_those_of_model_and_data(
-    page: Callable[..., str], ellipsoids: MultiViewDataset, shown: ShownPredictions
+    page: Callable[..., str], ellipsoids: MultiViewDataset, predictions: KeptPredictions
 ) -> None:
     text = page()
     content = json.loads(Reader(text).shapes)
@@ -100,18 +100,18 @@ def test_the_meshes_of_the_page_are_those_of_model_and_data(
         index, entry = ellipsoids.ids.index(id_), content["objects"][int(number)]
         image = ellipsoids.images(index, [int(view)])
         vertices = decoded_positions(entry["prediction"])
-        expected = predict(shown.model, image).vertices[0].numpy()
+        expected = predict(predictions.model, image).vertices[0].numpy()
         assert np.abs(vertices - expected).max() < 2e-5
         faces = decoded_faces(content["faces"][entry["prediction"]["faces"]])
-        assert np.array_equal(faces, shown.faces.numpy())
+        assert np.array_equal(faces, predictions.faces.numpy())
         colors = np.frombuffer(base64.b64decode(entry["prediction"]["colors"]), np.uint8)
         assert len(colors) == 3 * len(vertices)
         # Prediction and truth are in the frame of the voxels by which they are scored.
         true_faces = decoded_faces(content["faces"][entry["truth"]["faces"]])
         truth = enclosed_voxels(decoded_positions(entry["truth"])[true_faces])
         assert torch.equal(truth, ellipsoids.voxels(index))
-        scored = voxelize_mesh(torch.from_numpy(expected)[None], shown.faces)[0]
-        drawn = voxelize_mesh(torch.from_numpy(vertices)[None].float(), shown.faces)[0]
+        scored = voxelize_mesh(torch.from_numpy(expected)[None], predictions.faces)[0]
+        drawn = voxelize_mesh(torch.from_numpy(vertices)[None].float(), predictions.faces)[0]
         assert (drawn & scored).sum() > 0.98 * (drawn | scored).sum()
 
 
@@ -138,7 +138,7 @@ def test_the_most_important_objects_stay_when_the_page_grows_too_large(
 
 
 def test_what_is_said_of_colours_is_so(
-    page: Callable[..., str], grey_shown: ShownPredictions, make_result: Make, tmp_path: Path,
+    page: Callable[..., str], grey_shown: KeptPredictions, make_result: Make, tmp_path: Path,
 ) -> None:  # fmt: skip
     assert "Predictions have the colours which the network gives them" in page()
     path = tmp_path / "grey.html"
@@ -174,12 +174,12 @@ def test_no_values_at_all_still_make_a_page(page: Callable[..., str], make_resul
 
 
 def test_impossible_requests_are_refused(
-    page: Callable[..., str], make_result: Make, shown: ShownPredictions,
+    page: Callable[..., str], make_result: Make, predictions: KeptPredictions,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     with pytest.raises(ValueError, match=r"key must be a metric .*iou, chamfer_l1.* got 'ssim'"):
         page(key="ssim")
-    part = ShownPredictions(shown.model, shown.data.subset([0, 1]))
+    part = KeptPredictions(predictions.model, predictions.data.subset([0, 1]))
     with pytest.raises(ValueError, match="data must hold the objects of the result"):
         write_report_page(make_result(), part, tmp_path / "other.html")
     assert not (tmp_path / "other.html").exists()

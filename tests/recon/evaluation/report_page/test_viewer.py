@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page import write_report_page
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.shown import ShownPredictions
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
 from recon.visualization.draw import draw_mesh
@@ -57,7 +57,7 @@ def file(
     result: EvaluationResult, ellipsoids: MultiViewDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_report_page(result, ShownPredictions(EllipsoidModel(colored=True), ellipsoids), path)
+    write_report_page(result, KeptPredictions(EllipsoidModel(colored=True), ellipsoids), path)
     return path
 
 
@@ -357,8 +357,8 @@ def test_a_page_without_objects_has_nothing_to_complain_about(
     browser: Page, result: EvaluationResult, ellipsoids: MultiViewDataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "figures.html"
-    shown = ShownPredictions(EllipsoidModel(colored=False), ellipsoids)
-    write_report_page(result, shown, path, worst=0, median=0, best=0)
+    predictions = KeptPredictions(EllipsoidModel(colored=False), ellipsoids)
+    write_report_page(result, predictions, path, worst=0, median=0, best=0)
     browser.complaints.clear()
     browser.open(path)
     assert browser.run("document.querySelectorAll('canvas').length") == 0

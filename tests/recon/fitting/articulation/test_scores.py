@@ -14,7 +14,7 @@ from recon.fitting.articulation.scores import (
     angle_errors,
     place_errors,
     random_cases,
-    shown_shares,
+    visible_shares,
 )
 from recon.geometry.cameras import Cameras
 
@@ -33,7 +33,7 @@ def test_cases_hide_a_part_and_follow_the_seed() -> None:
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.truth.angles, other.truth.angles)
     assert first.images.shape == (3, 4, 32, 32)
-    assert bool((first.shown.amin(1) < HIDDEN).all())
+    assert bool((first.visible.amin(1) < HIDDEN).all())
     low, high = LIMITS.unbind(-1)
     assert bool(((first.truth.angles >= low) & (first.truth.angles <= high)).all())
     assert float(first.truth.coefficients.abs().max()) == 0
@@ -45,26 +45,26 @@ def test_cases_hide_a_part_and_follow_the_seed() -> None:
 
 def test_the_image_of_a_case_is_that_of_its_pose() -> None:
     cases = random_cases(BODY, 2, 64, 1)
-    shown = shown_shares(BODY, cases.truth, cases.cameras, 64)
-    assert torch.allclose(shown, cases.shown)
+    visible = visible_shares(BODY, cases.truth, cases.cameras, 64)
+    assert torch.allclose(visible, cases.visible)
     colors = BODY.mesh.face_colors
     assert colors is not None
     part = BODY.weights[BODY.mesh.faces].mean(1).argmax(1)
-    for case, joint in cases.shown.lt(0.001).nonzero().tolist():
+    for case, joint in cases.visible.lt(0.001).nonzero().tolist():
         color = colors[part == joint][0][:, None, None]
         assert not bool(((cases.images[case, :3] - color).abs().amax(0) < 1e-3).any())
 
 
 def test_from_the_side_the_far_arm_is_hidden() -> None:
     poses = ArticulatedPoses(torch.zeros(1, len(NAMES), 3), torch.zeros(1, 3), torch.zeros(1, 2))
-    front = shown_shares(BODY, poses, camera(0.0), 64)[0]
+    front = visible_shares(BODY, poses, camera(0.0), 64)[0]
     assert float(front.min()) > 0.8
     # At azimuth 90 the eye is at +x, where the left arm is.
-    side = shown_shares(BODY, poses, camera(90.0), 64)[0]
+    side = visible_shares(BODY, poses, camera(90.0), 64)[0]
     assert float(side[NAMES.index("left elbow")]) > 0.9
     assert float(side[NAMES.index("right elbow")]) < HIDDEN
     away = ArticulatedPoses(poses.angles, torch.tensor([[9.0, 0.0, 0.0]]), poses.coefficients)
-    assert bool((shown_shares(BODY, away, camera(0.0), 64) == 1).all())
+    assert bool((visible_shares(BODY, away, camera(0.0), 64) == 1).all())
 
 
 def test_errors_are_those_of_the_joint_that_is_wrong() -> None:

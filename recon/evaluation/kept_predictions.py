@@ -1,4 +1,4 @@
-"""Predictions which people look at after an evaluation, as the evaluation made them."""
+"""Predictions of an evaluation that are kept to be shown after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INPUT_VIEW = 3
 _MOST_KEPT = 100_000_000
 
 
-class ShownPredictions:
+class KeptPredictions:
     """Predictions of single views, kept from the evaluation that made them.
 
     What was not kept (an object scored before an interruption) is predicted in the same batch as
@@ -26,10 +26,10 @@ class ShownPredictions:
 
     Args:
         model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
-        data: The objects.
-        views: The views that the evaluation shows; empty if there was no evaluation.
-        batch_objects: How many objects a batch of the evaluation has.
-        refinement: That of the evaluation, see `predict_views`.
+        data: The data set of the objects.
+        views: The views from which the evaluation predicts; empty if there was no evaluation.
+        batch_objects: The number of objects in a batch of the evaluation.
+        refinement: The refinement of the evaluation, see `predict_views`.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class ShownPredictions:
 
         Args:
             predicted: The predictions of some objects.
-            rows: Their scores.
-            key: Key of the metric by whose values the report chooses a view.
+            rows: The scores of these objects.
+            key: The key of the metric by which the report chooses a view.
         """
         for index, row in zip(predicted.objects, rows, strict=True):
             for view in {INPUT_VIEW, row.typical_view(key)[0]} & set(predicted.views):
