@@ -27,7 +27,7 @@ TITLES = ("this model", "paper's recipe")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the image that the command line asks for."""
+    """Draws the image that the command line asks for."""
     args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
         models = {

@@ -42,7 +42,7 @@ LARGEST = 12_000_000
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Export the checkpoint that the command line names."""
+    """Exports the checkpoint that the command line names."""
     args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
         for path in export(args):
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def export(args: argparse.Namespace) -> list[Path]:
-    """Write the weights, the card and the image of failures; returns the files."""
+    """Writes the weights, the card and the image of failures; returns the files."""
     trained = load_trained_model(args.checkpoint)
     config = trained.checkpoint["config"]
     paths = args.data or training_paths(config)
@@ -100,7 +100,7 @@ def export(args: argparse.Namespace) -> list[Path]:
 
 
 def draw_failures(trained: TrainedModel, result: EvaluationResult, path: Path) -> Path:
-    """Draw the worst objects of an evaluation from the data it names."""
+    """Draws the worst objects of an evaluation from the data it names."""
     settings = result.about.get("settings") or {}
     data = MultiViewDataset(
         list(result.about["data"]), settings.get("split"), settings.get("categories")

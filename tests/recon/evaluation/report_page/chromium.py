@@ -99,11 +99,15 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Loads a file and waits until its scripts have run and two images were drawn."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.visit(path.resolve().as_uri())
+
+    def visit(self, address: str) -> None:
+        """Loads an address and waits as `open` does."""
+        self.call("Page.navigate", url=address)
         deadline = time.monotonic() + PATIENCE
         while self.run("document.readyState") != "complete":
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} did not load")
+                raise TimeoutError(f"{address} did not load")
             time.sleep(0.02)
         self.settle()
 
@@ -115,6 +119,21 @@ class Page:
         if "exceptionDetails" in answer:
             raise RuntimeError(json.dumps(answer["exceptionDetails"]))
         return answer["result"].get("value")
+
+    def wait_for(self, script: str) -> Any:
+        """Returns the value of an expression once it is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (value := self.run(script)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{script} stayed {value}")
+            time.sleep(0.05)
+        return value
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Gives a file to an input, as the dialog of the browser does."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
+        element = found["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], objectId=element)
 
     def settle(self) -> None:
         """Waits until what was asked to be drawn is drawn."""
