@@ -30,6 +30,7 @@ class KeptPredictions:
         views: The views from which the evaluation predicts; empty if there was no evaluation.
         batch_objects: The number of objects in a batch of the evaluation.
         refinement: The refinement of the evaluation, see `predict_views`.
+        find_cameras: Whether the cameras of the refinement are found, see `predict_views`.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class KeptPredictions:
         views: Sequence[int] = (),
         batch_objects: int = 1,
         refinement: Refinement | None = None,
+        find_cameras: bool = False,
     ) -> None:
-        self.model, self.data, self.refinement = model, data, refinement
+        self.model, self.data = model, data
+        self.refinement, self.find_cameras = refinement, find_cameras
         self._views, self._batch_objects = list(views), batch_objects
         self._kept: dict[tuple[int, int], Prediction] = {}
         self._size = 0
@@ -66,7 +69,14 @@ class KeptPredictions:
         return _single(self._predict(objects, self._views), index, view)
 
     def _predict(self, objects: Sequence[int], views: Sequence[int]) -> ViewPredictions:
-        return predict_views(self.model, self.data, objects, views, refinement=self.refinement)
+        return predict_views(
+            self.model,
+            self.data,
+            objects,
+            views,
+            refinement=self.refinement,
+            find_cameras=self.find_cameras,
+        )
 
     def keep(self, predicted: ViewPredictions, rows: Sequence[ObjectResult], key: str) -> None:
         """Keeps of each object the views that may be shown, as long as there is room.

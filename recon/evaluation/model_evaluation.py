@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -77,8 +77,9 @@ class EvaluationConfig:
         flip: Whether each prediction is the mean of the predictions from the image and from its
             mirror image.
         refine: The number of steps that fit each prediction to the mask of its image, with the
-            known camera of that image; see `recon.inference.refinement`. Colours are scored without
-            this.
+            camera of that image; see `recon.inference.refinement`. Colours are scored without this.
+        refine_camera: The camera of the refinement, 'known' from the data or 'found' among the
+            cameras of the data by the outline of the prediction.
 
     Raises:
         ValueError: A number is out of range.
@@ -95,6 +96,7 @@ class EvaluationConfig:
     seed: Seed = 0
     flip: bool = False
     refine: Steps = 0
+    refine_camera: Literal["known", "found"] = "known"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0:
@@ -103,6 +105,8 @@ class EvaluationConfig:
             )
         if self.refine < 0:
             raise ValueError(f"refine must be >= 0, got {self.refine}")
+        if self.refine_camera not in ("known", "found"):
+            raise ValueError(f"refine_camera must be known or found, got {self.refine_camera!r}")
         if self.color_inputs < 1 or self.color_targets < 1:
             raise ValueError(
                 "color_inputs and color_targets must be >= 1, "
@@ -172,9 +176,15 @@ class ModelEvaluation:
         model = trained.model.to(device)
         self.model = FlipAveraged(model).to(device) if config.flip else model
         self.refinement = Refinement(config.refine) if config.refine else None
+        self._find_cameras = config.refine_camera == "found"
         self.blank = blank_prediction(self.model, self.data.layout.image_size)
         self.predictions = KeptPredictions(
-            self.model, self.data, self.views, self._batch_objects, self.refinement
+            self.model,
+            self.data,
+            self.views,
+            self._batch_objects,
+            self.refinement,
+            self._find_cameras,
         )
         self._keep_predictions = keep_predictions
         self._hidden = None if progress is None else not progress
@@ -249,7 +259,13 @@ class ModelEvaluation:
 
     def _shape_rows(self, objects: list[int]) -> list[ObjectResult]:
         predicted = predict_views(
-            self.model, self.data, objects, self.views, self._timer, self.refinement
+            self.model,
+            self.data,
+            objects,
+            self.views,
+            self._timer,
+            self.refinement,
+            self._find_cameras,
         )
         self._count_warnings(predicted)
         faces: Tensor = self.model.faces  # type: ignore[assignment]
@@ -327,7 +343,7 @@ class ModelEvaluation:
         if self.config.refine:
             notes.append(
                 f"refine: {self.config.refine} steps fit each mesh to the mask of its image, "
-                "whose camera is told"
+                f"whose camera is {self.config.refine_camera}"
             )
         if self._has_colors:
             notes += self._color_notes()[1:]

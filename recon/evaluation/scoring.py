@@ -12,6 +12,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.geometry.cameras import Cameras
 from recon.inference.refinement import Refinement
+from recon.inference.viewpoint_search import find_directions
 from recon.metrics import METRIC_SUITES, MetricSuite, Truth, object_seed, voxel_iou
 from recon.metrics.softras import SoftRas
 from recon.models.prediction import Prediction, predict
@@ -103,6 +104,7 @@ def predict_views(
     views: Sequence[int],
     timer: StepTimer | None = None,
     refinement: Refinement | None = None,
+    find_cameras: bool = False,
 ) -> ViewPredictions:
     """Predicts some objects from each of some views alone; the images of all are one batch.
 
@@ -112,8 +114,10 @@ def predict_views(
         objects: The indices of the objects in the data.
         views: The views of each object from which it is predicted.
         timer: The timer of the parts `reading`, `network` and `refinement`.
-        refinement: Fits each mesh to the mask of its image, with the known camera of that image;
-            None leaves the predictions as they are.
+        refinement: Fits each mesh to the mask of its image, with the camera of that image; None
+            leaves the predictions as they are.
+        find_cameras: Whether the cameras of the refinement are not taken from the data but found by
+            the outlines of the meshes, among the cameras of all views of the first object.
 
     Raises:
         ValueError, OSError: The data cannot be read.
@@ -124,13 +128,18 @@ def predict_views(
     with timer.part("network"):
         prediction = predict(model, images)
     if refinement is not None:
-        rows = torch.cat([data.cameras(index, views) for index in objects])
-        device = prediction.vertices.device
         faces: Tensor = model.faces  # type: ignore[assignment]
-        masks = images[:, 3].to(device).float() / 255
+        vertices = prediction.vertices.float()
+        alpha = images[:, 3].to(vertices.device)
         with timer.part("refinement"):
-            vertices = prediction.vertices.float()
-            refined = refinement(vertices, faces, masks, Cameras.from_rows(rows.to(device)))
+            if find_cameras:
+                known = data.cameras(objects[0], range(data.num_views)).to(vertices.device)
+                found = find_directions(vertices, faces, alpha, Cameras.from_rows(known))
+                rows = known[found.index]
+            else:
+                rows = torch.cat([data.cameras(index, views) for index in objects])
+            cameras = Cameras.from_rows(rows.to(vertices.device))
+            refined = refinement(vertices, faces, alpha.float() / 255, cameras)
         prediction = replace(prediction, vertices=refined)
     return ViewPredictions(objects, views, images, prediction)
 

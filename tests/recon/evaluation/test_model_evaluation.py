@@ -74,10 +74,15 @@ def test_flipped_and_refined_predictions_are_scored_and_noted(
 ) -> None:
     plain = evaluation(shapes_file, tmp_path).run()
     results = {}
-    for name, options in {"flip": {"flip": True}, "refine": {"refine": 2}}.items():
+    changes = {
+        "flip": {"flip": True},
+        "refine": {"refine": 2},
+        "refine: 3": {"refine": 3, "refine_camera": "found"},
+    }
+    for name, options in changes.items():
         made = evaluation(shapes_file, tmp_path, replace(QUICK, **options))
         results[name] = made.run()
-        assert any(note.startswith(f"{name}: ") for note in results[name].notes)
+        assert any(note.startswith(name) for note in results[name].notes)
         assert results[name].about["evaluation"] != plain.about["evaluation"]
         assert results[name].objects != plain.objects
         # What is shown is what was scored, also when it was not kept.
@@ -89,6 +94,8 @@ def test_flipped_and_refined_predictions_are_scored_and_noted(
     assert results["flip"].objects != results["refine"].objects
     with pytest.raises(ValueError, match="refine must be >= 0, got -1"):
         replace(QUICK, refine=-1)
+    with pytest.raises(ValueError, match="refine_camera must be known or found, got 'guessed'"):
+        replace(QUICK, refine_camera="guessed")
 
 
 class BrokenError(Exception):

@@ -25,6 +25,7 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import voxelize_mesh
 from recon.inference.refinement import Refinement
+from recon.inference.viewpoint_search import find_directions
 from recon.metrics import Metric, MetricSuite, Truth, object_seed, voxel_iou
 from recon.models import Prediction
 
@@ -173,3 +174,16 @@ def test_refined_predictions_are_told_the_camera_of_their_image(data: MultiViewD
     expected = refinement(plain.prediction.vertices, model.faces, masks, Cameras.from_rows(rows))
     assert torch.equal(refined.prediction.vertices, expected)
     assert (expected - plain.prediction.vertices).abs().max() > 1e-3
+
+
+def test_cameras_of_a_refinement_are_found_by_the_outline(data: MultiViewDataset) -> None:
+    model, refinement = SphereModel(), Refinement(steps=2)
+    plain = predict_views(model, data, [1, 4], [2, 7])
+    found = predict_views(model, data, [1, 4], [2, 7], refinement=refinement, find_cameras=True)
+    known = Cameras.from_rows(data.cameras(1, range(data.num_views)))
+    vertices, alpha = plain.prediction.vertices, plain.images[:, 3]
+    best = find_directions(vertices, model.faces, alpha, known).index
+    expected = refinement(vertices, model.faces, alpha.float() / 255, known[best])
+    assert torch.equal(found.prediction.vertices, expected)
+    told = predict_views(model, data, [1, 4], [2, 7], refinement=refinement)
+    assert not torch.equal(found.prediction.vertices, told.prediction.vertices)
