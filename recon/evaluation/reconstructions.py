@@ -30,17 +30,17 @@ def reconstructions_sheet(
     models: Mapping[str, nn.Module],
     view: int = INPUT_VIEW,
 ) -> Image.Image:
-    """Draws a row for each object: the input, what each model makes of it, and the truth.
+    """Draws a row for each object: the input, the prediction of each model, and the truth.
 
     Every prediction is seen as the input is, and from a quarter of a turn on; the truth is the
     image of the latter. Below a prediction stands its voxel IoU, where there are true voxels.
 
     Args:
-        data: The objects.
-        objects: Their indices, one for each row.
-        models: What to show, by title; each makes a `Prediction` of images [B, 4, H, W] and has
+        data: The data set of the objects.
+        objects: The indices of the objects, one for each row.
+        models: The models by title; each makes a `Prediction` of images [B, 4, H, W] and has
             `faces` [F, 3].
-        view: The input.
+        view: The input view.
 
     Raises:
         ValueError: There is no object or no model.

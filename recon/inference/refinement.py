@@ -30,9 +30,10 @@ class Refinement:
     15 steps, 43.5 with 30 and 44.1 with 60.
 
     Args:
-        steps: Steps of Adam; 0 changes nothing.
-        lr: The learning rate: about how far each step moves a coordinate, object units.
-        mirror: Whether to fit the mirror image too, which holds a symmetric mesh symmetric.
+        steps: The number of steps of Adam; 0 changes nothing.
+        lr: The learning rate, which is about the distance that each step moves a coordinate, object
+            units.
+        mirror: Whether the mirror image is fitted too, which keeps a symmetric mesh symmetric.
 
     Raises:
         ValueError: A number is out of range.
@@ -50,10 +51,10 @@ class Refinement:
         """Returns refined vertices [B, V, 3]; what becomes of one does not depend on the others.
 
         Args:
-            vertices: [B, V, 3], object units.
-            faces: [F, 3] int64.
-            masks: [B, H, W] in [0, 1].
-            cameras: B cameras which see the masks.
+            vertices: [B, V, 3] vertices of B meshes, object units.
+            faces: [F, 3] int64 faces of every mesh.
+            masks: [B, H, W] masks in [0, 1].
+            cameras: The B cameras of the masks.
 
         Raises:
             ValueError: Shapes disagree.

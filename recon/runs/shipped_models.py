@@ -31,8 +31,8 @@ def find_model(name: str | Path) -> Path:
     """Returns the file of a model.
 
     Args:
-        name: A path, or the name of a model that comes with the package. A file of that name in
-            the working directory is preferred.
+        name: A path, or the name of a model that comes with the package. A file of that name in the
+            working directory is preferred.
 
     Returns:
         The path as it is, or that of the shipped file.

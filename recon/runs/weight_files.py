@@ -41,10 +41,10 @@ def save_weights(
     """Writes the weights of a checkpoint; the same checkpoint gives the same bytes.
 
     Args:
-        path: The file, whose folder must exist; by custom it ends in `.safetensors`.
+        path: The path of the file, whose folder must exist; by custom it ends in `.safetensors`.
         model: The model of the checkpoint, with its weights.
-        checkpoint: Its `config`, `step`, `best_iou` and `framing`.
-        largest: How many bytes the file may have; None for any number.
+        checkpoint: The checkpoint, of which `config`, `step`, `best_iou` and `framing` are kept.
+        largest: The greatest size of the file in bytes; None allows any size.
 
     Returns:
         The SHA-256 of the content, as the file keeps it.
@@ -52,7 +52,7 @@ def save_weights(
     Raises:
         ValueError: A weight does not fit into float16, the checkpoint has no framing, or the file
             would be larger than allowed.
-        OSError: The file could not be written; `path` is then as it was.
+        OSError: The file could not be written; an existing file is unchanged.
     """
     if checkpoint.get("framing") is None:
         raise ValueError("the checkpoint must have a framing to be exported, got none")
@@ -82,7 +82,7 @@ def load_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, An
     """Reads a file of weights as a checkpoint without optimiser; float16 becomes float32.
 
     Args:
-        path: A file that `save_weights` wrote.
+        path: The path of a file that `save_weights` wrote.
         device: The device of the tensors.
 
     Returns:
@@ -90,7 +90,7 @@ def load_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, An
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is truncated, damaged, foreign or of another version.
+        ValueError: The file is truncated, damaged, no file of weights, or of another version.
     """
     if not path.is_file():
         raise FileNotFoundError(f"weights: no such file: {path}")
@@ -112,7 +112,8 @@ def without_folders(config: Any) -> Any:
     """Returns a configuration without the names of the folders of one machine.
 
     Args:
-        config: Nested dicts and lists. Absolute paths in it are cut down to the name of the file.
+        config: A configuration of nested dicts and lists. Absolute paths in it are cut down to the
+            name of the file.
     """
     if isinstance(config, dict):
         return {key: without_folders(value) for key, value in config.items()}

@@ -29,12 +29,12 @@ class ViewAugmentation:
     """Changes the views of each object of a batch together.
 
     Args:
-        mirror: How often an object is mirrored at world x = 0, with its cameras.
-        recolor: How often the colours of an object are changed: channels in another order, each
-            with a gain and an exponent of its own, or all grey.
-        damage: How often an image is damaged before the network sees it, which must explain the
-            undamaged one nevertheless: by noise, blur, an occluding rectangle, or a mask that is
-            larger or smaller by a pixel.
+        mirror: The share of objects that are mirrored at world x = 0, with their cameras.
+        recolor: The share of objects whose colours are changed: channels in another order, each
+            with its own gain and exponent, or all grey.
+        damage: The share of images that are damaged before the network sees them, by noise, blur,
+            an occluding rectangle, or a mask that is larger or smaller by a pixel; the losses use
+            the undamaged images.
 
     Raises:
         ValueError: A number is outside [0, 1].
@@ -55,14 +55,14 @@ class ViewAugmentation:
         """Returns a batch of augmented objects.
 
         Args:
-            batch: As `MultiViewDataset.sample_batch` returns it.
+            batch: A batch as `MultiViewDataset.sample_batch` returns it.
             seed: The seed of the run.
-            step: The number of steps done before.
+            step: The number of steps that were done before.
             first: The place of the first of these objects in the whole batch.
 
         Returns:
-            The same fields, and as `inputs` [N, n, 4, H, W] uint8 what the network is to see where
-            `damage` > 0.
+            The same fields and, where `damage` > 0, the damaged images of the network as `inputs`
+            [N, n, 4, H, W] uint8.
         """
         augmented = {name: value.clone() for name, value in batch.items()}
         images = augmented["images"]

@@ -19,13 +19,13 @@ class WeightAverage:
 
     Args:
         model: The model that is trained.
-        decay: How much of the average each step keeps, in (0, 1).
+        decay: The share of the average that each step keeps, in (0, 1).
 
     Attributes:
         model: A copy of the model which holds the average.
 
     Raises:
-        ValueError: The decay is out of range.
+        ValueError: `decay` is not in (0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
