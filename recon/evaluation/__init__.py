@@ -1,1 +1,1 @@
-"""What judges a trained model: protocol, baselines, intervals, comparisons, tables and images."""
+"""Evaluation of trained models: baselines, intervals, comparisons, tables and images."""

@@ -1,4 +1,4 @@
-"""Where results come from: fingerprints of files and of the code, and versions."""
+"""The provenance of results: fingerprints of files and of the code, and versions."""
 
 from __future__ import annotations
 

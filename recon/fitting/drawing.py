@@ -1,4 +1,4 @@
-"""What images of fits have in common: meshes in their colours, silhouettes, and crops."""
+"""Drawing for all fits: meshes in their colours, differences of silhouettes, and crops."""
 
 from __future__ import annotations
 

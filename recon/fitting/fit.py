@@ -22,7 +22,7 @@ TOTAL = "total"
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What an optimisation found; its best values are in the parameters themselves.
+    """The result of an optimisation; the best values are in the parameters themselves.
 
     Args:
         best_loss: The total loss at the best values; [] or, of N problems at once, [N].

@@ -1,4 +1,4 @@
-"""A predicted mesh, moved a little so that its silhouette fits the mask it was predicted from."""
+"""Refines a predicted mesh so that its silhouette fits the mask that it was predicted from."""
 
 from __future__ import annotations
 

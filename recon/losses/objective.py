@@ -102,7 +102,7 @@ class Objective(nn.Module):
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """Which maps of the data a batch must bring beside images and cameras."""
+        """The maps of the data that a batch must have besides images and cameras."""
         return ("shading",) if self.needs("shading_map") else ()
 
     def render(

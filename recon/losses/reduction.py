@@ -1,4 +1,4 @@
-"""How losses of images become one number."""
+"""Reduces the losses of images to one number."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def scatter_plot(
 
 
 class _Axes:
-    """Where values are in the image."""
+    """The axes of a plot, which map values to pixels."""
 
     def __init__(
         self,

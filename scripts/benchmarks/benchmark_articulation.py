@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What a method found, beside what it began with.
+    """The result of a method, beside the start of its fits.
 
     Args:
         name: The name of the method.

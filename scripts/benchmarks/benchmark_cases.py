@@ -1,4 +1,4 @@
-"""What the benchmark renders, and how much work that is: scenes, pairs and counted operations."""
+"""The scenes of the rasterizer benchmark, with their pairs and counted operations."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def count_pairs(
 
 @dataclass(frozen=True)
 class Work:
-    """What one direction of a render cannot do without.
+    """The least work of one direction of a render.
 
     Args:
         pair, face, pixel: The floating-point operations for each pair, face and pixel.

@@ -101,7 +101,7 @@ BYTES_PER_PIXEL, BYTES_PER_FACE = 100, 400
 
 @dataclass(frozen=True)
 class Peak:
-    """What the machine reached: float32 operations (an add or a multiply) and bytes, per second."""
+    """The measured peaks: float32 operations (an add or a multiply) and bytes per second."""
 
     operations: float
     bytes: float

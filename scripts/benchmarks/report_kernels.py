@@ -41,7 +41,7 @@ REGISTER_UNIT = 256
 
 @dataclass(frozen=True)
 class Limits:
-    """What a multiprocessor holds; memory in bytes."""
+    """The limits of a multiprocessor; memory in bytes."""
 
     warps: int
     blocks: int
@@ -63,7 +63,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """What the compiler tells of one kernel; memory in bytes, threads per block."""
+    """The resources of one kernel: memory in bytes, and threads per block."""
 
     name: str
     registers: int

@@ -143,7 +143,7 @@ class HistogramMark:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many objects have which value.
+    """A histogram of the values of objects.
 
     Args:
         caption: The sentence that says what the histogram shows.

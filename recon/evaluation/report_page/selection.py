@@ -1,4 +1,4 @@
-"""Which objects of an evaluation are shown: failures first."""
+"""Selects the objects of an evaluation that the page shows: failures first."""
 
 from __future__ import annotations
 

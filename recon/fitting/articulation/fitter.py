@@ -172,7 +172,7 @@ def middle_poses(body: ArticulatedMesh, limits: Tensor, number: int = 1) -> Arti
 
 
 class _Prior:
-    """What poses cost whatever the image shows.
+    """The part of the loss of poses that does not depend on the image.
 
     Args:
         limits: [J, 3, 2] the least and the greatest value of each component of the angles, radians.

@@ -1,4 +1,4 @@
-"""How far fitted joints are from the truth, which parts an image hides, and random cases of it."""
+"""Errors of fitted joints, the visible shares of body parts, and random cases to fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few colours that stand for many, and how much of each is in a colour: images as channels.
+"""Palettes of a few colours, and images as channels of the colours of a palette.
 
 Differences of RGB mix channels: white counts as red, and yellow lies closer to red than to blue.
 In channels of a palette every colour is as far from every other, and an image of one tells where

@@ -1,4 +1,4 @@
-"""How well a fitted shape agrees with views, and images that show it."""
+"""Scores of a fitted shape against views and voxels, and images of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a known mesh looks from a viewpoint under a light, and how two images are compared."""
+"""Renderings of a known mesh from a viewpoint under a light, and the losses between images."""
 
 from __future__ import annotations
 

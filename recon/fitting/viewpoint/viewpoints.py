@@ -70,7 +70,7 @@ class Viewpoints:
 
 @dataclass(frozen=True)
 class ViewpointErrors:
-    """How far viewpoints are from the truth, per viewpoints.
+    """The errors of N viewpoints.
 
     Args:
         view: [N] angles in degrees between the directions of found and true eyes.

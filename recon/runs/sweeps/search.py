@@ -26,7 +26,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class Proposal:
-    """What to try next.
+    """A trial that a search proposes.
 
     Args:
         number: The number of the trial in its study.
