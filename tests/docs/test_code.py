@@ -25,7 +25,7 @@ def examples(page: Path) -> list[str]:
 
 
 @pytest.fixture
-def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+def folder(tiny_checkpoint: Path, shipped: Path, tmp_path: Path) -> Path:
     """A folder with the files that the examples read."""
     (tmp_path / "outputs/run/checkpoints").mkdir(parents=True)
     shutil.copy(tiny_checkpoint, tmp_path / "outputs/run/checkpoints/best.pt")
@@ -45,12 +45,11 @@ def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 )
 def test_examples_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    sphere = icosphere(0)
+    corners = sphere.vertices[sphere.faces] + torch.tensor([0, 0, 3.0])
+    space: dict[str, object] = {"face_vertices": corners[None]}
     for example in examples(page):
-        sphere = icosphere(0)
-        exec(
-            compile(example, str(page), "exec"),
-            {"face_vertices": (sphere.vertices[sphere.faces] + torch.tensor([0, 0, 3.0]))[None]},
-        )
+        exec(compile(example, str(page), "exec"), space)
 
 
 def test_the_examples_of_some_pages_are_found() -> None:
