@@ -14,7 +14,7 @@ from recon.preparation.sources.interface import ObjectEntry, fingerprint
 from recon.preparation.sources.shape_models import MODELS
 
 # Counted up whenever the same seed gives other objects.
-VERSION = 2
+VERSION = 3
 
 
 class ShapesSource:
