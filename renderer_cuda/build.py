@@ -8,23 +8,38 @@ builds it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+
+from renderer_cuda.compilers import (
+    BuildError,
+    CudaTarget,
+    ToolMissingError,
+    choose_target,
+    find_compiler,
+    find_nvcc,
+    listed_capabilities,
+    parse_target,
+    run,
+    torch_cuda_major,
+    visible_capabilities,
+)
 
 SOURCES = Path(__file__).parent / "csrc"
 SOURCE_SUFFIXES = (".h", ".cpp", ".cu")
@@ -72,18 +87,6 @@ CUDA_FLAGS = (
     "-lineinfo",
 )
 
-# Compute capabilities the CUDA kernels are built for ahead of time when TORCH_CUDA_ARCH_LIST is
-# not set; the last one also as PTX, for chips that come later.
-CUDA_ARCHITECTURES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
-
-
-class BuildError(RuntimeError):
-    """The native kernels cannot be built; the message says why."""
-
-
-class ToolMissingError(BuildError):
-    """There is nothing to build them with."""
-
 
 @dataclass(frozen=True)
 class _Unit:
@@ -91,30 +94,6 @@ class _Unit:
 
     source: str
     flags: tuple[str, ...] = ()
-
-
-def _find_compiler() -> str:
-    chosen = os.environ.get("CXX")
-    for name in [chosen] if chosen else ["g++", "clang++", "c++"]:
-        if name and shutil.which(name):
-            return name
-    looked = f"CXX={chosen}" if chosen else "g++, clang++, c++"
-    raise ToolMissingError(f"no C++ compiler found (looked for {looked})")
-
-
-def find_nvcc() -> str:
-    """Return nvcc: that of $CUDA_HOME if set, else the one on PATH.
-
-    Raises:
-        ToolMissingError: There is none, or this torch could not use what it makes.
-    """
-    home = os.environ.get("CUDA_HOME")
-    candidate = shutil.which(os.path.join(home, "bin", "nvcc") if home else "nvcc")
-    if candidate is None:
-        raise ToolMissingError(f"nvcc not found ({'in CUDA_HOME ' + home if home else 'on PATH'})")
-    if torch.version.cuda is None:
-        raise ToolMissingError("this torch is built without CUDA")
-    return candidate
 
 
 def _is_x86() -> bool:
@@ -153,6 +132,7 @@ def _cuda_units() -> list[_Unit]:
         _Unit("voxelize_cuda.cpp"),
         _Unit("gather_cuda_kernels.cu"),
         _Unit("gather_cuda.cpp"),
+        _Unit("cuda_check.cu"),
     ]
 
 
@@ -160,24 +140,13 @@ def _units(back_end: str) -> list[_Unit]:
     return _cuda_units() if back_end == "cuda" else _cpu_units()
 
 
-def _cuda_architecture_flags() -> tuple[str, ...]:
-    wanted = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
-    flags = []
-    for architecture in wanted or CUDA_ARCHITECTURES:
-        number = architecture.removesuffix("+PTX").replace(".", "")
-        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
-    flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
-    return tuple(flags)
-
-
-def _compile_commands(back_end: str, folder: Path) -> list[list[str]]:
+def _compile_commands(back_end: str, target: CudaTarget | None, folder: Path) -> list[list[str]]:
     """Return the compiler calls for one back end; each writes one object file into folder."""
-    compiler = _find_compiler()
+    compiler = find_compiler()
     torch_include = Path(torch.__file__).parent / "include"
     compilers = {".cpp": [compiler, *COMMON_FLAGS, f"-I{torch_include}"]}
-    if back_end == "cuda":
-        nvcc = [find_nvcc(), *CUDA_FLAGS, *_cuda_architecture_flags(), "-ccbin", compiler]
-        compilers[".cu"] = nvcc
+    if target is not None:
+        compilers[".cu"] = [find_nvcc(), *CUDA_FLAGS, *target.flags, "-ccbin", compiler]
     calls = [
         [*compilers[Path(unit.source).suffix], *unit.flags, "-c", str(SOURCES / unit.source)]
         for unit in _units(back_end)
@@ -195,7 +164,7 @@ def ptx_commands(architecture: str) -> list[list[str]]:
         ToolMissingError: As for `find_nvcc`.
     """
     target = ["-ptx", f"-arch=compute_{architecture}"]
-    nvcc = [find_nvcc(), *CUDA_FLAGS, "-ccbin", _find_compiler(), *target]
+    nvcc = [find_nvcc(), *CUDA_FLAGS, "-ccbin", find_compiler(), *target]
     kernels = [unit for unit in _cuda_units() if unit.source.endswith(".cu")]
     return [[*nvcc, *unit.flags, str(SOURCES / unit.source)] for unit in kernels]
 
@@ -203,7 +172,7 @@ def ptx_commands(architecture: str) -> list[list[str]]:
 def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
     torch_lib = Path(torch.__file__).parent / "lib"
     # Nothing of libtorch_cuda is linked: its few symbols are there once torch has loaded it.
-    linker = [find_nvcc(), "-cudart=static"] if back_end == "cuda" else [_find_compiler()]
+    linker = [find_nvcc(), "-cudart=static"] if back_end == "cuda" else [find_compiler()]
     return [
         *linker,
         "-shared",
@@ -214,13 +183,6 @@ def _link_command(back_end: str, objects: list[str], output: Path) -> list[str]:
         "-ltorch_cpu",
         "-ldl",
     ]
-
-
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BuildError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
-    return done.stderr
 
 
 def _sources(back_end: str) -> list[Path]:
@@ -243,43 +205,53 @@ def _source_fingerprint(back_end: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _target_fingerprint(back_end: str) -> str:
-    """Return a hash of the processors it is made for: of GPUs the wanted architectures."""
-    flags = _cuda_architecture_flags() if back_end == "cuda" else ()
-    return hashlib.sha256(repr(flags).encode()).hexdigest()[:8]
-
-
 def build_folder() -> Path:
     """Return where built libraries are kept.
 
     That is $RENDERER_CUDA_BUILD_DIR when set, the folder `_native` of the package when it can be
     written, and otherwise `renderer_cuda` in the user's cache folder.
+
+    Raises:
+        BuildError: The package cannot be written and the user has no home.
     """
     chosen = os.environ.get("RENDERER_CUDA_BUILD_DIR")
     if chosen:
         return Path(chosen)
     if os.access(NATIVE.parent, os.W_OK):
         return NATIVE
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "renderer_cuda"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(cache or Path.home() / ".cache") / "renderer_cuda"
+    except RuntimeError as error:  # neither $HOME nor an entry of the user in the system's list
+        raise BuildError(
+            f"{NATIVE.parent} cannot be written and there is no home folder: set "
+            "RENDERER_CUDA_BUILD_DIR to a folder for the kernels"
+        ) from error
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a lock on the folder, so that processes started together build once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / ".lock", "w")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise BuildError(
+            f"the kernels cannot be built in {folder} ({error.strerror}): set "
+            "RENDERER_CUDA_BUILD_DIR to a folder that can be written"
+        ) from error
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-def _compile_and_link(back_end: str, library: Path) -> None:
+def _compile_and_link(back_end: str, target: CudaTarget | None, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        commands = _compile_commands(back_end, Path(folder))
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            list(pool.map(_run, commands))
+        commands = _compile_commands(back_end, target, Path(folder))
+        with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(run, commands))
         unfinished = Path(folder) / library.name
-        _run(_link_command(back_end, [command[-1] for command in commands], unfinished))
+        run(_link_command(back_end, [command[-1] for command in commands], unfinished))
         os.replace(unfinished, library)
 
 
@@ -294,10 +266,11 @@ def find_prebuilt(back_end: str) -> Path | None:
     return library if library.exists() else None
 
 
-def _built_name(back_end: str) -> str:
-    """Return the file name of a library that is built here."""
+def _built_name(back_end: str, target: CudaTarget | None) -> str:
+    """Return the file name of a library that is built here: it ends with what it runs on."""
     name = Path(prebuilt_name(back_end))
-    return f"{name.stem}_{_target_fingerprint(back_end)}{name.suffix}"
+    parts = [name.stem, platform.machine(), *([] if target is None else [target.name])]
+    return "_".join(parts) + name.suffix
 
 
 def find_library(back_end: str) -> Path | None:
@@ -305,32 +278,62 @@ def find_library(back_end: str) -> Path | None:
 
     It is what came with the package, or else what was built before: in $RENDERER_CUDA_BUILD_DIR
     when that is set, and otherwise in the folder `_native` of the package, also where that cannot
-    be written, or in the cache of the user.
+    be written, or in the cache of the user. One of CUDA kernels is of the same major version of
+    CUDA as torch and has machine code for what $TORCH_CUDA_ARCH_LIST lists, or else for every
+    visible device.
+
+    Raises:
+        BuildError: $TORCH_CUDA_ARCH_LIST cannot be read.
     """
     prebuilt = find_prebuilt(back_end)
     if prebuilt:
         return prebuilt
+    found = _find_built(back_end)
+    if back_end == "cuda":
+        found = [path for path in found if _suits_devices(path, CudaTarget.runs_natively)]
+    return found[0] if found else None
+
+
+def _find_built(back_end: str) -> list[Path]:
+    """Return the libraries built before from the same sources, by whichever compiler."""
     chosen = os.environ.get("RENDERER_CUDA_BUILD_DIR")
     folders = [build_folder()] if chosen else [NATIVE, build_folder()]
-    pattern = _built_name(back_end)
-    if back_end == "cpu":  # whatever follows the hash of the sources: it serves every processor
-        pattern = f"{Path(prebuilt_name(back_end)).stem}_*.so"
-    found = [library for folder in folders for library in sorted(folder.glob(pattern))]
-    return found[0] if found else None
+    pattern = f"{Path(prebuilt_name(back_end)).stem}_*.so"
+    return [library for folder in folders for library in sorted(folder.glob(pattern))]
+
+
+def _suits_devices(library: Path, runs: Callable[[CudaTarget, int], bool]) -> bool:
+    target = parse_target(library.stem)
+    if target is None or target.major != torch_cuda_major():
+        return False
+    return all(runs(target, capability) for capability in _wanted_capabilities())
+
+
+def _wanted_capabilities() -> tuple[int, ...]:
+    return listed_capabilities() or visible_capabilities()
 
 
 def prebuild(back_end: str, folder: Path) -> Path:
     """Put the back end's library into folder under the name a wheel carries it by; return its path.
 
+    CUDA kernels are built for what $TORCH_CUDA_ARCH_LIST lists, or else for all usual GPUs.
+
     Raises:
         BuildError: As for `build`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy2(build(back_end), folder / prebuilt_name(back_end)))
+    if find_prebuilt(back_end) or back_end == "cpu":
+        library = build(back_end)
+    else:
+        library = _build_missing(back_end, choose_target(listed_capabilities()))
+    return Path(shutil.copy2(library, folder / prebuilt_name(back_end)))
 
 
 def build(back_end: str = "cpu") -> Path:
     """Return the path of the back end's library, building it first when it is not there.
+
+    CUDA kernels are built for what $TORCH_CUDA_ARCH_LIST lists, or else for the visible devices,
+    or else for all usual GPUs, and as PTX for the newest of these.
 
     Args:
         back_end: "cpu" or "cuda".
@@ -344,17 +347,31 @@ def build(back_end: str = "cpu") -> Path:
     found = find_library(back_end)
     if found:
         return found
-    _find_compiler()
-    if back_end == "cuda":
-        find_nvcc()
+    try:
+        find_compiler()
+        target = choose_target(_wanted_capabilities()) if back_end == "cuda" else None
+    except ToolMissingError:
+        # Without tools, what the driver can translate is better than nothing.
+        found_ptx = _find_built("cuda") if back_end == "cuda" else []
+        suitable = [path for path in found_ptx if _suits_devices(path, CudaTarget.runs)]
+        if not suitable:
+            raise
+        return suitable[0]
+    return _build_missing(back_end, target)
+
+
+def _build_missing(back_end: str, target: CudaTarget | None) -> Path:
+    """Build a library unless it is there, once for all processes that ask for it."""
     folder = build_folder()
-    library = folder / _built_name(back_end)
+    library = folder / _built_name(back_end, target)
+    if library.exists():
+        return library
     with _locked(folder):
         if library.exists():
             return library
         print(f"renderer_cuda: building the {back_end} kernels ...", file=sys.stderr, flush=True)
         start = time.perf_counter()
-        _compile_and_link(back_end, library)
+        _compile_and_link(back_end, target, library)
         seconds = time.perf_counter() - start
         print(f"renderer_cuda: built {library} in {seconds:.0f} s", file=sys.stderr, flush=True)
         _remove_superseded(back_end, library)
@@ -362,12 +379,17 @@ def build(back_end: str = "cpu") -> Path:
 
 
 def _remove_superseded(back_end: str, library: Path) -> None:
-    """Delete what this checkout built from other sources; a shared folder keeps every version."""
+    """Delete what this kind of processor built here from other sources.
+
+    Machines with other processors, GPUs or toolkits may share the checkout, and keep theirs. A
+    shared folder keeps every version.
+    """
     if library.parent != NATIVE:
         return
     current = Path(prebuilt_name(back_end)).stem
+    ours = re.compile(rf"renderer_cuda_{back_end}_[0-9a-f]+_{re.escape(platform.machine())}(_|$)")
     for other in library.parent.glob(f"renderer_cuda_{back_end}_*.so"):
-        if not other.name.startswith(current):
+        if ours.match(other.stem) and not other.name.startswith(current):
             other.unlink(missing_ok=True)
 
 
@@ -375,16 +397,80 @@ def _remove_superseded(back_end: str, library: Path) -> None:
 def load(back_end: str) -> str:
     """Load the back end's kernels into torch, building them when needed.
 
+    An empty CUDA kernel is launched on the current device, so that what fails, fails here and not
+    in the first render. The answer holds for the life of the process.
+
     Returns:
         The empty string when the kernels are there, else the reason why they are not.
     """
     try:
         if back_end == "cuda" and not torch.cuda.is_available():
             raise BuildError("torch sees no CUDA device")
-        torch.ops.load_library(build(back_end))
+        library = build(back_end)
+        torch.ops.load_library(library)
+        if back_end == "cuda":
+            check_device(CudaLibrary(library), torch.cuda.current_device())
     except (BuildError, OSError) as error:
         return str(error)
     return ""
+
+
+class CudaLibrary:
+    """What a library of CUDA kernels tells of itself and its driver (csrc/cuda_check.cu).
+
+    Args:
+        path: The library; torch is loaded.
+
+    Raises:
+        OSError: It cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+
+    def toolkit_version(self) -> int:
+        """Return the version of CUDA it is built with, 1000 times the major, 10 times the minor."""
+        return int(self._library.renderer_cuda_toolkit_version())
+
+    def driver_version(self) -> int:
+        """Return the newest version of CUDA that the driver serves; 0 without a driver."""
+        return int(self._library.renderer_cuda_driver_version())
+
+    def launch_error(self, device: int) -> str:
+        """Launch an empty kernel on a device and wait for it; return what CUDA says went wrong."""
+        launch = self._library.renderer_cuda_launch_error
+        launch.restype = ctypes.c_char_p
+        return bytes(launch(ctypes.c_int(device)) or b"").decode()
+
+
+def check_device(library: CudaLibrary, device: int) -> None:
+    """Find out whether kernels of a library run on a device.
+
+    Args:
+        library: The kernels.
+        device: The index of the device.
+
+    Raises:
+        BuildError: They do not; the message has the versions of CUDA and the device.
+    """
+    toolkit = library.toolkit_version()
+    if toolkit // 1000 != torch_cuda_major():
+        raise BuildError(
+            f"the kernels are built with CUDA {_version(toolkit)}, but this torch with CUDA "
+            f"{torch.version.cuda}"
+        )
+    error = library.launch_error(device)
+    if error:
+        major, minor = torch.cuda.get_device_capability(device)
+        raise BuildError(
+            f"an empty kernel fails on {torch.cuda.get_device_name(device)} (compute capability "
+            f"{major}.{minor}): {error}; the kernels are built with CUDA {_version(toolkit)}, the "
+            f"driver serves CUDA {_version(library.driver_version())}"
+        )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 @torch.compiler.assume_constant_result

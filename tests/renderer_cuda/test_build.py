@@ -251,15 +251,54 @@ def test_a_library_of_other_sources_is_not_taken(built: Path) -> None:
 
 
 def test_only_libraries_of_other_sources_are_deleted(built: Path) -> None:
-    """Another compiler's stays, and so does the other back end's."""
+    """Another compiler's stays, and the other back end's, and that of another processor."""
     native = built.parent
-    older = native / f"renderer_cuda_cpu_{'0' * 16}_0123abcd.so"
-    cuda = native / f"renderer_cuda_cuda_{'0' * 16}_0123abcd.so"
-    new = native / build._built_name("cpu")
-    for path in (older, cuda, new):
+    machine = platform.machine()
+    older = native / f"renderer_cuda_cpu_{'0' * 16}_{machine}.so"
+    others = [
+        native / f"renderer_cuda_cuda_{'0' * 16}_{machine}_cu13_sm90_ptx90.so",
+        native / f"renderer_cuda_cpu_{'0' * 16}_riscv64.so",
+    ]
+    new = native / build._built_name("cpu", None)
+    for path in (older, *others, new):
         path.write_bytes(b"")
     build._remove_superseded("cpu", new)
-    assert sorted(native.iterdir()) == sorted([built, cuda, new])
+    assert sorted(native.iterdir()) == sorted([built, *others, new])
+
+
+@pytest.fixture
+def read_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package without libraries in a folder that cannot be written; there is a compiler."""
+    (here / "_native" / build.prebuilt_name("cpu")).unlink()
+    monkeypatch.setattr(build.os, "access", lambda path, mode: False)
+    for name in ("RENDERER_CUDA_BUILD_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CXX", "true")
+    return here
+
+
+def test_where_nothing_can_be_written_the_variable_is_named(
+    read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = read_only.parent / "file"
+    file.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    message = r"cannot be built in .*renderer_cuda \(Not a directory\): set RENDERER_CUDA_BUILD_DIR"
+    with pytest.raises(build.BuildError, match=message):
+        build.build("cpu")
+
+
+def test_a_user_without_a_home_needs_the_variable(
+    read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(build.Path, "home", homeless)
+    with pytest.raises(build.BuildError, match="no home folder: set RENDERER_CUDA_BUILD_DIR"):
+        build.build("cpu")
+    monkeypatch.setenv("RENDERER_CUDA_BUILD_DIR", str(read_only.parent / "chosen"))
+    assert build.build_folder() == read_only.parent / "chosen"
 
 
 def test_native_kernels_can_be_required(installed: Path, tmp_path: Path) -> None:
@@ -301,6 +340,118 @@ def test_prebuilding_may_lack_nvcc_but_not_fail_in_it(
     folder = here.parent / "wheel"
     assert main(["prebuild", str(folder)]) == status
     assert [path.name for path in folder.iterdir()] == [build.prebuilt_name("cpu")]
+
+
+# ---- whether CUDA kernels run -------------------------------------------------------------------
+
+
+class FakeLibrary(build.CudaLibrary):
+    """A library of CUDA kernels that answers what a test says."""
+
+    def __init__(self, toolkit: int, driver: int, error: str) -> None:
+        self.answers = toolkit, driver, error
+        self.launched: list[int] = []
+
+    def toolkit_version(self) -> int:
+        return self.answers[0]
+
+    def driver_version(self) -> int:
+        return self.answers[1]
+
+    def launch_error(self, device: int) -> str:
+        self.launched.append(device)
+        return self.answers[2]
+
+
+@pytest.fixture
+def old_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+
+
+@pytest.mark.usefixtures("old_device")
+def test_an_empty_kernel_is_launched_once() -> None:
+    library = FakeLibrary(13020, 13000, "")
+    build.check_device(library, 3)
+    assert library.launched == [3]
+
+
+@pytest.mark.usefixtures("old_device")
+def test_a_device_that_runs_no_kernel_is_described() -> None:
+    with pytest.raises(build.BuildError) as caught:
+        build.check_device(FakeLibrary(13010, 12080, "no kernel image is available"), 0)
+    assert str(caught.value) == (
+        "an empty kernel fails on Tesla V100 (compute capability 7.0): no kernel image is "
+        "available; the kernels are built with CUDA 13.1, the driver serves CUDA 12.8"
+    )
+
+
+@pytest.mark.usefixtures("old_device")
+def test_kernels_of_another_cuda_are_not_launched() -> None:
+    library = FakeLibrary(12040, 13000, "")
+    message = r"built with CUDA 12\.4, but this torch with CUDA 13\.0"
+    with pytest.raises(build.BuildError, match=message):
+        build.check_device(library, 0)
+    assert library.launched == []
+
+
+# What a machine with a GPU that runs none of the kernels does: the first render warns, the next
+# does not, and both are right.
+ON_A_GPU = """
+import torch
+from renderer_cuda import build
+torch.cuda.is_available = lambda: True
+torch.cuda.current_device = lambda: 0
+build.build = lambda back_end: "library"
+build.CudaLibrary = lambda path: None
+torch.ops.load_library = lambda path: None
+def check(library, device):
+    print("checked")
+    raise build.BuildError("an empty kernel fails")
+build.check_device = check
+print(build.available("cuda"), build.available("cuda"))
+from renderer_cuda.__main__ import main
+main([])
+"""
+
+
+def test_the_reason_is_told_once_and_by_the_command() -> None:
+    done = run(["-c", ON_A_GPU])
+    assert done.stdout.splitlines()[:2] == ["checked", "False False"], done.stderr
+    assert "cuda  not available: an empty kernel fails" in done.stdout
+    assert done.stderr.count("an empty kernel fails") == 1
+    assert "the slow pure-torch reference serves" in done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_library_tells_of_itself_and_runs_on_the_device() -> None:
+    library = build.CudaLibrary(build.build("cuda"))
+    assert library.toolkit_version() // 1000 == build.torch_cuda_major()
+    assert library.driver_version() > 0
+    assert library.launch_error(torch.cuda.current_device()) == ""
+    assert library.launch_error(torch.cuda.device_count()) == "invalid device ordinal"
+
+
+# A forked process has no threads of OpenMP but believes that it has: one thread needs none.
+FORKED = (
+    RENDER
+    + """
+import os
+child = os.fork()
+if child == 0:
+    torch.set_num_threads(1)
+    again = soft_rasterize(vertices, colors, 24, sigma=1e-3, gamma=1e-2)
+    os._exit(0 if torch.equal(again, image) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+)
+
+
+@pytest.mark.usefixtures("native")
+def test_a_forked_process_of_one_thread_renders_the_same() -> None:
+    done = run(["-c", FORKED], OMP_NUM_THREADS="2")
+    assert done.stdout.split()[-1] == "0", done.stderr
 
 
 # ---- what a library asks of the machine it is loaded on ------------------------------------------
