@@ -11,6 +11,7 @@ DEMO := outputs/demo
 # Where `make wheel` puts the wheel, and what goes into it.
 WHEELS := dist
 PREBUILT := build/prebuilt
+PLAIN := build/wheel
 
 SETS := baseline avx2 avx512
 
@@ -65,11 +66,13 @@ $(SETS:%=test-%): test-%: install
 	else echo 'no kernels for $* run here'; fi
 
 # A wheel with the compiled kernels: it runs without a compiler, on every Python >= 3.10 and torch
-# >= 2.10.
+# >= 2.10. auditwheel finds the oldest libc that has what the kernels need, and names it in the tag
+# (manylinux); made on an older system the wheel serves older ones, too.
 wheel: install
-	rm -rf $(PREBUILT)
+	rm -rf $(PREBUILT) $(PLAIN)
 	$(BIN)/python -m renderer_cuda prebuild $(PREBUILT)
-	RENDERER_CUDA_PREBUILT=$(PREBUILT) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
+	RENDERER_CUDA_PREBUILT=$(PREBUILT) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(PLAIN) .
+	PATH="$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --exclude 'libtorch*' --wheel-dir $(WHEELS) $(PLAIN)/*.whl
 
 clean:
 	rm -rf $(VENV) outputs multirun renderer_cuda/_native build dist docs/reference *.egg-info

@@ -3,8 +3,7 @@
 Without $RENDERER_CUDA_PREBUILT the wheel is py3-none-any and carries sources only: the kernels are
 built where it is installed, at first use. With it the wheel is py3-none-<platform>: the kernels use
 the stable ABI of torch and nothing of Python, so one file serves every Python and torch. The
-platform is plain linux_x86_64: a manylinux tag would promise an older libc and libstdc++ than those
-of the machine that builds, which takes one of the manylinux images and auditwheel.
+platform is plain linux_x86_64; `make wheel` has auditwheel put the manylinux tag in its place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The wheel of `make wheel`: installed in fresh environments, it renders without a compiler.
 
-One environment borrows the torch of this one. The other has the oldest torch the kernels are made
-for and the oldest Python found: pip installs both torch (several GB) and all the wheel asks for
-into build/venvs, where they stay for the next time.
+One environment borrows the torch of this one. The others have the oldest torch the kernels are made
+for with the oldest Python found, and the newest torch: pip installs torch (several GB) and all the
+wheel asks for into build/venvs, where they stay for the next time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,21 +138,36 @@ def borrowed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     return render(python, folder / "home")
 
 
-@pytest.fixture(scope="module")
-def oldest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """What an environment with the oldest torch, all of it installed by pip, reports."""
-    interpreter = find_oldest_python()
-    folder = ROOT / "build" / "venvs" / f"torch-{OLDEST_TORCH}-{Path(interpreter).name}"
+def render_with_torch(version: str, interpreter: str, wheel: Path, home: Path) -> Report:
+    """What an environment with a version of torch, all of it installed by pip, reports."""
+    folder = ROOT / "build" / "venvs" / f"torch-{version}-{Path(interpreter).name}"
     python = make_environment(folder, interpreter)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
     torch_there = subprocess.run(
-        [*pip, f"torch=={OLDEST_TORCH}"], capture_output=True, text=True, cwd=ROOT
+        [*pip, f"torch=={version}"], capture_output=True, text=True, cwd=ROOT
     )
     if torch_there.returncode:
-        pytest.skip(f"torch {OLDEST_TORCH} cannot be had: {torch_there.stderr.strip()[-300:]}")
-    run([*pip, f"torch=={OLDEST_TORCH}", str(wheel)])
+        pytest.skip(f"torch {version} cannot be had: {torch_there.stderr.strip()[-300:]}")
+    run([*pip, f"torch=={version}", str(wheel)])
     run([*pip, "--force-reinstall", "--no-deps", str(wheel)])  # the version alone says nothing
-    return render(python, tmp_path_factory.mktemp("oldest") / "home")
+    return render(python, home)
+
+
+@pytest.fixture(scope="module")
+def oldest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """What an environment with the oldest torch reports."""
+    home = tmp_path_factory.mktemp("oldest") / "home"
+    return render_with_torch(OLDEST_TORCH, find_oldest_python(), wheel, home)
+
+
+def find_newest_torch() -> str:
+    """Return the version that pip would install, skipping the test where pip cannot tell."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "torch"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    match = re.match(r"torch \((\S+)\)", done.stdout)
+    if match is None:
+        pytest.skip(f"the newest torch is unknown: {done.stderr.strip()[-300:]}")
+    return match[1]
 
 
 def check(report: Report, wheel: Path) -> None:
@@ -176,7 +192,7 @@ def digests(wheel: Path) -> dict[str, str]:
 
 def test_the_wheel_is_for_every_python_of_one_platform(wheel: Path) -> None:
     platform_tag = wheel.name.removeprefix("recon-0.1.0-py3-none-").removesuffix(".whl")
-    assert platform_tag.startswith("linux_")
+    assert platform_tag.startswith("manylinux_")
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("recon-0.1.0.dist-info/METADATA").decode()
         tags = archive.read("recon-0.1.0.dist-info/WHEEL").decode()
@@ -184,7 +200,8 @@ def test_the_wheel_is_for_every_python_of_one_platform(wheel: Path) -> None:
         for source in (ROOT / "renderer_cuda" / "csrc").iterdir():
             if source.suffix in build.SOURCE_SUFFIXES:
                 assert archive.read(f"renderer_cuda/csrc/{source.name}") == source.read_bytes()
-    assert f"Tag: py3-none-{platform_tag}" in tags
+    for tag in platform_tag.split("."):
+        assert f"Tag: py3-none-{tag}" in tags
     assert "Root-Is-Purelib: false" in tags
     assert f"Requires-Dist: torch>={OLDEST_TORCH.removesuffix('.0')}\n" in metadata
     assert f"Requires-Python: >={OLDEST_PYTHON.removeprefix('python')}\n" in metadata
@@ -212,3 +229,14 @@ def test_one_file_serves_the_oldest_torch_as_well(
     assert oldest["torch"].split("+")[0] == OLDEST_TORCH
     assert oldest["torch"] != borrowed["torch"]
     assert oldest["digests"] == borrowed["digests"]
+
+
+def test_one_file_serves_the_newest_torch_as_well(
+    wheel: Path, borrowed: Report, tmp_path: Path
+) -> None:
+    newest = find_newest_torch()
+    if borrowed["torch"].split("+")[0] == newest:
+        return  # `borrowed` has rendered with it
+    report = render_with_torch(newest, sys.executable, wheel, tmp_path / "home")
+    check(report, wheel)
+    assert report["torch"].split("+")[0] == newest
