@@ -12,20 +12,26 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What can be run by its path, and what pyproject.toml makes a console command of.
-COMMANDS = [
-    path
-    for path in [ROOT / "train.py", ROOT / "eval.py", *sorted((ROOT / "scripts").rglob("*.py"))]
-    if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8")
-] + [ROOT / "recon/inference/command.py"]
 
-
-def test_the_console_commands_are_among_them() -> None:
+def console_commands() -> list[Path]:
+    """The modules that pyproject.toml makes console commands of."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = text.split("[project.scripts]\n")[1].split("\n[")[0]
     modules = [line.split('"')[1].split(":")[0] for line in section.splitlines() if "=" in line]
-    assert modules
-    assert {ROOT / f"{name.replace('.', '/')}.py" for name in modules} <= set(COMMANDS)
+    return [ROOT / f"{name.replace('.', '/')}.py" for name in modules]
+
+
+# What can be run by its path, and what can be run by a name.
+SCRIPTS = [ROOT / "train.py", ROOT / "eval.py", *sorted((ROOT / "scripts").rglob("*.py"))]
+COMMANDS = [
+    *[p for p in SCRIPTS if 'if __name__ == "__main__"' in p.read_text(encoding="utf-8")],
+    *console_commands(),
+]
+
+
+def test_there_are_commands_of_both_kinds() -> None:
+    assert ROOT / "scripts/prepare_data.py" in COMMANDS
+    assert ROOT / "recon/inference/command.py" in COMMANDS
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
