@@ -87,7 +87,9 @@ def check_first_face(first_face: Tensor, face_vertices: Tensor) -> None:
         raise ValueError(f"first_face must be int64, got {first_face.dtype}")
     if first_face.dim() != 1 or len(first_face) == 0:
         raise ValueError(f"first_face must have shape [B + 1], got {list(first_face.shape)}")
-    _check_same("first_face", first_face, face_vertices, "device")
+    # The host reads it: on a GPU it has to be fetched from there, so it may lie on the CPU at once.
+    if not first_face.is_cpu:
+        _check_same("first_face", first_face, face_vertices, "device")
     if not torch.compiler.is_compiling():
         _check_offsets(first_face.tolist(), len(face_vertices))
 
@@ -239,12 +241,25 @@ def parse_background(
     Numbers must be finite; the values of a tensor are not looked at.
     """
     if not isinstance(background, Tensor):
-        return face_vertices.new_tensor(_three_numbers(background))
+        return _filled(face_vertices, _three_numbers(background))
     _check_same("background", background, face_vertices, "dtype", "device")
     shape = [images, 3, height, width]
     if list(background.shape) not in ([3], shape):
         raise ValueError(f"background must have shape [3] or {shape}, got {list(background.shape)}")
     return background
+
+
+def _filled(like: Tensor, values: Sequence[float]) -> Tensor:
+    """Return three numbers as a tensor [3], filled on its device.
+
+    A copy of a tensor from the host would wait for the device, and forbid the capture of a graph.
+    """
+    if values[0] == values[1] == values[2]:
+        return like.new_full((3,), values[0])
+    filled = like.new_empty(3)
+    for channel, value in enumerate(values):
+        filled[channel].fill_(value)
+    return filled
 
 
 def _three_numbers(background: Sequence[float]) -> list[float]:

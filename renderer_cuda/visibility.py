@@ -50,8 +50,9 @@ def visible_faces(
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
             [N, 3, 3], the faces of B different meshes one after the other, with first_face.
         image_size: (height, width) in pixels, an int means square.
-        first_face: [B + 1] int64 on the device of face_vertices, for packed meshes: image b shows
-            the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
+        first_face: [B + 1] int64, for packed meshes: image b shows the faces first_face[b], ...,
+            first_face[b + 1] - 1. Read by the host, so best on the CPU; or on the device of
+            face_vertices.
         near: Faces nearer at a pixel are not seen there; view depth.
         far: Faces farther at a pixel are not seen there; view depth.
         double_sided: Whether faces whose corners run counter-clockwise in the image are seen.

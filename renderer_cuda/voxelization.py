@@ -59,8 +59,9 @@ def voxelize(
         face_vertices: [B, F, 3, 3] float32 or float64, face corners in [0, 1]^3. F may be 0. Or
             [N, 3, 3], the faces of B different meshes one after the other, with first_face.
         resolution: Number R of voxels along each side, 1 to 1024.
-        first_face: [B + 1] int64 on the device of face_vertices, for packed meshes: image b shows
-            the faces first_face[b], ..., first_face[b + 1] - 1. Read by the host.
+        first_face: [B + 1] int64, for packed meshes: image b shows the faces first_face[b], ...,
+            first_face[b + 1] - 1. Read by the host, so best on the CPU; or on the device of
+            face_vertices.
         mode: "softras" marks the voxel of every corner and the four around each hit of a lattice
             line, bit for bit what the Soft Rasterizer evaluation does (the dtype matters);
             "solid" marks each voxel whose closed cube overlaps a face (computed in float64).

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Seconds for all stages of a kind together.
 LIMITS = {"core": 330, "deep": 220}
+# A dry run may be on a busy machine, where the time says nothing.
+DRY_RUN_PATIENCE = 10
 TABLE_LINES = 40
 
 
@@ -121,6 +123,8 @@ def start(stage: Stage, device: str, seconds: float) -> dict[str, Any]:
         result["note"] = done.stdout.strip()[-2000:]
     else:
         result["rows"] = json.loads(done.stdout.splitlines()[-1])
+        if device == "cpu":  # what is expected is expected of a GPU
+            result["rows"] = {k: row | {"expected": None} for k, row in result["rows"].items()}
         if any(row.get("passed") is False for row in result["rows"].values()):
             result["status"] = "failed"
     return result
@@ -140,7 +144,8 @@ def run_all(
     """
     end = time.perf_counter() + total
     for stage in stages:
-        left = min(stage.limit, end - time.perf_counter())
+        patience = DRY_RUN_PATIENCE if device == "cpu" else 1
+        left = min(patience * stage.limit, end - time.perf_counter())
         print(f"{stage.name} ...", file=sys.stderr, flush=True)
         if left <= 0:
             results[stage.name] = {"status": "skipped", "seconds": 0.0, "note": "no time was left"}
@@ -227,7 +232,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     for kind, stages in plan:
         chosen = [stage for stage in stages if options.only is None or stage.name in options.only]
-        run_all(chosen, options.device, LIMITS[kind], options.output, results)
+        patience = DRY_RUN_PATIENCE if options.device == "cpu" else 1
+        run_all(chosen, options.device, patience * LIMITS[kind], options.output, results)
     print(table(results))
     if any(result["status"] in ("failed", "timed out") for result in results.values()):
         raise SystemExit(1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from renderer_cuda.validation import (
     MAX_IMAGE_SIDE,
@@ -241,3 +242,38 @@ def test_good_backgrounds() -> None:
 def test_bad_backgrounds(background: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^background must .*{message}"):
         parse_background(background, BATCH, 2, 4, 6)
+
+
+# ---- what the host does without waiting for a device ---------------------------------------------
+
+
+class Recorder(TorchDispatchMode):
+    """Notes the names of the ops that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("values", [(0.25, 0.25, 0.25), (0.1, 0.2, 0.3)])
+def test_a_background_of_numbers_copies_nothing_from_the_host(
+    values: tuple[float, float, float],
+) -> None:
+    with Recorder() as recorder:
+        background = parse_background(values, PACKED, 1, 4, 4)
+    assert background.tolist() == pytest.approx(values)
+    assert set(recorder.names) <= {"new_full", "full", "new_empty", "empty", "select", "fill_"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_offsets_of_faces_on_a_gpu_may_lie_on_the_cpu() -> None:
+    check_face_vertices(PACKED.cuda(), offsets(0, 2, 5))
+    check_face_vertices(PACKED.cuda(), offsets(0, 2, 5).cuda())
+
+
+def test_offsets_of_faces_elsewhere_may_lie_on_the_cpu() -> None:
+    check_face_vertices(PACKED.to("meta"), offsets(0, 2, 5))

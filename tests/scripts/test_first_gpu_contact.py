@@ -23,7 +23,7 @@ def contact(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "scripts/first_gpu_contact.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=560)
 
 
 def test_a_dry_run_on_the_cpu_writes_all_that_it_measures(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_stage_that_fails_or_hangs_does_not_stop_the_others(contact: Any, tmp_
     python = sys.executable
     stages = [
         contact.Stage("broken", 60, (python, "-c", "raise SystemExit('on fire')")),
-        contact.Stage("endless", 1, (python, "-c", "while True: pass")),
+        contact.Stage("endless", 0.1, (python, "-c", "while True: pass")),
         contact.Stage("missing", 60, ("no-such-tool", "--version")),
         contact.Stage("good", 60, (python, "-c", "print('all is well')")),
     ]

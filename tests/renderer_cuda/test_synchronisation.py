@@ -1,0 +1,68 @@
+"""On a GPU no op waits for the device in a step, and all can be captured in a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette, visible_faces, voxelize
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def corners() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.rand(2, 40, 3, 3, generator=generator) * 2 - 1
+    faces[..., 2] += 3
+    return faces
+
+
+# A loss of the leaves [2, 40, 3, 3], by each op; nothing else of a step is in it.
+OPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silhouette": lambda leaf: soft_silhouette(leaf, 32).sum(),
+    "packed": lambda leaf: soft_silhouette(leaf[0], 32, first_face=torch.tensor([0, 10, 40])).sum(),
+    "colours": lambda leaf: soft_rasterize(leaf, leaf, 32, background=(0.1, 0.2, 0.3)).sum(),
+    "visible": lambda leaf: leaf.sum() + visible_faces(leaf.detach(), 32).sum(),
+    "voxels": lambda leaf: leaf.sum() + voxelize(leaf.detach() / 8, 16).sum(),
+    "gather": lambda leaf: gather_faces(leaf.reshape(2, -1, 3), _index(leaf)).sum(),
+}
+
+
+def _index(leaf: Tensor) -> Tensor:
+    return torch.arange(120, device=leaf.device).reshape(40, 3)
+
+
+@pytest.fixture(params=OPS)
+def step(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """A forward and backward of an op, which has run before."""
+    leaf, loss = corners().cuda().requires_grad_(), OPS[request.param]
+
+    def call() -> None:
+        torch.autograd.grad(loss(leaf), leaf)
+
+    call()
+    torch.cuda.synchronize()
+    return call
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_no_op_waits_for_the_device(step: Callable[[], None]) -> None:
+    step()
+
+
+def test_every_op_can_be_captured(step: Callable[[], None]) -> None:
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    graph.replay()
+    torch.cuda.synchronize()
