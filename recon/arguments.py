@@ -7,6 +7,7 @@ to the text of a name. Everything else that is not of the declared type is refus
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import functools
 import inspect
@@ -86,6 +87,14 @@ Factor = Annotated[float, Ge(-1e6), Le(1e6)]
 PositiveFactor = Annotated[float, Gt(0), Le(1e6)]
 # Of light.
 Intensity = Annotated[float, Ge(0), Le(1000)]
+# Of an animation or of a measurement: a day at most.
+Seconds = Annotated[float, Gt(0), Le(86400)]
+ThreadCount = Annotated[int, Ge(1), Le(1024)]
+FaceCount = Annotated[int, Ge(1), Le(10**7)]
+# Of a file.
+Gigabytes = Annotated[float, Gt(0), Le(1000)]
+# Between two rotations, degrees.
+Angle = Annotated[float, Ge(0), Le(180)]
 # Between two colours in RGB, which are at most the square root of 3 apart.
 ColorDistance = Annotated[float, Gt(0), Le(2)]
 
@@ -160,6 +169,29 @@ def _mapped(hint: object) -> object | None:
 def _is_mapping(hint: object) -> bool:
     origin = get_origin(hint)
     return inspect.isclass(origin) and issubclass(origin, Mapping)
+
+
+def option_type(hint: object) -> Callable[[str], Any]:
+    """Returns what `argparse` calls to read a number of an option.
+
+    Args:
+        hint: A number with its range, as annotations have it.
+
+    Returns:
+        A function of a text, which raises `argparse.ArgumentTypeError` with what is required.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            number: object = float(text)
+        except ValueError:
+            number = text
+        try:
+            return check_value(number, hint, "it")
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {required(hint)}, got {text!r}") from None
+
+    return read
 
 
 def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 # What bad input raises throughout the library; anything else is a defect and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
@@ -19,6 +21,19 @@ def user_error(error: BaseException) -> BaseException | None:
     while link is not None and not isinstance(link, USER_ERRORS):
         link = link.__cause__
     return link
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads a command line; what is wrong with it is told in one line, without the usage."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2 and the message."""
+        self.exit(2, f"error: {message}\n")
 
 
 @contextmanager

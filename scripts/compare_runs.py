@@ -16,16 +16,14 @@ from pathlib import Path
 
 import recon.entry_point  # noqa: F401  (before torch)
 
-from recon.command_line import concise_errors
+from recon.command_line import CommandParser, concise_errors
 from recon.runs.sweeps.report import SweepReport
 from recon.runs.sweeps.runs import read_sweep
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("folder", type=Path, metavar="SWEEP_DIR", help="the sweep's output_dir")
     parser.add_argument("--metric", default="iou", help="iou or iou_CATEGORY (iou)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (SWEEP_DIR)")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import recon.entry_point  # noqa: F401  (before torch)
 
-from recon.command_line import concise_errors
+from recon.command_line import CommandParser, concise_errors
 from recon.datasets.framing import framing_of
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.model_card import (
@@ -43,9 +43,7 @@ LARGEST = 12_000_000
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="of a training run")
     parser.add_argument("--name", required=True, help="letters, digits, _ and -")
     parser.add_argument("--command", required=True, help="the command that trained the model")

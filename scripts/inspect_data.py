@@ -18,7 +18,8 @@ from pathlib import Path
 
 import recon.entry_point  # noqa: F401  (before torch)
 
-from recon.command_line import concise_errors
+from recon.arguments import NonNegativeInt, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.datasets.storage.shards import find_files, open_shards
 from recon.datasets.storage.verification import has_checksums, verify
 from recon.preparation.checks.camera_sheet import write_camera_sheet
@@ -28,23 +29,16 @@ from recon.preparation.inspection import describe, inspect_file, joint_table
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="or a pattern in quotes")
     parser.add_argument(
-        "--sample", type=int, default=20, metavar="N",
+        "--sample", type=option_type(NonNegativeInt), default=20, metavar="N",
         help="objects per file whose images and voxels are looked at; 0 for all (20)",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="the contact sheet (FILE.preview.png)")
     parser.add_argument("--cameras", action="store_true", help="draw FILE.cameras.png, too")
     parser.add_argument("--verify", action="store_true", help="read all, compare all checksums")
-    args = parser.parse_args(arguments)
-    if args.sample < 0:
-        parser.error(f"--sample must be >= 0, got {args.sample}")
-    return args
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves the lines of the description as they are."""
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,22 +13,20 @@ from pathlib import Path
 
 import recon.entry_point  # noqa: F401  (before torch)
 
-from recon.command_line import concise_errors
+from recon.arguments import Seconds, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.training.progress_film import film
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .gif (RUN/progress.gif)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of one showing (8)")
-    args = parser.parse_args(arguments)
-    if not args.seconds > 0:
-        parser.error(f"--seconds must be > 0, got {args.seconds}")
-    return args
+    parser.add_argument(
+        "--seconds", type=option_type(Seconds), default=8.0, help="of one showing (8)"
+    )
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

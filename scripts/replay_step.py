@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import recon.entry_point  # noqa: F401  (before torch)
 
 from hydra.utils import instantiate
 
-from recon.command_line import concise_errors
+from recon.command_line import CommandParser, concise_errors
 from recon.runs.checkpoints import load_checkpoint, require_targets
 from recon.training.start import build_trainer
 from recon.training.trainer import Trainer
@@ -22,7 +21,7 @@ ALLOWED = ("recon.", "torch.optim.")
 
 def main() -> None:
     """Computes the losses and gradients of a dump again, and tells which are not finite."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(__doc__)
     parser.add_argument("dump", type=Path)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", help="instead of that of the run: float32, bfloat16")

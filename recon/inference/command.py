@@ -26,7 +26,8 @@ import recon.entry_point  # noqa: F401  (before torch)
 
 import torch
 
-from recon.command_line import USER_ERRORS, concise_errors
+from recon.arguments import Steps, option_type
+from recon.command_line import USER_ERRORS, CommandParser, concise_errors
 from recon.formats.images import SUFFIXES
 from recon.formats.plain_background import WEAKNESS
 from recon.inference.files import find_result, save_reconstruction
@@ -242,9 +243,7 @@ def _digest(path: Path) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="or a directory")
     parser.add_argument(
         "--checkpoint",
@@ -264,7 +263,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-turntable", action="store_true", help="draw no animations")
     parser.add_argument(
         "--refine",
-        type=int,
+        type=option_type(Steps),
         default=0,
         metavar="N",
         help="steps that fit each mesh to the mask, seen from the direction found for it; 15 are"

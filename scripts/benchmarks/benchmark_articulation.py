@@ -26,7 +26,8 @@ import recon.entry_point  # noqa: F401  (before torch)
 import torch
 from torch import Tensor
 
-from recon.command_line import concise_errors
+from recon.arguments import ImageSide, PositiveInt, Seed, StartCount, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.files import csv_text, write_text
 from recon.fitting.articulation.articulated_mesh import ArticulatedMesh
 from recon.fitting.articulation.fitter import (
@@ -74,20 +75,18 @@ def fitters() -> dict[str, ArticulationFitter]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("--methods", nargs="+", default=list(fitters()), choices=list(fitters()))
-    parser.add_argument("--poses", type=int, default=40, metavar="N", help="of each method (40)")
-    parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--shown", type=int, default=8, help="poses on the sheet of images (8)")
-    args = parser.parse_args(arguments)
-    for name in ("poses", "image_size", "shown"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(args, name)}")
-    return args
+    parser.add_argument(
+        "--poses", type=option_type(StartCount), default=40, metavar="N", help="of each method (40)"
+    )
+    parser.add_argument("--image-size", type=option_type(ImageSide), default=128)
+    parser.add_argument("--seed", type=option_type(Seed), default=100)
+    parser.add_argument(
+        "--shown", type=option_type(PositiveInt), default=8, help="poses on the sheet of images (8)"
+    )
+    return parser.parse_args(arguments)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from recon.arguments import BatchSize, Gigabytes, PositiveInt, ViewCount, Workers, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.sampling import StepSampler
 from recon.datasets.storage.compression import COMPRESSIONS, compression_of
@@ -240,21 +242,22 @@ def reader_name(workers: int) -> str:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--size", type=float, default=5.0, help="GB before compression")
+    parser = CommandParser((__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--size", type=option_type(Gigabytes), default=5.0, help="GB before compression"
+    )
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none")
     parser.add_argument("--keep", metavar="FILE", help="where to make the file, or where it is")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--batch-size", type=int, default=64, help="objects per batch")
-    parser.add_argument("--views", type=int, default=2, help="views per object")
-    parser.add_argument("--batches", type=int, default=150, help="timed in each turn")
-    parser.add_argument("--repeats", type=int, default=7, help="turns")
-    args = parser.parse_args(arguments)
-    if args.size <= 0 or min(args.workers) < 0:
-        parser.error("--size must be > 0 and --workers >= 0")
-    if min(args.batch_size, args.views, args.batches, args.repeats) < 1:
-        parser.error("--batch-size, --views, --batches and --repeats must be >= 1")
-    return args
+    parser.add_argument("--workers", type=option_type(Workers), nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--batch-size", type=option_type(BatchSize), default=64, help="objects per batch"
+    )
+    parser.add_argument("--views", type=option_type(ViewCount), default=2, help="views per object")
+    parser.add_argument(
+        "--batches", type=option_type(PositiveInt), default=150, help="timed in each turn"
+    )
+    parser.add_argument("--repeats", type=option_type(PositiveInt), default=7, help="turns")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
@@ -285,4 +288,5 @@ def describe_file(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with concise_errors(raised_as=SystemExit):
+        main()

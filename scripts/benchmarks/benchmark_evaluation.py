@@ -26,6 +26,8 @@ import numpy as np
 import torch
 from benchmark_rasterizer import Columns, Row, describe, print_table
 
+from recon.arguments import BatchSize, NonNegativeInt, ObjectCount, ThreadCount, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.compute import PRECISIONS, computing_in
 from recon.datasets.storage.hdf5 import Header, Labels, write_dataset
 from recon.datasets.storage.layout import ObjectArrays
@@ -181,20 +183,22 @@ def compare(first: EvaluationResult, second: EvaluationResult) -> str:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--objects", type=int, default=1000)
-    parser.add_argument("--train", type=int, default=0, help="objects to train on; 0: no baselines")
+    parser = CommandParser((__doc__ or "").split("\n")[0])
+    parser.add_argument("--objects", type=option_type(ObjectCount), default=1000)
+    parser.add_argument(
+        "--train",
+        type=option_type(NonNegativeInt),
+        default=0,
+        help="objects to train on; 0: no baselines",
+    )
     parser.add_argument("--metrics", nargs="+", default=["softras"])
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batch-size", type=option_type(BatchSize), default=512)
+    parser.add_argument("--threads", type=option_type(ThreadCount), default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data", metavar="FILE", help="instead of generated shapes")
     parser.add_argument("--checkpoint", metavar="FILE", help="instead of untrained weights")
     parser.add_argument("--compare-bfloat16", action="store_true")
-    args = parser.parse_args(arguments)
-    if min(args.objects, args.batch_size, args.threads) < 1 or args.train < 0:
-        parser.error("--objects, --batch-size and --threads must be >= 1, --train >= 0")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
@@ -224,4 +228,5 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main()
+    with concise_errors(raised_as=SystemExit):
+        main()

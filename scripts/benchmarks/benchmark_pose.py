@@ -42,7 +42,8 @@ from pose_images import draw_solutions
 from pose_landscape import write_landscape
 from tqdm import tqdm
 
-from recon.command_line import Interruption, concise_errors
+from recon.arguments import Angle, ImageSide, Seed, StartCount, option_type
+from recon.command_line import CommandParser, Interruption, concise_errors
 from recon.files import atomic_file
 from recon.fitting.pose.fitter import Poses
 from recon.geometry.meshes import Mesh
@@ -62,9 +63,7 @@ Row = dict[str, Any]
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("output_dir", type=Path, help="where results are written, and kept")
     parser.add_argument(
         "--objects",
@@ -79,19 +78,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=["fixed", "scheduled", "opaque", "channels", "moved"],
         metavar="NAME",
     )
-    parser.add_argument("--degrees", nargs="+", type=float, default=[20.0, 50.0, 80.0])
-    parser.add_argument("--problems", type=int, default=100, metavar="N", help="of each kind (100)")
-    parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--starts", type=int, default=8, help="of the method `multi` (8)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--degrees", nargs="+", type=option_type(Angle), default=[20.0, 50.0, 80.0])
+    parser.add_argument(
+        "--problems",
+        type=option_type(StartCount),
+        default=100,
+        metavar="N",
+        help="of each kind (100)",
+    )
+    parser.add_argument("--image-size", type=option_type(ImageSide), default=128)
+    parser.add_argument(
+        "--starts", type=option_type(StartCount), default=8, help="of the method `multi` (8)"
+    )
+    parser.add_argument("--seed", type=option_type(Seed), default=1)
     parser.add_argument("--landscape", action="store_true", help="draw landscape.png, no more")
-    args = parser.parse_args(arguments)
-    for name in ("problems", "image_size", "starts"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be >= 1, got {getattr(args, name)}")
-    if not all(0 <= degrees <= 180 for degrees in args.degrees):
-        parser.error(f"--degrees must lie in [0, 180], got {args.degrees}")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

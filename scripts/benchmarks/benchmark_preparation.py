@@ -34,6 +34,8 @@ from benchmark_cases import sphere
 from benchmark_rasterizer import Columns, Row, best_seconds, describe, print_table, write_csv
 from torch import Tensor
 
+from recon.arguments import FaceCount, ImageSide, PositiveInt, Seconds, ThreadCount, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.cameras import Cameras
 from recon.preparation.finished_objects import FinishedObjects
@@ -244,18 +246,21 @@ def rate_rows(
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--faces", type=int, nargs="+", default=[1280, 5120, 20480])
+    parser = CommandParser((__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--faces", type=option_type(FaceCount), nargs="+", default=[1280, 5120, 20480]
+    )
     parser.add_argument("--surfaces", nargs="+", choices=SURFACES, default=list(SURFACES))
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=15, help="runs for the times of stages")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for objects per second")
+    parser.add_argument("--image-size", type=option_type(ImageSide), default=64)
+    parser.add_argument("--processes", type=option_type(ThreadCount), nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--repeats", type=option_type(PositiveInt), default=15, help="runs for the times of stages"
+    )
+    parser.add_argument(
+        "--seconds", type=option_type(Seconds), default=5.0, help="for objects per second"
+    )
     parser.add_argument("--csv", metavar="FILE", help="also write all rows")
-    args = parser.parse_args(arguments)
-    if min(*args.processes, args.repeats, args.image_size) < 1:
-        parser.error("--processes, --repeats and --image-size must be >= 1")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -288,4 +293,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with concise_errors(raised_as=SystemExit):
+        main()

@@ -48,6 +48,8 @@ from benchmark_cases import (
 )
 from torch import Tensor
 
+from recon.arguments import PositiveInt, Seconds, ThreadCount, option_type
+from recon.command_line import CommandParser, concise_errors
 from renderer_cuda import soft_rasterize, soft_silhouette, visible_faces
 
 Row = dict[str, Any]
@@ -406,10 +408,16 @@ def write_csv(path: str, rows: Sequence[Row], columns: Iterable[str]) -> None:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
-    parser.add_argument("--repeats", type=int, default=15, help="turns per case, at most")
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds per case, about")
+    parser = CommandParser((__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--threads", type=option_type(ThreadCount), nargs="+", default=[torch.get_num_threads()]
+    )
+    parser.add_argument(
+        "--repeats", type=option_type(PositiveInt), default=15, help="turns per case, at most"
+    )
+    parser.add_argument(
+        "--budget", type=option_type(Seconds), default=10.0, help="seconds per case, about"
+    )
     parser.add_argument(
         "--cases", nargs="+", default=[""], help="only cases whose name contains one of these"
     )
@@ -418,10 +426,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny cases, to see that it works")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--csv", metavar="FILE", help="also write the rows, with more columns")
-    args = parser.parse_args(arguments)
-    if min(args.threads) < 1 or args.repeats < 1:
-        parser.error("--threads and --repeats must be >= 1")
-    return args
+    return parser.parse_args(arguments)
 
 
 def report_times(args: argparse.Namespace, cases: Sequence[Case]) -> list[Row]:
@@ -473,4 +478,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with concise_errors(raised_as=SystemExit):
+        main()

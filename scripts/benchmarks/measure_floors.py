@@ -10,7 +10,6 @@ what it prints; the time is per prediction, on one thread.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.arguments import PointCount, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.datasets.categories import CATEGORIES
 from recon.formats.meshes.reading.textured_mesh import TexturedMesh
 from recon.geometry.frames import world_vertices
@@ -118,11 +119,11 @@ def table(suites: Mapping[str, MetricSuite], rows: Mapping[str, Mapping[str, Val
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what was asked for and prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     names = [category.name for category in CATEGORIES]
-    parser.add_argument("--points", type=int, default=100_000, help="of truth, of either kind")
+    parser.add_argument(
+        "--points", type=option_type(PointCount), default=100_000, help="of truth, of either kind"
+    )
     parser.add_argument("--categories", nargs="+", default=names, choices=names, metavar="NAME")
     parser.add_argument(
         "--metrics", nargs="+", default=list(METRIC_SUITES), choices=list(METRIC_SUITES)
@@ -143,4 +144,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with concise_errors(raised_as=SystemExit):
+        main()

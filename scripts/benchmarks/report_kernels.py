@@ -28,6 +28,8 @@ from pathlib import Path
 
 import recon.entry_point  # noqa: F401  (before torch)
 
+from recon.arguments import ThreadCount, option_type
+from recon.command_line import CommandParser
 from recon.threads import available_cores
 from renderer_cuda import build
 
@@ -230,15 +232,16 @@ def table(kernels: dict[str, list[Kernel]]) -> Iterator[str]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--architectures", nargs="+", choices=LIMITS, default=ARCHITECTURES, metavar="CC"
     )
-    parser.add_argument("--only", default="", help="regular expression on the kernels' names")
+    parser.add_argument("--only", default="", help="a part of the names of kernels")
     parser.add_argument(
-        "--threads", type=int, default=256, help="per block, for kernels which do not say"
+        "--threads",
+        type=option_type(ThreadCount),
+        default=256,
+        help="per block, for kernels which do not say",
     )
     return parser.parse_args()
 
@@ -250,8 +253,7 @@ def main() -> int:
     except build.BuildError as error:
         print(error, file=sys.stderr)
         return 1
-    wanted = re.compile(arguments.only)
-    chosen = {a: [k for k in found if wanted.search(k.name)] for a, found in kernels.items()}
+    chosen = {a: [k for k in found if arguments.only in k.name] for a, found in kernels.items()}
     print("\n".join(table(chosen)))
     return 0
 

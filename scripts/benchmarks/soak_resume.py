@@ -6,7 +6,6 @@ python scripts/benchmarks/soak_resume.py OUTPUT_DIR \
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -22,7 +21,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recon.command_line import concise_errors
+from recon.arguments import PositiveInt, Seed, option_type
+from recon.command_line import CommandParser, concise_errors
 from recon.runs.checkpoints import load_checkpoint
 from recon.runs.directory import read_json
 
@@ -37,10 +37,12 @@ TIMES = ("seconds",)
 
 def main() -> None:
     """Runs both, prints a table of the kills, and fails when the ends differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(__doc__)
     parser.add_argument("output_dir", type=Path)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--kills", type=option_type(PositiveInt), default=10)
+    parser.add_argument(
+        "--seed", type=option_type(Seed), default=0, help="of the moments of the kills"
+    )
     parser.add_argument("overrides", nargs="*", help="of train.py")
     arguments = parser.parse_intermixed_args()
     with concise_errors(raised_as=SystemExit):

@@ -109,4 +109,4 @@ def test_bad_arguments(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         main([str(file), str(file), "--output", "x.png"])
     with pytest.raises(SystemExit):
         main([str(file), "--sample", "-1"])
-    assert "--sample must be >= 0, got -1" in capsys.readouterr().err
+    assert "--sample: must be a whole number >= 0, got '-1'" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_the_summary_of_the_truth_is_without_error() -> None:
 def test_bad_command_lines_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         benchmark.main([str(tmp_path), "--poses", "0"])
-    assert "--poses must be >= 1, got 0" in capsys.readouterr().err
+    assert "--poses: must be a whole number >= 1" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match=r"error: .*file"):
         benchmark.main([str(tmp_path / "file")])

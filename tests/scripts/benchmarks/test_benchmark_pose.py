@@ -120,8 +120,8 @@ def test_every_method_has_the_same_problems(benchmark, tmp_path: Path) -> None: 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--problems", "0"], "--problems must be >= 1, got 0"),
-        (["--degrees", "200"], r"--degrees must lie in \[0, 180\]"),
+        (["--problems", "0"], "--problems: must be a whole number >= 1"),
+        (["--degrees", "200"], "--degrees: must be a finite number >= 0 and <= 180"),
         (["--methods", "magic"], "methods must be of"),
         (["--objects", "absent.obj"], "no mesh file absent.obj"),
     ],
