@@ -18,8 +18,8 @@ def has_licence(text: str, licences: Sequence[str]) -> bool:
 
     Args:
         text: The licence of an object, such as 'CC-BY-3.0-US'.
-        licences: Names with or without a version: 'CC-BY' is every version of it, but neither
-            'CC-BY-SA-4.0' nor a text that goes on, such as 'CC-BY-3.0 or GPL-2+'.
+        licences: The names of licences, with or without a version: 'CC-BY' is every version of it,
+            but neither 'CC-BY-SA-4.0' nor a text that goes on, such as 'CC-BY-3.0 or GPL-2+'.
     """
     return any(text == one or re.fullmatch(re.escape(one) + _VERSION, text) for one in licences)
 
@@ -29,11 +29,12 @@ def select_licences(texts: Sequence[str], licences: Sequence[str], named: str) -
 
     Args:
         texts: The licence of each object.
-        licences: See `has_licence`; one that no object has is told by a warning.
-        named: What the message calls the objects.
+        licences: The names of the allowed licences, as for `has_licence`; a warning tells those
+            that no object has.
+        named: The name of the objects in the message.
 
     Raises:
-        ValueError: Licences is a single text, or no object has such a licence; the message lists
+        ValueError: If licences is a single text, or no object has such a licence; the message lists
             those there are.
     """
     if isinstance(licences, str):

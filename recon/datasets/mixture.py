@@ -37,8 +37,8 @@ def read_mixture(mixture: Mapping[str, Mapping[str, Any]], path: Paths) -> list[
         path: The file of entries that name none.
 
     Raises:
-        ValueError: An entry is not a mapping or has an unknown or bad value, there is no entry, or
-            all entries have an `until`, so that nothing would be left to draw from.
+        ValueError: If an entry is not a mapping or has an unknown or bad value, there is no entry,
+            or all entries have an `until`, so that nothing would be left to draw from.
     """
     entries = [_read_entry(f"mixture.{name}", entry, path) for name, entry in mixture.items()]
     if not entries:

@@ -27,13 +27,33 @@ class MultiViewDataset:
     Each process that reads has its own handles of the files (after fork as after spawn), and the
     data set can be pickled.
 
+    Args:
+        path: The file made by scripts/prepare_data.py, a list of such files, or a pattern such as
+            'data/nmr_*.h5'; several are one data set when their layouts are the same.
+        split: The split: 'train', 'val', 'test' or another word of the files; None takes all
+            objects.
+        categories: The names, synsets or own words of the categories to keep; None keeps all.
+        cache: Whether each process keeps the images in memory once it has read one.
+        sampling: What batches are drawn evenly from: 'balanced' means categories, 'uniform'
+            objects.
+        licences: The licences of the objects to keep, such as ['CC0', 'CC-BY-3.0'], see
+            `recon.datasets.licences.has_licence`; None for all.
+        mixture: The files with weights for the batches, by a name for each, see
+            `recon.datasets.mixture.MixtureFile`; an entry without a path is `path`, which is read
+            only where such an entry is. None is `path` alone.
+
     Attributes:
         paths: The paths of the files.
-        layout: Which arrays every object has.
+        layout: The arrays that every object has.
         fields: The names of these arrays.
         ids, names, synsets, groups, splits, licences: Lists with one text per object.
         num_views: The number K of views of every object.
         image_size: (height, width) in pixels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file is not valid, the files do not fit together or have no object of the
+            split, categories and licences, the mixture is bad, or the sampling is unknown.
     """
 
     ids: list[str]
@@ -53,27 +73,6 @@ class MultiViewDataset:
         licences: Sequence[str] | None = None,
         mixture: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Checks the files and reads everything but their large arrays.
-
-        Args:
-            path: A file made by scripts/prepare_data.py, a list of such files, or a pattern such as
-                'data/nmr_*.h5'; several are one data set when their layouts are the same.
-            split: 'train', 'val', 'test' or another word of the files; None for all objects.
-            categories: The names, synsets or own words of the categories to keep; None keeps all.
-            cache: Whether each process keeps the images in memory once it has read one.
-            sampling: What batches are drawn evenly from: 'balanced' means categories, 'uniform'
-                objects.
-            licences: Which to keep, such as ['CC0', 'CC-BY-3.0'], see
-                `recon.datasets.licences.has_licence`; None for all.
-            mixture: Files with weights for the batches, by a name for each, see
-                `recon.datasets.mixture.MixtureFile`; an entry without a path is `path`, which is
-                read only where such an entry is. None is `path` alone.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If a file is not valid, the files do not fit together or have no object of
-                the split, categories and licences, the mixture is bad, or the sampling is unknown.
-        """
         self.cache = cache
         self._mixture = [MixtureFile(path)] if mixture is None else read_mixture(mixture, path)
         files = [find_files(entry.path or path) for entry in self._mixture]
@@ -343,7 +342,7 @@ class MultiViewDataset:
 
 
 def _how_to_make(name: str) -> str:
-    """Returns with which settings scripts/prepare_data.py makes an optional field."""
+    """Returns the keys with which scripts/prepare_data.py makes an optional field."""
     for resolution in voxel_resolutions([name]):
         return f"sources of meshes make it with rendering.voxel_resolutions=[{resolution}]"
     if name in MAPS:

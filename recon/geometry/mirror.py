@@ -21,7 +21,7 @@ def mirror_pairs(vertices: Tensor) -> Tensor:
         [V] int64, a permutation that is its own inverse.
 
     Raises:
-        ValueError: The vertices are not [V, 3], or not their own mirror image.
+        ValueError: If the vertices are not [V, 3], or not their own mirror image.
     """
     if vertices.dim() != 2 or vertices.shape[1] != 3 or len(vertices) == 0:
         raise ValueError(f"vertices must be [V, 3], got {list(vertices.shape)}")
@@ -55,7 +55,7 @@ def mirror_cameras(rows: Tensor) -> Tensor:
         [..., 16].
 
     Raises:
-        ValueError: They are no rows of cameras.
+        ValueError: If they are no rows of cameras.
     """
     if rows.shape[-1] != CAMERA_ROW:
         raise ValueError(f"rows must be [..., {CAMERA_ROW}], got {list(rows.shape)}")

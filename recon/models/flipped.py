@@ -20,7 +20,7 @@ class FlipAveraged(nn.Module):
             world x = 0.
 
     Raises:
-        ValueError: The template is no mirror image of itself.
+        ValueError: If the template is no mirror image of itself.
     """
 
     pairs: Tensor

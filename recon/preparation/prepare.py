@@ -96,7 +96,7 @@ def prepared_dataset(
         source: The source of its objects.
         renderer: The renderer that makes images of meshes.
         split: The objects to take, as for `MultiViewDataset`.
-        categories: Names, synsets or own words to keep; None for all.
+        categories: The names, synsets or own words of the categories to keep; None keeps all.
         cache: Whether each process keeps the images in memory once it has read one.
         sampling: What batches are drawn evenly from, as for `MultiViewDataset`.
 
@@ -229,7 +229,7 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns nested settings under dotted names."""
+    """Returns a nested configuration under dotted names."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         flat |= (

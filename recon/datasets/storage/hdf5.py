@@ -97,7 +97,7 @@ def write_dataset(
     Args:
         path: The file; its folder must exist.
         header: What is the same for all objects.
-        layout: Which arrays every object has.
+        layout: The arrays that every object has.
         labels: The labels of each object.
         objects: The arrays of each object, in the same order; they are read one at a time.
         compression: The compression of images and voxels, a key of

@@ -137,18 +137,18 @@ class Layout:
             found["transforms"] = Field((4, 4), "float64")
         return found
 
-    def check(self, sample: Mapping[str, NDArray[Any]]) -> None:
-        """Refuses a sample whose arrays are not those of the layout.
+    def check(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Refuses the arrays of an object if they are not those of the layout.
 
         Raises:
             ValueError: If an array is missing or of another shape or type; the message names the
                 field.
         """
         fields = self.fields()
-        if set(sample) != set(fields):
-            raise ValueError(f"fields must be {sorted(fields)}, got {sorted(sample)}")
+        if set(arrays) != set(fields):
+            raise ValueError(f"fields must be {sorted(fields)}, got {sorted(arrays)}")
         for name, (shape, dtype) in fields.items():
-            array = sample[name]
+            array = arrays[name]
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(f"{name} must be {dtype} {shape}, got {array.dtype} {array.shape}")
 

@@ -30,7 +30,7 @@ class Shard:
 
     Attributes:
         path: The path as it was given.
-        layout: Which arrays its objects have.
+        layout: The arrays that its objects have.
         texts: One text per object, for each text field.
         cameras: The camera rows [N, K, 16], or [1, K, 16] where all objects have the same.
         reader: The reader of the other arrays.

@@ -130,7 +130,7 @@ def read_frames(cameras: NamedStore, files: CameraFiles, images: NamedStore) -> 
 
     Args:
         cameras: The folder of the files.
-        files: What `find_camera_files` found in it.
+        files: The camera files in it, as `find_camera_files` returns them.
         images: The folder of the images.
 
     Raises:

@@ -41,13 +41,13 @@ COLUMNS = (
 PACKAGE_COLUMNS = ("package", "version", "size_bytes", "sha256")
 OPTIONS = ("skip", "keep", "texdir", "tiles", "rot")
 NUMBER = r"(-?[\d.]+)"
-PLACED_PART = re.compile(
+PLACED_FILE = re.compile(
     f"(?P<file>.*)@{NUMBER}:{NUMBER}:{NUMBER},{NUMBER},{NUMBER},{NUMBER}", re.DOTALL
 )
 
 
 @dataclass(frozen=True)
-class Part:
+class PlacedFile:
     """A file of a model, scaled and then shifted in the model's own frame."""
 
     file: str
@@ -63,7 +63,7 @@ class Row:
         package: The name of the Debian package.
         path_inside: The path as in the table, `[container!]part[+part...]`.
         container: The zip archive or folder inside the package; '' is the package itself.
-        parts: The files that make the model.
+        files: The files that make the model.
         synset, name, licence, group, tier, split: The values in the columns of the same names.
         orientation: [3][3] the rotation from the file's frame to front +X, up +Y.
         options: The values of `skip`, `keep` (regular expressions of object names), `texdir`,
@@ -73,7 +73,7 @@ class Row:
     package: str
     path_inside: str
     container: str
-    parts: tuple[Part, ...]
+    files: tuple[PlacedFile, ...]
     synset: str
     name: str
     licence: str
@@ -85,11 +85,11 @@ class Row:
 
     @property
     def id(self) -> str:
-        """The first part's name and a hash of where the model is."""
+        """The name of the first file and a hash of where the model is."""
         key = f"{self.package}!{self.path_inside}"
         if "keep" in self.options:  # then one file makes several models
             key += "#" + ";".join(f"{k}={v}" for k, v in self.options.items())
-        stem = posixpath.splitext(posixpath.basename(self.parts[0].file))[0]
+        stem = posixpath.splitext(posixpath.basename(self.files[0].file))[0]
         slug = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")
         return f"{slug}-{hashlib.sha1(key.encode()).hexdigest()[:8]}"
 
@@ -143,8 +143,8 @@ class DebianSource:
     def _fingerprint(self, row: Row) -> str:
         package = self._package(row)
         version = package.sha256 or package.version
-        parts = [(part.file, part.scale, part.shift) for part in row.parts]
-        return fingerprint([package.name, version, parts, row.orientation, row.options])
+        files = [(one.file, one.scale, one.shift) for one in row.files]
+        return fingerprint([package.name, version, files, row.orientation, row.options])
 
     def _package(self, row: Row) -> Package:
         return self._packages.get(row.package, Package(row.package))
@@ -167,14 +167,14 @@ class DebianSource:
             ValueError, OSError: If the model's file is missing or broken.
         """
         row = self._rows[entry.id]
-        surface = concatenate([self._read_part(row, part) for part in row.parts])
+        surface = concatenate([self._read_file(row, one) for one in row.files])
         surface = surface.transformed(np.array(row.orientation), np.zeros(3))
         if not len(surface.faces):
-            raise ValueError(f"{row.parts[0].file}: the model has no visible faces")
+            raise ValueError(f"{row.files[0].file}: the model has no visible faces")
         return surface.normalized()
 
-    def _read_part(self, row: Row, part: Part) -> TexturedMesh:
-        suffix = posixpath.splitext(part.file)[1].lower()
+    def _read_file(self, row: Row, placed: PlacedFile) -> TexturedMesh:
+        suffix = posixpath.splitext(placed.file)[1].lower()
         options: dict[str, Any] = {}
         if suffix in (".ac", ".acc"):
             options = {
@@ -183,12 +183,12 @@ class DebianSource:
             }
         elif suffix == ".obj" and "tiles" in row.options:
             options = {"tiles": row.options["tiles"].split("|")}
-        surface = read_textured_mesh(self._store(row), part.file, **options)
+        surface = read_textured_mesh(self._store(row), placed.file, **options)
         if "keep" in row.options:
             kept = [re.search(row.options["keep"], name) for name in surface.object_names]
             surface = surface.select(np.array([m is not None for m in kept])[surface.face_objects])
-        placed = surface.transformed(np.diag(part.scale), np.array(part.shift))
-        return placed.cleaned()
+        surface = surface.transformed(np.diag(placed.scale), np.array(placed.shift))
+        return surface.cleaned()
 
     def _store(self, row: Row) -> Store:
         path = self._folders[row.package] / row.container
@@ -271,7 +271,7 @@ def _parse_row(words: dict[str, str]) -> Row:
         package=words["package"],
         path_inside=words["path_inside"],
         container=container,
-        parts=tuple(_parse_part(part) for part in parts.split("+")),
+        files=tuple(_parse_file(part) for part in parts.split("+")),
         synset=find_category(words["synset_id"]).synset,
         name=words["name"],
         licence=words["licence"],
@@ -283,14 +283,14 @@ def _parse_row(words: dict[str, str]) -> Row:
     )
 
 
-def _parse_part(text: str) -> Part:
-    match = PLACED_PART.fullmatch(text)
+def _parse_file(text: str) -> PlacedFile:
+    match = PLACED_FILE.fullmatch(text)
     if match is None:
         if not text:
             raise ValueError("path_inside names no file")
-        return Part(text)
+        return PlacedFile(text)
     numbers = [float(number) for number in match.groups()[1:]]
-    return Part(
+    return PlacedFile(
         match["file"], (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
     )
 

@@ -96,12 +96,12 @@ def _read_mesh(
         joints: [J, 4, 4] the matrices of the joints of its skin, None without one.
         weights: The weights of its morph targets; without any the mesh's own weights are taken.
     """
-    mesh = as_object(pick(container.items("meshes"), index, "mesh"))
+    mesh = as_object(pick(container.entries("meshes"), index, "mesh"))
     weights = weights or tuple(float(weight) for weight in as_list(mesh.get("weights", [])))
     parts: list[Part] = []
-    for item in as_list(mesh["primitives"]):
+    for entry in as_list(mesh["primitives"]):
         part = _read_primitive(
-            container, as_object(item), str(mesh.get("name", "")), joints, weights
+            container, as_object(entry), str(mesh.get("name", "")), joints, weights
         )
         if part is not None:
             parts.append(part)

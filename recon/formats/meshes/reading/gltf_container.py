@@ -75,7 +75,7 @@ class Container:
                 )
         self._buffers: dict[int, bytes] = {}
 
-    def items(self, key: str) -> list[Any]:
+    def entries(self, key: str) -> list[Any]:
         """Returns one of the document's lists, empty when it has none."""
         return as_list(self.json.get(key, []))
 
@@ -89,24 +89,24 @@ class Container:
         Raises:
             ValueError: If it does not lie within its buffer or cannot be read.
         """
-        item = as_object(pick(self.items("accessors"), index, "accessor"))
-        kind, columns = COMPONENTS.get(item["componentType"]), WIDTHS.get(item["type"])
+        entry = as_object(pick(self.entries("accessors"), index, "accessor"))
+        kind, columns = COMPONENTS.get(entry["componentType"]), WIDTHS.get(entry["type"])
         if kind is None or columns is None or (width is not None and columns != width):
-            raise ValueError(f"accessor {index} has {item['type']} of {item['componentType']}")
-        values = self._dense(index, item, np.dtype(kind), columns)
-        if "sparse" in item:
-            values = self._substituted(index, as_object(item["sparse"]), values, np.dtype(kind))
-        if item.get("normalized") and np.dtype(kind).kind != "f":
+            raise ValueError(f"accessor {index} has {entry['type']} of {entry['componentType']}")
+        values = self._dense(index, entry, np.dtype(kind), columns)
+        if "sparse" in entry:
+            values = self._substituted(index, as_object(entry["sparse"]), values, np.dtype(kind))
+        if entry.get("normalized") and np.dtype(kind).kind != "f":
             values = np.maximum(values / np.iinfo(kind).max, -1)
         return values
 
     def _dense(
-        self, index: Any, item: dict[str, Any], dtype: np.dtype, columns: int
+        self, index: Any, entry: dict[str, Any], dtype: np.dtype, columns: int
     ) -> NDArray[np.float64]:
         """Returns the rows of an accessor without its substitutions, zeros where it has no data."""
-        count = _size(item["count"])
-        if "bufferView" in item:
-            return self._rows(f"accessor {index}", item, dtype, count, columns)
+        count = _size(entry["count"])
+        if "bufferView" in entry:
+            return self._rows(f"accessor {index}", entry, dtype, count, columns)
         if count * columns > MAX_ZEROS:
             raise ValueError(f"accessor {index} claims {count} rows without any data")
         return np.zeros((count, columns))
@@ -126,12 +126,12 @@ class Container:
         return values
 
     def _rows(
-        self, name: str, item: dict[str, Any], dtype: np.dtype, count: int, columns: int
+        self, name: str, entry: dict[str, Any], dtype: np.dtype, count: int, columns: int
     ) -> NDArray[np.float64]:
         """Returns rows [count, columns] that lie in a buffer view."""
-        data, stride = self._view(item["bufferView"])
+        data, stride = self._view(entry["bufferView"])
         stride = stride or dtype.itemsize * columns
-        start = _size(item.get("byteOffset", 0))
+        start = _size(entry.get("byteOffset", 0))
         # Checked before anything is allocated: a count may claim what the file does not hold.
         if count and start + (count - 1) * stride + dtype.itemsize * columns > len(data):
             raise ValueError(
@@ -150,35 +150,35 @@ class Container:
         Raises:
             ValueError, OSError: If the bytes are not found.
         """
-        item = as_object(pick(self.items("images"), index, "image"))
-        if "bufferView" in item:
-            return bytes(self._view(item["bufferView"])[0])
-        return self._read(item["uri"])
+        entry = as_object(pick(self.entries("images"), index, "image"))
+        if "bufferView" in entry:
+            return bytes(self._view(entry["bufferView"])[0])
+        return self._read(entry["uri"])
 
     def missing_image(self, index: Any) -> str | None:
         """Returns the name of the file that an image should be in; None if it is there."""
-        uri = str(as_object(pick(self.items("images"), index, "image")).get("uri", "data:"))
+        uri = str(as_object(pick(self.entries("images"), index, "image")).get("uri", "data:"))
         if uri.startswith("data:") or find_companion(self._store, self._name, uri) is not None:
             return None
         return uri
 
     def _view(self, index: Any) -> tuple[memoryview, int]:
         """Returns the bytes of a buffer view and its stride, 0 where it has none."""
-        item = as_object(pick(self.items("bufferViews"), index, "buffer view"))
-        data = self._buffer(item["buffer"])
-        start, length = _size(item.get("byteOffset", 0)), _size(item["byteLength"])
+        entry = as_object(pick(self.entries("bufferViews"), index, "buffer view"))
+        data = self._buffer(entry["buffer"])
+        start, length = _size(entry.get("byteOffset", 0)), _size(entry["byteLength"])
         if start + length > len(data):
             raise ValueError(
                 f"buffer view {index} claims bytes {start} to {start + length} of {len(data)}"
             )
-        return memoryview(data)[start : start + length], _size(item.get("byteStride", 0))
+        return memoryview(data)[start : start + length], _size(entry.get("byteStride", 0))
 
     def _buffer(self, index: Any) -> bytes:
-        item = as_object(pick(self.items("buffers"), index, "buffer"))
-        if "uri" not in item and index != 0:
+        entry = as_object(pick(self.entries("buffers"), index, "buffer"))
+        if "uri" not in entry and index != 0:
             raise ValueError(f"buffer {index} names no data; compressed files cannot be read")
         if index not in self._buffers:
-            self._buffers[index] = self._read(item["uri"]) if "uri" in item else self._binary
+            self._buffers[index] = self._read(entry["uri"]) if "uri" in entry else self._binary
         return self._buffers[index]
 
     def _read(self, uri: Any) -> bytes:
@@ -217,15 +217,15 @@ def _number(text: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def pick(items: Sequence[Any], index: Any, what: str) -> Any:
-    """Returns an item of a list of the document, which an index of it names.
+def pick(entries: Sequence[Any], index: Any, what: str) -> Any:
+    """Returns the entry at an index of one of the document's lists.
 
     Raises:
         ValueError: If the list has no such entry.
     """
-    if type(index) is not int or not 0 <= index < len(items):
-        raise ValueError(f"{what} {index!r} does not exist, there are {len(items)}")
-    return items[index]
+    if type(index) is not int or not 0 <= index < len(entries):
+        raise ValueError(f"{what} {index!r} does not exist, there are {len(entries)}")
+    return entries[index]
 
 
 def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
@@ -243,13 +243,13 @@ def as_object(value: Any, what: str = "an object") -> dict[str, Any]:
     return value
 
 
-def extension(item: dict[str, Any], name: str) -> dict[str, Any]:
-    """Returns what an extension says about an item of the document, nothing if it is not there.
+def extension(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    """Returns the object of an extension in an entry of the document, empty if it has none.
 
     Raises:
         ValueError: If the extension is not an object; the message names it.
     """
-    found = as_object(item.get("extensions", {}), "an object `extensions`")
+    found = as_object(entry.get("extensions", {}), "an object `extensions`")
     return as_object(found.get(name, {}), f"an object {name}")
 
 

@@ -75,21 +75,21 @@ def base_color(container: Container, material: Any) -> BaseColor:
     """
     if material is None:
         return BaseColor(np.ones(4))
-    item = as_object(pick(container.items("materials"), material, "material"))
-    if old := extension(item, "KHR_materials_pbrSpecularGlossiness"):
+    entry = as_object(pick(container.entries("materials"), material, "material"))
+    if old := extension(entry, "KHR_materials_pbrSpecularGlossiness"):
         words, prefix = old, "diffuse"
     else:
-        words, prefix = as_object(item.get("pbrMetallicRoughness", {})), "baseColor"
+        words, prefix = as_object(entry.get("pbrMetallicRoughness", {})), "baseColor"
     factor = _factor(words, prefix + "Factor", [1, 1, 1, 1])
     texture = words.get(prefix + "Texture")
-    if texture is None and factor[:3].max() <= BLACK and "emissiveFactor" in item:
-        factor[:3] = _factor(item, "emissiveFactor", [0, 0, 0])
-        texture = item.get("emissiveTexture")
+    if texture is None and factor[:3].max() <= BLACK and "emissiveFactor" in entry:
+        factor[:3] = _factor(entry, "emissiveFactor", [0, 0, 0])
+        texture = entry.get("emissiveTexture")
     return BaseColor(
         factor,
-        name=str(item.get("name", f"material {material}")),
-        mode=str(item.get("alphaMode", "OPAQUE")),
-        cutoff=float(item.get("alphaCutoff", 0.5)),
+        name=str(entry.get("name", f"material {material}")),
+        mode=str(entry.get("alphaMode", "OPAQUE")),
+        cutoff=float(entry.get("alphaCutoff", 0.5)),
         texture=None if texture is None else _texture_info(container, as_object(texture)),
     )
 
@@ -102,7 +102,7 @@ def _factor(words: dict[str, Any], key: str, default: list[float]) -> NDArray[np
 
 
 def _texture_info(container: Container, info: dict[str, Any]) -> TextureInfo:
-    texture = as_object(pick(container.items("textures"), info["index"], "texture"))
+    texture = as_object(pick(container.entries("textures"), info["index"], "texture"))
     # Extensions name images of other formats (WebP, Basis) in the place of the plain one.
     names = as_object(texture.get("extensions", {}), "an object `extensions`")
     others = [extension(texture, name) for name in names]
@@ -112,7 +112,7 @@ def _texture_info(container: Container, info: dict[str, Any]) -> TextureInfo:
     place = extension(info, "KHR_texture_transform")
     sampler: dict[str, Any] = {}
     if "sampler" in texture:
-        sampler = as_object(pick(container.items("samplers"), texture["sampler"], "sampler"))
+        sampler = as_object(pick(container.entries("samplers"), texture["sampler"], "sampler"))
     return TextureInfo(
         image=ranked[0] if ranked else None,
         texture_set=int(place.get("texCoord", info.get("texCoord", 0))),

@@ -36,7 +36,7 @@ class NodeTree:
     """
 
     def __init__(self, container: Container) -> None:
-        self.nodes = [as_object(node) for node in container.items("nodes")]
+        self.nodes = [as_object(node) for node in container.entries("nodes")]
         self._container = container
         self._parents: dict[int, int] = {}
         self._places: dict[int, NDArray[np.float64]] = {}
@@ -48,7 +48,7 @@ class NodeTree:
 
     def roots(self) -> list[int]:
         """Returns the roots of the default scene; without scenes, all nodes without a parent."""
-        scenes = self._container.items("scenes")
+        scenes = self._container.entries("scenes")
         if not scenes:
             return [index for index in range(len(self.nodes)) if index not in self._parents]
         scene = as_object(pick(scenes, self._container.json.get("scene", 0), "scene"))
@@ -94,14 +94,14 @@ class NodeTree:
 
     def joints(self, skin: Any) -> NDArray[np.float64]:
         """Returns the matrices [J, 4, 4] from the bind pose of a skin to the rest pose."""
-        item = as_object(pick(self._container.items("skins"), skin, "skin"))
-        joints = as_list(item["joints"])
+        entry = as_object(pick(self._container.entries("skins"), skin, "skin"))
+        joints = as_list(entry["joints"])
         for joint in joints:
             pick(self.nodes, joint, "node")
         places = np.stack([self.scene_matrix(joint) for joint in joints])
-        if "inverseBindMatrices" not in item:
+        if "inverseBindMatrices" not in entry:
             return places
-        inverse = self._container.accessor(item["inverseBindMatrices"], 16)
+        inverse = self._container.accessor(entry["inverseBindMatrices"], 16)
         if len(inverse) < len(joints):
             raise ValueError(f"{len(joints)} joints need as many inverseBindMatrices")
         return places @ inverse[: len(joints)].reshape(-1, 4, 4).transpose(0, 2, 1)

@@ -24,7 +24,7 @@ FLOAT_COLORS, BYTE_COLORS = (0x0010, 0x0013), (0x0011, 0x0012)
 
 
 @dataclass
-class _Part:
+class _Mesh:
     """One triangle mesh of the file."""
 
     name: str
@@ -44,16 +44,16 @@ def read_3ds(store: Store, name: str) -> TexturedMesh:
     if len(data) < CHUNK.size or CHUNK.unpack_from(data)[0] != MAIN:
         raise ValueError("not a 3DS file: it must begin with the main chunk 0x4D4D")
     materials: dict[str, Material] = {}
-    parts: list[_Part] = []
+    meshes: list[_Mesh] = []
     for _, low, high in _chunks(data, 0, len(data), (MAIN,)):
         for _, first, last in _chunks(data, low, high, (EDITOR,)):
             for kind, start, end in _chunks(data, first, last, (OBJECT, MATERIAL)):
                 if kind == OBJECT:
-                    parts += _read_object(data, start, end)
+                    meshes += _read_object(data, start, end)
                 else:
                     material = _read_material(store, name, data, start, end)
                     materials[material.name] = material
-    return _assemble(store, materials, [part for part in parts if len(part.vertices)])
+    return _assemble(store, materials, [mesh for mesh in meshes if len(mesh.vertices)])
 
 
 def _chunks(
@@ -83,28 +83,28 @@ def _counted(data: bytes, start: int, dtype: str, width: int) -> NDArray[np.gene
     return np.frombuffer(data, dtype, count * width, start + 2).reshape(count, width)
 
 
-def _read_object(data: bytes, start: int, end: int) -> list[_Part]:
+def _read_object(data: bytes, start: int, end: int) -> list[_Mesh]:
     name, start = _text(data, start, end)
-    parts = []
+    meshes = []
     for _, inner, stop in _chunks(data, start, end, (TRIANGLES,)):
-        part = _Part(name)
+        mesh = _Mesh(name)
         for chunk in _chunks(data, inner, stop):
-            _read_part(part, data, *chunk)
-        parts.append(part)
-    return parts
+            _read_mesh_chunk(mesh, data, *chunk)
+        meshes.append(mesh)
+    return meshes
 
 
-def _read_part(part: _Part, data: bytes, kind: int, start: int, end: int) -> None:
+def _read_mesh_chunk(mesh: _Mesh, data: bytes, kind: int, start: int, end: int) -> None:
     if kind == VERTICES:
-        part.vertices = _counted(data, start, "<f4", 3).astype(np.float64)
+        mesh.vertices = _counted(data, start, "<f4", 3).astype(np.float64)
     elif kind == UVS:
-        part.uvs = _counted(data, start, "<f4", 2).astype(np.float64)
+        mesh.uvs = _counted(data, start, "<f4", 2).astype(np.float64)
     elif kind == FACES:
         table = _counted(data, start, "<u2", 4)
-        part.faces = table[:, :3].astype(np.int64)
+        mesh.faces = table[:, :3].astype(np.int64)
         for _, inner, stop in _chunks(data, start + 2 + 8 * len(table), end, (FACE_MATERIAL,)):
             name, inner = _text(data, inner, stop)
-            part.groups.append((name, _counted(data, inner, "<u2", 1)[:, 0].astype(np.int64)))
+            mesh.groups.append((name, _counted(data, inner, "<u2", 1)[:, 0].astype(np.int64)))
 
 
 def _read_material(store: Store, name: str, data: bytes, start: int, end: int) -> Material:
@@ -140,44 +140,44 @@ def _find_texture(store: Store, name: str, file_name: str) -> str | None:
     return next(filter(None, found), None)
 
 
-def _assemble(store: Store, materials: dict[str, Material], parts: list[_Part]) -> TexturedMesh:
-    if not parts:
+def _assemble(store: Store, materials: dict[str, Material], meshes: list[_Mesh]) -> TexturedMesh:
+    if not meshes:
         raise ValueError("the file holds no triangle mesh")
     names = ["", *materials]
     palette = [Material(), *materials.values()]
     vertices, faces, uvs, chosen, start = [], [], [], [], 0
-    for part in parts:
-        if len(part.faces) and part.faces.max() >= len(part.vertices):
+    for mesh in meshes:
+        if len(mesh.faces) and mesh.faces.max() >= len(mesh.vertices):
             raise ValueError(
-                f"mesh {part.name!r}: a face names vertex {part.faces.max()} (counted from 0)"
-                f" of {len(part.vertices)} vertices"
+                f"mesh {mesh.name!r}: a face names vertex {mesh.faces.max()} (counted from 0)"
+                f" of {len(mesh.vertices)} vertices"
             )
-        vertices.append(part.vertices)
-        faces.append(part.faces + start)
-        uvs.append(_face_uvs(part))
-        chosen.append(_face_materials(part, names))
-        start += len(part.vertices)
+        vertices.append(mesh.vertices)
+        faces.append(mesh.faces + start)
+        uvs.append(_face_uvs(mesh))
+        chosen.append(_face_materials(mesh, names))
+        start += len(mesh.vertices)
     all_uvs, all_chosen = np.concatenate(uvs), np.concatenate(chosen)
     return TexturedMesh(
         vertices=np.concatenate(vertices),
         faces=np.concatenate(faces),
         **paint_faces(store, palette, all_chosen, all_uvs),
-        face_objects=np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]),
-        object_names=tuple(part.name for part in parts),
+        face_objects=np.repeat(np.arange(len(meshes)), [len(mesh.faces) for mesh in meshes]),
+        object_names=tuple(mesh.name for mesh in meshes),
     )
 
 
-def _face_uvs(part: _Part) -> NDArray[np.float64]:
-    known = (part.faces < len(part.uvs)).all(axis=1)
-    uvs = np.full((*part.faces.shape, 2), np.nan)
-    uvs[known] = part.uvs[part.faces[known]]
+def _face_uvs(mesh: _Mesh) -> NDArray[np.float64]:
+    known = (mesh.faces < len(mesh.uvs)).all(axis=1)
+    uvs = np.full((*mesh.faces.shape, 2), np.nan)
+    uvs[known] = mesh.uvs[mesh.faces[known]]
     return uvs
 
 
-def _face_materials(part: _Part, names: list[str]) -> NDArray[np.int64]:
-    chosen = np.zeros(len(part.faces), np.int64)
-    for name, members in part.groups:
-        if len(members) and members.max() >= len(part.faces):
-            raise ValueError(f"material {name!r} names face {members.max()} of {len(part.faces)}")
+def _face_materials(mesh: _Mesh, names: list[str]) -> NDArray[np.int64]:
+    chosen = np.zeros(len(mesh.faces), np.int64)
+    for name, members in mesh.groups:
+        if len(members) and members.max() >= len(mesh.faces):
+            raise ValueError(f"material {name!r} names face {members.max()} of {len(mesh.faces)}")
         chosen[members] = names.index(name) if name in names else 0
     return chosen

@@ -19,8 +19,8 @@ def glb(text: bytes, total: int | None = None, length: int | None = None) -> byt
 def test_chunks_and_lists(folder) -> None:
     store = folder({"a/m.glb": glb(json.dumps(JSON).encode()), "a/a.png": b"image"})
     container = Container(store, "a/m.glb")
-    assert container.items("images") == [{"uri": "a.png"}]
-    assert container.items("meshes") == []
+    assert container.entries("images") == [{"uri": "a.png"}]
+    assert container.entries("meshes") == []
     assert container.image(0) == b"image"
     with pytest.raises(ValueError, match="image 1 does not exist, there are 1"):
         container.image(1)
