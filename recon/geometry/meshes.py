@@ -376,24 +376,3 @@ def subdivide(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     quarters = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
     split = torch.stack([torch.stack(quarter, dim=1) for quarter in quarters], dim=1)
     return torch.cat((vertices, middles)), split.reshape(-1, 3)
-
-
-def normalize_vertices(vertices: Tensor) -> Tensor:
-    """Centres the axis-aligned bounding box at the origin and makes its longest side 1.
-
-    Args:
-        vertices: [..., V, 3]; every leading element is normalised on its own.
-
-    Returns:
-        [..., V, 3] with coordinates in [-0.5, 0.5].
-
-    Raises:
-        ValueError: If the shape is wrong, or all vertices of an element coincide or are not finite.
-    """
-    if vertices.dim() < 2 or vertices.shape[-1] != 3 or vertices.shape[-2] == 0:
-        raise ValueError(f"vertices must have shape [..., V, 3], got {tuple(vertices.shape)}")
-    low, high = vertices.amin(dim=-2, keepdim=True), vertices.amax(dim=-2, keepdim=True)
-    side = (high - low).amax(dim=-1, keepdim=True)
-    if not bool(((side > 0) & torch.isfinite(side)).all()):
-        raise ValueError(f"vertices must span a finite box with a side > 0, got {side.min():g}")
-    return (vertices - (low + high) / 2) / side

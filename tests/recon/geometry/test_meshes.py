@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from recon.geometry.meshes import (
@@ -16,7 +14,6 @@ from recon.geometry.meshes import (
     face_pairs_of_edges,
     gather_rows,
     icosphere,
-    normalize_vertices,
     scatter_rows,
     subdivide,
     vertex_normals,
@@ -228,26 +225,6 @@ def test_normals_of_vertices_have_gradients() -> None:
     vertices = random(2, 6, 3, seed=1).requires_grad_()
     faces = torch.tensor([[0, 1, 2], [2, 1, 3], [3, 4, 0]])
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, faces), (vertices,))
-
-
-# --- Normalisation --------------------------------------------------------------------------------
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.floats(1e-3, 1e3), st.floats(-100, 100), st.integers(0, 100))
-def test_normalized_vertices_fill_the_unit_box(scale: float, shift: float, seed: int) -> None:
-    vertices = random(2, 9, 3, seed=seed)
-    result = normalize_vertices(vertices * scale + shift)
-    low, high = result.amin(1), result.amax(1)
-    torch.testing.assert_close(low, -high, atol=1e-9, rtol=0)
-    torch.testing.assert_close((high - low).amax(1), torch.ones(2, dtype=torch.float64))
-    torch.testing.assert_close(result, normalize_vertices(vertices), atol=1e-7, rtol=0)
-
-
-def test_normalization_refuses_a_point_and_infinity() -> None:
-    for vertices in (torch.ones(5, 3), torch.full((5, 3), torch.inf), torch.ones(0, 3)):
-        with pytest.raises(ValueError, match="vertices must"):
-            normalize_vertices(vertices)
 
 
 # --- Welding --------------------------------------------------------------------------------------
