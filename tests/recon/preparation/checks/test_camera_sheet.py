@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from recon.preparation.checks.camera_sheet import (
-    OUTLINE,
+    BORDER,
     TILE,
     camera_sheet_path,
     write_camera_sheet,
@@ -36,7 +36,7 @@ def test_silhouettes_follow_the_images(
     assert "agree only" not in caplog.text
     with Image.open(sheet) as image:
         pixels = np.asarray(image)
-    drawn = (pixels == OUTLINE).all(axis=2)
+    drawn = (pixels == BORDER).all(axis=2)
     assert drawn.sum() > 3 * TILE
     # Between the border and the object there is a voxel or a pixel of the stored image, no more.
     object_ = (pixels < 240).all(axis=2) & ~drawn
