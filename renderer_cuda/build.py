@@ -393,6 +393,16 @@ def _remove_superseded(back_end: str, library: Path) -> None:
             other.unlink(missing_ok=True)
 
 
+def _require_instruction_set() -> None:
+    """Refuse a name that the kernels would not know and silently run as the baseline."""
+    wanted = os.environ.get("RENDERER_CUDA_INSTRUCTION_SET", "")
+    if wanted and wanted not in X86_INSTRUCTION_SETS:
+        raise ValueError(
+            "RENDERER_CUDA_INSTRUCTION_SET must be one of "
+            f"{', '.join(X86_INSTRUCTION_SETS)}, got {wanted!r}"
+        )
+
+
 @lru_cache(maxsize=2)
 def load(back_end: str) -> str:
     """Load the back end's kernels into torch, building them when needed.
@@ -402,7 +412,11 @@ def load(back_end: str) -> str:
 
     Returns:
         The empty string when the kernels are there, else the reason why they are not.
+
+    Raises:
+        ValueError: $RENDERER_CUDA_INSTRUCTION_SET names no instruction set.
     """
+    _require_instruction_set()
     try:
         if back_end == "cuda" and not torch.cuda.is_available():
             raise BuildError("torch sees no CUDA device")

@@ -158,6 +158,12 @@ def test_builds_once_for_processes_started_together(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.so"))) == 1
 
 
+def test_an_unknown_instruction_set_is_refused_by_name() -> None:
+    done = run(["-c", RENDER], RENDERER_CUDA_INSTRUCTION_SET="avx1024")
+    assert done.returncode == 1
+    assert "must be one of baseline, avx2, avx512, got 'avx1024'" in done.stderr
+
+
 @pytest.mark.usefixtures("native")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="one instruction set only")
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
