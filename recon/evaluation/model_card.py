@@ -161,7 +161,7 @@ def model_card(
     Args:
         name: The name of the model.
         trained: The model of the exported file, not of the checkpoint it was made from.
-        command: The command that trained it.
+        command: The command that trained it; folders of the machine are left out.
         files: What it was trained on.
         result: The evaluation; None says that there is none.
         failures: The name of an image of the worst objects, beside the card; None for none.
@@ -191,7 +191,7 @@ def _facts(trained: TrainedModel, command: str) -> str:
         "parameters": f"{sum(p.numel() for p in trained.model.parameters()):,}, stored in float16",
         "SHA-256 of the content": f"`{checkpoint['sha256']}`",
         "SHA-256 of the file": f"`{file_fingerprint(trained.path).removeprefix('sha256:')}`",
-        "command": f"`{command}`",
+        "command": f"`{_portable(command)}`",
         "seed": str((config.get("trainer") or {}).get("seed", config.get("seed", "unknown"))),
         "optimiser steps": f"{checkpoint['step']:,}",
         "best voxel IoU on the validation split": "-" if best is None else f"{100 * best:.2f} %",
