@@ -65,8 +65,16 @@ HOST_DEVICE V rounded(V value) {
   return value;
 }
 #define RENDERER_ROUNDED(value) rounded(value)
+#elif __GNUC__ >= 12
+#define RENDERER_ROUNDED(value) __builtin_assoc_barrier(value)
 #else
-#define RENDERER_ROUNDED(value) __builtin_assoc_barrier(value)  // since GCC 12
+// Older GCC has nothing for vectors that fill several registers but the way through memory.
+template <typename V>
+HOST_DEVICE V rounded(V value) {
+  __asm__("" : "+m"(value));
+  return value;
+}
+#define RENDERER_ROUNDED(value) rounded(value)
 #endif
 HOST_DEVICE float product(float a, float b) { return RENDERER_ROUNDED(a * b); }
 HOST_DEVICE double product(double a, double b) { return RENDERER_ROUNDED(a * b); }
