@@ -159,12 +159,13 @@ def fit(device: torch.device, small: bool) -> Rows:
 def train(device: torch.device, small: bool) -> Rows:
     """Profile training steps of the paper's silhouettes on generated shapes."""
     with tempfile.TemporaryDirectory() as folder:
-        data, shapes = f"{folder}/shapes.h5", "source.objects_per_category=8"
-        _script("scripts/prepare_data.py", "source=shapes", shapes, f"output={data}")
+        data, shapes = f"{folder}/shapes.h5", ["source=shapes", "source.objects_per_category=8"]
+        shapes += ["source.categories=[chair]"] if small else []
+        _script("scripts/prepare_data.py", *shapes, f"output={data}")
         text = _script(
             *("train.py", "experiment=softras_silhouette", f"data.path={data}"),
             *(f"output_dir={folder}/run", "profile=true", "trainer.num_workers=0"),
-            f"trainer.device={device.type}",
+            *(f"trainer.device={device.type}", f"trainer.batch_size={2 if small else 64}"),
         )
     found = re.search(r"^\W*step\W+([\d.]+)", text, re.MULTILINE)
     measured = float(found[1]) if found else None
