@@ -27,7 +27,7 @@ COMMANDS = {
         "trainer", "trainer/augmentation", "experiment", "search", "hydra/sweeper",
     ),
     "eval": (),
-    "prepare_data": ("source", "rendering"),
+    "prepare_data": ("source", "rendering", "augmentation"),
     "fit_shape": (),
     "fit_pose": (),
     "fit_articulation": (),

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.recon_command_line import command
 from recon.arguments import Workers
 from recon.datasets.storage.compression import COMPRESSIONS
+from recon.preparation.augmentation import AugmentedSource
 from recon.preparation.checks.camera_sheet import camera_sheet_path
 from recon.preparation.checks.preview import preview_path
 from recon.preparation.prepare import Summary, as_images, is_made_by, prepare, typed_command
@@ -58,13 +59,15 @@ def images(source_config: DictConfig, cfg: DictConfig) -> ImageSource:
     """Builds a source, with the renderer that makes images of its meshes where it has any.
 
     Raises:
-        ValueError: If rendering was asked for but the source has images of its own.
+        ValueError: If rendering or augmentation was asked for but the source has images of its own.
     """
     source = instantiate(source_config)
     if isinstance(source, MeshSource):
+        if cfg.get("augmentation") is not None:
+            source = AugmentedSource(source, instantiate(cfg.augmentation))
         return as_images(source, instantiate(cfg.rendering))
     typed = HydraConfig.get().overrides.task
-    unused = [text for text in typed if text.lstrip("+~").startswith("rendering")]
+    unused = [text for text in typed if text.lstrip("+~").startswith(("rendering", "augmentation"))]
     if unused:
         raise ValueError(f"source={source.name} has images of its own, so {unused} does nothing")
     return source

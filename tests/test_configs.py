@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from recon.datasets.mixture import MixtureFile
 from recon.evaluation.assessment import Assessment
 from recon.losses.objective import Objective
+from recon.preparation.augmentation import MeshAugmentation
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.training.start import build_trainer
 from recon.training.trainer import Trainer
@@ -113,6 +114,12 @@ def test_generated_shapes_are_prepared_and_trained_on(tmp_path: Path) -> None:
     assert path.is_file()
 
 
+@pytest.mark.parametrize("option", options("augmentation"))
+def test_every_augmentation_of_meshes_is_built(option: str) -> None:
+    cfg = compose("prepare_data", f"augmentation={option}", "output=x.h5")
+    assert isinstance(instantiate(cfg.augmentation), MeshAugmentation)
+
+
 @pytest.mark.parametrize("option", options("rendering"))
 def test_every_rendering_is_built(option: str) -> None:
     assert isinstance(
@@ -135,7 +142,7 @@ def test_every_file_is_one_of_these() -> None:
     """A group which no test above knows would be a file nobody checks."""
     known = {*GROUPS, "experiment", "search"}
     folders = {path.parent.name for path in CONFIGS.glob("*/*.yaml")}
-    assert folders - known == {"source", "rendering"}
+    assert folders - known == {"source", "rendering", "augmentation"}
     roots = {path.stem for path in CONFIGS.glob("*.yaml")}
     scripts = {path.stem for path in [*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")]}
     assert roots <= scripts  # which the tests of that script check

@@ -50,6 +50,15 @@ def test_shapes_are_prepared_once_and_reported(tmp_path: Path) -> None:
     assert "nothing to do" in again.stdout
 
 
+def test_training_objects_are_deformed_on_demand(tmp_path: Path) -> None:
+    wanted = [*SMALL, "source.objects_per_category=3", "source.categories=[chair]", "output=x.h5"]
+    done = run(tmp_path, *wanted, "augmentation=deformed", "augmentation.copies=1")
+    assert done.returncode == 0, done.stderr
+    data = MultiViewDataset(tmp_path / "x.h5")
+    assert data.ids[3:] == ["chair-0-00000-deformed-000"]
+    assert data.splits == ["train", "val", "test", "train"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
