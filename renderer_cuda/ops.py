@@ -26,6 +26,7 @@ from renderer_cuda.validation import (
     ImageSize,
     check_face_textures,
     check_face_vertices,
+    check_flags,
     check_modes,
     check_scalars,
     count_images,
@@ -274,7 +275,8 @@ torch.library.register_autograd(
 
 # scalars is sigma, dist_eps, gamma, eps, near and far, float64 on the host.
 _SETTINGS = (
-    "Tensor scalars, int distance, int alpha_mode, int color, int texture, bool double_sided"
+    "Tensor scalars, int distance, int alpha_mode, int color, int texture, bool double_sided,"
+    " bool perspective_correct"
 )
 _library.define(
     "soft_rasterize(Tensor face_vertices, Tensor face_textures, Tensor background,"
@@ -306,6 +308,7 @@ def soft_rasterize(
     far: float = 100.0,
     background: Background = (0.0, 0.0, 0.0),
     double_sided: bool = True,
+    perspective_correct: bool = False,
 ) -> Tensor:
     """Render faces softly to colour and alpha (arXiv 1904.01786, section 3).
 
@@ -315,7 +318,7 @@ def soft_rasterize(
     z' = (far - z) / (far - near) is the normalised depth (equations 3 and 4). Colour "hard" is that
     of the nearest face which contains the pixel centre, the first of equals. Colours of corners and
     1 / depth are mixed by the barycentric coordinates of the pixel, cut to [0, 1] and divided by
-    their sum; a texel is looked up by them.
+    their sum; a texel is looked up by them (see perspective_correct).
 
     The backward is the exact gradient of this forward to corners (x, y, z), colours and the
     background; the released SoftRas holds the barycentric coordinates constant, drops the alpha
@@ -347,6 +350,9 @@ def soft_rasterize(
         far: Faces farther have no colour at that pixel; view depth.
         background: RGB: three numbers, a tensor [3], or one image for each mesh [B, 3, H, W].
         double_sided: Whether faces whose corners run counter-clockwise in the image have colour.
+        perspective_correct: Whether colours and texels are those of the point of the face which the
+            pixel shows: barycentric coordinates w_j / z_j, divided by their sum. The paper, and the
+            default, mix by those of the image, w_j, which is off where depth varies within a face.
 
     Returns:
         RGBA [B, 4, H, W], row 0 on top.
@@ -359,6 +365,7 @@ def soft_rasterize(
     background = widen(background)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
+    check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     height, width = parse_image_size(image_size)
@@ -382,6 +389,7 @@ def soft_rasterize(
             far=far,
             background=behind,
             double_sided=double_sided,
+            perspective_correct=perspective_correct,
         )
     faces, offsets = pack_faces(face_vertices, first_face)
     rgba: Tensor = transforms.call(
@@ -395,6 +403,7 @@ def soft_rasterize(
         pack_scalars(sigma, dist_eps, gamma, eps, near, far),
         *_numbers(distance=distance, alpha=alpha, color=color, texture=texture),
         double_sided,
+        perspective_correct,
     )[0]
     return rgba
 
@@ -465,14 +474,14 @@ def _rasterize_gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 13
+        return (None,) * 14
     grads = gradient(grad_rgba, *ctx.saved_tensors, *ctx.modes)
     grad_background = None
     if ctx.needs_input_grad[2]:
         grad_background = grad_rgba[:, :3] * _background_share(ctx)[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 10)
+    return (*grads, grad_background, *(None,) * 11)
 
 
 def _fold_background(

@@ -23,6 +23,7 @@ from renderer_cuda.validation import (
     ImageSize,
     check_face_textures,
     check_face_vertices,
+    check_flags,
     check_modes,
     check_scalars,
     count_images,
@@ -220,6 +221,7 @@ def soft_rasterize_reference(
     far: float = 100.0,
     background: Background = (0.0, 0.0, 0.0),
     double_sided: bool = True,
+    perspective_correct: bool = False,
     detach_barycentric: bool = False,
 ) -> Tensor:
     """Compute what `soft_rasterize` computes, in plain torch; same arguments and errors.
@@ -233,6 +235,7 @@ def soft_rasterize_reference(
     background = widen(background)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
+    check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     height, width = parse_image_size(image_size)
@@ -257,7 +260,8 @@ def soft_rasterize_reference(
             opacity = modes.opacity(alpha, x, support)
             clipped = modes.clip(weights.detach() if detach_barycentric else weights)
             depth = modes.depth_at(clipped, faces)
-            colors = modes.color_at(texture, clipped, textures, resolution)
+            mixing = modes.correct_perspective(clipped, faces) if perspective_correct else clipped
+            colors = modes.color_at(texture, mixing, textures, resolution)
             visible = support & facing & (depth >= near) & (depth <= far)
             if color == "hard":
                 rgb = modes.hard_color(visible, weights, depth, colors, behind)

@@ -101,6 +101,12 @@ def depth_at(weights: Tensor, face_vertices: Tensor) -> Tensor:
     return 1 / (weights / face_vertices[None, :, :, 2]).sum(-1)
 
 
+def correct_perspective(weights: Tensor, face_vertices: Tensor) -> Tensor:
+    """Return the weights [P, F, 3] of points of faces for the clipped ones of their images."""
+    shares = weights / face_vertices[None, :, :, 2]
+    return shares / shares.sum(-1, keepdim=True)
+
+
 def texel(weights: Tensor, resolution: int) -> Tensor:
     """Return the index [...] of the texel of a surface texture at clipped weights [..., 3].
 

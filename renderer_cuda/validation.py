@@ -207,6 +207,13 @@ def check_scalars(
     _check_between("far", far, near, math.inf, f"finite and greater than near ({near})")
 
 
+def check_flags(**flags: bool) -> None:
+    """Raise ValueError when a flag is not a bool."""
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise ValueError(f"{name} must be a bool, got {flag!r}")
+
+
 def pack_scalars(*numbers: float | Tensor) -> Tensor:
     """Return checked numbers and tensors [] as ops read them: [K] float64 on the host."""
     if not any(isinstance(number, Tensor) for number in numbers):

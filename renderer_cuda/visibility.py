@@ -13,6 +13,7 @@ from renderer_cuda.reference import soft_rasterize_reference
 from renderer_cuda.validation import (
     ImageSize,
     check_face_vertices,
+    check_flags,
     check_scalars,
     count_images,
     pack_faces,
@@ -103,8 +104,7 @@ def _check(
     """Return (height, width) of checked arguments."""
     check_face_vertices(face_vertices, first_face)
     check_scalars(near=near, far=far)
-    if not isinstance(double_sided, bool):
-        raise ValueError(f"double_sided must be a bool, got {double_sided!r}")
+    check_flags(double_sided=double_sided)
     return parse_image_size(image_size)
 
 

@@ -42,6 +42,8 @@ class SoftRenderer(nn.Module):
         far: The farthest view depth with colour, in object units.
         background: The colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
         double_sided: Whether faces that turn their back to the camera are drawn too.
+        perspective_correct: Whether colours are mixed on the face, as a camera sees them; the paper
+            mixes them in the image.
         anti_aliasing: The factor by which images are rendered larger and then averaged; 1 is off.
         lighting: The lighting that shades the colours in `forward`; None leaves them as they are.
 
@@ -65,6 +67,7 @@ class SoftRenderer(nn.Module):
         far: Length = 100.0,
         background: Sequence[Fraction] = (0.0, 0.0, 0.0),
         double_sided: bool = True,
+        perspective_correct: bool = False,
         anti_aliasing: Supersampling = 1,
         lighting: Lighting | None = None,
     ) -> None:
@@ -76,7 +79,8 @@ class SoftRenderer(nn.Module):
         self.distance, self.alpha, self.color, self.texture = distance, alpha, color, texture
         self.near, self.far = near, far
         self.background = tuple(background)
-        self.double_sided, self.anti_aliasing, self.lighting = double_sided, anti_aliasing, lighting
+        self.double_sided, self.perspective_correct = double_sided, perspective_correct
+        self.anti_aliasing, self.lighting = anti_aliasing, lighting
 
     def forward(
         self,
@@ -137,6 +141,7 @@ class SoftRenderer(nn.Module):
             far=self.far,
             background=self._behind(background, vertices),
             double_sided=self.double_sided,
+            perspective_correct=self.perspective_correct,
         )
         return self._average(rgba)
 

@@ -41,7 +41,8 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
   const Real zero(T(0));
   Real grad_exponent = opacity_vjp<every_mode>(c, pixel.alpha, p);
   if constexpr (mode != Color::none) {
-    const Surface<Real> s = surface_at(face, c);
+    Surface<Real> s = surface_at(face, c);
+    correct_perspective<every_mode>(face, p, s);
     auto visible = visible_at(face, c, s, p);
     Real grad_color[3], grad_clipped[3] = {zero, zero, zero}, grad_depth(T(0));
     if constexpr (mode == Color::softmax) {
@@ -60,7 +61,8 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
       visible = visible & pixel.seen;
       for (int k = 0; k < 3; ++k) grad_color[k] = select(visible, pixel.color[k], zero);
     }
-    texture.color_vjp(s, grad_color, grad_clipped);
+    texture.color_vjp(s, grad_color, grad_clipped);  // of the mixing weights, and of the clipped ones after the next
+    correct_perspective_vjp<every_mode>(face, p, s, grad_clipped, g.z);
     surface_vjp(face, c, s, visible, grad_clipped, grad_depth, g.outline, g.z);
   }
   cover_vjp<every_mode>(c, face, p, grad_exponent, g.outline);

@@ -254,20 +254,21 @@ HOST_DEVICE void load_corners(const Textures<const T>& textures, const int32_t (
 
 template <typename T, int N>
 HOST_DEVICE int texel_in_lane(const Surface<Pack<T, N>>& s, int lane, int side) {
-  return texel_at<T>(s.clipped[0].v[lane], s.clipped[1].v[lane], s.clipped[2].v[lane], side);
+  return texel_at<T>(s.mixing[0].v[lane], s.mixing[1].v[lane], s.mixing[2].v[lane], side);
 }
 
-// ---- faces sorted by side and size -----------------------------------------------------------------
+// ---- faces sorted by size and side -----------------------------------------------------------------
 
 // Up to this many pixels a face is one lane among others; a larger one has a pack for itself.
 constexpr int small_pixels = 256;
 constexpr int sorted_at_once = 4096;
 
-// Indices of faces. Where faces are sorted by side, fronts, whose corners run clockwise in the image, come before backs:
-// they hide the backs of a closed mesh, most of which then need no colour, and a pack should need it for all of its
-// faces or for none. What is drawn is the same in any order, but for rounding.
+// Indices of faces. Of equal sizes fronts, whose corners run clockwise in the image, come before backs: they hide the
+// backs of a closed mesh, most of which then need no colour, and a pack should need it for all of its faces or for none.
+// What is drawn is the same in any order, but for rounding; the order does not depend on the mode, so that alpha has the
+// same bits with and without colour.
 struct Sorted {
-  int32_t small[sorted_at_once];  // by side where that matters, then by number of pixels
+  int32_t small[sorted_at_once];  // by number of pixels, then by side
   int32_t large[sorted_at_once];  // as they come
   int small_count, large_count;
   double depths;  // by how many powers of two depth alone tells their weights apart
@@ -287,8 +288,7 @@ HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
 // Sort `count` faces (at most sorted_at_once), equals in the order they come; those without a pixel in the tile are
 // left out.
 template <typename T>
-void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, bool by_side,
-                Sorted& out) {
+void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, Sorted& out) {
   constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
   constexpr int sizes = finest + (small_pixels - finest) / step + 1, classes = 2 * sizes;
   int start[classes + 1] = {};
@@ -311,7 +311,7 @@ void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int co
       continue;
     }
     const int pixels = columns * rows, size = pixels < finest ? pixels : finest + (pixels - finest) / step;
-    class_of[i] = uint8_t(size + (by_side && !(face.inverse_area < T(0)) ? sizes : 0));
+    class_of[i] = uint8_t(2 * size + (face.inverse_area < T(0) ? 0 : 1));
     ++start[class_of[i] + 1];
   }
   out.depths = double(most) - double(least);

@@ -32,6 +32,7 @@ struct Parameters : Meshes {
   Texture texture;
   int texture_side;            // R
   bool double_sided;
+  bool perspective_correct;    // colours are mixed on the face rather than on the image
   bool background_image;       // background is [B, 3, H, W] rather than [3]
 
   T inverse_sigma;     // 1 / sigma, per squared NDC
@@ -44,7 +45,8 @@ struct Parameters : Meshes {
   // Whether the kernels for every mode are needed: anything but what silhouettes and vertex colours are trained
   // with is asked for.
   bool every_mode() const {
-    return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex;
+    return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex ||
+           perspective_correct;
   }
 };
 
@@ -52,7 +54,7 @@ struct Parameters : Meshes {
 struct Settings {
   double sigma = 1e-5, dist_eps = 1e-4;
   double gamma = 1e-4, eps = 1e-3, near = 1.0, far = 100.0;
-  bool double_sided = true;
+  bool double_sided = true, perspective_correct = false;
   Distance distance = Distance::euclidean;
   Alpha alpha = Alpha::product;
   Color color = Color::none;
@@ -78,6 +80,7 @@ Parameters<T> make_parameters(const Settings& s, int height, int width) {
   p.texture = s.texture;
   p.texture_side = s.texture_side;
   p.double_sided = s.double_sided;
+  p.perspective_correct = s.perspective_correct;
   p.inverse_sigma = cut(1.0 / s.sigma);
   p.support_square = cut(s.sigma * std::log(1.0 / s.dist_eps - 1.0));
   p.support_radius = T(std::sqrt(double(p.support_square)));

@@ -289,7 +289,7 @@ void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count,
   setup_faces(b.face_vertices + 9 * begin, textures, count, p, faces);
   const Tile whole = {0, p.width, 0, p.height};
   Sorted sorted;
-  sort_faces<T>(faces, nullptr, 0, count, whole, mode == Color::softmax, sorted);
+  sort_faces<T>(faces, nullptr, 0, count, whole, sorted);
   const T gap = hidden_gap<T>(mesh_faces(p, image));
   const Block<T> block = {int32_t(begin - first_face_of(p, image)),
                           textures,

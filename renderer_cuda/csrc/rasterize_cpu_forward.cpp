@@ -78,7 +78,8 @@ HOST_DEVICE Contribution<T> shade(const Outline<R>& face, const Coverage<Real<T>
                                   const Textures<const T>& textures, const int32_t (&index)[lanes<T>],
                                   const Parameters<T>& p) {
   Contribution<T> out;
-  const auto s = surface_at(face, c);
+  auto s = surface_at(face, c);
+  correct_perspective<every_mode>(face, p, s);
   out.visible = visible_at(face, c, s, p);
   out.weight = softmax_weight(c, s, p);
   if (every_mode && p.texture == Texture::surface) {
@@ -263,7 +264,8 @@ HOST_DEVICE void colors_at(const MeshFaces<T>& mesh, const int32_t (&index)[lane
   load_faces(picked, faces);
   Coverage<Real<T>> c;
   weights_at(faces, x, y, c.weight);
-  const auto s = surface_at(faces, c);
+  auto s = surface_at(faces, c);
+  correct_perspective<every_mode>(faces, p, s);
   if (every_mode && p.texture == Texture::surface) return load_texels(mesh.textures, index, p.texture_side, s, out);
   VertexTexture<Real<T>, Real<T>> texture;
   load_corners(mesh.textures, index, texture);
@@ -353,7 +355,7 @@ void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const
   Sorted sorted;
   for (int64_t begin = 0; begin < count; begin += sorted_at_once) {
     const int some = count - begin < sorted_at_once ? int(count - begin) : sorted_at_once;
-    sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, drawn == Color::softmax, sorted);
+    sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, sorted);
     draw<drawn, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
   }
   finish<mode, every_mode>(canvas, tile, mesh, f, image);

@@ -139,7 +139,7 @@ template <bool every_mode, typename T>
 __device__ void color_at(const Forward<T>& f, const T* corners, int64_t face, const Surface<T>& s, T out[3]) {
   const Parameters<T>& p = f.parameters;
   if (every_mode && p.texture == Texture::surface) {
-    const int texel = texel_at(s.clipped[0], s.clipped[1], s.clipped[2], p.texture_side);
+    const int texel = texel_at(s.mixing[0], s.mixing[1], s.mixing[2], p.texture_side);
     const T* from = f.face_textures + face * texture_numbers(p) + 3 * texel;
     for (int k = 0; k < 3; ++k) out[k] = from[k];
     return;
@@ -159,7 +159,8 @@ __device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corne
   attenuate(c);
   pixel.opacity = combine_opacity<every_mode>(pixel.opacity, opacity_of<every_mode>(c, p), p);
   if constexpr (mode != Color::none) {
-    const Surface<T> s = surface_at(face, c);
+    Surface<T> s = surface_at(face, c);
+    correct_perspective<every_mode>(face, p, s);
     if (!visible_at(face, c, s, p)) return;
     T color[3];
     if constexpr (mode == Color::softmax) {

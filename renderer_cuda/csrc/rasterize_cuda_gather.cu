@@ -81,11 +81,11 @@ struct SurfaceTexture {
   T noted[3];
 
   __device__ void color(const Surface<T>& s, T out[3]) const {
-    const T* from = texels + 3 * texel_at(s.clipped[0], s.clipped[1], s.clipped[2], side);
+    const T* from = texels + 3 * texel_at(s.mixing[0], s.mixing[1], s.mixing[2], side);
     for (int k = 0; k < 3; ++k) out[k] = from[k];
   }
   __device__ void color_vjp(const Surface<T>& s, const T grad_color[3], T[3]) {
-    texel = texel_at(s.clipped[0], s.clipped[1], s.clipped[2], side);
+    texel = texel_at(s.mixing[0], s.mixing[1], s.mixing[2], side);
     for (int k = 0; k < 3; ++k) noted[k] = grad_color[k];
   }
   // `group` tells the faces of a warp apart; `memory` is shared by the warp.

@@ -99,9 +99,10 @@ stable::Tensor soft_silhouette_backward(stable::Tensor grad_alpha, stable::Tenso
 // ---- colours ---------------------------------------------------------------------------------------
 
 Settings settings_of(const stable::Tensor& scalars, int64_t distance, int64_t alpha, int64_t color, int64_t texture,
-                     bool double_sided, const stable::Tensor& textures) {
+                     bool double_sided, bool perspective_correct, const stable::Tensor& textures) {
   Settings s = scalars_of(scalars, 6);
   s.double_sided = double_sided;
+  s.perspective_correct = perspective_correct;
   s.distance = Distance(distance);
   s.alpha = Alpha(alpha);
   s.color = Color(color);
@@ -116,12 +117,14 @@ Settings settings_of(const stable::Tensor& scalars, int64_t distance, int64_t al
 std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor>
 soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor background,
                stable::Tensor first_face, int64_t images, int64_t height, int64_t width, stable::Tensor scalars,
-               int64_t distance, int64_t alpha, int64_t color, int64_t texture, bool double_sided) {
+               int64_t distance, int64_t alpha, int64_t color, int64_t texture, bool double_sided,
+               bool perspective_correct) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto behind = stable::contiguous(background);
   const Meshes meshes = meshes_of(vertices, first_face, images);
-  const Settings settings = settings_of(scalars, distance, alpha, color, texture, double_sided, textures);
+  const Settings settings =
+      settings_of(scalars, distance, alpha, color, texture, double_sided, perspective_correct, textures);
   const auto of_size = [&](bool needed) {
     return stable::new_empty(vertices, {needed ? images : 0, height, width});
   };
@@ -153,14 +156,15 @@ std::tuple<stable::Tensor, stable::Tensor> soft_rasterize_backward(
     stable::Tensor grad_rgba, stable::Tensor face_vertices, stable::Tensor face_textures,
     stable::Tensor first_face, stable::Tensor rgba, stable::Tensor transmittance, stable::Tensor peak,
     stable::Tensor partition, stable::Tensor nearest_face, stable::Tensor scalars, int64_t distance, int64_t alpha,
-    int64_t color, int64_t texture, bool double_sided) {
+    int64_t color, int64_t texture, bool double_sided, bool perspective_correct) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto grad_image = stable::contiguous(grad_rgba);
   const auto grad_vertices = stable::empty_like(vertices);
   const auto grad_textures = stable::empty_like(textures);
   const Meshes meshes = meshes_of(vertices, first_face, rgba.size(0));
-  const Settings settings = settings_of(scalars, distance, alpha, color, texture, double_sided, textures);
+  const Settings settings =
+      settings_of(scalars, distance, alpha, color, texture, double_sided, perspective_correct, textures);
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};

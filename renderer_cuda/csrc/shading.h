@@ -10,6 +10,7 @@ namespace renderer {
 template <typename Real>
 struct Surface {
   Real clipped[3];  // barycentric coordinates cut to [0, 1] and divided by their sum
+  Real mixing[3];   // with which colours are mixed: the same, or those of `correct_perspective`
   Real inverse_sum;
   Real depth;       // view depth, interpolated in 1/z
 };
@@ -24,7 +25,7 @@ HOST_DEVICE Surface<Real> surface_of(const Outline<R>& face, const Real cut[3]) 
   s.inverse_sum = one / (cut[0] + cut[1] + cut[2]);
   Real inverse_depth(T(0));
   for (int k = 0; k < 3; ++k) {
-    s.clipped[k] = cut[k] * s.inverse_sum;
+    s.mixing[k] = s.clipped[k] = cut[k] * s.inverse_sum;
     inverse_depth += product(s.clipped[k], Real(face.inverse_depth[k]));
   }
   s.depth = minimum(one / inverse_depth, Real(Limits<T>::largest));  // 1 / denormal is infinite
@@ -40,7 +41,30 @@ HOST_DEVICE Surface<Real> surface_at(const Outline<R>& face, const Coverage<Real
   return surface_of(face, cut);
 }
 
-// The texel [0, R * R) of a point of the face, from its clipped weights.
+// Barycentric coordinates of the point of the face, where the clipped ones are those of its image:
+// q_j = c_j (depth / z_j), which sum to one as 1 / depth = sum_j c_j / z_j.
+template <bool every_mode, typename Real, typename R, typename T>
+HOST_DEVICE void correct_perspective(const Outline<R>& face, const Parameters<T>& p, Surface<Real>& s) {
+  if (!every_mode || !p.perspective_correct) return;
+  for (int k = 0; k < 3; ++k) s.mixing[k] = (s.clipped[k] * Real(face.inverse_depth[k])) * s.depth;
+}
+
+// From dL/dq to dL/dc, in place, and dL/dz: with m = sum_k dL/dq_k q_k
+//   dL/dc_j = (depth / z_j) (dL/dq_j - m),  dL/dz_j = -c_j depth / z_j^2 (dL/dq_j - m).
+template <bool every_mode, typename Real, typename R, typename T>
+HOST_DEVICE void correct_perspective_vjp(const Outline<R>& face, const Parameters<T>& p, const Surface<Real>& s,
+                                         Real grad[3], Real grad_z[3]) {
+  if (!every_mode || !p.perspective_correct) return;
+  const Real mean = grad[0] * s.mixing[0] + grad[1] * s.mixing[1] + grad[2] * s.mixing[2];
+  for (int j = 0; j < 3; ++j) {
+    const Real inverse_depth(face.inverse_depth[j]), away = grad[j] - mean;
+    const Real ratio = minimum(inverse_depth * s.depth, Real(Limits<T>::largest));  // infinity times 0 is no number
+    grad[j] = ratio * away;
+    grad_z[j] += -s.mixing[j] * inverse_depth * away;
+  }
+}
+
+// The texel [0, R * R) of a point of the face, from the weights which colours are mixed with.
 //
 // The first two weights cut the face into cells (i, j): where w_0 R + w_1 R - i - j <= 1 the point is in
 // the lower half of its cell, texel j R + i, else in the upper one, whose texel is mirrored in the centre
@@ -67,15 +91,15 @@ struct VertexTexture {
   }
   HOST_DEVICE void color(const Surface<Real>& s, Real out[3]) const {
     for (int k = 0; k < 3; ++k) {
-      out[k] = s.clipped[0] * Real(corner[k]) + s.clipped[1] * Real(corner[3 + k]) + s.clipped[2] * Real(corner[6 + k]);
+      out[k] = s.mixing[0] * Real(corner[k]) + s.mixing[1] * Real(corner[3 + k]) + s.mixing[2] * Real(corner[6 + k]);
     }
   }
-  // colour_k = sum_j c_j t_jk: dL/dt_jk = c_j g_k and dL/dc_j = sum_k t_jk g_k.
-  HOST_DEVICE void color_vjp(const Surface<Real>& s, const Real grad_color[3], Real grad_clipped[3]) {
+  // colour_k = sum_j q_j t_jk: dL/dt_jk = q_j g_k and dL/dq_j = sum_k t_jk g_k.
+  HOST_DEVICE void color_vjp(const Surface<Real>& s, const Real grad_color[3], Real grad_mixing[3]) {
     for (int j = 0; j < 3; ++j) {
       for (int k = 0; k < 3; ++k) {
-        grad[3 * j + k] += s.clipped[j] * grad_color[k];
-        grad_clipped[j] += grad_color[k] * Real(corner[3 * j + k]);
+        grad[3 * j + k] += s.mixing[j] * grad_color[k];
+        grad_mixing[j] += grad_color[k] * Real(corner[3 * j + k]);
       }
     }
   }

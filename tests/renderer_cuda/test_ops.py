@@ -80,6 +80,7 @@ SETUPS: dict[str, dict[str, Any]] = {
         "far": 2.7,
         "double_sided": False,
     },
+    "correct perspective": {"image_size": (7, 9), "perspective_correct": True, "near": 1.1},
     "packed before a picture": {
         "image_size": (11, 6),
         "first_face": torch.tensor([0, 5, 5, 12]),
@@ -216,6 +217,38 @@ def packed_render(device: str, **mode: Any) -> Any:
 def test_gradient_is_exact(mode: dict[str, str], device: str) -> None:
     inputs = packed_inputs(mode["texture"], device=device)
     assert torch.autograd.gradcheck(packed_render(device, **mode), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("color", MODES["color"])
+def test_gradient_with_correct_perspective_is_exact(color: str, device: str) -> None:
+    inputs = packed_inputs(device=device)
+    render = packed_render(device, color=color, perspective_correct=True)
+    assert torch.autograd.gradcheck(render, inputs)
+
+
+@pytest.mark.parametrize("color", MODES["color"])
+def test_a_grazing_floor_has_the_colors_of_its_points(color: str, device: str) -> None:
+    """Colours that are linear on a plane y = -1 are found where the rays of pixels meet it."""
+    corners = torch.tensor(
+        [[-3.0, -1, 2], [3, -1, 2], [3, -1, 20], [-3, -1, 20]], dtype=torch.float64, device=device
+    )
+    colors = torch.stack((corners[:, 0] / 6 + 0.5, corners[:, 2] / 20, corners[:, 2] * 0), 1)
+    seen = torch.cat((corners[:, :2] / corners[:, 2:], corners[:, 2:]), 1)
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]], device=device)
+
+    def render(perspective_correct: bool) -> Tensor:
+        settings: dict[str, Any] = {"sigma": 1e-9, "gamma": 1e-6, "color": color}
+        settings["perspective_correct"] = perspective_correct
+        return soft_rasterize(seen[faces][None], colors[faces][None], 32, **settings)[0, :2]
+
+    rows, columns = torch.meshgrid(*[torch.arange(32, device=device)] * 2, indexing="ij")
+    y, x = (31 - 2 * rows.double()) / 32, (2 * columns.double() - 31) / 32
+    depth = -1 / y
+    inside = (depth > 2.1) & (depth < 19) & ((x * depth).abs() < 2.9)
+    assert inside.sum() > 50
+    truth = torch.stack((x * depth / 6 + 0.5, depth / 20))
+    assert (render(True) - truth)[:, inside].abs().max() < 1e-9
+    assert (render(False) - truth)[:, inside].abs().max() > 0.2
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "barycentric"])
@@ -720,7 +753,7 @@ def op_arguments(
     background = torch.zeros(3, **options)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
     scalars = torch.tensor([1e-2, 1e-4, 1e-2, 1e-3, 1.0, 100.0], dtype=torch.float64)
-    return (*inputs, background, offsets, images, 5, 7, scalars, *numbers(mode), True)
+    return (*inputs, background, offsets, images, 5, 7, scalars, *numbers(mode), True, False)
 
 
 def silhouette_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

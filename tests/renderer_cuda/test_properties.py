@@ -224,6 +224,7 @@ def scenes(
         "near": draw(st.sampled_from([1e-3, 1.0])),
         "far": draw(st.sampled_from([2.5, 1e3])),
         "double_sided": draw(st.booleans()),
+        "perspective_correct": draw(st.booleans()),
     }
     return Scene(
         vertices.to(dtype),
