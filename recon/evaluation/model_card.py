@@ -161,14 +161,16 @@ def model_card(
     Args:
         name: The name of the model.
         trained: The model of the exported file, not of the checkpoint it was made from.
-        command: The command that trained it; folders of the machine are left out.
+        command: The command that trained it, or a line for each of several; folders of the machine
+            are left out.
         files: What it was trained on.
         result: The evaluation; None says that there is none.
         failures: The name of an image of the worst objects, beside the card; None for none.
     """
     sections = [
         f"# {name}\n\nWeights of a network that predicts a mesh from one image of an object.",
-        _facts(trained, command),
+        _facts(trained),
+        f"## Training\n\n```\n{_portable(command)}\n```",
         f"## Training data\n\n{_data_section(files)}",
         f"## Attributions\n\n{_attributions(files)}",
         f"## Evaluation\n\n{_evaluation_section(result)}",
@@ -183,7 +185,7 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _facts(trained: TrainedModel, command: str) -> str:
+def _facts(trained: TrainedModel) -> str:
     checkpoint, config = trained.checkpoint, trained.checkpoint["config"]
     best = checkpoint.get("best_iou")
     rows = {
@@ -191,9 +193,8 @@ def _facts(trained: TrainedModel, command: str) -> str:
         "parameters": f"{sum(p.numel() for p in trained.model.parameters()):,}, stored in float16",
         "SHA-256 of the content": f"`{checkpoint['sha256']}`",
         "SHA-256 of the file": f"`{file_fingerprint(trained.path).removeprefix('sha256:')}`",
-        "command": f"`{_portable(command)}`",
         "seed": str((config.get("trainer") or {}).get("seed", config.get("seed", "unknown"))),
-        "optimiser steps": f"{checkpoint['step']:,}",
+        "optimiser steps of the last command": f"{checkpoint['step']:,}",
         "best voxel IoU on the validation split": "-" if best is None else f"{100 * best:.2f} %",
     }
     return _table(["fact", "value"], rows.items())

@@ -45,7 +45,7 @@ def test_weights_are_exported_evaluated_and_exported_again(
     text = card.read_text()
     assert "Not evaluated." in text
     assert f"`{load_checkpoint(weights)['sha256']}`" in text
-    assert "`python train.py experiment=open data.path=a.h5 seed=3`" in text
+    assert "```\npython train.py experiment=open data.path=a.h5 seed=3\n```" in text
     assert "| `shapes.h5` | `tests` | 9 | CC0 (9) |" in text
     assert "- **CC0**, author not named in the data: airplane 0; airplane 1;" in text
 
