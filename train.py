@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import recon.entry_point  # noqa: F401  (before torch)
 
@@ -14,22 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.recon_command_line import command, record_config
-from recon.arguments import ImageSide, LearningRate, Momentum, NonNegativeFloat, Seed, Weight
 from recon.runs.directory import RunDirectory, read_config
 from recon.runs.next_command import run_summary
-from recon.training.start import train
+from recon.training.start import KEYS, train
 
-# What is read here and in `recon.training.start`; the rest are arguments of what is built.
-KEYS = {
-    **{"seed": Seed, "profile": bool, "name": str, "output_dir": str, "image_size": ImageSide},
-    "extend": Literal["keep", "stretch", "restart"] | None,
-    "optimizer.groups": list[dict[str, Any]] | None,
-    "optimizer.groups.*.lr": LearningRate,
-    "optimizer.lr?": LearningRate,
-    "optimizer.betas?": tuple[Momentum, Momentum],
-    "optimizer.weight_decay?": NonNegativeFloat,
-    "loss.terms.*.weight": Weight,
-}
 # Of the processes that torchrun starts, the first alone writes files.
 FIRST = os.environ.get("RANK", "0") == "0"
 
@@ -47,9 +35,7 @@ def main(cfg: DictConfig) -> float | None:
     run = RunDirectory(HydraConfig.get().runtime.output_dir, config)
     result = None if cfg.profile else run.result(cfg.trainer.max_steps)
     if result is None:
-        if FIRST:
-            record_config(cfg)
-        result = train(run, instantiate)
+        result = train(run, instantiate, lambda: record_config(cfg))
     if result and FIRST:
         print(run_summary(run.path, run.config, result))
     return result.get("best_iou")

@@ -140,7 +140,7 @@ def test_a_sweep_has_a_folder_per_job_and_goes_on_after_a_failure(
     command = smoke(shapes_file, tmp_path, "optimizer.lr=-1,1e-3", "trainer.max_steps=2")
     swept = run_script("train.py", "-m", *command)
     assert swept.returncode != 0  # the first job failed, and the sweep says so at its end
-    assert "Invalid learning rate" in swept.stderr
+    assert "optimizer.lr must be a finite number > 0" in swept.stderr
     names = [path.parent.name for path in tmp_path.glob("*/result.json")]
     assert names == ["experiment=smoke,optimizer.lr=0.001,trainer.max_steps=2"]
 
@@ -162,6 +162,19 @@ def test_bad_input_is_one_clear_message(
     assert "Traceback" not in failed.stderr
     assert len(failed.stderr.strip().splitlines()) < 15
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["data.sampling=abc", "trainer.device=abc", "trainer.precision=abc"]
+)
+def test_a_wrong_word_is_refused_before_the_run_is_recorded(
+    run_script_here: Run, override: str, shapes_file: Path, tmp_path: Path
+) -> None:
+    failed = run_script_here("train.py", *smoke(shapes_file, tmp_path, override))
+    assert failed.returncode == 1
+    assert "got 'abc'" in failed.stderr
+    assert not (tmp_path / ".hydra").exists()
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_a_finished_cosine_run_is_continued_as_it_is_told(

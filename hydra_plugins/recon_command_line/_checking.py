@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -45,6 +46,34 @@ def check_config(config: DictConfig, keys: Mapping[str, Any]) -> None:
             _replace(config, key, value, check_value(value, hint, _typed_key(config, key)))
     for key, node in _built_nodes(config, ""):
         _check_node(config, key, node, read)
+
+
+def drop_color_head(config: DictConfig, overrides: Collection[str]) -> None:
+    """Drops a `model.color_head` that an experiment chose for a network of the library.
+
+    A model of one's own in its place may make its colours itself. Only what the user has not typed
+    is dropped, and only where the class of the model takes no such argument.
+
+    Args:
+        config: The composed configuration, which is changed in place.
+        overrides: The overrides that were typed.
+    """
+    if OmegaConf.select(config, "model._target_") is None or "color_head" not in config.model:
+        return
+    name = config.model["_target_"]
+    # Of the library, the one class with a color_head needs no import, which takes seconds.
+    if current_name(name) == "recon.models.Reconstructor" or any(map(_names_head, overrides)):
+        return
+    parameters = inspect.signature(_target("model._target_", name)).parameters
+    if "color_head" not in parameters and not any(
+        one.kind is one.VAR_KEYWORD for one in parameters.values()
+    ):
+        with open_dict(config):
+            del config.model["color_head"]
+
+
+def _names_head(override: str) -> bool:
+    return re.match(r"[+~]*model[./]color_head\b", override) is not None
 
 
 def _named_keys(config: DictConfig, name: str) -> list[str]:

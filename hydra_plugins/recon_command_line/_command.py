@@ -21,10 +21,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.recon_command_line._checking import check_config
+from hydra_plugins.recon_command_line._checking import check_config, drop_color_head
 from hydra_plugins.recon_command_line._messages import one_line
 from hydra_plugins.recon_command_line._paths import is_override, quote_paths, swept_keys
 from recon.command_line import user_error
+from recon.runs.directory import write_json
 from recon.threads import limit_threads
 
 log = logging.getLogger(__name__)
@@ -90,14 +91,17 @@ def command(
             sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
             try:
                 # `CheckConfig` has checked a single run before its folder was made.
-                if sweeping and not known(config, Path(folder)):
-                    check_config(config, keys)
+                if sweeping:
+                    drop_color_head(config, HydraConfig.get().overrides.task)
+                    if not known(config, Path(folder)):
+                        check_config(config, keys)
                 return task(config)
             except Exception as error:
                 if sweeping:
                     # The other jobs go on, and the sweep shows the first error at its end. Between
                     # processes an error loses those that it was raised from.
                     ours = user_error(error)
+                    _record_refusal(config, Path(folder), ours or error)
                     log.error("%s failed: %s", folder, ours or error)
                     if ours is None:
                         raise
@@ -126,6 +130,7 @@ class CheckConfig(Callback):
         """Ends the program where a value is bad; of exceptions in a callback Hydra only warns."""
         assert _running is not None
         try:
+            drop_color_head(config, config.hydra.overrides.task)
             if not _running.known(_own(config), Path(config.hydra.run.dir)):
                 check_config(config, _running.keys)
         except Exception as error:
@@ -153,6 +158,17 @@ def record_config(config: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(runtime.overrides.task, folder / "overrides.yaml")
+
+
+def _record_refusal(config: DictConfig, folder: Path, error: BaseException) -> None:
+    """Records a job of a sweep that was refused before it began, so that the sweep shows it.
+
+    The folder of a job that began before has its configuration already, and stays as it is.
+    """
+    if not (folder / ".hydra").exists():
+        record_config(config)
+        content = {"error": type(error).__name__, "message": str(error), "step": None}
+        write_json(folder / "failure.json", content)
 
 
 def _configs(task: Task) -> Path:

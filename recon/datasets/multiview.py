@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.datasets.categories import CATEGORIES, category_of
 from recon.datasets.licences import select_licences
 from recon.datasets.mixture import MixtureFile, read_mixture
-from recon.datasets.sampling import StepSampler
+from recon.datasets.sampling import Sampling, StepSampler
 from recon.datasets.storage.hdf5 import TEXT_FIELDS, open_dataset, read_json
 from recon.datasets.storage.layout import MAPS, PER_VIEW, voxel_resolutions
 from recon.datasets.storage.shards import Paths, Shard, all_cameras, find_files, open_shards
@@ -69,7 +69,7 @@ class MultiViewDataset:
         split: str | None = None,
         categories: Sequence[str] | None = None,
         cache: bool = False,
-        sampling: str = "balanced",
+        sampling: Sampling = "balanced",
         licences: Sequence[str] | None = None,
         mixture: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recon.datasets.mixture import MixtureFile, weights_at
 
-SAMPLINGS = ("balanced", "uniform")
+Sampling = Literal["balanced", "uniform"]
+SAMPLINGS = get_args(Sampling)
 
 
 class StepSampler:
@@ -36,7 +38,7 @@ class StepSampler:
         self,
         categories: Sequence[str],
         num_views: int,
-        sampling: str = "balanced",
+        sampling: Sampling = "balanced",
         mixture: Sequence[MixtureFile] = (),
         entries: ArrayLike = 0,
     ) -> None:

@@ -26,7 +26,7 @@ _THRESHOLDS = 50
 _CHUNK = 512
 
 BASELINE_NOTES = (
-    "template: the undeformed template sphere of the model",
+    "template: template_vertices of the model, the mesh before it was trained or saw an image",
     "mean shape: training voxels of all categories, cut at the rate best on the training split",
     "category mean: the same per category; it is told the category of each object",
     "retrieval: the training object with the nearest image (L2 on premultiplied RGBA pixels)",
@@ -111,11 +111,11 @@ class CategoryShape:
 
 
 def template_shape(model: nn.Module, resolution: int) -> ConstantShape:
-    """Returns the mesh that a model deforms, undeformed.
+    """Returns the `template_vertices` of a model: its mesh before training and without an image.
 
-    For the SoftRas decoder this is what zero centroid and zero bias decode to: the icosphere of
-    radius `template_scale / 2` (0.25 of the object's longest side by default) at the origin. It is
-    not what an untrained network predicts, which adds noise to that sphere.
+    For the SoftRas decoder, whose template is a sphere, this is what zero centroid and zero bias
+    decode to: the icosphere of radius `template_scale / 2` (0.25 of the object's longest side by
+    default) at the origin. It is not what an untrained network predicts, which adds noise to it.
 
     Args:
         model: A model with the buffers `template_vertices` [V, 3] and `faces` [F, 3].

@@ -67,7 +67,7 @@ class FitFolder:
             return
         before = read_json(self.path / self.result)
         stored, now = before.get("settings"), self._facts()
-        if not isinstance(stored, Mapping):
+        if not isinstance(stored, Mapping) or not isinstance(before.get("inputs", {}), Mapping):
             raise OtherResultError(
                 f"{self.path / self.result} is not the result of a fit; choose another output_dir"
             )

@@ -54,7 +54,10 @@ def find_result(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | 
     if not path.is_file():
         raise OtherResultError(f"{folder} exists and holds no {RESULT}; choose another output")
     result = read_json(path)
-    before = dict(result.get("made_from") or {})
+    made = result.get("made_from") or {}
+    if not isinstance(made, Mapping):
+        raise OtherResultError(f"{path} is not the result of an image; choose another --output")
+    before = dict(made)
     if "picture" in before:  # the key of earlier versions
         before["image"] = before.pop("picture")
     refuse_other_result(folder, before, made_from, output="--output", overwrite="--overwrite")

@@ -20,6 +20,7 @@ import torch
 from recon.datasets.counts import counts_table
 from recon.datasets.licences import select_licences
 from recon.datasets.multiview import MultiViewDataset
+from recon.datasets.sampling import Sampling
 from recon.datasets.storage.compression import compression_of, require_available
 from recon.datasets.storage.hdf5 import (
     Header,
@@ -87,7 +88,7 @@ def prepared_dataset(
     split: str | None = None,
     categories: Sequence[str] | None = None,
     cache: bool = False,
-    sampling: str = "balanced",
+    sampling: Sampling = "balanced",
 ) -> MultiViewDataset:
     """Opens a data set, making its file first where it is not there.
 

@@ -138,11 +138,15 @@ class RunDirectory:
             raise
 
     def result(self, max_steps: int) -> dict[str, Any] | None:
-        """Returns the stored result when the run is finished: stopped early, or at `max_steps`."""
+        """Returns the stored result when the run is finished: stopped early, or at `max_steps`.
+
+        Raises:
+            ValueError: The file is not the result of a run; the message names it.
+        """
         if not self._result_path.exists():
             return None
-        result = read_json(self._result_path)
-        done = result.get("stopped") is not None or result.get("step", -1) >= max_steps
+        result = read_result(self._result_path)
+        done = result.get("stopped") is not None or result["step"] >= max_steps
         return result if done else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -256,6 +260,40 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds no JSON object")
     return content
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Reads the `result.json` of a training run.
+
+    Raises:
+        ValueError: The file is not the result of a run; the message names it.
+    """
+    result = read_json(path)
+    required: dict[str, tuple[Any, bool]] = {
+        "step": ("a whole number", _is_whole(result.get("step"))),
+        "best_iou": ("a number or null", _is_number_or_none(result.get("best_iou"))),
+        "seconds": ("a number or null", _is_number_or_none(result.get("seconds"))),
+        "figures": ("a mapping to numbers or null", _are_numbers_or_none(result.get("figures"))),
+    }
+    for key, (what, right) in required.items():
+        if not right:
+            raise ValueError(f"{path}: {key} must be {what}, got {result.get(key)!r}")
+    return {"best_step": None, **result}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or isinstance(value, float) or _is_whole(value)
+
+
+def _are_numbers_or_none(value: object) -> bool:
+    whole = isinstance(value, Mapping) and all(
+        isinstance(one, int | float) for one in value.values()
+    )
+    return value is None or whole
 
 
 def write_json(path: Path, content: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from recon.arguments import ImageSide, LearningRate, Momentum, NonNegativeFloat, Seed, Weight
 from recon.runs.directory import RunDirectory
 from recon.runs.former_names import current_config
 
@@ -16,16 +17,32 @@ if TYPE_CHECKING:  # torch takes a while to import, and a finished run does not 
 # CPU. torch reads it at its first allocation.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
+# The types of the keys which training reads itself; the rest are arguments of what is built.
+KEYS: dict[str, Any] = {
+    **{"seed": Seed, "profile": bool, "name": str, "output_dir": str, "image_size": ImageSide},
+    "extend": Literal["keep", "stretch", "restart"] | None,
+    "optimizer.groups": list[dict[str, Any]] | None,
+    "optimizer.groups.*.lr": LearningRate,
+    "optimizer.lr?": LearningRate,
+    "optimizer.betas?": tuple[Momentum, Momentum],
+    "optimizer.weight_decay?": NonNegativeFloat,
+    "loss.terms.*.weight": Weight,
+}
+
 # Makes objects of nested dicts with `_target_`, as `hydra.utils.instantiate` does.
 Instantiate = Callable[[Mapping[str, Any]], Any]
 
 
-def train(run: RunDirectory, instantiate: Instantiate) -> dict[str, Any]:
+def train(
+    run: RunDirectory, instantiate: Instantiate, accepted: Callable[[], None] | None = None
+) -> dict[str, Any]:
     """Trains the model of a run directory, or profiles some steps where its `profile` is true.
 
     Args:
         run: The run directory; its configuration is used.
         instantiate: Makes objects of the configuration.
+        accepted: A function that the first process calls once everything is built, that is when no
+            value of the configuration has been refused; None means nothing.
 
     Returns:
         The result of `Trainer.run`; nothing for a profile.
@@ -35,6 +52,8 @@ def train(run: RunDirectory, instantiate: Instantiate) -> dict[str, Any]:
 
     with joined_processes() as processes, run.recording_failure(processes.is_first):
         trainer = build_trainer(run.config, instantiate, processes=processes)
+        if accepted is not None and processes.is_first:
+            accepted()
         if not run.config.get("profile"):
             return trainer.run(run)
         table = profile_training(trainer, run.path / "profile")

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.recon_command_line._checking import check_config
+from hydra_plugins.recon_command_line._checking import check_config, drop_color_head
 from hydra_plugins.recon_command_line._paths import quote_paths, quoted, swept_keys
 from recon.arguments import argument_hints
 from recon.command_line import user_error
@@ -293,3 +293,39 @@ def test_jobs_that_differ_by_a_path_have_folders_of_their_own(
     failed = run_script_here("train.py", "experiment=smoke", *command)
     assert failed.returncode == 1
     assert len(list((tmp_path / "sweep").glob("*data.path*"))) == 2
+
+
+class _PlainModel:
+    def __init__(self, width: int = 8) -> None: ...
+
+
+class _ModelWithHead(_PlainModel):
+    def __init__(self, color_head: Any = None, width: int = 8) -> None: ...
+
+
+def with_own_model(tmp_path: Path, name: str, *overrides: str) -> DictConfig:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text(f"_target_: {__name__}.{name}\nwidth: 8\n")
+    more = [f"hydra.searchpath=[file://{tmp_path}]", "model=mine", "data.path=a.h5", *overrides]
+    return config_of("train", *more)
+
+
+@pytest.mark.parametrize("experiment", ["softras_color", "demo"])
+def test_a_colour_experiment_takes_a_model_of_ones_own(experiment: str, tmp_path: Path) -> None:
+    config = with_own_model(tmp_path, "_PlainModel", f"experiment={experiment}")
+    drop_color_head(config, ["model=mine", f"experiment={experiment}"])
+    assert config.model == {"_target_": f"{__name__}._PlainModel", "width": 8}
+    check_config(config, keys_of("train"))
+    assert config.loss.texels == 0
+
+
+def test_a_colour_head_which_is_typed_or_taken_stays(tmp_path: Path) -> None:
+    config = with_own_model(tmp_path, "_PlainModel", "model/color_head=palette")
+    drop_color_head(config, ["model/color_head=palette", "model.color_head.latent=8"])
+    assert "color_head" in config.model
+    config.model._target_ = f"{__name__}._ModelWithHead"
+    drop_color_head(config, [])
+    assert "color_head" in config.model
+    ours = config_of("train", "data.path=a.h5", "experiment=demo")
+    drop_color_head(ours, ["experiment=demo"])
+    assert ours.model.color_head._target_ == "recon.models.PaletteHead"

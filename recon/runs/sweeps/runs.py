@@ -9,7 +9,13 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]
 
 from recon.files import LOCK_FILE, is_locked
-from recon.runs.directory import flatten_config, read_config, read_json, read_validations
+from recon.runs.directory import (
+    flatten_config,
+    read_config,
+    read_json,
+    read_result,
+    read_validations,
+)
 
 # Keys that name the folder of a job or its stopping rule are not part of what it tries.
 NOT_TRIED = ("output_dir", "trainer.stopping")
@@ -92,7 +98,8 @@ def read_run(path: Path) -> SweptRun:
         OSError: A file could not be read.
     """
     config = read_config(path)
-    result, failure = (_json_if_there(path / f"{name}.json") for name in ("result", "failure"))
+    result = read_result(path / "result.json") if (path / "result.json").exists() else None
+    failure = read_json(path / "failure.json") if (path / "failure.json").exists() else None
     overrides = _read_overrides(path)
     if overrides is None and config is None:
         raise ValueError("no run: neither config.json nor .hydra/overrides.yaml is there")
@@ -111,10 +118,6 @@ def read_run(path: Path) -> SweptRun:
         seconds=_number(result, "seconds"),
         validations=validations,
     )
-
-
-def _json_if_there(path: Path) -> dict[str, object] | None:
-    return read_json(path) if path.exists() else None
 
 
 def _read_overrides(path: Path) -> dict[str, str] | None:

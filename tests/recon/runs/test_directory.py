@@ -46,11 +46,29 @@ def test_a_fresh_directory_has_nothing_to_repeat(tmp_path: Path) -> None:
 def test_a_result_counts_only_for_as_many_steps(tmp_path: Path) -> None:
     run = begun(tmp_path)
     run.finish({"step": 6, "best_iou": 0.5})
-    assert run.result(6) == {"step": 6, "best_iou": 0.5}
+    assert run.result(6) == {"step": 6, "best_iou": 0.5, "best_step": None}
     assert run.result(5) is not None
     assert run.result(7) is None
     run.finish({"step": 6, "best_iou": 0.5, "stopped": "pruned"})
     assert run.result(7) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("step", value) for value in (None, "6", True, [], {}, 1.5)),
+        *(("best_iou", value) for value in ("x", True, [], {})),
+        ("seconds", "long"),
+        *(("figures", value) for value in (1, "x", [], {"iou": None}, {"iou": []})),
+    ],
+)
+def test_an_edited_result_is_refused_in_one_line(tmp_path: Path, key: str, value: object) -> None:
+    run = RunDirectory(tmp_path, CONFIG)
+    content = {"step": 6, "best_iou": 0.5, "seconds": 1.0, "figures": {"iou": 0.5}, key: value}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"result\.json: {key} must be .*, got ") as caught:
+        run.result(6)
+    assert "\n" not in str(caught.value)
 
 
 def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ def make_run(folder: Path, lr: float, seed: int, iou: float | None, **files: obj
     contents: dict[str, object] = {"config": config, **files}
     if iou is not None:
         metrics = {"iou": iou, "iou_chair": iou / 2}
-        contents["result"] = {"best_iou": iou, "figures": metrics, "seconds": 7.5, "stopped": None}
+        contents["result"] = {
+            "step": 4,
+            "best_iou": iou,
+            "figures": metrics,
+            "seconds": 7.5,
+            "stopped": None,
+        }
     for name, content in contents.items():
         (path / f"{name}.json").write_text(json.dumps(content))
     rows = f"step,iou,iou_chair\n2,{(iou or 0.2) / 2},0.1\n4,{iou or 0.2},0.1\n"
@@ -37,7 +43,7 @@ def sweep(tmp_path: Path) -> Path:
         make_run(tmp_path, lr, seed, iou)
     failure = {"error": "FloatingPointError", "message": "not\nfinite", "step": 3}
     make_run(tmp_path, 1.0, 0, None, failure=failure)
-    pruned = {"figures": {"iou": 0.1}, "stopped": "pruned at step 2: others were better"}
+    pruned = {"step": 2, "figures": {"iou": 0.1}, "stopped": "pruned at step 2: others were better"}
     make_run(tmp_path, 1.0, 1, None, result=pruned)
     (tmp_path / "notes").mkdir()
     (make_run(tmp_path, 2.0, 0, 0.9) / "result.json").write_text("{")
