@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recon.inference.model import load as load
     from recon.inference.reconstruct import reconstruct as reconstruct
     from recon.rendering.renderer import SoftRenderer as SoftRenderer
+    from recon.training.plain_config import train as train
 
 # Public names, and the modules that define them.
 _MODULES = {
@@ -31,6 +32,7 @@ _MODULES = {
     "SoftRenderer": "recon.rendering.renderer",
     "load": "recon.inference.model",
     "reconstruct": "recon.inference.reconstruct",
+    "train": "recon.training.plain_config",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "load",
     "reconstruct",
+    "train",
 ]
 
 try:

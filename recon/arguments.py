@@ -141,6 +141,8 @@ def check_value(value: object, hint: object, name: str) -> Any:
         ValueError: It is not of that type and range.
     """
     if isinstance(value, Mapping) and (inner := _mapped(hint)) is not None:
+        if not value and type(None) in get_args(hint):
+            raise ValueError(f"{name} must have at least one entry or be null, got {{}}")
         return {key: check_value(one, inner, f"{name}.{key}") for key, one in value.items()}
     adapter = _adapter(hint)
     if adapter is None:

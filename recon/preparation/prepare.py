@@ -89,6 +89,8 @@ def prepared_dataset(
     categories: Sequence[str] | None = None,
     cache: bool = False,
     sampling: Sampling = "balanced",
+    licences: Sequence[str] | None = None,
+    mixture: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> MultiViewDataset:
     """Opens a data set, making its file first where it is not there.
 
@@ -100,12 +102,14 @@ def prepared_dataset(
         categories: The names, synsets or own words of the categories to keep; None keeps all.
         cache: Whether each process keeps the images in memory once it has read one.
         sampling: What batches are drawn evenly from, as for `MultiViewDataset`.
+        licences: The licences of the objects to keep, as for `MultiViewDataset`.
+        mixture: Further files that batches are drawn from, as for `MultiViewDataset`.
 
     Raises:
         ValueError, OSError: If `prepare` or `MultiViewDataset` raises it.
     """
     prepare(as_images(source, renderer), path, command=typed_command())
-    return MultiViewDataset(path, split, categories, cache, sampling)
+    return MultiViewDataset(path, split, categories, cache, sampling, licences, mixture)
 
 
 def prepare(
