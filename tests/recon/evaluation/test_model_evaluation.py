@@ -235,7 +235,13 @@ def test_a_category_called_like_the_mean_is_refused_at_once(
     shapes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Odd(MultiViewDataset):
-        synsets = property(lambda self: ["mean", "02691156"], lambda self, texts: None)  # type: ignore[assignment]
+        @property
+        def synsets(self) -> list[str]:
+            return ["mean", *self._texts[1:]]
+
+        @synsets.setter
+        def synsets(self, texts: list[str]) -> None:
+            self._texts = texts
 
     monkeypatch.setattr(model_evaluation, "MultiViewDataset", Odd)
     with pytest.raises(ValueError, match=r"shapes\.h5: no category may be called 'mean'"):
