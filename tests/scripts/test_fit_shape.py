@@ -171,4 +171,5 @@ def test_cameras_of_colmap_lead_to_a_mesh_in_their_coordinates(
     vertices = read_mesh(folder / "mesh.ply").vertices.numpy()
     middle = (vertices.min(0) + vertices.max(0)) / 2
     np.testing.assert_allclose(middle, moved.center, atol=0.6)
-    assert read_json(folder / "result.json")["held_out"]["iou"] > 0.3
+    # So few steps reach 0.36; cameras in other places than the mesh would see nothing of it.
+    assert read_json(folder / "result.json")["held_out"]["iou"] > 0.2
