@@ -19,15 +19,17 @@ def voxel_iou(prediction: Tensor, truth: Tensor) -> Tensor:
         [B] float64 in [0, 1]; counts are exact.
 
     Raises:
-        ValueError: If shapes differ or are not [B, R, R, R], or a grid is not bool.
+        ValueError: If shapes differ or are not [B, R, R, R], a grid has no cells, or a grid is not
+            bool.
     """
     if prediction.dtype != torch.bool or truth.dtype != torch.bool:
         raise ValueError(
             f"prediction and truth must be bool, got {prediction.dtype} and {truth.dtype}"
         )
-    if prediction.dim() != 4 or prediction.shape != truth.shape:
+    shape = prediction.shape
+    if len(shape) != 4 or shape != truth.shape or min(shape[1:]) < 1:
         raise ValueError(
-            "prediction and truth must have one shape [B, R, R, R], "
+            "prediction and truth must have one shape [B, R, R, R] with R >= 1, "
             f"got {tuple(prediction.shape)} and {tuple(truth.shape)}"
         )
     intersection = (prediction & truth).sum(dim=(1, 2, 3))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from recon.geometry.meshes import Mesh
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -63,18 +65,26 @@ def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Predictio
         image_size: (H, W) in pixels.
 
     Raises:
-        ValueError: If the model returns something else, or another mesh than its template.
+        ValueError: If the model returns something else, or another mesh than its template, or the
+            template has no vertices or faces or is no mesh.
     """
-    weight = next(model.parameters())
+    name = type(model).__name__
+    try:
+        template = Mesh(model.template_vertices.float(), model.faces)  # type: ignore[operator, arg-type]
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must have template_vertices and faces of a mesh: {error}"
+        ) from error
+    # A model that has learned nothing may have no parameters.
+    weight = next(model.parameters(), template.vertices)
     image = torch.zeros(1, 4, *image_size, device=weight.device, dtype=weight.dtype)
     with torch.no_grad(), evaluating(model):
         prediction = model(image)
-    name = type(model).__name__
     if not isinstance(prediction, Prediction):
         raise ValueError(
             f"{name} must return a recon.models.Prediction, got {type(prediction).__name__}"
         )
-    vertices, faces = len(model.template_vertices), len(model.faces)  # type: ignore[arg-type]
+    vertices, faces = template.num_vertices, template.num_faces
     if prediction.vertices.shape != (1, vertices, 3):
         raise ValueError(
             f"{name} must predict vertices [1, {vertices}, 3] as its template_vertices have, "

@@ -91,9 +91,10 @@ def test_results_without_fingerprints_are_told_by_the_names_of_their_inputs(
     write_json(folder.path / "result.json", {"settings": config(tmp_path, image="b.png")})
     with pytest.raises(OtherResultError, match=r"\(image differ\)"), folder.writing():
         pass
-    write_json(folder.path / "result.json", {"iou": 1})
-    with pytest.raises(OtherResultError, match="is not the result of a fit"), folder.writing():
-        pass
+    for edited in ({"iou": 1}, {"settings": config(tmp_path), "inputs": [1]}):
+        write_json(folder.path / "result.json", edited)
+        with pytest.raises(OtherResultError, match="is not the result of a fit"), folder.writing():
+            pass
 
 
 def test_two_processes_do_not_write_into_one_folder(folder: FitFolder) -> None:

@@ -110,6 +110,9 @@ def test_the_same_is_found_again_and_another_is_refused(
     old = {"picture": "aa", "checkpoint": "bb"}  # as earlier versions wrote it
     (folder / "result.json").write_text(json.dumps({"made_from": old}))
     assert find_result(folder, FROM) == {"made_from": old}
+    (folder / "result.json").write_text(json.dumps({"made_from": [1]}))
+    with pytest.raises(OtherResultError, match=r"result\.json is not the result of an image"):
+        find_result(folder, FROM)
     (folder / "result.json").unlink()
     with pytest.raises(OtherResultError, match=r"holds no result\.json"):
         find_result(folder, FROM)

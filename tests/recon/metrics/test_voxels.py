@@ -40,3 +40,10 @@ def test_bad_grids_are_refused() -> None:
         voxel_iou(grid[0], grid[0])
     with pytest.raises(ValueError, match=r"must be bool, got torch.float32"):
         voxel_iou(grid.float(), grid)
+
+
+def test_grids_without_cells_are_refused() -> None:
+    for shape in ((1, 0, 0, 0), (0, 0, 0, 0)):
+        empty = torch.zeros(shape, dtype=torch.bool)
+        with pytest.raises(ValueError, match="with R >= 1, got"):
+            voxel_iou(empty, empty)

@@ -38,6 +38,30 @@ def test_a_blank_image_is_predicted_and_the_model_stays_as_it_was() -> None:
     assert (model.training, model.encoder.training, model.decoder.training) == (True, True, False)
 
 
+def test_a_model_without_parameters_is_asked_too() -> None:
+    model = Returning(Prediction(VERTICES))
+    del model.unused
+    assert blank_prediction(model, (8, 8)).vertices is VERTICES
+
+
+@pytest.mark.parametrize(
+    ("template", "faces", "message"),
+    [
+        (torch.zeros(0, 0), torch.tensor([[0, 1, 2]]), r"vertices must be .* got \(0, 0\)"),
+        (torch.zeros(0, 3), torch.tensor([[0, 1, 2]]), "vertices must have at least one row"),
+        (torch.zeros(3, 3), torch.zeros(0, 0, dtype=torch.int64), r"faces must be .* got \(0, 0\)"),
+        (torch.zeros(3, 3), torch.tensor([[0, 1, 3]]), "faces must hold indices"),
+    ],
+)
+def test_a_template_which_is_no_mesh_is_refused_in_one_line(
+    template: Tensor, faces: Tensor, message: str
+) -> None:
+    model = Returning(Prediction(torch.zeros(1, len(template), 3)))
+    model.template_vertices, model.faces = template, faces
+    with pytest.raises(ValueError, match=f"Returning must have template_vertices.*{message}"):
+        blank_prediction(model, (8, 8))
+
+
 VERTICES = torch.zeros(1, 3, 3)
 
 
