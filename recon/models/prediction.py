@@ -70,7 +70,7 @@ def blank_prediction(model: nn.Module, image_size: tuple[int, int]) -> Predictio
     """
     name = type(model).__name__
     try:
-        template = Mesh(model.template_vertices.float(), model.faces)  # type: ignore[operator, arg-type]
+        template = Mesh(model.template_vertices.float(), model.faces)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(
             f"{name} must have template_vertices and faces of a mesh: {error}"
