@@ -47,7 +47,10 @@ def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int
             f"{error}; image_size is that of model and renderer"
         ) from error
     if objective.needs("rgba", "colors") and colors is None:
-        raise ValueError("loss.weights of colours need a model.color_head, got none")
+        raise ValueError(
+            "loss.weights of colours need a model.color_head or a model of your own with "
+            "colours, got none"
+        )
     if colors is not None and not objective.needs("rgba"):
         raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
 
