@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.files import atomic_file
 from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import Mesh
-from recon.preparation.sources.shapes import make_shape
+from recon.preparation.sources.solids import block
 from recon.rendering.lighting import Lighting
 from recon.rendering.renderer import SoftRenderer
 from recon.visualization.draw import to_pixels
@@ -33,19 +33,24 @@ GAP = 4
 
 def coloured_mesh() -> Mesh:
     """Returns the mesh that is shown: a table, each part in a colour of its own."""
-    surface = make_shape("table", 0, 1)
+    parts = [block((0.0, 0.22, 0.0), (0.7, 0.06, 1.0))]
+    parts += [block((x, -0.03, z), (0.06, 0.44, 0.06)) for x in (-0.3, 0.3) for z in (-0.45, 0.45)]
     colors = torch.tensor(
         [[0.85, 0.3, 0.2], [0.2, 0.5, 0.85], [0.95, 0.75, 0.2], [0.3, 0.65, 0.35], [0.6, 0.35, 0.7]]
     )
-    parts = torch.from_numpy(surface.face_objects)
-    mesh = surface.mesh()
-    return Mesh(mesh.vertices, mesh.faces, colors[parts % len(colors)])
+    corners = len(parts[0].vertices)  # of every part
+    faces = [torch.from_numpy(part.faces) + corners * i for i, part in enumerate(parts)]
+    return Mesh(
+        torch.cat([torch.from_numpy(part.vertices) for part in parts]).float(),
+        torch.cat(faces),
+        colors.repeat_interleave(len(faces[0]), 0),
+    )
 
 
 def render_grid(
     mesh: Mesh, sigmas: Sequence[float], gammas: Sequence[float], size: int
 ) -> tuple[Tensor, Tensor]:
-    """Renders a mesh with every pair of settings.
+    """Renders a mesh with every pair of sigma and gamma.
 
     Args:
         mesh: With colours.

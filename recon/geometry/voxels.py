@@ -40,6 +40,8 @@ def voxelize_mesh(
     """
     if vertices.ndim != 3 or vertices.shape[2] != 3:
         raise ValueError(f"vertices must have shape [B, V, 3], got {tuple(vertices.shape)}")
+    if not vertices.is_floating_point():
+        raise ValueError(f"vertices must be of a floating-point type, got {vertices.dtype}")
     vertices = vertices.detach()
     placed = vertices * (resolution - 1) / resolution + 0.5
     voxels = voxelize(gather_faces(placed, faces), resolution, mode=mode)

@@ -88,7 +88,11 @@ def test_predictions_may_carry_gradients() -> None:
             BOX_FACES[:, :2],
             r"faces must be \[F, 3\] torch.int64, got \[12, 2\]",
         ),
-        (torch.zeros(1, 8, 3).int(), BOX_FACES, "float32 or float64, got torch.int32"),
+        (
+            torch.zeros(1, 8, 3).int(),
+            BOX_FACES,
+            "floating-point type, got torch.int32",
+        ),
     ],
 )
 def test_bad_meshes_are_refused(vertices: Tensor, faces: Tensor, message: str) -> None:
