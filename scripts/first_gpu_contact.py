@@ -25,6 +25,8 @@ from typing import Any
 
 import recon.entry_point  # noqa: F401  (before torch)
 
+from recon.command_line import CommandParser
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Seconds for all stages of a kind together.
@@ -198,9 +200,7 @@ def _number(value: float | None) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("--core", action="store_true", help="the stages of the project (default)")
     parser.add_argument("--deep", action="store_true", help="compute-sanitizer and ncu")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")

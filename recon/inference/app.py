@@ -27,7 +27,7 @@ import recon.entry_point  # noqa: F401  (before torch)
 import torch
 from PIL import Image
 
-from recon.command_line import USER_ERRORS, concise_errors
+from recon.command_line import USER_ERRORS, CommandParser, concise_errors
 from recon.evaluation.report_page.rendering import render
 from recon.geometry.cameras import Cameras
 from recon.inference.files import draw_overlay
@@ -192,9 +192,7 @@ class OwnPolicy:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--checkpoint",
         default=DEFAULT_MODEL,

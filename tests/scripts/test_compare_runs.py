@@ -15,7 +15,7 @@ def test_a_table_is_printed_and_written(run_script: Run, tmp_path: Path) -> None
         folder = tmp_path / f"seed={seed}"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"seed": seed}))
-        result = {"figures": {"iou": 0.5 + seed / 10}, "seconds": 1, "stopped": None}
+        result = {"figures": {"iou": 0.5 + seed / 10}, "seconds": 1, "stopped": None, "step": 4}
         (folder / "result.json").write_text(json.dumps(result))
     done = run_script("scripts/compare_runs.py", str(tmp_path), "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr

@@ -89,8 +89,8 @@ def test_what_an_interrupted_fit_has_is_written(
         (["image=absent.png"], "no such file: absent.png"),
         (["image_size=0"], "image_size must be a whole number >= 1"),
         (["fitter.fine.gamma=[1]"], "gamma must be a list of 2"),
-        (["fitter.blend=firm"], "color must be one of"),
-        (["fitter.prior=-1"], "prior must be finite and >= 0"),
+        (["fitter.blend=firm"], "blend must be one of"),
+        (["fitter.prior=-1"], "prior must be a finite number >= 0"),
     ],
 )
 def test_bad_settings_are_one_line(

@@ -135,8 +135,8 @@ def test_an_interrupted_run_writes_the_pose_so_far(
         (["starts=0"], "starts must be a whole number >= 1"),
         (["start=[0,1]"], "start must be a list of 3"),
         (["size=0"], "size must be a whole number >= 1"),
-        (["search.darkest=2"], "darkest must lie in"),
-        (["search.colors=0"], "count must be >= 1"),
+        (["search.darkest=2"], "darkest must be a finite number >= 0 and <= 1"),
+        (["search.colors=0"], "colors must be a whole number >= 1"),
         (["fitter.fine.sigma=[1e-3]"], "sigma must be a list of 2"),
     ],
 )
@@ -213,7 +213,7 @@ def test_another_image_is_refused_and_a_sweep_keeps_its_results_apart(
     before = (tmp_path / "run" / "pose.json").read_bytes()
     done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}")
     assert done.returncode == 1
-    assert "holds the another result (image differ)" in done.stderr
+    assert "holds another result (image differ)" in done.stderr
     assert (tmp_path / "run" / "pose.json").read_bytes() == before
     done = run_script_here(SCRIPT, *inputs, *short, f"image={copy}", "overwrite=true")
     assert done.returncode == 0, done.stderr
