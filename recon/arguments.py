@@ -82,7 +82,7 @@ LearningRate = Annotated[float, Gt(0), Le(1000)]
 # How much of an average of gradients stays from one step to the next.
 Momentum = Annotated[float, Ge(0), Lt(1)]
 # Of a term of the loss; beyond it squares of gradients overflow.
-Weight = Annotated[float, Ge(0), Le(1e20)]
+Weight = Annotated[float, Ge(0), Le(1e25)]
 Factor = Annotated[float, Ge(-1e6), Le(1e6)]
 PositiveFactor = Annotated[float, Gt(0), Le(1e6)]
 # Of light.

@@ -251,7 +251,7 @@ def test_terms_and_groups_of_ones_own_are_taken_and_former_names_resolved() -> N
     assert config.renderer._target_ == "recon.rendering.renderer.SoftRenderer"
     config.loss.terms.mine.weight = -1
     message = refusal(config, keys_of("train"))
-    assert message == "loss.terms.mine.weight must be a finite number >= 0 and <= 1e+20, got -1"
+    assert message == "loss.terms.mine.weight must be a finite number >= 0 and <= 1e+25, got -1"
     config.loss.terms.mine = {"_target_": "recon.losses.smoothness.FlattenLoss", "wait": 1}
     assert "loss.terms.mine.wait" in (refusal(config, keys_of("train")) or "")
 
