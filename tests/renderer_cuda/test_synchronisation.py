@@ -36,12 +36,13 @@ def _index(leaf: Tensor) -> Tensor:
 
 
 @pytest.fixture(params=OPS)
-def step(request: pytest.FixtureRequest) -> Callable[[], None]:
-    """A forward and backward of an op, which has run before."""
+def step(request: pytest.FixtureRequest) -> Callable[[], Tensor]:
+    """A forward and backward of an op, which has run before; it returns the gradient."""
     leaf, loss = corners().cuda().requires_grad_(), OPS[request.param]
 
-    def call() -> None:
-        torch.autograd.grad(loss(leaf), leaf)
+    def call() -> Tensor:
+        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+        return gradient
 
     call()
     torch.cuda.synchronize()
@@ -56,13 +57,15 @@ def no_waiting() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_no_op_waits_for_the_device(step: Callable[[], None]) -> None:
+def test_no_op_waits_for_the_device(step: Callable[[], Tensor]) -> None:
     step()
 
 
-def test_every_op_can_be_captured(step: Callable[[], None]) -> None:
+def test_every_op_can_be_captured(step: Callable[[], Tensor]) -> None:
+    expected = step()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step()
+        gradient = step()
     graph.replay()
     torch.cuda.synchronize()
+    assert torch.equal(gradient, expected)
