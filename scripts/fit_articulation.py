@@ -63,7 +63,7 @@ def main(cfg: DictConfig) -> float:
 
 
 def prepare(cfg: DictConfig, folder: Path) -> ArticulationRun:
-    """Reads the image, or make one.
+    """Reads the image, or makes one.
 
     Raises:
         ValueError: A file or a value of the configuration cannot be used.

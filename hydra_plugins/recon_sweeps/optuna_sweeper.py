@@ -167,7 +167,7 @@ class OptunaSweeper(Sweeper):
         return f"trainer.stopping={literal(trial)}"
 
     def _report(self, search: Search) -> None:
-        """Writes `trials.csv` and `search.json`, and tell the best so far."""
+        """Writes `trials.csv` and `search.json`, and tells the best so far."""
         from recon.files import csv_text, write_text
         from recon.runs.directory import write_json
 
