@@ -33,12 +33,20 @@ def one_line(error: BaseException, default_config: Callable[[], DictConfig]) -> 
     if isinstance(error, ConfigCompositionException):
         unknown = _UNKNOWN.search(str(error))
         if unknown:
-            key = unknown[1]
-            return f"{key} is unknown{nearest(key, _names(default_config()))}"
+            return _unknown_key(unknown[1], error, set(_names(default_config())))
     if isinstance(error, HydraException | OmegaConfBaseException) and not _raised_by_us(error):
         return "; ".join(_sentences(error))
     ours = user_error(error)
     return None if ours is None else str(ours)
+
+
+def _unknown_key(key: str, error: BaseException, known: set[str]) -> str:
+    """Returns what to write instead of a key, or of one in the value of a known key."""
+    within = getattr(error.__cause__, "full_key", "")
+    if key not in known or not within:
+        return f"{key} is unknown{nearest(key, known)}"
+    similar = nearest(within, [name for name in known if name.startswith(f"{key}.")])
+    return f"{within} is unknown{similar or f'; +{within}=VALUE adds it'}"
 
 
 def _raised_by_us(error: BaseException) -> bool:

@@ -260,6 +260,11 @@ def test_terms_and_groups_of_ones_own_are_taken_and_former_names_resolved() -> N
     ("overrides", "message"),
     [
         (["trainer.max_step=3"], "trainer.max_step is unknown; did you mean trainer.max_steps?"),
+        (
+            ["experiment=open", "data.mixture={mine: {path: a.h5}}"],
+            "data.mixture.mine is unknown; +data.mixture.mine=VALUE adds it",
+        ),
+        (["trainer={max_step: 3}"], "trainer.max_step is unknown; did you mean trainer.max_steps?"),
         (["trainer.max_steps=abc"], "trainer.max_steps must be a whole number >= 1, got 'abc'"),
         (["experiment=smok"], "experiment=smok: there is "),
         (["loss.weights.laplacian=nan"], "loss.weights.laplacian must be a finite number >= 0"),
