@@ -47,7 +47,7 @@ ROOMS = (
     Room(
         "rendering",
         "Rendering",
-        "The soft renderer and its lights.",
+        "The soft renderer, its lights, and renderers to compare it with.",
         "recon.rendering*",
     ),
     Room(

@@ -12,8 +12,8 @@ from recon.arguments import PositiveInt, Texels, Weight
 from recon.geometry.cameras import Cameras
 from recon.losses.terms import Term, needs_of, read_terms
 from recon.models import Prediction
+from recon.rendering.interface import Renderer
 from recon.rendering.lighting import Lighting
-from recon.rendering.renderer import SoftRenderer
 from renderer_cuda import gather_faces
 
 
@@ -107,7 +107,7 @@ class Objective(nn.Module):
 
     def render(
         self,
-        renderer: SoftRenderer,
+        renderer: Renderer,
         prediction: Prediction,
         cameras: Tensor,
         sigma: float | None = None,
@@ -214,7 +214,7 @@ class Objective(nn.Module):
         # Lights may add up to more than white, which images do not hold.
         return light.clamp(max=1).expand(-1, -1, 1 if self.texels else 3, 3)
 
-    def _require_renderer(self, renderer: SoftRenderer) -> None:
+    def _require_renderer(self, renderer: Renderer) -> None:
         texture = "surface" if self.texels else "vertex"
         if self.needs("rgba", "shading") and renderer.texture != texture:
             raise ValueError(

@@ -8,7 +8,7 @@ from torch import nn
 
 from recon.losses.objective import Objective
 from recon.models import blank_prediction
-from recon.rendering.renderer import SoftRenderer
+from recon.rendering.interface import Renderer
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
@@ -55,7 +55,7 @@ def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int
         raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
 
 
-def require_image_size(renderer: SoftRenderer, image_size: tuple[int, int]) -> None:
+def require_image_size(renderer: Renderer, image_size: tuple[int, int]) -> None:
     """Refuses a renderer of another size than the images of the data.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recon.command_line import Interruption
 from recon.compute import computing_in
 from recon.losses.objective import Objective, Renderings
-from recon.rendering.renderer import SoftRenderer
+from recon.rendering.interface import Renderer
 from recon.schedules import Schedule
 from recon.timing import StepTimer
 from recon.training.distributed import Processes
@@ -63,7 +63,7 @@ class TrainingStep:
         self,
         *,
         network: nn.Module,
-        renderer: SoftRenderer,
+        renderer: Renderer,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
         schedule: Mapping[str, Schedule],

@@ -20,7 +20,7 @@ from recon.compute import choose_device, choose_precision
 from recon.datasets.framing import find_framing
 from recon.datasets.multiview import MultiViewDataset
 from recon.losses.objective import Objective
-from recon.rendering.renderer import SoftRenderer
+from recon.rendering.interface import Renderer
 from recon.runs.checkpoints import preserved_random_states
 from recon.runs.directory import RunDirectory
 from recon.schedules import Constant, Schedule
@@ -113,7 +113,7 @@ class Trainer:
         self,
         *,
         model: nn.Module,
-        renderer: SoftRenderer,
+        renderer: Renderer,
         objective: Callable[..., Objective],
         optimizer: Callable[..., torch.optim.Optimizer],
         schedule: Mapping[str, Schedule],

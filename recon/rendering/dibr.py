@@ -1,0 +1,187 @@
+"""DIB-R: hard interpolation inside the silhouette, soft alpha outside of it (Chen et al., 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from annotated_types import Gt, Lt
+from torch import Tensor
+
+from recon.arguments import Fraction, ImageSide, Length, Sigma, Supersampling
+from recon.rendering.hard_renderer import HardRenderer
+from recon.rendering.visible_surface import (
+    SumByIndex,
+    barycentric_at,
+    corners_of,
+    count_up,
+    mix_colors,
+    seen_faces,
+)
+from renderer_cuda.reference import doubled_area, drawable_faces, pixel_centers
+
+# The least share of a pixel that a face may leave free. At a distance of zero the share is 0, whose
+# logarithm is not finite; a share below 1e-12 changes no alpha in float32.
+_LEAST_FREE = 1e-12
+
+
+class DIBRenderer(HardRenderer):
+    """Renders the colour of the nearest face inside and soft alpha outside, as DIB-R does.
+
+    A pixel whose centre is covered has the interpolated colour of the nearest face and alpha 1; the
+    gradient is that of the interpolation. Another pixel has the colour of the background and alpha
+    1 - prod_j (1 - exp(-d_j^2 / sigma)), where d_j is the distance to face j in the image. Both are
+    differentiated exactly; the jump of colours at the edge of a face has no gradient.
+
+    Args:
+        image_size: The (height, width) in pixels; an int means square.
+        sigma: The softness of alpha outside in squared NDC units; the default of the released code
+            is 1 / 7000.
+        dist_eps: The coverage below which a face does not reach a pixel.
+        near: The nearest view depth that is seen, in object units.
+        far: The farthest view depth that is seen, in object units.
+        background: The colour (3) behind everything, sRGB in [0, 1]; a call may bring its own.
+        double_sided: Whether faces that turn their back to the camera are drawn too.
+        perspective_correct: Whether colours are mixed on the face, as a camera sees them, instead
+            of in the image, as in the paper.
+        anti_aliasing: The factor by which images are rendered larger and then averaged; 1 is off.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source: Chen et al., Learning to Predict 3D Objects with an Interpolation-based Differentiable
+    Renderer, NeurIPS 2019, arXiv 1908.01210, equations 1 to 4.
+    """
+
+    def __init__(
+        self,
+        image_size: ImageSide | Sequence[ImageSide] = 64,
+        sigma: Sigma = 1 / 7000,
+        dist_eps: Annotated[float, Gt(0), Lt(1)] = 1e-4,
+        near: Length = 1.0,
+        far: Length = 100.0,
+        background: Sequence[Fraction] = (0.0, 0.0, 0.0),
+        double_sided: bool = True,
+        perspective_correct: bool = False,
+        anti_aliasing: Supersampling = 1,
+    ) -> None:
+        super().__init__(
+            image_size, near, far, background, double_sided, perspective_correct, anti_aliasing
+        )
+        _require_softness(sigma)
+        if not 0 < dist_eps < 1:
+            raise ValueError(f"dist_eps must be between 0 and 1, got {dist_eps}")
+        self.sigma, self.dist_eps = sigma, dist_eps
+
+    def _rasterize(
+        self, corners: Tensor, colors: Tensor, background: Tensor, sigma: float | None
+    ) -> Tensor:
+        seen = self._seen(corners)
+        inside = seen >= 0
+        height, width = seen.shape[1:]
+        centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
+        faces = seen[inside]
+        points = centers.expand(len(seen), -1, -1)[inside.flatten(1)]
+        own = corners_of(corners, faces)
+        weights = barycentric_at(points, own)
+        mixed = mix_colors(weights, own, corners_of(colors, faces), self.perspective_correct)
+        rgb = background.movedim(1, -1).clone()
+        rgb[inside] = mixed
+        alpha = self._alpha(corners, inside, centers, sigma)
+        return torch.cat([rgb.movedim(-1, 1), alpha], 1)
+
+    def _cover(self, corners: Tensor, sigma: float | None) -> Tensor:
+        inside = self._seen(corners) >= 0
+        height, width = inside.shape[1:]
+        centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
+        return self._alpha(corners, inside, centers, sigma)
+
+    def _seen(self, corners: Tensor) -> Tensor:
+        return seen_faces(corners, self._raster_size, self.near, self.far, self.double_sided)
+
+    def _alpha(
+        self, corners: Tensor, inside: Tensor, centers: Tensor, sigma: float | None
+    ) -> Tensor:
+        """Returns alpha [B, 1, H, W]: 1 inside, and what faces cover of the pixels outside."""
+        sigma = self.sigma if sigma is None else sigma
+        _require_softness(sigma)
+        limit = -math.log(self.dist_eps)  # of d^2 / sigma
+        with torch.no_grad():
+            faces, pixels = self._pairs(corners, inside, math.sqrt(sigma * limit))
+            points = centers[pixels % len(centers)]
+            near = _squared_distance(points, corners_of(corners, faces)) <= sigma * limit
+            faces, pixels, points = faces[near], pixels[near], points[near]
+        exponent = _squared_distance(points, corners_of(corners, faces)) / sigma
+        log_free = torch.log(-torch.expm1(-exponent).clamp(max=-_LEAST_FREE))
+        sums: Tensor = SumByIndex.apply(log_free[:, None], pixels, inside.numel())
+        outside = -torch.expm1(sums).reshape(inside.shape)
+        return torch.where(inside, 1.0, outside)[:, None]
+
+    def _pairs(self, corners: Tensor, inside: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+        """Lists faces and pixels outside that lie in the face's box, grown by a radius in NDC."""
+        height, width = inside.shape[1:]
+        count = corners.shape[1]
+        rows, columns = _boxes(corners, height, width, radius)
+        free = _count_in_boxes(~inside, rows, columns) > 0
+        some = (free & self._reaching(corners)).flatten().nonzero().squeeze(1)
+        (top, bottom), (left, right) = (side.reshape(2, -1)[:, some] for side in (rows, columns))
+        wide = right - left
+        owners, numbers = count_up((bottom - top) * wide)
+        row = top[owners] + numbers // wide[owners]
+        column = left[owners] + numbers % wide[owners]
+        faces = some[owners]
+        pixels = (faces // max(count, 1)) * (height * width) + row * width + column
+        chosen = ~inside.flatten()[pixels]
+        return faces[chosen], pixels[chosen]
+
+    def _reaching(self, corners: Tensor) -> Tensor:
+        """Tells which faces [B, F] have a soft edge: those drawn, and all between near and far."""
+        depth = corners[..., 2]
+        visible = ((depth >= self.near) & (depth <= self.far)).all(-1)
+        front = self.double_sided or doubled_area(corners) < 0
+        return drawable_faces(corners) & visible & front
+
+
+def _require_softness(sigma: float) -> None:
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma must be a finite number above 0, got {sigma}")
+
+
+def _boxes(corners: Tensor, height: int, width: int, radius: float) -> tuple[Tensor, Tensor]:
+    """Returns the first row and that after the last, and the columns, of boxes: [2, B, F] each."""
+    half = min(height, width) / 2
+    column = corners[..., 0] * half + (width - 1) / 2
+    row = (height - 1) / 2 - corners[..., 1] * half
+    sides = []
+    for value, size in ((row, height), (column, width)):
+        # Clamped as numbers: casting one that is not finite or too large is undefined.
+        value = value.nan_to_num(0).clamp(-size, 2 * size)
+        first = (value.amin(-1) - radius * half).ceil().clamp(0, size)
+        after = (value.amax(-1) + radius * half).floor().clamp(-1, size - 1) + 1
+        sides.append(torch.stack([first, after.clamp(min=first)]).long())
+    return sides[0], sides[1]
+
+
+def _count_in_boxes(where: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Counts the true pixels of [B, H, W] in boxes, [B, F], by sums over the image."""
+    sums = torch.nn.functional.pad(where.int().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    image = torch.arange(len(where), device=where.device)[:, None]
+    (top, bottom), (left, right) = rows, columns
+    return (
+        sums[image, bottom, right]
+        - sums[image, top, right]
+        - sums[image, bottom, left]
+        + sums[image, top, left]
+    )
+
+
+def _squared_distance(points: Tensor, corners: Tensor) -> Tensor:
+    """Returns the squared distances [N] in the image of points [N, 2] to the edges of faces."""
+    starts = corners[..., :2]
+    edges = starts[:, [1, 2, 0]] - starts
+    offset = points[:, None] - starts
+    along = (offset * edges).sum(-1) / edges.square().sum(-1)
+    nearest = offset - along.clamp(0, 1)[..., None] * edges
+    return nearest.square().sum(-1).amin(-1)
