@@ -86,6 +86,28 @@ def test_every_option_of_every_group_is_built(group: str, option: str, shaded_fi
     assert isinstance(build(compose("train", *overrides)), Trainer)
 
 
+@pytest.mark.parametrize("renderer", options("renderer"))
+@pytest.mark.parametrize("loss", ["softras", "color"])
+def test_every_renderer_takes_a_step(renderer: str, loss: str, shaded_file: Path) -> None:
+    more = ["model/color_head=palette"] if loss == "color" else []
+    cfg = compose(
+        "train",
+        "experiment=smoke",
+        f"renderer={renderer}",
+        f"loss={loss}",
+        f"data.path={shaded_file}",
+        "trainer.device=cpu",
+        *more,
+    )
+    trainer = build(cfg)
+    before = [parameter.clone() for parameter in trainer.model.decoder.parameters()]
+    result = trainer.take_step(trainer.batches[0])
+    assert not result.broken
+    assert 0 < result.losses["silhouette"] < 1
+    after = trainer.model.decoder.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 @pytest.mark.parametrize("size", options("model"))
 @pytest.mark.parametrize("head", options("model/color_head"))
 def test_every_color_head_fits_every_model(head: str, size: str) -> None:
