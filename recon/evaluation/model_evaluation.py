@@ -42,7 +42,6 @@ from recon.evaluation.statistics import RESAMPLES, summarize
 from recon.geometry.voxels import leaves_grid
 from recon.inference.refinement import Refinement
 from recon.metrics import Metric
-from recon.models.flipped import FlipAveraged
 from recon.models.prediction import blank_prediction
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
@@ -74,8 +73,6 @@ class EvaluationConfig:
         color_targets: The number of other views in which the colours of each prediction are
             compared.
         seed: The seed of the samples that suites draw, and of the bootstrap.
-        flip: Whether each prediction is the mean of the predictions from the image and from its
-            mirror image.
         refine: The number of steps that fit each prediction to the mask of its image, with the
             camera of that image; see `recon.inference.refinement`. Colours are scored without this.
         refine_camera: The camera of the refinement, 'known' from the data or 'found' among the
@@ -94,7 +91,6 @@ class EvaluationConfig:
     color_inputs: PositiveInt = 8
     color_targets: PositiveInt = 3
     seed: Seed = 0
-    flip: bool = False
     refine: Steps = 0
     refine_camera: Literal["known", "found"] = "known"
 
@@ -173,8 +169,7 @@ class ModelEvaluation:
         batched = all(suite.batched for suite in self.suites)
         self._batch_objects = max(1, config.batch_size // len(self.views)) if batched else 1
         self._resolution = min(self.data.layout.voxel_resolutions, default=32)
-        model = trained.model.to(device)
-        self.model = FlipAveraged(model).to(device) if config.flip else model
+        self.model = trained.model.to(device)
         self.refinement = Refinement(config.refine) if config.refine else None
         self._find_cameras = config.refine_camera == "found"
         self.blank = blank_prediction(self.model, self.data.layout.image_size)
@@ -338,8 +333,6 @@ class ModelEvaluation:
 
     def _notes(self) -> list[str]:
         notes = list(BASELINE_NOTES) if self._has_shape_baselines else []
-        if self.config.flip:
-            notes.append("flip: each prediction is the mean of those from image and mirror image")
         if self.config.refine:
             notes.append(
                 f"refine: {self.config.refine} steps fit each mesh to the mask of its image, "
