@@ -172,20 +172,30 @@ def _require_faces(model: nn.Module) -> None:
         )
 
 
-def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Loads a state dict into a model which may have further parts, such as a colour head.
+def load_initial_state(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Loads the parts of a state dict that a model has, such as the encoder.
 
     Args:
         model: The model; those of its children that the state lacks stay as they are.
         state: The state dict of a model with some of these children.
 
+    Returns:
+        The names of the parts which the model lacks.
+
     Raises:
-        ValueError: Names or shapes within a part differ, or the state has other parts.
+        ValueError: Names or shapes within a part differ, or there is no part in common.
     """
-    there = {name.partition(".")[0] for name in state}
     own = model.state_dict()
+    parts, there = ({name.partition(".")[0] for name in names} for names in (own, state))
+    if not parts & there:
+        raise ValueError(
+            f"the model has the parts {', '.join(sorted(parts))}, and the weights to start from "
+            f"are of {', '.join(sorted(there))}"
+        )
     new = {name: value for name, value in own.items() if name.partition(".")[0] not in there}
-    load_model_state(model, {**new, **state})
+    known = {name: value for name, value in state.items() if name.partition(".")[0] in parts}
+    load_model_state(model, {**new, **known})
+    return sorted(there - parts)
 
 
 def model_config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +17,13 @@ from recon.runs.checkpoints import (
     random_states,
     restore_random_states,
 )
+from recon.runs.shipped_models import find_model
 from recon.training.averaging import WeightAverage
 from recon.training.distributed import Processes
 from recon.training.progress import Progress
 from recon.training.run_checkpoints import RunCheckpoints
+
+log = logging.getLogger(__name__)
 
 # Where a checkpoint whose model is an average keeps the weights that the optimiser moves.
 TRAINED = "trained"
@@ -32,7 +36,8 @@ class RunState:
         model: The model, whose weights are saved and loaded.
         optimizer: The optimiser of its parameters.
         processes: The processes which share the run.
-        initial: A checkpoint of a model with some parts of this one, which a new run starts from.
+        initial: A checkpoint of a model with some parts of this one, or the name of one that comes
+            with the package, which a new run starts from.
         average: The average of the weights. It is then the model of checkpoints, which keep the
             weights that the optimiser moves beside it.
 
@@ -104,12 +109,14 @@ class RunState:
         if self.processes.is_first:
             own = checkpoints.resume()
             if own is None and self.initial is not None:
-                initial = load_checkpoint(self.initial)["model"]
+                initial = load_checkpoint(find_model(self.initial))["model"]
         checkpoint, initial = self.processes.broadcast((own, initial))
         if checkpoint is not None:
             self.take_up(checkpoint)
         elif initial is not None:
-            load_initial_state(self.model, initial)
+            left_out = load_initial_state(self.model, initial)
+            if left_out:
+                log.info("%s: the model has no %s", self.initial, ", ".join(left_out))
             if self.average is not None:
                 self.average.restart(self.model)
         return checkpoint is not None

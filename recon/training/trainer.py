@@ -97,8 +97,8 @@ class Trainer:
         progress: Whether to draw a progress bar; None draws it on a terminal only.
         stopping: A function that is called after each validation and may end the run, see
             `Stopping`.
-        initial: The path of a checkpoint of a model with some parts of this one, from which a new
-            run starts.
+        initial: The path of a checkpoint of a model with some parts of this one, or the name of a
+            model that comes with the package, from which a new run starts.
         frozen: The names of parts of the model, such as encoder and decoder, which stay as they
             are: neither their parameters nor the statistics of their batch norms change.
         processes: The processes that share the work; None means this one alone.

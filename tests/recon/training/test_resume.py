@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from recon.datasets.framing import usual_framing
 from recon.runs.checkpoints import save_checkpoint
 from recon.runs.directory import RunDirectory
+from recon.runs.weight_files import save_weights
 from recon.training.distributed import Processes
 from recon.training.resume import RunState
 from recon.training.run_checkpoints import RunCheckpoints
@@ -66,6 +68,24 @@ def test_a_new_run_starts_from_the_parts_of_an_initial_checkpoint(tmp_path: Path
     assert torch.equal(state.model["encoder"].weight, source.model["encoder"].weight)
     assert torch.equal(state.model["head"].weight, own_head)
     assert state.progress.step == 0
+
+
+def test_a_new_run_starts_from_a_model_of_the_package_without_the_parts_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_state(1)
+    model = nn.ModuleDict({**source.model, "color_head": nn.Linear(2, 2)})
+    checkpoint = {"config": {}, "step": 1, "framing": usual_framing().plain()}
+    save_weights(tmp_path / "boxes.safetensors", model, checkpoint)
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    state = make_state(2, initial="boxes")
+    with caplog.at_level("INFO"):
+        assert not state.resume(checkpoints_in(tmp_path / "run"))
+    # Files of weights are stored in half precision.
+    torch.testing.assert_close(weights(state), weights(source), atol=1e-3, rtol=1e-3)
+    assert "boxes: the model has no color_head" in caplog.text
+    with pytest.raises(FileNotFoundError, match="checkpoint balls: no such file or model; the mo"):
+        make_state(2, initial="balls").resume(checkpoints_in(tmp_path / "run"))
 
 
 def test_the_result_counts_the_seconds_of_all_starts(monkeypatch: pytest.MonkeyPatch) -> None:
