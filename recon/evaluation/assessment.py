@@ -24,6 +24,11 @@ from recon.evaluation.references import (
     require_reference_metric,
 )
 from recon.evaluation.result import EvaluationResult
+from recon.evaluation.robustness import (
+    CorruptionTable,
+    measure_corruptions,
+    write_corruptions,
+)
 from recon.evaluation.tables import main_result, summary_text, write_tables
 from recon.files import csv_text, locked, text_table, write_text
 from recon.runs.checkpoints import ALLOWED_TARGETS
@@ -45,6 +50,8 @@ class Assessment:
         reference: The names of published results that are shown beside ours, see
             `recon.evaluation.references`.
         report: Whether `report.html` is written.
+        corruptions: Whether the model is scored on corrupted images, too, see
+            `recon.evaluation.robustness`.
         device: The device of the model: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` chooses a GPU
             when there is one.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
@@ -62,6 +69,7 @@ class Assessment:
         against: str | Path | None = None,
         reference: str | Sequence[str] | None = None,
         report: bool = False,
+        corruptions: bool = False,
         device: str = "auto",
         progress: bool | None = None,
         allowed_targets: Sequence[str] = ALLOWED_TARGETS,
@@ -70,7 +78,7 @@ class Assessment:
         self.examples = examples or ExampleFiles()
         self.against = None if against is None else Path(against)
         self.references = choose_references(reference)
-        self.report, self.progress = report, progress
+        self.report, self.corruptions, self.progress = report, corruptions, progress
         self.device = choose_device(device)
         self.allowed_targets = tuple(allowed_targets)
 
@@ -107,7 +115,8 @@ class Assessment:
             if other is not None:
                 self._compare(result, other, trained.path, folder)
             self._show_references(result, folder)
-            self._show_objects(result, evaluation, folder)
+            corrupted = self._measure_corruptions(evaluation, folder)
+            self._show_objects(result, evaluation, folder, corrupted)
             print(f"tables: {folder / 'table.txt'}\n\n{main_result(result)}")
         return result
 
@@ -167,8 +176,23 @@ class Assessment:
         write_text(folder / "reference.csv", csv_text(rows))
         print(f"\n{text_table(rows, total=True)}\n\nreference: {folder / 'reference.txt'}")
 
+    def _measure_corruptions(
+        self, evaluation: ModelEvaluation, folder: Path
+    ) -> CorruptionTable | None:
+        if not self.corruptions:
+            return None
+        table = measure_corruptions(evaluation, self.progress)
+        write_corruptions(folder, table)
+        path = folder / "corruptions.txt"
+        print(f"\n{text_table(table.table(), total=True)}\n\ncorruptions: {path}")
+        return table
+
     def _show_objects(
-        self, result: EvaluationResult, evaluation: ModelEvaluation, folder: Path
+        self,
+        result: EvaluationResult,
+        evaluation: ModelEvaluation,
+        folder: Path,
+        corruptions: CorruptionTable | None = None,
     ) -> None:
         paths = self.examples.save(evaluation.predictions, folder)
         if paths:
@@ -178,7 +202,7 @@ class Assessment:
             from recon.evaluation.report_page import write_report_page
 
             path = folder / "report.html"
-            write_report_page(result, evaluation.predictions, path)
+            write_report_page(result, evaluation.predictions, path, corruptions=corruptions)
             print(f"report: {path}")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon.evaluation.result import MACRO, Estimate, EvaluationResult
+from recon.evaluation.robustness import CorruptionRow, CorruptionTable
 from recon.evaluation.tables import unit_label, value_text
 from recon.metrics import Metric
 
@@ -89,6 +90,22 @@ def _bar(
         width = _share(max(model.high, 0) - max(model.low, 0), top)
         interval = Mark(_share(model.low, top), f"95 % interval {low} to {high}", width)
     return Bar(name, value_text(model.mean, metric), _share(model.mean, top), marks, interval)
+
+
+def corruption_bars(table: CorruptionTable) -> list[Bar]:
+    """Returns a bar for each kind of images, with a mark where those it is compared with are."""
+    known = {row.corruption: row.value for row in table.rows}
+    top = round_up(max((value for value in known.values() if not math.isnan(value)), default=1.0))
+    return [_corruption_bar(row, known, table.metric, top) for row in table.rows]
+
+
+def _corruption_bar(row: CorruptionRow, known: dict[str, float], metric: Metric, top: float) -> Bar:
+    if math.isnan(row.value):
+        return Bar(row.corruption, "-", "0", (), None)
+    reference = known[row.reference]
+    mark = Mark(_share(reference, top), f"{row.reference} {value_text(reference, metric)}", color=1)
+    marks = () if row.corruption == row.reference else (mark,)
+    return Bar(row.corruption, value_text(row.value, metric), _share(row.value, top), marks, None)
 
 
 def estimate_of(

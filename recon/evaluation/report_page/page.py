@@ -17,6 +17,7 @@ from recon.evaluation.report_page.rendering import render, render_page
 from recon.evaluation.report_page.selection import Pick, pick_objects, ranked
 from recon.evaluation.report_page.truth import describe_truth
 from recon.evaluation.result import EvaluationResult
+from recon.evaluation.robustness import CorruptionTable
 from recon.evaluation.tables import title
 from recon.files import write_text
 
@@ -37,6 +38,7 @@ def write_report_page(
     best: int = 1,
     max_bytes: int = MAX_BYTES,
     progress: bool | None = False,
+    corruptions: CorruptionTable | None = None,
 ) -> None:
     """Writes the page of an evaluation.
 
@@ -50,6 +52,7 @@ def write_report_page(
         best: The number of the best objects of each category that are shown.
         max_bytes: The greatest size of the page in bytes; objects beyond it are left out.
         progress: Whether to draw a progress bar; None draws it on a terminal only.
+        corruptions: What the model reaches on corrupted images; None shows nothing of them.
 
     Raises:
         ValueError: The model does not have the metric, or the data lack an object of the result.
@@ -58,6 +61,8 @@ def write_report_page(
     chosen = _metric_key(result, key)
     picks = pick_objects(result, chosen, worst, median, best)
     summary = render("summary.html", result=result, main_metric=result.metrics[0])
+    if corruptions is not None:
+        summary += render("corruptions.html", table=corruptions)
     origin = details(result, chosen)
     room = max_bytes - len(summary) - len(origin)
     gallery = _gallery(result, predictions, chosen, picks, room, progress)

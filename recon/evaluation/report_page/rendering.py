@@ -10,7 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from recon.datasets.categories import category_of
-from recon.evaluation.report_page.charts import bars, best_mean, estimate_of, histogram, key_color
+from recon.evaluation.report_page.charts import (
+    bars,
+    best_mean,
+    corruption_bars,
+    estimate_of,
+    histogram,
+    key_color,
+)
 from recon.evaluation.tables import unit_label, value_text
 
 # Whatever a page shows lies in it: the browser may not load anything.
@@ -28,6 +35,7 @@ _environment = Environment(
 _environment.filters |= {
     "bars": bars,
     "best_mean": best_mean,
+    "corruption_bars": corruption_bars,
     "category_name": lambda synset: category_of(synset).name,
     "estimate": estimate_of,
     "groupby_suite": lambda metrics: [

@@ -1,0 +1,162 @@
+"""Corruptions of images and of cameras do what their names say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon.evaluation.corruptions import (
+    ORIGINAL,
+    RENDERED,
+    Corruption,
+    before,
+    blurred,
+    corruptions,
+    moved_away,
+    noisy,
+    occluded,
+    raised,
+    resampled,
+    zoomed,
+)
+from recon.geometry.cameras import Cameras
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def disc(side: int = 64) -> np.ndarray:
+    """An orange disc of a quarter of the side, not in the middle."""
+    rows, columns = np.mgrid[0:side, 0:side]
+    inside = (rows - 0.45 * side) ** 2 + (columns - 0.55 * side) ** 2 < (side / 4) ** 2
+    image = np.zeros((4, side, side), np.uint8)
+    image[:, inside] = np.array([240, 120, 20, 255])[:, None]
+    return image
+
+
+def orbit(elevation: float, distance: float, fov: float) -> Cameras:
+    return Cameras.orbit([40.0, -75.0], elevation, distance, fov)
+
+
+def assert_same(one: Cameras, other: Cameras) -> None:
+    torch.testing.assert_close(one.rows(), other.rows(), atol=1e-5, rtol=1e-5)
+
+
+def test_titles_are_different_and_the_references_come_first() -> None:
+    titles = [corruption.title for corruption in corruptions()]
+    assert titles[:2] == [ORIGINAL, RENDERED]
+    assert len(set(titles)) == len(titles)
+    kinds = {corruption.name for corruption in corruptions()[2:]}
+    assert kinds == {
+        "noise", "blur", "occluded", "background", "elevation", "distance", "field of view",
+        "resolution",
+    }  # fmt: skip
+
+
+def test_cameras_are_raised_moved_and_zoomed() -> None:
+    camera = orbit(30.0, 2.5, 30.0)
+    assert_same(raised(15)(camera), orbit(45.0, 2.5, 30.0))
+    assert_same(raised(-60)(camera), orbit(-30.0, 2.5, 30.0))
+    assert_same(moved_away(1.6)(camera), orbit(30.0, 4.0, 30.0))
+    changed = zoomed(20)(camera)
+    sizes = [float(c.focal[0, 1] / c.translation[0].norm()) for c in (camera, changed)]
+    assert sizes[0] == pytest.approx(sizes[1])
+    expected = orbit(30.0, float(changed.translation[0].norm()), 20.0)
+    assert_same(changed, expected)
+
+
+def test_a_zoom_never_moves_a_camera_into_the_object() -> None:
+    near = zoomed(120)(orbit(10.0, 2.5, 30.0))
+    torch.testing.assert_close(near.translation.norm(dim=1), torch.ones(2))
+    nearer = zoomed(120)(orbit(10.0, 0.9, 30.0))
+    torch.testing.assert_close(nearer.translation.norm(dim=1), torch.full((2,), 0.9))
+
+
+def test_noise_has_its_deviation_and_leaves_the_mask() -> None:
+    image = disc()
+    image[:3, image[3] > 0] = 128
+    changed = noisy(0.1)(image, generator())
+    assert np.array_equal(changed[3], image[3])
+    assert not changed[:3, image[3] == 0].any()
+    assert changed[:3, image[3] > 0].std() == pytest.approx(25.5, rel=0.05)
+
+
+def test_blur_keeps_the_colour_and_spreads_the_mask() -> None:
+    image = disc()
+    changed = blurred(2)(image, generator())
+    shown = changed[3] > 25
+    assert shown.sum() > (image[3] > 0).sum()
+    difference = changed[:3, shown].astype(int) - np.array([240, 120, 20])[:, None]
+    assert np.abs(difference).max() <= 2
+    assert int(changed[3].sum()) == pytest.approx(int(image[3].sum()), rel=0.02)
+    # Twice as large an image is blurred by twice as many pixels.
+    large = blurred(2)(disc(128), generator())
+    assert int((large[3] > 25).sum()) == pytest.approx(4 * int(shown.sum()), rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_rectangle_within_the_box_is_taken_out(share: float) -> None:
+    image = np.zeros((4, 64, 64), np.uint8)
+    image[:, 10:50, 20:60] = 200
+    changed = occluded(share)(image, generator())
+    gone = (image[3] > 0) & (changed[3] == 0)
+    assert gone.sum() == pytest.approx(share * 1600, rel=0.1)
+    rows, columns = np.nonzero(gone)
+    area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    assert gone.sum() == area
+    assert not changed[:, gone].any()
+    assert not np.array_equal(changed, occluded(share)(image, generator(1)))
+
+
+def test_an_empty_image_stays_empty() -> None:
+    empty = np.zeros((4, 16, 16), np.uint8)
+    for change in (noisy(0.2), blurred(2), occluded(0.3)):
+        assert not change(empty, generator()).any()
+
+
+@pytest.mark.parametrize("kind", ["plain", "shaded"])
+def test_the_mask_before_a_plain_background_is_estimated_about_right(kind: str) -> None:
+    image = disc()
+    changed = before(kind)(image, generator(4))
+    inside, found = image[3] > 0, changed[3] > 0
+    assert (inside & found).sum() / (inside | found).sum() > 0.95
+    assert set(np.unique(changed[3])) == {0, 255}
+    assert np.array_equal(changed[:3, inside & found], image[:3, inside & found])
+
+
+def test_a_textured_background_is_taken_for_a_part_of_the_object() -> None:
+    image = disc()
+    changed = before("textured")(image, generator())
+    assert (changed[3] > 0).sum() > 1.5 * (image[3] > 0).sum()
+
+
+def test_where_no_mask_is_found_the_whole_image_is_the_object() -> None:
+    empty = np.zeros((4, 32, 32), np.uint8)
+    changed = before("plain")(empty, generator())
+    assert (changed[3] == 255).all()
+    assert changed[:3].any()
+
+
+def test_an_unknown_background_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind must be plain, shaded or textured, got 'noise'"):
+        before("noise")
+
+
+def test_images_are_brought_down_and_up_again() -> None:
+    image = disc()
+    coarse = resampled(image, (64, 64), 32)
+    assert coarse.shape == image.shape
+    blocks = coarse[3].reshape(32, 2, 32, 2)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    assert np.array_equal(resampled(image, (64, 64), None), image)
+    assert np.array_equal(resampled(image, (64, 64), 256), image)
+    assert resampled(disc(128), (64, 64), 128).shape == image.shape
+
+
+def test_what_images_of_the_data_cannot_show_is_rendered() -> None:
+    assert not Corruption("noise", image=noisy(0.1)).needs_rendering((64, 64))
+    assert Corruption("up", camera=raised(10)).needs_rendering((64, 64))
+    assert Corruption("large", side=128).needs_rendering((64, 64))
+    assert not Corruption("large", side=128).needs_rendering((137, 137))
