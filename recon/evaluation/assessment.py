@@ -15,6 +15,7 @@ from recon.evaluation.comparison import (
     require_same_views,
     require_shared_protocol,
 )
+from recon.evaluation.corruption_table import CorruptionTable, write_corruptions
 from recon.evaluation.examples import ExampleFiles
 from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.references import (
@@ -24,11 +25,7 @@ from recon.evaluation.references import (
     require_reference_metric,
 )
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.robustness import (
-    CorruptionTable,
-    measure_corruptions,
-    write_corruptions,
-)
+from recon.evaluation.robustness import measure_corruptions
 from recon.evaluation.tables import main_result, summary_text, write_tables
 from recon.files import csv_text, locked, text_table, write_text
 from recon.runs.checkpoints import ALLOWED_TARGETS

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,91 +12,18 @@ from tqdm import tqdm
 
 from recon.datasets.categories import category_of
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.corruption_table import CorruptionRow, CorruptionTable
 from recon.evaluation.corruptions import ORIGINAL, RENDERED, Corruption, corruptions, resampled
 from recon.evaluation.model_evaluation import ModelEvaluation
 from recon.evaluation.rerendering import can_render, recorded_light, render_object
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.scoring import ViewPredictions, score_predictions
-from recon.evaluation.tables import unit_label, value_text
-from recon.files import csv_text, text_table, write_text
 from recon.geometry.cameras import Cameras
 from recon.metrics import Metric, object_seed
 from recon.models.prediction import predict
 
 # Objects whose images are predicted together.
 _OBJECTS_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class CorruptionRow:
-    """What a model reaches on corrupted images.
-
-    Args:
-        corruption: The name and the level of the corruption.
-        reference: Which images it is compared with, `ORIGINAL` or `RENDERED`.
-        value: The mean over the categories; NaN where the images cannot be made.
-        change: The value minus that of the reference.
-        note: What there is to know about the images.
-    """
-
-    corruption: str
-    reference: str
-    value: float
-    change: float
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class CorruptionTable:
-    """The rows of all corruptions, by one metric.
-
-    Args:
-        metric: The metric.
-        rows: The rows; those of the references come first.
-    """
-
-    metric: Metric
-    rows: tuple[CorruptionRow, ...]
-
-    @property
-    def mean_change(self) -> float:
-        """The mean change over all corruptions that could be made; NaN where there is none."""
-        changes = [row.change for row in self.corrupted if not math.isnan(row.change)]
-        return sum(changes) / len(changes) if changes else math.nan
-
-    @property
-    def corrupted(self) -> tuple[CorruptionRow, ...]:
-        """The rows that are not references."""
-        return tuple(row for row in self.rows if row.corruption not in (ORIGINAL, RENDERED))
-
-    def table(self) -> list[list[str]]:
-        """Returns the rows as texts, the names of the columns first and the mean change last."""
-        heads = ["images", unit_label(self.metric), "change", "compared with", "note"]
-        lines = [
-            [
-                row.corruption,
-                value_text(row.value, self.metric),
-                value_text(row.change, self.metric),
-                row.reference,
-                row.note,
-            ]
-            for row in self.rows
-        ]
-        return [
-            heads,
-            *lines,
-            ["mean change", "", value_text(self.mean_change, self.metric), "", ""],
-        ]
-
-
-def write_corruptions(folder: Path, table: CorruptionTable) -> None:
-    """Writes `corruptions.txt` and `corruptions.csv`.
-
-    Raises:
-        OSError: A file could not be written; nothing half-written keeps its final name.
-    """
-    write_text(folder / "corruptions.txt", text_table(table.table(), total=True) + "\n")
-    write_text(folder / "corruptions.csv", csv_text(table.table()))
 
 
 def measure_corruptions(

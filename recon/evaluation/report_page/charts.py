@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recon.evaluation.corruption_table import CorruptionRow, CorruptionTable
 from recon.evaluation.result import MACRO, Estimate, EvaluationResult
-from recon.evaluation.robustness import CorruptionRow, CorruptionTable
 from recon.evaluation.tables import unit_label, value_text
 from recon.metrics import Metric
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from markupsafe import Markup
 from tqdm import tqdm
 
+from recon.evaluation.corruption_table import CorruptionTable
 from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.report_page.objects import KINDS, Gallery, plain_rows
 from recon.evaluation.report_page.rendering import render, render_page
 from recon.evaluation.report_page.selection import Pick, pick_objects, ranked
 from recon.evaluation.report_page.truth import describe_truth
 from recon.evaluation.result import EvaluationResult
-from recon.evaluation.robustness import CorruptionTable
 from recon.evaluation.tables import title
 from recon.files import write_text
 

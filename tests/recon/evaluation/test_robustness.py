@@ -17,12 +17,9 @@ from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.robustness import (
     CorruptedImages,
-    CorruptionRow,
-    CorruptionTable,
     macro_mean,
     measure_corruptions,
 )
-from recon.metrics.softras import IOU
 from recon.preparation.prepare import as_images, prepare
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.viewpoints import StandardViews
@@ -110,12 +107,6 @@ def test_images_that_are_taken_whole_are_counted(
     monkeypatch.setattr(robustness, "corruptions", lambda: some)
     table = measure_corruptions(evaluate(tiny_checkpoint, shapes_file, tmp_path), progress=False)
     assert table.rows[1].note == "no mask found in 12 of 12 images"
-
-
-def test_a_table_without_corruptions_has_no_mean_change() -> None:
-    table = CorruptionTable(IOU, (CorruptionRow(ORIGINAL, ORIGINAL, 0.5, 0.0),))
-    assert math.isnan(table.mean_change)
-    assert table.table()[-1] == ["mean change", "", "-", "", ""]
 
 
 def test_an_evaluation_writes_the_table_and_the_figure(
