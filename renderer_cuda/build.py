@@ -70,6 +70,7 @@ VECTOR_KERNELS = (
     "rasterize_cpu_forward.cpp",
     "rasterize_cpu_backward.cpp",
     "visibility_cpu_kernels.cpp",
+    "layers_cpu_kernels.cpp",
 )
 
 # One compilation of the vector kernels for each instruction set; the best is chosen at run time.
@@ -112,6 +113,7 @@ def _cpu_units() -> list[_Unit]:
         *kernels,
         _Unit("rasterize_cpu.cpp", macro),
         _Unit("visibility_cpu.cpp", macro),
+        _Unit("layers_cpu.cpp", macro),
         _Unit("voxelize_cpu.cpp", EXACT_FLAGS),
         _Unit("gather_cpu.cpp"),
     ]

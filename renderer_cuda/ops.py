@@ -15,18 +15,21 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import build, transforms
+from renderer_cuda.layers import layered_rasterize
 from renderer_cuda.reference import (
     count_skipped_faces_reference,
     soft_rasterize_reference,
     soft_silhouette_reference,
 )
 from renderer_cuda.validation import (
+    LAYER_MODES,
     MODES,
     Background,
     ImageSize,
     check_face_textures,
     check_face_vertices,
     check_flags,
+    check_layers,
     check_modes,
     check_scalars,
     count_images,
@@ -70,7 +73,13 @@ def count_skipped_faces(
 
 def _numbers(**chosen: str) -> tuple[int, ...]:
     """Return modes as the kernels number them; 0 is no colour (parameters.h)."""
-    return tuple(MODES[name].index(mode) + (name == "color") for name, mode in chosen.items())
+    known = MODES | LAYER_MODES
+    return tuple(known[name].index(mode) + (name == "color") for name, mode in chosen.items())
+
+
+def _flat(numbers: Tensor | None, faces: Tensor) -> Tensor:
+    """Return a number for each face of the batch as [N], or nothing as [0]."""
+    return faces.new_empty(0) if numbers is None else numbers.flatten()
 
 
 # ---- soft_silhouette -----------------------------------------------------------------------------
@@ -309,6 +318,11 @@ def soft_rasterize(
     background: Background = (0.0, 0.0, 0.0),
     double_sided: bool = True,
     perspective_correct: bool = False,
+    face_opacity: Tensor | None = None,
+    face_sigma: Tensor | None = None,
+    window: str = "distribution",
+    order: str = "pixel",
+    stop_transmittance: float = 0.0,
 ) -> Tensor:
     """Render faces softly to colour and alpha (arXiv 1904.01786, section 3).
 
@@ -319,6 +333,14 @@ def soft_rasterize(
     of the nearest face which contains the pixel centre, the first of equals. Colours of corners and
     1 / depth are mixed by the barycentric coordinates of the pixel, cut to [0, 1] and divided by
     their sum; a texel is looked up by them (see perspective_correct).
+
+    Colour "over" composes the faces that have colour at a pixel front to back. With their opacities
+    a_i = face_opacity_i W_i there, where the window W_i is the coverage D_i by default, sorted by
+    depth, and T_i = prod_{j<i} (1 - a_j), colour is sum_i T_i a_i c_i + T_end background and alpha
+    is 1 - T_end, of the same faces (Porter and Duff 1984). Depth decides the order and has no
+    gradient from it. The fragments, the pairs of a face and a pixel that shows it, are held while
+    they are sorted and again in the backward, some 40 bytes each in float32 and as many as there
+    are; nothing of them is kept between the two. On CUDA the host waits for their number.
 
     The backward is the exact gradient of this forward to corners (x, y, z), colours and the
     background; the released SoftRas holds the barycentric coordinates constant, drops the alpha
@@ -342,7 +364,8 @@ def soft_rasterize(
             tensor [].
         distance: "euclidean", "barycentric" or "hard", see `soft_silhouette`.
         alpha: "product", "sum" or "hard", see `soft_silhouette`.
-        color: "softmax" or "hard".
+        color: "softmax", "hard" or "over". With "over" alpha has to be "product", and gamma and eps
+            have no part.
         texture: "vertex" or "surface".
         dist_eps: Coverage outside of the face counts down to this value and is zero below.
         eps: Normalised depth of the background.
@@ -353,6 +376,21 @@ def soft_rasterize(
         perspective_correct: Whether colours and texels are those of the point of the face which the
             pixel shows: barycentric coordinates w_j / z_j, divided by their sum. The paper, and the
             default, mix by those of the image, w_j, which is off where depth varies within a face.
+        face_opacity: [B, F] (packed [N]) in [0, 1], for color "over": the opacity o_i of each face,
+            with a gradient. None stands for 1.
+        face_sigma: [B, F] (packed [N]) > 0, for color "over": sigma of each face in place of that
+            of all, with a gradient.
+        window: How the opacity of a face falls off, for color "over"; x = +-d^2 / sigma.
+            "distribution" is the coverage D. "exp_clipped" is exp(min(x, 0)), which is 1 inside, so
+            that neighbours leave no seam. In the other two sigma is a power, without a unit:
+            "incenter" is (d / r)^sigma inside and 0 outside, with the distance d to the nearest
+            edge and the radius r of the incircle (Held et al. 2025, "Triangle Splatting");
+            "compact" is exp(-e^(2 sigma) / 2) with e = 1 - 3 min_k w_k of the barycentric
+            coordinates (Sheng et al. 2025, "2D Triangle Splatting").
+        order: Faces are sorted, for color "over", by their depth at the "pixel", or by the mean
+            depth of their corners ("centroid"); of equals the first is in front.
+        stop_transmittance: Faces behind a transmittance T_i below this are left out, for color
+            "over"; 0 leaves out none.
 
     Returns:
         RGBA [B, 4, H, W], row 0 on top.
@@ -368,10 +406,24 @@ def soft_rasterize(
     check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
+    face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
+    check_layers(
+        face_vertices,
+        face_opacity,
+        face_sigma,
+        color=color,
+        alpha=alpha,
+        distance=distance,
+        window=window,
+        order=order,
+        stop_transmittance=stop_transmittance,
+    )
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width)
-    if not build.available(face_vertices.device.type):
+    # Layers have no CUDA kernels yet: the oracle serves there.
+    native = build.available(face_vertices.device.type)
+    if not native or (color == "over" and face_vertices.is_cuda):
         return soft_rasterize_reference(
             face_vertices,
             face_textures,
@@ -390,13 +442,27 @@ def soft_rasterize(
             background=behind,
             double_sided=double_sided,
             perspective_correct=perspective_correct,
+            face_opacity=face_opacity,
+            face_sigma=face_sigma,
+            window=window,
+            order=order,
+            stop_transmittance=stop_transmittance,
         )
     faces, offsets = pack_faces(face_vertices, first_face)
+    textures = face_textures if first_face is not None else face_textures.flatten(0, 1)
+    if color == "over":
+        return layered_rasterize(
+            *(faces, textures, _flat(face_opacity, faces), _flat(face_sigma, faces), behind),
+            *(offsets, images, height, width),
+            pack_scalars(sigma, dist_eps, near, far, stop_transmittance),
+            *_numbers(distance=distance, texture=texture, window=window, order=order),
+            *(double_sided, perspective_correct),
+        )
     rgba: Tensor = transforms.call(
         _Rasterize,
         _ops.soft_rasterize,
         faces,
-        face_textures if first_face is not None else face_textures.flatten(0, 1),
+        textures,
         behind,
         offsets,
         *(images, height, width),
@@ -484,18 +550,6 @@ def _rasterize_gradient(
     return (*grads, grad_background, *(None,) * 11)
 
 
-def _fold_background(
-    background: Tensor, dim: int | None, size: int, images: int, *image_size: int
-) -> Tensor:
-    """Return the background [3] or [size * B, 3, H, W] of size batches of B images."""
-    if dim is None and background.dim() == 1:
-        return background
-    if dim is not None and background.dim() == 2:
-        colors = background.movedim(dim, 0)[:, None, :, None, None]
-        return colors.expand(size, images, 3, *image_size).flatten(0, 1)
-    return transforms.fold(background, dim, size)
-
-
 class _Rasterize(torch.autograd.Function):
     """The op soft_rasterize with the rules of torch.func."""
 
@@ -529,7 +583,7 @@ class _Rasterize(torch.autograd.Function):
         outputs = _Rasterize.apply(
             folded,
             transforms.fold(textures, in_dims[1], size),
-            _fold_background(background, in_dims[2], size, images, height, width),
+            transforms.fold_background(background, in_dims[2], size, images, height, width),
             transforms.fold_offsets(first_face, len(folded) // size, size),
             *(images * size, height, width),
             *settings,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from renderer_cuda import reference_layers as layers
 from renderer_cuda import reference_modes as modes
 from renderer_cuda.validation import (
     Background,
@@ -24,6 +25,7 @@ from renderer_cuda.validation import (
     check_face_textures,
     check_face_vertices,
     check_flags,
+    check_layers,
     check_modes,
     check_scalars,
     count_images,
@@ -203,6 +205,13 @@ def soft_silhouette_reference(
     return _stack(images, face_vertices, height, width)
 
 
+def _per_face(numbers: Tensor | None, default: float, face_vertices: Tensor) -> Tensor:
+    """Return a number for each face, [B, F] or [N] in float64: a default, if none are given."""
+    if numbers is None:
+        return face_vertices.new_full(face_vertices.shape[:-2], default, dtype=torch.float64)
+    return numbers.double()
+
+
 def soft_rasterize_reference(
     face_vertices: Tensor,
     face_textures: Tensor,
@@ -222,6 +231,11 @@ def soft_rasterize_reference(
     background: Background = (0.0, 0.0, 0.0),
     double_sided: bool = True,
     perspective_correct: bool = False,
+    face_opacity: Tensor | None = None,
+    face_sigma: Tensor | None = None,
+    window: str = "distribution",
+    order: str = "pixel",
+    stop_transmittance: float = 0.0,
     detach_barycentric: bool = False,
 ) -> Tensor:
     """Compute what `soft_rasterize` computes, in plain torch; same arguments and errors.
@@ -233,11 +247,23 @@ def soft_rasterize_reference(
     """
     face_vertices, face_textures = widen(face_vertices), widen(face_textures)
     background = widen(background)
+    face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
     check_face_vertices(face_vertices, first_face)
     check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
     check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
+    check_layers(
+        face_vertices,
+        face_opacity,
+        face_sigma,
+        color=color,
+        alpha=alpha,
+        distance=distance,
+        window=window,
+        order=order,
+        stop_transmittance=stop_transmittance,
+    )
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width).double()
@@ -248,8 +274,12 @@ def soft_rasterize_reference(
     resolution = texture_resolution(face_textures)
     coverage: dict[str, Any] = {"distance": distance, "sigma": float(sigma), "dist_eps": dist_eps}
     depths: dict[str, float] = {"gamma": float(gamma), "eps": eps, "near": near, "far": far}
+    opacities = _per_face(face_opacity, 1.0, face_vertices)
+    sigmas = _per_face(face_sigma, float(sigma), face_vertices)
 
-    def one_image(corners: Tensor, textures: Tensor, background: Tensor) -> Tensor:
+    def one_image(
+        corners: Tensor, textures: Tensor, shown: Tensor, sigmas: Tensor, background: Tensor
+    ) -> Tensor:
         drawable = drawable_faces(corners, textures)
         faces = _with_dummies(corners, drawable)
         textures = textures.where(drawable[:, None, None], 0.0).double()
@@ -262,7 +292,17 @@ def soft_rasterize_reference(
             depth = modes.depth_at(clipped, faces)
             mixing = modes.correct_perspective(clipped, faces) if perspective_correct else clipped
             colors = modes.color_at(texture, mixing, textures, resolution)
-            visible = support & facing & (depth >= near) & (depth <= far)
+            in_range = facing & (depth >= near) & (depth <= far)
+            if color == "over":
+                value, reached = layers.window_at(
+                    window, distance, part, faces, weights, sigmas, dist_eps
+                )
+                visible = drawable & reached & in_range
+                key = depth if order == "pixel" else faces[..., 2].mean(-1).expand_as(depth)
+                return layers.compose(
+                    value * shown, colors, visible, key, behind, stop_transmittance
+                )
+            visible = support & in_range
             if color == "hard":
                 rgb = modes.hard_color(visible, weights, depth, colors, behind)
             else:
@@ -272,6 +312,7 @@ def soft_rasterize_reference(
         rgba = _apply_in_blocks(block, len(faces), pixels, background.reshape(-1, 3))
         return rgba.view(height, width, 4).permute(2, 0, 1)
 
-    inputs = (split_images(face_vertices, first_face), split_images(face_textures, first_face))
+    per_face = (face_vertices, face_textures, opacities, sigmas)
+    inputs = (split_images(tensor, first_face) for tensor in per_face)
     rendered = [one_image(*each) for each in zip(*inputs, backgrounds, strict=True)]
     return _stack(rendered, face_vertices, 4, height, width)

@@ -18,10 +18,11 @@ from torch.autograd import forward_ad
 
 def call(function: type[torch.autograd.Function], op: Callable[..., Any], *inputs: Any) -> Any:
     """Call an op: by its autograd.Function within a transform of torch.func or a dual level."""
-    return function.apply(*inputs) if _transforming() else op(*inputs)
+    return function.apply(*inputs) if transforming() else op(*inputs)
 
 
-def _transforming() -> bool:
+def transforming() -> bool:
+    """Return whether a transform of torch.func or a dual level is active."""
     if torch.compiler.is_compiling():
         return False
     # Names of torch without a promise: where they are gone, the Functions serve always.
@@ -54,6 +55,18 @@ def fold(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """Return [size * N, ...] of a tensor [N, ...] that vmap maps over dim, or repeats."""
     batched = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
     return batched.flatten(0, 1)
+
+
+def fold_background(
+    background: Tensor, dim: int | None, size: int, images: int, *image_size: int
+) -> Tensor:
+    """Return the background [3] or [size * B, 3, H, W] of size batches of B images."""
+    if dim is None and background.dim() == 1:
+        return background
+    if dim is not None and background.dim() == 2:
+        colors = background.movedim(dim, 0)[:, None, :, None, None]
+        return colors.expand(size, images, 3, *image_size).flatten(0, 1)
+    return fold(background, dim, size)
 
 
 def unfold(tensor: Tensor, size: int) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from renderer_cuda import transforms
+
 ImageSize: TypeAlias = int | tuple[int, int]
 Background: TypeAlias = Sequence[float] | Tensor
 
@@ -20,6 +22,13 @@ MODES = {
     "color": ("softmax", "hard"),
     "texture": ("vertex", "surface"),
 }
+
+# Layered colours have kernels of their own (csrc/layers.h), which number these likewise.
+LAYER_MODES = {
+    "window": ("distribution", "exp_clipped", "incenter", "compact"),
+    "order": ("pixel", "centroid"),
+}
+_CHOICES = MODES | LAYER_MODES | {"color": (*MODES["color"], "over")}
 
 # The pixels of one image are numbered in 32-bit integers: 2^15 squared is 2^30.
 MAX_IMAGE_SIDE = 1 << 15
@@ -151,6 +160,28 @@ def texture_resolution(face_textures: Tensor) -> int:
     return math.isqrt(face_textures.shape[-2])
 
 
+def check_face_numbers(name: str, numbers: Tensor, face_vertices: Tensor) -> None:
+    """Raise ValueError unless a tensor has one number for each face, in the range of its name.
+
+    Its values are looked at, for which the host waits for the device, but not while torch.compile
+    traces nor within a transform of torch.func.
+    """
+    check_floating(name, numbers)
+    _check_same(name, numbers, face_vertices, "dtype", "device")
+    shape = list(face_vertices.shape[:-2])
+    if list(numbers.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {list(numbers.shape)}")
+    if torch.compiler.is_compiling() or transforms.transforming() or numbers.is_meta:
+        return
+    values = numbers.detach()
+    if name == "face_opacity":
+        good, requirement = (values >= 0) & (values <= 1), "between 0 and 1"
+    else:
+        good, requirement = (values > 0) & (values < math.inf), "positive and finite"
+    if not good.all():
+        raise ValueError(f"{name} must be {requirement}, got {values[~good][0].item()}")
+
+
 # ---- modes and numbers ---------------------------------------------------------------------------
 
 
@@ -161,8 +192,8 @@ TENSOR_SCALARS = ("sigma", "gamma")
 def check_modes(**modes: str) -> None:
     """Raise ValueError when a mode is not one of those known for its argument."""
     for name, mode in modes.items():
-        if mode not in MODES[name]:
-            raise ValueError(f"{name} must be one of {', '.join(MODES[name])}, got {mode!r}")
+        if mode not in _CHOICES[name]:
+            raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {mode!r}")
 
 
 def _check_scalar_tensor(name: str, value: Tensor) -> None:
@@ -205,6 +236,47 @@ def check_scalars(
     _check_between("eps", eps, -math.inf, math.inf, "finite")
     _check_between("near", near, 0, math.inf, "positive and finite")
     _check_between("far", far, near, math.inf, f"finite and greater than near ({near})")
+
+
+def check_layers(
+    face_vertices: Tensor,
+    face_opacity: Tensor | None,
+    face_sigma: Tensor | None,
+    *,
+    color: str,
+    alpha: str,
+    distance: str,
+    window: str,
+    order: str,
+    stop_transmittance: float,
+) -> None:
+    """Raise ValueError unless the arguments of layered colours fit each other.
+
+    All but alpha and distance are those of color "over" alone, and at their defaults without it.
+    """
+    check_modes(color=color, window=window, order=order)
+    given: dict[str, bool] = {
+        "face_opacity": face_opacity is not None,
+        "face_sigma": face_sigma is not None,
+        f"window {window!r}": window != "distribution",
+        f"order {order!r}": order != "pixel",
+        "stop_transmittance": stop_transmittance != 0,
+    }
+    if color != "over":
+        for name in (name for name, is_given in given.items() if is_given):
+            raise ValueError(f"{name} needs color 'over', got color {color!r}")
+        return
+    if alpha != "product":
+        raise ValueError(f"alpha must be 'product' with color 'over', got {alpha!r}")
+    if window in ("incenter", "compact") and distance != "euclidean":
+        raise ValueError(f"distance must be 'euclidean' with window {window!r}, got {distance!r}")
+    requirement = "at least 0 and less than 1"
+    below_zero = math.nextafter(0, -1)
+    _check_between("stop_transmittance", stop_transmittance, below_zero, 1, requirement)
+    if face_opacity is not None:
+        check_face_numbers("face_opacity", face_opacity, face_vertices)
+    if face_sigma is not None:
+        check_face_numbers("face_sigma", face_sigma, face_vertices)
 
 
 def check_flags(**flags: bool) -> None:

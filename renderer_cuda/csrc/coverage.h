@@ -173,13 +173,12 @@ HOST_DEVICE void weights_vjp(const Outline<R>& face, const Real weight[3], const
   }
 }
 
-// x = s m^2 / sigma with m the least weight and s = +-1 its sign: dx/dm = 2 |m| / sigma.
-template <typename Real, typename R, typename T>
-HOST_DEVICE void cover_by_weights_vjp(const Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p,
-                                      Real grad_exponent, OutlineGradient<Real>& g) {
-  const Real zero(T(0));
+// Add dL/d(x, y) of the corners for dL/dm, m the least weight.
+template <typename Real, typename R>
+HOST_DEVICE void least_weight_vjp(const Coverage<Real>& c, const Outline<R>& face, Real grad_least,
+                                  OutlineGradient<Real>& g) {
+  const Real zero(typename Traits<Real>::Scalar(0));
   const Real least = minimum(c.weight[0], minimum(c.weight[1], c.weight[2]));
-  const Real grad_least = grad_exponent * absolute(least) * Real(T(2) * p.inverse_sigma);
   // Of equal weights the first is the least, which only matters where there is no derivative.
   const auto first = c.weight[0] == least, second = c.weight[1] == least;
   const Real rest = select(first, zero, grad_least);
@@ -188,6 +187,14 @@ HOST_DEVICE void cover_by_weights_vjp(const Coverage<Real>& c, const Outline<R>&
   Real weight[3];
   for (int k = 0; k < 3; ++k) weight[k] = select(c.support, c.weight[k], zero);
   weights_vjp(face, weight, grad_weight, g);
+}
+
+// x = s m^2 / sigma with m the least weight and s = +-1 its sign: dx/dm = 2 |m| / sigma.
+template <typename Real, typename R, typename T>
+HOST_DEVICE void cover_by_weights_vjp(const Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p,
+                                      Real grad_exponent, OutlineGradient<Real>& g) {
+  const Real least = minimum(c.weight[0], minimum(c.weight[1], c.weight[2]));
+  least_weight_vjp(c, face, grad_exponent * absolute(least) * Real(T(2) * p.inverse_sigma), g);
 }
 
 // Add dL/d(x, y) of the corners for dL/dx, x = s |r|^2 / sigma with s = +-1, r = pixel - sum_k share_k v_k.

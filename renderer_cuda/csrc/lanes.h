@@ -257,6 +257,31 @@ HOST_DEVICE int texel_in_lane(const Surface<Pack<T, N>>& s, int lane, int side) 
   return texel_at<T>(s.mixing[0].v[lane], s.mixing[1].v[lane], s.mixing[2].v[lane], side);
 }
 
+// Texels on the faces, each lane of its own face; lanes add to the gradient one after the other.
+template <typename T>
+struct SurfaceTexture {
+  Textures<const T> textures;
+  Textures<T> gradient;
+  const int32_t (&face)[lanes<T>];
+  int side;
+
+  HOST_DEVICE int64_t texel(const Surface<Real<T>>& s, int lane) const {
+    return textures.numbers * int64_t(face[lane]) + 3 * texel_in_lane(s, lane, side);
+  }
+  HOST_DEVICE void color(const Surface<Real<T>>& s, Real<T> out[3]) const {
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      const T* from = textures.data + texel(s, lane);
+      for (int k = 0; k < 3; ++k) out[k].v[lane] = from[k];
+    }
+  }
+  HOST_DEVICE void color_vjp(const Surface<Real<T>>& s, const Real<T> grad_color[3], Real<T>[3]) {
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      T* to = gradient.data + texel(s, lane);
+      for (int k = 0; k < 3; ++k) to[k] += grad_color[k].v[lane];
+    }
+  }
+};
+
 // ---- faces sorted by size and side -----------------------------------------------------------------
 
 // Up to this many pixels a face is one lane among others; a larger one has a pack for itself.

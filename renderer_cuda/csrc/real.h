@@ -97,11 +97,19 @@ HOST_DEVICE float exponential(float a) { return expf(a); }
 HOST_DEVICE double exponential(double a) { return exp(a); }
 HOST_DEVICE float round_to_integer(float a) { return rintf(a); }
 HOST_DEVICE double round_to_integer(double a) { return rint(a); }
+HOST_DEVICE float logarithm(float a) { return logf(a); }
+HOST_DEVICE double logarithm(double a) { return log(a); }
+HOST_DEVICE float square_root(float a) { return sqrtf(a); }
+HOST_DEVICE double square_root(double a) { return sqrt(a); }
 #else
 HOST_DEVICE float exponential(float a) { return std::exp(a); }
 HOST_DEVICE double exponential(double a) { return std::exp(a); }
 HOST_DEVICE float round_to_integer(float a) { return std::rint(a); }
 HOST_DEVICE double round_to_integer(double a) { return std::rint(a); }
+HOST_DEVICE float logarithm(float a) { return std::log(a); }
+HOST_DEVICE double logarithm(double a) { return std::log(a); }
+HOST_DEVICE float square_root(float a) { return std::sqrt(a); }
+HOST_DEVICE double square_root(double a) { return std::sqrt(a); }
 #endif
 HOST_DEVICE float exponential_near_zero(float a) { return exponential(a); }
 HOST_DEVICE double exponential_near_zero(double a) { return exponential(a); }

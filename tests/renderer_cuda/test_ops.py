@@ -956,7 +956,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"dist_eps": 0.5}, "dist_eps must be between 0 and 0.5"),
     ({"far": 1.0}, "far must be finite and greater than near"),
     ({"near": 0.0}, "near must be positive"),
-    ({"color": "sum"}, "color must be one of softmax, hard, got 'sum'"),
+    ({"color": "sum"}, "color must be one of softmax, hard, over, got 'sum'"),
     ({"distance": "hamming"}, "distance must be one of"),
     ({"alpha": "max"}, "alpha must be one of product, sum, hard, got 'max'"),
     ({"texture": "cube"}, "texture must be one of vertex, surface, got 'cube'"),
