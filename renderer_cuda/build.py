@@ -130,6 +130,8 @@ def _cuda_units() -> list[_Unit]:
         _Unit("rasterize_cuda_combine.cu"),
         _Unit("rasterize_cuda_backward.cu"),
         _Unit("rasterize_cuda.cpp"),
+        _Unit("layers_cuda_kernels.cu"),
+        _Unit("layers_cuda.cpp"),
         _Unit("voxelize_cuda_kernels.cu", EXACT_CUDA_FLAGS),
         _Unit("voxelize_cuda.cpp"),
         _Unit("gather_cuda_kernels.cu"),

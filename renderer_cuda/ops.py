@@ -421,9 +421,7 @@ def soft_rasterize(
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width)
-    # Layers have no CUDA kernels yet: the oracle serves there.
-    native = build.available(face_vertices.device.type)
-    if not native or (color == "over" and face_vertices.is_cuda):
+    if not build.available(face_vertices.device.type):
         return soft_rasterize_reference(
             face_vertices,
             face_textures,

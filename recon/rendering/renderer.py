@@ -33,7 +33,8 @@ class SoftRenderer(nn.Module):
             "barycentric", the least barycentric coordinate; or "hard", inside or not.
         alpha: How coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
             "hard", whether any is above one half.
-        color: How colours of faces blend: "softmax" over depth, or "hard", the nearest alone.
+        color: How colours of faces blend: "softmax" over depth; "hard", the nearest alone; or
+            "over", composed front to back, with alpha of the same faces.
         texture: What `face_textures` holds: "vertex", the colours of the three corners, or
             "surface", R * R texels.
         dist_eps: The coverage below which a face does not reach a pixel.
@@ -44,6 +45,11 @@ class SoftRenderer(nn.Module):
         double_sided: Whether faces that turn their back to the camera are drawn too.
         perspective_correct: Whether colours are mixed on the face, as a camera sees them; the paper
             mixes them in the image.
+        window: How the opacity of a face falls off where `color` is "over": "distribution", its
+            coverage; "exp_clipped", 1 inside; or "incenter" and "compact", the windows of triangle
+            splatting, where `sigma` is a power (`renderer_cuda.soft_rasterize` has the formulas).
+        order: What faces are sorted by where `color` is "over": their depth at the "pixel", or the
+            mean depth of their corners, "centroid".
         anti_aliasing: The factor by which images are rendered larger and then averaged; 1 is off.
         lighting: The lighting that shades the colours in `forward`; None leaves them as they are.
 
@@ -59,7 +65,7 @@ class SoftRenderer(nn.Module):
         gamma: Gamma = 1e-4,
         distance: Literal["euclidean", "barycentric", "hard"] = "euclidean",
         alpha: Literal["product", "sum", "hard"] = "product",
-        color: Literal["softmax", "hard"] = "softmax",
+        color: Literal["softmax", "hard", "over"] = "softmax",
         texture: Literal["vertex", "surface"] = "vertex",
         dist_eps: Annotated[float, Gt(0), Lt(0.5)] = 1e-4,
         eps: Annotated[float, Ge(-1), Le(1)] = 1e-3,
@@ -68,6 +74,8 @@ class SoftRenderer(nn.Module):
         background: Sequence[Fraction] = (0.0, 0.0, 0.0),
         double_sided: bool = True,
         perspective_correct: bool = False,
+        window: Literal["distribution", "exp_clipped", "incenter", "compact"] = "distribution",
+        order: Literal["pixel", "centroid"] = "pixel",
         anti_aliasing: Supersampling = 1,
         lighting: Lighting | None = None,
     ) -> None:
@@ -80,6 +88,7 @@ class SoftRenderer(nn.Module):
         self.near, self.far = near, far
         self.background = tuple(background)
         self.double_sided, self.perspective_correct = double_sided, perspective_correct
+        self.window, self.order = window, order
         self.anti_aliasing, self.lighting = anti_aliasing, lighting
 
     def forward(
@@ -92,6 +101,8 @@ class SoftRenderer(nn.Module):
         gamma: float | None = None,
         background: Sequence[float] | Tensor | None = None,
         light_direction: Tensor | None = None,
+        face_opacity: Tensor | None = None,
+        face_sigma: Tensor | None = None,
     ) -> Tensor:
         """Renders colour and soft alpha.
 
@@ -108,6 +119,10 @@ class SoftRenderer(nn.Module):
                 pixels.
             light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
                 [B, L, 3] instead of those of all its lights; there is a gradient.
+            face_opacity: [B, F] in [0, 1], the opacity of each face, where `color` is "over"; there
+                is a gradient.
+            face_sigma: [B, F], sigma of each face in place of that of all, where `color` is "over";
+                there is a gradient.
 
         Returns:
             rgba [B, 4, H, W], row 0 on top.
@@ -142,6 +157,10 @@ class SoftRenderer(nn.Module):
             background=self._behind(background, vertices),
             double_sided=self.double_sided,
             perspective_correct=self.perspective_correct,
+            face_opacity=face_opacity,
+            face_sigma=face_sigma,
+            window=self.window,
+            order=self.order,
         )
         return self._average(rgba)
 

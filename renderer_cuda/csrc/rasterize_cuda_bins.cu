@@ -159,17 +159,26 @@ Bins plan_bins(const Parameters<T>& p) {
 
 // And one, where the last list ends.
 int64_t count_cells(const Bins& bins) { return count_ranges(bins.meshes) * bins.columns(0) * bins.rows(0) + 1; }
-int64_t count_sums(const Bins& bins) { return divide_up(count_cells(bins), int64_t(scan_cells)); }
+int64_t count_sums(const Bins& bins) { return count_scan_sums(count_cells(bins)); }
 int64_t count_entries(const Bins& bins) {
   return 4 * bins.meshes.faces + bins.meshes.images * bins.height * bins.width;
 }
 
+int64_t count_scan_sums(int64_t count) { return divide_up(count, int64_t(scan_cells)); }
+
+const char* queue_scan(int64_t* numbers, int64_t count, int64_t* sums, cudaStream_t stream) {
+  const int64_t blocks = count_scan_sums(count);
+  if (blocks > most_blocks) return "too many numbers for one launch";
+  sums_kernel<<<unsigned(blocks), scan_threads, 0, stream>>>(numbers, count, sums);
+  scan_kernel<<<unsigned(blocks), scan_threads, 0, stream>>>(numbers, count, sums);
+  return last_error();
+}
+
 const char* sort_into_bins(const Bins& bins, const Box* boxes, cudaStream_t stream) {
-  const int64_t ranges = count_ranges(bins.meshes), cells = count_cells(bins), blocks = count_sums(bins);
-  if (ranges > most_blocks || blocks > most_blocks) return "too many faces in one batch for one launch";
+  const int64_t ranges = count_ranges(bins.meshes);
+  if (ranges > most_blocks) return "too many faces in one batch for one launch";
   bins_kernel<false><<<unsigned(ranges), range_faces, 0, stream>>>(bins, boxes);
-  sums_kernel<<<unsigned(blocks), scan_threads, 0, stream>>>(bins.cells, cells, bins.sums);
-  scan_kernel<<<unsigned(blocks), scan_threads, 0, stream>>>(bins.cells, cells, bins.sums);
+  if (const char* error = queue_scan(bins.cells, count_cells(bins), bins.sums, stream)) return error;
   bins_kernel<true><<<unsigned(ranges), range_faces, 0, stream>>>(bins, boxes);
   return last_error();
 }

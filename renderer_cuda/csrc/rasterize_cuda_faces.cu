@@ -1,5 +1,5 @@
 // Set-up on the GPU: a thread prepares a face, and the needs of all faces are added up.
-#include "rasterize_cuda_faces.h"
+#include "layers_cuda_faces.h"
 
 namespace renderer {
 namespace {
@@ -28,17 +28,13 @@ __device__ void add_needs(const Need& need, Levels levels, int64_t image, Box bo
   }
 }
 
-template <typename T, typename Need>
-__global__ void __launch_bounds__(range_faces)
-    setup_kernel(const T* face_vertices, const T* face_textures, Parameters<T> p, Need need, Levels levels,
-                 Faces<T> faces) {
-  const Range range = range_at(p, blockIdx.x);
+template <typename T, typename Source, typename Need>
+__global__ void __launch_bounds__(range_faces) setup_kernel(Source source, Need need, Levels levels, Faces<T> faces) {
+  const Range range = range_at(source.meshes(), blockIdx.x);
   const int64_t index = range.begin + threadIdx.x;
   Box box = {0, 0, 0, 0};
   if (index < range.end) {
-    const int numbers = texture_numbers(p);
-    const bool colored = !face_textures || are_finite(face_textures + index * numbers, numbers);
-    const Slot<T> slot = {setup_face(face_vertices + 9 * index, colored, p)};
+    const Slot<T> slot = {source.prepare(index)};
     box = box_of(slot.face);
     faces.slots[index] = slot;
     faces.boxes[index] = box;
@@ -48,20 +44,21 @@ __global__ void __launch_bounds__(range_faces)
 
 }  // namespace
 
-template <typename T, typename Need>
-const char* setup_faces(const T* face_vertices, const T* face_textures, const Parameters<T>& p, Need need,
-                        Levels levels, Faces<T> faces, cudaStream_t stream) {
-  const int64_t ranges = count_ranges(p);
+template <typename T, typename Source, typename Need>
+const char* setup_faces_of(const Source& source, Need need, Levels levels, Faces<T> faces, cudaStream_t stream) {
+  const int64_t ranges = count_ranges(source.meshes());
   if (ranges > most_blocks) return "too many faces in one batch for one launch";
-  setup_kernel<<<unsigned(ranges), range_faces, 0, stream>>>(face_vertices, face_textures, p, need, levels, faces);
+  setup_kernel<T><<<unsigned(ranges), range_faces, 0, stream>>>(source, need, levels, faces);
   return last_error();
 }
 
-#define RENDERER_SETUP(T, NEED) \
-  template const char* setup_faces(const T*, const T*, const Parameters<T>&, NEED, Levels, Faces<T>, cudaStream_t)
-RENDERER_SETUP(float, BinNeed);
-RENDERER_SETUP(float, PartNeed);
-RENDERER_SETUP(double, BinNeed);
-RENDERER_SETUP(double, PartNeed);
+#define RENDERER_SETUP(T, SOURCE, NEED) \
+  template const char* setup_faces_of(const SOURCE<T>&, NEED, Levels, Faces<T>, cudaStream_t)
+RENDERER_SETUP(float, PlainFaces, BinNeed);
+RENDERER_SETUP(float, PlainFaces, PartNeed);
+RENDERER_SETUP(float, LayerFaces, BinNeed);
+RENDERER_SETUP(double, PlainFaces, BinNeed);
+RENDERER_SETUP(double, PlainFaces, PartNeed);
+RENDERER_SETUP(double, LayerFaces, BinNeed);
 
 }  // namespace renderer

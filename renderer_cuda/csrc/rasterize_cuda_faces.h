@@ -114,11 +114,31 @@ Faces<T> take_faces(const Meshes& m, ScratchMemory& memory) {
   return {memory.take<Slot<T>>("slots", m.faces), memory.take<Box>("boxes", m.faces)};
 }
 
-// Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before. Without
-// textures, for silhouettes, face_textures is null.
+// Faces as they are prepared for most renders. Without textures, for silhouettes, face_textures is null.
+template <typename T>
+struct PlainFaces {
+  const T* face_vertices;
+  const T* face_textures;
+  Parameters<T> parameters;
+
+  HOST_DEVICE const Meshes& meshes() const { return parameters; }
+  HOST_DEVICE Face<T> prepare(int64_t index) const {
+    const int numbers = texture_numbers(parameters);
+    const bool colored = !face_textures || are_finite(face_textures + index * numbers, numbers);
+    return setup_face(face_vertices + 9 * index, colored, parameters);
+  }
+};
+
+// Prepare all faces and, where levels.count > 0, add up their needs; totals have to be zero before. `source` is as
+// PlainFaces.
+template <typename T, typename Source, typename Need>
+const char* setup_faces_of(const Source& source, Need, Levels, Faces<T>, cudaStream_t);
+
 template <typename T, typename Need>
-const char* setup_faces(const T* face_vertices, const T* face_textures, const Parameters<T>&, Need, Levels, Faces<T>,
-                        cudaStream_t);
+const char* setup_faces(const T* face_vertices, const T* face_textures, const Parameters<T>& p, Need need,
+                        Levels levels, Faces<T> faces, cudaStream_t stream) {
+  return setup_faces_of(PlainFaces<T>{face_vertices, face_textures, p}, need, levels, faces, stream);
+}
 
 // Faces sorted into bins, squares of pixels, each with a list of its faces in ascending order.
 struct Bins {
@@ -161,6 +181,42 @@ template <typename T> Bins plan_bins(const Parameters<T>&);
 int64_t count_cells(const Bins&);
 int64_t count_sums(const Bins&);
 int64_t count_entries(const Bins&);
+
+// Replace each number by the sum of those before it; `sums` holds count_scan_sums(count) numbers.
+int64_t count_scan_sums(int64_t count);
+const char* queue_scan(int64_t* numbers, int64_t count, int64_t* sums, cudaStream_t);
+
+// The buffers of faces that are sorted into bins.
+template <typename T>
+struct BinScratch {
+  Faces<T> faces;       // [faces]
+  int64_t* first_face;  // [B + 1] of a packed batch, on the device
+  int64_t* counts;      // [B * levels + count_cells] totals of Levels, then cells of Bins: cleared together
+  int64_t* sums;        // [count_sums]
+  int32_t* list;        // [count_entries]
+};
+
+template <typename T>
+BinScratch<T> take_bin_scratch(const Meshes& m, const Bins& bins, ScratchMemory& memory) {
+  const bool lists = bins.levels.count > 0;
+  return {take_faces<T>(m, memory),
+          memory.take<int64_t>("first_face on the device", count_offsets(m)),
+          memory.take<int64_t>("counts", lists ? count_totals(m, bins.levels) + count_cells(bins) : 0),
+          memory.take<int64_t>("sums", lists ? count_sums(bins) : 0),
+          memory.take<int32_t>("list", lists ? count_entries(bins) : 0)};
+}
+
+// Give planned bins their memory, of which what is added to is cleared; first_face of the meshes is of the device.
+template <typename T>
+void place_bins(const Meshes& m, const BinScratch<T>& s, Bins& bins, cudaStream_t stream) {
+  const int64_t totals = count_totals(m, bins.levels), counts = totals + (bins.levels.count > 0 ? count_cells(bins) : 0);
+  if (bins.levels.count > 0) cudaMemsetAsync(s.counts, 0, std::size_t(counts) * sizeof(int64_t), stream);
+  bins.meshes = m;
+  bins.levels.totals = s.counts;
+  bins.cells = s.counts + totals;
+  bins.sums = s.sums;
+  bins.list = s.list;
+}
 
 // Fill the lists; cells have to be zero before.
 const char* sort_into_bins(const Bins&, const Box* boxes, cudaStream_t);

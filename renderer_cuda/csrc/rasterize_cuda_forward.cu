@@ -252,26 +252,6 @@ __global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
 
 // ---- memory and launches ---------------------------------------------------------------------------
 
-// The buffers of a launch.
-template <typename T>
-struct ForwardScratch {
-  Faces<T> faces;       // [faces]
-  int64_t* first_face;  // [B + 1] of a packed batch, on the device
-  int64_t* counts;      // [B * levels + count_cells] totals of Levels, then cells of Bins: cleared together
-  int64_t* sums;        // [count_sums]
-  int32_t* list;        // [count_entries]
-};
-
-template <typename T>
-ForwardScratch<T> take_scratch(const Parameters<T>& p, const Bins& bins, ScratchMemory& memory) {
-  const bool lists = bins.levels.count > 0;
-  return {take_faces<T>(p, memory),
-          memory.take<int64_t>("first_face on the device", count_offsets(p)),
-          memory.take<int64_t>("counts", lists ? count_totals(p, bins.levels) + count_cells(bins) : 0),
-          memory.take<int64_t>("sums", lists ? count_sums(bins) : 0),
-          memory.take<int32_t>("list", lists ? count_entries(bins) : 0)};
-}
-
 template <typename T>
 const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, cudaStream_t stream) {
   const Parameters<T>& p = f.parameters;
@@ -288,7 +268,7 @@ const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, 
 template <typename T>
 int64_t scratch_bytes(const Forward<T>& f) {
   ScratchBlock measure;
-  take_scratch(f.parameters, plan_bins(f.parameters), measure);
+  take_bin_scratch<T>(f.parameters, plan_bins(f.parameters), measure);
   return measure.bytes();
 }
 
@@ -300,19 +280,12 @@ const char* launch(const Forward<T>& call, ScratchMemory& memory, void* stream_h
   if (p.images == 0) return nullptr;
   if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
   Bins bins = plan_bins(p);
-  const ForwardScratch<T> s = take_scratch(p, bins, memory);
+  const BinScratch<T> s = take_bin_scratch<T>(p, bins, memory);
   p.first_face = copy_offsets(p, s.first_face, stream);
-  bins.meshes = p;
-  const int64_t totals = count_totals(p, bins.levels);
-  bins.levels.totals = s.counts;
-  bins.cells = s.counts + totals;
-  bins.sums = s.sums;
-  bins.list = s.list;
-  const bool lists = bins.levels.count > 0;
-  if (lists) cudaMemsetAsync(s.counts, 0, std::size_t(totals + count_cells(bins)) * sizeof(int64_t), stream);
+  place_bins(p, s, bins, stream);
   const BinNeed need = {bins.shift};
   const char* error = setup_faces(f.face_vertices, f.face_textures, p, need, bins.levels, s.faces, stream);
-  if (!error && lists) error = sort_into_bins(bins, s.faces.boxes, stream);
+  if (!error && bins.levels.count > 0) error = sort_into_bins(bins, s.faces.boxes, stream);
   return error ? error : queue_render(f, s.faces, bins, stream);
 }
 

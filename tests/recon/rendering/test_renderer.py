@@ -289,3 +289,35 @@ def test_disagreeing_batches_are_refused() -> None:
         renderer(make_vertices(2), FACES, make_colors(1), shapenet_cameras([0, 1]))
     with pytest.raises(ValueError, match=r"faces must be \[F, 3\]"):
         renderer.silhouette(make_vertices(2), FACES[None], shapenet_cameras([0, 1]))
+
+
+def test_layers_have_opacities_and_sigmas_of_faces() -> None:
+    vertices, colors, cameras = make_vertices(1), make_colors(1), front()
+    numbers = torch.full((1, len(FACES)), 0.5)
+    arguments: dict[str, Any] = {"color": "over", "window": "exp_clipped", "order": "centroid"}
+    renderer = SoftRenderer(16, near=0.5, **arguments)
+    opacity = numbers.clone().requires_grad_()
+    sigma = (numbers * 1e-3).requires_grad_()
+    image = renderer(vertices, FACES, colors, cameras, face_opacity=opacity, face_sigma=sigma)
+    projected = gather_faces(cameras.project(vertices, (16, 16)), FACES)
+    expected = soft_rasterize(
+        projected,
+        colors,
+        16,
+        near=0.5,
+        face_opacity=numbers,
+        face_sigma=numbers * 1e-3,
+        **arguments,
+    )
+    assert torch.equal(image, expected)
+    image.sum().backward()
+    assert opacity.grad is not None
+    assert opacity.grad.any()
+    assert sigma.grad is not None
+    assert sigma.grad.any()
+
+
+def test_layers_want_color_over() -> None:
+    numbers = torch.full((1, len(FACES)), 0.5)
+    with pytest.raises(ValueError, match="face_opacity needs color 'over', got color 'softmax'"):
+        SoftRenderer(8)(make_vertices(1), FACES, make_colors(1), front(), face_opacity=numbers)
