@@ -16,9 +16,10 @@ from recon.rendering.visible_surface import (
     SumByIndex,
     barycentric_at,
     corners_of,
-    count_up,
+    faces_near_pixels,
     mix_colors,
     seen_faces,
+    squared_edge_distance,
 )
 from renderer_cuda.reference import doubled_area, drawable_faces, pixel_centers
 
@@ -109,32 +110,16 @@ class DIBRenderer(HardRenderer):
         _require_softness(sigma)
         limit = -math.log(self.dist_eps)  # of d^2 / sigma
         with torch.no_grad():
-            faces, pixels = self._pairs(corners, inside, math.sqrt(sigma * limit))
+            reaching, radius = self._reaching(corners), math.sqrt(sigma * limit)
+            faces, pixels = faces_near_pixels(corners, ~inside, reaching, radius)
             points = centers[pixels % len(centers)]
-            near = _squared_distance(points, corners_of(corners, faces)) <= sigma * limit
+            near = squared_edge_distance(points, corners_of(corners, faces)) <= sigma * limit
             faces, pixels, points = faces[near], pixels[near], points[near]
-        exponent = _squared_distance(points, corners_of(corners, faces)) / sigma
+        exponent = squared_edge_distance(points, corners_of(corners, faces)) / sigma
         log_free = torch.log(-torch.expm1(-exponent).clamp(max=-_LEAST_FREE))
         sums: Tensor = SumByIndex.apply(log_free[:, None], pixels, inside.numel())
         outside = -torch.expm1(sums).reshape(inside.shape)
         return torch.where(inside, 1.0, outside)[:, None]
-
-    def _pairs(self, corners: Tensor, inside: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-        """Lists faces and pixels outside that lie in the face's box, grown by a radius in NDC."""
-        height, width = inside.shape[1:]
-        count = corners.shape[1]
-        rows, columns = _boxes(corners, height, width, radius)
-        free = _count_in_boxes(~inside, rows, columns) > 0
-        some = (free & self._reaching(corners)).flatten().nonzero().squeeze(1)
-        (top, bottom), (left, right) = (side.reshape(2, -1)[:, some] for side in (rows, columns))
-        wide = right - left
-        owners, numbers = count_up((bottom - top) * wide)
-        row = top[owners] + numbers // wide[owners]
-        column = left[owners] + numbers % wide[owners]
-        faces = some[owners]
-        pixels = (faces // max(count, 1)) * (height * width) + row * width + column
-        chosen = ~inside.flatten()[pixels]
-        return faces[chosen], pixels[chosen]
 
     def _reaching(self, corners: Tensor) -> Tensor:
         """Tells which faces [B, F] have a soft edge: those drawn, and all between near and far."""
@@ -147,41 +132,3 @@ class DIBRenderer(HardRenderer):
 def _require_softness(sigma: float) -> None:
     if not 0 < sigma < math.inf:
         raise ValueError(f"sigma must be a finite number above 0, got {sigma}")
-
-
-def _boxes(corners: Tensor, height: int, width: int, radius: float) -> tuple[Tensor, Tensor]:
-    """Returns the first row and that after the last, and the columns, of boxes: [2, B, F] each."""
-    half = min(height, width) / 2
-    column = corners[..., 0] * half + (width - 1) / 2
-    row = (height - 1) / 2 - corners[..., 1] * half
-    sides = []
-    for value, size in ((row, height), (column, width)):
-        # Clamped as numbers: casting one that is not finite or too large is undefined.
-        value = value.nan_to_num(0).clamp(-size, 2 * size)
-        first = (value.amin(-1) - radius * half).ceil().clamp(0, size)
-        after = (value.amax(-1) + radius * half).floor().clamp(-1, size - 1) + 1
-        sides.append(torch.stack([first, after.clamp(min=first)]).long())
-    return sides[0], sides[1]
-
-
-def _count_in_boxes(where: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Counts the true pixels of [B, H, W] in boxes, [B, F], by sums over the image."""
-    sums = torch.nn.functional.pad(where.int().cumsum(1).cumsum(2), (1, 0, 1, 0))
-    image = torch.arange(len(where), device=where.device)[:, None]
-    (top, bottom), (left, right) = rows, columns
-    return (
-        sums[image, bottom, right]
-        - sums[image, top, right]
-        - sums[image, bottom, left]
-        + sums[image, top, left]
-    )
-
-
-def _squared_distance(points: Tensor, corners: Tensor) -> Tensor:
-    """Returns the squared distances [N] in the image of points [N, 2] to the edges of faces."""
-    starts = corners[..., :2]
-    edges = starts[:, [1, 2, 0]] - starts
-    offset = points[:, None] - starts
-    along = (offset * edges).sum(-1) / edges.square().sum(-1)
-    nearest = offset - along.clamp(0, 1)[..., None] * edges
-    return nearest.square().sum(-1).amin(-1)

@@ -131,3 +131,79 @@ def count_up(counts: Tensor) -> tuple[Tensor, Tensor]:
     owners = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
     first = counts.cumsum(0) - counts
     return owners, torch.arange(len(owners), device=counts.device) - first[owners]
+
+
+def faces_near_pixels(
+    corners: Tensor, wanted: Tensor, reaching: Tensor, radius: float
+) -> tuple[Tensor, Tensor]:
+    """Lists pairs of a face and a pixel in the face's bounding box, grown by a radius.
+
+    Args:
+        corners: [B, F, 3, 3] corners of faces; NDC x, NDC y, view depth.
+        wanted: [B, H, W] bool, the pixels that are listed.
+        reaching: [B, F] bool, the faces that are listed.
+        radius: The radius in NDC.
+
+    Returns:
+        faces: [N] numbers of faces in the batch, in their order.
+        pixels: [N] numbers of pixels in the batch.
+    """
+    height, width = wanted.shape[1:]
+    rows, columns = _boxes(corners, height, width, radius)
+    some = ((_count_in_boxes(wanted, rows, columns) > 0) & reaching).flatten().nonzero().squeeze(1)
+    (top, bottom), (left, right) = (side.reshape(2, -1)[:, some] for side in (rows, columns))
+    wide = right - left
+    owners, numbers = count_up((bottom - top) * wide)
+    row = top[owners] + numbers // wide[owners]
+    column = left[owners] + numbers % wide[owners]
+    faces = some[owners]
+    image = faces // max(corners.shape[1], 1)
+    pixels = image * (height * width) + row * width + column
+    chosen = wanted.flatten()[pixels]
+    return faces[chosen], pixels[chosen]
+
+
+def _boxes(corners: Tensor, height: int, width: int, radius: float) -> tuple[Tensor, Tensor]:
+    """Returns the first row and that after the last, and the columns, of boxes: [2, B, F] each."""
+    half = min(height, width) / 2
+    column = corners[..., 0] * half + (width - 1) / 2
+    row = (height - 1) / 2 - corners[..., 1] * half
+    sides = []
+    for value, size in ((row, height), (column, width)):
+        # Clamped as numbers: casting one that is not finite or too large is undefined.
+        value = value.nan_to_num(0).clamp(-size, 2 * size)
+        first = (value.amin(-1) - radius * half).ceil().clamp(0, size)
+        after = (value.amax(-1) + radius * half).floor().clamp(-1, size - 1) + 1
+        sides.append(torch.stack([first, after.clamp(min=first)]).long())
+    return sides[0], sides[1]
+
+
+def _count_in_boxes(where: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Counts the true pixels of [B, H, W] in boxes, [B, F], by sums over the image."""
+    sums = torch.nn.functional.pad(where.int().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    image = torch.arange(len(where), device=where.device)[:, None]
+    (top, bottom), (left, right) = rows, columns
+    return (
+        sums[image, bottom, right]
+        - sums[image, top, right]
+        - sums[image, bottom, left]
+        + sums[image, top, left]
+    )
+
+
+def squared_edge_distance(points: Tensor, corners: Tensor) -> Tensor:
+    """Computes the squared distances in the image of points to the edges of faces.
+
+    Args:
+        points: [N, 2] NDC x and y, one for each face.
+        corners: [N, 3, C] corners of faces whose edges have a length in the image, C >= 2.
+
+    Returns:
+        [N], squared NDC units, inside a face as well as outside.
+    """
+    starts = corners[..., :2]
+    edges = starts[:, [1, 2, 0]] - starts
+    offset = points[:, None] - starts
+    along = (offset * edges).sum(-1) / edges.square().sum(-1)
+    nearest = offset - along.clamp(0, 1)[..., None] * edges
+    return nearest.square().sum(-1).amin(-1)

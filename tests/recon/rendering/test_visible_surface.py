@@ -8,10 +8,13 @@ from recon.rendering.visible_surface import (
     barycentric_at,
     corners_of,
     count_up,
+    faces_near_pixels,
     mix_colors,
     seen_faces,
+    squared_edge_distance,
 )
 from renderer_cuda import visible_faces
+from renderer_cuda.reference import pixel_centers
 
 
 def random_faces(batch: int = 2, count: int = 6, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -68,3 +71,32 @@ def test_counting_up() -> None:
     owners, numbers = count_up(torch.tensor([2, 0, 3]))
     assert owners.tolist() == [0, 0, 2, 2, 2]
     assert numbers.tolist() == [0, 1, 0, 1, 2]
+
+
+def test_faces_near_pixels_are_those_of_the_grown_boxes() -> None:
+    corners, (height, width), radius = random_faces(), (9, 14), 0.15
+    generator = torch.Generator().manual_seed(5)
+    wanted = torch.rand(2, height, width, generator=generator) < 0.3
+    reaching = torch.rand(2, 6, generator=generator) < 0.7
+    faces, pixels = faces_near_pixels(corners, wanted, reaching, radius)
+    centers = pixel_centers(height, width, dtype=torch.float64)
+    low = corners[..., :2].amin(2)[:, :, None] - radius
+    high = corners[..., :2].amax(2)[:, :, None] + radius
+    within = ((centers >= low) & (centers <= high)).all(-1)  # [B, F, H * W]
+    expected = within & wanted.flatten(1)[:, None] & reaching[..., None]
+    image, face, pixel = expected.nonzero(as_tuple=True)
+    pairs = zip((image * 6 + face).tolist(), (image * height * width + pixel).tolist(), strict=True)
+    assert set(pairs) == set(zip(faces.tolist(), pixels.tolist(), strict=True))
+    assert len(faces) == int(expected.sum()) > 20
+
+
+def test_distances_to_edges_are_those_to_their_nearest_points() -> None:
+    corners = random_faces()[0]
+    points = torch.rand(6, 2, dtype=torch.float64) * 2 - 1
+    steps = torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None]
+    for point, face, square in zip(
+        points, corners, squared_edge_distance(points, corners), strict=True
+    ):
+        starts = face[:, None, :2]
+        along = starts + steps * (face[[1, 2, 0], None, :2] - starts)
+        assert abs((along - point).square().sum(-1).min() - square) < 1e-5
