@@ -46,7 +46,7 @@ GAMMA = 1e-4
 SIGMAS = (1e-3, 1e-5)
 LEARNING_RATE = 0.01
 # Beside the mean difference of colours, which is about 0.1 at the start.
-LAPLACIAN, FLATTEN = 0.05, 1e-4
+LAPLACIAN, FLATTEN = 0.005, 1e-4
 # Of the sphere at the start, in object units; the longest side of objects is 1.
 RADIUS = 0.3
 BACKGROUNDS = ("plain", "textured")
@@ -68,9 +68,41 @@ def rasterize_exactly(
     return soft_rasterize(corners, colors, size, sigma=sigma, gamma=GAMMA, background=background)
 
 
+def rasterize_blended(
+    corners: Tensor, colors: Tensor, size: tuple[int, int], sigma: float, background: Tensor
+) -> Tensor:
+    """Renders with the softmax over depth so warm that the background weighs against faces."""
+    return soft_rasterize(corners, colors, size, sigma=sigma, gamma=1.0, background=background)
+
+
+def rasterize_in_layers(
+    corners: Tensor, colors: Tensor, size: tuple[int, int], sigma: float, background: Tensor
+) -> Tensor:
+    """Renders faces front to back over each other; a face is half covered at its edges."""
+    return soft_rasterize(corners, colors, size, sigma=sigma, color="over", background=background)
+
+
+def rasterize_in_clipped_layers(
+    corners: Tensor, colors: Tensor, size: tuple[int, int], sigma: float, background: Tensor
+) -> Tensor:
+    """Renders faces front to back over each other; a face is wholly covered up to its edges."""
+    return soft_rasterize(
+        corners,
+        colors,
+        size,
+        sigma=sigma,
+        color="over",
+        window="exp_clipped",
+        background=background,
+    )
+
+
 METHODS: dict[str, Rasterize] = {
     "softmax, partial": rasterize_partially,
     "softmax, exact": rasterize_exactly,
+    "softmax, exact, gamma 1": rasterize_blended,
+    "over": rasterize_in_layers,
+    "over, exp_clipped": rasterize_in_clipped_layers,
 }
 
 
@@ -220,6 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--subdivisions", type=option_type(PositiveInt), default=2)
     parser.add_argument("--seeds", type=option_type(Seed), nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument(
+        "--backgrounds", nargs="+", default=list(BACKGROUNDS), choices=list(BACKGROUNDS)
+    )
     args = parser.parse_args(arguments)
     data = MultiViewDataset(args.data, "test")
     if not args.views < data.num_views:
@@ -230,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     faces = icosphere(args.subdivisions).faces
     table = [["background", "method", "seed", "voxel IoU %", "silhouette IoU %", "PSNR dB", "s"]]
     args.output.mkdir(parents=True, exist_ok=True)
-    for background in BACKGROUNDS:
+    for background in args.backgrounds:
         for seed in args.seeds:
             scene = make_scene(data, objects, args.views, background, seed)
             shown = [scene.photographs[:, 1], over_black(scene.images[:, 1])]

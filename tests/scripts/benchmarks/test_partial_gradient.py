@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recon.geometry.cameras import shapenet_cameras
 from recon.geometry.meshes import icosphere
-from renderer_cuda import gather_faces, soft_rasterize
+from renderer_cuda import gather_faces, soft_rasterize, soft_rasterize_reference
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "benchmarks"))
 from partial_gradient import rasterize_with_partial_gradient
@@ -66,3 +67,20 @@ def test_the_gradient_leaves_out_how_colors_move_over_a_face() -> None:
     torch.testing.assert_close(partial[..., 2], exact[..., 2])  # of the depths it is all there
     missing = (partial - exact)[..., :2]
     assert missing.abs().max() > 0.1 * exact[..., :2].abs().max()
+
+
+def test_the_gradient_is_that_of_the_reference_with_constant_barycentric_coordinates() -> None:
+    corners, background, weights = rough_corners(), random(2, 3, *SIZE), random(2, 4, *SIZE)
+    colors = random(2, 80, 3, 3)
+    found = []
+    for reference in (False, True):
+        inputs = corners.clone().requires_grad_()
+        options: dict[str, Any] = {"sigma": 3e-3, "gamma": 1e-2, "background": background}
+        if reference:
+            rgba = soft_rasterize_reference(
+                inputs, colors, SIZE, detach_barycentric=True, **options
+            )
+        else:
+            rgba = rasterize_with_partial_gradient(inputs, colors, SIZE, **options)
+        found.append(torch.autograd.grad((rgba * weights).sum(), inputs)[0])
+    torch.testing.assert_close(found[0], found[1])
