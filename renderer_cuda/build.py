@@ -121,6 +121,7 @@ def _cpu_units() -> list[_Unit]:
 
 def _cuda_units() -> list[_Unit]:
     return [
+        _Unit("cuda_meshes.cu"),
         _Unit("rasterize_cuda_faces.cu"),
         _Unit("rasterize_cuda_bins.cu"),
         _Unit("rasterize_cuda_forward.cu"),

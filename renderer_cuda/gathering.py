@@ -6,6 +6,9 @@ both are slow for rows of three numbers. These ops are deterministic; each is th
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +20,8 @@ from renderer_cuda.validation import check_floating, widen
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _library.define("gather_faces(Tensor vertices, Tensor faces) -> Tensor")
 _library.define("scatter_faces(Tensor corners, Tensor faces, int num_vertices) -> Tensor")
+# Sums of rows [B, M, C] for places [B, N, C]: place n gets the rows order[first[n]:first[n + 1]].
+_library.define("sum_rows(Tensor rows, Tensor order, Tensor first) -> Tensor")
 _ops = torch.ops.renderer_cuda
 
 
@@ -140,7 +145,16 @@ def _(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
     return corners.new_empty((corners.shape[0], num_vertices, corners.shape[3]))
 
 
+# The kernel of every device for which no native one is registered, as of CUDA.
 @torch.library.impl(_library, "scatter_faces", "CompositeExplicitAutograd")
+def _scatter_by_order(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
+    if not build.available(corners.device.type):
+        return _scatter_in_torch(corners, faces, num_vertices)
+    order, first = sorted_by_place(faces, num_vertices)
+    sums: Tensor = _ops.sum_rows(corners.flatten(1, 2), order, first)
+    return sums
+
+
 def _scatter_in_torch(corners: Tensor, faces: Tensor, num_vertices: int) -> Tensor:
     batch, _, _, channels = corners.shape
     index, known = _known_vertices(faces.reshape(-1), num_vertices)
@@ -205,3 +219,69 @@ class _ScatterFaces(torch.autograd.Function):
 torch.library.register_autograd(
     "renderer_cuda::scatter_faces", _scatter_backward, setup_context=_save_scatter, lib=_library
 )
+
+
+# ---- sum_rows ----------------------------------------------------------------------------------
+
+
+@torch.library.register_fake("renderer_cuda::sum_rows", lib=_library)
+def _(rows: Tensor, order: Tensor, first: Tensor) -> Tensor:
+    return rows.new_empty((rows.shape[0], first.shape[0] - 1, rows.shape[2]))
+
+
+@dataclass
+class _Sorted:
+    """What `sorted_by_place` has made of a tensor, as long as that is there and unchanged."""
+
+    index: weakref.ref[Tensor]
+    version: int
+    places: int
+    order: Tensor
+    first: Tensor
+
+
+# Topologies stay the same from step to step, and few are in use at a time.
+_MOST_SORTED = 16
+_sorted: OrderedDict[int, _Sorted] = OrderedDict()
+
+
+def sorted_by_place(index: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    """Return the rows that belong to each place, for the op `sum_rows`; kept for the next call.
+
+    Nothing waits for the device. What is made of a tensor is used again as long as the tensor lives
+    and is not changed in place (but by way of `.data` or of memory it shares, which torch does not
+    notice).
+
+    Args:
+        index: [...] int64, M elements: the place of each row; rows of a place that does not exist
+            are left out.
+        places: The number N of places.
+
+    Returns:
+        order: [M] int32, rows by their places, ascending within each.
+        first: [N + 1] int32, where the rows of each place begin in `order`.
+
+    Raises:
+        IndexError: A place does not exist, and the index is not on CUDA.
+    """
+    found = _sorted.get(id(index))
+    version = None if index.is_inference() else index._version
+    if found and found.index() is index and (found.version, found.places) == (version, places):
+        return found.order, found.first
+    order, first = _sort_by_place(index.reshape(-1), places)
+    # What is made within a capture is there when the graph is replayed, and no earlier.
+    captured = index.is_cuda and torch.cuda.is_current_stream_capturing()
+    if version is not None and not captured:
+        key = id(index)
+        alive = weakref.ref(index, lambda _: _sorted.pop(key, None))
+        _sorted[key] = _Sorted(alive, version, places, order, first)
+        while len(_sorted) > _MOST_SORTED:
+            _sorted.popitem(last=False)
+    return order, first
+
+
+def _sort_by_place(index: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    where, known = _known_vertices(index, places)
+    where, order = where.where(known, places).sort(stable=True)
+    first = torch.searchsorted(where, torch.arange(places + 1, device=index.device))
+    return order.int(), first.int()

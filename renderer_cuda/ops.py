@@ -120,8 +120,8 @@ def soft_silhouette(
             and bfloat16 are taken, too, and computed in float32.
         image_size: (height, width) in pixels, an int means square.
         first_face: [B + 1] int64, for packed meshes: image b shows the faces first_face[b], ...,
-            first_face[b + 1] - 1. Read by the host, so best on the CPU; or on the device of
-            face_vertices.
+            first_face[b + 1] - 1. Either on the CPU, where its values are checked; or on the device
+            of face_vertices, where they are taken to rise from 0 to N, as a look would wait.
         sigma: Softness of the edges, in squared NDC units. A tensor [] changes without a new
             compilation; compiled code does not read it (the op does, so it should be on the CPU).
         distance: "euclidean" as above; "barycentric", where the least barycentric coordinate of

@@ -140,10 +140,10 @@ def count_skipped_faces_reference(
         of_corners = face_textures.shape == face_vertices.shape
         check_face_textures(face_textures, face_vertices, "vertex" if of_corners else "surface")
     drawable = drawable_faces(face_vertices, face_textures)
-    counts = [(~faces).sum() for faces in split_images(drawable, first_face)]
-    if not counts:
-        return torch.zeros(0, dtype=torch.int64, device=face_vertices.device)
-    return torch.stack(counts)
+    if first_face is None:
+        return (~drawable).sum(dim=1)
+    before = torch.nn.functional.pad((~drawable).cumsum(0), (1, 0))
+    return before[first_face.to(before.device)].diff()
 
 
 def _apply_in_blocks(function: Callable[..., Tensor], num_faces: int, *per_pixel: Tensor) -> Tensor:

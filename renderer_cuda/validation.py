@@ -89,17 +89,17 @@ def check_face_vertices(face_vertices: Tensor, first_face: Tensor | None = None)
 def check_first_face(first_face: Tensor, face_vertices: Tensor) -> None:
     """Raise ValueError unless first_face [B + 1] cuts packed face_vertices [N, 3, 3] into images.
 
-    Its values are not read, and so not checked, while torch.compile traces.
+    Its values are not read, and so not checked, while torch.compile traces and on a GPU, where a
+    look would wait for the device.
     """
     _check_tensor("first_face", first_face)
     if first_face.dtype != torch.int64:
         raise ValueError(f"first_face must be int64, got {first_face.dtype}")
     if first_face.dim() != 1 or len(first_face) == 0:
         raise ValueError(f"first_face must have shape [B + 1], got {list(first_face.shape)}")
-    # The host reads it: on a GPU it has to be fetched from there, so it may lie on the CPU at once.
     if not first_face.is_cpu:
         _check_same("first_face", first_face, face_vertices, "device")
-    if not torch.compiler.is_compiling():
+    elif not torch.compiler.is_compiling():
         _check_offsets(first_face.tolist(), len(face_vertices))
 
 
@@ -121,10 +121,10 @@ def count_images(face_vertices: Tensor, first_face: Tensor | None) -> int:
 
 
 def pack_faces(face_vertices: Tensor, first_face: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return faces [N, 3, 3] and first_face as ops read it: on the host, empty for equal meshes."""
+    """Return faces [N, 3, 3] and first_face as ops read it: contiguous, empty for equal meshes."""
     if first_face is None:
         return face_vertices.flatten(0, 1), torch.empty(0, dtype=torch.int64)
-    return face_vertices, first_face.cpu().contiguous()
+    return face_vertices, first_face.contiguous()
 
 
 def check_face_textures(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from renderer_cuda import build
-from renderer_cuda.ops import soft_rasterize
 from renderer_cuda.reference import soft_rasterize_reference
 from renderer_cuda.validation import (
+    MODES,
     ImageSize,
     check_face_vertices,
     check_flags,
     check_scalars,
     count_images,
     pack_faces,
+    pack_scalars,
     parse_image_size,
     widen,
 )
@@ -25,8 +24,7 @@ from renderer_cuda.validation import (
 _HALF = 1 << 16
 
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
-# face_vertices is [N, 3, 3]; first_face is [B + 1] on the host, or [0] when the N faces are B equal
-# meshes.
+# face_vertices is [N, 3, 3]; first_face is [B + 1], or [0] when the N faces are B equal meshes.
 _library.define(
     "visible_faces(Tensor face_vertices, Tensor first_face, int images, int height, int width,"
     " float near, float far, bool double_sided) -> Tensor"
@@ -52,8 +50,8 @@ def visible_faces(
             [N, 3, 3], the faces of B different meshes one after the other, with first_face.
         image_size: (height, width) in pixels, an int means square.
         first_face: [B + 1] int64, for packed meshes: image b shows the faces first_face[b], ...,
-            first_face[b + 1] - 1. Read by the host, so best on the CPU; or on the device of
-            face_vertices.
+            first_face[b + 1] - 1. Either on the CPU, where its values are checked; or on the device
+            of face_vertices, where they are taken to rise from 0 to N, as a look would wait.
         near: Faces nearer at a pixel are not seen there; view depth.
         far: Faces farther at a pixel are not seen there; view depth.
         double_sided: Whether faces whose corners run counter-clockwise in the image are seen.
@@ -90,7 +88,7 @@ def visible_faces_reference(
     faces, offsets = pack_faces(face_vertices.detach(), first_face)
     images = count_images(face_vertices, first_face)
     settings = (near, far, double_sided)
-    return _read_colors(soft_rasterize_reference, faces, offsets, images, size, *settings)
+    return _read_colors(faces, offsets, images, size, *settings)
 
 
 def _check(
@@ -117,34 +115,54 @@ def _(
 
 # The kernel of every device for which no native one is registered, as of CUDA.
 @torch.library.impl(_library, "visible_faces", "CompositeExplicitAutograd")
-def _visible_in_colors(
+def _visible_in_render(
     face_vertices: Tensor,
     first_face: Tensor,
     images: int,
     height: int,
     width: int,
-    *settings: float,
+    near: float,
+    far: float,
+    double_sided: bool,
 ) -> Tensor:
-    size = (height, width)
-    return _read_colors(soft_rasterize, face_vertices, first_face, images, size, *settings)
+    if not build.available(face_vertices.device.type):
+        settings = (near, far, double_sided)
+        size = (height, width)
+        return _read_colors(face_vertices, first_face, images, size, *settings)
+    # A hard render notes the face which it shows; its colours are not looked at.
+    hard = {name: MODES[name].index("hard") for name in ("distance", "alpha")}
+    *_, nearest_face = torch.ops.renderer_cuda.soft_rasterize(
+        face_vertices,
+        face_vertices.new_zeros(len(face_vertices), 1, 3),
+        face_vertices.new_zeros(3),
+        first_face,
+        *(images, height, width),
+        pack_scalars(1.0, 0.25, 1.0, 0.0, near, far),  # the first four have no part in hard modes
+        *(hard["distance"], hard["alpha"]),
+        MODES["color"].index("hard") + 1,
+        MODES["texture"].index("surface"),
+        *(double_sided, False),
+    )
+    seen: Tensor = nearest_face
+    return seen
 
 
 def _read_colors(
-    rasterize: Callable[..., Tensor],
     faces: Tensor,
     first_face: Tensor,
     images: int,
     image_size: tuple[int, int],
     near: float,
     far: float,
-    double_sided: float,
+    double_sided: bool,
 ) -> Tensor:
     """Render the faces [N, 3, 3] in colours that tell their indices, and read those off."""
+    first_face = first_face.cpu()
     if len(first_face) == 0:
         first_face = torch.arange(images + 1) * (len(faces) // max(images, 1))
     index = torch.arange(len(faces)) - first_face[:-1].repeat_interleave(first_face.diff())
     colors = torch.stack([index % _HALF, index // _HALF, torch.zeros_like(index)], dim=-1)
-    low, high = rasterize(
+    low, high = soft_rasterize_reference(
         faces,
         colors[:, None].to(faces),
         image_size,
@@ -156,6 +174,6 @@ def _read_colors(
         near=near,
         far=far,
         background=(-1.0, 0.0, 0.0),
-        double_sided=bool(double_sided),
+        double_sided=double_sided,
     )[:, :2].unbind(1)
     return low.int() + _HALF * high.int()

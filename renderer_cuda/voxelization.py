@@ -32,8 +32,7 @@ _PAIRS_AT_ONCE = 1 << 21  # (face, line) pairs held in memory by the reference
 
 
 _LIBRARY = torch.library.Library("renderer_cuda", "FRAGMENT")
-# face_vertices is [N, 3, 3]; first_face is [B + 1] on the host, or [0] when the N faces are B equal
-# meshes.
+# face_vertices is [N, 3, 3]; first_face is [B + 1], or [0] when the N faces are B equal meshes.
 _LIBRARY.define(
     "voxelize(Tensor face_vertices, Tensor first_face, int images, int resolution, int mode)"
     " -> Tensor"
@@ -52,16 +51,15 @@ def voxelize(
     The outside is what empty voxels joined by their faces connect to the border of the grid, so a
     closed surface cut open by the border of the grid is not filled. Parts of faces outside
     [0, 1]^3 are clipped. A face with a coordinate that is not finite, or beyond 2^40 voxels, is
-    skipped. Not differentiable. The work is proportional to the faces' bounding boxes. On CUDA the
-    call waits for the device, which tells when the outside is found.
+    skipped. Not differentiable. The work is proportional to the faces' bounding boxes.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64, face corners in [0, 1]^3. F may be 0. Or
             [N, 3, 3], the faces of B different meshes one after the other, with first_face.
         resolution: Number R of voxels along each side, 1 to 1024.
         first_face: [B + 1] int64, for packed meshes: image b shows the faces first_face[b], ...,
-            first_face[b + 1] - 1. Read by the host, so best on the CPU; or on the device of
-            face_vertices.
+            first_face[b + 1] - 1. Either on the CPU, where its values are checked; or on the device
+            of face_vertices, where they are taken to rise from 0 to N, as a look would wait.
         mode: "softras" marks the voxel of every corner and the four around each hit of a lattice
             line, bit for bit what the Soft Rasterizer evaluation does (the dtype matters);
             "solid" marks each voxel whose closed cube overlaps a face (computed in float64).

@@ -86,6 +86,7 @@ class Cameras:
 
     Raises:
         ValueError: If shapes, dtypes or devices differ, or a value is out of range or not finite.
+            On CUDA, where looking would wait for the device, values are not checked.
     """
 
     rotation: Tensor
@@ -94,6 +95,20 @@ class Cameras:
     center: Tensor
 
     def __post_init__(self) -> None:
+        self._require_shapes()
+        if not self.rotation.is_cuda:
+            self._require_values()
+
+    @classmethod
+    def _of_checked(cls, *parameters: Tensor) -> Cameras:
+        """Builds cameras of parameters whose values were checked before: a dozen ops less."""
+        cameras = object.__new__(cls)
+        for field, value in zip(fields(cls), parameters, strict=True):
+            object.__setattr__(cameras, field.name, value)
+        cameras._require_shapes()
+        return cameras
+
+    def _require_shapes(self) -> None:
         batch = len(self.rotation) if isinstance(self.rotation, Tensor) else "B"
         for name, shape in (
             ("rotation", (batch, 3, 3)),
@@ -102,6 +117,10 @@ class Cameras:
             ("center", (batch, 2)),
         ):
             _require_parameter(name, getattr(self, name), shape, self.rotation)
+
+    def _require_values(self) -> None:
+        for field in fields(self):
+            _require_finite(field.name, getattr(self, field.name))
         if not bool((self.focal > 0).all()):
             raise ValueError(f"focal must be > 0, got {float(self.focal.min()):g}")
         _require_rotation(self.rotation)
@@ -124,22 +143,19 @@ class Cameras:
 
         Raises:
             ValueError: If shapes, dtypes or devices differ, or a value is out of range or not
-                finite.
+                finite. On CUDA, where looking would wait for the device, values are not checked.
         """
         values = {"azimuth": azimuth, "elevation": elevation, "distance": distance, "fov": fov}
         azimuth, elevation, distance, fov = _as_batch(values)
-        if not bool((distance > 0).all()):
-            raise ValueError(f"distance must be > 0, got {float(distance.min()):g}")
-        if not bool(((fov > 0) & (fov < 180)).all()):
-            low, high = float(fov.min()), float(fov.max())
-            raise ValueError(f"fov must lie in (0, 180) degrees, got {low:g} to {high:g}")
+        if not distance.is_cuda:
+            _require_orbit(distance, fov)
         zero = torch.zeros_like(distance)
         focal = 1 / torch.tan(torch.deg2rad(fov) / 2)
-        return cls(
-            rotation=_orbit_axes(azimuth, elevation),
-            translation=torch.stack((zero, zero, distance), dim=1),
-            focal=torch.stack((focal, focal), dim=1),
-            center=torch.stack((zero, zero), dim=1),
+        return cls._of_checked(
+            _orbit_axes(azimuth, elevation),
+            torch.stack((zero, zero, distance), dim=1),
+            torch.stack((focal, focal), dim=1),
+            torch.stack((zero, zero), dim=1),
         )
 
     @classmethod
@@ -196,11 +212,13 @@ class Cameras:
         )
 
     @classmethod
-    def from_rows(cls, rows: Tensor) -> Cameras:
+    def from_rows(cls, rows: Tensor, trusted: bool = False) -> Cameras:
         """Builds cameras from rows (rotation row by row, translation, focal, center).
 
         Args:
             rows: [B, 16] the cameras in the layout in which data sets store them.
+            trusted: Whether the values were checked before, as those of an opened data set were,
+                and are not looked at again.
 
         Raises:
             ValueError: If `rows` is not [B, 16], or the constructor raises it.
@@ -208,7 +226,8 @@ class Cameras:
         if rows.dim() != 2 or rows.shape[1] != CAMERA_ROW:
             raise ValueError(f"rows must have shape [B, {CAMERA_ROW}], got {tuple(rows.shape)}")
         rotation, translation, focal, center = rows.split(_ROW_PARTS, dim=1)
-        return cls(rotation.unflatten(1, (3, 3)), translation, focal, center)
+        make = cls._of_checked if trusted else cls
+        return make(rotation.unflatten(1, (3, 3)), translation, focal, center)
 
     def rows(self) -> Tensor:
         """Returns [B, 16] rows, the inverse of `from_rows`."""
@@ -225,13 +244,13 @@ class Cameras:
             index = [int(index)]
         elif not isinstance(index, slice | Tensor):
             index = list(index)
-        return Cameras(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Cameras._of_checked(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Cameras:
         """Returns the same cameras on another device or in another floating-point type."""
-        return Cameras(
+        return Cameras._of_checked(
             *(getattr(self, field.name).to(device=device, dtype=dtype) for field in fields(self))
         )
 
@@ -280,21 +299,23 @@ class Cameras:
         height, width = as_image_size(image_size)
         vertices = at_least_float32(vertices)
         # Not a matmul, which may run in reduced precision (autocast, TF32) for no gain at size 3;
-        # and coordinate by coordinate, which moves less memory than a broadcast product.
-        x, y, z = vertices.unbind(2)
-        axes = self.rotation.to(vertices.dtype)[..., None]
+        # and vertices last, as long rows are fast to compute.
+        x, y, z = vertices.transpose(1, 2).split(1, dim=1)
+        along_x, along_y, along_z = self.rotation.to(vertices.dtype).split(1, dim=2)
         shift = self.translation.to(vertices.dtype)[..., None]
-        right, up, depth = (
-            x * a[:, 0] + y * a[:, 1] + z * a[:, 2] + t
-            for a, t in zip(axes.unbind(1), shift.unbind(1), strict=True)
-        )
+        seen = torch.addcmul(torch.addcmul(x * along_x, y, along_y), z, along_z) + shift
+        across, depth = seen.split((2, 1), dim=1)
         divisor = torch.where(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR, depth)
-        per_side = height / min(height, width)
-        focal = (self.focal * per_side).to(vertices.dtype)[..., None]
-        center = (self.center * per_side).to(vertices.dtype)[..., None]
-        ndc_x = right * focal[:, 0] / divisor + center[:, 0]
-        ndc_y = up * focal[:, 1] / divisor + center[:, 1]
-        return torch.stack((ndc_x, ndc_y, depth), dim=2)
+        focal, center = self._per_shorter_side(height, width)
+        ndc = across * focal.to(depth.dtype) / divisor + center.to(depth.dtype)
+        return torch.cat((ndc, depth), dim=1).transpose(1, 2)
+
+    def _per_shorter_side(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Returns focal and center [B, 2, 1] in halves of the shorter side of an image."""
+        focal, center = self.focal[..., None], self.center[..., None]
+        if height <= width:
+            return focal, center
+        return focal * (height / width), center * (height / width)
 
 
 def _as_batch(values: Mapping[str, Numbers]) -> list[Tensor]:
@@ -311,6 +332,8 @@ def _as_batch(values: Mapping[str, Numbers]) -> list[Tensor]:
     made = {n: value.expand(batch) if value.dim() == 0 else value for n, value in made.items()}
     for name, value in made.items():
         _require_parameter(name, value, (batch,), like if tensors else value)
+        if not value.is_cuda:
+            _require_finite(name, value)
     return list(made.values())
 
 
@@ -337,7 +360,7 @@ def _orbit_axes(azimuth: Tensor, elevation: Tensor) -> Tensor:
 def _require_parameter(
     name: str, value: Tensor, shape: tuple[int | str, ...], like: Tensor
 ) -> None:
-    """Refuses what is not a finite floating-point tensor of a shape ("B" is any number)."""
+    """Refuses what is not a floating-point tensor of a shape ("B" is any number)."""
     text = "[" + ", ".join(map(str, shape)) + "]"
     fits = (
         isinstance(value, Tensor)
@@ -351,8 +374,19 @@ def _require_parameter(
     required, actual = (like.dtype, like.device), (value.dtype, value.device)
     if actual != required:
         raise ValueError(f"{name} must have dtype and device {required}, got {actual}")
+
+
+def _require_finite(name: str, value: Tensor) -> None:
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{name} must be finite, got {value.tolist()}")
+
+
+def _require_orbit(distance: Tensor, fov: Tensor) -> None:
+    if not bool((distance > 0).all()):
+        raise ValueError(f"distance must be > 0, got {float(distance.min()):g}")
+    if not bool(((fov > 0) & (fov < 180)).all()):
+        low, high = float(fov.min()), float(fov.max())
+        raise ValueError(f"fov must lie in (0, 180) degrees, got {low:g} to {high:g}")
 
 
 def _require_rotation(rotation: Tensor) -> None:

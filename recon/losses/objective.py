@@ -131,7 +131,7 @@ class Objective(nn.Module):
         self._require_renderer(renderer)
         views = _numbers(prediction, cameras)
         rows = cameras[:, None].expand(-1, views[1], -1, -1).flatten(0, 2)
-        crossed = Cameras.from_rows(rows)
+        crossed = Cameras.from_rows(rows, trusted=True)  # checked when the data set was opened
         vertices = _crossed(prediction.vertices, views)
         rgba = shading = None
         if self.needs("rgba"):

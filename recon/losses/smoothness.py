@@ -32,7 +32,8 @@ class UniformLaplacian(nn.Module):
 
     sources: Tensor
     targets: Tensor
-    degrees: Tensor
+    neighbours: Tensor
+    lonely: Tensor
 
     def __init__(self, pairs: Tensor, count: int) -> None:
         super().__init__()
@@ -46,7 +47,10 @@ class UniformLaplacian(nn.Module):
         self.register_buffer("targets", both[:, 0].contiguous(), persistent=False)
         self.register_buffer("sources", both[:, 1].contiguous(), persistent=False)
         degrees = torch.bincount(self.targets, minlength=count)[:, None]
-        self.register_buffer("degrees", degrees, persistent=False)
+        self.all_have_neighbours = bool((degrees > 0).all())
+        # At least one, as they divide.
+        self.register_buffer("neighbours", degrees.clamp(min=1), persistent=False)
+        self.register_buffer("lonely", degrees == 0, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
         """Returns [B, N, 3], values minus the means of their neighbours; 0 without neighbours.
@@ -63,8 +67,9 @@ class UniformLaplacian(nn.Module):
             )
         rows = _batch_last(values).flatten(1)
         sums = scatter_rows(gather_rows(rows, self.sources), self.targets, self.count)
-        difference = rows - sums / self.degrees.clamp(min=1)
-        difference = torch.where(self.degrees > 0, difference, 0.0)
+        difference = rows - sums / self.neighbours
+        if not self.all_have_neighbours:
+            difference = difference.masked_fill(self.lonely, 0.0)
         return difference.unflatten(1, (3, len(values))).permute(2, 0, 1)
 
 
@@ -157,11 +162,12 @@ class FlattenLoss(nn.Module):
                 f"vertices must hold at least {self.min_vertices}, got {tuple(vertices.shape)}"
             )
         corners = gather_rows(_batch_last(vertices).flatten(1), self.quads)
-        v0, v1, v2, v3 = corners.unflatten(2, (3, len(vertices))).unbind(0)
-        along = v1 - v0
-        h2, h3 = _across(v2 - v0, along), _across(v3 - v0, along)
-        norms = (_dot(h2, h2) + _FLATTEN_EPS) * (_dot(h3, h3) + _FLATTEN_EPS)
-        return (_dot(h2, h3) * norms.rsqrt()).squeeze(1).T
+        corners = corners.unflatten(2, (3, len(vertices)))
+        start, ends = corners.split((1, 3))
+        along, sides = (ends - start).split((1, 2))
+        heights = _across(sides, along)  # [2, E, 3, B], of either face
+        one, other = (_dot(heights, heights) + _FLATTEN_EPS).unbind()
+        return (_dot(*heights.unbind()) * (one * other).rsqrt()).squeeze(1).T
 
 
 def _batch_last(vertices: Tensor) -> Tensor:
@@ -175,8 +181,8 @@ def _across(side: Tensor, along: Tensor) -> Tensor:
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
-    """Returns the scalar products [E, 1, B] of vectors [E, 3, B]."""
-    return (left * right).sum(dim=1, keepdim=True)
+    """Returns the scalar products [..., E, 1, B] of vectors [..., E, 3, B]."""
+    return (left * right).sum(dim=-2, keepdim=True)
 
 
 def _require_faces(faces: Tensor) -> None:

@@ -189,7 +189,7 @@ class SoftRenderer(nn.Module):
             alpha=self.alpha,
             dist_eps=self.dist_eps,
         )
-        return self._average(alpha[:, None]).squeeze(1)
+        return self._average(alpha)
 
     def extra_repr(self) -> str:
         """Shows the size and the softness in the printed module."""

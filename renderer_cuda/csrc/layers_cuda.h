@@ -32,7 +32,7 @@ struct RenderLayersBackward {
   int64_t pairs;
 };
 
-// See scratch.h. All pointers are of device memory, but parameters.first_face, which is of the host and is copied, and total.
+// See scratch.h. All pointers are of device memory, but total and, where it is of the host, parameters.first_face.
 template <typename T> int64_t scratch_bytes(const CountPairs<T>&);
 template <typename T> int64_t scratch_bytes(const RenderLayers<T>&);
 template <typename T> int64_t scratch_bytes(const RenderLayersBackward<T>&);

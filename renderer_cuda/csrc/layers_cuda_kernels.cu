@@ -281,7 +281,7 @@ __global__ void __launch_bounds__(block_size) gather_kernel(LayersBackward<T> b,
 template <typename T>
 const char* queue_bins(LayersForward<T>& f, Bins& bins, const BinScratch<T>& s, cudaStream_t stream) {
   LayerParameters<T>& p = f.parameters;
-  p.first_face = copy_offsets(p, s.first_face, stream);
+  p.first_face = bring_offsets(p, s.first_face, stream);
   place_bins(p, s, bins, stream);
   const char* error = setup_faces_of(LayerFaces<T>{f}, BinNeed{bins.shift}, bins.levels, s.faces, stream);
   if (!error && bins.levels.count > 0) error = sort_into_bins(bins, s.faces.boxes, stream);

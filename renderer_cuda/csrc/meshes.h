@@ -12,6 +12,7 @@ struct Meshes {
   int64_t faces;              // all of the batch: B F, or the N of a packed batch
   int64_t faces_per_image;    // F; without meaning in a packed batch
   const int64_t* first_face;  // [B + 1] of a packed batch, where the kernel reads it; else null
+  bool first_face_on_device;  // before a launch: whether it is in the memory of the device rather than of the host
 };
 
 // Where the faces of an image begin.
@@ -24,8 +25,9 @@ HOST_DEVICE int64_t mesh_faces(const Meshes& m, int64_t image) {
   return m.first_face ? m.first_face[image + 1] - m.first_face[image] : m.faces_per_image;
 }
 
-// The number of faces of the largest mesh.
+// The number of faces of the largest mesh; of the batch where offsets are on the device, which the host does not read.
 inline int64_t most_faces(const Meshes& m) {
+  if (m.first_face_on_device) return m.faces;
   int64_t most = 0;
   for (int64_t image = 0; image < m.images; ++image) {
     const int64_t faces = mesh_faces(m, image);

@@ -74,7 +74,7 @@ const char* launch(const Backward<T>& call, ScratchMemory& memory, void* stream_
   if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
   Jobs jobs = plan_jobs(p);
   const BackwardScratch<T> s = take_scratch(p, jobs, memory);
-  p.first_face = copy_offsets(p, s.first_face, stream);
+  p.first_face = bring_offsets(p, s.first_face, stream);
   jobs.levels.totals = s.counts;
   jobs.cursor = s.counts + count_totals(p, jobs.levels);
   jobs.job = s.job;

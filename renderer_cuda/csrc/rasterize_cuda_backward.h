@@ -36,7 +36,7 @@ struct Jobs {
   HOST_DEVICE int level(const Meshes& m, int64_t image) const { return levels.choose(image, capacity(m, image)); }
 };
 
-// Choose how many jobs there may be; first_face of the meshes is read on the host. Faces are cut where they can
+// Choose how many jobs there may be. Faces are cut where they can
 // have more pixels than the least part, but not those with texels of their own, which only one warp may add to.
 template <typename T> Jobs plan_jobs(const Parameters<T>&);
 

@@ -176,7 +176,7 @@ HOST_DEVICE BinFaces faces_at(const Bins& bins, int64_t image, int column, int r
   return {bins.list + cell[0], cell[ranges] - cell[0]};
 }
 
-// Choose the finest bins; first_face of the meshes is read on the host.
+// Choose the finest bins; first_face of the meshes is read if it is in the memory of the host.
 template <typename T> Bins plan_bins(const Parameters<T>&);
 int64_t count_cells(const Bins&);
 int64_t count_sums(const Bins&);

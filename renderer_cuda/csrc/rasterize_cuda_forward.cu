@@ -281,7 +281,7 @@ const char* launch(const Forward<T>& call, ScratchMemory& memory, void* stream_h
   if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
   Bins bins = plan_bins(p);
   const BinScratch<T> s = take_bin_scratch<T>(p, bins, memory);
-  p.first_face = copy_offsets(p, s.first_face, stream);
+  p.first_face = bring_offsets(p, s.first_face, stream);
   place_bins(p, s, bins, stream);
   const BinNeed need = {bins.shift};
   const char* error = setup_faces(f.face_vertices, f.face_textures, p, need, bins.levels, s.faces, stream);

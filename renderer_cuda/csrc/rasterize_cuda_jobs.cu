@@ -33,7 +33,7 @@ Jobs plan_jobs(const Parameters<T>& p) {
   if (jobs.levels.count == 0) return jobs;
   ++jobs.levels.count;  // at the last level every face is whole
   jobs.per_image = divide_up(plane, int64_t(1024));
-  jobs.slots = jobs.first_slot(p, p.images);
+  jobs.slots = p.faces / 16 + p.images * jobs.per_image;  // where those of one image more would begin
   return jobs;
 }
 

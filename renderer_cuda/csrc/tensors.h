@@ -27,30 +27,36 @@ void in_dtype_of(const torch::stable::Tensor& tensor, const Run& run) {
   is_double ? run(0.0) : run(0.0f);
 }
 
-// How the faces of face_vertices [N, 3, 3] are shared out among the images. first_face [B + 1] is in the
-// memory of the host, or empty where all meshes are of one size. Offsets are checked
-// here too, where the op is called directly: a wrong one would read foreign memory.
+// How the faces of face_vertices [N, 3, 3] are shared out among the images. first_face [B + 1] is empty where all
+// meshes are of one size. Offsets in the memory of the host are checked here too, where the op is called directly: a
+// wrong one would read foreign memory. Those on the device of the faces are not looked at, see cuda_meshes.h.
 inline Meshes meshes_of(const torch::stable::Tensor& face_vertices, const torch::stable::Tensor& first_face,
                         int64_t images) {
   STD_TORCH_CHECK(face_vertices.dim() == 3 && face_vertices.size(1) == 3 && face_vertices.size(2) == 3,
                   "face_vertices must have shape [N, 3, 3]");
-  STD_TORCH_CHECK(first_face.dim() == 1 && first_face.is_cpu() && first_face.is_contiguous() &&
-                      first_face.scalar_type() == torch::headeronly::ScalarType::Long,
-                  "first_face must have shape [B + 1] or [0], int64, contiguous on the CPU");
+  const bool on_device = !first_face.is_cpu();
+  STD_TORCH_CHECK(first_face.dim() == 1 && first_face.is_contiguous() &&
+                      first_face.scalar_type() == torch::headeronly::ScalarType::Long &&
+                      (!on_device || first_face.get_device_index() == face_vertices.get_device_index()),
+                  "first_face must have shape [B + 1] or [0], int64, contiguous, on the CPU or the device of the faces");
   STD_TORCH_CHECK(images >= 0, "images must not be negative, got ", images);
   const int64_t faces = face_vertices.size(0), offsets = first_face.size(0);
   if (offsets == 0) {
     STD_TORCH_CHECK(images == 0 ? faces == 0 : faces % images == 0, faces,
                     " faces cannot be shared out evenly among ", images, " images");
-    return {images, faces, images > 0 ? faces / images : 0, nullptr};
+    return {images, faces, images > 0 ? faces / images : 0, nullptr, false};
   }
   const int64_t* first = data<int64_t>(first_face);
+  if (on_device) {
+    STD_TORCH_CHECK(offsets == images + 1, "first_face must hold ", images + 1, " offsets, got ", offsets);
+    return {images, faces, 0, first, true};
+  }
   STD_TORCH_CHECK(offsets == images + 1 && first[0] == 0 && first[images] == faces, "first_face must hold ",
                   images + 1, " offsets from 0 to ", faces);
   for (int64_t i = 0; i < images; ++i) {
     STD_TORCH_CHECK(first[i] <= first[i + 1], "first_face must not decrease, got ", first[i], " before ", first[i + 1]);
   }
-  return {images, faces, 0, first};
+  return {images, faces, 0, first, false};
 }
 
 // `faces` has to be [F, 3] int64 beside `values`.

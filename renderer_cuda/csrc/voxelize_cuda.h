@@ -6,8 +6,8 @@
 
 namespace renderer {
 
-// See scratch.h. All pointers of the call are of device memory, but meshes.first_face, which is of the host
-// and is copied. The host waits for the device now and then, to see whether the outside still grows.
+// See scratch.h; the host does not wait for the device. All pointers of the call are of device memory, but
+// meshes.first_face may be of the host and is brought to the device.
 template <typename T> int64_t scratch_bytes(const Voxelization<T>&);
 template <typename T> const char* launch(const Voxelization<T>&, ScratchMemory& memory, void* stream);
 

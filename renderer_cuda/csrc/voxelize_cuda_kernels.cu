@@ -45,8 +45,7 @@ struct Grids {
   int64_t* first_face;  // [B + 1] of a packed batch, on the device
   uint64_t* open;       // [B, words] the voxels not on the surface, as a BitGrid for each image
   uint64_t* outside;    // [B, words] the open voxels that the outside has reached
-  int32_t* changed;     // [1 + B * tiles] the last round that changed anything; then, for each tile, the last
-                        // that changed it
+  int32_t* changed;     // [B * tiles] the last round that changed the tile
 };
 
 // Turn surface into open, and start the outside at the border of the grid. A thread takes a word.
@@ -66,14 +65,22 @@ struct Tiles {
   explicit HOST_DEVICE Tiles(const BitGrid& grid)
       : side(divide_up(grid.resolution, tile_side)), words(grid.words) {}
   HOST_DEVICE int64_t per_image() const { return int64_t(side) * side * words; }
-  // Rounds of the flood between two looks at whether it has come to rest: what it takes to walk straight
-  // through the grid, and one that finds nothing more to do. At least two: each colour has its turn.
-  int rounds_per_look() const { return side + words + 1; }
+  // Tiles are black and white as on a chessboard, and a round is for those of one colour: their neighbours stand
+  // still meanwhile.
+  HOST_DEVICE bool has_turn(int tile, int round) const {
+    const int w = tile / (side * side), x = tile / side % side, y = tile % side;
+    return (x + y + w + round) % 2 == 0;
+  }
+  // Rounds of the flood in which every tile has a block: what it takes to walk straight through the grid, and one
+  // that finds nothing more to do. At least two: each colour has its turn.
+  int wide_rounds() const { return side + words + 1; }
 };
 
-// Whether a tile touched by this one has changed in the round before.
-__device__ bool has_news(const int32_t* changed, const Tiles& tiles, int x, int y, int w, int round) {
+// Whether a tile touched by this one has changed in the round before; `changed` is that of the image.
+__device__ bool has_news(const int32_t* of_image, const Tiles& tiles, int tile, int round) {
   const int before = round - 1, next_w = tiles.side * tiles.side;
+  const int w = tile / next_w, x = tile / tiles.side % tiles.side, y = tile % tiles.side;
+  const int32_t* changed = of_image + tile;
   return (y > 0 && changed[-1] == before) || (y + 1 < tiles.side && changed[1] == before) ||
          (x > 0 && changed[-tiles.side] == before) || (x + 1 < tiles.side && changed[tiles.side] == before) ||
          (w > 0 && changed[-next_w] == before) || (w + 1 < tiles.words && changed[next_w] == before);
@@ -93,21 +100,17 @@ __device__ uint64_t from_other_tiles(const uint64_t* outside, const BitGrid& gri
   return bits;
 }
 
-// One round: a block floods a tile until nothing moves in it. Tiles are black and white as on a
-// chessboard, and a round is for those of one colour: their neighbours stand still meanwhile.
-__global__ void __launch_bounds__(block_size) flood_kernel(BitGrid grid, Grids m, int round) {
-  __shared__ uint64_t reached[tile_side][tile_side];
-  const Tiles tiles(grid);
-  const int64_t image = blockIdx.x / tiles.per_image();
-  const int tile = int(blockIdx.x % tiles.per_image());
-  const int tile_w = tile / (tiles.side * tiles.side);
-  const int tile_x = tile / tiles.side % tiles.side, tile_y = tile % tiles.side;
-  if ((tile_x + tile_y + tile_w + round) % 2) return;
-  int32_t* changed = m.changed + 1 + blockIdx.x;
-  if (round > 2 && !has_news(changed, tiles, tile_x, tile_y, tile_w, round)) return;
+// The outside bits of a tile's words, as its threads see each other's.
+struct Reached {
+  uint64_t words[tile_side][tile_side];
+};
 
+// A block floods a tile until nothing moves in it; returns whether anything has.
+__device__ bool flood_tile(const BitGrid& grid, const Grids& m, const Tiles& tiles, int64_t image, int tile,
+                           Reached& reached) {
+  const int tile_w = tile / (tiles.side * tiles.side);
   const int i = threadIdx.x / tile_side, j = threadIdx.x % tile_side;
-  const int x = tile_x * tile_side + i, y = tile_y * tile_side + j;
+  const int x = tile / tiles.side % tiles.side * tile_side + i, y = tile % tiles.side * tile_side + j;
   const bool inside = x < grid.resolution && y < grid.resolution;
   const int64_t word = image * grid.size() + grid.word(x, y, 64 * tile_w);
   const uint64_t open = inside ? m.open[word] : 0;
@@ -116,20 +119,64 @@ __global__ void __launch_bounds__(block_size) flood_kernel(BitGrid grid, Grids m
   if (inside) own |= open & from_other_tiles(m.outside + word, grid, x, y, tile_w);
   for (bool grew = true; __syncthreads_or(grew);) {
     own = flood_word(own, open);
-    reached[i][j] = own;
+    reached.words[i][j] = own;
     __syncthreads();
     uint64_t seen = 0;
-    if (i > 0) seen |= reached[i - 1][j];
-    if (i < tile_side - 1) seen |= reached[i + 1][j];
-    if (j > 0) seen |= reached[i][j - 1];
-    if (j < tile_side - 1) seen |= reached[i][j + 1];
+    if (i > 0) seen |= reached.words[i - 1][j];
+    if (i < tile_side - 1) seen |= reached.words[i + 1][j];
+    if (j > 0) seen |= reached.words[i][j - 1];
+    if (j < tile_side - 1) seen |= reached.words[i][j + 1];
     grew = (seen & open & ~own) != 0;
     own |= seen & open;
   }
   if (own != before) m.outside[word] = own;
-  if (__syncthreads_or(own != before) && threadIdx.x == 0) {
-    *changed = round;
-    atomicMax(m.changed, round);
+  return __syncthreads_or(own != before);
+}
+
+// One round: a block takes a tile.
+__global__ void __launch_bounds__(block_size) flood_kernel(BitGrid grid, Grids m, int round) {
+  __shared__ Reached reached;
+  const Tiles tiles(grid);
+  const int64_t image = blockIdx.x / tiles.per_image();
+  const int tile = int(blockIdx.x % tiles.per_image());
+  if (!tiles.has_turn(tile, round)) return;
+  int32_t* changed = m.changed + image * tiles.per_image();
+  if (round > 2 && !has_news(changed, tiles, tile, round)) return;
+  if (flood_tile(grid, m, tiles, image, tile, reached) && threadIdx.x == 0) changed[tile] = round;
+}
+
+// The rounds after `round` of one image, until one changes nothing: then it is at rest, as the tiles of the other
+// colour have seen all else. A block takes an image, so that nobody has to ask whether to go on; few images need
+// more than a look.
+__global__ void __launch_bounds__(block_size) finish_kernel(BitGrid grid, Grids m, int round) {
+  constexpr int warps = block_size / warp_size;
+  __shared__ Reached reached;
+  __shared__ unsigned waiting[warps];  // the tiles that have to be flooded, a bit each
+  const Tiles tiles(grid);
+  const int64_t image = blockIdx.x;
+  const int warp = threadIdx.x / warp_size, count = int(tiles.per_image());
+  int32_t* changed = m.changed + image * count;
+  bool moved = false;
+  for (int tile = threadIdx.x; tile < count; tile += block_size) moved |= changed[tile] == round;
+  while (__syncthreads_or(moved)) {
+    ++round;
+    moved = false;
+    for (int first = 0; first < count; first += block_size) {
+      const int mine = first + threadIdx.x;
+      const bool waits = mine < count && tiles.has_turn(mine, round) && has_news(changed, tiles, mine, round);
+      const unsigned votes = __ballot_sync(all_lanes, waits);
+      if (threadIdx.x % warp_size == 0) waiting[warp] = votes;
+      __syncthreads();
+      for (int w = 0; w < warps; ++w) {
+        for (unsigned rest = waiting[w]; rest; rest &= rest - 1) {
+          const int tile = first + w * warp_size + __ffs(int(rest)) - 1;
+          if (!flood_tile(grid, m, tiles, image, tile, reached)) continue;
+          moved = true;
+          if (threadIdx.x == 0) changed[tile] = round;
+        }
+      }
+      __syncthreads();  // waiting is read, and may be written again
+    }
   }
 }
 
@@ -148,7 +195,7 @@ __global__ void __launch_bounds__(block_size)
 // ---- launches --------------------------------------------------------------------------------------
 
 int64_t count_words(int64_t images, const BitGrid& grid) { return images * grid.size(); }
-int64_t count_changed(int64_t images, const BitGrid& grid) { return 1 + images * Tiles(grid).per_image(); }
+int64_t count_changed(int64_t images, const BitGrid& grid) { return images * Tiles(grid).per_image(); }
 
 template <Mode mode, typename T>
 const char* mark_surface(const Voxelization<T>& v, uint64_t* surface, cudaStream_t stream) {
@@ -171,19 +218,12 @@ const char* flood(const BitGrid& grid, int64_t images, const Grids& m, cudaStrea
   cudaMemsetAsync(m.changed, 0, std::size_t(count_changed(images, grid)) * sizeof(int32_t), stream);
   begin_kernel<<<unsigned(blocks), block_size, 0, stream>>>(grid, words, m);
   if (const char* error = last_error()) return error;
-  // At rest when a round changes nothing, as the tiles of the other colour have seen all else.
-  for (int32_t round = 0, last_change = 0; last_change == round;) {
-    for (const int32_t end = round + tiles.rounds_per_look(); round < end;) {
-      ++round;
-      flood_kernel<<<unsigned(all_tiles), block_size, 0, stream>>>(grid, m, round);
-      if (const char* error = last_error()) return error;
-    }
-    cudaMemcpyAsync(&last_change, m.changed, sizeof(last_change), cudaMemcpyDeviceToHost, stream);
-    const cudaError_t status = cudaStreamSynchronize(stream);
-    if (const char* error = last_error()) return error;
-    if (status != cudaSuccess) return cudaGetErrorString(status);
+  const int rounds = tiles.wide_rounds();
+  for (int round = 1; round <= rounds; ++round) {
+    flood_kernel<<<unsigned(all_tiles), block_size, 0, stream>>>(grid, m, round);
   }
-  return nullptr;
+  finish_kernel<<<unsigned(images), block_size, 0, stream>>>(grid, m, rounds);
+  return last_error();
 }
 
 const char* write(const BitGrid& grid, int64_t images, const uint64_t* outside, bool* occupied, cudaStream_t stream) {
@@ -218,7 +258,7 @@ const char* launch(const Voxelization<T>& call, ScratchMemory& memory, void* str
   const auto stream = static_cast<cudaStream_t>(stream_handle);
   Voxelization<T> v = call;
   const Grids grids = take_grids(v, memory);
-  v.meshes.first_face = copy_offsets(v.meshes, grids.first_face, stream);
+  v.meshes.first_face = bring_offsets(v.meshes, grids.first_face, stream);
   const BitGrid grid(v.resolution);
   const auto mark = v.mode == Mode::softras ? mark_surface<Mode::softras, T> : mark_surface<Mode::solid, T>;
   if (const char* error = mark(v, grids.open, stream)) return error;

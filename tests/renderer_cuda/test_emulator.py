@@ -65,7 +65,7 @@ def test_ops_under_the_sanitizers(folder: Path) -> None:
 RENDERS = """
 import ctypes, sys, torch
 from pathlib import Path
-from renderer_cuda import build, soft_rasterize, soft_rasterize_reference
+from renderer_cuda import build, soft_rasterize, soft_rasterize_reference, soft_silhouette
 
 build.build = lambda back_end: Path(sys.argv[1])
 emulator = ctypes.CDLL(sys.argv[1])
@@ -104,6 +104,26 @@ for seed in range(1, 4):
     print(all(torch.equal(a, b) for a, b in zip(renders(soft_rasterize), expected, strict=True)))
 """
 
+ON_DEVICE = """
+expected = list(renders(soft_rasterize))
+put_on_device = emulator.emulator_put_offsets_on_device
+put_on_device(1, None)
+print(all(torch.equal(a, b) for a, b in zip(renders(soft_rasterize), expected, strict=True)))
+ends = torch.tensor([0] + 600 * [0] + [3])
+image = soft_rasterize(*(tensor[:3] for tensor in scene(3, 1.0)), (3, 5), first_face=ends)
+print(image.shape[0], image[:-1, 3].max().item(), image[-1, 3].max().item() > 0)
+
+# Wrong ones, which the host does not see: nothing is read outside of the faces.
+faces = scene(40, 1.0)[0]
+for numbers in ([0, 50, 20, 40], [7, -3, 90, 1 << 62], [5, 5, 5, 5]):
+    wrong, right = torch.tensor(numbers), torch.tensor([0, *numbers[1:3], 40])
+    raised = right.clamp(0, 40).cummax(0).values
+    put_on_device(1, None)
+    expected = soft_silhouette(faces, 9, first_face=raised, sigma=1e-4)
+    put_on_device(1, ctypes.c_void_p(wrong.data_ptr()))
+    print(torch.equal(soft_silhouette(faces, 9, first_face=raised, sigma=1e-4), expected))
+"""
+
 ORACLE = """
 expected = renders(soft_rasterize_reference, torch.float64)
 for a, b in zip(renders(soft_rasterize, torch.float64), expected, strict=True):
@@ -114,6 +134,11 @@ for a, b in zip(renders(soft_rasterize, torch.float64), expected, strict=True):
 def test_bits_do_not_depend_on_the_order_of_threads(folder: Path) -> None:
     done = run(["-c", RENDERS + BITS, str(compilation.build("ops", "accesses", folder))])
     assert done.stdout.split() == ["True"] * 3, done.stderr
+
+
+def test_offsets_may_lie_on_the_device(folder: Path) -> None:
+    done = run(["-c", RENDERS + ON_DEVICE, str(compilation.build("ops", "accesses", folder))])
+    assert done.stdout.split() == ["True", "601", "0.0", *["True"] * 4], done.stdout + done.stderr
 
 
 def test_bins_and_parts_of_all_sizes_equal_the_oracle(folder: Path) -> None:

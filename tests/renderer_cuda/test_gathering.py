@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import build, gather_faces
-from renderer_cuda.gathering import _gather_in_torch, _scatter_in_torch
+from renderer_cuda.gathering import (
+    _MOST_SORTED,
+    _gather_in_torch,
+    _scatter_by_order,
+    _scatter_in_torch,
+    _sorted,
+    sorted_by_place,
+)
 
 FACES = torch.tensor([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]])
 
@@ -89,6 +96,60 @@ def test_bad_input_is_named() -> None:
         gather_faces(torch.zeros(1, 4, 3), FACES.tolist())
     with pytest.raises(ValueError, match=r"faces must be on cpu as vertices, got meta"):
         gather_faces(torch.zeros(1, 4, 3), FACES.to("meta"))
+
+
+# ---- rows in the order of their places -----------------------------------------------------------
+
+
+def test_rows_are_sorted_by_their_places() -> None:
+    order, first = sorted_by_place(torch.tensor([[2, 0], [2, 4]]), 5)
+    assert order.tolist() == [1, 0, 2, 3]
+    assert first.tolist() == [0, 1, 1, 3, 3, 4]
+    assert order.dtype == first.dtype == torch.int32
+
+
+def test_an_order_is_kept_while_its_index_is_unchanged() -> None:
+    index = torch.tensor([1, 0, 1])
+    order = sorted_by_place(index, 2)[0]
+    assert sorted_by_place(index, 2)[0] is order
+    assert sorted_by_place(index, 3)[1].tolist() == [0, 1, 3, 3]
+    index[0] = 0
+    assert sorted_by_place(index, 2)[1].tolist() == [0, 2, 3]
+    del index
+    assert all(kept.index() is not None for kept in _sorted.values())
+
+
+def test_few_orders_are_kept() -> None:
+    some = [torch.tensor([i]) for i in range(2 * _MOST_SORTED)]
+    for index in some:
+        sorted_by_place(index, 2 * _MOST_SORTED)
+    assert len(_sorted) == _MOST_SORTED
+
+
+def test_an_index_of_inference_is_sorted_anew() -> None:
+    with torch.inference_mode():
+        index = torch.tensor([1, 0])
+        assert sorted_by_place(index, 2)[0].tolist() == [1, 0]
+        index.zero_()
+        assert sorted_by_place(index, 2)[0].tolist() == [0, 1]
+
+
+def _has_sum_kernel() -> bool:
+    build.available("cpu")
+    return torch._C._dispatch_has_kernel_for_dispatch_key("renderer_cuda::sum_rows", "CPU")
+
+
+def test_sums_in_order_equal_those_in_torch() -> None:
+    """In the emulator the sums are those of the CUDA kernel, to the bit."""
+    if not _has_sum_kernel():
+        pytest.skip("only the CUDA kernels, and these in the emulator, sum in an order")
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.randint(50, (700, 3), generator=generator)
+    corners = torch.randn(3, 700, 3, 5, generator=generator)
+    expected = _scatter_in_torch(corners, faces, 53)
+    assert torch.equal(_scatter_by_order(corners, faces, 53), expected)
+    no_images = corners[:0].flatten(1, 2)
+    assert torch.ops.renderer_cuda.sum_rows(no_images, *sorted_by_place(faces, 53)).shape[1] == 53
 
 
 def _with_index(index: int) -> Tensor:

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette, visible_faces, voxelize
+from renderer_cuda import (
+    count_skipped_faces,
+    gather_faces,
+    soft_rasterize,
+    soft_silhouette,
+    visible_faces,
+    voxelize,
+)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -25,10 +32,26 @@ OPS: dict[str, Callable[[Tensor], Tensor]] = {
     "silhouette": lambda leaf: soft_silhouette(leaf, 32).sum(),
     "packed": lambda leaf: soft_silhouette(leaf[0], 32, first_face=torch.tensor([0, 10, 40])).sum(),
     "colours": lambda leaf: soft_rasterize(leaf, leaf, 32, background=(0.1, 0.2, 0.3)).sum(),
+    "packed on the device": lambda leaf: soft_silhouette(
+        leaf[0], 32, first_face=_offsets(leaf)
+    ).sum(),
+    "hard": lambda leaf: soft_rasterize(leaf, leaf, 32, color="hard").sum(),
+    "texels": lambda leaf: soft_rasterize(
+        leaf, leaf.reshape(2, 40, 9, 1).expand(-1, -1, -1, 3), 32, texture="surface"
+    ).sum(),
+    "background": lambda leaf: soft_rasterize(leaf, leaf, 32, background=leaf[0, 0, 0]).sum(),
+    "skipped": lambda leaf: leaf.sum() + count_skipped_faces(leaf.detach()).sum(),
+    "skipped of packed": lambda leaf: (
+        leaf.sum() + count_skipped_faces(leaf.detach()[0], first_face=_offsets(leaf)).sum()
+    ),
     "visible": lambda leaf: leaf.sum() + visible_faces(leaf.detach(), 32).sum(),
     "voxels": lambda leaf: leaf.sum() + voxelize(leaf.detach() / 8, 16).sum(),
     "gather": lambda leaf: gather_faces(leaf.reshape(2, -1, 3), _index(leaf)).sum(),
 }
+
+
+def _offsets(leaf: Tensor) -> Tensor:
+    return 10 * torch.arange(5, device=leaf.device)  # four meshes of ten faces
 
 
 def _index(leaf: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from renderer_cuda import (
     visible_faces,
     visible_faces_reference,
 )
-from renderer_cuda.visibility import _visible_in_colors
+from renderer_cuda.visibility import _visible_in_render
 
 NAN, INF = float("nan"), float("inf")
 BAD_CORNERS = [
@@ -182,7 +182,7 @@ def test_degenerate_and_huge_faces(dtype: torch.dtype) -> None:
 def test_indices_beyond_16_bits() -> None:
     faces = mesh(70_000, size=0.01, dtype=torch.float32)
     assert_shown(faces, 64)
-    assert torch.equal(_visible_in_colors(*_arguments(faces, 64)), visible_faces(faces, 64))
+    assert torch.equal(_visible_in_render(*_arguments(faces, 64)), visible_faces(faces, 64))
     assert visible_faces(faces, 64).max() >= 1 << 16
     assert torch.equal(shown(faces[:, :9], 16, offset=2**31 - 10), shown(faces[:, :9], 16))
 
@@ -299,7 +299,7 @@ def test_without_kernels_colours_are_read(monkeypatch: pytest.MonkeyPatch) -> No
     faces = mesh(30, size=0.4, dtype=torch.float32)
     monkeypatch.setattr(build, "available", lambda device: False)
     assert torch.equal(
-        _visible_in_colors(*_arguments(faces, 20)), visible_faces_reference(faces, 20)
+        _visible_in_render(*_arguments(faces, 20)), visible_faces_reference(faces, 20)
     )
 
 

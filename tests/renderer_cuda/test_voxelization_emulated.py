@@ -43,7 +43,8 @@ def test_voxelizer_on_emulated_kernels(folder: Path) -> None:
     library = compilation.build("voxelize", "accesses", folder)
     passed, launches = run_tests(library, "test_voxelization.py", VOXELIZE)
     assert passed >= 100
-    assert launches >= 6 * passed  # surface, begin, three rounds of the flood, write
+    # Surface, begin, three rounds of the flood at least and the end of it, write.
+    assert launches >= 7 * passed
 
 
 @needs_gxx

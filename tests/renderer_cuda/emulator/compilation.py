@@ -31,14 +31,23 @@ CHECKS = {
 
 # The libraries: the ops of renderer_cuda on emulated kernels, and kernels with planted mistakes.
 LIBRARIES = {
-    "ops": (*sorted(SOURCES.glob("rasterize_cuda*.cu")), FOLDER / "emulated_ops.cpp"),
+    "ops": (
+        *sorted(SOURCES.glob("rasterize_cuda*.cu")),
+        SOURCES / "cuda_meshes.cu",
+        FOLDER / "emulated_ops.cpp",
+    ),
     "layers": (
         SOURCES / "layers_cuda_kernels.cu",
         SOURCES / "rasterize_cuda_faces.cu",
         SOURCES / "rasterize_cuda_bins.cu",
+        SOURCES / "cuda_meshes.cu",
         FOLDER / "emulated_layers.cpp",
     ),
-    "voxelize": (SOURCES / "voxelize_cuda_kernels.cu", FOLDER / "emulated_voxelize.cpp"),
+    "voxelize": (
+        SOURCES / "voxelize_cuda_kernels.cu",
+        SOURCES / "cuda_meshes.cu",
+        FOLDER / "emulated_voxelize.cpp",
+    ),
     "gather": (SOURCES / "gather_cuda_kernels.cu", FOLDER / "emulated_gather.cpp"),
     "planted": (FOLDER / "planted.cu",),
 }

@@ -31,6 +31,7 @@ struct EmulatedBackEnd {
   static void forward(Forward<T> f, const torch::stable::Tensor&) {
     const Sizes sizes(f.parameters);
     emulator::DeviceMemory memory;
+    place_offsets(f.parameters, memory);
     f.face_vertices = memory.input("face_vertices", f.face_vertices, sizes.corners);
     f.face_textures = memory.input("face_textures", f.face_textures, sizes.textures);
     f.background = memory.input("background", f.background, sizes.background);
@@ -46,6 +47,7 @@ struct EmulatedBackEnd {
   static void backward(Backward<T> b, const torch::stable::Tensor&) {
     const Sizes sizes(b.parameters);
     emulator::DeviceMemory memory;
+    place_offsets(b.parameters, memory);
     b.face_vertices = memory.input("face_vertices", b.face_vertices, sizes.corners);
     b.face_textures = memory.input("face_textures", b.face_textures, sizes.textures);
     b.image = memory.input("image", b.image, sizes.image);

@@ -11,6 +11,7 @@ struct EmulatedBackEnd {
   static void voxelize(Voxelization<T> v, const torch::stable::Tensor&) {
     const int64_t side = v.resolution;
     emulator::DeviceMemory memory;
+    place_offsets(v.meshes, memory);
     v.face_vertices = memory.input("face_vertices", v.face_vertices, 9 * v.meshes.faces);
     v.occupied = memory.output("occupied", v.occupied, v.meshes.images * side * side * side);
     launch_emulated(v, memory);
