@@ -36,6 +36,7 @@ from renderer_cuda.validation import (
     pack_faces,
     pack_scalars,
     parse_background,
+    parse_family,
     parse_image_size,
     widen,
 )
@@ -71,6 +72,11 @@ def count_skipped_faces(
     return count_skipped_faces_reference(face_vertices, face_textures, first_face=first_face)
 
 
+def _keeps_state(alpha_mode: int) -> bool:
+    """Return whether the backward reads what the forward writes of alpha at each pixel."""
+    return MODES["alpha"][alpha_mode] not in ("sum", "hard")
+
+
 def _numbers(**chosen: str) -> tuple[int, ...]:
     """Return modes as the kernels number them; 0 is no colour (parameters.h)."""
     known = MODES | LAYER_MODES
@@ -85,14 +91,16 @@ def _flat(numbers: Tensor | None, faces: Tensor) -> Tensor:
 # ---- soft_silhouette -----------------------------------------------------------------------------
 
 # face_vertices is [N, 3, 3]; first_face is [B + 1], or [0] when the N faces are B equal meshes;
-# scalars is sigma and dist_eps, float64 on the host.
+# scalars is sigma, dist_eps, dist_shape, dist_shift and alpha_parameter, float64 on the host.
 _library.define(
     "soft_silhouette(Tensor face_vertices, Tensor first_face, int images, int height, int width,"
-    " Tensor scalars, int distance, int alpha_mode) -> (Tensor alpha, Tensor transmittance)"
+    " Tensor scalars, int distance, int alpha_mode, int distribution, bool squared)"
+    " -> (Tensor alpha, Tensor transmittance)"
 )
 _library.define(
     "soft_silhouette_backward(Tensor grad_alpha, Tensor face_vertices, Tensor first_face,"
-    " Tensor transmittance, Tensor scalars, int distance, int alpha_mode) -> Tensor"
+    " Tensor transmittance, Tensor scalars, int distance, int alpha_mode, int distribution,"
+    " bool squared) -> Tensor"
 )
 
 
@@ -103,15 +111,22 @@ def soft_silhouette(
     first_face: Tensor | None = None,
     sigma: float | Tensor = 1e-5,
     distance: str = "euclidean",
+    distribution: str = "logistic",
+    squared: bool = True,
+    dist_shape: float | None = None,
+    dist_shift: float | None = None,
     alpha: str = "product",
+    alpha_parameter: float | None = None,
     dist_eps: float = 1e-4,
 ) -> Tensor:
     """Render soft silhouettes: alpha from the coverages D of faces (arXiv 1904.01786, equation 5).
 
     D = sigmoid(+-d^2 / sigma) is the coverage of a pixel by a face, d the distance of the pixel
-    centre to the outline of the face, positive inside (equation 1). Faces with a coordinate that is
-    not finite, a depth <= 0 or an area of zero are left out (the released SoftRas lets one NaN
-    poison the image, mirrors faces behind the camera and draws flat ones at one half).
+    centre to the outline of the face, positive inside (equation 1). Other distributions and
+    t-conorms are those of GenDR (arXiv 2204.13845); docs/soft_rasterizers.md has their formulas.
+    Faces with a coordinate that is not finite, a depth <= 0 or an area of zero are left out (the
+    released SoftRas lets one NaN poison the image, mirrors faces behind the camera and draws flat
+    ones at one half).
     Differentiable once to face_vertices (x and y; depth has no part in it); deterministic.
 
     Args:
@@ -127,8 +142,22 @@ def soft_silhouette(
         distance: "euclidean" as above; "barycentric", where the least barycentric coordinate of
             the pixel takes the place of d; or "hard", where D is 1 within the outline and 0
             elsewhere.
+        distribution: The cumulative function that makes D of the distance: "logistic" as above, or
+            "uniform", "cubic_hermite", "wigner_semicircle", "gaussian", "laplace", "gudermannian",
+            "cauchy", "reciprocal", "gumbel_max", "gumbel_min", "exponential", "exponential_rev",
+            "gamma", "gamma_rev", "levy" or "levy_rev".
+        squared: Whether that is a function of the signed square of the distance, +-d^2 / sigma;
+            or else of the signed distance, +-d / sqrt(sigma).
+        dist_shape: The shape of "gamma" and "gamma_rev", from 0.01 to 100; None is 2.
+        dist_shift: By how much +-d^2 / sigma is increased for the distributions "exponential",
+            "gamma" and "levy", and decreased for those that end in "_rev"; None is 0.
         alpha: "product" is 1 - prod(1 - D), "sum" is sum(D) / F, and "hard" is 1 where any D is
-            above one half and has no gradient.
+            above one half and has no gradient. Other t-conorms: "maximum", whose gradient goes to
+            the first of the faces of the greatest D, "einstein", "hamacher", "frank", "yager",
+            "aczel_alsina", "dombi" and "schweizer_sklar".
+        alpha_parameter: The parameter p of the t-conorm: of "hamacher" from 0 (the default), of
+            "frank" positive and not 1 (2), of "yager", "aczel_alsina" and "dombi" from 0.1 to 100
+            (2), and of "schweizer_sklar" from -100 to -0.01 (-2).
         dist_eps: Coverage outside of the face counts down to this value and is zero below.
 
     Returns:
@@ -140,8 +169,10 @@ def soft_silhouette(
     """
     face_vertices = widen(face_vertices)
     check_face_vertices(face_vertices, first_face)
-    check_modes(distance=distance, alpha=alpha)
+    check_modes(distance=distance, distribution=distribution, alpha=alpha)
+    check_flags(squared=squared)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
+    family = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
     height, width = parse_image_size(image_size)
     if not build.available(face_vertices.device.type):
         return soft_silhouette_reference(
@@ -150,7 +181,12 @@ def soft_silhouette(
             first_face=first_face,
             sigma=sigma,
             distance=distance,
+            distribution=distribution,
+            squared=squared,
+            dist_shape=dist_shape,
+            dist_shift=dist_shift,
             alpha=alpha,
+            alpha_parameter=alpha_parameter,
             dist_eps=dist_eps,
         )
     rendered: Tensor
@@ -159,8 +195,9 @@ def soft_silhouette(
         _ops.soft_silhouette,
         *pack_faces(face_vertices, first_face),
         count_images(face_vertices, first_face),
-        *(height, width, pack_scalars(sigma, dist_eps)),
-        *_numbers(distance=distance, alpha=alpha),
+        *(height, width, pack_scalars(sigma, dist_eps, *family)),
+        *_numbers(distance=distance, alpha=alpha, distribution=distribution),
+        squared,
     )
     return rendered
 
@@ -175,11 +212,11 @@ def _(
     scalars: Tensor,
     distance: int,
     alpha_mode: int,
+    *_: Any,
 ) -> tuple[Tensor, Tensor]:
-    product = alpha_mode == MODES["alpha"].index("product")
     return (
         face_vertices.new_empty((images, height, width)),
-        face_vertices.new_empty((images if product else 0, height, width)),
+        face_vertices.new_empty((images if _keeps_state(alpha_mode) else 0, height, width)),
     )
 
 
@@ -200,8 +237,8 @@ def _silhouette_gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_alpha is None:
-        return (None,) * 8
-    return (gradient(grad_alpha, *ctx.saved_tensors, *ctx.modes), *(None,) * 7)
+        return (None,) * 10
+    return (gradient(grad_alpha, *ctx.saved_tensors, *ctx.modes), *(None,) * 9)
 
 
 class _Silhouette(torch.autograd.Function):
@@ -282,10 +319,10 @@ torch.library.register_autograd(
 
 # ---- soft_rasterize ------------------------------------------------------------------------------
 
-# scalars is sigma, dist_eps, gamma, eps, near and far, float64 on the host.
+# scalars is that of soft_silhouette, then gamma, eps, near and far, float64 on the host.
 _SETTINGS = (
-    "Tensor scalars, int distance, int alpha_mode, int color, int texture, bool double_sided,"
-    " bool perspective_correct"
+    "Tensor scalars, int distance, int alpha_mode, int distribution, bool squared, int color,"
+    " int texture, bool double_sided, bool perspective_correct"
 )
 _library.define(
     "soft_rasterize(Tensor face_vertices, Tensor face_textures, Tensor background,"
@@ -308,7 +345,12 @@ def soft_rasterize(
     sigma: float | Tensor = 1e-5,
     gamma: float | Tensor = 1e-4,
     distance: str = "euclidean",
+    distribution: str = "logistic",
+    squared: bool = True,
+    dist_shape: float | None = None,
+    dist_shift: float | None = None,
     alpha: str = "product",
+    alpha_parameter: float | None = None,
     color: str = "softmax",
     texture: str = "vertex",
     dist_eps: float = 1e-4,
@@ -363,9 +405,15 @@ def soft_rasterize(
         gamma: Temperature of the softmax over depth, in units of normalised depth. It may be a
             tensor [].
         distance: "euclidean", "barycentric" or "hard", see `soft_silhouette`.
-        alpha: "product", "sum" or "hard", see `soft_silhouette`.
-        color: "softmax", "hard" or "over". With "over" alpha has to be "product", and gamma and eps
-            have no part.
+        distribution: The cumulative function that makes coverage of the distance, see
+            `soft_silhouette`.
+        squared: Whether it is a function of the square of the distance, see `soft_silhouette`.
+        dist_shape: The shape of the distribution, see `soft_silhouette`.
+        dist_shift: The shift of the distribution, see `soft_silhouette`.
+        alpha: "product", "sum", "hard" or another t-conorm, see `soft_silhouette`.
+        alpha_parameter: The parameter of the t-conorm, see `soft_silhouette`.
+        color: "softmax", "hard" or "over". With "over" alpha has to be "product", the distribution
+            "logistic" and squared, and gamma and eps have no part.
         texture: "vertex" or "surface".
         dist_eps: Coverage outside of the face counts down to this value and is zero below.
         eps: Normalised depth of the background.
@@ -402,8 +450,10 @@ def soft_rasterize(
     face_vertices, face_textures = widen(face_vertices), widen(face_textures)
     background = widen(background)
     check_face_vertices(face_vertices, first_face)
-    check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
-    check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
+    check_modes(
+        distance=distance, distribution=distribution, alpha=alpha, color=color, texture=texture
+    )
+    check_flags(squared=squared, double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
@@ -414,10 +464,13 @@ def soft_rasterize(
         color=color,
         alpha=alpha,
         distance=distance,
+        distribution=distribution,
+        squared=squared,
         window=window,
         order=order,
         stop_transmittance=stop_transmittance,
     )
+    family = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width)
@@ -430,7 +483,12 @@ def soft_rasterize(
             sigma=sigma,
             gamma=gamma,
             distance=distance,
+            distribution=distribution,
+            squared=squared,
+            dist_shape=dist_shape,
+            dist_shift=dist_shift,
             alpha=alpha,
+            alpha_parameter=alpha_parameter,
             color=color,
             texture=texture,
             dist_eps=dist_eps,
@@ -464,8 +522,10 @@ def soft_rasterize(
         behind,
         offsets,
         *(images, height, width),
-        pack_scalars(sigma, dist_eps, gamma, eps, near, far),
-        *_numbers(distance=distance, alpha=alpha, color=color, texture=texture),
+        pack_scalars(sigma, dist_eps, *family, gamma, eps, near, far),
+        *_numbers(distance=distance, alpha=alpha, distribution=distribution),
+        squared,
+        *_numbers(color=color, texture=texture),
         double_sided,
         perspective_correct,
     )[0]
@@ -483,12 +543,12 @@ def _(
     width: int,
     *settings: Any,
 ) -> tuple[Tensor, ...]:
-    alpha_mode, color = settings[2:4]
-    product = images if alpha_mode == MODES["alpha"].index("product") else 0
+    alpha_mode, color = settings[2], settings[5]
+    kept = images if _keeps_state(alpha_mode) else 0
     soft = images if color == MODES["color"].index("softmax") + 1 else 0
     return (
         face_vertices.new_empty((images, 4, height, width)),
-        face_vertices.new_empty((product, height, width)),
+        face_vertices.new_empty((kept, height, width)),
         face_vertices.new_empty((soft, height, width)),
         face_vertices.new_empty((soft, height, width)),
         face_vertices.new_empty((images - soft, height, width), dtype=torch.int32),
@@ -538,14 +598,14 @@ def _rasterize_gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 14
+        return (None,) * 16
     grads = gradient(grad_rgba, *ctx.saved_tensors, *ctx.modes)
     grad_background = None
     if ctx.needs_input_grad[2]:
         grad_background = grad_rgba[:, :3] * _background_share(ctx)[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 11)
+    return (*grads, grad_background, *(None,) * 13)
 
 
 class _Rasterize(torch.autograd.Function):

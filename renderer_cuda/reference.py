@@ -1,7 +1,8 @@
 """The oracle of the soft rasterizer: slow, obvious, pure torch, differentiated by autograd.
 
 Every line follows one equation of Liu et al., "Soft Rasterizer" (arXiv 1904.01786), section 3, in
-log space; the modes are in `renderer_cuda.reference_modes`. The native kernels are tested against
+log space; the modes are in `renderer_cuda.reference_modes`, and the distributions and t-conorms of
+GenDR in `renderer_cuda.reference_family`. The native kernels are tested against
 these functions; where no compiler is found they serve in place of the kernels. Whatever the dtype
 of the inputs, the arithmetic is float64: the oracle of float32 kernels should be better than they
 are, and no square of a float32 leaves its range.
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from renderer_cuda import reference_layers as layers
 from renderer_cuda import reference_modes as modes
+from renderer_cuda.reference_family import Family
 from renderer_cuda.validation import (
     Background,
     ImageSize,
@@ -30,6 +32,7 @@ from renderer_cuda.validation import (
     check_scalars,
     count_images,
     parse_background,
+    parse_family,
     parse_image_size,
     texture_resolution,
     widen,
@@ -56,12 +59,6 @@ def pixel_centers(
     return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1).reshape(-1, 2)
 
 
-def doubled_area(face_vertices: Tensor) -> Tensor:
-    """Return twice the signed area [...] in the image, positive for counter-clockwise corners."""
-    first, second = (face_vertices[..., k, :2] - face_vertices[..., 0, :2] for k in (1, 2))
-    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
-
-
 def drawable_faces(face_vertices: Tensor, face_textures: Tensor | None = None) -> Tensor:
     """Return which faces [..., 3, 3] can be drawn at all, as a bool tensor [...].
 
@@ -75,7 +72,7 @@ def drawable_faces(face_vertices: Tensor, face_textures: Tensor | None = None) -
     corners = face_vertices.detach()
     squares = (corners[..., [1, 2, 0], :2] - corners[..., :2]).square().sum(-1)
     shortest, longest = squares.amin(-1), squares.amax(-1)
-    area = doubled_area(corners).abs()
+    area = modes.doubled_area(corners).abs()
     number = torch.finfo(corners.dtype)
     finite = torch.isfinite(corners).flatten(-2).all(-1) & torch.isfinite(longest * longest)
     in_front = (corners[..., 2] >= number.tiny).all(-1)
@@ -92,7 +89,7 @@ def barycentric(pixels: Tensor, face_vertices: Tensor) -> Tensor:
     offset = face_vertices[None, :, :, :2] - pixels[:, None, None, :]  # corner minus pixel
     following, opposite = offset[:, :, [1, 2, 0]], offset[:, :, [2, 0, 1]]
     part = following[..., 0] * opposite[..., 1] - following[..., 1] * opposite[..., 0]
-    return part / doubled_area(face_vertices)[None, :, None]
+    return part / modes.doubled_area(face_vertices)[None, :, None]
 
 
 def _with_dummies(face_vertices: Tensor, drawable: Tensor) -> Tensor:
@@ -107,13 +104,14 @@ def _pairs(
     drawable: Tensor,
     *,
     distance: str,
+    family: Family,
     sigma: float,
     dist_eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return barycentric coordinates [P, F, 3], exponent x [P, F] and support [P, F]."""
     weights = barycentric(pixels, face_vertices)
-    x = modes.exponent(distance, pixels, face_vertices, weights, sigma)
-    reached = modes.reach(distance, x, pixels, face_vertices, sigma, dist_eps)
+    x = modes.exponent(distance, pixels, face_vertices, weights, sigma, family.squared)
+    reached = modes.reach(distance, x, pixels, face_vertices, sigma, dist_eps, family)
     return weights, x, drawable & reached
 
 
@@ -179,17 +177,30 @@ def soft_silhouette_reference(
     first_face: Tensor | None = None,
     sigma: float | Tensor = 1e-5,
     distance: str = "euclidean",
+    distribution: str = "logistic",
+    squared: bool = True,
+    dist_shape: float | None = None,
+    dist_shift: float | None = None,
     alpha: str = "product",
+    alpha_parameter: float | None = None,
     dist_eps: float = 1e-4,
 ) -> Tensor:
     """Compute what `soft_silhouette` computes, in plain torch; same arguments and errors."""
     face_vertices = widen(face_vertices)
     check_face_vertices(face_vertices, first_face)
-    check_modes(distance=distance, alpha=alpha)
+    check_modes(distance=distance, distribution=distribution, alpha=alpha)
+    check_flags(squared=squared)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
+    numbers = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
+    family = Family(distribution, squared, alpha, *numbers)
     height, width = parse_image_size(image_size)
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
-    coverage: dict[str, Any] = {"distance": distance, "sigma": float(sigma), "dist_eps": dist_eps}
+    coverage: dict[str, Any] = {
+        "distance": distance,
+        "family": family,
+        "sigma": float(sigma),
+        "dist_eps": dist_eps,
+    }
 
     def one_image(corners: Tensor) -> Tensor:
         drawable = drawable_faces(corners)
@@ -197,7 +208,7 @@ def soft_silhouette_reference(
 
         def block(part: Tensor) -> Tensor:
             _, x, support = _pairs(part, faces, drawable, **coverage)
-            return modes.opacity(alpha, x, support)
+            return modes.opacity(family, x, support)
 
         return _apply_in_blocks(block, len(faces), pixels)
 
@@ -221,7 +232,12 @@ def soft_rasterize_reference(
     sigma: float | Tensor = 1e-5,
     gamma: float | Tensor = 1e-4,
     distance: str = "euclidean",
+    distribution: str = "logistic",
+    squared: bool = True,
+    dist_shape: float | None = None,
+    dist_shift: float | None = None,
     alpha: str = "product",
+    alpha_parameter: float | None = None,
     color: str = "softmax",
     texture: str = "vertex",
     dist_eps: float = 1e-4,
@@ -249,8 +265,10 @@ def soft_rasterize_reference(
     background = widen(background)
     face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
     check_face_vertices(face_vertices, first_face)
-    check_modes(distance=distance, alpha=alpha, color=color, texture=texture)
-    check_flags(double_sided=double_sided, perspective_correct=perspective_correct)
+    check_modes(
+        distance=distance, distribution=distribution, alpha=alpha, color=color, texture=texture
+    )
+    check_flags(squared=squared, double_sided=double_sided, perspective_correct=perspective_correct)
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     check_layers(
@@ -260,10 +278,14 @@ def soft_rasterize_reference(
         color=color,
         alpha=alpha,
         distance=distance,
+        distribution=distribution,
+        squared=squared,
         window=window,
         order=order,
         stop_transmittance=stop_transmittance,
     )
+    numbers = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
+    family = Family(distribution, squared, alpha, *numbers)
     height, width = parse_image_size(image_size)
     images = count_images(face_vertices, first_face)
     behind = parse_background(background, face_vertices, images, height, width).double()
@@ -272,7 +294,12 @@ def soft_rasterize_reference(
     )
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
     resolution = texture_resolution(face_textures)
-    coverage: dict[str, Any] = {"distance": distance, "sigma": float(sigma), "dist_eps": dist_eps}
+    coverage: dict[str, Any] = {
+        "distance": distance,
+        "family": family,
+        "sigma": float(sigma),
+        "dist_eps": dist_eps,
+    }
     depths: dict[str, float] = {"gamma": float(gamma), "eps": eps, "near": near, "far": far}
     opacities = _per_face(face_opacity, 1.0, face_vertices)
     sigmas = _per_face(face_sigma, float(sigma), face_vertices)
@@ -283,11 +310,11 @@ def soft_rasterize_reference(
         drawable = drawable_faces(corners, textures)
         faces = _with_dummies(corners, drawable)
         textures = textures.where(drawable[:, None, None], 0.0).double()
-        facing = (doubled_area(faces) < 0) | double_sided
+        facing = (modes.doubled_area(faces) < 0) | double_sided
 
         def block(part: Tensor, behind: Tensor) -> Tensor:
             weights, x, support = _pairs(part, faces, drawable, **coverage)
-            opacity = modes.opacity(alpha, x, support)
+            opacity = modes.opacity(family, x, support)
             clipped = modes.clip(weights.detach() if detach_barycentric else weights)
             depth = modes.depth_at(clipped, faces)
             mixing = modes.correct_perspective(clipped, faces) if perspective_correct else clipped
@@ -306,7 +333,7 @@ def soft_rasterize_reference(
             if color == "hard":
                 rgb = modes.hard_color(visible, weights, depth, colors, behind)
             else:
-                rgb = modes.softmax_color(x, visible, depth, colors, behind, **depths)
+                rgb = modes.softmax_color(family, x, visible, depth, colors, behind, **depths)
             return torch.cat([rgb, opacity[:, None]], dim=-1)
 
         rgba = _apply_in_blocks(block, len(faces), pixels, background.reshape(-1, 3))

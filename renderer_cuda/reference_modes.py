@@ -2,7 +2,8 @@
 color).
 
 Shapes: P pixels, F faces of one image. `x` [P, F] is the exponent of the coverage D = sigmoid(x),
-`support` [P, F] holds the pairs in which the face has a part in the pixel.
+or of another distribution, see `renderer_cuda.reference_family`; `support` [P, F] holds the pairs
+in which the face has a part in the pixel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from renderer_cuda.reference_family import Family, log_coverage, t_conorm
+
 # ---- distance: the coverage of a pixel by a face -------------------------------------------------
+
+
+def doubled_area(face_vertices: Tensor) -> Tensor:
+    """Return twice the signed area [...] in the image, positive for counter-clockwise corners."""
+    first, second = (face_vertices[..., k, :2] - face_vertices[..., 0, :2] for k in (1, 2))
+    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
 
 def squared_distance(pixels: Tensor, face_vertices: Tensor) -> Tensor:
@@ -25,27 +34,59 @@ def squared_distance(pixels: Tensor, face_vertices: Tensor) -> Tensor:
     return (offset - t[..., None] * edge).square().sum(-1).amin(-1)
 
 
+def signed_distance(pixels: Tensor, face_vertices: Tensor, barycentric: Tensor) -> Tensor:
+    """Return the distance [P, F] of pixels to the outlines of faces, positive inside.
+
+    Where the nearest point lies within an edge it is the distance to the line through that edge,
+    whose derivative exists on the outline, too.
+    """
+    start = face_vertices[None, :, :, :2]
+    edge = face_vertices[None, :, [1, 2, 0], :2] - start
+    offset = pixels[:, None, None, :] - start
+    t = ((offset * edge).sum(-1) / edge.square().sum(-1)).clamp(0, 1)
+    squared = (offset - t[..., None] * edge).square().sum(-1)
+    nearest = squared.detach().argmin(-1, keepdim=True)
+    across = edge[..., 0] * offset[..., 1] - edge[..., 1] * offset[..., 0]
+    to_line = across / edge.square().sum(-1).sqrt() * doubled_area(face_vertices).sign()[:, None]
+    t, squared, to_line = (each.gather(-1, nearest)[..., 0] for each in (t, squared, to_line))
+    away = squared > 0
+    distance = squared.where(away, 1.0).sqrt().where(away, 0.0)
+    inside = (barycentric > 0).all(-1)
+    return to_line.where((t > 0) & (t < 1), torch.where(inside, distance, -distance))
+
+
 def contains(barycentric: Tensor) -> Tensor:
     """Return whether the faces contain the pixel centres, outline included, as bool [P, F]."""
     return (barycentric >= 0).all(-1) & (barycentric <= 1).all(-1)
 
 
 def exponent(
-    distance: str, pixels: Tensor, face_vertices: Tensor, barycentric: Tensor, sigma: float
+    distance: str,
+    pixels: Tensor,
+    face_vertices: Tensor,
+    barycentric: Tensor,
+    sigma: float,
+    squared: bool = True,
 ) -> Tensor:
-    """Return x of the coverage sigmoid(x) (equation 1), positive inside the face, as [P, F].
+    """Return x of the coverage D(x) (equation 1), positive inside the face, as [P, F].
 
     euclidean: +-d^2 / sigma with the distance d to the outline; barycentric: +-min_k(w_k)^2 /
-    sigma; hard: infinite, + where the face contains the pixel centre.
+    sigma; hard: infinite, + where the face contains the pixel centre. Without `squared` the first
+    two are +-d / sqrt(sigma) and min_k(w_k) / sqrt(sigma).
     """
     if distance == "hard":
         return torch.where(contains(barycentric), math.inf, -math.inf).to(barycentric)
-    if distance == "barycentric":
-        squared = barycentric.amin(-1).square()
-    else:
-        squared = squared_distance(pixels, face_vertices)
     inside = (barycentric > 0).all(-1)
-    return torch.where(inside, squared, -squared) / sigma
+    if distance == "barycentric":
+        least = barycentric.amin(-1)
+        if not squared:
+            return least / math.sqrt(sigma)
+        square = least.square()
+    elif not squared:
+        return signed_distance(pixels, face_vertices, barycentric) / math.sqrt(sigma)
+    else:
+        square = squared_distance(pixels, face_vertices)
+    return torch.where(inside, square, -square) / sigma
 
 
 def reach(
@@ -55,17 +96,19 @@ def reach(
     face_vertices: Tensor,
     sigma: float,
     dist_eps: float,
+    family: Family,
 ) -> Tensor:
-    """Return the pairs [P, F] in which the coverage passes dist_eps: x > -log(1 / dist_eps - 1).
+    """Return the pairs [P, F] inside of a face, or in which the coverage passes dist_eps outside.
 
-    A barycentric coordinate hardly changes along a sliver, so "barycentric" also wants the pixel in
-    the face's bounding box grown by the radius sqrt(sigma log(1 / dist_eps - 1)); for the other
-    distances that follows from x.
+    D = sigmoid(x) does where x > -r with r = log(1 / dist_eps - 1). A barycentric coordinate hardly
+    changes along a sliver, so "barycentric" also wants the pixel in the face's bounding box grown
+    by the radius sqrt(sigma r), or sqrt(sigma) r where x is no square; for the other distances that
+    follows from x.
     """
-    threshold = math.log(1 / dist_eps - 1)
+    threshold = family.reach(dist_eps)
     within = x > -threshold
     if distance == "barycentric":
-        radius = math.sqrt(sigma * threshold)
+        radius = math.sqrt(sigma * threshold) if family.squared else math.sqrt(sigma) * threshold
         corners = face_vertices[None, :, :, :2]
         position = pixels[:, None, :]
         within &= (position >= corners.amin(2) - radius).all(-1)
@@ -76,15 +119,25 @@ def reach(
 # ---- alpha: coverages of many faces --------------------------------------------------------------
 
 
-def opacity(alpha: str, x: Tensor, support: Tensor) -> Tensor:
-    """Return the alpha [P] of the faces: 1 - prod(1 - D), sum(D) / F, or whether any D > 1/2."""
-    if alpha == "hard":
+def opacity(family: Family, x: Tensor, support: Tensor) -> Tensor:
+    """Return the alpha [P] of the faces.
+
+    1 - prod(1 - D), sum(D) / F, whether any D > 1/2, or that of another t-conorm.
+    """
+    logistic = family.distribution == "logistic"
+    if family.alpha == "hard" and logistic:
         return (support & (x > 0)).any(-1).to(x)
     safe = x.where(support, 0.0)  # a pair that takes no part must not send inf * 0 backward
-    if alpha == "sum":
-        return torch.sigmoid(safe).where(support, 0.0).sum(-1) / max(1, x.shape[-1])
-    log_transmittance = logsigmoid(-safe).where(support, 0.0).sum(-1)  # log prod(1 - D)
-    return -torch.expm1(log_transmittance)
+    if family.alpha == "product" and logistic:
+        log_transmittance = logsigmoid(-safe).where(support, 0.0).sum(-1)  # log prod(1 - D)
+        return -torch.expm1(log_transmittance)
+    covered, complement = family.coverage(safe)
+    covered, complement = covered.where(support, 0.0), complement.where(support, 1.0)
+    if family.alpha == "hard":
+        return (covered > 0.5).any(-1).to(x)
+    if family.alpha == "sum":
+        return covered.sum(-1) / max(1, x.shape[-1])
+    return t_conorm(family.alpha, covered, complement, family.parameter)
 
 
 # ---- texture: depth and colour of a face at a pixel ----------------------------------------------
@@ -144,6 +197,7 @@ def color_at(texture: str, weights: Tensor, face_textures: Tensor, resolution: i
 
 
 def softmax_color(
+    family: Family,
     x: Tensor,
     visible: Tensor,
     depth: Tensor,
@@ -161,9 +215,9 @@ def softmax_color(
     background exp(eps / gamma). One is taken from z' and eps alike: the weights are the same and
     the digits which tell faces apart are kept.
     """
-    log_coverage = logsigmoid(x.where(visible, 0.0))
+    log_covered = log_coverage(family, x.where(visible, 0.0))
     behind_near = (depth - near) / (far - near)  # 1 - z'
-    logits = (log_coverage - behind_near / gamma).where(visible, -math.inf)
+    logits = (log_covered - behind_near / gamma).where(visible, -math.inf)
     last = logits.new_full((len(logits), 1), (eps - 1) / gamma)
     weights = torch.softmax(torch.cat([logits, last], dim=-1), dim=-1)
     return torch.einsum("pf,pfc->pc", weights[:, :-1], color) + weights[:, -1:] * background

@@ -18,7 +18,15 @@ Background: TypeAlias = Sequence[float] | Tensor
 # Kernels know a mode by its place in its row.
 MODES = {
     "distance": ("euclidean", "barycentric", "hard"),
-    "alpha": ("product", "sum", "hard"),
+    "alpha": (
+        *("product", "sum", "hard", "maximum", "einstein", "hamacher", "frank", "yager"),
+        *("aczel_alsina", "dombi", "schweizer_sklar"),
+    ),
+    "distribution": (
+        *("logistic", "uniform", "cubic_hermite", "wigner_semicircle", "gaussian", "laplace"),
+        *("gudermannian", "cauchy", "reciprocal", "gumbel_max", "gumbel_min", "exponential"),
+        *("exponential_rev", "gamma", "gamma_rev", "levy", "levy_rev"),
+    ),
     "color": ("softmax", "hard"),
     "texture": ("vertex", "surface"),
 }
@@ -29,6 +37,24 @@ LAYER_MODES = {
     "order": ("pixel", "centroid"),
 }
 _CHOICES = MODES | LAYER_MODES | {"color": (*MODES["color"], "over")}
+
+# Which distributions have a shape, and which a shift.
+SHAPED = ("gamma", "gamma_rev")
+SHIFTED = ("exponential", "exponential_rev", *SHAPED, "levy", "levy_rev")
+
+# The default of dist_shape: the least whole number at which the density of gamma is continuous.
+DEFAULT_SHAPE = 2.0
+
+# The t-conorms with a parameter: its default, its least and greatest value. Beyond these the powers
+# of coverages leave the range of float32.
+ALPHA_PARAMETERS = {
+    "hamacher": (0.0, 0.0, 1e6),
+    "frank": (2.0, 1e-6, 1e6),
+    "yager": (2.0, 0.1, 100.0),
+    "aczel_alsina": (2.0, 0.1, 100.0),
+    "dombi": (2.0, 0.1, 100.0),
+    "schweizer_sklar": (-2.0, -100.0, -0.01),
+}
 
 # The pixels of one image are numbered in 32-bit integers: 2^15 squared is 2^30.
 MAX_IMAGE_SIDE = 1 << 15
@@ -246,13 +272,16 @@ def check_layers(
     color: str,
     alpha: str,
     distance: str,
+    distribution: str,
+    squared: bool,
     window: str,
     order: str,
     stop_transmittance: float,
 ) -> None:
     """Raise ValueError unless the arguments of layered colours fit each other.
 
-    All but alpha and distance are those of color "over" alone, and at their defaults without it.
+    Those of color "over" alone must be at their defaults without it; with it, alpha, distance,
+    distribution and squared are restricted.
     """
     check_modes(color=color, window=window, order=order)
     given: dict[str, bool] = {
@@ -268,6 +297,9 @@ def check_layers(
         return
     if alpha != "product":
         raise ValueError(f"alpha must be 'product' with color 'over', got {alpha!r}")
+    if distribution != "logistic" or not squared:
+        got = f"got {distribution!r} and squared={squared}"
+        raise ValueError(f"distribution must be 'logistic' and squared with color 'over', {got}")
     if window in ("incenter", "compact") and distance != "euclidean":
         raise ValueError(f"distance must be 'euclidean' with window {window!r}, got {distance!r}")
     requirement = "at least 0 and less than 1"
@@ -277,6 +309,47 @@ def check_layers(
         check_face_numbers("face_opacity", face_opacity, face_vertices)
     if face_sigma is not None:
         check_face_numbers("face_sigma", face_sigma, face_vertices)
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless value is a number from low to high; NaN is not."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value!r}")
+
+
+def _refuse_unless(name: str, value: float | None, argument: str, mode: str, *modes: str) -> None:
+    """Raise ValueError when a number is given and the mode has no use for it."""
+    if value is not None and mode not in modes:
+        takers = ", ".join(modes)
+        raise ValueError(f"{name} must be None unless {argument} is one of {takers}; got {value!r}")
+
+
+def parse_family(
+    distribution: str,
+    alpha: str,
+    dist_shape: float | None = None,
+    dist_shift: float | None = None,
+    alpha_parameter: float | None = None,
+) -> tuple[float, float, float]:
+    """Return dist_shape, dist_shift and alpha_parameter as kernels take them; None is the default.
+
+    The modes are checked before. Raise ValueError when a number is out of range, or when it is
+    given with a distribution or a t-conorm that has none.
+    """
+    _refuse_unless("dist_shape", dist_shape, "distribution", distribution, *SHAPED)
+    _refuse_unless("dist_shift", dist_shift, "distribution", distribution, *SHIFTED)
+    _refuse_unless("alpha_parameter", alpha_parameter, "alpha", alpha, *ALPHA_PARAMETERS)
+    shape = DEFAULT_SHAPE if dist_shape is None else dist_shape
+    shift = 0.0 if dist_shift is None else dist_shift
+    _check_number("dist_shape", shape, 0.01, 100)
+    _check_number("dist_shift", shift, -1e6, 1e6)
+    default, low, high = ALPHA_PARAMETERS.get(alpha, (0.0, 0.0, 0.0))
+    parameter = default if alpha_parameter is None else alpha_parameter
+    _check_number(f"alpha_parameter of {alpha}", parameter, low, high)
+    if alpha == "frank" and parameter == 1:
+        raise ValueError("alpha_parameter of frank must not be 1, which is alpha='product'")
+    return float(shape), float(shift), float(parameter)
 
 
 def check_flags(**flags: bool) -> None:

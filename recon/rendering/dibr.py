@@ -21,7 +21,8 @@ from recon.rendering.visible_surface import (
     seen_faces,
     squared_edge_distance,
 )
-from renderer_cuda.reference import doubled_area, drawable_faces, pixel_centers
+from renderer_cuda.reference import drawable_faces, pixel_centers
+from renderer_cuda.reference_modes import doubled_area
 
 # The least share of a pixel that a face may leave free. At a distance of zero the share is 0, whose
 # logarithm is not finite; a share below 1e-12 changes no alpha in float32.

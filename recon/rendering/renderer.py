@@ -18,6 +18,39 @@ from recon.geometry.texels import texel_centers, texture_side
 from recon.rendering.lighting import Lighting, corner_colors
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
+Distribution = Literal[
+    "logistic",
+    "uniform",
+    "cubic_hermite",
+    "wigner_semicircle",
+    "gaussian",
+    "laplace",
+    "gudermannian",
+    "cauchy",
+    "reciprocal",
+    "gumbel_max",
+    "gumbel_min",
+    "exponential",
+    "exponential_rev",
+    "gamma",
+    "gamma_rev",
+    "levy",
+    "levy_rev",
+]
+TConorm = Literal[
+    "product",
+    "sum",
+    "hard",
+    "maximum",
+    "einstein",
+    "hamacher",
+    "frank",
+    "yager",
+    "aczel_alsina",
+    "dombi",
+    "schweizer_sklar",
+]
+
 
 class SoftRenderer(nn.Module):
     """Renders batches of meshes of one topology softly, each from its own camera.
@@ -31,8 +64,17 @@ class SoftRenderer(nn.Module):
         gamma: The temperature of the depth softmax in normalised depth.
         distance: What makes a face cover a pixel: "euclidean", the distance to its edges;
             "barycentric", the least barycentric coordinate; or "hard", inside or not.
-        alpha: How coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean; or
-            "hard", whether any is above one half.
+        distribution: The cumulative function that makes coverage of the distance, "logistic" or
+            another of `renderer_cuda.soft_silhouette`.
+        squared: Whether that is a function of the signed square of the distance over `sigma`, or
+            else of the signed distance over its root.
+        dist_shape: The shape of the distribution "gamma" or "gamma_rev"; None is its default.
+        dist_shift: The shift of a distribution on one side, "exponential", "gamma", "levy" and
+            those reversed; None is none.
+        alpha: How coverages of faces make alpha: "product", 1 - prod(1 - D); "sum", their mean;
+            "hard", whether any is above one half; or another t-conorm of
+            `renderer_cuda.soft_silhouette`.
+        alpha_parameter: The parameter of the t-conorm; None is its default.
         color: How colours of faces blend: "softmax" over depth; "hard", the nearest alone; or
             "over", composed front to back, with alpha of the same faces.
         texture: What `face_textures` holds: "vertex", the colours of the three corners, or
@@ -64,7 +106,12 @@ class SoftRenderer(nn.Module):
         sigma: Sigma = 1e-5,
         gamma: Gamma = 1e-4,
         distance: Literal["euclidean", "barycentric", "hard"] = "euclidean",
-        alpha: Literal["product", "sum", "hard"] = "product",
+        distribution: Distribution = "logistic",
+        squared: bool = True,
+        dist_shape: Annotated[float, Ge(0.01), Le(100)] | None = None,
+        dist_shift: Annotated[float, Ge(-1e6), Le(1e6)] | None = None,
+        alpha: TConorm = "product",
+        alpha_parameter: float | None = None,
         color: Literal["softmax", "hard", "over"] = "softmax",
         texture: Literal["vertex", "surface"] = "vertex",
         dist_eps: Annotated[float, Gt(0), Lt(0.5)] = 1e-4,
@@ -85,6 +132,9 @@ class SoftRenderer(nn.Module):
         self.image_size = as_image_size(image_size)
         self.sigma, self.gamma, self.dist_eps, self.eps = sigma, gamma, dist_eps, eps
         self.distance, self.alpha, self.color, self.texture = distance, alpha, color, texture
+        self.distribution, self.squared = distribution, squared
+        self.dist_shape, self.dist_shift = dist_shape, dist_shift
+        self.alpha_parameter = alpha_parameter
         self.near, self.far = near, far
         self.background = tuple(background)
         self.double_sided, self.perspective_correct = double_sided, perspective_correct
@@ -147,7 +197,12 @@ class SoftRenderer(nn.Module):
             sigma=self.sigma if sigma is None else sigma,
             gamma=self.gamma if gamma is None else gamma,
             distance=self.distance,
+            distribution=self.distribution,
+            squared=self.squared,
+            dist_shape=self.dist_shape,
+            dist_shift=self.dist_shift,
             alpha=self.alpha,
+            alpha_parameter=self.alpha_parameter,
             color=self.color,
             texture=self.texture,
             dist_eps=self.dist_eps,
@@ -186,7 +241,12 @@ class SoftRenderer(nn.Module):
             self._raster_size,
             sigma=self.sigma if sigma is None else sigma,
             distance=self.distance,
+            distribution=self.distribution,
+            squared=self.squared,
+            dist_shape=self.dist_shape,
+            dist_shift=self.dist_shift,
             alpha=self.alpha,
+            alpha_parameter=self.alpha_parameter,
             dist_eps=self.dist_eps,
         )
         return self._average(alpha)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "face.h"
+#include "tconorms.h"
 
 namespace renderer {
 
@@ -18,9 +19,11 @@ struct Coverage {
   Real weight[3];       // barycentric coordinates of the pixel, not clipped
   Mask inside;          // pixel centre inside the face
   Mask support;         // the face has a part in this pixel
-  Real exponent;        // x = +-d^2 / sigma; coverage D = sigmoid(x)
+  Real exponent;        // x = +-d^2 / sigma, or +-d / sqrt(sigma); coverage D = sigmoid(x), or another distribution
   Real decay;           // exp(-|x|), in (0, 1]; set by `attenuate`, as is
   Real normalizer;      // 1 / (1 + decay)
+  Real covered, complement, density;  // D, 1 - D and dD/dx; set by `attenuate` for every_mode, as are
+  Real hazard, log_slope;             // dD/dx / (1 - D) and dD/dx / D
   Real away_x, away_y;  // pixel minus the nearest point of the outline (euclidean)
   Real share[3];        // that point as a mixture of the corners (used by the backward only)
 };
@@ -68,7 +71,15 @@ HOST_DEVICE typename Traits<Real>::Mask in_box(const Outline<R>& face, const Par
          (pixel_y <= top + radius);
 }
 
-// Coverage by the least barycentric coordinate m, x = +-m^2 / sigma, or by inside and outside alone.
+// |x| of a squared distance.
+template <bool every_mode, typename Real, typename T>
+HOST_DEVICE Real magnitude_of(Real square, const Parameters<T>& p) {
+  const Real scaled = every_mode && !p.squared ? square_root(square) * Real(p.inverse_root_sigma)
+                                               : square * Real(p.inverse_sigma);
+  return minimum(scaled, most_exponent<Real>());
+}
+
+// Coverage by the least barycentric coordinate m, x = +-m^2 / sigma or m / sqrt(sigma), or by inside and outside alone.
 template <typename Real, typename R, typename T>
 HOST_DEVICE void cover_by_weights(Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p, Real pixel_x,
                                   Real pixel_y) {
@@ -80,7 +91,7 @@ HOST_DEVICE void cover_by_weights(Coverage<Real>& c, const Outline<R>& face, con
   const Real least = minimum(c.weight[0], minimum(c.weight[1], c.weight[2]));
   const Real square = least * least;
   c.support = (c.inside | (square < Real(p.support_square))) & in_box(face, p, pixel_x, pixel_y);
-  const Real magnitude = minimum(square * Real(p.inverse_sigma), most_exponent<Real>());
+  const Real magnitude = magnitude_of<true>(square, p);
   c.exponent = select(c.inside, magnitude, -magnitude);
 }
 
@@ -123,29 +134,62 @@ HOST_DEVICE Coverage<Real> cover(const Outline<R>& face, const Parameters<T>& p,
     return c;
   }
   c.support = c.inside | (nearest < Real(p.support_square));
-  const Real magnitude = minimum(nearest * Real(p.inverse_sigma), most_exponent<Real>());
+  const Real magnitude = magnitude_of<every_mode>(nearest, p);
   c.exponent = select(c.inside, magnitude, -magnitude);
   return c;
 }
 
+// What lets through less than this lets through nothing: 1 minus it is 1 from far above, and products
+// do not linger among the denormal numbers, which processors are slow at.
+template <typename T> struct LeastComplement;
+template <> struct LeastComplement<float> { static constexpr float value = 1e-30f; };
+template <> struct LeastComplement<double> { static constexpr double value = 1e-290; };
+
+// D and its derivative by another distribution than the logistic one; 1 within the outline where the distance is hard.
+template <typename Real, typename T>
+HOST_DEVICE void attenuate_otherwise(Coverage<Real>& c, const Parameters<T>& p) {
+  const Real zero(T(0)), one(T(1)), least(LeastComplement<T>::value);
+  Probability<Real> d = {one, zero, zero};
+  if (p.distance != Distance::hard) evaluate(c.exponent, p.distribution, &d);
+  c.covered = d.below;
+  c.complement = d.above;
+  c.density = d.density;
+  c.hazard = d.density / maximum(d.above, least);
+  c.log_slope = d.density / maximum(d.below, least);
+}
+
 // Evaluate exp(-|x|) and what comes of it: apart, so that pixels outside of the support cost no exponential.
-template <typename Real>
-HOST_DEVICE void attenuate(Coverage<Real>& c) {
-  const Real one(typename Traits<Real>::Scalar(1));
+template <bool every_mode, typename Real, typename T>
+HOST_DEVICE void attenuate(Coverage<Real>& c, const Parameters<T>& p) {
+  if (every_mode && p.distribution.kind != Distribution::logistic) return attenuate_otherwise(c, p);
+  const Real one(T(1));
   c.decay = exponential(-absolute(c.exponent));
   c.normalizer = one / (one + c.decay);
+  if (!every_mode) return;
+  c.covered = select(c.inside, one, c.decay) * c.normalizer;
+  c.complement = c.log_slope = select(c.inside, c.decay, one) * c.normalizer;
+  c.hazard = c.covered;
+  c.density = c.covered * c.complement;
 }
 
 // D = sigmoid(x) and 1 - D from decay = exp(-|x|); neither cancels.
-template <typename Real>
+template <bool every_mode, typename Real>
 HOST_DEVICE Real coverage_of(const Coverage<Real>& c) {
+  if (every_mode) return c.covered;
   const Real one(typename Traits<Real>::Scalar(1));
   return select(c.inside, one, c.decay) * c.normalizer;
 }
-template <typename Real>
+template <bool every_mode, typename Real>
 HOST_DEVICE Real complement_of(const Coverage<Real>& c) {
+  if (every_mode) return c.complement;
   const Real one(typename Traits<Real>::Scalar(1));
   return select(c.inside, c.decay, one) * c.normalizer;
+}
+
+// dlog(D)/dx: 1 - D where D = sigmoid(x).
+template <bool every_mode, typename Real>
+HOST_DEVICE Real log_slope_of(const Coverage<Real>& c) {
+  return every_mode ? c.log_slope : complement_of<every_mode>(c);
 }
 
 template <typename Real>
@@ -189,12 +233,52 @@ HOST_DEVICE void least_weight_vjp(const Coverage<Real>& c, const Outline<R>& fac
   weights_vjp(face, weight, grad_weight, g);
 }
 
-// x = s m^2 / sigma with m the least weight and s = +-1 its sign: dx/dm = 2 |m| / sigma.
+// x = s m^2 / sigma with m the least weight and s = +-1 its sign: dx/dm = 2 |m| / sigma; and dx/dm = 1 / sqrt(sigma)
+// where x = m / sqrt(sigma).
 template <typename Real, typename R, typename T>
 HOST_DEVICE void cover_by_weights_vjp(const Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p,
                                       Real grad_exponent, OutlineGradient<Real>& g) {
   const Real least = minimum(c.weight[0], minimum(c.weight[1], c.weight[2]));
-  least_weight_vjp(c, face, grad_exponent * absolute(least) * Real(T(2) * p.inverse_sigma), g);
+  const Real slope = p.squared ? absolute(least) * Real(T(2) * p.inverse_sigma) : Real(p.inverse_root_sigma);
+  least_weight_vjp(c, face, grad_exponent * slope, g);
+}
+
+// The unit vector from the nearest point of the outline to a pixel, turned to the inside of the face: the normal of an
+// edge, unless the nearest point is a corner. The offset of the pixel would be as good away from the outline; on it the
+// offset is zero or noise, where the normal is the limit of both sides.
+template <typename Real, typename R>
+HOST_DEVICE void inward(const Coverage<Real>& c, const Outline<R>& face, Real out[2]) {
+  using T = typename Traits<Real>::Scalar;
+  const Real zero(T(0)), one(T(1)), least(Limits<T>::smallest);
+  const Real square = sum_of_products(c.away_y, c.away_y, c.away_x, c.away_x);
+  const Real away = one / square_root(maximum(square, least)), turned = select(c.inside, away, -away);
+  // The corner opposite to the edge has no share in the nearest point; edge k is opposite to corner k + 2.
+  const auto first = c.share[2] == zero, second = c.share[0] == zero;
+  const auto of_edge = [&](const R* edge) {
+    return select(first, Real(edge[0]), select(second, Real(edge[1]), Real(edge[2])));
+  };
+  const Real edge_x = of_edge(face.edge_x), edge_y = of_edge(face.edge_y);
+  const Real length = square_root(of_edge(face.inverse_length));
+  const Real side = select(Real(face.inverse_area) < zero, -length, length);  // to the left of an edge, or the right
+  const Real most = maximum(c.share[0], maximum(c.share[1], c.share[2]));
+  const auto corner = (most >= one) & (square >= least);
+  out[0] = select(corner, turned * c.away_x, -side * edge_y);
+  out[1] = select(corner, turned * c.away_y, side * edge_x);
+}
+
+// Add dL/d(x, y) of the corners for dL/dx, x = s |r| / sqrt(sigma): d(s |r|)/dv_k = -share_k times the inward unit vector,
+// for the reason given at cover_vjp.
+template <typename Real, typename R, typename T>
+HOST_DEVICE void cover_linearly_vjp(const Coverage<Real>& c, const Outline<R>& face, const Parameters<T>& p,
+                                    Real grad_exponent, OutlineGradient<Real>& g) {
+  Real normal[2];
+  inward(c, face, normal);
+  const Real pull = select(c.support, -grad_exponent * Real(p.inverse_root_sigma), Real(T(0)));
+  const Real along_x = pull * normal[0], along_y = pull * normal[1];
+  for (int k = 0; k < 3; ++k) {
+    g.x[k] += c.share[k] * along_x;
+    g.y[k] += c.share[k] * along_y;
+  }
 }
 
 // Add dL/d(x, y) of the corners for dL/dx, x = s |r|^2 / sigma with s = +-1, r = pixel - sum_k share_k v_k.
@@ -208,6 +292,7 @@ HOST_DEVICE void cover_vjp(const Coverage<Real>& c, const Outline<R>& face, cons
   if (every_mode && p.distance == Distance::barycentric) {
     return cover_by_weights_vjp(c, face, p, grad_exponent, g);
   }
+  if (every_mode && !p.squared) return cover_linearly_vjp(c, face, p, grad_exponent, g);
   const Real pull = grad_exponent * Real(T(2) * p.inverse_sigma);
   const Real signed_pull = select(c.inside, -pull, pull);
   const Real along_x = signed_pull * c.away_x, along_y = signed_pull * c.away_y;
@@ -219,16 +304,16 @@ HOST_DEVICE void cover_vjp(const Coverage<Real>& c, const Outline<R>& face, cons
 
 // ---- alpha: equation 5 -----------------------------------------------------------------------------
 
-// What lets through less than this lets through nothing: 1 minus it is 1 from far above, and products
-// do not linger among the denormal numbers, which processors are slow at.
-template <typename T> struct LeastComplement;
-template <> struct LeastComplement<float> { static constexpr float value = 1e-30f; };
-template <> struct LeastComplement<double> { static constexpr double value = 1e-290; };
-
-// The state of a pixel is prod(1 - D), sum(D), or whether any D is above one half.
+// The state of a pixel is prod(1 - D), sum(D), whether any D is above one half, or that of another t-conorm.
 template <bool every_mode, typename T>
 HOST_DEVICE T clear_opacity(const Parameters<T>& p) {
   return !every_mode || p.alpha == Alpha::product ? T(1) : T(0);
+}
+
+// Whether D > 1/2, as the sign of x tells where D = sigmoid(x).
+template <typename Real, typename T>
+HOST_DEVICE typename Traits<Real>::Mask covers_half(const Coverage<Real>& c, const Parameters<T>& p) {
+  return p.distribution.kind == Distribution::logistic ? c.exponent > Real(T(0)) : c.covered > Real(T(0.5));
 }
 
 // What a face adds to the state: `combine_opacity` of it leaves the state where there is no support.
@@ -236,41 +321,72 @@ template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real opacity_of(const Coverage<Real>& c, const Parameters<T>& p) {
   const Real zero(T(0)), one(T(1));
   if (!every_mode || p.alpha == Alpha::product) {
-    const Real complement = complement_of(c);
+    const Real complement = complement_of<every_mode>(c);
     const Real through = select(complement < Real(LeastComplement<T>::value), zero, complement);
     return select(c.support, through, one);
   }
-  if (p.alpha == Alpha::sum) return select(c.support, coverage_of(c), zero);
-  return select(c.support & (c.exponent > zero), one, zero);  // D > 1/2
+  if (p.alpha == Alpha::sum) return select(c.support, c.covered, zero);
+  if (p.alpha == Alpha::hard) return select(c.support & covers_half(c, p), one, zero);
+  Real state;
+  face_state(c.covered, c.complement, p, &state);
+  return select(c.support, state, zero);
 }
 
 template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real combine_opacity(Real state, Real opacity, const Parameters<T>& p) {
   if (!every_mode || p.alpha == Alpha::product) return state * opacity;
-  return p.alpha == Alpha::sum ? state + opacity : maximum(state, opacity);
+  if (p.alpha == Alpha::sum) return state + opacity;
+  if (p.alpha == Alpha::hard) return maximum(state, opacity);
+  Real joined;
+  join_states(state, opacity, p, &joined);
+  return joined;
+}
+
+// The same of one face, of which the maximum notes the index: of equals the first.
+template <bool every_mode, typename T>
+HOST_DEVICE void combine_face(T& state, T* greatest, T opacity, int32_t face, const Parameters<T>& p) {
+  if (every_mode && keeps_state(p.alpha) && p.alpha != Alpha::product) {
+    if (!(opacity > T(0))) return;  // the lanes without support, which are many, leave the state as it is
+    if (p.alpha == Alpha::maximum) {
+      if (opacity > state || (opacity == state && T(face) < *greatest)) *greatest = T(face);
+    }
+  }
+  state = combine_opacity<every_mode>(state, opacity, p);
 }
 
 // `faces` is the number of faces of the mesh, those that cannot be drawn included.
 template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real alpha_of(Real state, int64_t faces, const Parameters<T>& p) {
   if (!every_mode || p.alpha == Alpha::product) return Real(T(1)) - state;
-  return p.alpha == Alpha::sum && faces > 0 ? state / Real(T(faces)) : state;
+  if (!keeps_state(p.alpha)) return p.alpha == Alpha::sum && faces > 0 ? state / Real(T(faces)) : state;
+  Alphas<Real> out;
+  alphas_of(state, p, &out);
+  return out.alpha;
 }
 
-// What all faces have in common in dL/dx: dL/dalpha times prod(1 - D), or over the number of faces.
+// What all faces have in common in dL/dx: dL/dalpha times prod(1 - D), or over the number of faces, or see pixel_vjp;
+// and what of the state the faces have to know.
 template <bool every_mode, typename T>
-HOST_DEVICE T alpha_vjp(T grad_alpha, const T* transmittance, int64_t pixel, int64_t faces, const Parameters<T>& p) {
-  if (!every_mode || p.alpha == Alpha::product) return grad_alpha * transmittance[pixel];
-  return p.alpha == Alpha::sum ? grad_alpha / T(faces) : T(0);
+HOST_DEVICE PixelState<T> alpha_vjp(T grad_alpha, const T* transmittance, int64_t pixel, int64_t faces,
+                                    const Parameters<T>& p) {
+  if (!every_mode || p.alpha == Alpha::product) return {grad_alpha * transmittance[pixel], T(0)};
+  if (p.alpha == Alpha::sum) return {grad_alpha / T(faces), T(0)};
+  return p.alpha == Alpha::hard ? PixelState<T>{T(0), T(0)} : pixel_vjp(grad_alpha, transmittance[pixel], p);
 }
 
-// dL/dx of one face: d(1 - prod(1 - D))/dx = prod(1 - D) D, as d(1 - D)/dx = -D (1 - D); and
-// d sum(D)/dx = D (1 - D).
+// dL/dx of one face: d(1 - prod(1 - D))/dx = prod(1 - D) dD/dx / (1 - D), where dD/dx / (1 - D) = D if D = sigmoid(x);
+// d sum(D)/dx = dD/dx; others see face_vjp. `greatest` is whether this face is the one that the maximum takes.
 template <bool every_mode, typename Real, typename T>
-HOST_DEVICE Real opacity_vjp(const Coverage<Real>& c, Real common, const Parameters<T>& p) {
-  Real grad = common * coverage_of(c);
-  if (every_mode && p.alpha == Alpha::sum) grad *= complement_of(c);
-  return select(c.support, grad, Real(T(0)));
+HOST_DEVICE Real opacity_vjp(const Coverage<Real>& c, Real common, Real kept, typename Traits<Real>::Mask greatest,
+                             const Parameters<T>& p) {
+  const Real zero(T(0));
+  if (!every_mode) return select(c.support, common * coverage_of<every_mode>(c), zero);
+  if (p.alpha == Alpha::product) return select(c.support, common * c.hazard, zero);
+  if (!keeps_state(p.alpha)) return select(c.support, common * c.density, zero);
+  Real own;
+  face_vjp(c.covered, c.complement, c.density, c.hazard, kept, p, &own);
+  const Real grad = select(c.support, common * own, zero);
+  return p.alpha == Alpha::maximum ? select(greatest, grad, zero) : grad;
 }
 
 }  // namespace renderer

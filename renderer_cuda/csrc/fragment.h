@@ -8,7 +8,9 @@ namespace renderer {
 // What the backward needs to know of a pixel.
 template <typename Real>
 struct PixelGradient {
-  Real alpha;      // see alpha_vjp
+  Real alpha;      // see alpha_vjp, as is
+  Real kept;
+  typename Traits<Real>::Mask greatest;  // this face is the one that the maximum of coverages takes
   Real color[3];   // dL/drgb
   Real mean;       // sum_k dL/drgb_k * rgb_k (softmax)
   Real exponent;   // of the partition (softmax)
@@ -32,21 +34,21 @@ HOST_DEVICE void clear(FaceGradient<Real>& g) {
 //
 // Softmax: with weight w_i = softmax(logit)_i, rgb = sum_i w_i c_i + w_b background:
 //   dL/dc_i = w_i g,  dL/dlogit_i = w_i (g . c_i - g . rgb),
-//   dlogit/dx = dlog(sigmoid(x))/dx = 1 - D,  dlogit/ddepth = -depth_scale.
+//   dlogit/dx = dlog(D)/dx, 1 - D where D = sigmoid(x),  dlogit/ddepth = -depth_scale.
 // Hard: dL/dc_i = g where face i is the nearest; coverage and depth only choose.
 template <Color mode, bool every_mode, typename Real, typename R, typename T, typename TextureAt>
 HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, const Outline<R>& face,
                                      const Coverage<Real>& c, const PixelGradient<Real>& pixel,
                                      const Parameters<T>& p) {
   const Real zero(T(0));
-  Real grad_exponent = opacity_vjp<every_mode>(c, pixel.alpha, p);
+  Real grad_exponent = opacity_vjp<every_mode>(c, pixel.alpha, pixel.kept, pixel.greatest, p);
   if constexpr (mode != Color::none) {
     Surface<Real> s = surface_at(face, c);
     correct_perspective<every_mode>(face, p, s);
     auto visible = visible_at(face, c, s, p);
     Real grad_color[3], grad_clipped[3] = {zero, zero, zero}, grad_depth(T(0));
     if constexpr (mode == Color::softmax) {
-      const Scaled<Real> scaled = softmax_weight(c, s, p);
+      const Scaled<Real> scaled = softmax_weight<every_mode>(c, s, p);
       const Real weight = select(visible, share_of(scaled, pixel.exponent, pixel.inverse_partition), zero);
       Real color[3], grad_logit = -pixel.mean;
       texture.color(s, color);
@@ -55,7 +57,7 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
         grad_logit += pixel.color[k] * color[k];
       }
       grad_logit *= weight;
-      grad_exponent += grad_logit * complement_of(c);
+      grad_exponent += grad_logit * log_slope_of<every_mode>(c);
       grad_depth = -grad_logit * Real(p.depth_scale);
     } else {
       visible = visible & pixel.seen;

@@ -8,7 +8,7 @@
 
 #include "fragment.h"
 #include "modes.h"
-#include "pack.h"
+#include "pack_elementary.h"
 #include "rasterize_cpu.h"
 
 namespace renderer {
@@ -225,7 +225,7 @@ HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Para
     store_lanes<T>(walk.index(), at[i]);
     walk.next();
   }
-  for (int i = 0; i < steps; ++i) attenuate(c[i]);
+  for (int i = 0; i < steps; ++i) attenuate<every_mode>(c[i], p);
 }
 
 // The NDC positions of the pixels (row, column) and those to the right of it.

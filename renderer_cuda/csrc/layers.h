@@ -229,9 +229,9 @@ HOST_DEVICE void open_window(Layer<Real>& l, const LayerParameters<T>& p) {
   const Real one(T(1));
   Real complement;
   if (p.window == Window::distribution) {
-    attenuate(l.c);
-    l.window = coverage_of(l.c);
-    complement = complement_of(l.c);
+    attenuate<true>(l.c, p);
+    l.window = coverage_of<true>(l.c);
+    complement = complement_of<true>(l.c);
   } else if (p.window == Window::exp_clipped) {
     l.window = exponential(minimum(l.c.exponent, Real(T(0))));
     complement = one - l.window;
@@ -289,7 +289,7 @@ HOST_DEVICE void window_vjp(LayerGradient<Real>& g, const Outline<R>& face, cons
   Real grad_exponent(T(0));
   if (p.window == Window::distribution || p.window == Window::exp_clipped) {
     const bool clipped = p.window == Window::exp_clipped;
-    grad_exponent = clipped ? select(l.c.inside, zero, grad) : grad * complement_of(l.c);
+    grad_exponent = clipped ? select(l.c.inside, zero, grad) : grad * complement_of<true>(l.c);
     g.sigma += -grad_exponent * l.c.exponent * Real(p.inverse_sigma);
   } else if (p.window == Window::incenter) {
     g.sigma += grad * Real(T(0.5)) * l.logarithm;

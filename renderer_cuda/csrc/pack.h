@@ -299,13 +299,6 @@ HOST_DEVICE Pack<T, N> exponential(Pack<T, N> x) {
   return exponential_near_zero(rest) * power_of_two(n);
 }
 
-template <typename T, int N>
-HOST_DEVICE Pack<T, N> logarithm(Pack<T, N> x) {
-  Pack<T, N> out;
-  for (int i = 0; i < N; ++i) out.v[i] = logarithm(T(x.v[i]));
-  return out;
-}
-
 // ---- transposition ---------------------------------------------------------------------------------
 
 // Exchange rows and lanes of N packs of N lanes each.

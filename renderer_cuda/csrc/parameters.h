@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "distributions.h"
 #include "meshes.h"
 
 namespace renderer {
@@ -12,8 +13,24 @@ namespace renderer {
 // How far a pixel is from a face: equation 1 (euclidean), the least barycentric coordinate in place of
 // the distance, or inside and outside alone.
 enum class Distance : int { euclidean = 0, barycentric = 1, hard = 2 };
-// How coverages D make alpha: 1 - prod(1 - D), sum(D) / F, or whether any is above one half.
-enum class Alpha : int { product = 0, sum = 1, hard = 2 };
+// How coverages D make alpha: 1 - prod(1 - D), sum(D) / F, whether any is above one half, or by another t-conorm
+// (tconorms.h).
+enum class Alpha : int {
+  product = 0,
+  sum,
+  hard,
+  maximum,
+  einstein,  // becomes hamacher
+  hamacher,
+  frank,
+  yager,
+  aczel_alsina,
+  dombi,
+  schweizer_sklar,
+};
+
+// Whether the backward reads what the forward writes of alpha at each pixel (Forward::transmittance).
+HOST_DEVICE constexpr bool keeps_state(Alpha alpha) { return alpha != Alpha::sum && alpha != Alpha::hard; }
 // How faces blend: not at all (silhouettes), by a softmax over depth, or the nearest alone.
 enum class Color : int { none = 0, softmax = 1, hard = 2 };
 // Where colours lie: three corners, or R * R texels on the face.
@@ -35,8 +52,14 @@ struct Parameters : Meshes {
   bool perspective_correct;    // colours are mixed on the face rather than on the image
   bool background_image;       // background is [B, 3, H, W] rather than [3]
 
+  DistributionParameters<T> distribution;
+  bool squared;        // D is a function of s d^2 / sigma rather than of s d / sqrt(sigma), s = +-1
+  T alpha_parameter;   // of the t-conorm; of frank its logarithm
+  T frank_above, frank_below;  // e^l - 1 and 1 - e^-l of that logarithm l
+
   T inverse_sigma;     // 1 / sigma, per squared NDC
-  T support_square;    // sigma * log(1 / dist_eps - 1): coverage ends at this squared distance
+  T inverse_root_sigma;  // its root
+  T support_square;    // coverage ends at this squared distance: sigma * log(1 / dist_eps - 1) where it is logistic
   T support_radius;    // its root, NDC
   T near, far;         // faces outside have no colour, view depth
   T depth_scale;       // 1 / ((far - near) * gamma): depth to logit
@@ -46,21 +69,43 @@ struct Parameters : Meshes {
   // with is asked for.
   bool every_mode() const {
     return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex ||
-           perspective_correct;
+           perspective_correct || distribution.kind != Distribution::logistic || !squared;
   }
 };
 
 // The numbers of a call as its user gives them.
 struct Settings {
   double sigma = 1e-5, dist_eps = 1e-4;
+  double dist_shape = 1.0, dist_shift = 0.0, alpha_parameter = 0.0;
   double gamma = 1e-4, eps = 1e-3, near = 1.0, far = 100.0;
   bool double_sided = true, perspective_correct = false;
   Distance distance = Distance::euclidean;
   Alpha alpha = Alpha::product;
+  Distribution distribution = Distribution::logistic;
+  bool squared = true;
   Color color = Color::none;
   Texture texture = Texture::vertex;
   int texture_side = 0;
 };
+
+// The squared distance, NDC, at which coverage ends.
+inline double support_square_of(const Settings& s) {
+  const double reach = s.distribution == Distribution::logistic
+                           ? std::log(1.0 / s.dist_eps - 1.0)
+                           : reach_of(make_distribution<double>(s.distribution, s.dist_shape, s.dist_shift), s.dist_eps);
+  return s.sigma * (s.squared ? reach : reach * reach);
+}
+
+// Set the t-conorm and what its functions need of its parameter.
+template <typename T>
+void set_alpha(Parameters<T>& p, const Settings& s) {
+  const bool einstein = s.alpha == Alpha::einstein;
+  const double parameter = einstein ? 2.0 : s.alpha == Alpha::frank ? std::log(s.alpha_parameter) : s.alpha_parameter;
+  p.alpha = einstein ? Alpha::hamacher : s.alpha;
+  p.alpha_parameter = T(parameter);
+  p.frank_above = s.alpha == Alpha::frank ? T(std::expm1(parameter)) : T(0);
+  p.frank_below = s.alpha == Alpha::frank ? T(-std::expm1(-parameter)) : T(0);
+}
 
 // Derive the kernels' numbers in double and round once. Quotients are cut well inside the range of T
 // (its root squared), so that a sum or difference of two stays finite at every sigma, gamma > 0.
@@ -75,14 +120,17 @@ Parameters<T> make_parameters(const Settings& s, int height, int width) {
   p.inverse_shorter = T(1.0 / shorter);
   p.half_shorter = T(0.5 * shorter);
   p.distance = s.distance;
-  p.alpha = s.alpha;
+  set_alpha(p, s);
+  p.distribution = make_distribution<T>(s.distribution, s.dist_shape, s.dist_shift);
+  p.squared = s.squared;
   p.color = s.color;
   p.texture = s.texture;
   p.texture_side = s.texture_side;
   p.double_sided = s.double_sided;
   p.perspective_correct = s.perspective_correct;
   p.inverse_sigma = cut(1.0 / s.sigma);
-  p.support_square = cut(s.sigma * std::log(1.0 / s.dist_eps - 1.0));
+  p.inverse_root_sigma = cut(1.0 / std::sqrt(s.sigma));
+  p.support_square = cut(support_square_of(s));
   p.support_radius = T(std::sqrt(double(p.support_square)));
   p.near = T(s.near);
   p.far = T(s.far);
@@ -101,7 +149,8 @@ struct Forward {
   const T* background;     // [3] or [B, 3, H, W] RGB; null without colour
   // out
   T* image;                // alpha [B, H, W] without colour, else rgba [B, 4, H, W]
-  T* transmittance;        // [B, H, W] prod(1 - coverage), or null where alpha is no product
+  T* transmittance;        // [B, H, W] prod(1 - coverage), the state of another t-conorm (tconorms.h; of the
+                           // maximum the index in its mesh of the face, -1 for none), or null, see keeps_state
   T* peak;                 // [B, H, W] exponent of the partition, base 2 (softmax), or null
   T* partition;            // [B, H, W] sum of exp(logit) / 2^peak, background included, or null
   int32_t* nearest_face;   // [B, H, W] index in its mesh of the face seen, -1 for none (hard), or null

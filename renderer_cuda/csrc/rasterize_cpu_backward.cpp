@@ -11,14 +11,24 @@ namespace {
 // Silhouettes read one number a pixel, see alpha_vjp; with colour the channels lie together. Rows are
 // padded by zeros, so that lanes beyond the right border add nothing.
 constexpr int color_channels = 8;
+// Those of every_mode have another for what is kept of the state of alpha: the second of silhouettes, and with colour one
+// which the mode leaves free.
 enum Channel { alpha_channel, red_channel, mean_channel = 4, exponent_channel, partition_channel, face_channel };
 
 template <typename T>
 HOST_DEVICE int stride_of(const Parameters<T>& p) { return p.width + lanes<T>; }
 
+template <Color mode, bool every_mode>
+constexpr int channels_of = mode != Color::none ? color_channels : every_mode ? 2 : 1;
+
+template <Color mode>
+constexpr int kept_channel = mode == Color::none ? 1 : mode == Color::softmax ? face_channel : mean_channel;
+
 template <typename T>
 int64_t pixels_size(const Parameters<T>& p) {
-  return int64_t(p.color == Color::none ? 1 : color_channels) * stride_of(p) * p.height;
+  int channels = 0;
+  with_modes<T>(p, [&](auto color, auto every_mode) { channels = channels_of<color.value, every_mode.value>; });
+  return int64_t(channels) * stride_of(p) * p.height;
 }
 
 template <Color mode, typename T>
@@ -45,7 +55,8 @@ HOST_DEVICE void lay_out_color(const Backward<T>& b, int64_t image, int64_t pixe
 template <Color mode, bool every_mode, typename T>
 void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
   const Parameters<T>& p = b.parameters;
-  const int channels = mode == Color::none ? 1 : color_channels, stride = stride_of(p);
+  constexpr int channels = channels_of<mode, every_mode>;
+  const int stride = stride_of(p);
   const int64_t plane = int64_t(p.height) * p.width, faces = mesh_faces(p, image);
   const T* grad_alpha = b.grad_image + (mode == Color::none ? image : 4 * image + 3) * plane;
   for (int y = begin; y < end; ++y) {
@@ -53,18 +64,42 @@ void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pi
     const int64_t first = int64_t(y) * p.width;
     for (int x = 0; x < p.width; ++x) {
       const int64_t pixel = first + x;
-      row[x * channels] = alpha_vjp<every_mode>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
+      const auto alpha = alpha_vjp<every_mode>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
       if constexpr (mode != Color::none) lay_out_color<mode>(b, image, pixel, row + x * channels);
+      row[x * channels] = alpha.common;
+      if constexpr (every_mode) row[x * channels + kept_channel<mode>] = alpha.kept;
     }
     for (int i = p.width * channels; i < stride * channels; ++i) row[i] = T(0);
   }
 }
 
+// The indices in their mesh of the faces in the lanes.
+template <typename T>
+HOST_DEVICE IntVector<T> in_mesh(const int32_t (&face)[lanes<T>], int32_t first_face) {
+  IntVector<T> mine;
+  for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
+  return mine;
+}
+
+// Note what is kept of the state of alpha: of the maximum it is the index of a face.
+template <typename T>
+HOST_DEVICE void keep(Real<T> kept, const int32_t (&face)[lanes<T>], int32_t first_face, PixelGradient<Real<T>>& out) {
+  out.kept = kept;
+  const auto mine = __builtin_convertvector(in_mesh<T>(face, first_face), typename Real<T>::Vector);
+  out.greatest = kept == Real<T>(mine);
+}
+
 // Load what silhouettes need of the pixels at[0], at[1], ..., one a lane.
-template <Color mode, typename T>
-HOST_DEVICE void load_alpha(const T* pixels, const Int<T> (&at)[lanes<T>], PixelGradient<Real<T>>& out) {
-  constexpr int channels = mode == Color::none ? 1 : color_channels;
+template <Color mode, bool every_mode, typename T>
+HOST_DEVICE void load_alpha(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
+                            int32_t first_face, PixelGradient<Real<T>>& out) {
+  constexpr int channels = channels_of<mode, every_mode>;
   for (int lane = 0; lane < lanes<T>; ++lane) out.alpha.v[lane] = pixels[int64_t(at[lane]) * channels];
+  if constexpr (every_mode) {
+    Real<T> kept;
+    for (int lane = 0; lane < lanes<T>; ++lane) kept.v[lane] = pixels[int64_t(at[lane]) * channels + kept_channel<mode>];
+    keep<T>(kept, face, first_face, out);
+  }
 }
 
 // The lanes whose faces can show in the colour of their pixels: with softmax see hidden_gap, which is added to
@@ -78,13 +113,11 @@ HOST_DEVICE Mask<T> can_show(const T* pixels, const Int<T> (&at)[lanes<T>], cons
     number.v[lane] = pixels[int64_t(at[lane]) * color_channels + channel];
   }
   if constexpr (mode == Color::softmax) return support & (most >= number);
-  IntVector<T> mine;
-  for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
-  return support & Mask<T>{(IntVector<T>)number.v == mine};
+  return support & Mask<T>{(IntVector<T>)number.v == in_mesh<T>(face, first_face)};
 }
 
 // Load what renders with colour need of the pixels at[0], at[1], ..., one a lane.
-template <typename T>
+template <Color mode, bool every_mode, typename T>
 HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
                              int32_t first_face, PixelGradient<Real<T>>& out) {
   Real<T> channel[color_channels];
@@ -99,9 +132,8 @@ HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], cons
   out.mean = channel[mean_channel];
   out.exponent = channel[exponent_channel];
   out.inverse_partition = channel[partition_channel];
-  IntVector<T> mine;
-  for (int lane = 0; lane < lanes<T>; ++lane) mine[lane] = first_face + face[lane];
-  out.seen = {(IntVector<T>)channel[face_channel].v == mine};
+  out.seen = {(IntVector<T>)channel[face_channel].v == in_mesh<T>(face, first_face)};
+  if constexpr (every_mode) keep<T>(channel[kept_channel<mode>], face, first_face, out);
 }
 
 // ---- the gradient of faces -------------------------------------------------------------------------
@@ -131,14 +163,18 @@ HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real
       shown = any(can_show<mode>(block.pixels, at[i], index, block.first, c[i].support, most));
     }
     if (shown) {
-      for (int i = 0; i < count; ++i) load_pixels(block.pixels, at[i], index, block.first, pixel[i]);
+      for (int i = 0; i < count; ++i) {
+        load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel[i]);
+      }
       for (int i = 0; i < count; ++i) {
         accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel[i], p);
       }
       return;
     }
   }
-  for (int i = 0; i < count; ++i) load_alpha<mode>(block.pixels, at[i], pixel[i]);
+  for (int i = 0; i < count; ++i) {
+    load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel[i]);
+  }
   for (int i = 0; i < count; ++i) accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel[i], p);
 }
 
@@ -195,7 +231,7 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
       Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, center)};
       c[0].support = c[0].support & before(p, tile.end_column, centers);
       if (!any(c[0].support)) continue;
-      attenuate(c[0]);
+      attenuate<every_mode>(c[0], p);
       const Int<T> first = Int<T>(y) * stride_of(p) + x;
       Int<T> at[1][lanes<T>];
       for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = first + lane;

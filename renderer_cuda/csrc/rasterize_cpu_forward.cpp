@@ -14,6 +14,7 @@ template <typename T>
 struct Canvas {
   T* opacity;  // see opacity_of
   T* color;    // eight numbers a pixel; null without colour
+  T* greatest; // see combine_face; null unless alpha is the maximum
   int stride;
 };
 
@@ -23,7 +24,8 @@ constexpr int exponent_channel = 4;
 
 template <typename T>
 int64_t scratch_size(const Parameters<T>& p, int columns, int rows) {
-  return int64_t(p.color == Color::softmax ? 1 + color_channels : 1) * (columns + lanes<T>) * rows;
+  const int64_t numbers = (p.color == Color::softmax ? 1 + color_channels : 1) + (p.alpha == Alpha::maximum ? 1 : 0);
+  return numbers * (columns + lanes<T>) * rows;
 }
 
 // The background behind `count` pixels of a row.
@@ -43,6 +45,7 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
   const int64_t pixels = int64_t(rows) * canvas.stride;
   const T opacity = clear_opacity<every_mode>(p);
   for (int64_t i = 0; i < pixels; ++i) canvas.opacity[i] = opacity;
+  for (int64_t i = 0; canvas.greatest && i < pixels; ++i) canvas.greatest[i] = T(-1);
   if constexpr (mode == Color::softmax) {
     T row[color_channels] = {};
     const Scaled<T> behind = scaled_exponential(p.background_logit);
@@ -81,7 +84,7 @@ HOST_DEVICE Contribution<T> shade(const Outline<R>& face, const Coverage<Real<T>
   auto s = surface_at(face, c);
   correct_perspective<every_mode>(face, p, s);
   out.visible = visible_at(face, c, s, p);
-  out.weight = softmax_weight(c, s, p);
+  out.weight = softmax_weight<every_mode>(c, s, p);
   if (every_mode && p.texture == Texture::surface) {
     load_texels(textures, index, p.texture_side, s, out.color);
   } else {
@@ -104,13 +107,25 @@ HOST_DEVICE Mask<T> can_show(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T
 // Let each lane act on its pixel, one after the other: lanes may share a pixel.
 template <bool every_mode, typename T>
 HOST_DEVICE void put_opacity(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], Real<T> opacity,
-                             const Parameters<T>& p) {
+                             const int32_t (&index)[lanes<T>], const Parameters<T>& p) {
   T each[lanes<T>];
   opacity.store(each);
   for (int lane = 0; lane < lanes<T>; ++lane) {
-    T& state = canvas.opacity[at[lane]];
-    state = combine_opacity<every_mode>(state, each[lane], p);
+    combine_face<every_mode>(canvas.opacity[at[lane]], canvas.greatest + at[lane], each[lane], index[lane], p);
   }
+}
+
+// The same of one face at neighbouring pixels.
+template <bool every_mode, typename T>
+HOST_DEVICE void put_opacity_of_row(const Canvas<T>& canvas, int64_t first, Real<T> opacity,
+                                    const int32_t (&index)[lanes<T>], const Parameters<T>& p) {
+  if (every_mode && p.alpha == Alpha::maximum) {
+    Int<T> at[lanes<T>];
+    for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
+    return put_opacity<every_mode>(canvas, at, opacity, index, p);
+  }
+  T* state = canvas.opacity + first;
+  combine_opacity<every_mode>(Real<T>::load(state), opacity, p).store(state);
 }
 
 // The rows of four numbers a pixel are worked on as one.
@@ -153,7 +168,9 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
     Coverage<Real<T>> c[steps];
     Int<T> at[steps][lanes<T>];
     cover_steps<every_mode>(faces, walk, p, c, at);
-    for (int i = 0; i < steps; ++i) put_opacity<every_mode>(canvas, at[i], opacity_of<every_mode>(c[i], p), p);
+    for (int i = 0; i < steps; ++i) {
+      put_opacity<every_mode>(canvas, at[i], opacity_of<every_mode>(c[i], p), index, p);
+    }
     if constexpr (mode != Color::none) {
       bool shown = !hides;
       for (int i = 0; i < steps && !shown; ++i) shown = any(can_show(canvas, at[i], c[i].support, most));
@@ -189,10 +206,9 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       auto c = cover<every_mode>(face, p, centers, center);
       c.support = c.support & before(p, part.end_column, centers);
       if (!any(c.support)) continue;
-      attenuate(c);
+      attenuate<every_mode>(c, p);
       const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);
-      T* state = canvas.opacity + first;
-      combine_opacity<every_mode>(Real<T>::load(state), opacity_of<every_mode>(c, p), p).store(state);
+      put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c, p), indices, p);
       if constexpr (mode != Color::none) {
         Int<T> at[lanes<T>];
         for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
@@ -218,7 +234,9 @@ HOST_DEVICE void finish_alpha(const Canvas<T>& canvas, int64_t at, const Forward
                               T* alpha, int count) {
   const Real<T> opacity = Real<T>::load(canvas.opacity + at);
   write(alpha_of<every_mode>(opacity, faces, f.parameters), alpha, count);
-  if (f.transmittance) write(opacity, f.transmittance + place, count);
+  if (!f.transmittance) return;
+  const bool index = every_mode && f.parameters.alpha == Alpha::maximum;
+  write(index ? Real<T>::load(canvas.greatest + at) : opacity, f.transmittance + place, count);
 }
 
 template <typename T>
@@ -347,7 +365,11 @@ void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const
   constexpr Color drawn = mode == Color::hard ? Color::none : mode;
   const Parameters<T>& p = f.parameters;
   const int stride = tile.columns() + lanes<T>;
-  const Canvas<T> canvas = {scratch, drawn == Color::none ? nullptr : scratch + int64_t(stride) * tile.rows(), stride};
+  const int64_t pixels = int64_t(stride) * tile.rows();
+  T* color = drawn == Color::none ? nullptr : scratch + pixels;
+  T* greatest = scratch + (color ? 1 + color_channels : 1) * pixels;
+  const bool maximum = every_mode && p.alpha == Alpha::maximum;
+  const Canvas<T> canvas = {scratch, color, maximum ? greatest : nullptr, stride};
   clear<drawn, every_mode>(canvas, tile.rows(), p);
   const MeshFaces<T> mesh = {faces, textures_from(f.face_textures, first_face_of(p, image), p)};
   const T gap = hidden_gap<T>(mesh_faces(p, image));

@@ -56,7 +56,7 @@ struct alignas(16) PixelRow {
 };
 
 template <Color mode, bool every_mode, typename T>
-__device__ T alpha_gradient(const Backward<T>& b, int64_t image, int64_t plane, int64_t pixel) {
+__device__ PixelState<T> alpha_gradient(const Backward<T>& b, int64_t image, int64_t plane, int64_t pixel) {
   const T grad = b.grad_image[(mode == Color::none ? image : 4 * image + 3) * plane + pixel];
   return alpha_vjp<every_mode>(grad, b.transmittance, image * plane + pixel, mesh_faces(b.parameters, image),
                                b.parameters);

@@ -121,14 +121,14 @@ struct Nearest {
 template <typename T>
 struct Pixel {
   T x, y;  // NDC
-  T opacity;
+  T opacity, greatest;  // see combine_face
   Softmax<T> sum;
   Nearest<T> nearest;
 };
 
 template <Color mode, bool every_mode, typename T>
 __device__ Pixel<T> clear_pixel(const Parameters<T>& p, int column, int row) {
-  Pixel<T> pixel = {center_x(p, column), center_y(p, row), clear_opacity<every_mode>(p), {}, {}};
+  Pixel<T> pixel = {center_x(p, column), center_y(p, row), clear_opacity<every_mode>(p), T(-1), {}, {}};
   if (mode == Color::softmax) pixel.sum = clear_softmax(scaled_exponential(p.background_logit));
   if (mode == Color::hard) pixel.nearest = {Limits<T>::largest, -1, {T(0), T(0), T(0)}};
   return pixel;
@@ -156,8 +156,8 @@ __device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corne
   const Parameters<T>& p = f.parameters;
   Coverage<T> c = cover<every_mode>(face, p, pixel.x, pixel.y);
   if (!c.support) return;
-  attenuate(c);
-  pixel.opacity = combine_opacity<every_mode>(pixel.opacity, opacity_of<every_mode>(c, p), p);
+  attenuate<every_mode>(c, p);
+  combine_face<every_mode>(pixel.opacity, &pixel.greatest, opacity_of<every_mode>(c, p), index, p);
   if constexpr (mode != Color::none) {
     Surface<T> s = surface_at(face, c);
     correct_perspective<every_mode>(face, p, s);
@@ -165,7 +165,7 @@ __device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corne
     T color[3];
     if constexpr (mode == Color::softmax) {
       color_at<every_mode>(f, corners, first_face + index, s, color);
-      accumulate(pixel.sum, softmax_weight(c, s, p), color);
+      accumulate(pixel.sum, softmax_weight<every_mode>(c, s, p), color);
     } else {
       Nearest<T>& nearest = pixel.nearest;
       if (!within(c.weight) || !yields_to(nearest.depth, nearest.face, s.depth, index)) return;
@@ -209,7 +209,8 @@ __device__ void write(const Forward<T>& f, const Pixel<T>& done, int64_t image, 
   const int64_t plane = int64_t(p.height) * p.width, pixel = int64_t(row) * p.width + column;
   const int64_t alpha = (mode == Color::none ? image : 4 * image + 3) * plane + pixel;
   f.image[alpha] = alpha_of<every_mode>(done.opacity, mesh_faces(p, image), p);
-  if (f.transmittance) f.transmittance[image * plane + pixel] = done.opacity;
+  const bool index = every_mode && p.alpha == Alpha::maximum;
+  if (f.transmittance) f.transmittance[image * plane + pixel] = index ? done.greatest : done.opacity;
   if constexpr (mode != Color::none) write_color<mode>(f, done, image, plane, pixel);
 }
 

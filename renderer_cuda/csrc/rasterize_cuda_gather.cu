@@ -18,7 +18,9 @@ __device__ PixelGradient<T> pixel_at(const Backward<T>& b, const PixelRow<T>* ro
   const int64_t plane = int64_t(b.parameters.height) * b.parameters.width;
   PixelGradient<T> g = {};
   if constexpr (mode == Color::none) {
-    g.alpha = alpha_gradient<mode, every_mode>(b, image, plane, pixel);
+    const PixelState<T> alpha = alpha_gradient<mode, every_mode>(b, image, plane, pixel);
+    g.alpha = alpha.common;
+    g.kept = alpha.kept;
   } else {
     const PixelRow<T> row = rows[image * plane + pixel];
     g.alpha = row.alpha;
@@ -27,7 +29,10 @@ __device__ PixelGradient<T> pixel_at(const Backward<T>& b, const PixelRow<T>* ro
     g.exponent = row.exponent;
     g.inverse_partition = row.inverse_partition;
     g.seen = row.face == face;
+    if (every_mode && mode == Color::softmax) memcpy(&g.kept, &row.face, sizeof(g.kept));
+    if (every_mode && mode == Color::hard) g.kept = row.exponent;
   }
+  if (every_mode) g.greatest = g.kept == T(face);
   return g;
 }
 
@@ -95,7 +100,7 @@ __device__ void walk(const Backward<T>& b, const PixelRow<T>* rows, const Task& 
     if (at < task.end) {
       Coverage<T> c = cover<every_mode>(face, p, center_x(p, x), center_y(p, y));
       if (c.support) {
-        attenuate(c);
+        attenuate<every_mode>(c, p);
         const auto pixel = pixel_at<mode, every_mode>(b, rows, task.image, int64_t(y) * p.width + x, index);
         accumulate_gradient<mode, every_mode>(g, texture, face, c, pixel, p);
       }

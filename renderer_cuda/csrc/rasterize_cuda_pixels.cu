@@ -12,7 +12,8 @@ __global__ void __launch_bounds__(backward_block) lay_out_kernel(Backward<T> b, 
   const int64_t image = at / plane, pixel = at % plane;
   const T* grad = b.grad_image + 4 * image * plane + pixel;
   const T* rgb = b.image + 4 * image * plane + pixel;
-  PixelRow<T> row = {alpha_gradient<mode, every_mode>(b, image, plane, pixel), {}, T(0), T(0), T(0), -1};
+  const PixelState<T> alpha = alpha_gradient<mode, every_mode>(b, image, plane, pixel);
+  PixelRow<T> row = {alpha.common, {}, T(0), T(0), T(0), -1};
   for (int k = 0; k < 3; ++k) {
     row.color[k] = grad[k * plane];
     row.mean += grad[k * plane] * rgb[k * plane];
@@ -23,6 +24,9 @@ __global__ void __launch_bounds__(backward_block) lay_out_kernel(Backward<T> b, 
   } else {
     row.face = b.nearest_face[at];
   }
+  // A number that the mode leaves free takes what is kept of the state of alpha.
+  if (every_mode && mode == Color::softmax) memcpy(&row.face, &alpha.kept, sizeof(row.face));
+  if (every_mode && mode == Color::hard) row.exponent = alpha.kept;
   rows[at] = row;
 }
 

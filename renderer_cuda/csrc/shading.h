@@ -139,9 +139,20 @@ HOST_DEVICE void surface_vjp(const Outline<R>& face, const Coverage<Real>& c, co
 // for all faces and the background alike: -(z - near) * depth_scale keeps the digits which
 // far - z would lose. log D = min(x, 0) - log(1 + decay); the last term, between -log 2 and 0, stays
 // outside of the exponent as the factor 1 / (1 + decay), the normalizer.
-template <typename Real, typename T>
+//
+// Of other distributions D itself is a number, whose exponent joins that of the weight: D = m 2^k with m in [1, 2), k <= 0.
+template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Scaled<Real> softmax_weight(const Coverage<Real>& c, const Surface<Real>& s, const Parameters<T>& p) {
   const Real zero(T(0));
+  if (every_mode && p.distribution.kind != Distribution::logistic) {
+    const Real smallest(Limits<T>::smallest);
+    Scaled<Real> weight = scaled_exponential(-(s.depth - Real(p.near)) * Real(p.depth_scale));
+    const Scaled<Real> covered = split(maximum(c.covered, smallest));
+    const auto some = c.covered > smallest;
+    weight.fraction = select(some, weight.fraction * covered.fraction, zero);
+    weight.exponent = select(some, weight.exponent + covered.exponent, Real(-Limits<T>::largest));
+    return weight;
+  }
   const Real logit = minimum(c.exponent, zero) - (s.depth - Real(p.near)) * Real(p.depth_scale);
   Scaled<Real> weight = scaled_exponential(logit);
   weight.fraction *= c.normalizer;
@@ -154,7 +165,8 @@ HOST_DEVICE Scaled<Real> softmax_weight(const Coverage<Real>& c, const Surface<R
 //
 // Let e be that exponent, and N the number of faces. What set e has a fraction of at least 1/2 and a normalizer of
 // at least 1/2, so the partition is at least 2^(e-2). A face left out weighs less than 2 * 2^(e-gap); its share is
-// below 2^(3-gap), and that of all of them below N 2^(3-gap). A mixture of colours of at most C changes by at most
+// below 2^(3-gap) (of distributions other than the logistic too, whose fractions are twice as great and have no
+// normalizer), and that of all of them below N 2^(3-gap). A mixture of colours of at most C changes by at most
 // 2 C times that, C N 2^(4-gap) = C 2^-digits. The gradients of their colours and logits are w g and
 // w (g . c - g . rgb), as much smaller than g and g C, which is what the other gradients of the pixel are rounded by.
 //

@@ -16,13 +16,56 @@ from renderer_cuda.validation import MODES
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TEXELS = 4  # of a surface texture
 DTYPES = [torch.float32, torch.float64]
+# The modes of the paper, all with all.
+PAPER_MODES = {
+    "distance": MODES["distance"],
+    "alpha": ("product", "sum", "hard"),
+    "color": MODES["color"],
+    "texture": MODES["texture"],
+}
 COMBINATIONS = [
-    dict(zip(MODES, values, strict=True)) for values in itertools.product(*MODES.values())
+    dict(zip(PAPER_MODES, values, strict=True))
+    for values in itertools.product(*PAPER_MODES.values())
 ]
 
+# Soft rasterizers beside the paper's: every distribution, of the square of the distance and of the
+# distance; then every t-conorm, with its default and with other parameters.
+DISTRIBUTIONS: list[dict[str, Any]] = [
+    {"distribution": name, "squared": squared}
+    for name in MODES["distribution"]
+    for squared in (True, False)
+][1:]
+SHAPES: list[dict[str, Any]] = [
+    {"distribution": "exponential", "dist_shift": 1.5, "squared": False},
+    {"distribution": "exponential_rev", "dist_shift": 0.7},
+    {"distribution": "gamma", "dist_shape": 0.5, "dist_shift": 2.0},
+    {"distribution": "gamma", "dist_shape": 3.7, "dist_shift": 4.0, "squared": False},
+    {"distribution": "gamma_rev", "dist_shape": 1.3, "squared": False},
+    {"distribution": "levy", "dist_shift": 2.5},
+    {"distribution": "levy_rev", "dist_shift": -0.3, "squared": False},
+]
+T_CONORMS: list[dict[str, Any]] = [
+    *({"alpha": name} for name in MODES["alpha"][3:]),
+    {"alpha": "hamacher", "alpha_parameter": 0.5},
+    {"alpha": "frank", "alpha_parameter": 0.3},
+    {"alpha": "yager", "alpha_parameter": 1.0},
+    {"alpha": "yager", "alpha_parameter": 5.0},
+    {"alpha": "aczel_alsina", "alpha_parameter": 0.7},
+    {"alpha": "dombi", "alpha_parameter": 16.0},
+    {"alpha": "schweizer_sklar", "alpha_parameter": -0.4},
+    {"alpha": "schweizer_sklar", "alpha_parameter": -30.0},
+    {"alpha": "dombi", "distribution": "cauchy", "squared": False},
+    {"alpha": "yager", "distribution": "uniform"},
+    {"alpha": "frank", "distribution": "gaussian", "squared": False},
+    {"alpha": "maximum", "distribution": "gamma"},
+    {"alpha": "hard", "distribution": "gumbel_min"},
+    {"alpha": "sum", "distribution": "levy_rev", "squared": False},
+]
+FAMILY = [*DISTRIBUTIONS, *SHAPES, *T_CONORMS]
 
-def mode_name(mode: dict[str, str]) -> str:
-    return "-".join(mode.values())
+
+def mode_name(mode: dict[str, Any]) -> str:
+    return "-".join(map(str, mode.values()))
 
 
 def require_kernels(device: str) -> str:

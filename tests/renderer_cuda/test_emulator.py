@@ -36,8 +36,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 # A thread of the emulator is slow, and a watched one slower: chosen is what takes a few seconds.
 RELEASED = "released and float32"
 WATCHED = (
-    "(equals_the_oracle and float32) or (texels_equal and not large) or bad_face"
-    " or first_is_seen or empty_batches or trust"
+    "(equals_the_oracle and float32 and not family) or (texels_equal and not large) or bad_face"
+    " or first_is_seen or empty_batches or trust or (first_has_the_gradient and small)"
+    " or (family_equals and float32 and (gaussian or gamma or levy_rev or yager or dombi or frank))"
 )
 SANITIZED = "equals_the_oracle and float32 and euclidean or empty_batches"
 

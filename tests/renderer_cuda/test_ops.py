@@ -17,6 +17,7 @@ from scenes import (
     COMBINATIONS,
     DEVICES,
     DTYPES,
+    FAMILY,
     TEXELS,
     assert_same,
     assert_same_bits,
@@ -192,6 +193,21 @@ def test_large_and_small_faces_meet(color: str, device: str) -> None:
         assert_same(grad, expected_grad, 1e-9)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("mode", FAMILY, ids=mode_name)
+def test_the_family_equals_the_oracle(
+    mode: dict[str, Any], dtype: torch.dtype, device: str
+) -> None:
+    setup = SETUPS["fronts before a color"] | {"sigma": 3e-2, "dist_eps": 1e-3}
+    inputs = setup_inputs(setup, "vertex", dtype=dtype, device=device)
+    image, grads = gradients(render_setup(soft_rasterize, setup, device, **mode), *inputs)
+    oracle = render_setup(soft_rasterize_reference, setup, device, **mode)
+    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
+    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
+
+
 # ---- gradients -----------------------------------------------------------------------------------
 
 FIRST_FACE = torch.tensor([0, 3, 3, 5])  # three images; the second one is empty
@@ -217,6 +233,58 @@ def packed_render(device: str, **mode: Any) -> Any:
 def test_gradient_is_exact(mode: dict[str, str], device: str) -> None:
     inputs = packed_inputs(mode["texture"], device=device)
     assert torch.autograd.gradcheck(packed_render(device, **mode), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("mode", FAMILY, ids=mode_name)
+def test_gradient_of_the_family_is_exact(mode: dict[str, Any], device: str) -> None:
+    inputs = packed_inputs(device=device)
+    render = packed_render(device, **mode)
+    assert torch.autograd.gradcheck(render, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("winding", [1, -1])
+@pytest.mark.parametrize("function", [soft_silhouette, soft_silhouette_reference])
+def test_gradient_on_the_outline_is_the_limit_of_both_sides(
+    function: Any, winding: int, device: str
+) -> None:
+    """Of the signed distance itself, whose derivative does not vanish on an edge."""
+    corners = [[-0.9, -0.5, 1.0], [0.8, -0.5, 1.0], [0.1, 0.9, 1.0]][::winding]
+
+    def slope(lift: float) -> Tensor:
+        face = torch.tensor(corners, dtype=torch.float64, device=device)
+        face[:, 1] += lift
+        (grad,) = gradients(
+            lambda v: function(v, 2, sigma=1.0, squared=False, distance="euclidean")[..., 1, :],
+            face[None, None],
+        )[1]
+        return grad
+
+    below, on, above = slope(-1e-7), slope(0.0), slope(1e-7)  # pixel centres lie at y = -1 / 2
+    assert on.abs().max() > 0.1
+    torch.testing.assert_close(on, below, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(on, above, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [8, 60], ids=["small", "large"])
+@pytest.mark.parametrize("function", [soft_rasterize, soft_rasterize_reference])
+def test_of_equal_coverages_the_first_has_the_gradient(
+    function: Any, size: int, device: str
+) -> None:
+    """Outside of an edge two faces cover as much: the maximum takes one, and always the same."""
+    vertices, textures = scene(1, 4, device=device)
+    vertices = vertices[:, [2, 0, 0, 2, 0]]
+    textures = textures[:, [2, 0, 0, 2, 0]]
+
+    def alpha(vertices: Tensor) -> Tensor:
+        colors = textures[:, : vertices.shape[1]]
+        image: Tensor = function(vertices, colors, size, sigma=1e-2, alpha="maximum")
+        return image[:, 3]
+
+    image, (grad,) = gradients(alpha, vertices)
+    alone, (expected,) = gradients(alpha, vertices[:, :2])
+    assert torch.equal(image, alone)
+    torch.testing.assert_close(grad[:, :2], expected)
+    assert not grad[:, 2:].any()
 
 
 @pytest.mark.parametrize("color", MODES["color"])
@@ -752,13 +820,15 @@ def op_arguments(
     inputs = (vertices[0].requires_grad_(), textures[0].requires_grad_())
     background = torch.zeros(3, **options)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
-    scalars = torch.tensor([1e-2, 1e-4, 1e-2, 1e-3, 1.0, 100.0], dtype=torch.float64)
-    return (*inputs, background, offsets, images, 5, 7, scalars, *numbers(mode), True, False)
+    scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 2.0, 1e-2, 1e-3, 1.0, 100.0], dtype=torch.float64)
+    distance, alpha, color, texture = numbers(mode)
+    modes = (distance, alpha, 0, True, color, texture)
+    return (*inputs, background, offsets, images, 5, 7, scalars, *modes, True, False)
 
 
 def silhouette_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return those arguments of soft_rasterize that soft_silhouette has too."""
-    return (arguments[0], *arguments[3:7], arguments[7][:2], *arguments[8:10])
+    return (arguments[0], *arguments[3:7], arguments[7][:5], *arguments[8:12])
 
 
 DEFAULT = COMBINATIONS[0]
@@ -958,7 +1028,26 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"near": 0.0}, "near must be positive"),
     ({"color": "sum"}, "color must be one of softmax, hard, over, got 'sum'"),
     ({"distance": "hamming"}, "distance must be one of"),
-    ({"alpha": "max"}, "alpha must be one of product, sum, hard, got 'max'"),
+    ({"alpha": "max"}, "alpha must be one of product, sum, hard, maximum, .* got 'max'"),
+    (
+        {"color": "over", "distribution": "gaussian"},
+        "distribution must be 'logistic' and squared with color 'over', got 'gaussian'",
+    ),
+    ({"color": "over", "squared": False}, "must be 'logistic' and squared .* squared=False"),
+    ({"distribution": "normal"}, "distribution must be one of logistic, uniform, .* got 'normal'"),
+    ({"squared": 1}, "squared must be a bool, got 1"),
+    ({"dist_shape": 2.0}, "dist_shape must be None unless distribution is one of gamma, gamma_rev"),
+    ({"distribution": "gamma", "dist_shape": 0.0}, "dist_shape must be from 0.01 to 100, got 0.0"),
+    ({"distribution": "gamma", "dist_shape": float("nan")}, "dist_shape must be .* got nan"),
+    ({"distribution": "gamma", "dist_shape": "2"}, "dist_shape must be .* got '2'"),
+    ({"distribution": "cauchy", "dist_shift": 1.0}, "dist_shift must be None unless"),
+    ({"distribution": "levy", "dist_shift": float("inf")}, "dist_shift must be .* got inf"),
+    ({"alpha": "einstein", "alpha_parameter": 2.0}, "alpha_parameter must be None unless alpha"),
+    ({"alpha": "yager", "alpha_parameter": 0.0}, "alpha_parameter of yager must be from 0.1"),
+    ({"alpha": "hamacher", "alpha_parameter": -1.0}, "of hamacher must be from 0 to 1e.06, got"),
+    ({"alpha": "schweizer_sklar", "alpha_parameter": 2.0}, "must be from -100 to -0.01, got 2.0"),
+    ({"alpha": "dombi", "alpha_parameter": float("nan")}, "alpha_parameter of dombi .* got nan"),
+    ({"alpha": "frank", "alpha_parameter": 1.0}, "alpha_parameter of frank must not be 1"),
     ({"texture": "cube"}, "texture must be one of vertex, surface, got 'cube'"),
     ({"background": (1.0, 2.0)}, "background must be three finite numbers"),
     ({"background": torch.zeros(1, 3, 4, 5)}, r"shape \[3\] or \[1, 3, 4, 4\], got \[1, 3, 4, 5\]"),
@@ -1007,8 +1096,8 @@ def test_packed_ops_trust_no_offsets(offsets: list[int], device: str) -> None:
                 good[0],
                 torch.tensor(offsets),
                 transmittance,
-                good[7][:2],
-                *good[8:10],
+                good[7][:5],
+                *good[8:12],
             )
 
 

@@ -22,6 +22,7 @@ from scenes import (
     COMBINATIONS,
     DEVICES,
     DTYPES,
+    FAMILY,
     assert_same,
     gradients,
     require_kernels,
@@ -37,7 +38,8 @@ from renderer_cuda import (
 )
 from renderer_cuda import reference_modes as modes
 from renderer_cuda.reference import barycentric, drawable_faces, pixel_centers
-from renderer_cuda.validation import MODES
+from renderer_cuda.reference_family import Family
+from renderer_cuda.validation import MODES, parse_family
 
 
 @pytest.fixture(autouse=True, scope="module", params=DEVICES)
@@ -176,7 +178,7 @@ class Scene:
     textures: Tensor
     background: Tensor
     image_size: tuple[int, int]
-    mode: dict[str, str]
+    mode: dict[str, Any]
     arguments: dict[str, Any]
 
     @property
@@ -184,7 +186,16 @@ class Scene:
         """The arguments of soft_silhouette."""
         names = ("sigma", "dist_eps")
         arguments = {name: self.arguments[name] for name in names}
-        return arguments | {name: self.mode[name] for name in ("distance", "alpha")}
+        shading = ("color", "texture")
+        return arguments | {name: self.mode[name] for name in self.mode if name not in shading}
+
+    @property
+    def family(self) -> Family:
+        """The soft rasterizer of the scene as the oracle takes it."""
+        mode = {"distribution": "logistic", **self.mode}
+        numbers = (mode.get(n) for n in ("dist_shape", "dist_shift", "alpha_parameter"))
+        parsed = parse_family(mode["distribution"], mode["alpha"], *numbers)
+        return Family(mode["distribution"], mode.get("squared", True), mode["alpha"], *parsed)
 
     def render(
         self, vertices: Tensor, textures: Tensor, function: Any = soft_rasterize, **change: Any
@@ -209,7 +220,7 @@ def scenes(
     """Scenes of faces of the given kinds; sigma and gamma are exponents of ten."""
     image_size = (draw(st.integers(1, 12)), draw(st.integers(1, 20)))
     kinds = draw(st.lists(st.sampled_from(makers), max_size=faces))
-    mode = draw(st.sampled_from(COMBINATIONS))
+    mode = draw(st.sampled_from(COMBINATIONS)) | draw(st.just({}) | st.sampled_from(FAMILY))
     dtype = draw(st.sampled_from(dtypes))
     seed = draw(st.integers(0, 1 << 20))
     random = Random(seed)
@@ -372,7 +383,7 @@ def test_the_order_of_faces_does_not_matter(scene: Scene, seed: int) -> None:
     torch.testing.assert_close(again, image, rtol=tolerance, atol=tolerance)
     if scene.mode["color"] == "hard":
         assert torch.equal(again[:, :3], image[:, :3])
-    if scene.mode["alpha"] == "hard":
+    if scene.mode["alpha"] in ("hard", "maximum"):
         assert torch.equal(again[:, 3], image[:, 3])
 
 
@@ -522,23 +533,47 @@ def near_a_whole_texel(weights: Tensor, resolution: int) -> Tensor:
     return (between & ((scaled - scaled.round()).abs() < 1e-9)).any(-1)
 
 
+def near_a_kink(family: Family, x: Tensor) -> Tensor:
+    """Where rounding decides on which side of a kink x [P, F] lies, or which face is greatest.
+
+    Kinks are the ends of distributions and what is above one half; yager has one at alpha = 1.
+    """
+    close = (x.abs() - 1).abs() < 1e-6
+    close |= (x.abs() - abs(family.shift)).abs() < 1e-6
+    if not family.squared:
+        close |= x.abs() < 1e-6
+    covered, _ = family.coverage(x.clamp(-1e30, 1e30))
+    if family.alpha == "hard":
+        close |= (covered - 0.5).abs() < 1e-6
+    if family.alpha == "maximum" and x.shape[1] > 1:
+        greatest = covered.topk(2, -1).values
+        close |= ((greatest[:, 0] - greatest[:, 1]).abs() < 1e-9)[:, None]
+    if family.alpha == "yager":
+        norm = covered.pow(family.parameter).sum(-1, keepdim=True).pow(1 / family.parameter)
+        close |= (norm - 1).abs() < 1e-6
+    return close
+
+
 def undecided(scene: Scene) -> Tensor:
     """The pixels [H, W] where rounding decides for some face whether it is there, and its texel."""
     faces = scene.vertices[0, drawable_faces(scene.vertices)[0]]
     pixels = pixel_centers(*scene.image_size, dtype=torch.float64)
     numbers = scene.numbers_of_alpha
     distance, sigma, dist_eps = (numbers[name] for name in ("distance", "sigma", "dist_eps"))
+    family = scene.family
     weights = barycentric(pixels, faces)
     # Weights are quotients of areas: numbers of order one, each off by some 1e-16, by the face's.
     first, second = (faces[:, k, :2] - faces[:, 0, :2] for k in (1, 2))
     area = (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).abs()
     close = 1e-12 * (1 + faces[..., :2].abs().amax((1, 2)).square() / area)[:, None]
     near = ((weights.abs() < close) | ((weights - 1).abs() < close)).any(-1)
-    threshold = math.log(1 / dist_eps - 1)
-    x = modes.exponent(distance, pixels, faces, weights, sigma)
-    near |= (x + threshold).abs() < 1e-6
+    threshold = family.reach(dist_eps)
+    x = modes.exponent(distance, pixels, faces, weights, sigma, family.squared)
+    near |= (x + threshold).abs() < 1e-6 * max(1, threshold)
+    near |= near_a_kink(family, x)
+    radius = math.sqrt(sigma * threshold) if family.squared else math.sqrt(sigma) * threshold
     box = torch.stack([faces[..., :2].amin(1), faces[..., :2].amax(1)])
-    grown = box + torch.tensor([[-1.0], [1]]).double()[:, None] * math.sqrt(sigma * threshold)
+    grown = box + torch.tensor([[-1.0], [1]]).double()[:, None] * radius
     near |= ((pixels[:, None, None] - grown.movedim(0, 1)).abs() < 1e-9).any(-1).any(-1)
     clipped = modes.clip(weights)
     depth = modes.depth_at(clipped, faces)
@@ -647,6 +682,67 @@ def test_hard_colors_are_a_painters_without_a_hole(
     share = soft_silhouette(vertices, 16, distance="hard", alpha="sum")
     count = inside.sum(-1).view(1, 16, 16).to(dtype)
     torch.testing.assert_close(share * len(triangles), count)
+
+
+# ---- the family of soft rasterizers --------------------------------------------------------------
+
+
+@some
+@given(
+    mode=st.sampled_from(FAMILY),
+    seed=st.integers(0, 1000),
+    dist_eps=st.sampled_from([1e-10, 1e-4, 0.1]),
+    sigma=st.floats(-5, 0),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_no_coverage_above_dist_eps_is_cut(
+    mode: dict[str, Any], seed: int, dist_eps: float, sigma: float, dtype: torch.dtype
+) -> None:
+    """One face in a picture that it does not fill shows its coverage, whatever its distribution."""
+    chosen = {name: mode[name] for name in mode if name not in ("alpha", "alpha_parameter")}
+    numbers = parse_family(
+        chosen.get("distribution", "logistic"),
+        "maximum",
+        chosen.get("dist_shape"),
+        chosen.get("dist_shift"),
+    )
+    family = Family(
+        chosen.get("distribution", "logistic"), chosen.get("squared", True), "maximum", *numbers
+    )
+    face = torch.tensor(make_face(make_plain, Random(seed), (30, 30))) * 0.3
+    face[:, 2] = 1
+    assume(drawable_faces(face[None]).item())
+    size, width = (30, 40), 10**sigma
+    alpha = soft_silhouette(
+        face[None, None].to(dtype), size, alpha="maximum", sigma=width, dist_eps=dist_eps, **chosen
+    )
+    pixels = pixel_centers(*size, dtype=torch.float64)
+    weights = barycentric(pixels, face[None].double())
+    x = modes.exponent("euclidean", pixels, face[None].double(), weights, width, family.squared)
+    covered = family.coverage(x)[0][:, 0]
+    seen = alpha.view(-1).double()
+    above = (covered > dist_eps * 1.001) | (weights > 0).all(-1)[:, 0]
+    below = (covered < dist_eps * 0.999) & (weights < 0).any(-1)[:, 0]
+    # The distance of a pixel is rounded, and divided by what is at least sqrt(1e-5).
+    tolerance = 1e-3 if dtype == torch.float32 else 1e-9
+    assert ((seen - covered).abs()[above] < tolerance).all()
+    assert not seen[below].any()
+
+
+@few
+@given(mode=st.sampled_from(FAMILY), seed=st.integers(0, 1000), scale=st.sampled_from([1e-6, 1.0]))
+def test_thousands_of_faces_at_a_pixel_are_finite(
+    mode: dict[str, Any], seed: int, scale: float
+) -> None:
+    corners = torch.rand(1, 3000, 3, 3, generator=torch.Generator().manual_seed(seed)) * scale
+    corners[..., 2] += 1
+    image, grads = gradients(
+        lambda v, t: soft_rasterize(v, t, 4, sigma=0.1, gamma=0.1, **mode), corners, corners
+    )
+    assert torch.isfinite(image).all()
+    assert all(torch.isfinite(grad).all() for grad in grads)
+    assert image[:, 3].min() >= 0
+    assert image[:, 3].max() <= 1
 
 
 # ---- on other processors -------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from golden_cases import GoldenCase, load_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import COMBINATIONS, FAMILY, PAPER_MODES, mode_name
 from torch import Tensor
 
 from renderer_cuda import reference_modes as modes
@@ -21,13 +21,11 @@ from renderer_cuda.reference import (
     pixel_centers,
     split_images,
 )
+from renderer_cuda.reference_family import Family
 from renderer_cuda.validation import MAX_TEXTURE_RESOLUTION, MODES
 
 # The oracle takes twenty seconds over a sphere of 1280 faces; the kernels have that case.
 CASES = [case for case in load_cases(every_mode=True) if case.face_vertices.shape[1] <= 40]
-COMBINATIONS = [
-    dict(zip(MODES, values, strict=True)) for values in itertools.product(*MODES.values())
-]
 FIRST_FACE = torch.tensor([0, 3, 3, 5])  # three images; the second one is empty
 
 
@@ -64,7 +62,7 @@ def one_face(*corners: tuple[float, float], depth: float = 2.0) -> Tensor:
 
 
 def test_golden_cases_cover_every_mode() -> None:
-    for name, values in MODES.items():
+    for name, values in PAPER_MODES.items():
         assert {case.arguments[name] for case in CASES} == set(values)
 
 
@@ -133,6 +131,12 @@ def packed_inputs(texture: str) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("mode", COMBINATIONS, ids=lambda mode: "-".join(mode.values()))
 def test_autograd_equals_finite_differences(mode: dict[str, str]) -> None:
     inputs = packed_inputs(mode["texture"])
+    assert torch.autograd.gradcheck(packed_render(**mode), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("mode", FAMILY, ids=mode_name)
+def test_autograd_of_the_family_equals_finite_differences(mode: dict[str, Any]) -> None:
+    inputs = packed_inputs("vertex")
     assert torch.autograd.gradcheck(packed_render(**mode), inputs, fast_mode=True)
 
 
@@ -276,15 +280,19 @@ def test_barycentric_reach_ends_at_the_grown_bounding_box(gap: float, reached: b
     assert image.item() == pytest.approx(1 / (1 + math.exp(-x)) if reached else 0, abs=1e-12)
 
 
+def family(alpha: str) -> Family:
+    return Family("logistic", True, alpha, 2.0, 0.0, 0.0)
+
+
 def test_alphas_are_their_closed_forms() -> None:
     x = torch.randn(50, 7, dtype=torch.float64) * 3
     support = torch.rand(50, 7) < 0.7
     coverage = (1 / (1 + torch.exp(-x))) * support
     product = 1 - (1 - coverage).prod(-1)
-    torch.testing.assert_close(modes.opacity("product", x, support), product)
-    torch.testing.assert_close(modes.opacity("sum", x, support), coverage.mean(-1))
+    torch.testing.assert_close(modes.opacity(family("product"), x, support), product)
+    torch.testing.assert_close(modes.opacity(family("sum"), x, support), coverage.mean(-1))
     hard = (coverage > 0.5).any(-1).double()
-    assert torch.equal(modes.opacity("hard", x, support), hard)
+    assert torch.equal(modes.opacity(family("hard"), x, support), hard)
 
 
 def test_skipped_faces_count_in_the_mean_of_coverages() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from renderer_cuda.validation import (
+    ALPHA_PARAMETERS,
     MAX_IMAGE_SIDE,
     MAX_TEXTURE_RESOLUTION,
     MODES,
@@ -21,6 +22,7 @@ from renderer_cuda.validation import (
     check_scalars,
     count_images,
     parse_background,
+    parse_family,
     parse_image_size,
     texture_resolution,
 )
@@ -157,8 +159,21 @@ def test_modes() -> None:
             check_modes(**{name: value})
         with pytest.raises(ValueError, match=f"{name} must be one of {', '.join(values)}.*got 'x'"):
             check_modes(**{name: "x"})
-    with pytest.raises(ValueError, match="alpha must be one of product, sum, hard, got None"):
+    with pytest.raises(ValueError, match=r"alpha must be one of product, .*got None"):
         check_modes(distance="hard", alpha=None)  # type: ignore[arg-type]
+
+
+def test_numbers_of_the_family_have_defaults_and_go_through() -> None:
+    assert parse_family("logistic", "product") == (2.0, 0.0, 0.0)
+    assert parse_family("gamma_rev", "schweizer_sklar") == (2.0, 0.0, -2.0)
+    assert parse_family("gamma", "yager", 0.5, -3, 4) == (0.5, -3.0, 4.0)
+    for alpha, (default, low, high) in ALPHA_PARAMETERS.items():
+        assert parse_family("cauchy", alpha)[2] == default
+        for value in (low, high):
+            assert parse_family("cauchy", alpha, None, None, value)[2] == value
+        for value in (low - 1e-9, math.nextafter(high, math.inf), math.nan, True):
+            with pytest.raises(ValueError, match=f"alpha_parameter of {alpha} must be from .* got"):
+                parse_family("cauchy", alpha, None, None, value)
 
 
 GOOD = {"sigma": 1e-5, "dist_eps": 1e-4, "gamma": 1e-4, "eps": 1e-3, "near": 1.0, "far": 100.0}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -9,8 +9,9 @@ from torch import Tensor
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import icosphere
 from recon.rendering.lighting import Lighting
-from recon.rendering.renderer import SoftRenderer
+from recon.rendering.renderer import Distribution, SoftRenderer, TConorm
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
+from renderer_cuda.validation import MODES
 
 SPHERE = icosphere(1)
 FACES = SPHERE.faces
@@ -111,6 +112,32 @@ def test_modes_are_those_of_the_rasterizer(distance: str, alpha: str, color: str
     expected = soft_rasterize(corners, make_colors(), 12, color=color, **modes)
     assert torch.equal(rgba, expected)
     assert torch.equal(renderer.silhouette(make_vertices(), FACES, cameras), expected[:, 3])
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        {"distribution": "gamma_rev", "dist_shape": 1.5, "dist_shift": 0.5, "squared": False},
+        {"alpha": "yager", "alpha_parameter": 3.0},
+        {"distribution": "cauchy", "alpha": "maximum"},
+    ],
+    ids=str,
+)
+def test_the_family_is_that_of_the_rasterizer(family: dict[str, Any]) -> None:
+    cameras = shapenet_cameras([0, 5])
+    renderer = SoftRenderer(12, 1e-3, **family)
+    corners = gather_faces(cameras.project(make_vertices(), (12, 12)), FACES)
+    rgba = renderer(make_vertices(), FACES, make_colors(), cameras)
+    expected = soft_rasterize(corners, make_colors(), 12, sigma=1e-3, **family)
+    assert torch.equal(rgba, expected)
+    assert torch.equal(renderer.silhouette(make_vertices(), FACES, cameras), expected[:, 3])
+    plain = SoftRenderer(12, 1e-3).silhouette(make_vertices(), FACES, cameras)
+    assert (plain - expected[:, 3]).abs().max() > 0.01
+
+
+def test_the_names_of_the_family_are_those_of_the_rasterizer() -> None:
+    assert get_args(Distribution) == MODES["distribution"]
+    assert get_args(TConorm) == MODES["alpha"]
 
 
 def test_texels_are_lit_face_by_face() -> None:

@@ -20,7 +20,7 @@ struct Sizes {
     pixels = p.images * p.height * p.width;
     background = !color ? 0 : p.background_image ? 3 * pixels : 3;
     image = color ? 4 * pixels : pixels;
-    transmittance = p.alpha == Alpha::product ? pixels : 0;
+    transmittance = keeps_state(p.alpha) ? pixels : 0;
     soft = p.color == Color::softmax ? pixels : 0;
     hard = p.color == Color::hard ? pixels : 0;
   }
