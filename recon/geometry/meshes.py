@@ -14,6 +14,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from renderer_cuda.gathering import sum_by_place
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -104,7 +106,8 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     if values.dim() != 2:
         raise ValueError(f"values must have shape [N, C], got {tuple(values.shape)}")
     _require_index(index)
-    rows = _GatherRows.apply(values, index.reshape(-1))
+    # The very tensor where it is flat: what `sum_by_place` makes of it is kept for the next step.
+    rows = _GatherRows.apply(values, index if index.dim() == 1 else index.reshape(-1))
     return rows.reshape(*index.shape, values.shape[1])
 
 
@@ -162,12 +165,10 @@ class _ScatterRows(torch.autograd.Function):
 
 
 def _sum_rows(rows: Tensor, index: Tensor, size: int) -> Tensor:
-    total = rows.new_zeros(size, rows.shape[1])
     if rows.is_cuda:
-        # index_add on CUDA is atomic; an accumulating index_put sorts the indices and is not.
-        return total.index_put_((index,), rows, accumulate=True)
-    # On the CPU it is the other way round.
-    return total.index_add_(0, index, rows)
+        return sum_by_place(rows, index, size)
+    # On CUDA it is atomic; on the CPU it adds in order.
+    return rows.new_zeros(size, rows.shape[1]).index_add_(0, index, rows)
 
 
 # --- Normals --------------------------------------------------------------------------------------

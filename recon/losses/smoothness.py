@@ -137,7 +137,7 @@ class FlattenLoss(nn.Module):
         _require_faces(faces)
         self.min_vertices = int(faces.max()) + 1
         _, quads = face_pairs_of_edges(faces)
-        self.register_buffer("quads", quads.T.contiguous(), persistent=False)
+        self.register_buffer("quads", quads.T.flatten(), persistent=False)  # flat: see gather_rows
 
     def forward(self, vertices: Tensor) -> Tensor:
         """Computes the loss.
@@ -162,7 +162,7 @@ class FlattenLoss(nn.Module):
                 f"vertices must hold at least {self.min_vertices}, got {tuple(vertices.shape)}"
             )
         corners = gather_rows(_batch_last(vertices).flatten(1), self.quads)
-        corners = corners.unflatten(2, (3, len(vertices)))
+        corners = corners.view(4, -1, 3, len(vertices))
         start, ends = corners.split((1, 3))
         along, sides = (ends - start).split((1, 2))
         heights = _across(sides, along)  # [2, E, 3, B], of either face

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda_meshes.h"
+#include "cuda_tuning.h"
 
 namespace renderer {
 

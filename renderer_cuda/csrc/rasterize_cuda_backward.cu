@@ -15,7 +15,7 @@ struct BackwardScratch {
   int64_t* first_face;  // [B + 1] of a packed batch, on the device
   int64_t* counts;      // [B * levels + B] totals of Levels, then cursors of Jobs: cleared together
   Job* job;             // [slots] see Jobs
-  T* partials;          // [slots, gradient_numbers] sums of parts
+  T* partials;          // [slots, part_numbers] sums of parts
   PixelRow<T>* rows;    // [B, H, W] with colour
 };
 
@@ -26,13 +26,13 @@ BackwardScratch<T> take_scratch(const Parameters<T>& p, const Jobs& jobs, Scratc
           memory.take<int64_t>("first_face on the device", count_offsets(p)),
           memory.take<int64_t>("counts", cut ? count_totals(p, jobs.levels) + p.images : 0),
           memory.take<Job>("job", jobs.slots),
-          memory.take<T>("partials", jobs.slots * gradient_numbers(p.color)),
+          memory.take<T>("partials", jobs.slots * part_numbers(p)),
           memory.take<PixelRow<T>>("rows", color ? p.images * p.height * p.width : 0)};
 }
 
 // Clear what the stages add to.
 template <typename T>
-void clear(const Backward<T>& b, const Jobs& jobs, cudaStream_t stream) {
+void clear(const Backward<T>& b, const Jobs& jobs, T* partials, cudaStream_t stream) {
   const Parameters<T>& p = b.parameters;
   if (jobs.slots > 0) {
     const int64_t counts = count_totals(p, jobs.levels) + p.images;
@@ -41,6 +41,7 @@ void clear(const Backward<T>& b, const Jobs& jobs, cudaStream_t stream) {
   }
   if (p.color != Color::none && p.texture == Texture::surface) {
     cudaMemsetAsync(b.grad_face_textures, 0, std::size_t(p.faces * texture_numbers(p)) * sizeof(T), stream);
+    if (jobs.slots > 0) cudaMemsetAsync(partials, 0, std::size_t(jobs.slots * part_numbers(p)) * sizeof(T), stream);
   }
 }
 
@@ -78,7 +79,7 @@ const char* launch(const Backward<T>& call, ScratchMemory& memory, void* stream_
   jobs.levels.totals = s.counts;
   jobs.cursor = s.counts + count_totals(p, jobs.levels);
   jobs.job = s.job;
-  clear(b, jobs, stream);
+  clear(b, jobs, s.partials, stream);
   const Gathering<T> gathering = {s.faces, s.rows, jobs, s.partials};
   return queue_stages(b, gathering, s.rows, stream);
 }

@@ -13,8 +13,6 @@ constexpr int backward_block = 128;  // threads
 
 // ---- jobs: faces that are cut into parts -----------------------------------------------------------
 
-constexpr int part_shift = 12;  // the least part has 2^12 pixels
-
 // A part of a face that is cut; none where parts is zero.
 struct Job {
   int64_t face;
@@ -37,7 +35,7 @@ struct Jobs {
 };
 
 // Choose how many jobs there may be. Faces are cut where they can
-// have more pixels than the least part, but not those with texels of their own, which only one warp may add to.
+// have more pixels than the least part, in images of more than most_whole_pixels.
 template <typename T> Jobs plan_jobs(const Parameters<T>&);
 
 // Write the jobs of all faces that are cut; totals have to be summed up (setup_faces), cursors and jobs to be
@@ -68,10 +66,16 @@ const char* queue_pixels(const Backward<T>&, PixelRow<T>* rows, cudaStream_t);
 
 // ---- gather and combine ----------------------------------------------------------------------------
 
-// Numbers of a gradient: of the corners, x, y, z each, then of their colours.
+// Numbers of a gradient that a lane adds up: of the corners, x, y, z each, then of their colours.
 constexpr int corner_numbers = 9;
 HOST_DEVICE constexpr int gradient_numbers(Color mode) {
   return mode == Color::none ? corner_numbers : 2 * corner_numbers;
+}
+
+// Numbers of a part: of the corners, then of the texture, be it colours of corners or texels.
+template <typename T>
+HOST_DEVICE int part_numbers(const Parameters<T>& p) {
+  return p.color == Color::none ? corner_numbers : corner_numbers + texture_numbers(p);
 }
 
 // What the gather works with besides the call.
@@ -80,7 +84,7 @@ struct Gathering {
   Faces<T> faces;
   const PixelRow<T>* rows;  // [B, H, W], null without colour
   Jobs jobs;
-  T* partials;              // [slots, gradient_numbers]
+  T* partials;              // [slots, part_numbers]; of texels zero before, as they are added to
 };
 
 // Write the gradient of every face that is whole, and the sums of every part.

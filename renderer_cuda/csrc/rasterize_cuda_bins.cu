@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(range_faces) bins_kernel(Bins bins, const Box*
 // ---- the running sum -------------------------------------------------------------------------------
 
 constexpr int scan_threads = 256, scan_warps = scan_threads / warp_size;
-constexpr int scan_cells = 8 * scan_threads;  // of a block
+constexpr int scan_cells = scans_per_thread * scan_threads;  // of a block
 
 struct ScanMemory {
   int64_t warp[scan_warps];
@@ -140,7 +140,6 @@ __global__ void __launch_bounds__(scan_threads) scan_kernel(int64_t* cells, int6
 // ---- the plan --------------------------------------------------------------------------------------
 
 constexpr int finest_shift = 4;
-constexpr int64_t few_faces = 512;  // of a mesh: looking at all costs less than sorting them
 
 }  // namespace
 

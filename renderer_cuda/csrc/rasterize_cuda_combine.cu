@@ -5,9 +5,9 @@ namespace renderer {
 namespace {
 
 // A thread adds up one number of all parts of a face.
-template <Color mode, typename T>
+template <typename T>
 __global__ void __launch_bounds__(backward_block) combine_kernel(Backward<T> b, Jobs jobs, const T* partials) {
-  constexpr int numbers = gradient_numbers(mode);
+  const int numbers = part_numbers(b.parameters);
   const int64_t at = int64_t(blockIdx.x) * backward_block + threadIdx.x, slot = at / numbers;
   if (slot >= jobs.slots) return;
   const Job job = jobs.job[slot];
@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(backward_block) combine_kernel(Backward<T> b, 
   if (number < corner_numbers) {
     b.grad_face_vertices[corner_numbers * job.face + number] = sum;
   } else {
-    b.grad_face_textures[corner_numbers * job.face + number - corner_numbers] = sum;
+    b.grad_face_textures[(numbers - corner_numbers) * job.face + number - corner_numbers] = sum;
   }
 }
 
@@ -27,14 +27,10 @@ __global__ void __launch_bounds__(backward_block) combine_kernel(Backward<T> b, 
 template <typename T>
 const char* queue_combine(const Backward<T>& b, const Jobs& jobs, const T* partials, cudaStream_t stream) {
   if (jobs.slots == 0) return nullptr;
-  const int64_t sums = jobs.slots * gradient_numbers(b.parameters.color);
+  const int64_t sums = jobs.slots * part_numbers(b.parameters);
   const int64_t blocks = divide_up(sums, int64_t(backward_block));
   if (blocks > most_blocks) return "too many faces in one batch for one launch";
-  if (b.parameters.color == Color::none) {
-    combine_kernel<Color::none, T><<<unsigned(blocks), backward_block, 0, stream>>>(b, jobs, partials);
-  } else {
-    combine_kernel<Color::softmax, T><<<unsigned(blocks), backward_block, 0, stream>>>(b, jobs, partials);
-  }
+  combine_kernel<T><<<unsigned(blocks), backward_block, 0, stream>>>(b, jobs, partials);
   return last_error();
 }
 

@@ -40,7 +40,6 @@ __device__ PixelGradient<T> pixel_at(const Backward<T>& b, const PixelRow<T>* ro
 
 constexpr uint32_t small_pixels = 64;  // up to this many, a face has few_lanes
 constexpr int few_lanes = 8, faces_per_warp = warp_size / few_lanes;
-constexpr int64_t many_faces = 8192;   // fewer leave the GPU idle unless each has a warp for itself
 
 // What a lane has a share in: the pixels [begin, end) of the box of a face, row by row.
 struct Task {
@@ -130,8 +129,10 @@ template <Color mode, typename T>
 __device__ void write(const Backward<T>& b, const Gathering<T>& gathering, const Task& task,
                       const T (&numbers)[gradient_numbers(mode)], bool with_colors) {
   if (task.slot >= 0) {
-    T* out = gathering.partials + task.slot * gradient_numbers(mode);
-    for (int i = 0; i < gradient_numbers(mode); ++i) out[i] = numbers[i];
+    T* out = gathering.partials + task.slot * part_numbers(b.parameters);
+    for (int i = 0; i < gradient_numbers(mode); ++i) {
+      if (i < corner_numbers || with_colors) out[i] = numbers[i];
+    }
     return;
   }
   for (int i = 0; i < corner_numbers; ++i) b.grad_face_vertices[corner_numbers * task.face + i] = numbers[i];
@@ -154,7 +155,9 @@ __device__ void gather(const Backward<T>& b, const Gathering<T>& gathering, cons
   const bool surface = every_mode && mode != Color::none && p.texture == Texture::surface;
   if (surface) {
     const int64_t first = task.face * texture_numbers(p);
-    SurfaceTexture<T> texture = {b.face_textures + first, b.grad_face_textures + first, p.texture_side, -1, {}};
+    T* gradient = task.slot >= 0 ? gathering.partials + task.slot * part_numbers(p) + corner_numbers
+                                 : b.grad_face_textures + first;
+    SurfaceTexture<T> texture = {b.face_textures + first, gradient, p.texture_side, -1, {}};
     walk<mode, every_mode>(b, gathering.rows, task, lanes, face, texture, g,
                            [&] { texture.end_step(threadIdx.x % warp_size / lanes, memory); });
   } else {

@@ -28,11 +28,13 @@ template <typename T>
 Jobs plan_jobs(const Parameters<T>& p) {
   const int64_t plane = int64_t(p.height) * p.width;
   Jobs jobs = {};
-  if (p.color != Color::none && p.texture == Texture::surface) return jobs;
+  if (plane <= most_whole_pixels) return jobs;
   while ((plane - 1) >> (part_shift + jobs.levels.count) > 0) ++jobs.levels.count;
   if (jobs.levels.count == 0) return jobs;
   ++jobs.levels.count;  // at the last level every face is whole
-  jobs.per_image = divide_up(plane, int64_t(1024));
+  // Four layers of faces in least parts; but no more than eight numbers a pixel, where faces have many texels.
+  const int64_t parts = divide_up(4 * plane, int64_t(1) << part_shift), fitting = 8 * plane / part_numbers(p);
+  jobs.per_image = parts < fitting ? parts : fitting;
   jobs.slots = p.faces / 16 + p.images * jobs.per_image;  // where those of one image more would begin
   return jobs;
 }

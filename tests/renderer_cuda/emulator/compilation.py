@@ -51,6 +51,9 @@ LIBRARIES = {
     "gather": (SOURCES / "gather_cuda_kernels.cu", FOLDER / "emulated_gather.cpp"),
     "planted": (FOLDER / "planted.cu",),
 }
+# The same ops with thresholds so small that a few faces take every path that many take.
+LIBRARIES["small"] = LIBRARIES["ops"]
+DEFINITIONS = {"small": ("-DRENDERER_SMALL_THRESHOLDS",)}
 EMULATOR = tuple(FOLDER / f"{name}.cpp" for name in ("scheduler", "memory", "accesses"))
 
 _LAUNCH = re.compile(r"([\w:]+(?:<[^;()]*?>)?)<<<(.*?)>>>\((.*?)\);", re.DOTALL)
@@ -79,8 +82,13 @@ def build(name: str, checks: str, folder: Path) -> Path:
     if library.exists():
         return library
     sources = [*LIBRARIES[name], *EMULATOR]
+    definitions = DEFINITIONS.get(name, ())
+
+    def compile_one(source: Path) -> Path:
+        return _compile(source, checks, definitions, home)
+
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        objects = [str(path) for path in pool.map(lambda s: _compile(s, checks, home), sources)]
+        objects = [str(path) for path in pool.map(compile_one, sources)]
     # With the thread sanitizer's name at linking, its library would come too.
     flags = CHECKS[checks] if checks == "sanitizers" else ()
     needs = [f"-L{TORCH / 'lib'}", "-ltorch_cpu"] if name != "planted" else []
@@ -88,14 +96,14 @@ def build(name: str, checks: str, folder: Path) -> Path:
     return library
 
 
-def _compile(source: Path, checks: str, home: Path) -> Path:
+def _compile(source: Path, checks: str, definitions: tuple[str, ...], home: Path) -> Path:
     """Compile one file. Only kernels are watched: switching stacks is beyond the sanitizers."""
     flags = ["-O2", *(["-DEMULATOR_ADDRESS_SANITIZER"] if checks == "sanitizers" else [])]
     path = source
     if source.suffix == ".cu":
         path = home / source.name
         path.write_text(translate(source.read_text()))
-        flags = ["-O1", *CHECKS[checks], *EXACT_FLAGS, "-x", "c++"]
+        flags = ["-O1", *CHECKS[checks], *EXACT_FLAGS, *definitions, "-x", "c++"]
     include = [f"-I{folder}" for folder in (FOLDER, SOURCES, TORCH / "include")]
     command = [*COMMON_FLAGS, "-g1", *flags, *include, "-c", str(path)]
     digest = hashlib.sha256(repr(command).encode()).hexdigest()[:8]
