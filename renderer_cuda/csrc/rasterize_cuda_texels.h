@@ -7,7 +7,7 @@
 namespace renderer {
 
 // Texels on a face. The lanes of a step note what they add, then lanes of the same texel are added in
-// order and each texel is added to once: a texel belongs to one face, and a face to one warp.
+// order and each texel is added to once: `gradient` belongs to one warp, that of the face or of a part of it.
 template <typename T>
 struct SurfaceTexture {
   const T* texels;  // of the face
