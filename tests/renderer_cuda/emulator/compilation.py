@@ -77,7 +77,7 @@ def build(name: str, checks: str, folder: Path) -> Path:
     home = folder / _fingerprint()
     if not home.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)  # another process may be as far
     library = home / f"{name}_{checks}.so"
     if library.exists():
         return library
