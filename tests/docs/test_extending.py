@@ -25,7 +25,7 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import icosphere
 from recon.preparation.sources.interface import ImageSource, MeshSource
 from recon.rendering.renderer import SoftRenderer
-from renderer_cuda.validation import MODES
+from renderer_cuda.validation import LAYER_MODES, MODES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,11 +143,15 @@ def test_the_steps_to_a_mode_name_files_and_functions_that_exist() -> None:
 
 
 def test_kernels_number_modes_as_the_checks_do() -> None:
-    header = (ROOT / "renderer_cuda/csrc/parameters.h").read_text(encoding="utf-8")
-    for name, words in MODES.items():
-        (listed,) = re.findall(rf"enum class {name.title()} : int {{(.*?)}}", header)
-        numbers = dict(re.findall(r"(\w+) = (\d+)", listed))
+    headers = ("parameters.h", "distributions.h", "layers.h")
+    sources = [(ROOT / "renderer_cuda/csrc" / name).read_text(encoding="utf-8") for name in headers]
+    for name, words in {**MODES, **LAYER_MODES}.items():
+        pattern = rf"enum class {name.title()} : int {{(.*?)}}"
+        (listed,) = re.findall(pattern, "".join(sources), re.DOTALL)
+        numbers: dict[str, int] = {}
+        for word, number in re.findall(r"(\w+)(?: = (\d+))?", re.sub("//.*", "", listed)):
+            numbers[word] = int(number) if number else max(numbers.values(), default=-1) + 1
         numbers.pop("none", None)  # silhouettes have no colour, which nobody types
         assert list(numbers) == list(words)
         first = 1 if name == "color" else 0
-        assert list(map(int, numbers.values())) == list(range(first, first + len(words)))
+        assert list(numbers.values()) == list(range(first, first + len(words)))
