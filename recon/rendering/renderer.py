@@ -111,7 +111,7 @@ class SoftRenderer(nn.Module):
         dist_shape: Annotated[float, Ge(0.01), Le(100)] | None = None,
         dist_shift: Annotated[float, Ge(-1e6), Le(1e6)] | None = None,
         alpha: TConorm = "product",
-        alpha_parameter: float | None = None,
+        alpha_parameter: Annotated[float, Ge(-1e6), Le(1e6)] | None = None,
         color: Literal["softmax", "hard", "over"] = "softmax",
         texture: Literal["vertex", "surface"] = "vertex",
         dist_eps: Annotated[float, Gt(0), Lt(0.5)] = 1e-4,
