@@ -137,8 +137,10 @@ def _visible_in_render(
         face_vertices.new_zeros(3),
         first_face,
         *(images, height, width),
-        pack_scalars(1.0, 0.25, 1.0, 0.0, near, far),  # the first four have no part in hard modes
+        # All but near and far have no part in hard modes.
+        pack_scalars(1.0, 0.25, 1.0, 0.0, 0.0, 1.0, 0.0, near, far),
         *(hard["distance"], hard["alpha"]),
+        *(MODES["distribution"].index("logistic"), True),
         MODES["color"].index("hard") + 1,
         MODES["texture"].index("surface"),
         *(double_sided, False),

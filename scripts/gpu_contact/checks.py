@@ -48,10 +48,11 @@ def _odd(got: Tensor, expected: Tensor, tolerance: float) -> float:
 
 
 def smoke(device: torch.device, small: bool) -> Rows:
-    """Compare every mode in both types with the oracle in float64 on the CPU."""
+    """Compare the paper's modes in both types with the oracle in float64 on the CPU."""
     rows: Rows = {}
     names = ("distance", "alpha", "color", "texture")
-    for modes in itertools.product(*(MODES[name] for name in names)):
+    choices = {**MODES, "alpha": ("product", "sum", "hard")}  # other t-conorms would take too long
+    for modes in itertools.product(*(choices[name] for name in names)):
         chosen = dict(zip(names, modes, strict=True))
         for dtype in (torch.float32,) if small else (torch.float32, torch.float64):
             name = "/".join(modes) + f" {str(dtype).removeprefix('torch.')}"
