@@ -314,7 +314,6 @@ def soft_rasterize_reference(
 
         def block(part: Tensor, behind: Tensor) -> Tensor:
             weights, x, support = _pairs(part, faces, drawable, **coverage)
-            opacity = modes.opacity(family, x, support)
             clipped = modes.clip(weights.detach() if detach_barycentric else weights)
             depth = modes.depth_at(clipped, faces)
             mixing = modes.correct_perspective(clipped, faces) if perspective_correct else clipped
@@ -334,6 +333,7 @@ def soft_rasterize_reference(
                 rgb = modes.hard_color(visible, weights, depth, colors, behind)
             else:
                 rgb = modes.softmax_color(family, x, visible, depth, colors, behind, **depths)
+            opacity = modes.opacity(family, x, support)
             return torch.cat([rgb, opacity[:, None]], dim=-1)
 
         rgba = _apply_in_blocks(block, len(faces), pixels, background.reshape(-1, 3))

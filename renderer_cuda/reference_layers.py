@@ -70,10 +70,7 @@ def _window_of_exponent(
     threshold = math.log(1 / dist_eps - 1) if window == "distribution" else math.log(1 / dist_eps)
     within = x > -threshold
     if distance == "barycentric":
-        radius = (sigma * threshold).sqrt()[:, None]
-        corners = face_vertices[None, :, :, :2]
-        within &= (pixels[:, None, :] >= corners.amin(2) - radius).all(-1)
-        within &= (pixels[:, None, :] <= corners.amax(2) + radius).all(-1)
+        within &= modes.in_box(pixels, face_vertices, (sigma * threshold).sqrt()[:, None])
     safe = x.where(within & torch.isfinite(x), 0.0)
     value = torch.sigmoid(safe) if window == "distribution" else torch.exp(safe.clamp(max=0))
     return value.where(torch.isfinite(x), (x > 0).to(x)), within
@@ -83,8 +80,7 @@ def inradius(face_vertices: Tensor) -> Tensor:
     """Return the radius [F] of the circle in the image that touches all edges of [F, 3, 3]."""
     corners = face_vertices[..., :2]
     edges = corners[:, [1, 2, 0]] - corners
-    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
-    return area.abs() / edges.norm(dim=-1).sum(-1)
+    return modes.doubled_area(face_vertices).abs() / edges.norm(dim=-1).sum(-1)
 
 
 def compose(

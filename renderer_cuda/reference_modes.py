@@ -109,11 +109,22 @@ def reach(
     within = x > -threshold
     if distance == "barycentric":
         radius = math.sqrt(sigma * threshold) if family.squared else math.sqrt(sigma) * threshold
-        corners = face_vertices[None, :, :, :2]
-        position = pixels[:, None, :]
-        within &= (position >= corners.amin(2) - radius).all(-1)
-        within &= (position <= corners.amax(2) + radius).all(-1)
+        within &= in_box(pixels, face_vertices, radius)
     return within
+
+
+def in_box(pixels: Tensor, face_vertices: Tensor, radius: float | Tensor) -> Tensor:
+    """Return which pixels lie in the bounding boxes of faces, as bool [P, F].
+
+    Args:
+        pixels: [P, 2] NDC.
+        face_vertices: [F, 3, 3].
+        radius: By how much boxes are grown; a number, or [F, 1].
+    """
+    corners = face_vertices[None, :, :, :2]
+    position = pixels[:, None, :]
+    above = (position >= corners.amin(2) - radius).all(-1)
+    return above & (position <= corners.amax(2) + radius).all(-1)
 
 
 # ---- alpha: coverages of many faces --------------------------------------------------------------

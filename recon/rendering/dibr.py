@@ -14,14 +14,12 @@ from recon.arguments import Fraction, ImageSide, Length, Sigma, Supersampling
 from recon.rendering.hard_renderer import HardRenderer
 from recon.rendering.visible_surface import (
     SumByIndex,
-    barycentric_at,
+    centers_of_pixels,
     corners_of,
     faces_near_pixels,
-    mix_colors,
-    seen_faces,
     squared_edge_distance,
 )
-from renderer_cuda.reference import drawable_faces, pixel_centers
+from renderer_cuda.reference import drawable_faces
 from renderer_cuda.reference_modes import doubled_area
 
 # The least share of a pixel that a face may leave free. At a distance of zero the share is 0, whose
@@ -81,39 +79,22 @@ class DIBRenderer(HardRenderer):
         self, corners: Tensor, colors: Tensor, background: Tensor, sigma: float | None
     ) -> Tensor:
         seen = self._seen(corners)
-        inside = seen >= 0
-        height, width = seen.shape[1:]
-        centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
-        faces = seen[inside]
-        points = centers.expand(len(seen), -1, -1)[inside.flatten(1)]
-        own = corners_of(corners, faces)
-        weights = barycentric_at(points, own)
-        mixed = mix_colors(weights, own, corners_of(colors, faces), self.perspective_correct)
-        rgb = background.movedim(1, -1).clone()
-        rgb[inside] = mixed
-        alpha = self._alpha(corners, inside, centers, sigma)
-        return torch.cat([rgb.movedim(-1, 1), alpha], 1)
+        rgb = self._shade(seen, corners, colors, background)
+        return torch.cat([rgb, self._alpha(corners, seen >= 0, sigma)], 1)
 
     def _cover(self, corners: Tensor, sigma: float | None) -> Tensor:
-        inside = self._seen(corners) >= 0
-        height, width = inside.shape[1:]
-        centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
-        return self._alpha(corners, inside, centers, sigma)
+        return self._alpha(corners, self._seen(corners) >= 0, sigma)
 
-    def _seen(self, corners: Tensor) -> Tensor:
-        return seen_faces(corners, self._raster_size, self.near, self.far, self.double_sided)
-
-    def _alpha(
-        self, corners: Tensor, inside: Tensor, centers: Tensor, sigma: float | None
-    ) -> Tensor:
+    def _alpha(self, corners: Tensor, inside: Tensor, sigma: float | None) -> Tensor:
         """Returns alpha [B, 1, H, W]: 1 inside, and what faces cover of the pixels outside."""
         sigma = self.sigma if sigma is None else sigma
         _require_softness(sigma)
         limit = -math.log(self.dist_eps)  # of d^2 / sigma
+        centers = centers_of_pixels(inside, corners)
         with torch.no_grad():
             reaching, radius = self._reaching(corners), math.sqrt(sigma * limit)
             faces, pixels = faces_near_pixels(corners, ~inside, reaching, radius)
-            points = centers[pixels % len(centers)]
+            points = centers[pixels]
             near = squared_edge_distance(points, corners_of(corners, faces)) <= sigma * limit
             faces, pixels, points = faces[near], pixels[near], points[near]
         exponent = squared_edge_distance(points, corners_of(corners, faces)) / sigma

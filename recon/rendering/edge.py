@@ -11,13 +11,12 @@ from torch import Tensor
 from recon.rendering.hard_renderer import HardRenderer
 from recon.rendering.visible_surface import (
     barycentric_at,
+    centers_of_pixels,
     corner_numbers,
     corners_of,
     mix_colors,
-    seen_faces,
 )
 from renderer_cuda import gather_faces
-from renderer_cuda.reference import pixel_centers
 
 
 class EdgeGradientRenderer(HardRenderer):
@@ -47,16 +46,8 @@ class EdgeGradientRenderer(HardRenderer):
         alpha = torch.ones_like(colors[..., :1])
         values = torch.cat([colors, alpha], -1)
         behind = torch.cat([background, torch.zeros_like(background[:, :1])], 1)
-        rows = behind.movedim(1, -1).clone()
-        inside = seen >= 0
-        faces = seen[inside]
-        own = corners_of(corners, faces)
-        points = _centers(seen, corners)[inside.flatten()]
-        weights = barycentric_at(points, own)
-        # Weights add up to 1 but for rounding; alpha is exactly 1.
-        mixed = mix_colors(weights, own, corners_of(colors, faces), self.perspective_correct)
-        rows[inside] = torch.cat([mixed, torch.ones_like(mixed[:, :1])], -1)
-        image = rows.movedim(-1, 1)
+        rgb = self._shade(seen, corners, colors, background)
+        image = torch.cat([rgb, (seen >= 0)[:, None].to(rgb.dtype)], 1)
         if not corners.requires_grad:
             return image
         for axis in (0, 1):
@@ -75,9 +66,6 @@ class EdgeGradientRenderer(HardRenderer):
             jumps = torch.ones_like(edges.points[:, :1])
             image = _move_edges(image, corners, edges, jumps, axis)
         return image
-
-    def _seen(self, corners: Tensor) -> Tensor:
-        return seen_faces(corners, self._raster_size, self.near, self.far, self.double_sided)
 
     def _jumps(self, edges: _Edges, corners: Tensor, values: Tensor, background: Tensor) -> Tensor:
         """Returns the values [N, C] in front of edges minus those behind."""
@@ -136,7 +124,7 @@ def _find_edges(seen: Tensor, corners: Tensor, axis: int, of_mask: bool = False)
     if of_mask:
         differ &= shown.amin(0) < 0
     pixels, shown = pixels[:, differ], shown[:, differ]
-    points = _centers(seen, corners)[pixels]
+    points = centers_of_pixels(seen, corners)[pixels]
     exits = [_leave(shown[k], points[k], points[1 - k], corners) for k in (0, 1)]
     first = _in_front(shown, exits, corners)
     ends = torch.where(first, *(edge.leaves for edge in exits))
@@ -229,10 +217,3 @@ class _MovingEdges(torch.autograd.Function):
         jumps, pixels = ctx.saved_tensors
         rows = grad.movedim(1, -1).flatten(0, 2)
         return grad, (rows[pixels].mean(0) * jumps).sum(-1), None, None
-
-
-def _centers(seen: Tensor, corners: Tensor) -> Tensor:
-    """Returns the centres [B * H * W, 2] of all pixels of a batch, in NDC."""
-    height, width = seen.shape[1:]
-    centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
-    return centers.repeat(len(seen), 1)

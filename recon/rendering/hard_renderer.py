@@ -1,4 +1,4 @@
-"""What the renderers of visible surfaces share: arguments, projection and anti-aliasing."""
+"""What the renderers of visible surfaces share: their calls, and the surface that is seen."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from recon.arguments import Fraction, ImageSide, Length, Supersampling
 from recon.compute import at_least_float32
-from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.cameras import Cameras
 from recon.rendering.lighting import corner_colors
-from renderer_cuda import gather_faces
+from recon.rendering.mesh_renderer import MeshRenderer
+from recon.rendering.visible_surface import (
+    barycentric_at,
+    centers_of_pixels,
+    corners_of,
+    mix_colors,
+    seen_faces,
+)
 
 
-class HardRenderer(nn.Module, ABC):
+class HardRenderer(MeshRenderer, ABC):
     """Renders the nearest face at each pixel centre; subclasses say how gradients pass its edges.
 
     Calls are those of `SoftRenderer`, with colours of vertices and without light. Half-precision
@@ -51,17 +57,13 @@ class HardRenderer(nn.Module, ABC):
         perspective_correct: bool = False,
         anti_aliasing: Supersampling = 1,
     ) -> None:
-        super().__init__()
-        if not isinstance(anti_aliasing, int) or anti_aliasing < 1:
-            raise ValueError(f"anti_aliasing must be an int >= 1, got {anti_aliasing}")
+        super().__init__(image_size, anti_aliasing)
         if not 0 < near < far:
             raise ValueError(f"near and far must be 0 < near < far, got {near} and {far}")
         if len(background) != 3:
             raise ValueError(f"background must be three numbers, got {list(background)}")
-        self.image_size = as_image_size(image_size)
         self.near, self.far, self.background = near, far, tuple(background)
         self.double_sided, self.perspective_correct = double_sided, perspective_correct
-        self.anti_aliasing = anti_aliasing
 
     def forward(
         self,
@@ -137,26 +139,23 @@ class HardRenderer(nn.Module, ABC):
     def _cover(self, corners: Tensor, sigma: float | None) -> Tensor:
         """Renders alpha [B, 1, H, W] of corners [B, F, 3, 3]."""
 
-    @property
-    def _raster_size(self) -> tuple[int, int]:
-        height, width = self.image_size
-        return height * self.anti_aliasing, width * self.anti_aliasing
-
     def _behind(self, background: Sequence[float] | Tensor, vertices: Tensor) -> Tensor:
         """Returns the background as images [B, 3, H, W] of the size of the rasterizer."""
         images = torch.as_tensor(background).to(vertices)
-        shape = (len(vertices), 3, *self.image_size)
         if images.dim() == 1 and len(images) == 3:
-            images = images[:, None, None].expand(shape)
-        if images.shape != shape:
-            raise ValueError(
-                f"background must have shape [3] or {list(shape)}, got {list(images.shape)}"
-            )
-        times = self.anti_aliasing
-        return images.repeat_interleave(times, 2).repeat_interleave(times, 3)
+            images = images[:, None, None].expand(len(vertices), 3, *self.image_size)
+        return self._enlarge(images, len(vertices))
 
-    def _project(self, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tensor:
-        return gather_faces(cameras.project(vertices, self.image_size), faces)
+    def _seen(self, corners: Tensor) -> Tensor:
+        """Returns the face [B, H, W] seen at each pixel, its number in the batch, -1 for none."""
+        return seen_faces(corners, self._raster_size, self.near, self.far, self.double_sided)
 
-    def _average(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, self.anti_aliasing) if self.anti_aliasing > 1 else image
+    def _shade(self, seen: Tensor, corners: Tensor, colors: Tensor, background: Tensor) -> Tensor:
+        """Returns the colours [B, 3, H, W] of the faces that are seen, over [B, 3, H, W]."""
+        inside = seen >= 0
+        faces = seen[inside]
+        own = corners_of(corners, faces)
+        weights = barycentric_at(centers_of_pixels(seen, corners)[inside.flatten()], own)
+        rgb = background.movedim(1, -1).clone()
+        rgb[inside] = mix_colors(weights, own, corners_of(colors, faces), self.perspective_correct)
+        return rgb.movedim(-1, 1)

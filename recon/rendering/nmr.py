@@ -12,14 +12,9 @@ from torch import Tensor
 from recon.rendering.hard_renderer import HardRenderer
 from recon.rendering.visible_surface import (
     SumByIndex,
-    barycentric_at,
     corner_numbers,
-    corners_of,
     count_up,
-    mix_colors,
-    seen_faces,
 )
-from renderer_cuda.reference import pixel_centers
 
 # Added to the distance that a vertex has to move, in NDC, as the released code does: an edge that
 # just touches a pixel would else give it an infinite gradient.
@@ -48,24 +43,13 @@ class NeuralMeshRenderer(HardRenderer):
         self, corners: Tensor, colors: Tensor, background: Tensor, sigma: float | None
     ) -> Tensor:
         seen = self._seen(corners)
-        inside = seen >= 0
-        height, width = seen.shape[1:]
-        fixed = corners.detach()
-        centers = pixel_centers(height, width, dtype=corners.dtype, device=corners.device)
-        faces = seen[inside]
-        own = corners_of(fixed, faces)
-        weights = barycentric_at(centers.repeat(len(seen), 1)[inside.flatten()], own)
-        rgb = background.movedim(1, -1).clone()
-        rgb[inside] = mix_colors(weights, own, corners_of(colors, faces), self.perspective_correct)
-        alpha = inside[:, None].to(rgb.dtype)
-        return _with_gradient(corners, torch.cat([rgb.movedim(-1, 1), alpha], 1), seen)
+        rgb = self._shade(seen, corners.detach(), colors, background)
+        alpha = (seen >= 0)[:, None].to(rgb.dtype)
+        return _with_gradient(corners, torch.cat([rgb, alpha], 1), seen)
 
     def _cover(self, corners: Tensor, sigma: float | None) -> Tensor:
         seen = self._seen(corners)
         return _with_gradient(corners, (seen >= 0).to(corners.dtype)[:, None], seen)
-
-    def _seen(self, corners: Tensor) -> Tensor:
-        return seen_faces(corners, self._raster_size, self.near, self.far, self.double_sided)
 
 
 def _with_gradient(corners: Tensor, image: Tensor, seen: Tensor) -> Tensor:

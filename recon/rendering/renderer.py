@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le, Lt
-from torch import Tensor, nn
+from torch import Tensor
 
 from recon.arguments import Fraction, Gamma, ImageSide, Length, Sigma, Supersampling
 from recon.compute import at_least_float32
-from recon.geometry.cameras import Cameras, as_image_size
+from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import vertex_normals
 from recon.geometry.texels import texel_centers, texture_side
 from recon.rendering.lighting import Lighting, corner_colors
+from recon.rendering.mesh_renderer import MeshRenderer
 from renderer_cuda import gather_faces, soft_rasterize, soft_silhouette
 
 Distribution = Literal[
@@ -52,7 +53,7 @@ TConorm = Literal[
 ]
 
 
-class SoftRenderer(nn.Module):
+class SoftRenderer(MeshRenderer):
     """Renders batches of meshes of one topology softly, each from its own camera.
 
     It holds settings only; viewpoints are arguments of every call. Half-precision inputs are
@@ -126,10 +127,7 @@ class SoftRenderer(nn.Module):
         anti_aliasing: Supersampling = 1,
         lighting: Lighting | None = None,
     ) -> None:
-        super().__init__()
-        if not isinstance(anti_aliasing, int) or anti_aliasing < 1:
-            raise ValueError(f"anti_aliasing must be an int >= 1, got {anti_aliasing}")
-        self.image_size = as_image_size(image_size)
+        super().__init__(image_size, anti_aliasing)
         self.sigma, self.gamma, self.dist_eps, self.eps = sigma, gamma, dist_eps, eps
         self.distance, self.alpha, self.color, self.texture = distance, alpha, color, texture
         self.distribution, self.squared = distribution, squared
@@ -139,7 +137,7 @@ class SoftRenderer(nn.Module):
         self.background = tuple(background)
         self.double_sided, self.perspective_correct = double_sided, perspective_correct
         self.window, self.order = window, order
-        self.anti_aliasing, self.lighting = anti_aliasing, lighting
+        self.lighting = lighting
 
     def forward(
         self,
@@ -255,11 +253,6 @@ class SoftRenderer(nn.Module):
         """Shows the size and the softness in the printed module."""
         return f"image_size={self.image_size}, sigma={self.sigma}, gamma={self.gamma}"
 
-    @property
-    def _raster_size(self) -> tuple[int, int]:
-        height, width = self.image_size
-        return height * self.anti_aliasing, width * self.anti_aliasing
-
     def _spread(self, face_textures: Tensor) -> Tensor:
         """Makes one colour per face, [B, F, 3], that of its corners or of its only texel."""
         if self.texture == "vertex":
@@ -285,18 +278,4 @@ class SoftRenderer(nn.Module):
         if not isinstance(background, Tensor):
             return background
         background = background.to(vertices)
-        if background.dim() == 1:
-            return background
-        required = [len(vertices), 3, *self.image_size]
-        if list(background.shape) != required:
-            raise ValueError(
-                f"background must have shape [3] or {required}, got {list(background.shape)}"
-            )
-        times = self.anti_aliasing
-        return background.repeat_interleave(times, 2).repeat_interleave(times, 3)
-
-    def _project(self, vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tensor:
-        return gather_faces(cameras.project(vertices, self.image_size), faces)
-
-    def _average(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, self.anti_aliasing) if self.anti_aliasing > 1 else image
+        return background if background.dim() == 1 else self._enlarge(background, len(vertices))

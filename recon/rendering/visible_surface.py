@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import gather_faces, visible_faces
+from renderer_cuda.reference import pixel_centers
 
 
 def seen_faces(
@@ -36,6 +37,13 @@ def seen_faces(
     face = visible_faces(face_vertices.detach(), image_size, **limits).long()
     first = torch.arange(len(face), device=face.device) * face_vertices.shape[1]
     return torch.where(face >= 0, face + first[:, None, None], -1)
+
+
+def centers_of_pixels(images: Tensor, like: Tensor) -> Tensor:
+    """Returns the centres [B * H * W, 2] of the pixels of images [B, H, W], NDC, typed as like."""
+    height, width = images.shape[1:]
+    centers = pixel_centers(height, width, dtype=like.dtype, device=like.device)
+    return centers.repeat(len(images), 1)
 
 
 def corners_of(values: Tensor, faces: Tensor) -> Tensor:
