@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from emulator import compilation
+from emulator.programs import BITS, ORACLE, SCENE
 from emulator.running import run, run_tests, sanitizer_environment
 from torch import Tensor
 
@@ -63,22 +64,9 @@ def test_ops_under_the_sanitizers(folder: Path) -> None:
     assert run_tests_of_ops(library, SANITIZED, **sanitizer_environment()) >= 20
 
 
-RENDERS = """
-import ctypes, sys, torch
-from pathlib import Path
-from renderer_cuda import build, soft_rasterize, soft_rasterize_reference, soft_silhouette
-
-build.build = lambda back_end: Path(sys.argv[1])
-emulator = ctypes.CDLL(sys.argv[1])
-generator = torch.Generator().manual_seed(0)
-
-def scene(faces, size, numbers=3):
-    centers = torch.rand(faces, 1, 3, generator=generator) * 2 - 1
-    corners = torch.rand(faces, 3, 3, generator=generator) - 0.5
-    vertices = centers + size * corners
-    vertices[..., 2] = 3 + corners[..., 2]
-    return vertices, torch.rand(faces, numbers, 3, generator=generator)
-
+RENDERS = (
+    SCENE
+    + """
 # Sorted into bins; into bins that grow; cut into parts; into larger parts; and texels, of small
 # faces and of some that are cut.
 scenes = [
@@ -99,13 +87,7 @@ def renders(function, dtype=torch.float32):
         image.square().sum().backward()
         yield from (image.detach(), leaves[0].grad, leaves[1].grad)
 """
-
-BITS = """
-expected = list(renders(soft_rasterize))
-for seed in range(1, 4):
-    emulator.emulator_seed(seed)
-    print(all(torch.equal(a, b) for a, b in zip(renders(soft_rasterize), expected, strict=True)))
-"""
+)
 
 ON_DEVICE = """
 expected = list(renders(soft_rasterize))
@@ -126,13 +108,6 @@ for numbers in ([0, 50, 20, 40], [7, -3, 90, 1 << 62], [5, 5, 5, 5]):
     put_on_device(1, ctypes.c_void_p(wrong.data_ptr()))
     print(torch.equal(soft_silhouette(faces, 9, first_face=raised, sigma=1e-4), expected))
 """
-
-ORACLE = """
-expected = renders(soft_rasterize_reference, torch.float64)
-for a, b in zip(renders(soft_rasterize, torch.float64), expected, strict=True):
-    print((a - b).abs().max() < 1e-9 * b.abs().max())
-"""
-
 
 # As they are, and with thresholds so small that the paths of many faces are taken: warps of four
 # faces, sums of cells over several blocks, lists of few faces, parts of 64 pixels.

@@ -36,13 +36,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Bar:
-    """The mean of the model in one category, beside those of the baselines.
+    """The mean of the model in one category or of one kind of images, beside others.
 
     Args:
-        name: The name of the category, or `MACRO`.
+        name: The name of the category or of the images, or `MACRO`.
         value: The mean as a text.
         width: The length of the bar as a CSS length.
-        marks: The means of the baselines.
+        marks: The means of the baselines, or of the images that these are compared with.
         interval: The mark of the interval of the model; None where there is no interval.
     """
 
