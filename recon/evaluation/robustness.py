@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recon.datasets.categories import category_of
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.corruption_table import CorruptionRow, CorruptionTable
 from recon.evaluation.corruptions import ORIGINAL, RENDERED, Corruption, corruptions, resampled
 from recon.evaluation.model_evaluation import ModelEvaluation
 from recon.evaluation.rerendering import can_render, recorded_light, render_object
-from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.scoring import ViewPredictions, score_predictions
+from recon.evaluation.validation import category_means, macro_mean
 from recon.geometry.cameras import Cameras
 from recon.metrics import Metric, object_seed
 from recon.models.prediction import predict
@@ -31,9 +30,9 @@ def measure_corruptions(
 ) -> CorruptionTable:
     """Scores a model on corrupted images of all objects and views of an evaluation.
 
-    The metric is the first one of the first suite. Predictions are never fitted to their
-    masks. Random numbers depend on the seed of the
-    evaluation, the object, the view and the corruption alone.
+    The metric is the first one of the first suite. Predictions are never fitted to their masks.
+    Random numbers depend on the seed of the evaluation, the object, the view and the corruption
+    alone.
 
     Args:
         evaluation: The evaluation of the model on the images as they are.
@@ -120,17 +119,9 @@ def _mean_score(
         rows += score_predictions(views, faces, evaluation.suites[:1], evaluation.data, seed=seed)
     total = len(evaluation.data) * len(evaluation.views)
     note = f"no mask found in {whole} of {total} images" if whole else ""
-    return macro_mean(rows, metric.key), note
+    return macro_mean(category_means(rows, metric.key)), note
 
 
 def _batches(count: int) -> Iterator[list[int]]:
     for start in range(0, count, _OBJECTS_AT_ONCE):
         yield list(range(start, min(start + _OBJECTS_AT_ONCE, count)))
-
-
-def macro_mean(rows: Sequence[ObjectResult], key: str) -> float:
-    """Returns the mean over categories of the means over their objects of the model's metric."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(category_of(row.synset).synset, []).append(row.scores[MODEL][key])
-    return sum(sum(v) / len(v) for v in values.values()) / len(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -56,7 +56,7 @@ class VoxelValidation:
         ]
         means = category_means(processes.collect(own), suites[0].metrics[0].key)
         named = {f"iou_{name}": mean for name, mean in means.items()}
-        return {"iou": sum(means.values()) / len(means), **named}
+        return {"iou": macro_mean(means), **named}
 
 
 def category_means(objects: Sequence[ObjectResult], key: str) -> dict[str, float]:
@@ -66,3 +66,8 @@ def category_means(objects: Sequence[ObjectResult], key: str) -> dict[str, float
         values = [row.scores[MODEL][key] for row in objects if row.synset == category.synset]
         means[category.name] = sum(values) / len(values)
     return means
+
+
+def macro_mean(means: Mapping[str, float]) -> float:
+    """Returns the mean over categories of what `category_means` returns."""
+    return sum(means.values()) / len(means)

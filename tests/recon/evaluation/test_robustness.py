@@ -17,9 +17,9 @@ from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.robustness import (
     CorruptedImages,
-    macro_mean,
     measure_corruptions,
 )
+from recon.evaluation.validation import category_means, macro_mean
 from recon.preparation.prepare import as_images, prepare
 from recon.preparation.rendering.objects import ObjectRenderer
 from recon.preparation.rendering.viewpoints import StandardViews
@@ -92,7 +92,7 @@ def test_the_mean_is_over_categories() -> None:
         return ObjectResult("", "", synset, (0,), {MODEL: {"iou": value}}, {"iou": (value,)})
 
     rows = [row("03001627", 0.2), row("03001627", 0.4), row("02958343", 0.9)]
-    assert macro_mean(rows, "iou") == pytest.approx(0.6)
+    assert macro_mean(category_means(rows, "iou")) == pytest.approx(0.6)
 
 
 def test_images_that_are_taken_whole_are_counted(
