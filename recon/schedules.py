@@ -1,17 +1,22 @@
-"""Schedules: pure functions from the step to a factor, so that resuming needs no schedule state."""
+"""Schedules: functions from the step to a factor of a base value such as `lr` or `sigma`.
+
+All but `Adaptive` are pure, so resuming needs no state of them; checkpoints keep its state.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
 
-from recon.arguments import Fraction, PositiveFactor, Steps
+from annotated_types import Gt, Le, Lt
+
+from recon.arguments import Fraction, Momentum, PositiveFactor, PositiveInt, Steps
 
 
 class Schedule(Protocol):
-    """A pure function of the step; its value multiplies a base value such as `lr` or `sigma`."""
+    """A function of the step; its value multiplies a base value such as `lr` or `sigma`."""
 
     def __call__(self, step: int) -> float: ...
 
@@ -98,7 +103,8 @@ class Chain:
         then: The schedule of the others, which it counts from 0.
 
     Raises:
-        ValueError: Steps is negative.
+        ValueError: Steps is negative, or one of the schedules is `Adaptive`, which is told of no
+            losses here.
     """
 
     first: Schedule
@@ -108,6 +114,9 @@ class Chain:
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise ValueError(f"steps must be >= 0, got {self.steps}")
+        for name, schedule in (("first", self.first), ("then", self.then)):
+            if isinstance(schedule, Adaptive):
+                raise ValueError(f"{name} must be a function of the step alone, got Adaptive")
 
     def __call__(self, step: int) -> float:
         return self.first(step) if step < self.steps else self.then(step - self.steps)
@@ -136,3 +145,85 @@ class Geometric:
 
     def __call__(self, step: int) -> float:
         return self.final ** min(1.0, step / self.max_steps)
+
+
+@dataclass
+class Adaptive:
+    """The factor of a softness falls whenever a smaller softness would lower the loss.
+
+    The sensitivity of a step is dL / dlog s, the derivative of its loss by the logarithm of the
+    softness s (sigma or gamma) for the same meshes. While meshes are far from their images, soft
+    edges lower the loss, and the sensitivity is negative; once they are as near as the softness
+    lets them come, sharper edges would lower it, and it is positive. Its moving average
+    m = memory * m + (1 - memory) * dL / dlog s decides: at every multiple of `every` steps from
+    `start` on the factor is multiplied by `factor` where m > 0.
+
+    Args:
+        factor: The factor of each fall, between 0 and 1, exclusive.
+        every: The number of steps between decisions.
+        start: The number of steps before the first decision.
+        measure_every: The number of steps between measurements, at most `every`.
+        memory: The share of the moving average that each measurement keeps.
+        final: The least factor, in (0, 1].
+
+    Raises:
+        ValueError: A number is out of its range.
+
+    Source: Le Lidec, Laptev, Schmid and Carpentier, "Differentiable rendering with perturbed
+    optimizers", NeurIPS 2021 (arXiv 2110.09107), adaptive smoothing, and the code of its authors,
+    where the average of dL / dgamma decides for sigma and gamma at once, and factor, every, start
+    and memory are 1 / 1.1, 50, 100 and 0.9.
+    """
+
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.9
+    every: PositiveInt = 50
+    start: Steps = 100
+    measure_every: PositiveInt = 5
+    memory: Momentum = 0.9
+    final: Annotated[float, Gt(0), Le(1)] = 0.1
+    falls: int = field(default=0, init=False)
+    average: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < 1:
+            raise ValueError(f"factor must be between 0 and 1, exclusive, got {self.factor}")
+        if not 0 < self.final <= 1:
+            raise ValueError(f"final must be in (0, 1], got {self.final}")
+        if not 0 <= self.memory < 1:
+            raise ValueError(f"memory must be in [0, 1), got {self.memory}")
+        if self.start < 0:
+            raise ValueError(f"start must be >= 0, got {self.start}")
+        if not 1 <= self.measure_every <= self.every:
+            raise ValueError(
+                f"measure_every must be in 1..every = {self.every}, got {self.measure_every}"
+            )
+
+    def __call__(self, step: int) -> float:
+        return max(self.final, self.factor**self.falls)
+
+    def measures(self, step: int) -> bool:
+        """Tells whether the sensitivity of a step is wanted, by the number of steps before it."""
+        return step % self.measure_every == 0
+
+    def end_step(self, step: int, sensitivity: float | None) -> None:
+        """Decides, after a step that was not skipped, about the factor of the next one.
+
+        Args:
+            step: The number of steps before this one.
+            sensitivity: dL / dlog s of the step; None where it was not measured. One that is not
+                finite counts as not measured.
+        """
+        if sensitivity is not None and math.isfinite(sensitivity):
+            self.average = self.memory * self.average + (1 - self.memory) * sensitivity
+        done = step + 1
+        due = done >= self.start and done % self.every == 0
+        if due and self.average > 0 and self.factor**self.falls > self.final:
+            self.falls += 1
+
+    def state(self) -> dict[str, float]:
+        """Returns what a checkpoint keeps."""
+        return {"falls": self.falls, "average": self.average}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Continues from the state of a checkpoint."""
+        self.falls, self.average = int(state["falls"]), float(state["average"])

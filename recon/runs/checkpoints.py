@@ -8,6 +8,7 @@ A checkpoint is a dict with at least
 | `model`, `optimizer` | state dicts |
 | `trained` | the weights that the optimiser moves, where `model` is their average |
 | `step` | optimiser steps done |
+| `schedule` | the states of adaptive schedules by their names, where there are any |
 | `config` | the resolved configuration which made it, plain dicts, lists and scalars |
 | `random` | a list of random states, of each process; see `random_states` |
 | `best_iou`, `best_step`, `best_metrics` | the best validation so far, None before the first |

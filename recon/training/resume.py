@@ -18,6 +18,7 @@ from recon.runs.checkpoints import (
     restore_random_states,
 )
 from recon.runs.shipped_models import find_model
+from recon.schedules import Adaptive, Schedule
 from recon.training.averaging import WeightAverage
 from recon.training.distributed import Processes
 from recon.training.progress import Progress
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Where a checkpoint whose model is an average keeps the weights that the optimiser moves.
 TRAINED = "trained"
+# Where a checkpoint keeps the states of adaptive schedules.
+SCHEDULE = "schedule"
 
 
 class RunState:
@@ -40,6 +43,7 @@ class RunState:
             with the package, which a new run starts from.
         average: The average of the weights. It is then the model of checkpoints, which keep the
             weights that the optimiser moves beside it.
+        schedule: The schedules by their names, of which checkpoints keep the `Adaptive` ones.
 
     Attributes:
         progress: The steps and validations of the run so far.
@@ -54,8 +58,12 @@ class RunState:
         processes: Processes,
         initial: str | None = None,
         average: WeightAverage | None = None,
+        schedule: Mapping[str, Schedule] | None = None,
     ) -> None:
         self.average = average
+        self.adaptive = {
+            name: one for name, one in (schedule or {}).items() if isinstance(one, Adaptive)
+        }
         self.model, self.optimizer, self.processes = model, optimizer, processes
         self.initial = initial
         self.progress = Progress()
@@ -76,8 +84,10 @@ class RunState:
         models = {"model": weights}
         if self.average is not None:
             models = {"model": self.average.state(), TRAINED: weights}
+        schedule = {name: one.state() for name, one in self.adaptive.items()}
         return {
             **models,
+            **({SCHEDULE: schedule} if schedule else {}),
             "optimizer": self.optimizer.state_dict(),
             **vars(self.progress),
             "seconds": self._seconds(),
@@ -133,6 +143,8 @@ class RunState:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.progress = Progress(**{name: checkpoint[name] for name in vars(self.progress)})
         self.framing = checkpoint.get("framing")
+        for name, state in checkpoint.get(SCHEDULE, {}).items():
+            self.adaptive[name].load_state(state)
         # Should there be more processes now than there were, the others repeat their numbers.
         states = checkpoint["random"]
         restore_random_states(states[self.processes.rank % len(states)])

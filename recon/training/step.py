@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,11 +12,16 @@ from torch import Tensor, nn
 from recon.command_line import Interruption
 from recon.compute import computing_in
 from recon.losses.objective import Objective, Renderings
+from recon.models import Prediction
 from recon.rendering.interface import Renderer
-from recon.schedules import Schedule
+from recon.schedules import Adaptive, Schedule
 from recon.timing import StepTimer
 from recon.training.distributed import Processes
 from recon.training.step_guard import StepGuard
+
+# Of the central difference in log sigma or log gamma. Its error is the square of it, and below it
+# rounding of losses, 1e-7 of them in float32, is divided by it.
+LOG_STEP = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +53,8 @@ class TrainingStep:
         renderer: The renderer; its `sigma` and `gamma` are the values at schedule 1.
         objective: The objective, which renders the predictions and computes the losses.
         optimizer: The optimiser of the parameters.
-        schedule: The schedules of `lr`, `sigma` and `gamma`: factors as functions of the step.
+        schedule: The schedules of `lr`, `sigma` and `gamma`: factors as functions of the step;
+            `Adaptive` ones of sigma and gamma are told the sensitivity of the loss.
         guard: The guard, which tells whether numbers are finite and keeps the state before the
             step.
         timer: The timer of the parts of a step.
@@ -57,6 +64,9 @@ class TrainingStep:
         layout: The layout of the images in memory.
         input_views: The number of views of each object that the network sees, the first ones; each
             of their meshes is rendered in all views. None means all.
+
+    Raises:
+        ValueError: The schedule of the learning rate is `Adaptive`.
     """
 
     def __init__(
@@ -76,6 +86,11 @@ class TrainingStep:
         input_views: int | None = None,
     ) -> None:
         self.network, self.renderer, self.objective = network, renderer, objective
+        if isinstance(schedule["lr"], Adaptive):
+            raise ValueError(
+                "schedule.lr must be a function of the step alone, got Adaptive, which is for the "
+                "softness of renders"
+            )
         self.optimizer, self.schedule = optimizer, schedule
         # The learning rates of the configuration, which the schedule multiplies.
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -98,7 +113,8 @@ class TrainingStep:
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * factor
         self.guard.begin_step()
-        terms, images, renderings = self.losses(batch, rates["sigma"], rates["gamma"])
+        prediction, truth = self.predict(batch)
+        terms, renderings = self.losses(prediction, truth, rates["sigma"], rates["gamma"])
         self.backward(terms)
         with self.timer.part("guard"):
             losses = self.guard.read(terms)
@@ -107,9 +123,10 @@ class TrainingStep:
                 not self.guard.all_finite(losses), signum
             )
         if not broken:
+            self._adapt(step, prediction, truth, rates)
             with self.timer.part("optimizer"):
                 self.optimizer.step()
-        return StepResult(losses, images, renderings, rates, signum, bool(broken))
+        return StepResult(losses, truth["images"], renderings, rates, signum, bool(broken))
 
     def rates(self, step: int) -> dict[str, float]:
         """Returns the default learning rate, sigma and gamma that the schedules set at a step."""
@@ -126,28 +143,38 @@ class TrainingStep:
             self.optimizer.zero_grad(set_to_none=True)
             terms["total"].backward()
 
-    def losses(
-        self, batch: Mapping[str, Tensor], sigma: float, gamma: float
-    ) -> tuple[dict[str, Tensor], Tensor, Renderings]:
-        """Computes the losses of a batch, ready for the backward pass.
+    def predict(self, batch: Mapping[str, Tensor]) -> tuple[Prediction, dict[str, Tensor]]:
+        """Predicts the meshes of a batch.
 
         Args:
             batch: A batch as `MultiViewDataset.sample_batch` returns it; where it has `inputs`
                 [N, n, 4, H, W], the network sees these instead of the images.
+
+        Returns:
+            prediction: the meshes predicted from the input views.
+            truth: the batch on the device, with `images` [N, n, 4, H, W] in [0, 1].
+        """
+        truth = self._to_device(batch)
+        seen = truth.get("inputs", truth["images"])[:, : self.input_views]
+        inputs = seen.flatten(0, 1).contiguous(memory_format=self.layout)
+        with computing_in(self.precision, self.device):
+            return self.network(inputs), truth
+
+    def losses(
+        self, prediction: Prediction, truth: Mapping[str, Tensor], sigma: float, gamma: float
+    ) -> tuple[dict[str, Tensor], Renderings]:
+        """Computes the losses of a batch, ready for the backward pass.
+
+        Args:
+            prediction: The meshes that `predict` returned.
+            truth: The batch that `predict` returned.
             sigma: The softness of edges at this step, squared NDC units.
             gamma: The temperature of the softmax over depth at this step.
 
         Returns:
             terms: the scalar of each term, and their weighted sum as `total`.
-            images: [N, n, 4, H, W] n true images in [0, 1] of each of N objects.
             renderings: the meshes predicted from the input views, in the cameras of all views.
         """
-        truth = self._to_device(batch)
-        images = truth["images"]
-        seen = truth.get("inputs", images)[:, : self.input_views]
-        inputs = seen.flatten(0, 1).contiguous(memory_format=self.layout)
-        with computing_in(self.precision, self.device):
-            prediction = self.network(inputs)
         with self.timer.part("render"):
             renderings = self.objective.render(
                 self.renderer, prediction, truth["cameras"], sigma, gamma
@@ -158,7 +185,54 @@ class TrainingStep:
         shape, colors = prediction.vertices, prediction.colors
         end = shape if shape.requires_grad or colors is None else colors
         self.timer.backward_between("render_backward", renderings.tensors(), end)
-        return {"total": total, **terms}, images, renderings
+        return {"total": total, **terms}, renderings
+
+    def _adapt(
+        self,
+        step: int,
+        prediction: Prediction,
+        truth: Mapping[str, Tensor],
+        rates: Mapping[str, float],
+    ) -> None:
+        """Tells adaptive schedules of the sensitivity of the loss of a step, where they ask."""
+        for name, schedule in self.schedule.items():
+            if isinstance(schedule, Adaptive):
+                measured = None
+                if schedule.measures(step) and self._matters(name):
+                    with self.timer.part("sensitivity"):
+                        measured = self._sensitivity(name, prediction, truth, rates)
+                schedule.end_step(step, measured)
+
+    def _matters(self, name: str) -> bool:
+        """Tells whether the loss depends on sigma or gamma at all."""
+        if name == "gamma":
+            return self.renderer.gamma > 0 and self.objective.needs("rgba", "shading")
+        return self.renderer.sigma > 0
+
+    @torch.no_grad()
+    def _sensitivity(
+        self,
+        name: str,
+        prediction: Prediction,
+        truth: Mapping[str, Tensor],
+        rates: Mapping[str, float],
+    ) -> float:
+        """Returns dL / dlog s of sigma or gamma by a central difference, of all processes.
+
+        Two renders without a gradient cost less than a derivative of every kernel would, and serve
+        every renderer and loss.
+        """
+
+        def loss(exponent: float) -> float:
+            changed = {**rates, name: rates[name] * math.exp(exponent)}
+            renderings = self.objective.render(
+                self.renderer, prediction, truth["cameras"], changed["sigma"], changed["gamma"]
+            )
+            return self.objective.total(self.objective(renderings, prediction, truth)).item()
+
+        own = (loss(LOG_STEP) - loss(-LOG_STEP)) / (2 * LOG_STEP)
+        every = self.processes.gather(own)
+        return sum(every) / len(every)
 
     def _to_device(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns cameras, and images in [0, 1], which travel to the device as bytes."""

@@ -193,7 +193,12 @@ class Trainer:
         self.step = self._make_step(schedule, input_views)
         self.batches = self._make_batches(augmentation)
         self.state = RunState(
-            self.model, self.optimizer, self.processes, initial, average=self.average
+            self.model,
+            self.optimizer,
+            self.processes,
+            initial,
+            average=self.average,
+            schedule=self.step.schedule,
         )
 
     def _make_objective(self, make: Callable[..., Objective]) -> Objective:
@@ -392,7 +397,8 @@ class Trainer:
             raise ValueError("this is no dump of a step: it has no batch")
         self.state.take_up(dump)
         rates = self.step.rates(self.progress.step)
-        terms, _, _ = self.step.losses(dump["batch"], rates["sigma"], rates["gamma"])
+        prediction, truth = self.step.predict(dump["batch"])
+        terms, _ = self.step.losses(prediction, truth, rates["sigma"], rates["gamma"])
         self.step.backward(terms)
         return self.guard.read(terms), self.guard.broken_gradients()
 

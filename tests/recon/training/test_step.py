@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.terms import Term
 from recon.models import Prediction
 from recon.rendering.renderer import SoftRenderer
-from recon.schedules import Constant, StepDecay
+from recon.schedules import Adaptive, Constant, StepDecay
 from recon.timing import StepTimer
 from recon.training.distributed import Processes
 from recon.training.step import TrainingStep
@@ -125,3 +126,72 @@ def test_the_network_sees_the_inputs_of_the_input_views(batch: dict[str, Tensor]
     assert torch.equal(seen[0], torch.full((1, 4, 32, 32), 0.2))
     assert taken.renderings.alpha.shape == (1, 1, 2, 32, 32)
     assert float(taken.images.max()) == 1.0
+
+
+# ---- adaptive smoothing --------------------------------------------------------------------------
+
+DECIDES_OFTEN = {
+    **{"factor": 0.5, "every": 4, "start": 0, "measure_every": 2},
+    **{"memory": 0.5, "final": 0.01},
+}
+
+
+def test_the_sensitivity_is_the_derivative_of_the_loss(batch: dict[str, Tensor]) -> None:
+    """Of the loss in double precision, by a smaller and a one-sided difference."""
+    step = make_step(Scaled(), {"sigma": Adaptive()})
+    prediction, truth = step.predict(batch)
+    exact = Prediction(prediction.vertices.detach().double())
+    truth = {name: value.double() for name, value in truth.items()}
+    rates = step.rates(0)
+
+    def loss(sigma: float) -> float:
+        return step.losses(exact, truth, sigma, rates["gamma"])[0]["total"].item()
+
+    expected = (loss(1e-3 * (1 + 1e-6)) - loss(1e-3)) / 1e-6
+    measured = step._sensitivity("sigma", prediction, truth, rates)
+    assert abs(expected) > 1e-3
+    assert measured == pytest.approx(expected, rel=1e-2)
+
+
+def fitted(
+    batch: dict[str, Tensor], schedule: Mapping[str, Any]
+) -> tuple[list[float], list[float]]:
+    """The radius before each of 100 steps down the gradient, and sigma in it."""
+    network = Scaled()
+    step = make_step(network, schedule, torch.optim.SGD(network.parameters(), lr=5e-4))
+    radii, sigmas = [], []
+    for done in range(100):
+        radii.append(float(network.radius.detach()))
+        sigmas.append(step.take(done, batch).rates["sigma"])
+    return radii, sigmas
+
+
+def test_sigma_falls_once_the_shape_has_arrived_and_not_before(batch: dict[str, Tensor]) -> None:
+    """Soft edges reach a sphere that is too small; they are in the way of one that fits."""
+    radii, sigmas = fitted(batch, {"sigma": Adaptive(**DECIDES_OFTEN)})  # type: ignore[arg-type]
+    soft, _ = fitted(batch, {})
+    assert all(sigma == 1e-3 for radius, sigma in zip(radii, sigmas, strict=True) if radius < 0.3)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(sigmas))
+    assert sigmas[-1] < 1e-4
+    assert radii[-1] == pytest.approx(0.35, abs=0.01)
+    assert soft[-1] < 0.33  # a soft sphere is drawn larger than it is
+
+
+def test_a_softness_that_has_no_part_in_the_loss_is_not_measured(batch: dict[str, Tensor]) -> None:
+    gamma = Adaptive(**DECIDES_OFTEN)  # type: ignore[arg-type]
+    step = make_step(Scaled(), {"gamma": gamma})
+    for done in range(8):
+        step.take(done, batch)
+    assert gamma.state() == {"falls": 0, "average": 0.0}
+
+
+def test_a_step_that_is_not_finite_is_not_measured(batch: dict[str, Tensor]) -> None:
+    network, sigma = Scaled(), Adaptive(**DECIDES_OFTEN)  # type: ignore[arg-type]
+    network.radius.register_hook(lambda gradient: gradient * float("nan"))
+    make_step(network, {"sigma": sigma}).take(0, batch)
+    assert sigma.average == 0.0
+
+
+def test_the_learning_rate_cannot_be_adaptive() -> None:
+    with pytest.raises(ValueError, match=r"schedule\.lr must be a function of the step alone"):
+        make_step(Scaled(), {"lr": Adaptive()})

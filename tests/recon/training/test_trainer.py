@@ -36,7 +36,7 @@ from recon.models import (
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.checkpoints import load_checkpoint, seed_everything
 from recon.runs.directory import RunDirectory, read_validations
-from recon.schedules import Constant, StepDecay
+from recon.schedules import Adaptive, Constant, StepDecay
 from recon.training.augmentation import ViewAugmentation
 from recon.training.run_checkpoints import RunCheckpoints
 from recon.training.step_guard import SkippedStepsError
@@ -124,6 +124,22 @@ def test_three_steps_and_three_more_are_six(
     torch.rand(100)  # whatever happened to the random states before the resume does not matter
     trainer.run(run_in(tmp_path))
     assert_same(last(tmp_path), straight)
+
+
+def test_adaptive_smoothing_is_resumed_exactly(shapes_file: Path, tmp_path: Path) -> None:
+    def train(folder: str, steps: int) -> None:
+        # At a large sigma the loss asks for a smaller one from the start.
+        sigma = Adaptive(factor=0.5, every=2, start=2, measure_every=1)
+        more = {"renderer": SoftRenderer(64, sigma=1e-2), "schedule": {"sigma": sigma}}
+        make_trainer(shapes_file, steps, **more).run(run_in(tmp_path / folder))
+
+    train("whole", 6)
+    train("broken", 3)
+    kept = last(tmp_path / "broken")["schedule"]["sigma"]
+    train("broken", 6)
+    whole = last(tmp_path / "whole")
+    assert_same(last(tmp_path / "broken"), whole)
+    assert 0 < kept["falls"] < whole["schedule"]["sigma"]["falls"]
 
 
 def test_a_mixture_that_narrows_is_resumed_exactly(
