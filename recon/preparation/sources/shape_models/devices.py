@@ -211,11 +211,95 @@ def _all_in_one(rng: Random) -> Parts:
     return [*parts, (foot, metal)]
 
 
+def _thick_display(rng: Random) -> Parts:
+    """A flat screen of the first years: a deep case on a wide foot, with loudspeakers beside it."""
+    case, foot = pick(rng, (*CASES, *PAINTS[2:4])), pick(rng, (*CASES, *METALS))
+    width, depth = rng.uniform(0.4, 1.0), rng.uniform(0.05, 0.2)
+    height, gap = width / rng.uniform(1.2, 1.8), rng.uniform(0.0, 0.15)
+    half, soft, edge = width / 2, rng.uniform(0.004, 0.03), rng.uniform(0.02, 0.09) * width
+    body: Parts = [
+        (cushion((-depth, 0, -half), (0, height, half), soft), case),
+        (box((-0.02, edge, -half + edge), (0.003, height - edge, half - edge)), SCREEN),
+    ]
+    if chance(rng, 0.3):
+        tall = height * rng.uniform(0.5, 1.0)
+        side = cushion((-depth, 0, half - 0.01), (0, tall, half * rng.uniform(1.1, 1.3)), soft)
+        body += both(side, case)
+    parts = all_moved(all_turned(body, "z", rng.uniform(0, 15)), depth / 2, gap + 0.02)
+    deep, wide = rng.uniform(0.06, 0.14), half * rng.uniform(0.3, 0.8)
+    parts.append((cushion((-deep, 0, -wide), (deep, 0.03, wide), 0.012), foot))
+    neck = wide * rng.uniform(0.2, 0.7)
+    parts.append((box((-depth * 0.4, 0.02, -neck), (depth * 0.2, gap + height * 0.3, neck)), foot))
+    return parts
+
+
+def _cabinet_display(rng: Random) -> Parts:
+    """A large television of one piece: a deep box whose rear is cut off, on a plinth or legs."""
+    case, trim = pick(rng, (*CASES, *WOODS, METALS[4])), pick(rng, (*CASES, *METALS))
+    width, foot = rng.uniform(0.6, 1.4), rng.uniform(0.0, 0.2)
+    height, depth = width * rng.uniform(0.6, 0.95), width * rng.uniform(0.3, 0.75)
+    half, cut = width / 2, rng.uniform(0.2, 0.9)
+    rear, slope = half * rng.uniform(0.4, 0.95), rng.uniform(0.6, 1.0)
+    sections = []
+    for x, z, top in ((0, half, 1.0), (-depth * cut, half * 0.98, 0.98), (-depth, rear, slope)):
+        y0, y1 = foot, foot + height * top
+        sections.append([(x, y0, -z), (x, y0, z), (x, y1, z), (x, y1, -z)])
+    parts: Parts = [(loft(sections), case)]
+    low, edge = foot + height * rng.uniform(0.08, 0.35), width * rng.uniform(0.04, 0.12)
+    parts.append(
+        (box((-0.02, low, -half + edge), (0.012, foot + height - edge, half - edge)), SCREEN)
+    )
+    if chance(rng, 0.4):
+        parts.append(
+            (box((-0.02, foot + 0.02, -half * 0.9), (0.008, low - 0.02, half * 0.9)), trim)
+        )
+    if foot > 0.05 and chance(rng, 0.4):
+        leg = rod((-depth * 0.15, 0, half * 0.75), (-depth * 0.2, foot, half * 0.7), 0.02, sides=6)
+        parts += both(leg, trim) + both(leg.moved(-depth * 0.5).scaled(1, 1, 0.6), trim)
+    elif foot > 0.02:
+        parts.append((box((-depth * 0.8, 0, -rear * 0.9), (-0.02, foot, rear * 0.9)), trim))
+    return parts
+
+
+def _round_display(rng: Random) -> Parts:
+    """A screen in a round or egg-shaped case, leaning back on short feet or on a stalk."""
+    case, glass = pick(rng, (*PAINTS, *CASES)), pick(rng, (SCREEN, (0.3, 0.3, 0.32)))
+    width = rng.uniform(0.3, 0.5)
+    height, depth = width * rng.uniform(0.8, 1.1), width * rng.uniform(0.8, 1.2)
+    angles = np.radians(np.arange(12) * 30 + 15)
+    shares = ((0.0, 0.95), (0.12, 1.0), (0.4, 0.97), (0.7, rng.uniform(0.6, 0.85)), (1.0, 0.3))
+    power = rng.uniform(0.4, 0.9)  # between a rectangle and an ellipse
+    sections = []
+    for share, size in shares:
+        outline = []
+        for a in angles:
+            c, s = float(np.cos(a)), float(np.sin(a))
+            z = np.sign(c) * abs(c) ** power * width / 2 * size
+            y = np.sign(s) * abs(s) ** power * height / 2 * size
+            outline.append((-depth * share, y - 0.1 * height * share, z))
+        sections.append(outline)
+    pane = cushion(
+        (-0.02, -height * 0.34, -width * 0.38), (0.012, height * 0.38, width * 0.38), 0.01
+    )
+    body: Parts = [(loft(sections), case), (pane, glass)]
+    lean = rng.uniform(0, 15)
+    if chance(rng, 0.7):
+        return all_moved(all_turned(body, "z", lean), 0, height * 0.55)
+    stalk = rng.uniform(0.05, 0.2)
+    parts = all_moved(all_turned(body, "z", lean), 0, height * 0.5 + stalk)
+    parts.append((rod((-depth * 0.4, 0, 0), (-depth * 0.4, stalk + 0.08, 0), 0.03, sides=8), case))
+    base = lathe([(0, width * 0.4), (0.02, width * 0.38), (0.04, 0.04)]).moved(-depth * 0.4)
+    return [*parts, (base, case)]
+
+
 DISPLAYS = (
-    (0.60, _flat_display),
-    (0.20, _tube_display),
-    (0.10, _laptop),
-    (0.10, _all_in_one),
+    (0.46, _flat_display),
+    (0.15, _tube_display),
+    (0.08, _laptop),
+    (0.08, _all_in_one),
+    (0.10, _thick_display),
+    (0.08, _cabinet_display),
+    (0.05, _round_display),
 )
 
 
@@ -665,11 +749,71 @@ def _wall_phone(rng: Random) -> Parts:
     )
 
 
+def _intercom(rng: Random) -> Parts:
+    """A handset, thick and bowed, beside a small screen on the wall, or alone above its cord."""
+    case, glass = pick(rng, CASES), pick(rng, (SCREEN, (0.1, 0.5, 0.6)))
+    high, thick = rng.uniform(0.18, 0.24), rng.uniform(0.02, 0.035)
+    half = rng.uniform(0.02, 0.032)
+    bow = rng.uniform(0.012, 0.03)
+    line = [
+        (0.01, 0.0),
+        (bow, high * 0.25),
+        (bow * 1.2, high * 0.5),
+        (bow, high * 0.8),
+        (0.01, high),
+    ]
+    widths = (half * np.array([1.0, 0.9, 0.85, 0.9, 1.0])).tolist()
+    parts: Parts = [(ribbon(line, widths, thick).moved(thick * 0.6), case)]
+    plate, deep = rng.uniform(1.1, 1.5) * half, rng.uniform(0.01, 0.03)
+    parts.append((box((-deep, high * 0.04, -plate), (0, high * 0.97, plate)), pick(rng, CASES)))
+    if chance(rng, 0.5):
+        wide, tall = rng.uniform(0.07, 0.14), high * rng.uniform(0.8, 1.05)
+        body = cushion((-deep * 1.5, 0, plate * 0.9), (thick * 0.6, tall, plate + wide), 0.006)
+        pane = box((0, tall * 0.45, plate + 0.012), (thick * 0.65, tall * 0.9, plate + wide - 0.01))
+        parts += [(body, case), (pane, glass)]
+        for z in np.linspace(plate + wide * 0.25, plate + wide * 0.8, int(rng.integers(2, 4))):
+            parts.append((block((thick * 0.6, tall * 0.2, z), (0.008, 0.012, 0.012)), STEEL))
+    if chance(rng, 0.7):
+        start = (0.01, 0.0, 0.0)
+        parts += _cord(rng, start, (-deep, 0.0, -half * 1.6), rng.uniform(0.04, 0.12), case)
+    return parts
+
+
+def _office_phone(rng: Random) -> Parts:
+    """A broad flat set with many keys, a raised screen, and a thick handset on its left side."""
+    case = pick(rng, (*CASES, (0.80, 0.78, 0.70)))
+    width, depth, high = rng.uniform(0.2, 0.3), rng.uniform(0.17, 0.25), rng.uniform(0.015, 0.035)
+    lean = rng.uniform(4, 30)
+    x, z = depth / 2, width / 2
+    parts: Parts = [(cushion((-x, 0, -z), (x, high, z), high * 0.3), case)]
+    hand = all_turned(_handset(rng, depth * 1.0, rng.uniform(0.017, 0.026), case), "y", 90)
+    parts += all_moved(hand, 0, high * 0.9, -z * 0.68)
+    pad = all_turned(_keys(rng, 0, -0.04, 0.04, 0.05), "z", 90)
+    parts += all_moved(pad, x * 0.35, high + 0.002, z * 0.1)
+    for row in np.linspace(-x * 0.6, x * 0.7, int(rng.integers(3, 7))):
+        parts.append((block((row, high, z * 0.72), (0.012, 0.006, z * 0.35)), pick(rng, PLASTICS)))
+    hinge = rng.uniform(0.0, 0.9)
+    screen: Parts = [
+        (box((-0.004, 0, -z * 0.4), (0.004, depth * 0.36, z * 0.6)), case),
+        (box((0.0, 0.012, -z * 0.35), (0.006, depth * 0.33, z * 0.55)), SCREEN),
+    ]
+    parts += all_moved(all_turned(screen, "z", 25 + 55 * hinge), -x * 0.4, high)
+    parts = all_turned(parts, "z", -lean)
+    low = min(float(solid.vertices[:, 1].min()) for solid, _ in parts)
+    parts = all_moved(parts, 0, -low)
+    if lean > 10:
+        rise = depth * float(np.sin(np.radians(lean)))
+        parts.append((box((-x * 0.85, 0, -z * 0.6), (-x * 0.75, rise * 0.85, z * 0.6)), case))
+    return parts
+
+
 TELEPHONES = (
-    (0.26, _smart_phone),
-    (0.17, _key_phone),
-    (0.20, _desk_phone),
-    (0.11, _dial_phone),
+    (0.21, _smart_phone),
+    (0.13, _key_phone),
+    (0.17, _desk_phone),
+    (0.09, _dial_phone),
     (0.14, _cordless_phone),
-    (0.12, _wall_phone),
+    (0.10, _wall_phone),
+    (0.08, _intercom),
+    (0.08, _office_phone),
 )

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.preparation.sources.shape_models.lanterns import (
+    SHADES,
+    candle_holder,
+    framed_lantern,
+    oil_lantern,
+    paper_lantern,
+    pole_lamp,
+    stone_lantern,
+    tube_light,
+)
 from recon.preparation.sources.shape_models.parts import (
     DARK_METALS,
     FABRICS,
@@ -14,6 +24,7 @@ from recon.preparation.sources.shape_models.parts import (
     Color,
     Parts,
     Random,
+    all_scaled,
     chance,
     draw_style,
     pick,
@@ -30,12 +41,11 @@ from recon.preparation.sources.solids import (
     tube,
 )
 
-SHADES: tuple[Color, ...] = (*FABRICS, (0.93, 0.90, 0.80), (0.95, 0.95, 0.93), (0.85, 0.80, 0.55))
-
 
 def lamp(rng: Random) -> Parts:
     """A lamp for a table, the floor, a desk, the ceiling, a wall or a street."""
-    return draw_style(rng, LAMPS)
+    parts = draw_style(rng, LAMPS)
+    return all_scaled(parts, y=rng.uniform(1.0, 1.5)) if chance(rng, 0.5) else parts
 
 
 def _shade(rng: Random, radius: float, height: float, color: Color) -> Parts:
@@ -410,13 +420,20 @@ def _wall_or_ceiling_lamp(rng: Random) -> Parts:
 
 
 LAMPS = (
-    (0.24, _table_lamp),
-    (0.13, _floor_lamp),
-    (0.13, _desk_lamp),
-    (0.14, _pendant),
-    (0.08, _chandelier),
-    (0.09, _street_lamp),
-    (0.07, _hand_lantern),
-    (0.04, _blown_lamp),
-    (0.08, _wall_or_ceiling_lamp),
+    (0.16, _table_lamp),
+    (0.08, _floor_lamp),
+    (0.12, _desk_lamp),
+    (0.08, _pendant),
+    (0.06, _chandelier),
+    (0.08, _street_lamp),
+    (0.04, _hand_lantern),
+    (0.03, _blown_lamp),
+    (0.05, _wall_or_ceiling_lamp),
+    (0.06, stone_lantern),
+    (0.06, framed_lantern),
+    (0.04, candle_holder),
+    (0.03, oil_lantern),
+    (0.04, paper_lantern),
+    (0.04, pole_lamp),
+    (0.03, tube_light),
 )

@@ -104,6 +104,17 @@ def all_mirrored(parts: Parts) -> Parts:
     return [(solid.mirrored(), color) for solid, color in parts]
 
 
+def all_scaled(parts: Parts, x: float = 1.0, y: float = 1.0, z: float = 1.0) -> Parts:
+    """Returns parts stretched along the axes by factors > 0."""
+    return [(solid.scaled(x, y, z), color) for solid, color in parts]
+
+
+def hoop(radius: float, height: float, thickness: float) -> Solid:
+    """Returns a ring of tube about the y axis."""
+    angles = np.linspace(0, 2 * np.pi, 17)
+    return tube([(radius * np.cos(a), height, radius * np.sin(a)) for a in angles], thickness, 6)
+
+
 def turned_leg(rng: Random, height: float, radius: float) -> Solid:
     """Returns a leg made on a lathe, from the floor up: thin and thick by turns."""
     shares = (0.0, 0.06, 0.12, 0.4, 0.62, 0.7, 0.78, 1.0)

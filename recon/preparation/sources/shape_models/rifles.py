@@ -12,6 +12,7 @@ from recon.preparation.sources.shape_models.parts import (
     Color,
     Parts,
     Random,
+    all_scaled,
     both,
     chance,
     draw_style,
@@ -31,8 +32,15 @@ from recon.preparation.sources.solids import (
 
 
 def rifle(rng: Random) -> Parts:
-    """A rifle for hunting or for war, a shotgun, a launcher, or one of a game of the future."""
-    return draw_style(rng, RIFLES)
+    """A rifle for hunting or for war, a shotgun, a launcher, or one of a game of the future.
+
+    Many are made higher and thicker than life: the models of games are, so that a player sees
+    them well.
+    """
+    parts = draw_style(rng, RIFLES)
+    if chance(rng, 0.3):
+        return parts
+    return all_scaled(parts, y=rng.uniform(1.0, 1.7), z=rng.uniform(1.1, 2.4))
 
 
 def _scope(rng: Random, x: float, y: float, long: float, radius: float, color: Color) -> Parts:
@@ -520,6 +528,91 @@ def _future_gun(rng: Random) -> Parts:
     return parts
 
 
+def _block_gun(rng: Random) -> Parts:
+    """A short gun of thick slabs, as of a low-polygon game: body, barrel, butt, grip, magazine."""
+    steel, paint = pick(rng, DARK_METALS), pick(rng, (*DARK_METALS, *METALS, *PAINTS, *WOODS))
+    long, half = rng.uniform(0.25, 0.5), rng.uniform(0.02, 0.055)
+    high, low = rng.uniform(0.03, 0.08), rng.uniform(0.03, 0.08)
+    slope = rng.uniform(0.0, 0.6)
+    side = [(-long, -low), (0, -low * rng.uniform(0.5, 1)), (0, high * (1 - slope))]
+    side += [(-long * rng.uniform(0.2, 0.7), high), (-long, high * rng.uniform(0.6, 1))]
+    parts: Parts = [(prism(side, "z", -half, half), paint)]
+    barrel, thick = rng.uniform(0.08, 0.45), rng.uniform(0.012, 0.045)
+    if chance(rng, 0.5):
+        tip = rod((-0.01, 0, 0), (barrel, 0, 0), thick, thick * rng.uniform(0.8, 1.2), 8)
+    else:
+        tip = cushion((-0.01, -thick, -half * 0.8), (barrel, thick, half * 0.8), 0.006)
+    parts.append((tip, steel))
+    if chance(rng, 0.6):
+        shroud = rng.uniform(0.3, 0.8) * barrel
+        parts.append((block((shroud / 2, -low * 0.2, 0), (shroud, low * 1.4, half * 1.7)), paint))
+    grip = -long * rng.uniform(0.35, 0.85)
+    parts += _grip(
+        grip, -low * 0.9, rng.uniform(0.1, 0.16), rng.uniform(0, 0.05), half * 0.8, steel
+    )
+    place = grip + rng.uniform(0.08, 0.2) if chance(rng, 0.7) else -long * 0.95
+    parts += _magazine(rng, place, -low * 0.8, half * 0.7, steel)
+    if chance(rng, 0.65):
+        butt, drop = rng.uniform(0.1, 0.28), rng.uniform(0.0, 0.05)
+        rear = -long - butt
+        shape = [(-long + 0.01, high * 0.6), (-long + 0.01, -low * 0.6)]
+        shape += [(rear, -low * rng.uniform(1, 1.8) - drop), (rear, high * 0.6 - drop)]
+        parts.append((prism(shape, "z", -half * 0.8, half * 0.8), paint))
+    return parts + _top_of_gun(rng, long, high, half, steel)
+
+
+def _top_of_gun(rng: Random, long: float, high: float, half: float, steel: Color) -> Parts:
+    """Returns a rail, a thick telescope or a carrying handle on a body of some height."""
+    style = int(rng.integers(4))
+    if style == 0:
+        return [(block((-long * 0.4, high, 0), (long * 0.8, 0.02, half * 0.8)), steel)]
+    if style == 1:
+        size = rng.uniform(0.02, 0.04)
+        return _scope(rng, -long * 0.4, high * 0.9, rng.uniform(0.12, 0.28), size, steel)
+    if style == 2:
+        bow = [(-long * 0.8, high * 0.6, 0), (-long * 0.65, high + 0.06, 0)]
+        bow += [(-long * 0.2, high + 0.06, 0), (-long * 0.05, high * 0.3, 0)]
+        return [(tube(bow, rng.uniform(0.01, 0.02), 6), steel)]
+    return []
+
+
+def _organic_gun(rng: Random) -> Parts:
+    """A gun of a game of the future, all curves: a swollen hull that ends in claws or a snout."""
+    paint, steel = pick(rng, (*PAINTS, *DARK_METALS, *METALS)), pick(rng, DARK_METALS + METALS)
+    long, count = rng.uniform(0.5, 0.9), 9
+    shares, middle = np.linspace(0, 1, count), rng.uniform(0.25, 0.6)
+    swell = np.exp(-(((shares - middle) / rng.uniform(0.18, 0.35)) ** 2))
+    heights = rng.uniform(0.02, 0.04) + rng.uniform(0.04, 0.1) * swell
+    widths = rng.uniform(0.015, 0.035) + rng.uniform(0.03, 0.08) * swell
+    parts: Parts = [(_bulky(shares * long, heights, widths), paint)]
+    nose = long
+    if chance(rng, 0.6):
+        for lift in (0.0, *((0.05,) if chance(rng, 0.4) else ())):
+            claw = tube(
+                [
+                    (nose * 0.7, lift, 0.03),
+                    (nose * 0.95, lift * 1.5, rng.uniform(0.06, 0.14)),
+                    (nose * rng.uniform(1.1, 1.4), lift * 0.5, rng.uniform(0.01, 0.06)),
+                ],
+                [0.03, 0.022, 0.004],
+                6,
+            )
+            parts += both(claw, steel)
+    else:
+        snout = [(nose - 0.03, 0.03), (nose + 0.1, rng.uniform(0.02, 0.05))]
+        snout.append((nose + rng.uniform(0.15, 0.3), rng.uniform(0.02, 0.06)))
+        parts.append((lathe(snout, "x", 10), steel))
+    if chance(rng, 0.7):
+        at = long * rng.uniform(0.15, 0.45)
+        parts += _grip(at, -0.03, rng.uniform(0.1, 0.16), rng.uniform(0, 0.06), 0.018, steel)
+    if chance(rng, 0.5):
+        x0, x1 = long * middle - 0.12, long * middle + 0.12
+        tall = float(heights.max()) * rng.uniform(1.1, 1.6)
+        fin = [(x0, 0.02), (x1, 0.02), (x1 - 0.08, tall), (x0 - 0.03, tall * 0.9)]
+        parts.append((prism(fin, "z", -0.012, 0.012), steel))
+    return parts
+
+
 def _bulky(xs: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> Solid:
     """Returns a body along x with octagonal cross-sections of some half heights and widths."""
     angles = np.radians(np.arange(8) * 45 + 22.5)
@@ -531,9 +624,11 @@ def _bulky(xs: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> Solid:
 
 
 RIFLES = (
-    (0.26, _hunting_rifle),
-    (0.32, _assault_rifle),
-    (0.12, _shotgun),
-    (0.09, _launcher),
-    (0.21, _future_gun),
+    (0.18, _hunting_rifle),
+    (0.28, _assault_rifle),
+    (0.10, _shotgun),
+    (0.08, _launcher),
+    (0.17, _future_gun),
+    (0.12, _block_gun),
+    (0.07, _organic_gun),
 )

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.preparation.sources.shape_models.chairs import (
+    bar_chair,
+    block_chair,
+    parsons_chair,
+    period_chair,
+    post_chair,
+    spindle_chair,
+    swivel_armchair,
+)
 from recon.preparation.sources.shape_models.parts import (
     FABRICS,
     METALS,
@@ -14,10 +23,12 @@ from recon.preparation.sources.shape_models.parts import (
     Parts,
     Random,
     all_moved,
+    all_scaled,
     all_turned,
     both,
     chance,
     draw_style,
+    hoop,
     legs,
     metal_legs,
     pick,
@@ -41,7 +52,8 @@ from recon.preparation.sources.solids import (
 
 def chair(rng: Random) -> Parts:
     """A chair for the table, the office, the bar, the garden or the fireside, or a stool."""
-    return draw_style(rng, CHAIRS)
+    # Real chairs are deeper, in relation to their height, than the measures of the styles.
+    return all_scaled(draw_style(rng, CHAIRS), x=rng.uniform(0.95, 1.35))
 
 
 def _back(
@@ -228,7 +240,7 @@ def _stool(rng: Random) -> Parts:
     if chance(rng, 0.35):
         metal = pick(rng, METALS)
         parts.append((lathe([(0, 0.2), (0.015, 0.19), (0.04, 0.04), (top - thick, 0.025)]), metal))
-        ring = _hoop(0.15, top * 0.35, 0.009)
+        ring = hoop(0.15, top * 0.35, 0.009)
         parts += [
             (ring, metal),
             (rod((-0.15, top * 0.35, 0), (0, top * 0.35, 0), 0.008, sides=6), metal),
@@ -240,12 +252,6 @@ def _stool(rng: Random) -> Parts:
         back = _back(rng, rng.uniform(0.15, 0.4), radius * 1.8, 0.025, wood, cover)
         parts += all_moved(back, -radius, top - 0.02)
     return parts
-
-
-def _hoop(radius: float, height: float, thickness: float) -> Solid:
-    """Returns a ring of tube about the y axis."""
-    angles = np.linspace(0, 2 * np.pi, 17)
-    return tube([(radius * np.cos(a), height, radius * np.sin(a)) for a in angles], thickness, 6)
 
 
 def _armchair(rng: Random) -> Parts:
@@ -364,14 +370,21 @@ def _lounge_chair(rng: Random) -> Parts:
 
 
 CHAIRS = (
-    (0.36, _dining_chair),
-    (0.12, _shell_chair),
-    (0.12, _office_chair),
-    (0.12, _stool),
-    (0.11, _armchair),
-    (0.05, _tub_chair),
-    (0.06, _folding_chair),
-    (0.06, _lounge_chair),
+    (0.17, _dining_chair),
+    (0.08, _shell_chair),
+    (0.10, _office_chair),
+    (0.07, _stool),
+    (0.09, _armchair),
+    (0.03, _tub_chair),
+    (0.04, _folding_chair),
+    (0.05, _lounge_chair),
+    (0.07, block_chair),
+    (0.11, post_chair),
+    (0.04, spindle_chair),
+    (0.05, parsons_chair),
+    (0.04, swivel_armchair),
+    (0.03, bar_chair),
+    (0.03, period_chair),
 )
 
 
@@ -380,7 +393,7 @@ CHAIRS = (
 
 def bench(rng: Random) -> Parts:
     """A bench of a park, of a hall, of a piano, or of stone."""
-    return draw_style(rng, BENCHES)
+    return all_scaled(draw_style(rng, BENCHES), y=rng.uniform(0.75, 1.1))
 
 
 def _park_bench(rng: Random) -> Parts:
@@ -503,12 +516,89 @@ def _bent_block(depth: float, width: float, low: float, high: float, curve: floa
     return loft(sections)
 
 
+def _low_bench(rng: Random) -> Parts:
+    """A thick seat without a back, or a long stool: straight, round at its ends, or half a log."""
+    color, foot = pick(rng, WOODS + PAINTS + FABRICS), pick(rng, WOODS + METALS + PAINTS)
+    width, depth, top = rng.uniform(0.7, 2.2), rng.uniform(0.22, 0.55), rng.uniform(0.22, 0.5)
+    thick, leg = rng.uniform(0.02, 0.14), rng.uniform(0.03, 0.12)
+    x, z, style = depth / 2, width / 2, int(rng.integers(3))
+    if style == 0:
+        plank = box((-x, top - thick, -z), (x, top, z))
+    elif style == 1:
+        angles = np.linspace(0, np.pi, 7)
+        ends = [(x * float(np.cos(a)), z - x + x * float(np.sin(a))) for a in angles]
+        plank = prism([*ends, *[(-x_, -z_) for x_, z_ in ends]], "y", top - thick, top)
+    else:
+        angles = np.linspace(np.pi, 2 * np.pi, 7)
+        log = [(x * float(np.cos(a)), top + x * 0.9 * float(np.sin(a))) for a in angles]
+        plank, thick = prism(log, "z", -z, z), x * 0.5
+    parts: Parts = [(plank, color)]
+    place, high = z * rng.uniform(0.45, 0.9), top - thick
+    if chance(rng, 0.5):
+        wide = rng.uniform(0.6, 1.0) * x
+        return parts + both(box((-wide, 0, place - leg), (wide, high + 0.01, place)), foot)
+    splay = rng.uniform(0, 0.08)
+    for sign in (1, -1):
+        low = (sign * (x * 0.7 + splay), 0, place + splay)
+        parts += both(
+            rod(low, (sign * x * 0.6, high + 0.01, place - leg), leg * 0.4, sides=8), foot
+        )
+    return parts
+
+
+def _row_of_seats(rng: Random) -> Parts:
+    """Separate seats with backs on one beam, as in a waiting room."""
+    cover, metal = pick(rng, PAINTS + FABRICS + METALS), pick(rng, METALS)
+    count, wide, top = int(rng.integers(2, 6)), rng.uniform(0.48, 0.6), rng.uniform(0.38, 0.45)
+    high, rake, thick = rng.uniform(0.3, 0.5), rng.uniform(0.05, 0.2), rng.uniform(0.02, 0.07)
+    half = wide * rng.uniform(0.4, 0.48)
+    line = [(0.24, top), (-0.14, top - 0.02), (-0.2, top + 0.06), (-0.2 - rake, top + high)]
+    shell = ribbon(line, half, thick)
+    places = (np.arange(count) - (count - 1) / 2) * wide
+    parts: Parts = [(shell.moved(z=float(place)), cover) for place in places]
+    end = float(places[-1]) + half
+    y = top - thick - rng.uniform(0.02, 0.08)
+    parts.append((block((0, y, 0), (0.06, 0.05, end * 2)), metal))
+    parts.append((block((0, (top + y) / 2 - 0.01, 0), (0.1, top - y, end * 1.6)), metal))
+    stand = end * rng.uniform(0.5, 0.9)
+    parts += both(box((-0.03, 0.02, stand - 0.03), (0.03, y, stand + 0.03)), metal)
+    parts += both(box((-0.24, 0, stand - 0.03), (0.24, 0.03, stand + 0.03)), metal)
+    if chance(rng, 0.4):
+        arm = tube([(-0.2, y, end), (-0.1, top + 0.2, end), (0.2, top + 0.2, end)], 0.018, 6)
+        parts += both(arm, metal)
+    return parts
+
+
+def _plank_bench(rng: Random) -> Parts:
+    """A bench of thick boards: seat and back of one or two planks between blocks or panels."""
+    wood, side = pick(rng, WOODS + PAINTS), pick(rng, WOODS + METALS + PAINTS)
+    width, depth, top = rng.uniform(0.9, 2.0), rng.uniform(0.35, 0.55), rng.uniform(0.3, 0.47)
+    thick, high, rake = rng.uniform(0.03, 0.1), rng.uniform(0.2, 0.5), rng.uniform(0, 14)
+    x, z = depth / 2, width / 2
+    parts: Parts = [(box((-x, top - thick, -z), (x, top, z)), wood)]
+    low = rng.uniform(0, 0.5) * high
+    board: Parts = [(box((0, low, -z), (thick * 0.8, high, z)), wood)]
+    post = z * rng.uniform(0.6, 0.95)
+    board += both(box((-thick * 0.5, -0.05, post - 0.06), (0, high * 0.95, post)), side)
+    parts += all_moved(all_turned(board, "z", rake), -x + 0.02, top)
+    if chance(rng, 0.5):
+        arm = top + rng.uniform(0.12, 0.26)
+        front = x * rng.uniform(0.7, 1.0)
+        parts += both(box((-x, 0, z - 0.05), (front, arm, z + 0.02)), side)
+        return parts
+    wide = rng.uniform(0.05, 0.3)
+    return parts + both(box((-x * 0.95, 0, post - wide), (x * 0.9, top - thick, post)), side)
+
+
 BENCHES = (
-    (0.35, _park_bench),
-    (0.28, _plain_bench),
-    (0.15, _settle),
-    (0.10, _piano_bench),
-    (0.12, _stone_bench),
+    (0.25, _park_bench),
+    (0.23, _plain_bench),
+    (0.10, _settle),
+    (0.07, _piano_bench),
+    (0.09, _stone_bench),
+    (0.13, _low_bench),
+    (0.04, _row_of_seats),
+    (0.09, _plank_bench),
 )
 
 

@@ -22,9 +22,16 @@ from recon.preparation.sources.shape_models.parts import (
     pick,
     turned_leg,
 )
+from recon.preparation.sources.shape_models.special_tables import (
+    GLASS_PLATE,
+    drawing_table,
+    dressing_table,
+    game_table,
+    garden_table,
+    picnic_table,
+    thick_table,
+)
 from recon.preparation.sources.solids import block, box, cushion, lathe, prism, rod, tube
-
-GLASS_PLATE: Color = (0.62, 0.70, 0.74)
 
 
 def table(rng: Random) -> Parts:
@@ -272,12 +279,18 @@ def _block_table(rng: Random) -> Parts:
 
 
 TABLES = (
-    (0.40, _legged_table),
-    (0.20, _round_table),
-    (0.14, _trestle_table),
-    (0.16, _desk),
-    (0.04, _work_bench),
-    (0.06, _block_table),
+    (0.26, _legged_table),
+    (0.13, _round_table),
+    (0.11, _trestle_table),
+    (0.14, _desk),
+    (0.03, _work_bench),
+    (0.04, _block_table),
+    (0.11, thick_table),
+    (0.04, drawing_table),
+    (0.03, picnic_table),
+    (0.05, garden_table),
+    (0.03, game_table),
+    (0.03, dressing_table),
 )
 
 

@@ -42,6 +42,7 @@ SEEDS = range(15)
 # Longer along x than along z, front and rear being the ends; wider along z than along x.
 LONG = ("car", "rifle", "vessel")
 WIDE = ("sofa", "display", "bench")
+DEEP = ("_tube_display", "_round_display")  # with a tube: about as deep as wide
 
 
 def is_closed(solid: Solid) -> bool:
@@ -84,7 +85,7 @@ def test_every_style_varies_and_has_the_proportions_of_its_category(
     middle = np.median(shares, axis=0)
     if name in LONG:
         assert middle[0] > middle[2]
-    if name in WIDE and model is not devices.DISPLAYS[1][1]:  # a tube is about as deep as wide
+    if name in WIDE and model.__name__ not in DEEP:
         assert middle[2] > middle[0]
     # Nothing is a sheet: even a screen has some depth.
     assert middle.min() > 0.01
@@ -106,6 +107,24 @@ def test_furniture_and_cars_stand_on_the_ground(name: str) -> None:
         parts = MODELS[name](np.random.default_rng(seed))
         low = min(float(solid.vertices[:, 1].min()) for solid, _ in parts)
         assert abs(low) < 0.05 * extent(parts).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "low", "high"),
+    [
+        ("rifle", 1, 0.2, 0.4),
+        ("rifle", 2, 0.07, 0.25),
+        ("lamp", 0, 0.2, 0.7),
+        ("chair", 0, 0.5, 0.8),
+    ],
+)
+def test_typical_proportions_are_those_of_real_models(
+    name: str, axis: int, low: float, high: float
+) -> None:
+    extents = np.array([extent(MODELS[name](np.random.default_rng(seed))) for seed in range(80)])
+    shares = extents[:, axis] / extents.max(axis=1)
+    assert low < np.median(shares) < high
+    assert np.quantile(shares, 0.9) > 1.4 * np.quantile(shares, 0.1)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -21,6 +21,16 @@ def test_objects_are_normalised_and_reproducible(category) -> None:
         assert not np.array_equal(other.vertices, surface.vertices)
 
 
+def test_some_objects_are_of_one_grey_and_the_others_are_coloured() -> None:
+    colors = [np.unique(make_shape("car", 0, index).face_rgba, axis=0) for index in range(80)]
+    grey = [found for found in colors if len(found) == 1]
+    assert 4 <= len(grey) <= 24
+    for found in grey:
+        assert np.ptp(found[0, :3]) == 0
+        assert 0.4 < found[0, 0] < 0.95
+        assert found[0, 3] == 1
+
+
 @pytest.mark.parametrize("count", [3, 4, 5, 7, 10, 20, 100])
 def test_splits_are_about_70_10_20_and_never_empty(count: int) -> None:
     counts = Counter(split_words(count))
