@@ -75,6 +75,28 @@ def overlap_color_l1_loss(
     return reduce_images(losses, reduction)
 
 
+def photograph_l1_loss(rgba: Tensor, photograph: Tensor) -> Tensor:
+    """Returns the mean absolute difference of the colours of whole images, without any mask.
+
+    Args:
+        rgba: [B, 4, H, W] renderings over the background of the photographs; alpha is not used.
+        photograph: [B, 3, H, W] true images over that background, sRGB in [0, 1].
+
+    Returns:
+        A scalar >= 0.
+
+    Raises:
+        ValueError: The shapes differ or are not [B, 4, H, W] and [B, 3, H, W] with B >= 1.
+    """
+    if rgba.dim() != 4 or rgba.shape[1] != 4 or rgba[:, :3].shape != photograph.shape:
+        raise ValueError(
+            "rgba and photograph must have shapes [B, 4, H, W] and [B, 3, H, W], got "
+            f"{list(rgba.shape)} and {list(photograph.shape)}"
+        )
+    rgba = at_least_float32(rgba)
+    return (rgba[:, :3] - photograph.to(rgba.dtype)).abs().mean()
+
+
 def shading_l1_loss(shading: Tensor, shading_map: Tensor, mask: Tensor) -> Tensor:
     """Returns the mean absolute difference of brightness inside the true masks.
 

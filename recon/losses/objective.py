@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from recon.arguments import PositiveInt, Texels, Weight
+from recon.arguments import Fraction, PositiveInt, Texels, Weight
 from recon.geometry.cameras import Cameras
 from recon.losses.terms import Term, needs_of, read_terms
 from recon.models import Prediction
+from recon.rendering.compositing import checked_color, over_color
 from recon.rendering.interface import Renderer
 from recon.rendering.lighting import Lighting
 from renderer_cuda import gather_faces
@@ -23,8 +24,8 @@ class Renderings:
 
     Args:
         alpha: [N, m, n, H, W] silhouettes; [:, i, j] is the mesh of input i in camera j.
-        rgba: [N, m, n, 4, H, W] renderings in the predicted colours, over black; None if no term
-            needs them.
+        rgba: [N, m, n, 4, H, W] renderings in the predicted colours, over the background; None if
+            no term needs them.
         shading: [N, m, n, 4, H, W] renderings of a white mesh in the light of the data, over black;
             None if no term needs them.
     """
@@ -59,10 +60,12 @@ class Objective(nn.Module):
             them; a term that needs `shading` needs the light there.
         shape_from_color: Whether the terms on colours have a gradient to the shape. The author of
             SoftRas trained colours on a fixed shape (its issue 87).
+        background: The colour (3) behind the object, sRGB in [0, 1], which the renderer must have,
+            too. Terms that compare with images over black need black.
 
     Raises:
-        ValueError: The terms or weights are bad, or the light that a term needs is missing,
-            coloured or smooth.
+        ValueError: The terms or weights are bad, the light that a term needs is missing, coloured
+            or smooth, or the background is no colour.
 
     Source: SoftRas (arXiv 1904.01786), equation 5 and section 5.1; see the losses. The sums are
     those of its code.
@@ -79,8 +82,10 @@ class Objective(nn.Module):
         texels: Texels = 0,
         data_configs: Sequence[Mapping[str, Any]] = (),
         shape_from_color: bool = True,
+        background: Sequence[Fraction] = (0.0, 0.0, 0.0),
     ) -> None:
         super().__init__()
+        self.background = checked_color("background", background)
         read = read_terms(terms, weights)
         mesh = {"faces": faces, "num_vertices": num_vertices, "texels": texels}
         self.weights = {name: float(term.weight) for name, term in read.items()}
@@ -88,6 +93,11 @@ class Objective(nn.Module):
             name: term.build(mesh) for name, term in read.items() if term.weight > 0
         }
         self._needs = {name: needs_of(name, loss) for name, loss in self._losses.items()}
+        if any(self.background) and self.needs("image", "shading"):
+            raise ValueError(
+                "terms on images over black need the background [0, 0, 0]; over "
+                f"{list(self.background)} there is photograph"
+            )
         # Only for their buffers, which follow the objective to its device.
         self.modules_of_terms = nn.ModuleDict(
             {name: loss for name, loss in self._losses.items() if isinstance(loss, nn.Module)}
@@ -116,8 +126,8 @@ class Objective(nn.Module):
         """Renders every mesh in every camera of its object, as far as the terms need it.
 
         Args:
-            renderer: A renderer without lighting, with a black background, and with the `texture`
-                that `texels` requires.
+            renderer: A renderer without lighting, with the background of the objective, and with
+                the `texture` that `texels` requires.
             prediction: The prediction of N * m meshes; those of the input views of one object
                 follow each other.
             cameras: [N, n, 16] the cameras of the views as `Cameras.rows`.
@@ -194,11 +204,15 @@ class Objective(nn.Module):
             "shading": flat(renderings.shading),
             "mask": _truth(images[:, :, 3], count),
             "image": _truth(images, count) if self.needs("image") else None,
+            "photograph": self._photographs(images, count) if self.needs("photograph") else None,
             "shading_map": None if shading is None else _truth(shading, count),
             "vertices": prediction.vertices,
             "faces": self.faces,
             "colors": prediction.colors,
         }
+
+    def _photographs(self, images: Tensor, count: int) -> Tensor:
+        return _truth(over_color(images, self.background), count)
 
     def _textures(self, prediction: Prediction) -> Tensor:
         """Returns the predicted colours [B, F, K, 3] as the renderer takes them."""
@@ -221,8 +235,13 @@ class Objective(nn.Module):
                 f"renderer.texture must be {texture!r} for texels={self.texels}, "
                 f"got {renderer.texture!r}"
             )
-        if renderer.lighting is not None or any(renderer.background):
-            raise ValueError("the renderer must have no lighting and a black background")
+        if renderer.lighting is not None:
+            raise ValueError("the renderer must have no lighting, got renderer.lighting")
+        if tuple(renderer.background) != self.background:
+            raise ValueError(
+                f"renderer.background must be loss.background, {list(self.background)}, "
+                f"got {list(renderer.background)}"
+            )
 
 
 def _given(term: str, name: str, value: Tensor | None) -> Tensor:

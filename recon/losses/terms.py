@@ -5,10 +5,11 @@ A term is called with those of the following that are parameters of it without a
 | parameter | what it is | shape |
 |---|---|---|
 | `alpha` | rendered silhouettes: every mesh in every camera of its object | [K, H, W] |
-| `rgba` | renderings in the predicted colours, without light, over black | [K, 4, H, W] |
+| `rgba` | renderings in the predicted colours, without light, over the background | [K, 4, H, W] |
 | `shading` | renderings of a white mesh in the light of the data, over black | [K, 4, H, W] |
 | `mask` | the alpha of the true images | [K, H, W] |
 | `image` | the true images, sRGB in [0, 1] not multiplied by alpha, and alpha | [K, 4, H, W] |
+| `photograph` | the true images over the background of the objective | [K, 3, H, W] |
 | `shading_map` | the true images of a white surface in the light of the data | [K, H, W] |
 | `vertices` | predicted vertices, object units | [B, V, 3] |
 | `faces` | faces of every predicted mesh, int64 | [F, 3] |
@@ -36,6 +37,7 @@ INPUTS = (
     "shading",
     "mask",
     "image",
+    "photograph",
     "shading_map",
     "vertices",
     "faces",

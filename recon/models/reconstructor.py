@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from recon.arguments import Fraction
 from recon.models.prediction import Prediction
+from recon.rendering.compositing import checked_color, photographed
 
 
 class Reconstructor(nn.Module):
@@ -20,10 +22,13 @@ class Reconstructor(nn.Module):
         color_head: The function that makes the colour head of a mesh from `num_vertices` and
             `num_faces`, those of the decoder. The head maps [B, latent] and the images to colours
             [B, V, 3] or texels [B, F, R * R, 3]; it has `latent`. None predicts no colours.
+        background: The colour (3), sRGB in [0, 1], over which every image is laid before a part
+            sees it, so that the model knows photographs and no masks; None leaves images as they
+            are.
 
     Raises:
-        ValueError: If the parts disagree about the length of the latent vector, or the colour head
-            is a module already.
+        ValueError: If the parts disagree about the length of the latent vector, the colour head is
+            a module already, or the background is no colour.
     """
 
     def __init__(
@@ -31,9 +36,11 @@ class Reconstructor(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         color_head: Callable[..., nn.Module] | None = None,
+        background: Sequence[Fraction] | None = None,
     ) -> None:
         super().__init__()
         _require_latent("decoder", decoder, encoder)
+        self.background = None if background is None else checked_color("background", background)
         self.encoder = encoder
         self.decoder = decoder
         self.color_head = None if color_head is None else self._head_of_mesh(color_head)
@@ -58,6 +65,8 @@ class Reconstructor(nn.Module):
             Vertices [B, V, 3] in the world frame of the training cameras, within [-0.5, 0.5], and
             the colours of the colour head or None.
         """
+        if self.background is not None:
+            image = photographed(image, self.background)
         latent = self.encoder(image)
         vertices = self.decoder(latent)
         if self.color_head is None:

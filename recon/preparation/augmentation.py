@@ -171,9 +171,10 @@ class AugmentedSource:
         return [*originals, *copies] if self._augmentation.originals else copies
 
     def _copy(self, entry: ObjectEntry, number: int) -> ObjectEntry:
+        # With the seed, so that files of several seeds can be mixed.
         return replace(
             entry,
-            id=f"{entry.id}-deformed-{number:03d}",
+            id=f"{entry.id}-deformed-{self._augmentation.seed}-{number:03d}",
             name=f"{entry.name} (deformed {number})",
             fingerprint=fingerprint([entry.fingerprint, self._augmentation.config(), number]),
         )

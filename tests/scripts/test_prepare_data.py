@@ -55,7 +55,7 @@ def test_training_objects_are_deformed_on_demand(tmp_path: Path) -> None:
     done = run(tmp_path, *wanted, "augmentation=deformed", "augmentation.copies=1")
     assert done.returncode == 0, done.stderr
     data = MultiViewDataset(tmp_path / "x.h5")
-    assert data.ids[3:] == ["chair-0-00000-deformed-000"]
+    assert data.ids[3:] == ["chair-0-00000-deformed-0-000"]
     assert data.splits == ["train", "val", "test", "train"]
 
 

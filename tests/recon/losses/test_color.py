@@ -13,6 +13,7 @@ from recon.losses.color import (
     ColorSmoothnessLoss,
     color_l1_loss,
     overlap_color_l1_loss,
+    photograph_l1_loss,
     shading_l1_loss,
 )
 from recon.losses.perceptual import PerceptualLoss
@@ -38,6 +39,21 @@ def test_color_loss_of_a_known_pair() -> None:
     rgba[0, :, 0, 2] = torch.tensor([0.3, 0.0, 0.0, 1.0])  # too much
     # Differences 0.2 and 0.6 over two pixels; the others are outside of the true outline.
     assert float(color_l1_loss(rgba, images)) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_photograph_loss_counts_every_pixel_and_no_alpha() -> None:
+    rgba, photograph = random(2, 4, 3, 5), random(2, 3, 3, 5, seed=1)
+    expected = (rgba[:, :3] - photograph).abs().sum() / (2 * 3 * 3 * 5)
+    assert float(photograph_l1_loss(rgba, photograph)) == pytest.approx(float(expected))
+    (gradient,) = torch.autograd.grad(photograph_l1_loss(rgba.requires_grad_(), photograph), rgba)
+    assert gradient[:, :3].all()
+    assert not gradient[:, 3].any()
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 5), (2, 3, 3, 4), (1, 3, 3, 5)])
+def test_photograph_loss_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="rgba and photograph must have shapes"):
+        photograph_l1_loss(random(2, 4, 3, 5), random(*shape))
 
 
 def test_color_loss_is_zero_at_the_truth_and_bounded() -> None:

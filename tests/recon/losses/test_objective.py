@@ -10,13 +10,19 @@ from torch import Tensor
 
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import icosphere
-from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
+from recon.losses.color import (
+    ColorSmoothnessLoss,
+    color_l1_loss,
+    photograph_l1_loss,
+    shading_l1_loss,
+)
 from recon.losses.objective import Objective, Renderings, recorded_lighting
 from recon.losses.perceptual import PerceptualLoss
 from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.losses.terms import Term
 from recon.models import Prediction
+from recon.rendering.compositing import over_color
 from recon.rendering.lighting import DirectionalLight, Lighting
 from recon.rendering.renderer import SoftRenderer
 
@@ -164,12 +170,37 @@ def test_sigma_and_gamma_of_a_step_are_used() -> None:
         assert (other.rgba - plain.rgba).abs().max().item() > 1e-3
 
 
+def test_photographs_are_compared_over_the_background_that_is_rendered() -> None:
+    background = (0.5, 0.25, 1.0)
+    judge = Objective(
+        BALL.faces, 42, {"photograph": Term(photograph_l1_loss)}, background=background
+    )
+    soft = renderer(color="over", background=background)
+    guess, given = prediction(), batch()
+    renderings = judge.render(soft, guess, given["cameras"])
+    rgba = renderings.rgba.flatten(0, 2)
+    images = given["images"][:, None].expand(-1, 2, -1, -1, -1, -1).flatten(0, 2)
+    expected = (rgba[:, :3] - over_color(images, background)).abs().mean()
+    torch.testing.assert_close(judge(renderings, guess, given)["photograph"], expected)
+
+
+def test_terms_over_black_refuse_another_background() -> None:
+    for name in ("color", "perceptual", "shading"):
+        with pytest.raises(ValueError, match=r"need the background \[0, 0, 0\]"):
+            objective(weights={name: 1.0}, background=(0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="background must be three numbers"):
+        objective(background=(0.5, 0.5))
+
+
 def test_what_does_not_fit_is_refused() -> None:
     given = batch()
     with pytest.raises(ValueError, match=r"renderer\.texture must be 'surface' for texels=2"):
         objective(2).render(renderer(), prediction(2), given["cameras"])
-    for wrong in (renderer(lighting=LIGHT), renderer(background=(1.0, 1.0, 1.0))):
-        with pytest.raises(ValueError, match="no lighting and a black background"):
+    for wrong, message in (
+        (renderer(lighting=LIGHT), "must have no lighting"),
+        (renderer(background=(1.0, 1.0, 1.0)), r"renderer\.background must be loss\.background"),
+    ):
+        with pytest.raises(ValueError, match=message):
             objective().render(wrong, prediction(), given["cameras"])
     with pytest.raises(ValueError, match="need a model with colours"):
         objective().render(renderer(), Prediction(prediction().vertices), given["cameras"])

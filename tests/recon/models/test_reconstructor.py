@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -19,11 +20,13 @@ HEADS = {
 
 
 def small(
-    color_head: Callable[..., nn.Module] | None = None, decoder: nn.Module | None = None
+    color_head: Callable[..., nn.Module] | None = None,
+    decoder: nn.Module | None = None,
+    **options: Any,
 ) -> Reconstructor:
     torch.manual_seed(0)
     encoder = SoftRasEncoder(channels=(4,), hidden=(6,), latent=5, image_size=8)
-    return Reconstructor(encoder, decoder or MeshDecoder(5, (6,), 1), color_head)
+    return Reconstructor(encoder, decoder or MeshDecoder(5, (6,), 1), color_head, **options)
 
 
 class MovedTemplate(nn.Module):
@@ -117,3 +120,30 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         small(partial(VertexColorHead, latent=6, hidden=(6,)))
     with pytest.raises(ValueError, match=r"_partial_: true\. Got a VertexColorHead"):
         small(VertexColorHead(42, 80, 5, hidden=(6,)))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_model_with_a_background_sees_photographs_and_no_masks(head: str) -> None:
+    model = small(HEADS[head], background=(0.5, 0.25, 0.0)).eval()
+    image = torch.rand(2, 4, 8, 8)
+    image[:, 3, :4] = 0
+    hidden = image.clone()
+    hidden[:, :3, :4] = 0.9  # colours that no photograph shows
+    opaque = image.clone()
+    opaque[:, :3] = image[:, :3] * image[:, 3:] + (1 - image[:, 3:]) * model_background()
+    opaque[:, 3] = 1
+    expected = model(image)
+    for same in (hidden, opaque):
+        found = model(same)
+        torch.testing.assert_close(found.vertices, expected.vertices)
+        torch.testing.assert_close(found.colors, expected.colors)
+    assert not torch.equal(small(HEADS[head]).eval()(image).vertices, expected.vertices)
+
+
+def model_background() -> Tensor:
+    return torch.tensor([0.5, 0.25, 0.0])[:, None, None]
+
+
+def test_a_background_that_is_no_color_is_refused() -> None:
+    with pytest.raises(ValueError, match="background must be three numbers"):
+        small(background=(0.5, 0.5))

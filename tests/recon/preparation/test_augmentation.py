@@ -145,13 +145,21 @@ def test_training_objects_alone_are_copied_within_family_and_split() -> None:
     assert [entry.id for entry in alone.objects()] == [entry.id for entry in copies]
 
 
+def test_copies_of_two_seeds_have_ids_of_their_own_so_that_their_files_mix() -> None:
+    ids = [
+        {entry.id for entry in AugmentedSource(ShapesSource(3, ["chair"]), copies).objects()}
+        for copies in (MeshAugmentation(originals=False, seed=seed) for seed in (0, 1))
+    ]
+    assert not ids[0] & ids[1]
+
+
 def test_originals_are_loaded_as_they_are_and_copies_deformed() -> None:
     source = AugmentedSource(ShapesSource(3, ["chair"]), MeshAugmentation(copies=1))
     entries = source.objects()
     chair = make_shape("chair", 0, 0)
     assert np.array_equal(source.load(entries[0]).vertices, chair.vertices)
     copy = source.load(entries[-1])
-    assert entries[-1].id == "chair-0-00000-deformed-000"
+    assert entries[-1].id == "chair-0-00000-deformed-0-000"
     assert np.array_equal(
         copy.vertices, MeshAugmentation().deform(chair, entries[0].id, 0).vertices
     )
