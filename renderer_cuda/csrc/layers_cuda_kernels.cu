@@ -126,8 +126,12 @@ __device__ int32_t list_layers(const LayersForward<T>& f, const Faces<T>& faces,
 
 // ---- forward ---------------------------------------------------------------------------------------
 
+// Blocks on a multiprocessor at once that the compiler saves registers for: the most without spilling.
 template <typename T>
-__global__ void __launch_bounds__(block_size)
+constexpr int least_blocks = sizeof(T) == 8 ? 1 : 7;
+
+template <typename T>
+__global__ void __launch_bounds__(block_size, least_blocks<T>)
     render_kernel(LayersForward<T> f, Faces<T> faces, Bins bins, LayerLists<T> lists) {
   const LayerParameters<T>& p = f.parameters;
   const PixelPlace pixel = pixel_of_thread(p.height, p.width);

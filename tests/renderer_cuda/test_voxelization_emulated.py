@@ -22,7 +22,7 @@ VOXELIZE = (
     "not voxelize_reference and not opcheck and not compile and not bad_input and not threads"
     " and not equals_cpu and not on_cuda and not winds"
     " and not (random_walls and 33 and solid)"
-    " and not (across_words and (63 or 64 or 128 or 130))"
+    " and not (across_words and (128 or 130))"
 )
 VOXELIZE_SOME = "(random_walls and 17) or maze or packed or unusable or exact or nothing"
 GATHER = "not opcheck and not range and not bad_input and not threads and not equals_cpu"

@@ -22,11 +22,15 @@ from report_kernels import Kernel
 ARCHITECTURE = "80"
 OTHER_ARCHITECTURES = sorted(set(report.LIMITS) - {ARCHITECTURE})
 
-# Bounds for the kernels of the default modes: four blocks of 128 threads can be resident with that
-# many registers. The instantiations for all other modes are left out, and the kernels of layered
-# colours, which choose the mode while they run and call functions that need local memory.
+# Bounds for the kernels of the default modes and of layered colours: four blocks of 128 threads can
+# be resident with that many registers. The instantiations for all other modes are left out. The
+# kernels of layered colours choose the mode while they run, and call functions that need local
+# memory for what they return; nothing is spilled there but by the gather, which would need more
+# registers on the newest architectures, where three quarters of its warps could be resident then.
 MOST_REGISTERS = 128
-OTHER_MODES = re.compile(r"<Color \d, true\b|^(render|layers|gather)_kernel<float>")
+MOST_SPILLED = {"gather_kernel<float>": 32}  # bytes
+OTHER_MODES = re.compile(r"<Color \d, true\b")
+LAYERS = re.compile(r"^(render|layers|gather)_kernel<float>")
 
 needs_nvcc = pytest.mark.skipif(
     shutil.which("nvcc") is None or torch.version.cuda is None or shutil.which("c++filt") is None,
@@ -110,9 +114,11 @@ def only_floats(found: list[Kernel]) -> list[Kernel]:
 
 def check_registers(kernels: list[Kernel]) -> None:
     default = [k for k in kernels if not OTHER_MODES.search(k.name)]
+    layers = {k.name for k in default if LAYERS.search(k.name)}
     assert len(default) >= 3, kernels
-    assert {k.name: k.spilled for k in default if k.spilled} == {}
-    assert {k.name: k.local for k in default if k.local} == {}
+    assert len(layers) == 3, layers
+    assert {k.name: k.spilled for k in default if k.spilled > MOST_SPILLED.get(k.name, 0)} == {}
+    assert {k.name: k.local for k in default if k.local and k.name not in layers} == {}
     assert {k.name: k.registers for k in default if k.registers > MOST_REGISTERS} == {}
 
 
