@@ -81,7 +81,8 @@ def test_open_data_ends_on_real_objects() -> None:
     ],
 )
 def test_every_option_of_every_group_is_built(group: str, option: str, shaded_file: Path) -> None:
-    more = ["model/color_head=palette"] if (group, option) == ("loss", "color") else []
+    heads = {"color": ["model/color_head=palette"], "camera": ["model/camera_head=directions"]}
+    more = heads.get(option, []) if group == "loss" else []
     overrides = ["model=small", f"{group}={option}", f"data.path={shaded_file}", *more]
     assert isinstance(build(compose("train", *overrides)), Trainer)
 
@@ -106,6 +107,38 @@ def test_every_renderer_takes_a_step(renderer: str, loss: str, shaded_file: Path
     assert 0 < result.losses["silhouette"] < 1
     after = trainer.model.decoder.parameters()
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("size", options("model"))
+@pytest.mark.parametrize("head", options("model/camera_head"))
+def test_every_camera_head_fits_every_model(head: str, size: str) -> None:
+    cfg = compose("train", f"model={size}", f"model/camera_head={head}", "data.path=x.h5")
+    model = instantiate(cfg.model)
+    with torch.no_grad():
+        prediction = model.eval()(torch.rand(2, 4, 64, 64))
+    assert prediction.direction_logits.shape == (2, len(prediction.directions))
+    assert compose("train", f"model={size}", "data.path=x.h5").model.get("camera_head") is None
+
+
+def test_a_camera_head_learns_alone_on_a_model_that_stands_still(shaded_file: Path) -> None:
+    cfg = compose(
+        "train",
+        "experiment=smoke",
+        "model/camera_head=directions",
+        "loss=camera",
+        "trainer.frozen=[encoder,decoder]",
+        f"data.path={shaded_file}",
+        "trainer.device=cpu",
+    )
+    trainer = build(cfg)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    result = trainer.take_step(trainer.batches[0])
+    assert not result.broken
+    assert set(result.losses) >= {"camera", "total"}
+    assert result.losses["total"] == result.losses["camera"] > 0
+    changed = [n for n, v in trainer.model.named_parameters() if not torch.equal(v, before[n])]
+    assert changed
+    assert all(name.startswith("camera_head.") for name in changed)
 
 
 @pytest.mark.parametrize("size", options("model"))

@@ -30,7 +30,7 @@ class KeptPredictions:
         views: The views from which the evaluation predicts; empty if there was no evaluation.
         batch_objects: The number of objects in a batch of the evaluation.
         refinement: The refinement of the evaluation, see `predict_views`.
-        find_cameras: Whether the cameras of the refinement are found, see `predict_views`.
+        camera: The cameras of the refinement, see `predict_views`.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class KeptPredictions:
         views: Sequence[int] = (),
         batch_objects: int = 1,
         refinement: Refinement | None = None,
-        find_cameras: bool = False,
+        camera: str = "known",
     ) -> None:
         self.model, self.data = model, data
-        self.refinement, self.find_cameras = refinement, find_cameras
+        self.refinement, self.camera = refinement, camera
         self._views, self._batch_objects = list(views), batch_objects
         self._kept: dict[tuple[int, int], Prediction] = {}
         self._size = 0
@@ -75,7 +75,7 @@ class KeptPredictions:
             objects,
             views,
             refinement=self.refinement,
-            find_cameras=self.find_cameras,
+            camera=self.camera,
         )
 
     def keep(self, predicted: ViewPredictions, rows: Sequence[ObjectResult], key: str) -> None:

@@ -20,6 +20,7 @@ from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.shards import Paths
 from recon.evaluation.baselines import BASELINE_NOTES, Baselines
 from recon.evaluation.colors import COLOR_METRICS, SUITE, ColorEvaluation
+from recon.evaluation.directions import direction_statement
 from recon.evaluation.kept_predictions import KeptPredictions
 from recon.evaluation.provenance import (
     code_fingerprint,
@@ -32,6 +33,7 @@ from recon.evaluation.provenance import (
 from recon.evaluation.result import MACRO, EvaluationResult, ObjectResult
 from recon.evaluation.rows import EvaluationRows
 from recon.evaluation.scoring import (
+    REFINE_CAMERAS,
     ViewPredictions,
     choose_suites,
     choose_views,
@@ -42,6 +44,8 @@ from recon.evaluation.statistics import RESAMPLES, summarize
 from recon.geometry.voxels import leaves_grid
 from recon.inference.refinement import Refinement
 from recon.metrics import Metric
+from recon.metrics.directions import DIRECTION_METRICS
+from recon.metrics.directions import SUITE as DIRECTIONS
 from recon.models.prediction import blank_prediction
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
@@ -75,8 +79,9 @@ class EvaluationConfig:
         seed: The seed of the samples that suites draw, and of the bootstrap.
         refine: The number of steps that fit each prediction to the mask of its image, with the
             camera of that image; see `recon.inference.refinement`. Colours are scored without this.
-        refine_camera: The camera of the refinement, 'known' from the data or 'found' among the
-            cameras of the data by the outline of the prediction.
+        refine_camera: The camera of the refinement: 'known' from the data; 'found' among the
+            cameras of the data by the silhouette of the prediction; or 'predicted', in one of the
+            probable directions of the camera head of the model, chosen by the silhouette.
 
     Raises:
         ValueError: A number is out of range.
@@ -92,7 +97,7 @@ class EvaluationConfig:
     color_targets: PositiveInt = 3
     seed: Seed = 0
     refine: Steps = 0
-    refine_camera: Literal["known", "found"] = "known"
+    refine_camera: Literal["known", "found", "predicted"] = "known"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0:
@@ -101,8 +106,10 @@ class EvaluationConfig:
             )
         if self.refine < 0:
             raise ValueError(f"refine must be >= 0, got {self.refine}")
-        if self.refine_camera not in ("known", "found"):
-            raise ValueError(f"refine_camera must be known or found, got {self.refine_camera!r}")
+        if self.refine_camera not in REFINE_CAMERAS:
+            raise ValueError(
+                f"refine_camera must be known, found or predicted, got {self.refine_camera!r}"
+            )
         if self.color_inputs < 1 or self.color_targets < 1:
             raise ValueError(
                 "color_inputs and color_targets must be >= 1, "
@@ -171,15 +178,19 @@ class ModelEvaluation:
         self._resolution = min(self.data.layout.voxel_resolutions, default=32)
         self.model = trained.model.to(device)
         self.refinement = Refinement(config.refine) if config.refine else None
-        self._find_cameras = config.refine_camera == "found"
         self.blank = blank_prediction(self.model, self.data.layout.image_size)
+        if config.refine_camera == "predicted" and self.blank.direction_logits is None:
+            raise ValueError(
+                f"refine_camera=predicted needs a model with a camera_head, and {trained.path} has "
+                "none"
+            )
         self.predictions = KeptPredictions(
             self.model,
             self.data,
             self.views,
             self._batch_objects,
             self.refinement,
-            self._find_cameras,
+            config.refine_camera,
         )
         self._keep_predictions = keep_predictions
         self._hidden = None if progress is None else not progress
@@ -260,7 +271,7 @@ class ModelEvaluation:
             self.views,
             self._timer,
             self.refinement,
-            self._find_cameras,
+            self.config.refine_camera,
         )
         self._count_warnings(predicted)
         faces: Tensor = self.model.faces  # type: ignore[assignment]
@@ -307,7 +318,18 @@ class ModelEvaluation:
     def metrics(self) -> list[Metric]:
         """The metrics of the result, in the order of the tables."""
         shapes = [metric for suite in self.suites for metric in suite.metrics]
-        return [*shapes, *(COLOR_METRICS if self._has_colors else ())]
+        directions = DIRECTION_METRICS if self._has_directions else ()
+        return [*shapes, *directions, *(COLOR_METRICS if self._has_colors else ())]
+
+    @property
+    def _searched_camera(self) -> str:
+        """How a refinement finds the directions of cameras, or '' where none does."""
+        searches = self.config.refine and self.config.refine_camera != "known"
+        return self.config.refine_camera if searches else ""
+
+    @property
+    def _has_directions(self) -> bool:
+        return self.blank.direction_logits is not None or bool(self._searched_camera)
 
     @property
     def _has_colors(self) -> bool:
@@ -324,6 +346,8 @@ class ModelEvaluation:
 
     def _protocols(self) -> dict[str, str]:
         protocols = {suite.name: suite.statement() for suite in self.suites}
+        if self._has_directions:
+            protocols[DIRECTIONS] = direction_statement(self._searched_camera)
         if self._has_colors:
             protocols[COLOR] = self._color_notes()[0]
         return protocols

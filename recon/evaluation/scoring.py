@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.evaluation.directions import add_direction_scores
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.geometry.cameras import Cameras
 from recon.inference.refinement import Refinement
-from recon.inference.viewpoint_search import find_directions
+from recon.inference.viewpoint_search import find_directions, predict_directions
 from recon.metrics import METRIC_SUITES, MetricSuite, Truth, object_seed, voxel_iou
 from recon.metrics.softras import SoftRas
 from recon.models.prediction import Prediction, predict
@@ -20,6 +22,8 @@ from recon.timing import StepTimer
 
 # (images [n, 4, H, W] uint8 RGBA, synset of each) -> voxels [n, R, R, R] bool in world axes.
 VoxelPredictor = Callable[[Tensor, Sequence[str]], Tensor]
+# Where the cameras of a refinement come from.
+REFINE_CAMERAS = ("known", "found", "predicted")
 # What is compared where there are no voxels.
 SILHOUETTE = "silhouette"
 # By metric, [objects, views].
@@ -83,12 +87,16 @@ class ViewPredictions:
         views: The n views of each object from which it was predicted.
         images: [N * n, 4, H, W] uint8 input images.
         prediction: The prediction of N * n meshes; those of one object follow each other.
+        directions: [N * n, 3] the directions of the cameras as the images tell them, unit vectors
+            from the object to the camera: those of the refinement, or without one the most probable
+            ones of the camera head. None where there is neither, or the cameras are known.
     """
 
     objects: Sequence[int]
     views: Sequence[int]
     images: Tensor
     prediction: Prediction
+    directions: Tensor | None = None
 
     @property
     def vertices(self) -> Tensor:
@@ -104,7 +112,7 @@ def predict_views(
     views: Sequence[int],
     timer: StepTimer | None = None,
     refinement: Refinement | None = None,
-    find_cameras: bool = False,
+    camera: str = "known",
 ) -> ViewPredictions:
     """Predicts some objects from each of some views alone; the images of all are one batch.
 
@@ -116,32 +124,49 @@ def predict_views(
         timer: The timer of the parts `reading`, `network` and `refinement`.
         refinement: Fits each mesh to the mask of its image, with the camera of that image; None
             leaves the predictions as they are.
-        find_cameras: Whether the cameras of the refinement are not taken from the data but found by
-            the outlines of the meshes, among the cameras of all views of the first object.
+        camera: The cameras of the refinement, one of `REFINE_CAMERAS`: those of the data; or those
+            found by the silhouettes of the meshes among the cameras of all views of the first
+            object; or those predicted by the camera head of the model, at the median distance and
+            field of view of these.
 
     Raises:
-        ValueError, OSError: The data cannot be read.
+        ValueError, OSError: The data cannot be read, or the model has no camera head to predict
+            with.
     """
     timer = timer or StepTimer(torch.device("cpu"), active=False)
     with timer.part("reading"):
         images = torch.cat([data.images(index, views) for index in objects])
     with timer.part("network"):
         prediction = predict(model, images)
+    directions = None
+    if prediction.direction_logits is not None:
+        directions = prediction.likely_directions()[0][:, 0]
     if refinement is not None:
         faces: Tensor = model.faces  # type: ignore[assignment]
         vertices = prediction.vertices.float()
         alpha = images[:, 3].to(vertices.device)
         with timer.part("refinement"):
-            if find_cameras:
-                known = data.cameras(objects[0], range(data.num_views)).to(vertices.device)
-                found = find_directions(vertices, faces, alpha, Cameras.from_rows(known))
-                rows = known[found.index]
-            else:
+            if camera == "known":
                 rows = torch.cat([data.cameras(index, views) for index in objects])
-            cameras = Cameras.from_rows(rows.to(vertices.device))
+                cameras = Cameras.from_rows(rows.to(vertices.device))
+            else:
+                rows = data.cameras(objects[0], range(data.num_views)).to(vertices.device)
+                cameras = _cameras_by_image(
+                    prediction, faces, alpha, Cameras.from_rows(rows), camera
+                )
+                directions = F.normalize(cameras.eye(), dim=1)
             refined = refinement(vertices, faces, alpha.float() / 255, cameras)
         prediction = replace(prediction, vertices=refined)
-    return ViewPredictions(objects, views, images, prediction)
+    return ViewPredictions(objects, views, images, prediction, directions)
+
+
+def _cameras_by_image(
+    prediction: Prediction, faces: Tensor, alpha: Tensor, known: Cameras, camera: str
+) -> Cameras:
+    """Returns the cameras of images that are found or predicted, see `predict_views`."""
+    if camera == "predicted":
+        return predict_directions(prediction, faces, alpha, known).cameras
+    return find_directions(prediction.vertices.float(), faces, alpha, known).cameras
 
 
 def score_predictions(
@@ -153,7 +178,7 @@ def score_predictions(
     seed: int = 0,
     timer: StepTimer | None = None,
 ) -> list[ObjectResult]:
-    """Scores predictions of some objects.
+    """Scores predictions of some objects, and the directions of their cameras where there are some.
 
     Args:
         predicted: The predictions that are scored.
@@ -181,9 +206,12 @@ def score_predictions(
             keys = [suite.voxel_metric.key for suite in suites if suite.voxel_metric]
             for name, ious in _score_voxels(baselines, predicted, data).items():
                 tables[name] = dict.fromkeys(keys, ious)
-    return [
+    rows = [
         _object_result(data, index, views, tables, number) for number, index in enumerate(objects)
     ]
+    if predicted.directions is None:
+        return rows
+    return add_direction_scores(rows, predicted.directions, data, objects)
 
 
 def score_objects(

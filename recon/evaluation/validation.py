@@ -11,13 +11,15 @@ from recon.datasets.categories import present_categories
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.scoring import choose_suites, choose_views, score_objects
+from recon.metrics.directions import DIRECTION_METRICS
 from recon.training.distributed import Processes
 
 
 class VoxelValidation:
     """Scores the validation objects by the voxel IoU of `metrics=[softras]`.
 
-    Where the data has no voxels it is the IoU of silhouettes in unseen views.
+    Where the data has no voxels it is the IoU of silhouettes in unseen views. Of a model with a
+    camera head the most probable directions are scored, too.
 
     Args:
         views: The views of each object that are scored; None means all. A few evenly spread views
@@ -35,6 +37,10 @@ class VoxelValidation:
         self, model: nn.Module, data: MultiViewDataset, processes: Processes | None = None
     ) -> dict[str, float]:
         """Returns the macro mean IoU as `iou`, and `iou_NAME` of each category.
+
+        With a camera head there are also the macro means `camera_within_15`, the share of images
+        whose direction is within 15 degrees of the true one, and `camera_error`, the median angle
+        over the views of an object in degrees.
 
         Args:
             model: Makes a `Prediction` of images [B, 4, H, W] in [0, 1], and has `faces` [F, 3].
@@ -54,9 +60,15 @@ class VoxelValidation:
             for start in range(0, len(share), size)
             for row in score_objects(model, suites, data, share[start : start + size], views)
         ]
-        means = category_means(processes.collect(own), suites[0].metrics[0].key)
+        rows = processes.collect(own)
+        means = category_means(rows, suites[0].metrics[0].key)
         named = {f"iou_{name}": mean for name, mean in means.items()}
-        return {"iou": macro_mean(means), **named}
+        cameras = {
+            metric.key: macro_mean(category_means(rows, metric.key))
+            for metric in DIRECTION_METRICS
+            if metric.key in rows[0].scores[MODEL]
+        }
+        return {"iou": macro_mean(means), **named, **cameras}
 
 
 def category_means(objects: Sequence[ObjectResult], key: str) -> dict[str, float]:

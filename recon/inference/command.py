@@ -318,8 +318,8 @@ def summary(
     lines += [
         "framing: outlines shifted, and scaled to the best of sizes from"
         f" {100 * framing.fill[0]:.0f} to {100 * framing.fill[2]:.0f} % of the image, as in"
-        f" {framing.source}; the camera is unknown: overlays show the best of"
-        f" {len(framing.cameras)} known directions, shifted and scaled",
+        f" {framing.source}; the camera is unknown: overlays show the mesh from the direction found"
+        " for it, shifted and scaled",
         f"{len(made)} of {len(outcomes)} images reconstructed in {seconds:.2f} s"
         f" (loading: {loading:.2f} s)",
     ]

@@ -132,7 +132,7 @@ def _facts(made: Reconstruction) -> dict[str, Any]:
 def draw_overlay(made: Reconstruction) -> NDArray[np.uint8]:
     """Draws the predicted silhouette over the input: area and border in orange, the mask's in blue.
 
-    The camera is the best known direction, see `recon.inference.viewpoint_search`.
+    The camera looks from the direction found for the image, see `recon.inference.viewpoint_search`.
 
     Returns:
         [H, W, 3], the longer side of `OVERLAY_SIDE` pixels.

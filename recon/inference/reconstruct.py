@@ -25,7 +25,12 @@ from recon.inference.input_images import (
     take_image,
 )
 from recon.inference.refinement import Refinement
-from recon.inference.viewpoint_search import align_to_masks, find_directions
+from recon.inference.viewpoint_search import (
+    align_to_masks,
+    find_directions,
+    nearest_cameras,
+    predict_directions,
+)
 from recon.models import Prediction
 from recon.models.prediction import predict
 from recon.runs.shipped_models import DEFAULT_MODEL
@@ -49,10 +54,11 @@ class Reconstruction:
         world: The predicted mesh in the world of the cameras.
         colors: [V, 3] colours of the vertices or [F, R * R, 3] texels, sRGB in [0, 1]; None where
             the model predicts none.
-        view: The number of the known camera in which the silhouette overlaps the mask best.
-        fit: The IoU of silhouette and mask in that camera.
-        camera: That camera, shifted and scaled so that the silhouette lies over the mask of the
-            cutout.
+        view: The number of the known camera nearest to the direction found for the image, see
+            `recon.inference.viewpoint_search`.
+        fit: The IoU of silhouette and mask seen from that direction, the cutout being as it is.
+        camera: The camera in that direction, shifted and scaled so that the silhouette lies over
+            the mask of the cutout.
         iou: The IoU of silhouette and mask in `camera`.
     """
 
@@ -75,14 +81,15 @@ class ImageReconstructor:
     """Predicts meshes of images which are framed as in the training data first.
 
     How large an object is in a training image depends on its shape and on the viewpoint. So
-    several sizes are tried. The one is chosen whose mesh, rendered from a known viewpoint, overlaps
-    best with the mask that the network was given.
+    several sizes are tried. The one is chosen whose mesh overlaps best with the mask that the
+    network was given, rendered from the direction that its camera head predicts, or without such a
+    head from the best known one.
 
     Args:
         trained: The trained model with its checkpoint.
         device: The name of a device, see `recon.compute.choose_device`.
-        refinement: Fits each mesh to the mask from the known viewpoint that was found for it; None
-            leaves the predictions as they are.
+        refinement: Fits each mesh to the mask from the direction that was found for it; None leaves
+            the predictions as they are.
 
     Raises:
         ValueError: There is no such device.
@@ -121,12 +128,16 @@ class ImageReconstructor:
     def _try(
         self, images: Sequence[InputImage], close: Sequence[CloseUp], fill: float
     ) -> list[Reconstruction]:
-        """Reconstructs images at one size, each seen in its best known camera."""
+        """Reconstructs images at one size, each with the direction found for it."""
         cutouts = [cut_out(one, self.framing, self.image_size, fill) for one in close]
         inputs = torch.stack([cutout.image for cutout in cutouts])
         prediction = predict(self.model, inputs)
         vertices, faces = prediction.vertices.float().cpu(), self.faces
-        found = find_directions(vertices, faces, inputs[:, 3], self.cameras)
+        if prediction.direction_logits is None:
+            found = find_directions(vertices, faces, inputs[:, 3], self.cameras)
+        else:
+            found = predict_directions(_on_cpu(prediction), faces, inputs[:, 3], self.cameras)
+        views = nearest_cameras(found.cameras, self.cameras)
         return [
             Reconstruction(
                 image=images[index],
@@ -134,9 +145,9 @@ class ImageReconstructor:
                 fill=fill,
                 world=Mesh(vertices[index], faces),
                 colors=_colors(prediction, index),
-                view=int(found.index[index]),
+                view=int(views[index]),
                 fit=float(found.iou[index]),
-                camera=self.cameras[int(found.index[index])],
+                camera=found.cameras[index],
                 iou=0.0,
             )
             for index in range(len(images))
@@ -146,8 +157,8 @@ class ImageReconstructor:
         """Returns reconstructions with the cameras in which they lie over their cutouts."""
         vertices = torch.stack([one.world.vertices for one in made])
         alpha = torch.stack([one.cutout.image[3] for one in made])
-        known = self.cameras[torch.tensor([one.view for one in made])]
-        cameras, ious = align_to_masks(vertices, self.faces, alpha, known)
+        found = Cameras.from_rows(torch.cat([one.camera.rows() for one in made]))
+        cameras, ious = align_to_masks(vertices, self.faces, alpha, found)
         if self.refinement is not None:
             vertices = self.refinement(vertices, self.faces, alpha.float() / 255, cameras)
             cameras, ious = align_to_masks(vertices, self.faces, alpha, cameras)
@@ -160,6 +171,16 @@ class ImageReconstructor:
             )
             for index, one in enumerate(made)
         ]
+
+
+def _on_cpu(prediction: Prediction) -> Prediction:
+    """Returns meshes and directions on the CPU, where silhouettes are rendered."""
+    moved = {
+        name: value.cpu()
+        for name in ("vertices", "direction_logits", "directions")
+        if (value := getattr(prediction, name)) is not None
+    }
+    return replace(prediction, **moved)
 
 
 def _colors(prediction: Prediction, index: int) -> Tensor | None:

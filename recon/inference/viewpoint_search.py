@@ -1,9 +1,10 @@
-"""Finds the known direction from which a predicted mesh looks most like the mask of the image.
+"""Finds the direction from which the image of a predicted mesh was taken.
 
-The camera of an image from elsewhere is unknown. The network was trained on known directions, so
-the one of them is chosen from which the silhouette of the mesh overlaps the mask best. Silhouettes
-from opposite sides are about equal, and symmetric shapes look alike from many directions, so the
-direction serves to lay the mesh over the image and for little else.
+The camera of an image from elsewhere is unknown. A model with a camera head predicts probable
+directions, and among these the silhouette of the mesh decides. Without such a head it is the one of
+the known directions, those of the training data, from which the silhouette overlaps the mask best.
+Silhouettes from opposite sides are about equal, and symmetric shapes look alike from many
+directions, which the overlap alone cannot tell apart.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from recon.datasets.framing import INSIDE
 from recon.geometry.cameras import Cameras
+from recon.models.prediction import Prediction
 from recon.rendering.renderer import SoftRenderer
 
 # Side of the images in which directions are compared: a quarter of the time of 64, and as good.
@@ -27,16 +29,24 @@ _COARSE_SIGMA, _FINE_SIGMA = 1e-6, 1e-7
 _LEAST_BOX = 1e-3
 
 
+# Predicted directions whose silhouettes are compared.
+_CANDIDATES = 8
+# IoU that a factor of e in the probability of a direction is worth. On 756 images of 63 validation
+# objects 0.05 was the best of 0.05 to 1, and 0.1 nearly as good; without the IoU 2 % fewer images
+# had a direction within 15 degrees of the true one.
+_IOU_OF_LOG_PROBABILITY = 0.05
+
+
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """The best known direction for each of B images.
+    """The direction found for each of B images, as a camera that looks at the origin.
 
     Args:
-        index: [B] number of the direction.
-        iou: [B] IoU of silhouette and mask in the camera of that direction, in [0, 1].
+        cameras: The B cameras.
+        iou: [B] IoU of silhouette and mask in these cameras, in [0, 1].
     """
 
-    index: Tensor
+    cameras: Cameras
     iou: Tensor
 
 
@@ -53,16 +63,72 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
         ValueError: Shapes disagree.
     """
     _require_masks(alpha, vertices)
+    repeated = known[torch.arange(len(known)).repeat(len(vertices))]
+    best = _overlaps(vertices, faces, alpha, repeated).max(1)
+    return Directions(known[best.indices], best.values)
+
+
+def predict_directions(
+    prediction: Prediction, faces: Tensor, alpha: Tensor, known: Cameras
+) -> Directions:
+    """Chooses among the most probable predicted directions with the silhouettes of the meshes.
+
+    Args:
+        prediction: The prediction of B meshes by a model with a camera head.
+        faces: [F, 3] int64 faces of every mesh.
+        alpha: [B, S, S] uint8 masks.
+        known: The cameras whose median distance and field of view the cameras have.
+
+    Raises:
+        ValueError: Shapes disagree, or the model has no camera head.
+    """
+    vertices = prediction.vertices.float()
+    _require_masks(alpha, vertices)
+    directions, log_probabilities = prediction.likely_directions(_CANDIDATES)
+    distance, fov = known.orbit_parameters()[:, 2:].median(0).values.tolist()
+    cameras = cameras_in_directions(directions.flatten(0, 1), distance, fov)
+    ious = _overlaps(vertices, faces, alpha, cameras)
+    best = (ious + _IOU_OF_LOG_PROBABILITY * log_probabilities).argmax(1)
+    image = torch.arange(len(vertices), device=best.device)
+    return Directions(cameras[image * directions.shape[1] + best], ious[image, best])
+
+
+def cameras_in_directions(directions: Tensor, distance: float, fov: float) -> Cameras:
+    """Returns cameras that see the origin from some directions, upright.
+
+    Args:
+        directions: [B, 3] unit vectors from the origin to the cameras, world axes.
+        distance: The distance from the origin, object units.
+        fov: The full vertical angle of view, degrees.
+    """
+    x, y, z = directions.unbind(1)
+    azimuth = torch.rad2deg(torch.atan2(x, -z))
+    elevation = torch.rad2deg(torch.atan2(y, torch.hypot(x, z)))
+    return Cameras.orbit(azimuth, elevation, distance, fov)
+
+
+def nearest_cameras(cameras: Cameras, known: Cameras) -> Tensor:
+    """Returns the numbers [B] of the known cameras whose directions are nearest to those of others.
+
+    Args:
+        cameras: The B cameras.
+        known: The K known cameras.
+    """
+    eyes, others = F.normalize(cameras.eye(), dim=1), F.normalize(known.eye(), dim=1)
+    return (eyes[:, None] * others).sum(2).argmax(1)
+
+
+def _overlaps(vertices: Tensor, faces: Tensor, alpha: Tensor, cameras: Cameras) -> Tensor:
+    """Returns the IoU [B, K] of masks and the silhouettes of each mesh in its K of the cameras."""
+    count = len(cameras) // len(vertices)
     renderer = SoftRenderer(_COARSE, sigma=_COARSE_SIGMA)
     wanted = F.interpolate(alpha[:, None].float() / 255, size=(_COARSE, _COARSE), mode="area")
-    repeated = known[torch.arange(len(known)).repeat(len(vertices))]
     with torch.no_grad():
-        many = vertices.repeat_interleave(len(known), dim=0)
-        drawn = renderer.silhouette(many, faces, repeated).unflatten(0, (len(vertices), -1))
+        many = vertices.repeat_interleave(count, dim=0)
+        drawn = renderer.silhouette(many, faces, cameras).unflatten(0, (len(vertices), count))
     both = torch.minimum(drawn, wanted).flatten(2).sum(2)
     either = torch.maximum(drawn, wanted).flatten(2).sum(2)
-    best = (both / either.clamp(min=1e-6)).max(1)  # of nothing with nothing the IoU is 0
-    return Directions(best.indices, best.values)
+    return both / either.clamp(min=1e-6)  # of nothing with nothing the IoU is 0
 
 
 def align_to_masks(

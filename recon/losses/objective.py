@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.arguments import Fraction, PositiveInt, Texels, Weight
@@ -172,7 +173,8 @@ class Objective(nn.Module):
             renderings: The renderings of the predictions, see `render`.
             prediction: The prediction of N * m meshes.
             batch: The images [N, n, 4, H, W] in [0, 1], and shading [N, n, H, W] in [0, 1] where a
-                term needs it, see `maps`.
+                term needs it, see `maps`, and cameras [N, n, 16] where a term needs
+                `true_directions`; the first m views are those of the N * m meshes.
 
         Raises:
             ValueError: A term needs what the batch or the prediction does not have.
@@ -209,10 +211,20 @@ class Objective(nn.Module):
             "vertices": prediction.vertices,
             "faces": self.faces,
             "colors": prediction.colors,
+            "direction_logits": prediction.direction_logits,
+            "directions": prediction.directions,
+            "true_directions": self._true_directions(batch, count),
         }
 
     def _photographs(self, images: Tensor, count: int) -> Tensor:
         return _truth(over_color(images, self.background), count)
+
+    def _true_directions(self, batch: Mapping[str, Tensor], count: int) -> Tensor | None:
+        """Returns the directions [N * m, 3] of the first m views, or None if no term needs them."""
+        if not self.needs("true_directions") or "cameras" not in batch:
+            return None
+        rows = batch["cameras"][:, :count].flatten(0, 1)
+        return F.normalize(Cameras.from_rows(rows, trusted=True).eye(), dim=1)
 
     def _textures(self, prediction: Prediction) -> Tensor:
         """Returns the predicted colours [B, F, K, 3] as the renderer takes them."""

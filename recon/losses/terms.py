@@ -14,6 +14,9 @@ A term is called with those of the following that are parameters of it without a
 | `vertices` | predicted vertices, object units | [B, V, 3] |
 | `faces` | faces of every predicted mesh, int64 | [F, 3] |
 | `colors` | predicted colours of the vertices, or R * R texels of the faces | [B, V, 3] or [B, F, R * R, 3] |
+| `direction_logits` | logits of the directions from which each image may have been taken | [B, D] |
+| `directions` | those directions, unit vectors from the object to the camera | [D, 3] |
+| `true_directions` | the directions from which the images were taken | [B, 3] |
 
 B is the number of images of a batch, K that number times the views of each object; see `Objective`.
 Only what some term needs is rendered.
@@ -42,6 +45,9 @@ INPUTS = (
     "vertices",
     "faces",
     "colors",
+    "direction_logits",
+    "directions",
+    "true_directions",
 )
 
 

@@ -2,11 +2,13 @@
 
 from recon.models.colors import PaletteHead, VertexColorHead
 from recon.models.decoder import MeshDecoder
+from recon.models.directions import DirectionHead
 from recon.models.encoder import SoftRasEncoder
 from recon.models.prediction import Prediction, blank_prediction, predict
 from recon.models.reconstructor import Reconstructor
 
 __all__ = [
+    "DirectionHead",
     "MeshDecoder",
     "PaletteHead",
     "Prediction",

@@ -14,16 +14,41 @@ from recon.geometry.meshes import Mesh
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Meshes of one topology and their colours.
+    """Meshes of one topology, their colours and the directions of the cameras of their images.
 
     Args:
         vertices: [B, V, 3], object units.
         colors: [B, V, 3] of the vertices or [B, F, R * R, 3] texels of the faces, sRGB in [0, 1]
             and float32; None where the model has no colours.
+        direction_logits: [B, K] float32, the logits of K directions from which the image may have
+            been taken; None where the model has no camera head.
+        directions: [K, 3] those directions, unit vectors from the object to the camera in world
+            axes; None where the model has no camera head.
     """
 
     vertices: Tensor
     colors: Tensor | None = None
+    direction_logits: Tensor | None = None
+    directions: Tensor | None = None
+
+    def likely_directions(self, count: int = 1) -> tuple[Tensor, Tensor]:
+        """Returns the most probable directions of the camera of each image, the best one first.
+
+        Args:
+            count: The number C of directions; all K where there are fewer.
+
+        Returns:
+            directions: [B, C, 3] unit vectors from the object to the camera, world axes.
+            log_probabilities: [B, C] float32, the logarithms of their probabilities.
+
+        Raises:
+            ValueError: The model has no camera head.
+        """
+        if self.direction_logits is None or self.directions is None:
+            raise ValueError("directions need a model with a camera_head, got a model without one")
+        logarithms = self.direction_logits.float().log_softmax(1)
+        best = logarithms.topk(min(count, len(self.directions)), dim=1)
+        return self.directions[best.indices], best.values
 
 
 def predict(model: nn.Module, images: Tensor) -> Prediction:

@@ -1,4 +1,4 @@
-"""Single-image reconstruction: an encoder, a decoder and an optional colour head."""
+"""Single-image reconstruction: an encoder, a decoder and optional heads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recon.rendering.compositing import checked_color, photographed
 
 
 class Reconstructor(nn.Module):
-    """Predicts a mesh, and its colours if there is a colour head, from one image.
+    """Predicts a mesh from one image, with colours and camera directions if there are such heads.
 
     Args:
         encoder: The network that maps images [B, 4, H, W] to [B, latent]; has the attribute
@@ -25,6 +25,9 @@ class Reconstructor(nn.Module):
         background: The colour (3), sRGB in [0, 1], over which every image is laid before a part
             sees it, so that the model knows photographs and no masks; None leaves images as they
             are.
+        camera_head: The network that maps [B, latent] and the images to logits [B, K] of the
+            directions from which each image may have been taken; it has `latent` and `directions`
+            [K, 3]. None predicts no directions.
 
     Raises:
         ValueError: If the parts disagree about the length of the latent vector, the colour head is
@@ -37,6 +40,7 @@ class Reconstructor(nn.Module):
         decoder: nn.Module,
         color_head: Callable[..., nn.Module] | None = None,
         background: Sequence[Fraction] | None = None,
+        camera_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         _require_latent("decoder", decoder, encoder)
@@ -44,6 +48,9 @@ class Reconstructor(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.color_head = None if color_head is None else self._head_of_mesh(color_head)
+        if camera_head is not None:
+            _require_latent("camera_head", camera_head, encoder)
+        self.camera_head = camera_head
 
     @property
     def faces(self) -> Tensor:
@@ -56,22 +63,24 @@ class Reconstructor(nn.Module):
         return self.decoder.template_vertices  # type: ignore[return-value]
 
     def forward(self, image: Tensor) -> Prediction:
-        """Predicts vertices and, with a colour head, colours.
+        """Predicts vertices and what the heads of the model add to them.
 
         Args:
             image: [B, 4, H, W] RGBA, floating point in [0, 1].
 
         Returns:
             Vertices [B, V, 3] in the world frame of the training cameras, within [-0.5, 0.5], and
-            the colours of the colour head or None.
+            the colours of the colour head and the direction logits of the camera head, or None.
         """
         if self.background is not None:
             image = photographed(image, self.background)
         latent = self.encoder(image)
         vertices = self.decoder(latent)
-        if self.color_head is None:
-            return Prediction(vertices)
-        return Prediction(vertices, self.color_head(latent, image))
+        colors = None if self.color_head is None else self.color_head(latent, image)
+        if self.camera_head is None:
+            return Prediction(vertices, colors)
+        directions: Tensor = self.camera_head.directions  # type: ignore[assignment]
+        return Prediction(vertices, colors, self.camera_head(latent, image), directions)
 
     def _head_of_mesh(self, make: Callable[..., nn.Module]) -> nn.Module:
         if isinstance(make, nn.Module):

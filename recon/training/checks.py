@@ -26,33 +26,48 @@ def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     return frozen
 
 
-def require_colors(objective: Objective, model: nn.Module, image_size: tuple[int, int]) -> None:
-    """Refuses a model without the colours that are to be learned, and colours nothing learns.
+def require_heads(objective: Objective, model: nn.Module, image_size: tuple[int, int]) -> None:
+    """Refuses a model without the heads whose predictions are to be learned, and heads idle in it.
 
     Args:
-        objective: The objective, which knows whether its terms need colours.
+        objective: The objective, which knows what its terms need.
         model: A model that makes a `Prediction` of images.
         image_size: (H, W) of the images of the data, in pixels.
 
     Raises:
-        ValueError: The model has no colours though a term needs them, or colours that no term
-            needs; or it cannot take the images.
+        ValueError: The model has no colours or directions though a term needs them, or some that no
+            term needs though they are not frozen; or it cannot take the images.
     """
     height, width = image_size
     try:
-        colors = blank_prediction(model, image_size).colors
+        prediction = blank_prediction(model, image_size)
     except ValueError as error:
         raise ValueError(
             f"the model cannot take the images of data.path, which are {height} x {width} pixels: "
             f"{error}; image_size is that of model and renderer"
         ) from error
-    if objective.needs("rgba", "colors") and colors is None:
+    colored = prediction.colors is not None
+    if objective.needs("rgba", "colors") and not colored:
         raise ValueError(
             "loss.weights of colours need a model.color_head or a model of your own with "
             "colours, got none"
         )
-    if colors is not None and not objective.needs("rgba"):
+    if colored and not objective.needs("rgba") and _learns(model, "color_head"):
         raise ValueError("model.color_head needs loss.weights.color or perceptual > 0, got neither")
+    directed = prediction.direction_logits is not None
+    if objective.needs("direction_logits") and not directed:
+        raise ValueError("loss.weights.camera > 0 needs a model.camera_head, got none")
+    if directed and not objective.needs("direction_logits") and _learns(model, "camera_head"):
+        raise ValueError(
+            "model.camera_head needs loss.weights.camera > 0 or trainer.frozen=[camera_head], got "
+            "neither"
+        )
+
+
+def _learns(model: nn.Module, head: str) -> bool:
+    """Tells whether a head of a model is not frozen; a model of one's own may call it otherwise."""
+    part = dict(model.named_children()).get(head)
+    return part is None or any(parameter.requires_grad for parameter in part.parameters())
 
 
 def require_image_size(renderer: Renderer, image_size: tuple[int, int]) -> None:

@@ -27,7 +27,7 @@ from recon.schedules import Constant, Schedule
 from recon.timing import StepTimer
 from recon.training.averaging import WeightAverage
 from recon.training.batch_norm import use_global_batch_norm
-from recon.training.checks import freeze, require_at_least, require_colors, require_image_size
+from recon.training.checks import freeze, require_at_least, require_heads, require_image_size
 from recon.training.distributed import Processes
 from recon.training.optimizers import make_optimizer
 from recon.training.progress import Progress
@@ -208,7 +208,7 @@ class Trainer:
             return make(**mesh).to(self.device)
         objective = make(**mesh, data_configs=self.train_set.configs()).to(self.device)
         require_image_size(self.renderer, self.train_set.image_size)
-        require_colors(objective, self.model, self.train_set.image_size)
+        require_heads(objective, self.model, self.train_set.image_size)
         return objective
 
     def _make_network(self, compile: bool) -> nn.Module:

@@ -44,6 +44,7 @@ OPTIONS = {
     "train": [
         ["data=shapes", "model/color_head=palette", "loss=color", "renderer=color"],
         ["data=shapes", "model/color_head=vertex", "schedule=cosine"],
+        ["data=shapes", "model/camera_head=directions", "loss=camera"],
     ],
     "prepare_data": [
         ["rendering=random"],

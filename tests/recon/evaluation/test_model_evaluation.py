@@ -24,7 +24,14 @@ from recon.evaluation.model_evaluation import (
 )
 from recon.evaluation.result import EvaluationResult, ObjectResult
 from recon.evaluation.scoring import ViewPredictions
-from recon.models import MeshDecoder, PaletteHead, Prediction, Reconstructor, SoftRasEncoder
+from recon.models import (
+    DirectionHead,
+    MeshDecoder,
+    PaletteHead,
+    Prediction,
+    Reconstructor,
+    SoftRasEncoder,
+)
 from recon.runs.checkpoints import save_checkpoint, seed_everything
 from recon.runs.trained_models import TrainedModel
 from recon.timing import StepTimer
@@ -33,12 +40,15 @@ CPU = torch.device("cpu")
 QUICK = EvaluationConfig(views=[0, 12], baselines=False, batch_size=4)
 
 
-def trained(folder: Path, seed: int = 0, colored: bool = False) -> TrainedModel:
+def trained(
+    folder: Path, seed: int = 0, colored: bool = False, directed: bool = False
+) -> TrainedModel:
     seed_everything(seed)
     encoder = SoftRasEncoder(channels=(4, 4, 4), hidden=(8,), latent=4)
     decoder = MeshDecoder(latent=4, hidden=(8,), subdivisions=2)
     head = partial(PaletteHead, latent=4, palette=2, modes=4, hidden=(4,)) if colored else None
-    model = Reconstructor(encoder, decoder, head)
+    camera = DirectionHead(4, channels=(4,), features=4, hidden=(4,)) if directed else None
+    model = Reconstructor(encoder, decoder, head, camera_head=camera)
     content = {"model": model.state_dict(), "optimizer": {}, "step": 5, "config": {}}
     path = folder / f"model-{seed}.pt"
     save_checkpoint(path, content)
@@ -88,8 +98,37 @@ def test_refined_predictions_are_scored_and_noted(shapes_file: Path, tmp_path: P
         assert torch.equal(shown.vertices, made.predictions.get(0, 12).vertices)
     with pytest.raises(ValueError, match="refine must be >= 0, got -1"):
         replace(QUICK, refine=-1)
-    with pytest.raises(ValueError, match="refine_camera must be known or found, got 'guessed'"):
+    with pytest.raises(ValueError, match="must be known, found or predicted, got 'guessed'"):
         replace(QUICK, refine_camera="guessed")
+    predicted = replace(QUICK, refine=2, refine_camera="predicted")
+    with pytest.raises(ValueError, match=r"needs a model with a camera_head, and .*pt has none"):
+        evaluation(shapes_file, tmp_path, predicted)
+
+
+def test_directions_are_scored_where_images_tell_them(shapes_file: Path, tmp_path: Path) -> None:
+    keys = ["softras_iou", "camera_within_15", "camera_error"]
+    statements = set()
+    for number, (changes, directed) in enumerate(
+        [
+            ({}, True),
+            ({"refine": 1, "refine_camera": "predicted"}, True),
+            ({"refine": 1, "refine_camera": "found"}, False),
+        ]
+    ):
+        settings = replace(QUICK, **changes)
+        result = evaluation(shapes_file, tmp_path / str(number), settings, directed=directed).run()
+        assert [metric.key for metric in result.metrics] == keys
+        statements.add(result.protocols["camera"])
+        for row in result.objects:
+            errors = row.per_view["camera_error"]
+            assert all(0 <= error <= 180 for error in errors)
+            assert row.per_view["camera_within_15"] == tuple(float(e <= 15.001) for e in errors)
+        table = result.means["model"]["camera_within_15"]
+        assert 0 <= table["mean"].mean <= 1
+        assert set(table) == {"mean", *(category.name for category in result.categories)}
+    assert len(statements) == 3
+    known = evaluation(shapes_file, tmp_path / "known", replace(QUICK, refine=1)).run()
+    assert list(known.protocols) == ["softras"]
 
 
 class BrokenError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from recon.geometry.cameras import Cameras
 from recon.geometry.meshes import icosphere
 from recon.geometry.voxels import voxelize_mesh
 from recon.inference.refinement import Refinement
-from recon.inference.viewpoint_search import find_directions
+from recon.inference.viewpoint_search import cameras_in_directions, find_directions
 from recon.metrics import Metric, MetricSuite, Truth, object_seed, voxel_iou
 from recon.models import Prediction
+from recon.models.directions import direction_grid
 
 
 class SphereModel(nn.Module):
@@ -176,14 +178,63 @@ def test_refined_predictions_are_told_the_camera_of_their_image(data: MultiViewD
     assert (expected - plain.prediction.vertices).abs().max() > 1e-3
 
 
+class Directed(SphereModel):
+    """Predicts the sphere, and for every image the same direction with the same certainty."""
+
+    def __init__(self, number: int, certainty: float) -> None:
+        super().__init__()
+        self.register_buffer("directions", direction_grid(24, (30.0,)))
+        self.number, self.certainty = number, certainty
+
+    def forward(self, image: Tensor) -> Prediction:
+        logits = torch.zeros(len(image), 24)
+        logits[:, self.number] = self.certainty
+        return replace(super().forward(image), direction_logits=logits, directions=self.directions)
+
+
+def test_cameras_of_a_refinement_are_predicted(data: MultiViewDataset) -> None:
+    model, refinement = Directed(20, certainty=60.0), Refinement(steps=2)
+    plain = predict_views(model, data, [1, 4], [2, 7])
+    predicted = predict_views(
+        model, data, [1, 4], [2, 7], refinement=refinement, camera="predicted"
+    )
+    cameras = cameras_in_directions(model.directions[[20] * 4], 2.732, 30.0)
+    masks = plain.images[:, 3].float() / 255
+    expected = refinement(plain.prediction.vertices, model.faces, masks, cameras)
+    torch.testing.assert_close(predicted.prediction.vertices, expected, atol=1e-5, rtol=0)
+    assert (expected - plain.prediction.vertices).abs().max() > 1e-3
+    for one in (plain, predicted):
+        assert one.directions is not None
+        torch.testing.assert_close(one.directions, model.directions[[20] * 4], atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="need a model with a camera_head"):
+        predict_views(SphereModel(), data, [1], [2], refinement=refinement, camera="predicted")
+
+
+def test_directions_of_a_camera_head_are_scored(data: MultiViewDataset) -> None:
+    # The azimuth of view k is -15 k degrees, so number 22 is view 2.
+    suites = choose_suites(["softras"], data)
+    rows = score_objects(Directed(22, 1.0), suites, data, [0, 1], [2, 3, 14])
+    for row in rows:
+        assert row.per_view["camera_within_15"] == (1.0, 1.0, 0.0)
+        assert row.per_view["camera_error"] == pytest.approx((0.0, 12.98, 120.0), abs=0.01)
+        assert row.scores["model"]["camera_within_15"] == pytest.approx(2 / 3)
+        assert row.scores["model"]["camera_error"] == pytest.approx(12.98, abs=0.01)
+    (without,) = score_objects(SphereModel(), suites, data, [0], [2, 3, 14])
+    assert "camera_error" not in without.scores["model"]
+    assert without.scores["model"]["softras_iou"] == rows[0].scores["model"]["softras_iou"]
+
+
 def test_cameras_of_a_refinement_are_found_by_the_outline(data: MultiViewDataset) -> None:
     model, refinement = SphereModel(), Refinement(steps=2)
     plain = predict_views(model, data, [1, 4], [2, 7])
-    found = predict_views(model, data, [1, 4], [2, 7], refinement=refinement, find_cameras=True)
+    found = predict_views(model, data, [1, 4], [2, 7], refinement=refinement, camera="found")
     known = Cameras.from_rows(data.cameras(1, range(data.num_views)))
     vertices, alpha = plain.prediction.vertices, plain.images[:, 3]
-    best = find_directions(vertices, model.faces, alpha, known).index
-    expected = refinement(vertices, model.faces, alpha.float() / 255, known[best])
+    cameras = find_directions(vertices, model.faces, alpha, known).cameras
+    expected = refinement(vertices, model.faces, alpha.float() / 255, cameras)
     assert torch.equal(found.prediction.vertices, expected)
+    assert found.directions is not None
+    torch.testing.assert_close(found.directions, cameras.eye() / 2.732, atol=1e-5, rtol=0)
     told = predict_views(model, data, [1, 4], [2, 7], refinement=refinement)
+    assert told.directions is None
     assert not torch.equal(found.prediction.vertices, told.prediction.vertices)

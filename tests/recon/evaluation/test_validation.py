@@ -16,6 +16,7 @@ from recon.evaluation.scoring import choose_suites, score_objects
 from recon.evaluation.validation import VoxelValidation, category_means
 from recon.geometry.meshes import icosphere
 from recon.models import Prediction
+from recon.models.directions import direction_grid
 
 CHAIR, TABLE = "03001627", "04379243"
 
@@ -58,6 +59,26 @@ def test_it_gives_the_macro_mean_and_each_category(shapes_file: Path) -> None:
     for size in (1, 3, 1000):
         values = VoxelValidation(views=[0, 12], batch_size=size)(model, data)
         assert {name: values[f"iou_{name}"] for name in names} == expected
+
+
+def test_directions_of_a_camera_head_are_validated(shapes_file: Path) -> None:
+    class Directed(SphereModel):
+        """Predicts for every image the direction of view 0."""
+
+        def forward(self, image: Tensor) -> Prediction:
+            logits = torch.tensor([[1.0, 0.0]]).expand(len(image), -1)
+            directions = direction_grid(2, (30.0,))
+            vertices = super().forward(image).vertices
+            return Prediction(vertices, None, logits, directions)
+
+    data = MultiViewDataset(shapes_file, "val")
+    values = VoxelValidation(views=[0, 1, 12, 13])(Directed(), data)
+    assert values["camera_within_15"] == pytest.approx(0.5)
+    # The median of 0, 13, 119 and 120 degrees.
+    assert values["camera_error"] == pytest.approx((12.98 + 118.33) / 2, abs=0.2)
+    plain = VoxelValidation(views=[0, 1, 12, 13])(SphereModel(), data)
+    assert values["iou"] == plain["iou"]
+    assert not [name for name in plain if name.startswith("camera")]
 
 
 def test_what_cannot_be_validated_is_refused(shapes_file: Path) -> None:

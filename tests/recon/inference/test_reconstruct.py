@@ -19,6 +19,7 @@ from recon.inference.input_images import take_image
 from recon.inference.reconstruct import ImageReconstructor
 from recon.inference.refinement import Refinement
 from recon.models import Prediction
+from recon.models.directions import direction_grid
 from recon.rendering.renderer import SoftRenderer
 from recon.runs.trained_models import load_trained_model
 
@@ -98,6 +99,29 @@ def test_the_size_is_chosen_that_fits_the_prediction(tiny_checkpoint: Path) -> N
     assert made.iou > 0.93
     assert twin.fill == made.fill  # whatever the size of the image
     assert isinstance(made.camera, Cameras)
+
+
+class RigidFromAbove(Rigid):
+    """Predicts beside the same mesh the same direction always, azimuth 120 and elevation 45."""
+
+    def forward(self, images: torch.Tensor) -> Prediction:
+        made = super().forward(images)
+        logits = torch.zeros(len(images), 48)
+        logits[:, 24 + 8] = 50.0
+        return Prediction(made.vertices, None, logits, direction_grid(24, (0.0, 45.0)))
+
+
+def test_the_direction_is_that_of_the_camera_head(tiny_checkpoint: Path) -> None:
+    trained = load_trained_model(tiny_checkpoint)
+    sphere = icosphere(2)
+    model = RigidFromAbove(sphere.vertices * 0.3, sphere.faces)
+    reconstructor = ImageReconstructor(type(trained)(model, trained.checkpoint, trained.path))
+    (made,) = reconstructor([take_image(ball())])
+    azimuth, elevation, distance, _ = made.camera.orbit_parameters()[0].tolist()
+    assert (azimuth, elevation) == pytest.approx((120.0, 45.0), abs=0.01)
+    assert distance == pytest.approx(2.732, abs=1e-3)
+    assert made.view == 16  # of azimuth -240 degrees, the nearest known one
+    assert made.iou > 0.93
 
 
 def test_the_world_is_turned_into_the_frame_of_models(tiny_checkpoint: Path) -> None:

@@ -7,7 +7,15 @@ import torch
 
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
-from recon.inference.viewpoint_search import align_to_masks, find_directions
+from recon.inference.viewpoint_search import (
+    align_to_masks,
+    cameras_in_directions,
+    find_directions,
+    nearest_cameras,
+    predict_directions,
+)
+from recon.models import Prediction
+from recon.models.directions import direction_grid
 from recon.rendering.renderer import SoftRenderer
 
 KNOWN = shapenet_cameras(range(24))
@@ -31,8 +39,47 @@ def test_the_direction_of_a_rendering_is_found(horn: Mesh) -> None:
     views = torch.tensor([2, 9, 17])
     vertices = horn.vertices.expand(3, -1, -1)
     found = find_directions(vertices, horn.faces, outlines(horn, KNOWN[views]), KNOWN)
-    assert found.index.tolist() == views.tolist()
+    assert torch.equal(found.cameras.rows(), KNOWN[views].rows())
+    assert nearest_cameras(found.cameras, KNOWN).tolist() == views.tolist()
     assert bool((found.iou > 0.9).all())
+
+
+GRID = direction_grid(24, (0.0, 30.0))
+
+
+def test_cameras_in_directions_are_where_the_directions_say() -> None:
+    cameras = cameras_in_directions(GRID, 2.5, 40.0)
+    torch.testing.assert_close(cameras.eye(), 2.5 * GRID, atol=1e-5, rtol=0)
+    torch.testing.assert_close(cameras.fov(), torch.full((48,), 40.0))
+
+
+def test_a_direction_that_the_head_is_sure_of_is_taken(horn: Mesh) -> None:
+    logits = torch.zeros(2, 48)
+    logits[0, 24 + 3] = logits[1, 17] = 60.0  # azimuths 45 and 255 degrees
+    vertices = horn.vertices.expand(2, -1, -1)
+    prediction = Prediction(vertices, None, logits, GRID)
+    alpha = outlines(horn, KNOWN[[9, 9]])  # which silhouettes alone would find
+    found = predict_directions(prediction, horn.faces, alpha, KNOWN)
+    torch.testing.assert_close(found.cameras.eye(), 2.732 * GRID[[27, 17]], atol=1e-4, rtol=0)
+    assert bool((found.iou < 0.9).all())
+    assert nearest_cameras(found.cameras, KNOWN).tolist() == [21, 7]
+
+
+def test_among_probable_directions_the_silhouette_decides(horn: Mesh) -> None:
+    logits = torch.full((1, 48), -9.0)
+    logits[0, 24 + 3], logits[0, 24 + 15] = 0.0, 0.2  # views 21 and 9
+    prediction = Prediction(horn.vertices[None], None, logits, GRID)
+    for view in (9, 21):
+        alpha = outlines(horn, KNOWN[view])
+        found = predict_directions(prediction, horn.faces, alpha, KNOWN)
+        torch.testing.assert_close(found.cameras.eye(), KNOWN[view].eye(), atol=1e-4, rtol=0)
+        assert float(found.iou) > 0.9
+
+
+def test_prediction_of_a_direction_needs_a_camera_head(horn: Mesh) -> None:
+    prediction = Prediction(horn.vertices[None])
+    with pytest.raises(ValueError, match="need a model with a camera_head"):
+        predict_directions(prediction, horn.faces, outlines(horn, KNOWN[0]), KNOWN)
 
 
 def test_a_mesh_is_laid_over_an_outline_elsewhere_and_of_another_size(horn: Mesh) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from recon.geometry.cameras import Cameras, shapenet_cameras
 from recon.geometry.meshes import icosphere
+from recon.losses.camera import camera_direction_loss
 from recon.losses.color import (
     ColorSmoothnessLoss,
     color_l1_loss,
@@ -22,6 +24,7 @@ from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.losses.terms import Term
 from recon.models import Prediction
+from recon.models.directions import direction_grid
 from recon.rendering.compositing import over_color
 from recon.rendering.lighting import DirectionalLight, Lighting
 from recon.rendering.renderer import SoftRenderer
@@ -304,3 +307,36 @@ def test_meshes_that_belong_to_no_object_are_refused() -> None:
     three = Prediction(prediction().vertices[:3])
     with pytest.raises(ValueError, match="for each of 2 objects, got 3"):
         made.render(renderer(), three, batch()["cameras"])
+
+
+def test_directions_are_those_of_the_views_that_the_network_saw() -> None:
+    given = batch(objects=2, views=3)
+    seen = prediction(objects=2, views=2)
+    grid = direction_grid(24, (30.0,))
+    # View k of the standard ones has azimuth -15 k degrees; the third view of each is not seen.
+    logits = torch.zeros(4, 24)
+    for image, view in enumerate((0, 1, 3, 4)):
+        logits[image, -view % 24] = 50.0
+    guess = replace(seen, direction_logits=logits.requires_grad_(), directions=grid)
+    terms = {"camera": Term(camera_direction_loss), "silhouette": Term(silhouette_iou_loss, 0.5)}
+    judge = Objective(BALL.faces, 42, terms)
+    values = compute(judge, renderer(), guess, given)
+    assert values["camera"].item() < 1e-6
+    other = compute(judge, renderer(), replace(guess, direction_logits=logits.roll(1, 0)), given)
+    assert other["camera"].item() > 10
+    other["camera"].backward()
+    assert logits.grad is not None
+    assert float(logits.grad.abs().sum()) > 0
+
+
+def test_directions_without_a_camera_head_or_cameras_are_refused() -> None:
+    judge = Objective(BALL.faces, 42, {"camera": Term(camera_direction_loss)})
+    given, guess = batch(), prediction()
+    with pytest.raises(ValueError, match=r"loss\.terms\.camera needs direction_logits"):
+        compute(judge, renderer(), guess, given)
+    directed = replace(
+        guess, direction_logits=torch.zeros(4, 24), directions=direction_grid(24, (30.0,))
+    )
+    renderings = judge.render(renderer(), directed, given["cameras"])
+    with pytest.raises(ValueError, match=r"loss\.terms\.camera needs true_directions"):
+        judge(renderings, directed, {"images": given["images"]})

@@ -14,7 +14,7 @@ import torch
 from recon.datasets.framing import usual_framing
 from recon.models.prediction import predict
 from recon.runs.checkpoints import load_checkpoint
-from recon.runs.trained_models import TrainedModel, load_trained_model
+from recon.runs.trained_models import TrainedModel, build_model, load_trained_model
 from recon.runs.weight_files import load_weights, save_weights, without_folders
 
 
@@ -43,6 +43,20 @@ def test_the_model_predicts_what_it_did(trained: TrainedModel, weights: Path) ->
     assert not torch.equal(before.vertices, after.vertices)
     assert loaded.path == weights
     assert {value.dtype for value in loaded.model.parameters()} == {torch.float32}
+
+
+def test_a_camera_head_predicts_what_it_did(trained: TrainedModel, tmp_path: Path) -> None:
+    head = {"_target_": "recon.models.DirectionHead", "latent": 8, "channels": [4], "hidden": [8]}
+    config = {**trained.checkpoint["config"]}
+    config["model"] = {**config["model"], "camera_head": head}
+    model = build_model({"config": config}).eval()
+    path = tmp_path / "directed.safetensors"
+    save_weights(path, model, with_framing(trained, config=config, model=model.state_dict()))
+    images = torch.rand(2, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    before, after = (predict(one, images) for one in (model, load_trained_model(path).model))
+    torch.testing.assert_close(before.direction_logits, after.direction_logits, atol=5e-3, rtol=0)
+    assert torch.equal(before.directions, after.directions)
+    assert after.directions.shape == (144, 3)
 
 
 def test_buffers_and_facts_are_kept_exactly(trained: TrainedModel, weights: Path) -> None:

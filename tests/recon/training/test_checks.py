@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.models import Prediction
-from recon.training.checks import freeze, require_at_least, require_colors
+from recon.training.checks import freeze, require_at_least, require_heads
 
 
 def test_frozen_parts_have_no_gradients() -> None:
@@ -23,31 +23,54 @@ def test_frozen_parts_have_no_gradients() -> None:
         freeze(model, ["decoder"])
 
 
-class Colored(nn.Module):
-    """Predicts a triangle, with colours or without."""
+class WithHeads(nn.Module):
+    """Predicts a triangle, with colours and directions or without."""
 
-    def __init__(self, colored: bool) -> None:
+    def __init__(self, colored: bool = False, directed: bool = False) -> None:
         super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
+        self.color_head, self.camera_head = nn.Linear(1, 1), nn.Linear(1, 1)
         self.faces, self.template_vertices = torch.tensor([[0, 1, 2]]), torch.zeros(3, 3)
-        self.colors = torch.zeros(1, 3, 3) if colored else None
+        self.colored, self.directed = colored, directed
 
     def forward(self, image: Tensor) -> Prediction:
-        return Prediction(torch.zeros(1, 3, 3), self.colors)
+        colors = torch.zeros(1, 3, 3) if self.colored else None
+        if not self.directed:
+            return Prediction(torch.zeros(1, 3, 3), colors)
+        return Prediction(torch.zeros(1, 3, 3), colors, torch.zeros(1, 2), torch.eye(3)[:2])
+
+
+def judge(*needs: str) -> Any:
+    return SimpleNamespace(needs=lambda *inputs: bool(set(inputs) & set(needs)))
 
 
 def test_colors_are_predicted_and_learned_or_neither() -> None:
-    def judge(*needs: str) -> Any:
-        return SimpleNamespace(needs=lambda *inputs: bool(set(inputs) & set(needs)))
-
-    require_colors(judge("alpha"), Colored(False), (8, 8))
-    require_colors(judge("rgba"), Colored(True), (8, 8))
+    require_heads(judge("alpha"), WithHeads(), (8, 8))
+    require_heads(judge("rgba"), WithHeads(colored=True), (8, 8))
     for needed in ("rgba", "colors"):
         with pytest.raises(ValueError, match=r"need a model\.color_head"):
-            require_colors(judge(needed), Colored(False), (8, 8))
+            require_heads(judge(needed), WithHeads(), (8, 8))
     for needed in ("alpha", "colors"):  # smoothness alone teaches no colours
         with pytest.raises(ValueError, match=r"needs loss\.weights\.color or perceptual"):
-            require_colors(judge(needed), Colored(True), (8, 8))
+            require_heads(judge(needed), WithHeads(colored=True), (8, 8))
+
+
+def test_directions_are_predicted_and_learned_or_neither() -> None:
+    require_heads(judge("direction_logits"), WithHeads(directed=True), (8, 8))
+    with pytest.raises(ValueError, match=r"camera > 0 needs a model\.camera_head, got none"):
+        require_heads(judge("direction_logits"), WithHeads(), (8, 8))
+    with pytest.raises(ValueError, match=r"model\.camera_head needs loss\.weights\.camera > 0"):
+        require_heads(judge("alpha"), WithHeads(directed=True), (8, 8))
+
+
+def test_heads_that_are_frozen_need_no_loss() -> None:
+    model = WithHeads(colored=True, directed=True)
+    freeze(model, ["color_head"])
+    require_heads(judge("direction_logits"), model, (8, 8))
+    with pytest.raises(ValueError, match=r"model\.camera_head needs"):
+        require_heads(judge("alpha"), model, (8, 8))
+    model = WithHeads(colored=True, directed=True)
+    freeze(model, ["camera_head"])
+    require_heads(judge("rgba"), model, (8, 8))
 
 
 def test_too_small_settings_are_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from recon.datasets.framing import find_framing, framing_of
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation.baselines import template_shape
 from recon.evaluation.validation import VoxelValidation
+from recon.losses.camera import camera_direction_loss
 from recon.losses.color import ColorSmoothnessLoss, color_l1_loss, shading_l1_loss
 from recon.losses.objective import Objective, Renderings
 from recon.losses.perceptual import PerceptualLoss
@@ -26,6 +28,7 @@ from recon.losses.silhouette import silhouette_iou_loss
 from recon.losses.smoothness import FlattenLoss, LaplacianLoss
 from recon.losses.terms import Term
 from recon.models import (
+    DirectionHead,
     MeshDecoder,
     PaletteHead,
     Prediction,
@@ -50,13 +53,18 @@ TERMS = {
 
 
 def make_trainer(
-    file: Path, max_steps: int, color_head: Callable[..., nn.Module] | None = None, **more: Any
+    file: Path,
+    max_steps: int,
+    color_head: Callable[..., nn.Module] | None = None,
+    camera_head: nn.Module | None = None,
+    **more: Any,
 ) -> Trainer:
     seed_everything(0)
     model = Reconstructor(
         SoftRasEncoder(channels=(4, 8, 8, 8), hidden=(16,), latent=8),
         MeshDecoder(latent=8, hidden=(16,), subdivisions=1),
         color_head,
+        camera_head=camera_head,
     )
     settings: dict[str, Any] = {
         "model": model,
@@ -538,6 +546,49 @@ def test_colors_are_learned_on_a_shape_that_stands_still(
         assert torch.equal(model[name], value), name
     start = make_colored(shapes_file, 4).model.state_dict()
     assert not torch.equal(model["color_head.fields"], start["color_head.fields"])
+
+
+def make_directed(file: Path, max_steps: int, **more: Any) -> Trainer:
+    seed_everything(1)
+    head = DirectionHead(8, channels=(4, 8), features=8, hidden=(8,))
+    objective = partial(Objective, terms={"camera": Term(camera_direction_loss)})
+    settings: dict[str, Any] = {"frozen": ["encoder", "decoder"], "camera_head": head}
+    return make_trainer(file, max_steps, **{"objective": objective, **settings, **more})
+
+
+def test_directions_are_learned_on_a_shape_that_stands_still(
+    shapes_file: Path, straight: dict[str, Any], tmp_path: Path
+) -> None:
+    first = tmp_path / "shape"
+    make_trainer(shapes_file, 6).run(run_in(first))
+    settings: dict[str, Any] = {
+        "initial": str(first / "checkpoints" / "last.pt"),
+        "augmentation": ViewAugmentation(mirror=0.5),
+        "validate_every": 1,
+    }
+    make_directed(shapes_file, 4, **settings).run(run_in(tmp_path / "straight"))
+    make_directed(shapes_file, 2, **settings).run(run_in(tmp_path / "parts"))
+    make_directed(shapes_file, 4, **settings).run(run_in(tmp_path / "parts"))
+    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
+    model = last(tmp_path / "parts")["model"]
+    for name, value in straight["model"].items():  # the statistics of batch norm too
+        assert torch.equal(model[name], value), name
+    start = make_directed(shapes_file, 4).model.state_dict()
+    assert not torch.equal(model["camera_head.logits.weight"], start["camera_head.logits.weight"])
+    header = (tmp_path / "parts" / "validation.csv").read_text().splitlines()[0].split(",")
+    assert {"iou", "camera_within_15", "camera_error"} <= set(header)
+
+
+def test_a_camera_head_learns_the_directions_of_a_batch(shapes_file: Path) -> None:
+    optimizer = partial(torch.optim.Adam, lr=3e-3)
+    head = DirectionHead(8, channels=(16, 32, 64), features=64, hidden=(64,))
+    more: dict[str, Any] = {"optimizer": optimizer, "schedule": {"lr": Constant()}}
+    trainer = make_directed(shapes_file, 100, camera_head=head, batch_size=8, **more)
+    batch = trainer.batches[0]
+    losses = [trainer.take_step(batch).losses["camera"] for _ in range(100)]
+    assert losses[0] == pytest.approx(math.log(144), abs=0.5)
+    # An ellipsoid looks alike from four azimuths at most.
+    assert losses[-1] < math.log(8)
 
 
 def test_parts_that_are_not_there_are_refused(shapes_file: Path) -> None:
