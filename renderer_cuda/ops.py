@@ -412,8 +412,8 @@ def soft_rasterize(
         dist_shift: The shift of the distribution, see `soft_silhouette`.
         alpha: "product", "sum", "hard" or another t-conorm, see `soft_silhouette`.
         alpha_parameter: The parameter of the t-conorm, see `soft_silhouette`.
-        color: "softmax", "hard" or "over". With "over" alpha has to be "product", the distribution
-            "logistic" and squared, and gamma and eps have no part.
+        color: "softmax", "hard" or "over". With "over" alpha has to be "product", and gamma and eps
+            have no part.
         texture: "vertex" or "surface".
         dist_eps: Coverage outside of the face counts down to this value and is zero below.
         eps: Normalised depth of the background.
@@ -428,13 +428,14 @@ def soft_rasterize(
             with a gradient. None stands for 1.
         face_sigma: [B, F] (packed [N]) > 0, for color "over": sigma of each face in place of that
             of all, with a gradient.
-        window: How the opacity of a face falls off, for color "over"; x = +-d^2 / sigma.
-            "distribution" is the coverage D. "exp_clipped" is exp(min(x, 0)), which is 1 inside, so
-            that neighbours leave no seam. In the other two sigma is a power, without a unit:
-            "incenter" is (d / r)^sigma inside and 0 outside, with the distance d to the nearest
-            edge and the radius r of the incircle (Held et al. 2025, "Triangle Splatting");
-            "compact" is exp(-e^(2 sigma) / 2) with e = 1 - 3 min_k w_k of the barycentric
-            coordinates (Sheng et al. 2025, "2D Triangle Splatting").
+        window: How the opacity of a face falls off, for color "over". "distribution" is the
+            coverage D; the others have no part of the distribution, which has to be the default
+            then. With x = +-d^2 / sigma "exp_clipped" is exp(min(x, 0)), which is 1 inside, so that
+            neighbours leave no seam. In the other two sigma is a power, without a unit: "incenter"
+            is (d / r)^sigma inside and 0 outside, with the distance d to the nearest edge and the
+            radius r of the incircle (Held et al. 2025, "Triangle Splatting"); "compact" is
+            exp(-e^(2 sigma) / 2) with e = 1 - 3 min_k w_k of the barycentric coordinates (Sheng et
+            al. 2025, "2D Triangle Splatting").
         order: Faces are sorted, for color "over", by their depth at the "pixel", or by the mean
             depth of their corners ("centroid"); of equals the first is in front.
         stop_transmittance: Faces behind a transmittance T_i below this are left out, for color
@@ -510,8 +511,10 @@ def soft_rasterize(
         return layered_rasterize(
             *(faces, textures, _flat(face_opacity, faces), _flat(face_sigma, faces), behind),
             *(offsets, images, height, width),
-            pack_scalars(sigma, dist_eps, near, far, stop_transmittance),
-            *_numbers(distance=distance, texture=texture, window=window, order=order),
+            pack_scalars(sigma, dist_eps, *family[:2], near, far, stop_transmittance),
+            *_numbers(distance=distance, distribution=distribution),
+            squared,
+            *_numbers(texture=texture, window=window, order=order),
             *(double_sided, perspective_correct),
         )
     rgba: Tensor = transforms.call(

@@ -321,7 +321,7 @@ def soft_rasterize_reference(
             in_range = facing & (depth >= near) & (depth <= far)
             if color == "over":
                 value, reached = layers.window_at(
-                    window, distance, part, faces, weights, sigmas, dist_eps
+                    window, distance, family, part, faces, weights, sigmas, dist_eps
                 )
                 visible = drawable & reached & in_range
                 key = depth if order == "pixel" else faces[..., 2].mean(-1).expand_as(depth)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import reference_modes as modes
+from renderer_cuda.reference_family import Family
 
 # The ratios that the windows "incenter" and "compact" are powers of are cut to this, as where they
 # vanish the derivative of the power may be infinite.
@@ -20,6 +21,7 @@ LEAST_RATIO = 1e-7
 def window_at(
     window: str,
     distance: str,
+    family: Family,
     pixels: Tensor,
     face_vertices: Tensor,
     barycentric: Tensor,
@@ -29,11 +31,12 @@ def window_at(
     """Return the windows W of faces at pixels [P, F], and where they have a part in them (bool).
 
     Args:
-        window: "distribution": sigmoid(x) with the exponent x of `reference_modes.exponent`;
+        window: "distribution": D(x) with the exponent x of `reference_modes.exponent`;
             "exp_clipped": exp(min(x, 0)); "incenter": (d / inradius)^sigma inside, with the
             distance d to the nearest edge; "compact": exp(-e^(2 sigma) / 2) with the eccentricity
             e = 1 - 3 min_k(w_k) of the barycentric coordinates w.
         distance: See `reference_modes.exponent`; for the first two windows.
+        family: The distribution D, for the first window.
         pixels: [P, 2] NDC.
         face_vertices: [F, 3, 3].
         barycentric: [P, F, 3].
@@ -52,27 +55,30 @@ def window_at(
         ratio = eccentricity.where(within, 0.5).clamp(min=LEAST_RATIO)
         return torch.exp(-ratio.pow(2 * sigma) / 2), within
     return _window_of_exponent(
-        window, distance, pixels, face_vertices, barycentric, sigma, dist_eps
+        window, distance, family, pixels, face_vertices, barycentric, sigma, dist_eps
     )
 
 
 def _window_of_exponent(
     window: str,
     distance: str,
+    family: Family,
     pixels: Tensor,
     face_vertices: Tensor,
     barycentric: Tensor,
     sigma: Tensor,
     dist_eps: float,
 ) -> tuple[Tensor, Tensor]:
-    plain = modes.exponent(distance, pixels, face_vertices, barycentric, 1.0)
-    x = plain / sigma
-    threshold = math.log(1 / dist_eps - 1) if window == "distribution" else math.log(1 / dist_eps)
+    plain = modes.exponent(distance, pixels, face_vertices, barycentric, 1.0, family.squared)
+    x = plain / (sigma if family.squared else sigma.sqrt())
+    clipped = window == "exp_clipped"
+    threshold = math.log(1 / dist_eps) if clipped else family.reach(dist_eps)
     within = x > -threshold
     if distance == "barycentric":
-        within &= modes.in_box(pixels, face_vertices, (sigma * threshold).sqrt()[:, None])
+        radius = (sigma * threshold).sqrt() if family.squared else sigma.sqrt() * threshold
+        within &= modes.in_box(pixels, face_vertices, radius[:, None])
     safe = x.where(within & torch.isfinite(x), 0.0)
-    value = torch.sigmoid(safe) if window == "distribution" else torch.exp(safe.clamp(max=0))
+    value = torch.exp(safe.clamp(max=0)) if clipped else family.coverage(safe)[0]
     return value.where(torch.isfinite(x), (x > 0).to(x)), within
 
 

@@ -280,8 +280,8 @@ def check_layers(
 ) -> None:
     """Raise ValueError unless the arguments of layered colours fit each other.
 
-    Those of color "over" alone must be at their defaults without it; with it, alpha, distance,
-    distribution and squared are restricted.
+    Those of color "over" alone must be at their defaults without it; with it, alpha, and with its
+    windows distance, distribution and squared, are restricted.
     """
     check_modes(color=color, window=window, order=order)
     given: dict[str, bool] = {
@@ -297,9 +297,11 @@ def check_layers(
         return
     if alpha != "product":
         raise ValueError(f"alpha must be 'product' with color 'over', got {alpha!r}")
-    if distribution != "logistic" or not squared:
+    if window != "distribution" and (distribution != "logistic" or not squared):
         got = f"got {distribution!r} and squared={squared}"
-        raise ValueError(f"distribution must be 'logistic' and squared with color 'over', {got}")
+        raise ValueError(
+            f"distribution must be 'logistic' and squared with window {window!r}, {got}"
+        )
     if window in ("incenter", "compact") and distance != "euclidean":
         raise ValueError(f"distance must be 'euclidean' with window {window!r}, got {distance!r}")
     requirement = "at least 0 and less than 1"

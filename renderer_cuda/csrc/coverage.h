@@ -307,7 +307,7 @@ HOST_DEVICE void cover_vjp(const Coverage<Real>& c, const Outline<R>& face, cons
 // The state of a pixel is prod(1 - D), sum(D), whether any D is above one half, or that of another t-conorm.
 template <bool every_mode, typename T>
 HOST_DEVICE T clear_opacity(const Parameters<T>& p) {
-  return !every_mode || p.alpha == Alpha::product ? T(1) : T(0);
+  return !every_mode || multiplies(p.alpha) ? T(1) : T(0);
 }
 
 // Whether D > 1/2, as the sign of x tells where D = sigmoid(x).
@@ -329,12 +329,12 @@ HOST_DEVICE Real opacity_of(const Coverage<Real>& c, const Parameters<T>& p) {
   if (p.alpha == Alpha::hard) return select(c.support & covers_half(c, p), one, zero);
   Real state;
   face_state(c.covered, c.complement, p, &state);
-  return select(c.support, state, zero);
+  return select(c.support, state, Real(clear_opacity<every_mode>(p)));
 }
 
 template <bool every_mode, typename Real, typename T>
 HOST_DEVICE Real combine_opacity(Real state, Real opacity, const Parameters<T>& p) {
-  if (!every_mode || p.alpha == Alpha::product) return state * opacity;
+  if (!every_mode || multiplies(p.alpha)) return state * opacity;
   if (p.alpha == Alpha::sum) return state + opacity;
   if (p.alpha == Alpha::hard) return maximum(state, opacity);
   Real joined;
@@ -345,7 +345,7 @@ HOST_DEVICE Real combine_opacity(Real state, Real opacity, const Parameters<T>& 
 // The same of one face, of which the maximum notes the index: of equals the first.
 template <bool every_mode, typename T>
 HOST_DEVICE void combine_face(T& state, T* greatest, T opacity, int32_t face, const Parameters<T>& p) {
-  if (every_mode && keeps_state(p.alpha) && p.alpha != Alpha::product) {
+  if (every_mode && keeps_state(p.alpha) && !multiplies(p.alpha)) {
     if (!(opacity > T(0))) return;  // the lanes without support, which are many, leave the state as it is
     if (p.alpha == Alpha::maximum) {
       if (opacity > state || (opacity == state && T(face) < *greatest)) *greatest = T(face);

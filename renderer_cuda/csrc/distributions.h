@@ -160,52 +160,63 @@ HOST_DEVICE Probability<Real> levy(Real t) {
   return {select(some, error_complement(root), zero), select(some, error(root), one), select(some, density, zero)};
 }
 
-// The regularised incomplete gamma functions P (below) and Q (above) and the density t^(p-1) exp(-t) / Gamma(p),
-// t = x + shift > 0: below t = p + 1 by the series t^p exp(-t) / Gamma(p + 1) sum_n t^n / ((p + 1) ... (p + n)), above
-// by the continued fraction of Legendre (Abramowitz and Stegun 6.5.29 and 6.5.31), evaluated forward by Lentz's method.
-// A lane at a time: the number of terms depends on t.
-template <typename T>
-HOST_DEVICE Probability<T> gamma_of(T t, const DistributionParameters<T>& d) {
-  // A density of shape < 1 is endless at 0: it stays what it is at this t. Far above, P is one.
-  const T least = sizeof(T) == 4 ? T(1e-12) : T(1e-30), most = d.shape + T(sizeof(T) == 4 ? 100 : 800);
-  if (!(t > T(0))) return {T(0), T(1), T(0)};
-  t = maximum(t, least);
-  if (t >= most) return {T(1), T(0), T(0)};
-  const T p = d.shape, power = std::exp(p * std::log(t) - t - d.log_gamma), density = power * p / t;
-  constexpr int most_terms = 400;
-  if (t < p + T(1)) {
-    T term(1), sum(1);
-    for (int n = 1; n < most_terms && term > Limits<T>::epsilon * T(0.25) * sum; ++n) sum += term *= t / (p + T(n));
-    const T below = minimum(power * sum, T(1));
-    return {below, T(1) - below, density};
+// A lane whose terms have become too small to change its sum keeps its bits while others go on.
+constexpr int most_gamma_terms = 400;
+
+// sum_n t^n / ((p + 1) ... (p + n)) for 0 < t <= p + 1, where each term is smaller than the one before.
+template <typename Real, typename T>
+HOST_DEVICE Real gamma_series(Real t, T p) {
+  const Real least(Limits<T>::epsilon * T(0.25));
+  Real term(T(1)), sum(T(1));
+  for (int n = 1; n < most_gamma_terms && any(term > least * sum); ++n) {
+    term *= t * Real(T(1) / (p + T(n)));
+    sum += term;
   }
-  const T tiny(1e-30);
-  T b = t + T(1) - p, c = T(1) / tiny, fraction = T(1) / b, q = fraction;
-  for (int n = 1; n < most_terms; ++n) {
-    const T a = -T(n) * (T(n) - p);
-    b += T(2);
-    fraction = a * fraction + b;
-    fraction = T(1) / (absolute(fraction) < tiny ? tiny : fraction);
-    c = b + a / c;
-    c = absolute(c) < tiny ? tiny : c;
-    const T factor = fraction * c;
-    q *= factor;
-    if (absolute(factor - T(1)) <= Limits<T>::epsilon) break;
-  }
-  const T above = minimum(power * p * q, T(1));
-  return {T(1) - above, above, density};
+  return sum;
 }
 
+// The continued fraction of Gamma(p, t) t^-p exp(t) for t >= p + 1, evaluated forward by Lentz's method; it ends by itself
+// where p is a whole number.
 template <typename Real, typename T>
-HOST_DEVICE Probability<Real> gamma(Real t, const DistributionParameters<T>& d) {
-  Probability<Real> out;
-  for (int lane = 0; lane < Traits<Real>::lanes; ++lane) {
-    const Probability<T> one = gamma_of<T>(lane_of(t, lane), d);
-    set_lane(out.below, lane, one.below);
-    set_lane(out.above, lane, one.above);
-    set_lane(out.density, lane, one.density);
+HOST_DEVICE Real gamma_fraction(Real t, T p) {
+  const Real one(T(1)), tiny(T(1e-30)), close(Limits<T>::epsilon);
+  Real b = t + Real(T(1) - p), c = one / tiny, fraction = one / b, out = fraction;
+  auto running = t > Real(T(0));
+  for (int n = 1; n < most_gamma_terms && any(running); ++n) {
+    const Real a(-T(n) * (T(n) - p));
+    b += Real(T(2));
+    fraction = a * fraction + b;
+    fraction = one / select(absolute(fraction) < tiny, tiny, fraction);
+    c = b + a / c;
+    c = select(absolute(c) < tiny, tiny, c);
+    const Real factor = fraction * c;
+    out = select(running, out * factor, out);
+    running = running & (absolute(factor - one) > close);
   }
   return out;
+}
+
+// The regularised incomplete gamma functions P (below) and Q (above) and the density t^(p-1) exp(-t) / Gamma(p),
+// t = x + shift > 0: below t = p + 1 P = t^p exp(-t) / Gamma(p + 1) times the series, above Q = t^p exp(-t) / Gamma(p) times
+// the continued fraction of Legendre (Abramowitz and Stegun 6.5.29 and 6.5.31).
+template <typename Real, typename T>
+HOST_DEVICE Probability<Real> gamma(Real t, const DistributionParameters<T>& d) {
+  // A density of shape < 1 is endless at 0: it stays what it is at this t. Far above, P is one.
+  const Real least(sizeof(T) == 4 ? T(1e-12) : T(1e-30)), most(d.shape + T(sizeof(T) == 4 ? 100 : 800));
+  const Real zero(T(0)), one(T(1)), p(d.shape), middle(d.shape + T(1));
+  const auto positive = t > zero, lower = t < middle, upper = t >= middle;
+  if (!any(positive)) return {zero, one, zero};
+  const Real bounded = minimum(maximum(t, least), most);
+  // At most 0: its greatest value is at t = p, where it falls from 0 at p = 0.
+  const Real exponent = p * logarithm(bounded) - bounded - Real(d.log_gamma), power = exponential(minimum(exponent, zero));
+  Real below(T(0)), above(T(0));
+  if (any(lower)) below = minimum(power * gamma_series(minimum(bounded, middle), d.shape), one);
+  if (any(upper)) above = minimum(power * p * gamma_fraction(maximum(bounded, middle), d.shape), one);
+  below = select(lower, below, one - above);
+  above = select(lower, one - below, above);
+  const auto within = positive & (t < most);
+  return {select(within, below, select(positive, one, zero)), select(within, above, select(positive, zero, one)),
+          select(within, power * p / bounded, zero)};
 }
 
 template <typename Real>

@@ -11,7 +11,7 @@
 namespace renderer {
 
 // The window W of a face, from x = +-d^2 / sigma (see coverage.h), or from where the pixel lies in the triangle:
-//   distribution  the coverage D of the other colours;
+//   distribution  the coverage D of the other colours, by any distribution;
 //   exp_clipped   exp(min(x, 0)): 1 inside, exp(-d^2 / sigma) outside, so that neighbours leave no seam;
 //   incenter      (phi / phi_incenter)^sigma inside, nothing outside, with phi the distance to the nearest edge, at the
 //                 incenter the inradius: Held et al., "Triangle Splatting for Real-Time Radiance Field Rendering", 2025;
@@ -143,6 +143,7 @@ HOST_DEVICE LayerParameters<T> parameters_of_face(const LayersForward<T>& f, int
   if (f.face_sigma) p.sigma = f.face_sigma[face];
   if (f.face_sigma || p.window != Window::distribution) {
     p.inverse_sigma = minimum(T(1) / p.sigma, bound);
+    p.inverse_root_sigma = square_root(p.inverse_sigma);
     p.support_square = minimum(p.sigma * p.reach, bound);
     p.support_radius = square_root(p.support_square);
   }
@@ -277,7 +278,7 @@ HOST_DEVICE void clear(LayerGradient<Real>& g) {
 }
 
 // Add the gradient for dL/dW, in the lanes that are active.
-//   distribution  dW/dx = W (1 - W),  dx/dsigma = -x / sigma
+//   distribution  dW/dx is the density,  dx/dsigma = -x / sigma, or half of it where x = +-d / sqrt(sigma)
 //   exp_clipped   dW/dx = W outside, else 0
 //   incenter      W = q^(s / 2), q = (d / r)^2: dW/dq = s W / (2 q),  dW/ds = W log(q) / 2,  dq/dr = -2 q / r
 //   compact       W = exp(-u / 2), u = e^(2 s): dW/de = -W s u / e,  dW/ds = -W u log e,  de/dw_k = -3 for the least w_k
@@ -289,8 +290,8 @@ HOST_DEVICE void window_vjp(LayerGradient<Real>& g, const Outline<R>& face, cons
   Real grad_exponent(T(0));
   if (p.window == Window::distribution || p.window == Window::exp_clipped) {
     const bool clipped = p.window == Window::exp_clipped;
-    grad_exponent = clipped ? select(l.c.inside, zero, grad) : grad * complement_of<true>(l.c);
-    g.sigma += -grad_exponent * l.c.exponent * Real(p.inverse_sigma);
+    grad_exponent = clipped ? select(l.c.inside, zero, grad) : select(active, grad_window * l.c.density, zero);
+    g.sigma += -grad_exponent * l.c.exponent * Real(p.squared ? p.inverse_sigma : T(0.5) * p.inverse_sigma);
   } else if (p.window == Window::incenter) {
     g.sigma += grad * Real(T(0.5)) * l.logarithm;
     const Real grad_power = select(l.free, grad * Real(T(0.5) * p.sigma), zero);

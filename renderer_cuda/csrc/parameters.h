@@ -31,6 +31,8 @@ enum class Alpha : int {
 
 // Whether the backward reads what the forward writes of alpha at each pixel (Forward::transmittance).
 HOST_DEVICE constexpr bool keeps_state(Alpha alpha) { return alpha != Alpha::sum && alpha != Alpha::hard; }
+// Whether what faces let through is multiplied, from 1 where there is none; the states of the others begin at 0.
+HOST_DEVICE constexpr bool multiplies(Alpha alpha) { return alpha == Alpha::product || alpha == Alpha::frank; }
 // How faces blend: not at all (silhouettes), by a softmax over depth, or the nearest alone.
 enum class Color : int { none = 0, softmax = 1, hard = 2 };
 // Where colours lie: three corners, or R * R texels on the face.
@@ -55,7 +57,7 @@ struct Parameters : Meshes {
   DistributionParameters<T> distribution;
   bool squared;        // D is a function of s d^2 / sigma rather than of s d / sqrt(sigma), s = +-1
   T alpha_parameter;   // of the t-conorm; of frank its logarithm
-  T frank_above, frank_below;  // e^l - 1 and 1 - e^-l of that logarithm l
+  T frank_above;       // e^l - 1 of that logarithm l
 
   T inverse_sigma;     // 1 / sigma, per squared NDC
   T inverse_root_sigma;  // its root
@@ -104,7 +106,6 @@ void set_alpha(Parameters<T>& p, const Settings& s) {
   p.alpha = einstein ? Alpha::hamacher : s.alpha;
   p.alpha_parameter = T(parameter);
   p.frank_above = s.alpha == Alpha::frank ? T(std::expm1(parameter)) : T(0);
-  p.frank_below = s.alpha == Alpha::frank ? T(-std::expm1(-parameter)) : T(0);
 }
 
 // Derive the kernels' numbers in double and round once. Quotients are cut well inside the range of T

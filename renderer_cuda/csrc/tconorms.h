@@ -2,17 +2,18 @@
 //
 // Petersen et al., "GenDR", CVPR 2022; Klement, Mesiar and Pap, "Triangular Norms", 2000;
 // docs/soft_rasterizers.md has the table of formulas. All but the maximum have an additive generator h: h(alpha) is the
-// sum of h(D_i), in any order. The state of a pixel is that sum S (hamacher, frank); or, where h is a power, which would
-// leave the range of numbers, its root, the p-norm N of what is raised to the power (yager, aczel_alsina, dombi); or
-// -log(1 - alpha) itself (schweizer_sklar); or the greatest coverage (maximum). It is 0 where nothing is covered, and
-// what a face adds is the state of a pixel that shows this face alone.
+// sum of h(D_i), in any order. The state of a pixel is that sum S (hamacher); or e^-S, a product (frank); or, where h is a
+// power, which would leave the range of numbers, its root, the p-norm N of what is raised to the power (yager,
+// aczel_alsina, dombi); or -log(1 - alpha) itself (schweizer_sklar); or the greatest coverage (maximum). It is 0 where
+// nothing is covered, or 1 (frank), and what a face adds is the state of a pixel that shows this face alone.
 //
 //   hamacher         h = log(1 + p D / (1 - D)) / p, or D / (1 - D) where p is 0; einstein is p = 2
-//   frank            h = log(1 + (e^(l D) - 1) / (1 - e^(-l (1 - D)))), l = log p
+//   frank            e^-h = (e^(l (1 - D)) - 1) / (e^l - 1), l = log p
 //   yager            N of D, alpha = min(N, 1)
 //   aczel_alsina     N of -log(1 - D), alpha = 1 - e^-N
 //   dombi            N of D / (1 - D), alpha = N / (1 + N)
-//   schweizer_sklar  U of -log(1 - D), with e^(s U) - 1 = sum (e^(s U_i) - 1), s = -p; alpha = 1 - e^-U
+//   schweizer_sklar  U of -log(1 - D), with e^(s U) - 1 = sum (e^(s U_i) - 1), s = -p; alpha = 1 - e^-U; for the
+//                    default s = 2 the state is the sum S of (1 - D_i)^-2 - 1, and alpha = 1 - (1 + S)^(-1/2)
 //
 // dalpha/dD_i = h'(D_i) / h'(alpha) is written in quotients like (1 - alpha) / (1 - D_i) and h(D_i) / N, which are at
 // most 1, so nothing is endless. Functions are called, as those of distributions.h are.
@@ -36,6 +37,19 @@ HOST_DEVICE Real minus_logarithm(Real covered, Real complement) {
   return select(complement < half, -logarithm(some_complement(complement)), -logarithm_one_plus(-minimum(covered, half)));
 }
 
+// Whether the t-conorm is that of Schweizer and Sklar with s = 2, which needs no exponentials.
+template <typename T>
+HOST_DEVICE bool is_root(const Parameters<T>& p) {
+  return p.alpha == Alpha::schweizer_sklar && p.alpha_parameter == T(-2);
+}
+
+// 1 - D as it is squared and divided by there: sums over all faces of a mesh are numbers.
+template <typename Real>
+HOST_DEVICE Real square_complement(Real complement) {
+  using T = typename Traits<Real>::Scalar;
+  return maximum(complement, Real(T(sizeof(T) == 4 ? 1e-15 : 1e-30)));
+}
+
 namespace {
 
 // What a face of coverage D adds to the state.
@@ -49,12 +63,18 @@ HOST_DEVICE_CALL void face_state(Real covered, Real complement, const Parameters
       return;
     }
     case Alpha::frank: {
-      const Real above = -exponential_less_one(-parameter * some_complement(complement));
-      *out = logarithm_one_plus(exponential_less_one(parameter * covered) / above);
+      *out = exponential_less_one(parameter * some_complement(complement)) * Real(T(1) / p.frank_above);
       return;
     }
-    case Alpha::aczel_alsina:
-    case Alpha::schweizer_sklar: *out = minus_logarithm(covered, complement); return;
+    case Alpha::schweizer_sklar:
+      if (is_root(p)) {  // 1 / q^2 - 1 = D (1 + q) / q^2
+        const Real q = square_complement(complement);
+        *out = covered * (Real(T(1)) + q) / (q * q);
+        return;
+      }
+      *out = minus_logarithm(covered, complement);
+      return;
+    case Alpha::aczel_alsina: *out = minus_logarithm(covered, complement); return;
     case Alpha::dombi: *out = covered / some_complement(complement); return;
     default: *out = covered; return;  // maximum, yager
   }
@@ -82,6 +102,10 @@ HOST_DEVICE_CALL void join_states(Real a, Real b, const Parameters<T>& p, Real* 
       return;
     }
     case Alpha::schweizer_sklar: {
+      if (is_root(p)) {
+        *out = a + b;
+        return;
+      }
       // e^(s U) = e^(s greater) + e^(s less) - 1 = e^(s greater) (1 + e^(-s (greater - less)) (1 - e^(-s less))).
       const Real s(-p.alpha_parameter), most_exponent(T(80));
       const Real decay = exponential(-minimum(s * (greater - less), most_exponent));
@@ -89,7 +113,7 @@ HOST_DEVICE_CALL void join_states(Real a, Real b, const Parameters<T>& p, Real* 
       *out = greater + logarithm_one_plus(decay * rest) / s;
       return;
     }
-    default: *out = a + b; return;  // hamacher, frank
+    default: *out = a + b; return;  // hamacher
   }
 }
 
@@ -114,16 +138,19 @@ HOST_DEVICE_CALL void alphas_of(Real state, const Parameters<T>& p, Alphas<Real>
       return;
     }
     case Alpha::frank: {
-      const T l = p.alpha_parameter;
-      const Real below = -exponential_less_one(-minimum(state, Real(T(80))));
-      const Real alpha = logarithm_one_plus(Real(-p.frank_below) * below) / Real(-l);
-      const Real complement = logarithm_one_plus(Real(p.frank_above) * exponential(-state)) / Real(l);
-      *out = {minimum(alpha, one), maximum(complement, zero)};
+      const Real power = logarithm_one_plus(Real(p.frank_above) * state);  // l (1 - alpha)
+      const Real complement = minimum(maximum(power * Real(T(1) / p.alpha_parameter), zero), one);
+      *out = {one - complement, complement};
       return;
     }
     case Alpha::dombi: *out = {state / (one + state), one / (one + state)}; return;
     case Alpha::aczel_alsina:
     case Alpha::schweizer_sklar: {
+      if (is_root(p)) {
+        const Real complement = one / square_root(one + state);
+        *out = {state * complement * complement / (one + complement), complement};
+        return;
+      }
       const Real exponent = -minimum(state, Real(T(sizeof(T) == 4 ? 80 : 700)));
       *out = {-exponential_less_one(exponent), exponential(exponent)};
       return;
@@ -159,6 +186,11 @@ HOST_DEVICE_CALL void face_vjp(Real covered, Real complement, Real density, Real
     case Alpha::dombi: *out = hazard * (one / maximum(above + above * kept, one * above)) * share(covered / above); return;
     // (Q / q)^(s + 1).
     case Alpha::schweizer_sklar: {
+      if (is_root(p)) {  // Q is kept
+        const Real ratio = minimum(kept / square_complement(complement), one);
+        *out = density * (ratio * ratio * ratio);
+        return;
+      }
       const Real further = maximum(kept - minus_logarithm(covered, complement), zero);
       *out = hazard * exponential(-minimum(Real(-p.alpha_parameter) * further, Real(T(80))));
       return;
@@ -183,6 +215,7 @@ HOST_DEVICE PixelState<T> pixel_vjp(T grad_alpha, T state, const Parameters<T>& 
   if (p.alpha == Alpha::frank) {
     return {-grad_alpha * exponential_less_one(-p.alpha_parameter * a.complement), T(0)};
   }
+  if (is_root(p)) return {grad_alpha, a.complement};
   return {grad_alpha * a.complement, p.alpha == Alpha::hamacher ? a.complement : state};
 }
 

@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import (
     DEVICES,
+    DISTRIBUTIONS,
     DTYPES,
+    SHAPES,
     assert_same,
     assert_same_bits,
     gradients,
@@ -47,14 +49,22 @@ CHOICES = [
 ]
 
 
+# Coverages by other distributions.
+COVERAGES: list[dict[str, Any]] = [
+    {"distance": distance, **mode}
+    for distance, modes in (("euclidean", [*DISTRIBUTIONS, *SHAPES]), ("barycentric", SHAPES))
+    for mode in modes
+]
+
+
 @pytest.fixture(autouse=True, scope="module", params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
     """Every test of this file runs on the native kernels of each device, or says why it cannot."""
     return require_kernels(request.param)
 
 
-def name_of(mode: dict[str, str]) -> str:
-    return "-".join(mode.values())
+def name_of(mode: dict[str, Any]) -> str:
+    return "-".join(map(str, mode.values()))
 
 
 def inputs_of(mode: dict[str, str], images: int = 2, faces: int = 6, **options: Any) -> Inputs:
@@ -116,6 +126,21 @@ def test_equals_the_oracle(
         assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("mode", COVERAGES, ids=name_of)
+def test_every_distribution_equals_the_oracle(
+    mode: dict[str, Any], dtype: torch.dtype, device: str
+) -> None:
+    inputs = inputs_of({}, 1, 6, dtype=dtype, device=device)
+    arguments = {"image_size": (5, 13), "dist_eps": 1e-3, **mode}
+    image, grads = gradients(render_with(**arguments), *inputs)
+    oracle = render_with(soft_rasterize_reference, **arguments)
+    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
+    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("window", LAYER_MODES["window"])
 def test_a_large_image_of_many_faces_equals_the_oracle(window: str, device: str) -> None:
     """Several tiles, and pixels with more faces than are sorted by insertion."""
@@ -141,6 +166,13 @@ def test_gradient_is_exact(mode: dict[str, str], device: str) -> None:
     inputs = used(inputs_of(mode, 1, 4, device=device), mode)
     leaves = [tensor.requires_grad_() for tensor in inputs]
     render = render_with(image_size=(4, 5), perspective_correct=True, **mode)
+    assert torch.autograd.gradcheck(render, leaves, eps=1e-7, atol=1e-5, fast_mode=False)
+
+
+@pytest.mark.parametrize("mode", COVERAGES, ids=name_of)
+def test_gradient_is_exact_for_every_distribution(mode: dict[str, Any], device: str) -> None:
+    leaves = [tensor.requires_grad_() for tensor in inputs_of({}, 1, 4, device=device)]
+    render = render_with(image_size=(4, 5), **mode)
     assert torch.autograd.gradcheck(render, leaves, eps=1e-7, atol=1e-5, fast_mode=False)
 
 
@@ -376,8 +408,8 @@ def test_direct_calls_leave_out_faces_with_bad_numbers(number: str, device: str)
 
     def call(tensors: Any) -> Tensor:
         flat = [tensor.flatten(0, 1) for tensor in tensors[:4]]
-        scalars = torch.tensor([1e-2, 1e-4, 1.0, 100.0, 0.0], dtype=torch.float64)
-        settings = (1, 9, 12, scalars, 0, 0, 0, 0, True, False)
+        scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 1.0, 100.0, 0.0], dtype=torch.float64)
+        settings = (1, 9, 12, scalars, 0, 0, True, 0, 0, 0, True, False)
         image: Tensor = OPS.layered_rasterize(
             *flat, inputs[4], torch.empty(0, dtype=torch.int64), *settings
         )[0]
@@ -395,10 +427,10 @@ def op_arguments(device: str, first_face: list[int] | None, numbers: bool = True
         tensor.flatten(0, 1).requires_grad_() for tensor in inputs[:4]
     )
     none = vertices.new_empty(0)
-    scalars = torch.tensor([1e-2, 1e-4, 1.0, 100.0, 0.0], dtype=torch.float64)
+    scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 1.0, 100.0, 0.0], dtype=torch.float64)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
     per_face = (opacity, sigma) if numbers else (none, none)
-    settings = (2, 4, 5, scalars, 0, 0, 0, 0, True, False)
+    settings = (2, 4, 5, scalars, 0, 0, True, 0, 0, 0, True, False)
     return (vertices, textures, *per_face, inputs[4], offsets, *settings)
 
 
@@ -542,9 +574,9 @@ def test_bad_arguments_are_named(function: Any, change: dict[str, Any], message:
     [
         (2, torch.ones(5), r"face_opacity must have shape \[6\] or \[0\]"),
         (3, torch.ones(7), r"face_sigma must have shape \[6\] or \[0\]"),
-        (9, torch.tensor([1e-2, 1e-4], dtype=torch.float64), r"scalars must have shape \[5\]"),
-        (12, 9, r"window must be in 0\.\.3"),
-        (13, -1, r"order must be in 0\.\.1"),
+        (9, torch.tensor([1e-2, 1e-4], dtype=torch.float64), r"scalars must have shape \[7\]"),
+        (14, 9, r"window must be in 0\.\.3"),
+        (15, -1, r"order must be in 0\.\.1"),
     ],
 )
 def test_the_op_trusts_no_caller(place: int, value: Any, message: str, device: str) -> None:

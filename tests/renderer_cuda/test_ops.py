@@ -1030,10 +1030,13 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"distance": "hamming"}, "distance must be one of"),
     ({"alpha": "max"}, "alpha must be one of product, sum, hard, maximum, .* got 'max'"),
     (
-        {"color": "over", "distribution": "gaussian"},
-        "distribution must be 'logistic' and squared with color 'over', got 'gaussian'",
+        {"color": "over", "window": "exp_clipped", "distribution": "gaussian"},
+        "distribution must be 'logistic' and squared with window 'exp_clipped', got 'gaussian'",
     ),
-    ({"color": "over", "squared": False}, "must be 'logistic' and squared .* squared=False"),
+    (
+        {"color": "over", "window": "compact", "squared": False},
+        "must be 'logistic' and squared .* squared=False",
+    ),
     ({"distribution": "normal"}, "distribution must be one of logistic, uniform, .* got 'normal'"),
     ({"squared": 1}, "squared must be a bool, got 1"),
     ({"dist_shape": 2.0}, "dist_shape must be None unless distribution is one of gamma, gamma_rev"),
