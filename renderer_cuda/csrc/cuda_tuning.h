@@ -10,6 +10,8 @@ namespace renderer {
 
 #if defined(RENDERER_SMALL_THRESHOLDS)
 constexpr int64_t few_faces = 8;
+constexpr int bins_at_once = 4;
+constexpr int most_own_bins = 2;
 constexpr int scans_per_thread = 1;
 constexpr int64_t most_whole_pixels = 64;
 constexpr int part_shift = 6;
@@ -17,6 +19,10 @@ constexpr int64_t many_faces = 16;
 #else
 // Faces of a mesh up to which looking at all costs a tile less than sorting them into bins.
 constexpr int64_t few_faces = 512;
+// Bins that a block looks at together, with a word of memory for each 32 of its 256 faces.
+constexpr int bins_at_once = 256;
+// Bins of one face up to which its thread takes all of them; of more, the lanes of its warp share them.
+constexpr int most_own_bins = 8;
 // Cells of bins that a thread of the running sum adds up.
 constexpr int scans_per_thread = 8;
 // Pixels of an image up to which no face is cut: a warp walks through them while the launches for parts would start.

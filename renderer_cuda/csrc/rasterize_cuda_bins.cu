@@ -15,7 +15,9 @@ constexpr int warps = range_faces / warp_size;
 // A rectangle of bins, ends included; nothing where left > right.
 struct BinBox {
   int left, right, top, bottom;
-  __device__ bool contains(int x, int y) const { return (left <= x) & (x <= right) & (top <= y) & (y <= bottom); }
+
+  __device__ int columns() const { return right - left + 1; }
+  __device__ int bins() const { return left > right ? 0 : columns() * (bottom - top + 1); }
 };
 
 __device__ BinBox in_bins(Box box, int shift) {
@@ -23,61 +25,104 @@ __device__ BinBox in_bins(Box box, int shift) {
   return {box.first_column >> shift, (box.end_column - 1) >> shift, box.first_row >> shift, (box.end_row - 1) >> shift};
 }
 
-// The boxes of a range of faces, and the box around them.
-struct StagedRange {
-  BinBox boxes[range_faces];
-  BinBox all;
+// A block looks at bins_at_once bins, and tells by one bit each which faces of its range touch them: what a range costs
+// depends on how many bins its faces touch, and hardly on how far those lie apart.
+struct StagedBins {
+  BinBox all;                             // around the faces of the range
+  unsigned touched[bins_at_once][warps];  // a word for the faces of each warp
 };
 
-__device__ void stage(const Box* boxes, const Range& range, int shift, StagedRange& staged) {
-  const int64_t index = range.begin + threadIdx.x;
-  const BinBox mine = in_bins(index < range.end ? boxes[index] : Box{0, 0, 0, 0}, shift);
-  staged.boxes[threadIdx.x] = mine;
-  if (threadIdx.x == 0) staged.all = {most_side, -1, most_side, -1};
+// The rectangle of bins around the faces of all threads.
+__device__ void surround(const BinBox& mine, BinBox& all) {
+  if (threadIdx.x == 0) all = {most_side, -1, most_side, -1};
   __syncthreads();
-  if (mine.left <= mine.right) {
-    atomicMin(&staged.all.left, mine.left);
-    atomicMax(&staged.all.right, mine.right);
-    atomicMin(&staged.all.top, mine.top);
-    atomicMax(&staged.all.bottom, mine.bottom);
+  if (mine.bins() > 0) {
+    atomicMin(&all.left, mine.left);
+    atomicMax(&all.right, mine.right);
+    atomicMin(&all.top, mine.top);
+    atomicMax(&all.bottom, mine.bottom);
   }
   __syncthreads();
 }
 
-// A warp takes a bin and asks which of the faces touch it, 32 at a time: writes their indices in the mesh
-// to list, and returns how many there are.
-template <bool fill>
-__device__ int visit_bin(const StagedRange& staged, int x, int y, int32_t first, int32_t* list) {
-  const int lane = threadIdx.x % warp_size;
-  int count = 0;
-  for (int group = 0; group < range_faces; group += warp_size) {
-    const bool touches = staged.boxes[group + lane].contains(x, y);
-    const unsigned votes = __ballot_sync(all_lanes, touches);
-    if (fill && touches) list[count + __popc(votes & lanes_before(lane))] = first + group + lane;
-    count += __popc(votes);
+// Set the bit of a face in those of its bins which lie among the bins [begin, end) of the rectangle around the range:
+// from the first row on that reaches so far, in the bins first, first + step, ... of its own rectangle. `bit` is that
+// of the face in the words of this warp.
+__device__ void set_bits(const BinBox& face, unsigned bit, int first, int step, int begin, int end,
+                         StagedBins& staged) {
+  const BinBox& all = staged.all;
+  const int columns = face.columns(), down = step / columns, across = step % columns;
+  const int warp = threadIdx.x / warp_size;
+  const int begin_row = all.top + begin / all.columns();
+  int x = face.left + first % columns, y = (face.top < begin_row ? begin_row : face.top) + first / columns;
+  while (y <= face.bottom) {
+    const int bin = (y - all.top) * all.columns() + x - all.left;
+    if (bin >= end) return;
+    if (bin >= begin) atomicOr(&staged.touched[bin - begin][warp], bit);
+    x += across;
+    y += down;
+    if (x > face.right) {
+      x -= columns;
+      ++y;
+    }
   }
-  return count;
 }
 
-// A block takes a range of faces; its warps share the bins that the range can touch.
+// Tell which faces touch the bins [begin, end) of the rectangle around the range.
+__device__ void touch_bins(const BinBox& mine, int begin, int end, StagedBins& staged) {
+  const int lane = threadIdx.x % warp_size, bins = mine.bins();
+  for (int i = threadIdx.x; i < (end - begin) * warps; i += range_faces) staged.touched[i / warps][i % warps] = 0;
+  __syncthreads();
+  if (bins > 0 && bins <= most_own_bins) set_bits(mine, 1u << lane, 0, 1, begin, end, staged);
+  for (unsigned wide = __ballot_sync(all_lanes, bins > most_own_bins); wide; wide &= wide - 1) {
+    const int source = __ffs(int(wide)) - 1;
+    const BinBox face = {__shfl_sync(all_lanes, mine.left, source), __shfl_sync(all_lanes, mine.right, source),
+                         __shfl_sync(all_lanes, mine.top, source), __shfl_sync(all_lanes, mine.bottom, source)};
+    set_bits(face, 1u << source, lane, warp_size, begin, end, staged);
+  }
+  __syncthreads();
+}
+
+// Write the faces of a word to a list, ascending; the first of them has the index `first` in its mesh.
+__device__ void list_faces(unsigned word, int32_t first, int32_t* list) {
+  for (; word; word &= word - 1) *list++ = first + __ffs(int(word)) - 1;
+}
+
+// A block takes a range of faces, and counts or lists those of each bin. Eight threads take a bin, a word each.
 template <bool fill>
 __global__ void __launch_bounds__(range_faces) bins_kernel(Bins bins, const Box* boxes) {
-  __shared__ StagedRange staged;
+  __shared__ StagedBins staged;
   const Range range = range_at(bins.meshes, blockIdx.x);
   if (range.begin >= range.end) return;  // the whole block
   const int level = bins.levels.choose(range.image, bins.capacity(range.image));
-  stage(boxes, range, bins.shift + level, staged);
+  const int64_t index = range.begin + threadIdx.x;
+  const BinBox mine = in_bins(index < range.end ? boxes[index] : Box{0, 0, 0, 0}, bins.shift + level);
+  surround(mine, staged.all);
 
   const BinBox all = staged.all;
-  const int columns = all.right - all.left + 1, rows = all.bottom - all.top + 1;
+  const int total = all.bins(), word_of_bin = threadIdx.x % warps;
   const int64_t ranges = first_range(bins.meshes, range.image + 1) - first_range(bins.meshes, range.image);
   int64_t* cells = bins.cells + bins.first_cell(range.image) + range.number;
-  for (int i = threadIdx.x / warp_size; i < columns * rows; i += warps) {
-    const int x = all.left + i % columns, y = all.top + i / columns;
-    int64_t& cell = cells[(int64_t(y) * bins.columns(level) + x) * ranges];
-    int32_t* list = fill ? bins.list + cell : nullptr;
-    const int count = visit_bin<fill>(staged, x, y, int32_t(range.number * range_faces), list);
-    if (!fill && threadIdx.x % warp_size == 0) cell = count;
+  for (int begin = 0; begin < total; begin += bins_at_once) {
+    const int end = begin + bins_at_once < total ? begin + bins_at_once : total;
+    touch_bins(mine, begin, end, staged);
+    for (int first = begin; first < end; first += range_faces / warps) {
+      const int bin = first + int(threadIdx.x) / warps;
+      const unsigned word = bin < end ? staged.touched[bin - begin][word_of_bin] : 0;
+      int count = __popc(word);  // then of the words up to this one
+      for (int step = 1; step < warps; step *= 2) {
+        const int before = __shfl_up_sync(all_lanes, count, step, warps);
+        if (word_of_bin >= step) count += before;
+      }
+      const int x = all.left + bin % all.columns(), y = all.top + bin / all.columns();
+      int64_t& cell = cells[(int64_t(y) * bins.columns(level) + x) * ranges];
+      if (fill && word) {
+        const int32_t first_index = int32_t(range.number * range_faces) + word_of_bin * warp_size;
+        list_faces(word, first_index, bins.list + cell + count - __popc(word));
+      }
+      if (!fill && word_of_bin == warps - 1 && count > 0) cell = count;
+    }
+    __syncthreads();  // the words are read, and may be cleared
   }
 }
 

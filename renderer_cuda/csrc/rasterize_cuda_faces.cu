@@ -15,16 +15,26 @@ __device__ unsigned warp_sum(unsigned value) {
   return value;
 }
 
-// Needs shrink from level to level: a warp whose faces need nothing any more is done.
+constexpr int most_levels = 32;  // widths of bins or sizes of parts: each doubles, and an image has at most 2^32 pixels
+
+// Add up the needs of the faces of a block, then add them to those of the image, where all its blocks meet: by an atomic
+// operation for each level rather than for each level and warp. Needs shrink from level to level: a warp whose faces need
+// nothing any more is done.
 template <typename Need>
 __device__ void add_needs(const Need& need, Levels levels, int64_t image, Box box) {
+  __shared__ unsigned long long sums[most_levels];
+  if (threadIdx.x < most_levels) sums[threadIdx.x] = 0;
+  __syncthreads();
   for (int level = 0; level < levels.count; ++level) {
     const unsigned mine = need(box, level);
-    if (!__any_sync(all_lanes, mine > 0)) return;
+    if (!__any_sync(all_lanes, mine > 0)) break;
     const unsigned all = warp_sum(mine);
-    if (threadIdx.x % warp_size == 0) {
-      atomicAdd(reinterpret_cast<unsigned long long*>(levels.totals + image * levels.count + level), all);
-    }
+    if (threadIdx.x % warp_size == 0) atomicAdd(sums + level, all);
+  }
+  __syncthreads();
+  const int level = int(threadIdx.x);
+  if (level < levels.count && sums[level] > 0) {
+    atomicAdd(reinterpret_cast<unsigned long long*>(levels.totals + image * levels.count + level), sums[level]);
   }
 }
 
@@ -39,7 +49,7 @@ __global__ void __launch_bounds__(range_faces) setup_kernel(Source source, Need 
     faces.slots[index] = slot;
     faces.boxes[index] = box;
   }
-  add_needs(need, levels, range.image, box);
+  if (levels.count > 0) add_needs(need, levels, range.image, box);  // of all blocks or of none
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // The forward on the GPU: a block renders a tile of pixels from the faces of a bin, a thread owns a pixel.
 //
-// Deterministic: every pixel meets its faces in ascending order. Faces pass three sieves before a thread
-// evaluates them: the list of the bin, the tile of the block, and the pixels of the warp.
+// Deterministic: every pixel meets its faces in ascending order. Faces pass four sieves before a thread
+// evaluates them: the list of the bin, the tile of the block, and the box and the edges of the face against
+// the 4 x 2 pixels of eight lanes, which go through the faces they share on their own.
 #include "rasterize_cuda.h"
 #include "rasterize_cuda_faces.h"
 #include "shading.h"
@@ -12,6 +13,8 @@ namespace {
 constexpr int tile_side = 8, block_size = tile_side * tile_side;  // pixels, one thread each
 constexpr int warps = block_size / warp_size;                     // 8 x 4 pixels each, one below the other
 constexpr int warp_rows = tile_side / warps;
+constexpr int group_columns = 4, group_rows = 2, group_lanes = group_columns * group_rows;  // of a group of lanes
+constexpr int groups = warp_size / group_lanes;                   // of a warp: two rows of two
 
 struct Tile {
   int64_t image;
@@ -26,25 +29,39 @@ __device__ Tile tile_at(const Parameters<T>& p, unsigned index) {
   return {index / tiles, int(tile % columns) * tile_side, int(tile / columns) * tile_side};
 }
 
+// Where the pixel of a lane lies among those of its warp.
+struct LanePlace {
+  int column, row;
+};
+
+__device__ LanePlace place_of_lane(int lane) {
+  const int group = lane / group_lanes, rest = lane % group_lanes;
+  return {group % 2 * group_columns + rest % group_columns, group / 2 * group_rows + rest / group_columns};
+}
+
 // ---- the faces of a tile ---------------------------------------------------------------------------
 
 constexpr int staged_faces = warp_size;      // drawn together: one vote of a warp finds its faces
 constexpr int queue_goal = 2 * staged_faces;
 constexpr int queue_size = queue_goal - 1 + block_size;
 
-// Faces that touch the tile, in ascending order, and which of its warps they touch (one bit each).
+// Faces that touch the tile, in ascending order, and which of its groups of lanes their boxes touch: one bit each,
+// those of the first warp first.
 struct Queue {
   int32_t face[queue_size];
   uint8_t touched[queue_size];
   int counts[2][warps];  // of a round; the next round has another place, so that one barrier is enough
 };
 
-__device__ unsigned touched_warps(Box box, Tile tile) {
-  if (box.first_column >= tile.column + tile_side || box.end_column <= tile.column) return 0;
+__device__ unsigned touched_groups(Box box, Tile tile) {
+  const int first_column = box.first_column - tile.column, end_column = box.end_column - tile.column;
+  const int first_row = box.first_row - tile.row, end_row = box.end_row - tile.row;
+  if (first_column >= tile_side || end_column <= 0 || first_row >= tile_side || end_row <= 0) return 0;
+  const unsigned columns = unsigned(first_column < group_columns) | unsigned(end_column > group_columns) << 1;
   unsigned touched = 0;
-  for (int w = 0; w < warps; ++w) {
-    const int first = tile.row + w * warp_rows;
-    touched |= unsigned(box.first_row < first + warp_rows && box.end_row > first) << w;
+  for (int i = 0; i < tile_side / group_rows; ++i) {
+    const int row = i * group_rows;
+    if (first_row < row + group_rows && end_row > row) touched |= columns << 2 * i;
   }
   return touched;
 }
@@ -60,7 +77,7 @@ __device__ int fill_queue(const BinFaces& faces, int64_t& next, const Box* boxes
     unsigned touched = 0;
     if (mine < faces.count) {
       face = faces.list ? faces.list[mine] : int32_t(mine);
-      touched = touched_warps(boxes[face], tile);
+      touched = touched_groups(boxes[face], tile);
     }
     const unsigned votes = __ballot_sync(all_lanes, touched != 0);
     if (lane == 0) queue.counts[round][warp] = __popc(votes);
@@ -107,6 +124,60 @@ __device__ void stage(const Forward<T>& f, const Slot<T>* slots, int64_t first_f
       staged.corners[i] = f.face_textures[9 * (first_face + queue[i / 9]) + i % 9];
     }
   }
+}
+
+// ---- faces against groups of lanes ------------------------------------------------------------------
+
+// The groups of a warp whose pixels all lie beyond an edge of a face, farther than its support reaches: a bit each.
+// (x, y) is the middle of the warp's pixels, NDC.
+//
+// Beyond the line of an edge, with the corner opposite to it on the other side, the distance from the face is at least
+// that from the line, which is greatest in a corner of a group. The slack covers all roundings of `cover` and of what
+// is computed here, three epsilons at most of the numbers it is a part of: nothing that `cover` would find is left out.
+template <typename T>
+__device__ unsigned groups_beyond(const Outline<T>& face, const Parameters<T>& p, T x, T y) {
+  const T slack = T(16) * Limits<T>::epsilon, half = p.inverse_shorter;  // of the side of a pixel
+  const T limit = p.support_square * (T(1) + slack);
+  const T side = face.inverse_area < T(0) ? T(-1) : T(1);
+  T extent = absolute(x) + absolute(y) + T(8) * half;
+  for (int k = 0; k < 3; ++k) extent += absolute(face.edge_x[k]) + absolute(face.edge_y[k]);
+  unsigned beyond = 0;
+  for (int k = 0; k < 3; ++k) {
+    const T edge_x = side * face.edge_x[k], edge_y = side * face.edge_y[k];
+    const T long_x = absolute(edge_x), long_y = absolute(edge_y);
+    const T offset_x = x - face.x[k], offset_y = y - face.y[k];
+    const T error = slack * (long_x + long_y) * (absolute(offset_x) + absolute(offset_y) + extent);
+    // Positive inside; of the pixels of a group, the corners lie 3 and 1 halves of a pixel beside its middle, and that
+    // of a group 4 and 2 halves beside (x, y).
+    const T most = edge_x * offset_y - edge_y * offset_x + half * (long_x + T(3) * long_y) + error;
+    const T right = T(-4) * half * edge_y, down = T(-2) * half * edge_x;
+    for (int group = 0; group < groups; ++group) {
+      const T inward = most + (group % 2 ? right : -right) + (group / 2 ? down : -down);
+      const bool far = inward < T(0) && inward * face.inverse_length[k] * inward > limit;
+      beyond |= unsigned(far) << group;
+    }
+  }
+  return beyond;
+}
+
+// The faces of a stage that the group of this lane has to look at, a bit each. `touched` are the groups of this warp that
+// the box of the lane's face touches; (x, y) is the pixel of the lane, NDC. Edges are asked in the modes of training
+// alone: not all modes reach by distance, and the kernels of the others have no registers left.
+template <bool every_mode, typename T>
+__device__ unsigned faces_of_group(const Outline<T>& face, unsigned touched, const Parameters<T>& p, T x, T y) {
+  const int lane = threadIdx.x % warp_size, own = lane / group_lanes;
+  if (!every_mode && touched) {
+    const LanePlace place = place_of_lane(lane);
+    const T middle_x = x + T(tile_side - 1 - 2 * place.column) * p.inverse_shorter;
+    const T middle_y = y - T(warp_rows - 1 - 2 * place.row) * p.inverse_shorter;
+    touched &= ~groups_beyond(face, p, middle_x, middle_y);
+  }
+  unsigned mine = 0;
+  for (int group = 0; group < groups; ++group) {
+    const unsigned votes = __ballot_sync(all_lanes, touched >> group & 1);
+    if (group == own) mine = votes;
+  }
+  return mine;
 }
 
 // ---- what a thread does to its pixel ---------------------------------------------------------------
@@ -228,7 +299,8 @@ __global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
   const Parameters<T>& p = f.parameters;
   const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
   const Tile tile = tile_at(p, blockIdx.x);
-  const int column = tile.column + threadIdx.x % tile_side, row = tile.row + threadIdx.x / tile_side;
+  const LanePlace place = place_of_lane(lane);
+  const int column = tile.column + place.column, row = tile.row + warp * warp_rows + place.row;
   Pixel<T> pixel = clear_pixel<mode, every_mode>(p, column, row);
 
   const int64_t first_face = first_face_of(p, tile.image);
@@ -239,7 +311,8 @@ __global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
       const int count = queued - first < staged_faces ? queued - first : staged_faces;
       stage(f, all.slots, first_face, queue.face + first, count, staged);
       __syncthreads();
-      unsigned mine = __ballot_sync(all_lanes, lane < count && (queue.touched[first + lane] >> warp & 1));
+      const unsigned touched = lane < count ? queue.touched[first + lane] >> warp * groups & ((1u << groups) - 1) : 0;
+      unsigned mine = faces_of_group<every_mode>(staged.slots[lane].face, touched, p, pixel.x, pixel.y);
       for (; mine; mine &= mine - 1) {
         const int i = __ffs(int(mine)) - 1;
         const T* corners = staged.corners + (mode == Color::none ? 0 : 9 * i);
