@@ -244,8 +244,12 @@ __device__ void write_gradient(const LayersBackward<T>& b, int64_t index, const 
   if (b.grad_face_sigma) b.grad_face_sigma[index] = numbers[19];
 }
 
+// Blocks on a multiprocessor at once: four, for which a few numbers are spilled, rather than three.
 template <typename T>
-__global__ void __launch_bounds__(block_size) gather_kernel(LayersBackward<T> b, Faces<T> faces, LayerLists<T> lists) {
+constexpr int gather_blocks = sizeof(T) == 8 ? 2 : 4;
+
+template <typename T>
+__global__ void __launch_bounds__(block_size, gather_blocks<T>) gather_kernel(LayersBackward<T> b, Faces<T> faces, LayerLists<T> lists) {
   __shared__ T memory[block_size][3];
   const LayersForward<T>& f = b.forward;
   const int warp = threadIdx.x / warp_size;

@@ -17,9 +17,9 @@ __device__ unsigned warp_sum(unsigned value) {
 
 constexpr int most_levels = 32;  // widths of bins or sizes of parts: each doubles, and an image has at most 2^32 pixels
 
-// Add up the needs of the faces of a block, then add them to those of the image, where all its blocks meet: by an atomic
-// operation for each level rather than for each level and warp. Needs shrink from level to level: a warp whose faces need
-// nothing any more is done.
+// Add up the needs of the faces of a block, then add them to those of the image, where all its blocks meet: by one
+// atomic operation for each level rather than one for each level and warp. Needs shrink from level to level: a warp
+// whose faces need nothing any more is done.
 template <typename Need>
 __device__ void add_needs(const Need& need, Levels levels, int64_t image, Box box) {
   __shared__ unsigned long long sums[most_levels];

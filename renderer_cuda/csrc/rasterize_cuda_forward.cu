@@ -160,9 +160,9 @@ __device__ unsigned groups_beyond(const Outline<T>& face, const Parameters<T>& p
   return beyond;
 }
 
-// The faces of a stage that the group of this lane has to look at, a bit each. `touched` are the groups of this warp that
-// the box of the lane's face touches; (x, y) is the pixel of the lane, NDC. Edges are asked in the modes of training
-// alone: not all modes reach by distance, and the kernels of the others have no registers left.
+// The faces of a stage that the group of this lane has to look at, a bit each. `touched` are the groups of this warp
+// that the box of the lane's face touches; (x, y) is the pixel of the lane, NDC. Edges are asked in the modes of
+// training alone: not all modes reach by distance, and the kernels of the others have no registers left.
 template <bool every_mode, typename T>
 __device__ unsigned faces_of_group(const Outline<T>& face, unsigned touched, const Parameters<T>& p, T x, T y) {
   const int lane = threadIdx.x % warp_size, own = lane / group_lanes;
