@@ -57,6 +57,8 @@ class Reconstruction:
         view: The number of the known camera nearest to the direction found for the image, see
             `recon.inference.viewpoint_search`.
         fit: The IoU of silhouette and mask seen from that direction, the cutout being as it is.
+        score: What sizes were compared by: the fit, and with a camera head also the probability of
+            the direction, see `recon.inference.viewpoint_search.Directions`.
         camera: The camera in that direction, shifted and scaled so that the silhouette lies over
             the mask of the cutout.
         iou: The IoU of silhouette and mask in `camera`.
@@ -69,6 +71,7 @@ class Reconstruction:
     colors: Tensor | None
     view: int
     fit: float
+    score: float
     camera: Cameras
     iou: float
 
@@ -122,7 +125,9 @@ class ImageReconstructor:
         best = self._try(images, close, sizes[0])
         for size in sizes[1:]:
             tried = self._try(images, close, size)
-            best = [max(pair, key=lambda made: made.fit) for pair in zip(best, tried, strict=True)]
+            best = [
+                max(pair, key=lambda made: made.score) for pair in zip(best, tried, strict=True)
+            ]
         return self._aligned(best)
 
     def _try(
@@ -147,6 +152,7 @@ class ImageReconstructor:
                 colors=_colors(prediction, index),
                 view=int(views[index]),
                 fit=float(found.iou[index]),
+                score=float(found.score[index]),
                 camera=found.cameras[index],
                 iou=0.0,
             )

@@ -31,9 +31,10 @@ _LEAST_BOX = 1e-3
 
 # Predicted directions whose silhouettes are compared.
 _CANDIDATES = 8
-# IoU that a factor of e in the probability of a direction is worth. On 756 images of 63 validation
-# objects 0.05 was the best of 0.05 to 1, and 0.1 nearly as good; without the IoU 2 % fewer images
-# had a direction within 15 degrees of the true one.
+# IoU that a factor of e in the probability of a direction is worth; chosen on validation objects.
+# Within 15 degrees of the true direction are 74 % of their images by both, 73 % by the head alone
+# and 71 % by the silhouette alone; where the framing is thrown away, 59 % by both and 55 % by the
+# silhouette alone.
 _IOU_OF_LOG_PROBABILITY = 0.05
 
 
@@ -44,10 +45,14 @@ class Directions:
     Args:
         cameras: The B cameras.
         iou: [B] IoU of silhouette and mask in these cameras, in [0, 1].
+        score: [B] what the directions were chosen by, higher is better: the IoU, and with a camera
+            head also the probability of the direction. Of several sizes of an image, too, that one
+            is the best whose score is.
     """
 
     cameras: Cameras
     iou: Tensor
+    score: Tensor
 
 
 def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Cameras) -> Directions:
@@ -65,7 +70,7 @@ def find_directions(vertices: Tensor, faces: Tensor, alpha: Tensor, known: Camer
     _require_masks(alpha, vertices)
     repeated = known[torch.arange(len(known)).repeat(len(vertices))]
     best = _overlaps(vertices, faces, alpha, repeated).max(1)
-    return Directions(known[best.indices], best.values)
+    return Directions(known[best.indices], best.values, best.values)
 
 
 def predict_directions(
@@ -88,9 +93,10 @@ def predict_directions(
     distance, fov = known.orbit_parameters()[:, 2:].median(0).values.tolist()
     cameras = cameras_in_directions(directions.flatten(0, 1), distance, fov)
     ious = _overlaps(vertices, faces, alpha, cameras)
-    best = (ious + _IOU_OF_LOG_PROBABILITY * log_probabilities).argmax(1)
-    image = torch.arange(len(vertices), device=best.device)
-    return Directions(cameras[image * directions.shape[1] + best], ious[image, best])
+    best = (ious + _IOU_OF_LOG_PROBABILITY * log_probabilities).max(1)
+    image, number = torch.arange(len(vertices), device=ious.device), best.indices
+    chosen = cameras[image * directions.shape[1] + number]
+    return Directions(chosen, ious[image, number], best.values)
 
 
 def cameras_in_directions(directions: Tensor, distance: float, fov: float) -> Cameras:

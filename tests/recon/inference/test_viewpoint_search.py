@@ -42,6 +42,7 @@ def test_the_direction_of_a_rendering_is_found(horn: Mesh) -> None:
     assert torch.equal(found.cameras.rows(), KNOWN[views].rows())
     assert nearest_cameras(found.cameras, KNOWN).tolist() == views.tolist()
     assert bool((found.iou > 0.9).all())
+    assert torch.equal(found.score, found.iou)
 
 
 GRID = direction_grid(24, (0.0, 30.0))
@@ -62,6 +63,8 @@ def test_a_direction_that_the_head_is_sure_of_is_taken(horn: Mesh) -> None:
     found = predict_directions(prediction, horn.faces, alpha, KNOWN)
     torch.testing.assert_close(found.cameras.eye(), 2.732 * GRID[[27, 17]], atol=1e-4, rtol=0)
     assert bool((found.iou < 0.9).all())
+    # The logarithm of a probability of nearly 1 is nearly 0.
+    torch.testing.assert_close(found.score, found.iou, atol=1e-4, rtol=0)
     assert nearest_cameras(found.cameras, KNOWN).tolist() == [21, 7]
 
 
@@ -74,6 +77,7 @@ def test_among_probable_directions_the_silhouette_decides(horn: Mesh) -> None:
         found = predict_directions(prediction, horn.faces, alpha, KNOWN)
         torch.testing.assert_close(found.cameras.eye(), KNOWN[view].eye(), atol=1e-4, rtol=0)
         assert float(found.iou) > 0.9
+        assert float(found.score) < float(found.iou)
 
 
 def test_prediction_of_a_direction_needs_a_camera_head(horn: Mesh) -> None:
