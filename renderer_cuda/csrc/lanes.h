@@ -23,10 +23,10 @@ template <typename T> using Mask = PackMask<T, lanes<T>>;
 template <typename T>
 HOST_DEVICE IntVector<T> broadcast(Int<T> value) { return value - IntVector<T>{}; }
 
-template <typename T>
-HOST_DEVICE Real<T> lane_numbers() {
-  Real<T> numbers;
-  for (int i = 0; i < lanes<T>; ++i) numbers.v[i] = T(i);
+template <typename P>
+HOST_DEVICE P lane_numbers() {
+  P numbers;
+  for (int i = 0; i < Traits<P>::lanes; ++i) numbers.v[i] = typename Traits<P>::Scalar(i);
   return numbers;
 }
 
@@ -39,11 +39,6 @@ struct Textures {
   int numbers;  // of a face: 9 or 3 R^2
   HOST_DEVICE T* of(int64_t face) const { return data + face * numbers; }
 };
-
-template <typename T>
-HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
-  return p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
-}
 
 template <typename T>
 HOST_DEVICE Textures<const T> textures_from(const T* face_textures, int64_t first_face, const Parameters<T>& p) {
@@ -124,6 +119,17 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   }
 }
 
+// Count the faces that have pixels; in numbers of T, which hold what a pack has.
+template <typename T, int N>
+HOST_DEVICE void add_sizes(const Prepared<Pack<T, N>>& f, FaceSizes& sizes) {
+  using P = Pack<T, N>;
+  const P zero(T(0)), one(T(1));
+  const P columns = maximum(f.end_column - f.first_column, zero), rows = maximum(f.end_row - f.first_row, zero);
+  const P pixels = minimum(columns * rows, P(T(FaceSizes::most_pixels)));
+  sizes.faces += int64_t(lane_sum(minimum(pixels, one)));
+  sizes.pixels += int64_t(lane_sum(pixels));
+}
+
 // The nine numbers of each of several faces, a pack for each number.
 template <typename T>
 HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&corners)[9]) {
@@ -149,12 +155,13 @@ HOST_DEVICE Mask<T> colored_lanes(const Textures<const T>& textures, const int32
   return {colored};
 }
 
-// Prepare `count` faces; `textures` are those of these faces.
+// Prepare `count` faces; `textures` are those of these faces. Returns how large they are.
 template <typename T>
-HOST_DEVICE void setup_faces(const T* face_vertices, const Textures<const T>& textures, int64_t count,
+HOST_DEVICE FaceSizes setup_faces(const T* face_vertices, const Textures<const T>& textures, int64_t count,
                              const Parameters<T>& p, Face<T>* out) {
   constexpr int width = lanes<T>;
   const T zeros[9] = {};  // not drawable
+  FaceSizes sizes = {0, 0};
   for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width) {
     const int some = count - f < width ? int(count - f) : width;
     const T* each[width];
@@ -163,8 +170,11 @@ HOST_DEVICE void setup_faces(const T* face_vertices, const Textures<const T>& te
     load_positions(each, corners);
     int32_t index[width];
     for (int i = 0; i < width; ++i) index[i] = int32_t(f) + i;
-    store_faces(prepare<Real<T>>(corners, colored_lanes<T>(textures, index, some), p), some, out);
+    const Prepared<Real<T>> prepared = prepare<Real<T>>(corners, colored_lanes<T>(textures, index, some), p);
+    add_sizes(prepared, sizes);
+    store_faces(prepared, some, out);
   }
+  return sizes;
 }
 
 // Each lane walks over the pixels of its own face, row by row. `index` is the number of the pixel in
@@ -229,16 +239,18 @@ HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Para
 }
 
 // The NDC positions of the pixels (row, column) and those to the right of it.
-template <typename T>
-HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) {
-  const Real<T> first(T(2 * column + 1 - p.width)), offsets = lane_numbers<T>() * Real<T>(T(2));
-  return product(first + offsets, Real<T>(p.inverse_shorter));
+template <typename P, typename T>
+HOST_DEVICE P centers_of(const Parameters<T>& p, int column) {
+  const P first(T(2 * column + 1 - p.width)), offsets = lane_numbers<P>() * P(T(2));
+  return product(first + offsets, P(p.inverse_shorter));
 }
+template <typename T>
+HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) { return centers_of<Real<T>>(p, column); }
 
 // Which of the pixels at the NDC positions x lie before a column.
-template <typename T>
-HOST_DEVICE Mask<T> before(const Parameters<T>& p, int end_column, Real<T> x) {
-  return x < Real<T>(center_x(p, end_column));
+template <typename T, int N>
+HOST_DEVICE PackMask<T, N> before(const Parameters<T>& p, int end_column, Pack<T, N> x) {
+  return x < Pack<T, N>(center_x(p, end_column));
 }
 
 // ---- colours ---------------------------------------------------------------------------------------
@@ -284,8 +296,6 @@ struct SurfaceTexture {
 
 // ---- faces sorted by size and side -----------------------------------------------------------------
 
-// Up to this many pixels a face is one lane among others; a larger one has a pack for itself.
-constexpr int small_pixels = 256;
 constexpr int sorted_at_once = 4096;
 
 // Indices of faces. Of equal sizes fronts, whose corners run clockwise in the image, come before backs: they hide the
@@ -347,15 +357,14 @@ void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int co
   }
 }
 
-// Up to as many small faces as there are lanes, from sorted.small[begin] on, and their indices; the
-// other lanes have `nothing` and the index of the first.
+// The first `count` faces of a list, at most as many as there are lanes, and their indices; the other lanes have
+// `nothing` and the index of the first.
 template <typename T>
-HOST_DEVICE void pick(const Face<T>* faces, const Sorted& sorted, int begin, const Face<T>& nothing,
+HOST_DEVICE void pick(const Face<T>* faces, const int32_t* list, int count, const Face<T>& nothing,
                       const Face<T>* (&picked)[lanes<T>], int32_t (&index)[lanes<T>]) {
   for (int lane = 0; lane < lanes<T>; ++lane) {
-    const bool some = begin + lane < sorted.small_count;
-    index[lane] = sorted.small[some ? begin + lane : begin];
-    picked[lane] = some ? faces + index[lane] : &nothing;
+    index[lane] = list[lane < count ? lane : 0];
+    picked[lane] = lane < count ? faces + index[lane] : &nothing;
   }
 }
 

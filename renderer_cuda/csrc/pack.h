@@ -61,6 +61,17 @@ template <> struct VectorOf<float, 8> {
   }
 #endif
 };
+template <> struct VectorOf<float, 16> {
+  typedef int32_t Int;
+  typedef float Floats __attribute__((vector_size(64)));
+  typedef float Half __attribute__((vector_size(32)));
+  typedef int32_t Ints __attribute__((vector_size(64)));
+  typedef Ints Int32s;
+#if RENDERER_HAS_SHUFFLE
+  static HOST_DEVICE Half low(Floats a) { return __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7); }
+  static HOST_DEVICE Half high(Floats a) { return __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15); }
+#endif
+};
 template <> struct VectorOf<float, 4> {
   typedef int32_t Int;
   typedef float Floats __attribute__((vector_size(16)));
@@ -175,6 +186,10 @@ HOST_DEVICE Pack<float, 4> minimum(Pack<float, 4> a, Pack<float, 4> b) { return 
 HOST_DEVICE Pack<float, 4> maximum(Pack<float, 4> a, Pack<float, 4> b) { return _mm_max_ps(a.v, b.v); }
 HOST_DEVICE Pack<double, 4> minimum(Pack<double, 4> a, Pack<double, 4> b) { return _mm256_min_pd(a.v, b.v); }
 HOST_DEVICE Pack<double, 4> maximum(Pack<double, 4> a, Pack<double, 4> b) { return _mm256_max_pd(a.v, b.v); }
+#if defined(__AVX512F__)
+HOST_DEVICE Pack<float, 16> minimum(Pack<float, 16> a, Pack<float, 16> b) { return _mm512_min_ps(a.v, b.v); }
+HOST_DEVICE Pack<float, 16> maximum(Pack<float, 16> a, Pack<float, 16> b) { return _mm512_max_ps(a.v, b.v); }
+#endif
 #else
 template <typename T, int N> HOST_DEVICE Pack<T, N> minimum(Pack<T, N> a, Pack<T, N> b) { return a.v < b.v ? a.v : b.v; }
 template <typename T, int N> HOST_DEVICE Pack<T, N> maximum(Pack<T, N> a, Pack<T, N> b) { return a.v > b.v ? a.v : b.v; }
@@ -189,6 +204,12 @@ HOST_DEVICE Pack<double, 4> sum_of_products(Pack<double, 4> a, Pack<double, 4> b
                                             Pack<double, 4> d) {
   return _mm256_fmadd_pd(a.v, b.v, c.v * d.v);
 }
+#if defined(__AVX512F__)
+HOST_DEVICE Pack<float, 16> sum_of_products(Pack<float, 16> a, Pack<float, 16> b, Pack<float, 16> c,
+                                            Pack<float, 16> d) {
+  return _mm512_fmadd_ps(a.v, b.v, c.v * d.v);
+}
+#endif
 #endif
 template <typename T, int N>
 HOST_DEVICE Pack<T, N> absolute(Pack<T, N> a) {
@@ -205,7 +226,13 @@ HOST_DEVICE Pack<T, N> truncate(Pack<T, N> a) {
 
 template <typename T, int N>
 HOST_DEVICE bool any(PackMask<T, N> mask) {
-#if defined(__AVX__)
+#if defined(__AVX512F__)
+  if constexpr (sizeof(mask.v) == 64) {
+    return _mm512_test_epi32_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+  } else {
+    return _mm256_movemask_ps((__m256)mask.v) != 0;
+  }
+#elif defined(__AVX__)
   return _mm256_movemask_ps((__m256)mask.v) != 0;
 #else
   typedef typename VectorOf<double, 4>::Ints Words;

@@ -20,6 +20,9 @@ HOST_DEVICE Pack<T, N> each_lane(Pack<T, N> a, const Function& function) {
 #if defined(__AVX__)
 HOST_DEVICE Pack<float, 8> square_root(Pack<float, 8> a) { return _mm256_sqrt_ps(a.v); }
 HOST_DEVICE Pack<double, 4> square_root(Pack<double, 4> a) { return _mm256_sqrt_pd(a.v); }
+#if defined(__AVX512F__)
+HOST_DEVICE Pack<float, 16> square_root(Pack<float, 16> a) { return _mm512_sqrt_ps(a.v); }
+#endif
 #else
 template <typename T, int N>
 HOST_DEVICE Pack<T, N> square_root(Pack<T, N> a) {

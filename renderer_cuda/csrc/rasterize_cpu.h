@@ -15,26 +15,68 @@ struct Tile {
   int rows() const { return end_row - first_row; }
 };
 
+// Up to this many pixels in its box a face is one lane among others; a larger one has a pack for itself.
+constexpr int small_pixels = 256;
+
+// The numbers that colour a face.
+template <typename T>
+HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
+  return p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
+}
+
+// How many faces have pixels, and how many pixels their boxes have. Where these are many on average an image counts as
+// one of wide faces: then all of its faces are drawn in rows of pixels, none of them in lanes. Measured, lanes are faster
+// for boxes of 40 pixels and rows for those of 200.
+struct FaceSizes {
+  static constexpr int most_pixels = 4096;  // that count of one face, so that a few do not decide for all
+  int64_t faces, pixels;
+
+  void add(const FaceSizes& other) {
+    faces += other.faces;
+    pixels += other.pixels;
+  }
+  bool wide() const { return pixels > 100 * faces; }
+};
+
+// Some of the prepared faces of a mesh.
+template <typename T>
+struct FaceList {
+  const Face<T>* faces;  // of the mesh
+  const int32_t* list;   // indices of `count` faces, or null for faces 0, ..., count - 1
+  int64_t count;
+  bool wide;             // whether the image is one of wide faces
+  // In the backward: how many small ones come first, and by how many powers of two depth alone tells weights apart.
+  int64_t small;
+  T depths;
+};
+
 template <typename T>
 struct ForwardKernels {
   // Prepare faces [begin, end) of the batch into out[0, end - begin).
-  void (*setup)(const Forward<T>&, int64_t begin, int64_t end, Face<T>* out);
+  FaceSizes (*setup)(const Forward<T>&, int64_t begin, int64_t end, Face<T>* out);
 
-  // Render one tile of one image from `count` prepared faces of its mesh; list gives their indices in
-  // ascending order, or is null for faces 0..count-1. scratch holds scratch_size(...) numbers.
-  void (*render)(const Forward<T>&, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count,
-                 Tile, T* scratch);
+  // Render one tile of one image from the faces of a list: wide ones in its order, others sorted by what they have in the
+  // tile. scratch holds scratch_size(...) numbers.
+  void (*render)(const Forward<T>&, int64_t image, const FaceList<T>&, Tile, T* scratch);
   int64_t (*scratch_size)(const Parameters<T>&, int columns, int rows);
 };
 
 template <typename T>
 struct BackwardKernels {
-  // Lay out what the backward reads of rows [begin, end) of one image.
-  void (*lay_out)(const Backward<T>&, int64_t image, int begin, int end, T* pixels);
+  // Lay out what the backward reads of rows [begin, end) of one image, for wide faces or not.
+  void (*lay_out)(const Backward<T>&, int64_t image, int begin, int end, bool wide, T* pixels);
   int64_t (*pixels_size)(const Parameters<T>&);
 
-  // Gather the gradient of faces [begin, end) of the batch, all of one image.
-  void (*gather)(const Backward<T>&, int64_t image, int64_t begin, int64_t end, const T* pixels);
+  // Prepare faces [begin, end) of the batch into out[0, end - begin).
+  FaceSizes (*setup)(const Backward<T>&, int64_t begin, int64_t end, Face<T>* out);
+
+  // Gather the gradient of the faces of a list; what they do not write, texels that no pixel shows, is zero before.
+  void (*gather)(const Backward<T>&, int64_t image, const FaceList<T>&, const T* pixels);
+
+  // Gather what rows [begin, end) add to the gradient of the one face of a list: nine numbers, then those of its
+  // texture, which are zero before.
+  void (*gather_part)(const Backward<T>&, int64_t image, const FaceList<T>&, int begin, int end, const T* pixels,
+                      T* partial);
 };
 
 // Each is defined by rasterize_cpu_forward.cpp or rasterize_cpu_backward.cpp, compiled once for each

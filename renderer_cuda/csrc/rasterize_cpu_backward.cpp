@@ -1,22 +1,22 @@
 // The CPU's backward: each face gathers its gradient from its pixels and writes it once.
 //
 // Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
-#include "lanes.h"
+#include "spans.h"
 
 namespace renderer {
 namespace {
 
 // ---- what is read of a pixel -----------------------------------------------------------------------
 
-// Silhouettes read one number a pixel, see alpha_vjp; with colour the channels lie together. Rows are
-// padded by zeros, so that lanes beyond the right border add nothing.
+// Silhouettes read one number a pixel, see alpha_vjp; with colour the channels of a pixel lie together or, for wide faces,
+// those of a row one after the other. Rows are padded by zeros, so that lanes beyond the right border add nothing.
 constexpr int color_channels = 8;
 // Those of every_mode have another for what is kept of the state of alpha: the second of silhouettes, and with colour one
 // which the mode leaves free.
 enum Channel { alpha_channel, red_channel, mean_channel = 4, exponent_channel, partition_channel, face_channel };
 
 template <typename T>
-HOST_DEVICE int stride_of(const Parameters<T>& p) { return p.width + lanes<T>; }
+HOST_DEVICE int stride_of(const Parameters<T>& p) { return p.width + row_padding<T>; }
 
 template <Color mode, bool every_mode>
 constexpr int channels_of = mode != Color::none ? color_channels : every_mode ? 2 : 1;
@@ -31,32 +31,36 @@ int64_t pixels_size(const Parameters<T>& p) {
   return int64_t(channels) * stride_of(p) * p.height;
 }
 
+// `step` from channel to channel.
 template <Color mode, typename T>
-HOST_DEVICE void lay_out_color(const Backward<T>& b, int64_t image, int64_t pixel, T* out) {
+HOST_DEVICE void lay_out_color(const Backward<T>& b, int64_t image, int64_t pixel, int step, T* out) {
   const Parameters<T>& p = b.parameters;
   const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
   const T* grad = b.grad_image + 4 * image * plane + pixel;
   const T* rgb = b.image + 4 * image * plane + pixel;
-  out[mean_channel] = out[exponent_channel] = out[partition_channel] = T(0);
+  T mean(T(0)), exponent(T(0)), inverse_partition(T(0));
   Int<T> seen = -1;
   for (int k = 0; k < 3; ++k) {
-    out[red_channel + k] = grad[k * plane];
-    out[mean_channel] += grad[k * plane] * rgb[k * plane];
+    out[(red_channel + k) * step] = grad[k * plane];
+    mean += grad[k * plane] * rgb[k * plane];
   }
   if (mode == Color::softmax) {
-    out[exponent_channel] = b.peak[place];
-    out[partition_channel] = T(1) / b.partition[place];
+    exponent = b.peak[place];
+    inverse_partition = T(1) / b.partition[place];
   } else {
     seen = b.nearest_face[place];
   }
-  __builtin_memcpy(out + face_channel, &seen, sizeof(seen));
+  out[mean_channel * step] = mean;
+  out[exponent_channel * step] = exponent;
+  out[partition_channel * step] = inverse_partition;
+  __builtin_memcpy(out + face_channel * step, &seen, sizeof(seen));
 }
 
-template <Color mode, bool every_mode, typename T>
+template <Color mode, bool every_mode, bool wide, typename T>
 void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
   const Parameters<T>& p = b.parameters;
   constexpr int channels = channels_of<mode, every_mode>;
-  const int stride = stride_of(p);
+  const int stride = stride_of(p), step = wide ? stride : 1, next = wide ? 1 : channels;
   const int64_t plane = int64_t(p.height) * p.width, faces = mesh_faces(p, image);
   const T* grad_alpha = b.grad_image + (mode == Color::none ? image : 4 * image + 3) * plane;
   for (int y = begin; y < end; ++y) {
@@ -65,11 +69,13 @@ void lay_out_rows(const Backward<T>& b, int64_t image, int begin, int end, T* pi
     for (int x = 0; x < p.width; ++x) {
       const int64_t pixel = first + x;
       const auto alpha = alpha_vjp<every_mode>(grad_alpha[pixel], b.transmittance, image * plane + pixel, faces, p);
-      if constexpr (mode != Color::none) lay_out_color<mode>(b, image, pixel, row + x * channels);
-      row[x * channels] = alpha.common;
-      if constexpr (every_mode) row[x * channels + kept_channel<mode>] = alpha.kept;
+      if constexpr (mode != Color::none) lay_out_color<mode>(b, image, pixel, step, row + x * next);
+      row[x * next] = alpha.common;
+      if constexpr (every_mode) row[x * next + kept_channel<mode> * step] = alpha.kept;
     }
-    for (int i = p.width * channels; i < stride * channels; ++i) row[i] = T(0);
+    for (int x = p.width; x < stride; ++x) {
+      for (int k = 0; k < channels; ++k) row[x * next + k * step] = T(0);
+    }
   }
 }
 
@@ -138,10 +144,10 @@ HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], cons
 
 // ---- the gradient of faces -------------------------------------------------------------------------
 
-// What belongs to a block of faces of one mesh, and the pixels they are seen in.
+// Where the textures and gradients of faces lie, and the pixels they are seen in.
 template <typename T>
 struct Block {
-  int32_t first;  // index in the mesh of the first face of the block
+  int32_t first;  // index in the mesh of the face that the block counts as 0
   Textures<const T> textures;
   Textures<T> grad_textures;
   T* grad_vertices;
@@ -179,8 +185,8 @@ HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real
 }
 
 // The nine numbers of the gradient in the order of face_vertices.
-template <typename T>
-HOST_DEVICE void order(const FaceGradient<Real<T>>& g, Real<T> (&out)[9]) {
+template <typename P>
+HOST_DEVICE void order(const FaceGradient<P>& g, P (&out)[9]) {
   for (int k = 0; k < 3; ++k) {
     out[3 * k] = g.outline.x[k];
     out[3 * k + 1] = g.outline.y[k];
@@ -199,8 +205,8 @@ HOST_DEVICE void write_each(const Real<T> (&numbers)[9], T* out, const int32_t (
 }
 
 // Write nine sums over the lanes.
-template <typename T>
-HOST_DEVICE void write_sums(const Real<T> (&numbers)[9], T* out) {
+template <typename T, int N>
+HOST_DEVICE void write_sums(const Pack<T, N> (&numbers)[9], T* out) {
   for (int i = 0; i < 9; ++i) out[i] = lane_sum(numbers[i]);
 }
 
@@ -240,6 +246,7 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
   }
 }
 
+// Where textures are texels the gradients of texels that no pixel shows are not written.
 template <Color mode, bool every_mode, typename T>
 void gather_small(const Block<T>& block, const Face<T>* const (&picked)[lanes<T>], const int32_t (&index)[lanes<T>],
                   int count, Tile tile, const Parameters<T>& p) {
@@ -259,7 +266,7 @@ void gather_small(const Block<T>& block, const Face<T>* const (&picked)[lanes<T>
     if constexpr (mode != Color::none) write_each<T>(texture.grad, block.grad_textures.data, index, count);
   }
   Real<T> numbers[9];
-  order<T>(g, numbers);
+  order(g, numbers);
   write_each<T>(numbers, block.grad_vertices, index, count);
 }
 
@@ -278,69 +285,192 @@ void gather_large(const Block<T>& block, const Face<T>& face, int32_t index, Til
       texture.clear();
     }
     walk_large<mode, every_mode>(block, face, indices, texture, clip(face, tile), p, g);
-    if constexpr (mode != Color::none) write_sums<T>(texture.grad, block.grad_textures.of(index));
+    if constexpr (mode != Color::none) write_sums(texture.grad, block.grad_textures.of(index));
   }
   Real<T> numbers[9];
-  order<T>(g, numbers);
-  write_sums<T>(numbers, block.grad_vertices + 9 * int64_t(index));
+  order(g, numbers);
+  write_sums(numbers, block.grad_vertices + 9 * int64_t(index));
 }
 
-// Prepared together: 96 KiB in float.
-constexpr int faces_at_once = 1024;
-static_assert(faces_at_once <= sorted_at_once);
+// ---- wide faces ------------------------------------------------------------------------------------
 
-// Gather the gradient of `count` faces from `begin` on, at most faces_at_once.
-template <Color mode, bool every_mode, typename T>
-void gather_block(const Backward<T>& b, int64_t image, int64_t begin, int count, const T* pixels) {
-  const Parameters<T>& p = b.parameters;
-  Face<T> faces[faces_at_once];
-  const Textures<const T> textures = textures_from(b.face_textures, begin, p);
-  setup_faces(b.face_vertices + 9 * begin, textures, count, p, faces);
-  const Tile whole = {0, p.width, 0, p.height};
-  Sorted sorted;
-  sort_faces<T>(faces, nullptr, 0, count, whole, sorted);
-  const T gap = hidden_gap<T>(mesh_faces(p, image));
-  const Block<T> block = {int32_t(begin - first_face_of(p, image)),
-                          textures,
-                          {b.grad_face_textures + begin * textures.numbers, textures.numbers},
-                          b.grad_face_vertices + 9 * begin,
-                          pixels,
-                          gap,
-                          mode == Color::hard || sorted.depths > double(gap)};
-  __builtin_memset(block.grad_vertices, 0, sizeof(T) * 9 * size_t(count));
-  if (mode != Color::none) __builtin_memset(block.grad_textures.data, 0, sizeof(T) * size_t(textures.numbers) * size_t(count));
-  const Face<T> nothing = no_face(p);
-  for (int i = 0; i < sorted.small_count; i += lanes<T>) {
-    const Face<T>* picked[lanes<T>];
-    int32_t index[lanes<T>];
-    pick(faces, sorted, i, nothing, picked, index);
-    const int some = sorted.small_count - i < lanes<T> ? sorted.small_count - i : lanes<T>;
-    gather_small<mode, every_mode>(block, picked, index, some, whole, p);
+// Load what the backward needs of the pixels from `at` on, for face `own` of the mesh; of their colours only where
+// `shown`.
+template <Color mode, bool every_mode, typename T, int N>
+HOST_DEVICE void load_row(const T* at, int stride, int32_t own, bool shown, PixelGradient<Pack<T, N>>& out) {
+  using P = Pack<T, N>;
+  const auto channel = [&](int k) { return P::load(at + k * stride); };
+  out.alpha = channel(alpha_channel);
+  if constexpr (every_mode) {
+    const int32_t faces[lanes<T>] = {};
+    keep<T>(channel(kept_channel<mode>), faces, own, out);
   }
-  for (int i = 0; i < sorted.large_count; ++i) {
-    gather_large<mode, every_mode>(block, faces[sorted.large[i]], sorted.large[i], whole, p);
-  }
+  if (mode == Color::none || !shown) return;
+  for (int k = 0; k < 3; ++k) out.color[k] = channel(red_channel + k);
+  out.mean = channel(mean_channel);
+  out.exponent = channel(exponent_channel);
+  out.inverse_partition = channel(partition_channel);
+  out.seen = {(typename P::IntVector)channel(face_channel).v == own};
 }
 
-template <typename T>
-void lay_out(const Backward<T>& b, int64_t image, int begin, int end, T* pixels) {
-  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
-    lay_out_rows<color.value, every_mode.value>(b, image, begin, end, pixels);
-  });
+// Whether a face can show in the colours of the pixels from `at` on; see the other can_show.
+template <Color mode, typename T, int N>
+HOST_DEVICE bool shows_in_row(const T* at, int stride, int32_t own, Pack<T, N> most) {
+  using P = Pack<T, N>;
+  if constexpr (mode == Color::none) return false;
+  if constexpr (mode == Color::softmax) return any(most >= P::load(at + exponent_channel * stride));
+  return any(typename Traits<P>::Mask{(typename P::IntVector)P::load(at + face_channel * stride).v == own});
 }
 
-template <typename T>
-void gather(const Backward<T>& b, int64_t image, int64_t begin, int64_t end, const T* pixels) {
-  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
-    for (int64_t first = begin; first < end; first += faces_at_once) {
-      const int count = end - first < faces_at_once ? int(end - first) : faces_at_once;
-      gather_block<color.value, every_mode.value>(b, image, first, count, pixels);
+// Whether no gradient of alpha comes back to the pixels from `at` on: nothing got through them, or nobody asks.
+template <bool every_mode, typename P, typename T>
+HOST_DEVICE bool is_alpha_settled(const T* at, const Parameters<T>& p) {
+  if (every_mode && p.alpha != Alpha::product) return false;
+  const P alpha = P::load(at);
+  return !any(typename Traits<P>::Mask{~(alpha == P(T(0))).v});
+}
+
+template <Color mode, bool every_mode, typename TextureAt, typename T>
+HOST_DEVICE void walk_wide(const Block<T>& block, const Face<T>& face, int32_t index, TextureAt& texture, Tile tile,
+                           const Parameters<T>& p, FaceGradient<WideReal<every_mode, T>>& g) {
+  using P = WideReal<every_mode, T>;
+  clear(g);
+  const P most(face.most_exponent + block.gap);
+  const int stride = stride_of(p), row_size = stride * channels_of<mode, every_mode>;
+  const int32_t own = block.first + index;
+  for_each_pack<Traits<P>::lanes>(face, tile, p, [&](int column, int row, int end_column) {
+    const T* at = block.pixels + int64_t(row) * row_size + column;
+    const bool shown = shows_in_row<mode>(at, stride, own, most);
+    if (!shown && is_alpha_settled<every_mode, P>(at, p)) return;
+    const P centers = centers_of<P>(p, column);
+    auto c = cover<every_mode>(face, p, centers, P(center_y(p, row)));
+    c.support = c.support & before(p, end_column, centers);
+    if (!any(c.support)) return;
+    attenuate<every_mode>(c, p);
+    PixelGradient<P> pixel;
+    load_row<mode, every_mode>(at, stride, own, shown, pixel);
+    if (mode != Color::none && shown) {
+      accumulate_gradient<mode, every_mode>(g, texture, face, c, pixel, p);
+    } else {
+      accumulate_gradient<Color::none, every_mode>(g, texture, face, c, pixel, p);
     }
   });
 }
 
+template <Color mode, bool every_mode, typename T>
+HOST_DEVICE void gather_wide(const Block<T>& block, const Face<T>& face, int32_t index, Tile tile, const Parameters<T>& p) {
+  using P = WideReal<every_mode, T>;
+  FaceGradient<P> g;
+  const Tile part = clip(face, tile);
+  const auto walk = [&](auto& texture) { walk_wide<mode, every_mode>(block, face, index, texture, part, p, g); };
+  if constexpr (every_mode && mode != Color::none) {
+    if (p.texture == Texture::surface) {
+      int32_t indices[lanes<T>];
+      for (int lane = 0; lane < lanes<T>; ++lane) indices[lane] = index;
+      SurfaceTexture<T> texture = {block.textures, block.grad_textures, indices, p.texture_side};
+      walk(texture);
+      P numbers[9];
+      order(g, numbers);
+      return write_sums(numbers, block.grad_vertices + 9 * int64_t(index));
+    }
+  }
+  VertexTexture<P, T> texture;
+  if constexpr (mode != Color::none) {
+    __builtin_memcpy(texture.corner, block.textures.of(index), 9 * sizeof(T));
+    texture.clear();
+  }
+  walk(texture);
+  if constexpr (mode != Color::none) write_sums(texture.grad, block.grad_textures.of(index));
+  P numbers[9];
+  order(g, numbers);
+  write_sums(numbers, block.grad_vertices + 9 * int64_t(index));
+}
+
+// ---- lists of faces --------------------------------------------------------------------------------
+
+template <Color mode, bool every_mode, typename T>
+HOST_DEVICE void gather_one(const Block<T>& block, const FaceList<T>& list, const Face<T>& face, int32_t index, Tile tile,
+                            const Parameters<T>& p) {
+  if (list.wide) return gather_wide<mode, every_mode>(block, face, index, tile, p);
+  gather_large<mode, every_mode>(block, face, index, tile, p);
+}
+
+template <Color mode, typename T>
+HOST_DEVICE bool any_hidden(const FaceList<T>& list, T gap) {
+  return mode == Color::hard || list.depths > gap;
+}
+
+template <Color mode, bool every_mode, typename T>
+void gather_list(const Backward<T>& b, int64_t image, const FaceList<T>& list, const T* pixels) {
+  const Parameters<T>& p = b.parameters;
+  const int64_t first = first_face_of(p, image);
+  const Textures<const T> textures = textures_from(b.face_textures, first, p);
+  const T gap = hidden_gap<T>(mesh_faces(p, image));
+  const Block<T> block = {0,
+                          textures,
+                          {b.grad_face_textures + first * textures.numbers, textures.numbers},
+                          b.grad_face_vertices + 9 * first,
+                          pixels,
+                          gap,
+                          any_hidden<mode>(list, gap)};
+  const Tile whole = {0, p.width, 0, p.height};
+  const Face<T> nothing = no_face(p);
+  for (int64_t i = 0; i < list.small; i += lanes<T>) {
+    const Face<T>* picked[lanes<T>];
+    int32_t index[lanes<T>];
+    const int some = list.small - i < lanes<T> ? int(list.small - i) : lanes<T>;
+    pick(list.faces, list.list + i, some, nothing, picked, index);
+    gather_small<mode, every_mode>(block, picked, index, some, whole, p);
+  }
+  for (int64_t i = list.small; i < list.count; ++i) {
+    gather_one<mode, every_mode>(block, list, list.faces[list.list[i]], list.list[i], whole, p);
+  }
+}
+
+// The face of a list of one.
+template <Color mode, bool every_mode, typename T>
+void gather_rows(const Backward<T>& b, int64_t image, const FaceList<T>& list, Tile rows, const T* pixels, T* partial) {
+  const Parameters<T>& p = b.parameters;
+  const int32_t index = list.list[0];
+  const Textures<const T> textures = textures_from(b.face_textures, first_face_of(p, image) + index, p);
+  const T gap = hidden_gap<T>(mesh_faces(p, image));
+  const Block<T> block = {index, textures, {partial + 9, textures.numbers}, partial, pixels, gap,
+                          any_hidden<mode>(list, gap)};
+  gather_one<mode, every_mode>(block, list, list.faces[index], 0, rows, p);
+}
+
 template <typename T>
-constexpr BackwardKernels<T> kernels = {lay_out<T>, pixels_size<T>, gather<T>};
+void lay_out(const Backward<T>& b, int64_t image, int begin, int end, bool wide, T* pixels) {
+  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
+    if (wide) return lay_out_rows<color.value, every_mode.value, true>(b, image, begin, end, pixels);
+    lay_out_rows<color.value, every_mode.value, false>(b, image, begin, end, pixels);
+  });
+}
+
+template <typename T>
+FaceSizes setup(const Backward<T>& b, int64_t begin, int64_t end, Face<T>* out) {
+  const Parameters<T>& p = b.parameters;
+  return setup_faces(b.face_vertices + 9 * begin, textures_from(b.face_textures, begin, p), end - begin, p, out);
+}
+
+template <typename T>
+void gather(const Backward<T>& b, int64_t image, const FaceList<T>& list, const T* pixels) {
+  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
+    gather_list<color.value, every_mode.value>(b, image, list, pixels);
+  });
+}
+
+template <typename T>
+void gather_part(const Backward<T>& b, int64_t image, const FaceList<T>& list, int begin, int end, const T* pixels,
+                 T* partial) {
+  with_modes<T>(b.parameters, [&](auto color, auto every_mode) {
+    const Tile rows = {0, b.parameters.width, begin, end};
+    gather_rows<color.value, every_mode.value>(b, image, list, rows, pixels, partial);
+  });
+}
+
+template <typename T>
+constexpr BackwardKernels<T> kernels = {lay_out<T>, pixels_size<T>, setup<T>, gather<T>, gather_part<T>};
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // The CPU's forward: the faces of a tile act on the pixels of the tile.
 //
 // Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
-#include "lanes.h"
+#include "spans.h"
 
 namespace renderer {
 namespace {
@@ -12,20 +12,21 @@ namespace {
 // pixels may reach over its right border.
 template <typename T>
 struct Canvas {
-  T* opacity;  // see opacity_of
-  T* color;    // eight numbers a pixel; null without colour
-  T* greatest; // see combine_face; null unless alpha is the maximum
+  T* opacity;     // see opacity_of
+  T* color;       // eight numbers a pixel or, for wide faces, planes of `plane` pixels; null without colour
+  T* greatest;    // see combine_face; null unless alpha is the maximum
   int stride;
+  int64_t plane;  // 0 unless there are planes
 };
 
-// Softmax: partition, RGB, and the exponent of those four times.
-constexpr int color_channels = 8;
+// Softmax: partition, RGB, and the exponent of those; four times but in planes.
+constexpr int color_channels = 8, color_planes = 5;
 constexpr int exponent_channel = 4;
 
 template <typename T>
 int64_t scratch_size(const Parameters<T>& p, int columns, int rows) {
   const int64_t numbers = (p.color == Color::softmax ? 1 + color_channels : 1) + (p.alpha == Alpha::maximum ? 1 : 0);
-  return numbers * (columns + lanes<T>) * rows;
+  return numbers * (columns + row_padding<T>) * rows;
 }
 
 // The background behind `count` pixels of a row.
@@ -51,46 +52,60 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
     const Scaled<T> behind = scaled_exponential(p.background_logit);
     row[0] = behind.fraction;
     for (int k = 0; k < 4; ++k) row[exponent_channel + k] = behind.exponent;
-    for (int64_t i = 0; i < pixels; ++i) __builtin_memcpy(canvas.color + i * color_channels, row, sizeof(row));
+    for (int k = 0; canvas.plane && k < color_planes; ++k) {
+      for (int64_t i = 0; i < pixels; ++i) canvas.color[k * canvas.plane + i] = row[k];
+    }
+    for (int64_t i = 0; !canvas.plane && i < pixels; ++i) {
+      __builtin_memcpy(canvas.color + i * color_channels, row, sizeof(row));
+    }
   }
 }
 
 // ---- what a pack of faces or pixels does to them ---------------------------------------------------
 
 // Colours of texels, each lane from its own face.
-template <typename T>
-HOST_DEVICE void load_texels(const Textures<const T>& textures, const int32_t (&face)[lanes<T>], int side,
-                             const Surface<Real<T>>& s, Real<T> out[3]) {
-  for (int lane = 0; lane < lanes<T>; ++lane) {
+template <typename T, int N>
+HOST_DEVICE void load_texels(const Textures<const T>& textures, const int32_t (&face)[N], int side,
+                             const Surface<Pack<T, N>>& s, Pack<T, N> out[3]) {
+  for (int lane = 0; lane < N; ++lane) {
     const T* texel = textures.of(face[lane]) + 3 * texel_in_lane(s, lane, side);
     for (int k = 0; k < 3; ++k) out[k].v[lane] = texel[k];
   }
 }
 
-// What each lane does to the colour of its pixel.
-template <typename T>
+// What each lane does to the colour of its pixel: its weight, that times its colour, and the exponent of both. A lane
+// that is not visible weighs zero times two to the least power.
+template <typename P>
 struct Contribution {
-  Real<T> color[3];
-  Scaled<Real<T>> weight;
-  Mask<T> visible;
+  P channel[4];
+  P exponent;
 };
 
+template <typename P>
+HOST_DEVICE Contribution<P> contribution_of(Scaled<P> weight, const P color[3], typename Traits<P>::Mask visible) {
+  using T = typename Traits<P>::Scalar;
+  const P zero(T(0));
+  Contribution<P> out;
+  out.exponent = select(visible, weight.exponent, P(-Limits<T>::largest));
+  out.channel[0] = select(visible, weight.fraction, zero);
+  for (int k = 0; k < 3; ++k) out.channel[1 + k] = select(visible, weight.fraction * color[k], zero);
+  return out;
+}
+
 // `texture` gives vertex colours; texels are looked up through `textures`.
-template <bool every_mode, typename R, typename TextureAt, typename T>
-HOST_DEVICE Contribution<T> shade(const Outline<R>& face, const Coverage<Real<T>>& c, const TextureAt& texture,
-                                  const Textures<const T>& textures, const int32_t (&index)[lanes<T>],
-                                  const Parameters<T>& p) {
-  Contribution<T> out;
+template <bool every_mode, typename R, typename TextureAt, typename T, int N>
+HOST_DEVICE Contribution<Pack<T, N>> shade(const Outline<R>& face, const Coverage<Pack<T, N>>& c,
+                                           const TextureAt& texture, const Textures<const T>& textures,
+                                           const int32_t (&index)[N], const Parameters<T>& p) {
+  Pack<T, N> color[3];
   auto s = surface_at(face, c);
   correct_perspective<every_mode>(face, p, s);
-  out.visible = visible_at(face, c, s, p);
-  out.weight = softmax_weight<every_mode>(c, s, p);
   if (every_mode && p.texture == Texture::surface) {
-    load_texels(textures, index, p.texture_side, s, out.color);
+    load_texels(textures, index, p.texture_side, s, color);
   } else {
-    texture.color(s, out.color);
+    texture.color(s, color);
   }
-  return out;
+  return contribution_of(softmax_weight<every_mode>(c, s, p), color, visible_at(face, c, s, p));
 }
 
 // The lanes whose faces can show in the colour of their pixels, as far as faces have come: see hidden_gap, to which
@@ -116,31 +131,29 @@ HOST_DEVICE void put_opacity(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T
 }
 
 // The same of one face at neighbouring pixels.
-template <bool every_mode, typename T>
-HOST_DEVICE void put_opacity_of_row(const Canvas<T>& canvas, int64_t first, Real<T> opacity,
-                                    const int32_t (&index)[lanes<T>], const Parameters<T>& p) {
-  if (every_mode && p.alpha == Alpha::maximum) {
-    Int<T> at[lanes<T>];
-    for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
-    return put_opacity<every_mode>(canvas, at, opacity, index, p);
-  }
+template <bool every_mode, typename T, int N>
+HOST_DEVICE void put_opacity_of_row(const Canvas<T>& canvas, int64_t first, Pack<T, N> opacity, int32_t face,
+                                    const Parameters<T>& p) {
   T* state = canvas.opacity + first;
-  combine_opacity<every_mode>(Real<T>::load(state), opacity, p).store(state);
+  if (every_mode && p.alpha == Alpha::maximum) {
+    T each[N];
+    opacity.store(each);
+    for (int lane = 0; lane < N; ++lane) {
+      combine_face<every_mode>(state[lane], canvas.greatest + first + lane, each[lane], face, p);
+    }
+    return;
+  }
+  combine_opacity<every_mode>(Pack<T, N>::load(state), opacity, p).store(state);
 }
 
 // The rows of four numbers a pixel are worked on as one.
 template <typename T> using Row = Pack<T, 4>;
 
 template <typename T>
-HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const Contribution<T>& c) {
+HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const Contribution<Real<T>>& c) {
   T exponent[lanes<T>], rows[lanes<T>][4];
-  // Where a face is not visible its weight is nothing: zero times 2 to the least power.
-  select(c.visible, c.weight.exponent, Real<T>(-Limits<T>::largest)).store(exponent);
-  const Real<T> zero(T(0)), fraction = c.weight.fraction;
-  const Real<T> channels[4] = {
-      select(c.visible, fraction, zero), select(c.visible, fraction * c.color[0], zero),
-      select(c.visible, fraction * c.color[1], zero), select(c.visible, fraction * c.color[2], zero)};
-  store_rows(channels, rows);
+  c.exponent.store(exponent);
+  store_rows(c.channel, rows);
   for (int lane = 0; lane < lanes<T>; ++lane) {
     T* state = canvas.color + at[lane] * color_channels;
     const Row<T> mine(exponent[lane]), before = Row<T>::load(state + exponent_channel);
@@ -175,7 +188,7 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
       bool shown = !hides;
       for (int i = 0; i < steps && !shown; ++i) shown = any(can_show(canvas, at[i], c[i].support, most));
       if (!shown) continue;
-      Contribution<T> contribution[steps];
+      Contribution<Real<T>> contribution[steps];
       for (int i = 0; i < steps; ++i) {
         contribution[i] = shade<every_mode>(faces, c[i], texture, textures, index, p);
       }
@@ -208,7 +221,7 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       if (!any(c.support)) continue;
       attenuate<every_mode>(c, p);
       const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);
-      put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c, p), indices, p);
+      put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c, p), index, p);
       if constexpr (mode != Color::none) {
         Int<T> at[lanes<T>];
         for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
@@ -217,6 +230,63 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       }
     }
   }
+}
+
+// ---- wide faces: planes of pixels -------------------------------------------------------------------
+
+// Add what a face does to the colours of the pixels from `at` on; see put_color.
+template <typename T, int N>
+HOST_DEVICE void put_color_in_planes(const Canvas<T>& canvas, int64_t at, const Contribution<Pack<T, N>>& c, T gap) {
+  using P = Pack<T, N>;
+  T* exponent = canvas.color + exponent_channel * canvas.plane + at;
+  const P before = P::load(exponent), zero(T(0));
+  const auto shows = c.exponent + P(gap) >= before;
+  const P mine = select(shows, c.exponent, P(-Limits<T>::largest)), after = maximum(before, mine);
+  const P shrink = power_of_two(before - after), grow = select(shows, power_of_two(mine - after), zero);
+  for (int k = 0; k < 4; ++k) {
+    T* sum = canvas.color + k * canvas.plane + at;
+    (P::load(sum) * shrink + c.channel[k] * grow).store(sum);
+  }
+  after.store(exponent);
+}
+
+// Whether nothing gets through the pixels from `at` on, so that no face changes their alpha any more.
+template <bool every_mode, typename P, typename T>
+HOST_DEVICE bool is_opaque(const Canvas<T>& canvas, int64_t at, const Parameters<T>& p) {
+  if (every_mode && p.alpha != Alpha::product) return false;
+  return !any(P::load(canvas.opacity + at) > P(T(0)));
+}
+
+template <Color mode, bool every_mode, typename T>
+void draw_wide(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t index, const Textures<const T>& textures,
+               T gap, const Parameters<T>& p) {
+  using P = WideReal<every_mode, T>;
+  constexpr int width = Traits<P>::lanes;
+  const P most(face.most_exponent + gap);
+  int32_t indices[width];
+  for (int lane = 0; lane < width; ++lane) indices[lane] = index;
+  VertexTexture<P, T> texture;
+  if constexpr (mode != Color::none) {
+    if (!every_mode || p.texture == Texture::vertex) {
+      __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
+    }
+  }
+  for_each_pack<width>(face, clip(face, tile), p, [&](int column, int row, int end_column) {
+    const int64_t at = int64_t(row - tile.first_row) * canvas.stride + (column - tile.first_column);
+    const bool opaque = is_opaque<every_mode, P>(canvas, at, p);
+    const auto can_show = [&] { return most >= P::load(canvas.color + exponent_channel * canvas.plane + at); };
+    if (opaque && (mode == Color::none || !any(can_show()))) return;
+    const P centers = centers_of<P>(p, column);
+    auto c = cover<every_mode>(face, p, centers, P(center_y(p, row)));
+    c.support = c.support & before(p, end_column, centers);
+    if (!any(c.support)) return;
+    attenuate<every_mode>(c, p);
+    if (!opaque) put_opacity_of_row<every_mode>(canvas, at, opacity_of<every_mode>(c, p), index, p);
+    if constexpr (mode != Color::none) {
+      if (!any(c.support & can_show())) return;
+      put_color_in_planes(canvas, at, shade<every_mode>(face, c, texture, textures, indices, p), gap);
+    }
+  });
 }
 
 // ---- the end of a tile -----------------------------------------------------------------------------
@@ -245,7 +315,10 @@ HOST_DEVICE void finish_softmax(const Canvas<T>& canvas, int64_t at, const Forwa
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
   Real<T> channel[color_channels];
-  for (int first = 0; first < color_channels; first += lanes<T>) {
+  for (int k = 0; canvas.plane && k < color_planes; ++k) {
+    channel[k] = Real<T>::load(canvas.color + k * canvas.plane + at);
+  }
+  for (int first = 0; !canvas.plane && first < color_channels; first += lanes<T>) {
     Real<T> rows[lanes<T>];
     for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(canvas.color + (at + i) * color_channels + first);
     transpose(rows);
@@ -349,7 +422,8 @@ void draw(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, const So
   for (int i = 0; i < sorted.small_count; i += lanes<T>) {
     const Face<T>* picked[lanes<T>];
     int32_t index[lanes<T>];
-    pick(mesh.faces, sorted, i, nothing, picked, index);
+    const int some = sorted.small_count - i < lanes<T> ? sorted.small_count - i : lanes<T>;
+    pick(mesh.faces, sorted.small + i, some, nothing, picked, index);
     draw_small<mode, every_mode>(canvas, tile, picked, index, mesh.textures, hides, gap, p);
   }
   for (int i = 0; i < sorted.large_count; ++i) {
@@ -358,42 +432,54 @@ void draw(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, const So
   }
 }
 
+// Sort the faces of a list, some at a time, and draw them.
 template <Color mode, bool every_mode, typename T>
-void render_tile(const Forward<T>& f, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count,
-                 Tile tile, T* scratch) {
+void draw_list(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, const FaceList<T>& list, T gap,
+               const Parameters<T>& p) {
+  const Face<T> nothing = no_face(p);
+  Sorted sorted;
+  for (int64_t begin = 0; begin < list.count; begin += sorted_at_once) {
+    const int some = list.count - begin < sorted_at_once ? int(list.count - begin) : sorted_at_once;
+    sort_faces(list.faces, list.list ? list.list + begin : nullptr, int32_t(begin), some, tile, sorted);
+    draw<mode, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
+  }
+}
+
+template <Color mode, bool every_mode, typename T>
+void render_tile(const Forward<T>& f, int64_t image, const FaceList<T>& list, Tile tile, T* scratch) {
   // Hard colours are no matter of the faces that are drawn one after the other, see finish_hard.
   constexpr Color drawn = mode == Color::hard ? Color::none : mode;
   const Parameters<T>& p = f.parameters;
-  const int stride = tile.columns() + lanes<T>;
+  const int stride = tile.columns() + (list.wide ? row_padding<T> : lanes<T>);
   const int64_t pixels = int64_t(stride) * tile.rows();
   T* color = drawn == Color::none ? nullptr : scratch + pixels;
   T* greatest = scratch + (color ? 1 + color_channels : 1) * pixels;
   const bool maximum = every_mode && p.alpha == Alpha::maximum;
-  const Canvas<T> canvas = {scratch, color, maximum ? greatest : nullptr, stride};
+  const Canvas<T> canvas = {scratch, color, maximum ? greatest : nullptr, stride, list.wide ? pixels : 0};
   clear<drawn, every_mode>(canvas, tile.rows(), p);
-  const MeshFaces<T> mesh = {faces, textures_from(f.face_textures, first_face_of(p, image), p)};
+  const MeshFaces<T> mesh = {list.faces, textures_from(f.face_textures, first_face_of(p, image), p)};
   const T gap = hidden_gap<T>(mesh_faces(p, image));
-  const Face<T> nothing = no_face(p);
-  Sorted sorted;
-  for (int64_t begin = 0; begin < count; begin += sorted_at_once) {
-    const int some = count - begin < sorted_at_once ? int(count - begin) : sorted_at_once;
-    sort_faces(faces, list ? list + begin : nullptr, int32_t(begin), some, tile, sorted);
-    draw<drawn, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
+  if (list.wide) {
+    for (int64_t i = 0; i < list.count; ++i) {
+      const int32_t index = list.list[i];
+      draw_wide<drawn, every_mode>(canvas, tile, list.faces[index], index, mesh.textures, gap, p);
+    }
+  } else {
+    draw_list<drawn, every_mode>(canvas, tile, mesh, list, gap, p);
   }
   finish<mode, every_mode>(canvas, tile, mesh, f, image);
 }
 
 template <typename T>
-void setup(const Forward<T>& f, int64_t begin, int64_t end, Face<T>* out) {
+FaceSizes setup(const Forward<T>& f, int64_t begin, int64_t end, Face<T>* out) {
   const Parameters<T>& p = f.parameters;
-  setup_faces(f.face_vertices + 9 * begin, textures_from(f.face_textures, begin, p), end - begin, p, out);
+  return setup_faces(f.face_vertices + 9 * begin, textures_from(f.face_textures, begin, p), end - begin, p, out);
 }
 
 template <typename T>
-void render(const Forward<T>& f, int64_t image, const Face<T>* faces, const int32_t* list, int64_t count, Tile tile,
-            T* scratch) {
+void render(const Forward<T>& f, int64_t image, const FaceList<T>& list, Tile tile, T* scratch) {
   with_modes<T>(f.parameters, [&](auto color, auto every_mode) {
-    render_tile<color.value, every_mode.value>(f, image, faces, list, count, tile, scratch);
+    render_tile<color.value, every_mode.value>(f, image, list, tile, scratch);
   });
 }
 

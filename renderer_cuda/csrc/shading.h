@@ -174,7 +174,7 @@ HOST_DEVICE Scaled<Real> softmax_weight(const Coverage<Real>& c, const Surface<R
 template <typename T>
 HOST_DEVICE T hidden_gap(int64_t faces) {
   constexpr int digits = sizeof(T) == 4 ? 24 : 53;
-  return T(digits + 4 + (faces <= 4096 ? 12 : faces <= 65536 ? 16 : 31));
+  return T(digits + 4 + (faces <= 1 << 12 ? 12 : faces <= 1 << 16 ? 16 : faces <= 1 << 20 ? 20 : 31));
 }
 
 // Faces outside of [near, far], and backs where only fronts are drawn, have no colour.

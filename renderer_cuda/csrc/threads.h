@@ -28,7 +28,7 @@ class Scratch {
   }
   // Keep the larger ones, but none that a usual render does not need.
   ~Scratch() {
-    constexpr size_t most = size_t(32) << 20;
+    constexpr size_t most = size_t(64) << 20;  // the pixels of a backward with colour of 1024 x 1024: 34 MB
     Buffer* least = &stock[0];
     for (Buffer& kept : stock) least = kept.bytes < least->bytes ? &kept : least;
     if (buffer_.bytes <= most && buffer_.bytes > least->bytes) std::swap(buffer_, *least);

@@ -1,4 +1,4 @@
-// CPU back end of renderer_cuda::visible_faces: threads take whole images, or share each.
+// CPU back end of renderer_cuda::visible_faces: threads take whole images, or bands of them.
 //
 // The schema is defined and the arguments validated in renderer_cuda/visibility.py; a direct call of the op
 // gets an error, not a crash.
@@ -30,35 +30,28 @@ template <typename T> const VisibilityKernels<T>& kernels();
 RENDERER_CHOOSE_KERNELS(float)
 RENDERER_CHOOSE_KERNELS(double)
 
-template <typename T>
-void see_images(const Forward<T>& f) {
-  const bool whole_images = images_fill_threads(f.parameters.images);
-  for_each<char>(f.parameters.images, whole_images, 0, [&](int64_t image, char*) {
-    see_image(f, image, !whole_images);
-  });
-}
-
 }  // namespace
 
-// Threads that share an image take a band of rows each: every band looks at all faces, but prepares and draws only
+// Where there are few images threads take a band of rows each: every band looks at all faces, but prepares and draws only
 // those that reach it. What is seen does not depend on how many bands there are.
 template <typename T>
-void see_image(const Forward<T>& call, int64_t image, bool parallel) {
+void see_images(const Forward<T>& call, int64_t begin, int64_t end, bool parallel) {
   constexpr int least_rows = 32;
   Forward<T> f = call;
   f.parameters.distance = Distance::hard;
   const Parameters<T>& p = f.parameters;
   const VisibilityKernels<T>& k = kernels<T>();
-  const int most_bands = parallel ? int(torch::stable::get_num_threads()) : 1;
-  const int bands = std::max(1, std::min(most_bands, p.height / least_rows));
-  const int rows = (p.height + bands - 1) / bands;
-  for_each<T>(bands, parallel, k.scratch_size(p, rows, mesh_faces(p, image)), [&](int64_t band, T* scratch) {
-    const int begin = int(band) * rows;
-    k.see(f, image, {begin, std::min(begin + rows, p.height)}, scratch);
+  const int64_t images = end - begin;
+  const int64_t wanted = parallel && !images_fill_threads(images) ? torch::stable::get_num_threads() : 1;
+  const int most = int(std::max<int64_t>(1, std::min<int64_t>(wanted, p.height / least_rows)));
+  const int rows = (p.height + most - 1) / most, bands = (p.height + rows - 1) / rows;
+  for_each<T>(images * bands, parallel, k.scratch_size(p, rows, most_faces(p)), [&](int64_t task, T* scratch) {
+    const int first = int(task % bands) * rows;
+    k.see(f, begin + task / bands, {first, std::min(first + rows, p.height)}, scratch);
   });
 }
-template void see_image(const Forward<float>&, int64_t, bool);
-template void see_image(const Forward<double>&, int64_t, bool);
+template void see_images(const Forward<float>&, int64_t, int64_t, bool);
+template void see_images(const Forward<double>&, int64_t, int64_t, bool);
 
 namespace {
 
@@ -82,7 +75,7 @@ Tensor visible_faces(Tensor face_vertices, Tensor first_face, int64_t images, in
     static_cast<Meshes&>(f.parameters) = meshes;
     f.face_vertices = data<T>(vertices);
     f.nearest_face = data<int32_t>(seen);
-    see_images(f);
+    see_images(f, 0, images, true);
   });
   return seen;
 }

@@ -27,7 +27,7 @@ RENDERER_DECLARE_VISIBILITY(baseline)
 RENDERER_DECLARE_VISIBILITY(avx2)
 RENDERER_DECLARE_VISIBILITY(avx512)
 
-// Write nearest_face of one image whatever the distance of the call, alone or with all threads.
-template <typename T> void see_image(const Forward<T>&, int64_t image, bool parallel);
+// Write nearest_face of images [begin, end) whatever the distance of the call, alone or with all threads.
+template <typename T> void see_images(const Forward<T>&, int64_t begin, int64_t end, bool parallel);
 
 }  // namespace renderer
