@@ -18,11 +18,13 @@ namespace renderer {
 class Scratch {
  public:
   explicit Scratch(size_t bytes) {
+    Buffer* best = nullptr;  // the smallest that is large enough, so that the largest is left for who needs it
     for (Buffer& kept : stock) {
-      if (kept.memory && kept.bytes >= bytes) {
-        std::swap(buffer_, kept);
-        return;
-      }
+      if (kept.memory && kept.bytes >= bytes && (!best || kept.bytes < best->bytes)) best = &kept;
+    }
+    if (best) {
+      std::swap(buffer_, *best);
+      return;
     }
     buffer_ = {std::unique_ptr<char[]>(new char[bytes]), bytes};
   }
