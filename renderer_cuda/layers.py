@@ -1,4 +1,7 @@
-"""Layered colours, `soft_rasterize(color="over")`: schema, fake kernel, autograd, and the call."""
+"""Layered colours, and faces with numbers of their own: schema, fake kernel, autograd, and call.
+
+Color "over" of `soft_rasterize`, and any other mode with `face_opacity` or `face_sigma`.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,17 @@ _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _ops = torch.ops.renderer_cuda
 
 # face_vertices is [N, 3, 3]; face_opacity and face_sigma are [N] or [0]; first_face is [B + 1], or
-# [0] when the N faces are B equal meshes; scalars is sigma, dist_eps, dist_shape, dist_shift, near,
-# far and stop_transmittance, float64 on the host.
+# [0] when the N faces are B equal meshes; scalars is sigma, dist_eps, dist_shape, dist_shift,
+# alpha_parameter, gamma, eps, near, far and stop_transmittance, float64 on the host. color is 0 for
+# silhouettes, and from 1 on that of a mode. The second output is the share of the background in
+# the colour.
 _INPUTS = (
     "Tensor face_vertices, Tensor face_textures, Tensor face_opacity, Tensor face_sigma,"
     " Tensor background, Tensor first_face"
 )
 _SETTINGS = (
-    "Tensor scalars, int distance, int distribution, bool squared, int texture, int window,"
-    " int order, bool double_sided, bool perspective_correct"
+    "Tensor scalars, int distance, int alpha_mode, int distribution, bool squared, int color,"
+    " int texture, int window, int order, bool double_sided, bool perspective_correct"
 )
 _library.define(
     f"layered_rasterize({_INPUTS}, int images, int height, int width, {_SETTINGS}) -> (Tensor rgba,"
@@ -82,7 +87,7 @@ def _gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 18
+        return (None,) * 20
     *inputs, transmittance = ctx.saved_tensors
     grads = gradient(grad_rgba, *inputs, *ctx.modes)
     grad_background = None
@@ -90,7 +95,7 @@ def _gradient(
         grad_background = grad_rgba[:, :3] * transmittance[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 13)
+    return (*grads, grad_background, *(None,) * 15)
 
 
 def _fold_inputs(

@@ -22,6 +22,7 @@ from renderer_cuda.reference import (
     soft_silhouette_reference,
 )
 from renderer_cuda.validation import (
+    COLORS,
     LAYER_MODES,
     MODES,
     Background,
@@ -31,6 +32,7 @@ from renderer_cuda.validation import (
     check_flags,
     check_layers,
     check_modes,
+    check_numbers_of_faces,
     check_scalars,
     count_images,
     pack_faces,
@@ -79,7 +81,7 @@ def _keeps_state(alpha_mode: int) -> bool:
 
 def _numbers(**chosen: str) -> tuple[int, ...]:
     """Return modes as the kernels number them; 0 is no colour (parameters.h)."""
-    known = MODES | LAYER_MODES
+    known = MODES | LAYER_MODES | {"color": COLORS}
     return tuple(known[name].index(mode) + (name == "color") for name, mode in chosen.items())
 
 
@@ -118,6 +120,8 @@ def soft_silhouette(
     alpha: str = "product",
     alpha_parameter: float | None = None,
     dist_eps: float = 1e-4,
+    face_opacity: Tensor | None = None,
+    face_sigma: Tensor | None = None,
 ) -> Tensor:
     """Render soft silhouettes: alpha from the coverages D of faces (arXiv 1904.01786, equation 5).
 
@@ -127,7 +131,9 @@ def soft_silhouette(
     Faces with a coordinate that is not finite, a depth <= 0 or an area of zero are left out (the
     released SoftRas lets one NaN poison the image, mirrors faces behind the camera and draws flat
     ones at one half).
-    Differentiable once to face_vertices (x and y; depth has no part in it); deterministic.
+    Differentiable once to face_vertices (x and y; depth has no part in it), face_opacity and
+    face_sigma; deterministic. With one of the last two, pairs of a face and a pixel are held while
+    a tile is rendered, as for the colour "over" of `soft_rasterize`, which takes more time.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
@@ -159,6 +165,9 @@ def soft_silhouette(
             "frank" positive and not 1 (2), of "yager", "aczel_alsina" and "dombi" from 0.1 to 100
             (2), and of "schweizer_sklar" from -100 to -0.01 (-2).
         dist_eps: Coverage outside of the face counts down to this value and is zero below.
+        face_opacity: [B, F] (packed [N]) in [0, 1]: the opacity o of each face, whose product o D
+            takes the place of D in alpha. None stands for 1.
+        face_sigma: [B, F] (packed [N]) > 0: sigma of each face in place of that of all.
 
     Returns:
         Alpha [B, H, W] in [0, 1], row 0 on top.
@@ -172,6 +181,8 @@ def soft_silhouette(
     check_modes(distance=distance, distribution=distribution, alpha=alpha)
     check_flags(squared=squared)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
+    face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
+    check_numbers_of_faces(face_vertices, face_opacity, face_sigma)
     family = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
     height, width = parse_image_size(image_size)
     if not build.available(face_vertices.device.type):
@@ -188,7 +199,19 @@ def soft_silhouette(
             alpha=alpha,
             alpha_parameter=alpha_parameter,
             dist_eps=dist_eps,
+            face_opacity=face_opacity,
+            face_sigma=face_sigma,
         )
+    if face_opacity is not None or face_sigma is not None:
+        faces, offsets = pack_faces(face_vertices, first_face)
+        return layered_rasterize(
+            *(faces, torch.zeros_like(faces)),
+            *(_flat(face_opacity, faces), _flat(face_sigma, faces), faces.new_zeros(3)),
+            *(offsets, count_images(face_vertices, first_face), height, width),
+            pack_scalars(sigma, dist_eps, *family, 1.0, 0.0, 1.0, 2.0, 0.0),
+            *_numbers(distance=distance, alpha=alpha, distribution=distribution),
+            *(squared, 0, 0, 0, 0, True, False),
+        )[:, 3]
     rendered: Tensor
     rendered, _ = transforms.call(
         _Silhouette,
@@ -424,10 +447,12 @@ def soft_rasterize(
         perspective_correct: Whether colours and texels are those of the point of the face which the
             pixel shows: barycentric coordinates w_j / z_j, divided by their sum. The paper, and the
             default, mix by those of the image, w_j, which is off where depth varies within a face.
-        face_opacity: [B, F] (packed [N]) in [0, 1], for color "over": the opacity o_i of each face,
-            with a gradient. None stands for 1.
-        face_sigma: [B, F] (packed [N]) > 0, for color "over": sigma of each face in place of that
-            of all, with a gradient.
+        face_opacity: [B, F] (packed [N]) in [0, 1]: the opacity o_i of each face, with a gradient.
+            o_i D_i takes the place of D_i in alpha and in the weights of the softmax; in "hard"
+            colours, where coverage has no part, the nearest face hides the others whatever its
+            opacity. None stands for 1.
+        face_sigma: [B, F] (packed [N]) > 0: sigma of each face in place of that of all, with a
+            gradient.
         window: How the opacity of a face falls off, for color "over". "distribution" is the
             coverage D; the others have no part of the distribution, which has to be the default
             then. With x = +-d^2 / sigma "exp_clipped" is exp(min(x, 0)), which is 1 inside, so that
@@ -507,14 +532,14 @@ def soft_rasterize(
         )
     faces, offsets = pack_faces(face_vertices, first_face)
     textures = face_textures if first_face is not None else face_textures.flatten(0, 1)
-    if color == "over":
+    if color == "over" or face_opacity is not None or face_sigma is not None:
         return layered_rasterize(
             *(faces, textures, _flat(face_opacity, faces), _flat(face_sigma, faces), behind),
             *(offsets, images, height, width),
-            pack_scalars(sigma, dist_eps, *family[:2], near, far, stop_transmittance),
-            *_numbers(distance=distance, distribution=distribution),
+            pack_scalars(sigma, dist_eps, *family, gamma, eps, near, far, stop_transmittance),
+            *_numbers(distance=distance, alpha=alpha, distribution=distribution),
             squared,
-            *_numbers(texture=texture, window=window, order=order),
+            *_numbers(color=color, texture=texture, window=window, order=order),
             *(double_sided, perspective_correct),
         )
     rgba: Tensor = transforms.call(

@@ -29,6 +29,7 @@ from renderer_cuda.validation import (
     check_flags,
     check_layers,
     check_modes,
+    check_numbers_of_faces,
     check_scalars,
     count_images,
     parse_background,
@@ -105,7 +106,7 @@ def _pairs(
     *,
     distance: str,
     family: Family,
-    sigma: float,
+    sigma: float | Tensor,
     dist_eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return barycentric coordinates [P, F, 3], exponent x [P, F] and support [P, F]."""
@@ -184,6 +185,8 @@ def soft_silhouette_reference(
     alpha: str = "product",
     alpha_parameter: float | None = None,
     dist_eps: float = 1e-4,
+    face_opacity: Tensor | None = None,
+    face_sigma: Tensor | None = None,
 ) -> Tensor:
     """Compute what `soft_silhouette` computes, in plain torch; same arguments and errors."""
     face_vertices = widen(face_vertices)
@@ -191,28 +194,31 @@ def soft_silhouette_reference(
     check_modes(distance=distance, distribution=distribution, alpha=alpha)
     check_flags(squared=squared)
     check_scalars(sigma=sigma, dist_eps=dist_eps)
+    face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
+    check_numbers_of_faces(face_vertices, face_opacity, face_sigma)
     numbers = parse_family(distribution, alpha, dist_shape, dist_shift, alpha_parameter)
     family = Family(distribution, squared, alpha, *numbers)
     height, width = parse_image_size(image_size)
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
-    coverage: dict[str, Any] = {
-        "distance": distance,
-        "family": family,
-        "sigma": float(sigma),
-        "dist_eps": dist_eps,
-    }
+    coverage: dict[str, Any] = {"distance": distance, "family": family, "dist_eps": dist_eps}
+    opacities = _per_face(face_opacity, 1.0, face_vertices)
+    sigmas = _per_face(face_sigma, float(sigma), face_vertices)
 
-    def one_image(corners: Tensor) -> Tensor:
+    def one_image(corners: Tensor, shown: Tensor, sigmas: Tensor) -> Tensor:
         drawable = drawable_faces(corners)
         faces = _with_dummies(corners, drawable)
+        own_sigmas = float(sigma) if face_sigma is None else sigmas
+        own_opacities = None if face_opacity is None else shown
 
         def block(part: Tensor) -> Tensor:
-            _, x, support = _pairs(part, faces, drawable, **coverage)
-            return modes.opacity(family, x, support)
+            _, x, support = _pairs(part, faces, drawable, sigma=own_sigmas, **coverage)
+            return modes.opacity(family, x, support, own_opacities)
 
         return _apply_in_blocks(block, len(faces), pixels)
 
-    images = [one_image(corners) for corners in split_images(face_vertices, first_face)]
+    per_face = (face_vertices, opacities, sigmas)
+    inputs = (split_images(tensor, first_face) for tensor in per_face)
+    images = [one_image(*each) for each in zip(*inputs, strict=True)]
     return _stack(images, face_vertices, height, width)
 
 
@@ -294,12 +300,7 @@ def soft_rasterize_reference(
     )
     pixels = pixel_centers(height, width, dtype=torch.float64, device=face_vertices.device)
     resolution = texture_resolution(face_textures)
-    coverage: dict[str, Any] = {
-        "distance": distance,
-        "family": family,
-        "sigma": float(sigma),
-        "dist_eps": dist_eps,
-    }
+    coverage: dict[str, Any] = {"distance": distance, "family": family, "dist_eps": dist_eps}
     depths: dict[str, float] = {"gamma": float(gamma), "eps": eps, "near": near, "far": far}
     opacities = _per_face(face_opacity, 1.0, face_vertices)
     sigmas = _per_face(face_sigma, float(sigma), face_vertices)
@@ -311,9 +312,11 @@ def soft_rasterize_reference(
         faces = _with_dummies(corners, drawable)
         textures = textures.where(drawable[:, None, None], 0.0).double()
         facing = (modes.doubled_area(faces) < 0) | double_sided
+        own_sigmas = float(sigma) if face_sigma is None or color == "over" else sigmas
+        own_opacities = None if face_opacity is None else shown
 
         def block(part: Tensor, behind: Tensor) -> Tensor:
-            weights, x, support = _pairs(part, faces, drawable, **coverage)
+            weights, x, support = _pairs(part, faces, drawable, sigma=own_sigmas, **coverage)
             clipped = modes.clip(weights.detach() if detach_barycentric else weights)
             depth = modes.depth_at(clipped, faces)
             mixing = modes.correct_perspective(clipped, faces) if perspective_correct else clipped
@@ -332,8 +335,10 @@ def soft_rasterize_reference(
             if color == "hard":
                 rgb = modes.hard_color(visible, weights, depth, colors, behind)
             else:
-                rgb = modes.softmax_color(family, x, visible, depth, colors, behind, **depths)
-            opacity = modes.opacity(family, x, support)
+                rgb = modes.softmax_color(
+                    family, x, visible, depth, colors, behind, shown=own_opacities, **depths
+                )
+            opacity = modes.opacity(family, x, support, own_opacities)
             return torch.cat([rgb, opacity[:, None]], dim=-1)
 
         rgba = _apply_in_blocks(block, len(faces), pixels, background.reshape(-1, 3))

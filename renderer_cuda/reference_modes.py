@@ -65,14 +65,14 @@ def exponent(
     pixels: Tensor,
     face_vertices: Tensor,
     barycentric: Tensor,
-    sigma: float,
+    sigma: float | Tensor,
     squared: bool = True,
 ) -> Tensor:
     """Return x of the coverage D(x) (equation 1), positive inside the face, as [P, F].
 
     euclidean: +-d^2 / sigma with the distance d to the outline; barycentric: +-min_k(w_k)^2 /
     sigma; hard: infinite, + where the face contains the pixel centre. Without `squared` the first
-    two are +-d / sqrt(sigma) and min_k(w_k) / sqrt(sigma).
+    two are +-d / sqrt(sigma) and min_k(w_k) / sqrt(sigma). sigma is one number, or [F].
     """
     if distance == "hard":
         return torch.where(contains(barycentric), math.inf, -math.inf).to(barycentric)
@@ -80,10 +80,10 @@ def exponent(
     if distance == "barycentric":
         least = barycentric.amin(-1)
         if not squared:
-            return least / math.sqrt(sigma)
+            return least / sigma**0.5
         square = least.square()
     elif not squared:
-        return signed_distance(pixels, face_vertices, barycentric) / math.sqrt(sigma)
+        return signed_distance(pixels, face_vertices, barycentric) / sigma**0.5
     else:
         square = squared_distance(pixels, face_vertices)
     return torch.where(inside, square, -square) / sigma
@@ -94,7 +94,7 @@ def reach(
     x: Tensor,
     pixels: Tensor,
     face_vertices: Tensor,
-    sigma: float,
+    sigma: float | Tensor,
     dist_eps: float,
     family: Family,
 ) -> Tensor:
@@ -108,7 +108,9 @@ def reach(
     threshold = family.reach(dist_eps)
     within = x > -threshold
     if distance == "barycentric":
-        radius = math.sqrt(sigma * threshold) if family.squared else math.sqrt(sigma) * threshold
+        radius = (sigma * threshold) ** 0.5 if family.squared else sigma**0.5 * threshold
+        if isinstance(radius, Tensor):
+            radius = radius[:, None]
         within &= in_box(pixels, face_vertices, radius)
     return within
 
@@ -130,11 +132,16 @@ def in_box(pixels: Tensor, face_vertices: Tensor, radius: float | Tensor) -> Ten
 # ---- alpha: coverages of many faces --------------------------------------------------------------
 
 
-def opacity(family: Family, x: Tensor, support: Tensor) -> Tensor:
+def opacity(family: Family, x: Tensor, support: Tensor, shown: Tensor | None = None) -> Tensor:
     """Return the alpha [P] of the faces.
 
-    1 - prod(1 - D), sum(D) / F, whether any D > 1/2, or that of another t-conorm.
+    1 - prod(1 - D), sum(D) / F, whether any D > 1/2, or that of another t-conorm. With opacities
+    `shown` [F] they are those of the products shown * D in place of D.
     """
+    if shown is not None:
+        covered, complement = family.coverage(x.where(support, 0.0))
+        covered, complement = shown * covered, complement + covered * (1 - shown)
+        return alpha_of(family, covered.where(support, 0.0), complement.where(support, 1.0))
     logistic = family.distribution == "logistic"
     if family.alpha == "hard" and logistic:
         return (support & (x > 0)).any(-1).to(x)
@@ -143,11 +150,15 @@ def opacity(family: Family, x: Tensor, support: Tensor) -> Tensor:
         log_transmittance = logsigmoid(-safe).where(support, 0.0).sum(-1)  # log prod(1 - D)
         return -torch.expm1(log_transmittance)
     covered, complement = family.coverage(safe)
-    covered, complement = covered.where(support, 0.0), complement.where(support, 1.0)
+    return alpha_of(family, covered.where(support, 0.0), complement.where(support, 1.0))
+
+
+def alpha_of(family: Family, covered: Tensor, complement: Tensor) -> Tensor:
+    """Return the alpha [P] of coverages [P, F] and 1 minus these."""
     if family.alpha == "hard":
-        return (covered > 0.5).any(-1).to(x)
+        return (covered > 0.5).any(-1).to(covered)
     if family.alpha == "sum":
-        return covered.sum(-1) / max(1, x.shape[-1])
+        return covered.sum(-1) / max(1, covered.shape[-1])
     return t_conorm(family.alpha, covered, complement, family.parameter)
 
 
@@ -219,18 +230,23 @@ def softmax_color(
     eps: float,
     near: float,
     far: float,
+    shown: Tensor | None = None,
 ) -> Tensor:
     """Return the depth-weighted softmax of colours and background, [P, 3] (equations 3 and 4).
 
     A face weighs D exp(z' / gamma) with its normalised depth z' = (far - z) / (far - near), the
     background exp(eps / gamma). One is taken from z' and eps alike: the weights are the same and
-    the digits which tell faces apart are kept.
+    the digits which tell faces apart are kept. With opacities `shown` [F] a face weighs as much
+    times its opacity.
     """
     log_covered = log_coverage(family, x.where(visible, 0.0))
     behind_near = (depth - near) / (far - near)  # 1 - z'
     logits = (log_covered - behind_near / gamma).where(visible, -math.inf)
     last = logits.new_full((len(logits), 1), (eps - 1) / gamma)
     weights = torch.softmax(torch.cat([logits, last], dim=-1), dim=-1)
+    if shown is not None:  # their logarithms would have no gradient where they are zero
+        weights = weights * torch.cat([shown, shown.new_ones(1)])
+        weights = weights / weights.sum(-1, keepdim=True)
     return torch.einsum("pf,pfc->pc", weights[:, :-1], color) + weights[:, -1:] * background
 
 

@@ -36,7 +36,8 @@ LAYER_MODES = {
     "window": ("distribution", "exp_clipped", "incenter", "compact"),
     "order": ("pixel", "centroid"),
 }
-_CHOICES = MODES | LAYER_MODES | {"color": (*MODES["color"], "over")}
+COLORS = (*MODES["color"], "over")
+_CHOICES = MODES | LAYER_MODES | {"color": COLORS}
 
 # Which distributions have a shape, and which a shift.
 SHAPED = ("gamma", "gamma_rev")
@@ -284,9 +285,8 @@ def check_layers(
     windows distance, distribution and squared, are restricted.
     """
     check_modes(color=color, window=window, order=order)
+    check_numbers_of_faces(face_vertices, face_opacity, face_sigma)
     given: dict[str, bool] = {
-        "face_opacity": face_opacity is not None,
-        "face_sigma": face_sigma is not None,
         f"window {window!r}": window != "distribution",
         f"order {order!r}": order != "pixel",
         "stop_transmittance": stop_transmittance != 0,
@@ -307,6 +307,12 @@ def check_layers(
     requirement = "at least 0 and less than 1"
     below_zero = math.nextafter(0, -1)
     _check_between("stop_transmittance", stop_transmittance, below_zero, 1, requirement)
+
+
+def check_numbers_of_faces(
+    face_vertices: Tensor, face_opacity: Tensor | None, face_sigma: Tensor | None
+) -> None:
+    """Raise ValueError unless opacities and sigmas of faces, where given, fit the faces."""
     if face_opacity is not None:
         check_face_numbers("face_opacity", face_opacity, face_vertices)
     if face_sigma is not None:

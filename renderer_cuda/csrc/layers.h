@@ -1,4 +1,4 @@
-// Layers of faces, composed front to back: color "over".
+// Layers of faces, composed front to back: color "over". blends.h has what else the fragments of pixels can make.
 //
 // The faces of a pixel are sorted by depth, and with the opacity a_i = o_i W_i of face i there, T_i = prod_{j<i} (1 - a_j)
 //   C = sum_i T_i a_i c_i + T_end background,  alpha = 1 - T_end:
@@ -30,6 +30,7 @@ template <typename T> constexpr T least_ratio = T(1e-7);
 // What a call says, and below it what holds for one face, see parameters_of_face.
 template <typename T>
 struct LayerParameters : Parameters<T> {
+  bool over;             // front to back; else as `color` and `alpha` say, see blends.h
   Window window;
   Order order;
   T reach;               // the support ends at d^2 = reach sigma, or (compact) at log e = reach / (2 sigma)
@@ -42,6 +43,7 @@ struct LayerParameters : Parameters<T> {
 };
 
 struct LayerSettings : Settings {
+  bool over = true;
   Window window = Window::distribution;
   Order order = Order::pixel;
   double stop_transmittance = 0;
@@ -51,6 +53,7 @@ template <typename T>
 LayerParameters<T> make_layer_parameters(const LayerSettings& s, int height, int width) {
   LayerParameters<T> p = {};
   static_cast<Parameters<T>&>(p) = make_parameters<T>(s, height, width);
+  p.over = s.over;
   p.window = s.window;
   p.order = s.order;
   p.stop_transmittance = T(s.stop_transmittance);
@@ -74,7 +77,7 @@ struct LayersForward {
   const T* background;     // [3] or [B, 3, H, W] RGB
   // out
   T* image;                // rgba [B, 4, H, W]
-  T* transmittance;        // [B, H, W] T_end
+  T* transmittance;        // [B, H, W] T_end, or the share of the background in the colour
 };
 
 // Backward: the faces of each pixel are found and sorted again.
@@ -188,7 +191,8 @@ struct Layer {
   using Mask = typename Traits<Real>::Mask;
   Coverage<Real> c;
   Surface<Real> s;
-  Mask visible;
+  Mask visible;    // it gives a fragment, and
+  Mask colored;    // one with colour
   Real window;     // W
   Real opacity;    // a = o W
   Real through;    // 1 - a
@@ -254,13 +258,16 @@ HOST_DEVICE Layer<Real> layer_at(const Outline<R>& face, const LayerParameters<T
   if (p.window == Window::compact) l.c.support = eccentricity_of(l.c) < Real(p.most_eccentricity);
   l.s = surface_at(face, l.c);
   correct_perspective<true>(face, p, l.s);
-  l.visible = visible_at(face, l.c, l.s, p);
+  l.colored = visible_at(face, l.c, l.s, p);
+  l.visible = p.over ? l.colored : l.c.support;
+  if (!p.over && p.color == Color::hard) l.colored = l.colored & within(l.c.weight);
   return l;
 }
 
-// What faces are sorted by.
+// What faces are sorted by. Where they are not composed front to back it is negative for a fragment without colour.
 template <typename Real, typename T>
 HOST_DEVICE Real order_key(const Layer<Real>& l, const LayerParameters<T>& p) {
+  if (!p.over) return select(l.colored, l.s.depth, Real(T(-1)));
   return p.order == Order::pixel ? l.s.depth : Real(p.mean_depth);
 }
 
@@ -311,11 +318,12 @@ template <typename Real>
 struct LayerUpstream {
   Real share;      // T_i a_i: dL/dcolour is the share of dL/drgb
   Real opacity;    // dL/da_i
+  Real depth;      // dL/ddepth, zero for color "over"
   Real color[3];   // dL/drgb of the pixel
 };
 
-// Add the gradient of one pixel to a face and its texture, in the lanes that are active. Depth decides the order alone, and
-// has no gradient but that of the perspective.
+// Add the gradient of one pixel to a face and its texture, in the lanes that are active. With color "over" depth decides the
+// order alone, and has no gradient but that of the perspective.
 template <typename Real, typename R, typename T, typename TextureAt>
 HOST_DEVICE void layer_vjp(LayerGradient<Real>& g, TextureAt& texture, const Outline<R>& face, const Layer<Real>& l,
                            const LayerParameters<T>& p, const LayerUpstream<Real>& upstream,
@@ -325,7 +333,8 @@ HOST_DEVICE void layer_vjp(LayerGradient<Real>& g, TextureAt& texture, const Out
   for (int k = 0; k < 3; ++k) grad_color[k] = select(active, upstream.share * upstream.color[k], zero);
   texture.color_vjp(l.s, grad_color, grad_clipped);
   correct_perspective_vjp<true>(face, p, l.s, grad_clipped, g.face.z);
-  surface_vjp(face, l.c, l.s, active, grad_clipped, zero, g.face.outline, g.face.z);
+  const Real grad_depth = select(active & l.colored, upstream.depth, zero);
+  surface_vjp(face, l.c, l.s, active & l.colored, grad_clipped, grad_depth, g.face.outline, g.face.z);
   g.opacity += select(active, upstream.opacity * l.window, zero);
   window_vjp(g, face, l, p, upstream.opacity * Real(p.opacity), active);
 }

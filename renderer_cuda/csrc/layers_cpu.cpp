@@ -43,6 +43,7 @@ Fragments<T>::~Fragments() {
   release(layer);
   release(share);
   release(opacity);
+  release(depth);
 }
 
 template <typename T>
@@ -54,9 +55,10 @@ void Fragments<T>::grow(int64_t least) {
 }
 
 template <typename T>
-void Fragments<T>::make_room_for_upstream() {
+void Fragments<T>::make_room_for_upstream(bool with_depth) {
   resize(share, count);
   resize(opacity, count);
+  if (with_depth) resize(depth, count);
 }
 
 template <typename T>
@@ -144,7 +146,7 @@ template <typename T>
 void compose_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragments, const Layering& layering) {
   const LayersForward<T>& f = b.forward;
   const LayerParameters<T>& p = f.parameters;
-  fragments.make_room_for_upstream();
+  fragments.make_room_for_upstream(false);
   for_each_pixel(layering, p.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
     T transmittance(1);
     int64_t seen = 0;
@@ -161,6 +163,40 @@ void compose_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragme
       const T value = value_of(grad, layer.color), before = fragments.share[order[i]];
       fragments.opacity[order[i]] = opacity_gradient(before, layer.opacity, layer.through, value, behind);
       fragments.share[order[i]] = before * layer.opacity;
+    }
+  });
+}
+
+// ---- blends of pixels ------------------------------------------------------------------------------
+
+template <typename T>
+BlendedFragment<T> blended_fragment(const Fragments<T>& fragments, int32_t number) {
+  const auto& layer = fragments.layer[number];
+  return {number, layer.key, layer.opacity, layer.through, {layer.color[0], layer.color[1], layer.color[2]}};
+}
+
+template <typename T>
+void blend_pixels(const LayersForward<T>& f, int64_t image, const Fragments<T>& fragments, const Layering& layering) {
+  for_each_pixel(layering, f.parameters.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
+    const auto at = [&](int64_t i) { return blended_fragment(fragments, order[i]); };
+    write_blended(f, blend(f.parameters, count, at), image, pixel);
+  });
+}
+
+template <typename T>
+void blend_pixels_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragments, const Layering& layering) {
+  const LayerParameters<T>& p = b.forward.parameters;
+  const int64_t faces = mesh_faces(p, image);
+  fragments.make_room_for_upstream(true);
+  for_each_pixel(layering, p.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
+    const auto at = [&](int64_t i) { return blended_fragment(fragments, order[i]); };
+    const Blended<T> all = blend(p, count, at);
+    const BlendGradient<T> common = blend_gradient(b, all, image, pixel);
+    for (int64_t i = 0; i < count; ++i) {
+      const FragmentGradient<T> mine = fragment_vjp(common, all, at(i), faces, p);
+      fragments.share[order[i]] = mine.share;
+      fragments.opacity[order[i]] = mine.opacity;
+      fragments.depth[order[i]] = mine.depth;
     }
   });
 }
@@ -211,7 +247,8 @@ void forward_image(const LayersForward<T>& f, int64_t image, bool parallel) {
   for_each<char>(m.bins.count(), parallel, 0, [&](int64_t tile, char*) {
     Fragments<T> fragments;
     std::vector<int64_t> first;
-    compose(f, image, fragments, collect_tile(f, m, tile, fragments, first));
+    const Layering layering = collect_tile(f, m, tile, fragments, first);
+    f.parameters.over ? compose(f, image, fragments, layering) : blend_pixels(f, image, fragments, layering);
   });
 }
 
@@ -226,7 +263,7 @@ struct ImageFragments {
   FragmentRun<T> run(int64_t tile, int64_t entry) const {
     const Fragments<T>& t = tiles[size_t(tile)];
     const int64_t begin = first[size_t(tile)][size_t(entry)], end = first[size_t(tile)][size_t(entry + 1)];
-    return {t.pixel + begin, t.share + begin, t.opacity + begin, end - begin};
+    return {t.pixel + begin, t.share + begin, t.opacity + begin, t.depth ? t.depth + begin : nullptr, end - begin};
   }
 };
 
@@ -263,7 +300,8 @@ void backward_image(const LayersBackward<T>& b, int64_t image, bool parallel) {
   ImageFragments<T> fragments(m.bins.count());
   for_each<char>(m.bins.count(), parallel, 0, [&](int64_t tile, char*) {
     Fragments<T>& mine = fragments.tiles[size_t(tile)];
-    compose_vjp(b, image, mine, collect_tile(b.forward, m, tile, mine, fragments.first[size_t(tile)]));
+    const Layering layering = collect_tile(b.forward, m, tile, mine, fragments.first[size_t(tile)]);
+    b.forward.parameters.over ? compose_vjp(b, image, mine, layering) : blend_pixels_vjp(b, image, mine, layering);
     mine.drop_layers();
   });
   const Runs<T> runs = find_runs(m, fragments);

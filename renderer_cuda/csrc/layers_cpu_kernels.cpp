@@ -118,6 +118,7 @@ HOST_DEVICE LoadedFragments<T> load_fragments(const LayersBackward<T>& b, int64_
     out.y.v[lane] = T(p.height - 1 - 2 * row);
     out.upstream.share.v[lane] = run.share[at];
     out.upstream.opacity.v[lane] = run.opacity[at];
+    out.upstream.depth.v[lane] = run.depth ? run.depth[at] : T(0);
     for (int k = 0; k < 3; ++k) out.upstream.color[k].v[lane] = grad[k];
     out.active.v[lane] = some ? -1 : 0;
   }

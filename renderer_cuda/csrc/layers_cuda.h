@@ -1,7 +1,7 @@
 // The CUDA kernels of layered colours, as the tensor side calls them: no torch and no CUDA type here.
 #pragma once
 
-#include "layers.h"
+#include "blends.h"
 #include "scratch.h"
 
 namespace renderer {

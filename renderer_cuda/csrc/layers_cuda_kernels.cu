@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(block_size) count_kernel(LayersForward<T> f, c
 }
 
 // What the backward notes of a layer: first the transmittance in front of it, its opacity a, 1 - a and its value, see
-// opacity_gradient; then, in the first two, what comes back to it, see LayerUpstream.
+// opacity_gradient; then, in the first three, what comes back to it, see LayerUpstream.
 template <typename T>
 struct alignas(16) LayerState {
   T share, opacity, through, value;
@@ -177,6 +177,52 @@ __global__ void __launch_bounds__(block_size, 1)
     const LayerState<T> s = state;
     state.share = s.share * s.opacity;
     state.opacity = opacity_gradient(s.share, s.opacity, s.through, s.value, behind);
+    state.through = T(0);
+  }
+}
+
+// ---- blends ----------------------------------------------------------------------------------------
+
+// The i-th fragment of a pixel, evaluated.
+template <typename T>
+__device__ BlendedFragment<T> blended_fragment(const LayersForward<T>& f, const Faces<T>& faces, const LayerLists<T>& lists,
+                                               const PixelPlace& pixel, int32_t number) {
+  const int64_t slot = lists.begin[pixel.at] + number;
+  const int64_t first_face = first_face_of(f.parameters, pixel.image);
+  const Shaded<T> shaded = shade(f, faces.slots, first_face + lists.face[slot], pixel);
+  return {number, lists.key[slot], shaded.layer.opacity, shaded.layer.through,
+          {shaded.color[0], shaded.color[1], shaded.color[2]}};
+}
+
+template <typename T>
+__global__ void __launch_bounds__(block_size, 1)
+    blend_kernel(LayersForward<T> f, Faces<T> faces, Bins bins, LayerLists<T> lists) {
+  const LayerParameters<T>& p = f.parameters;
+  const PixelPlace pixel = pixel_of_thread(p.height, p.width);
+  if (pixel.at >= p.images * p.height * p.width) return;
+  const int32_t count = list_layers(f, faces, bins, lists, pixel);
+  const int32_t* order = lists.order + lists.begin[pixel.at];
+  const auto at = [&](int64_t i) { return blended_fragment(f, faces, lists, pixel, order[i]); };
+  write_blended(f, blend(p, count, at), pixel.image, int64_t(pixel.row) * p.width + pixel.column);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(block_size, 1)
+    blend_vjp_kernel(LayersBackward<T> b, Faces<T> faces, Bins bins, LayerLists<T> lists) {
+  const LayersForward<T>& f = b.forward;
+  const LayerParameters<T>& p = f.parameters;
+  const PixelPlace pixel = pixel_of_thread(p.height, p.width);
+  if (pixel.at >= p.images * p.height * p.width) return;
+  const int32_t count = list_layers(f, faces, bins, lists, pixel);
+  lists.count[pixel.at] = count;
+  const int64_t begin = lists.begin[pixel.at], mesh = mesh_faces(p, pixel.image);
+  const int32_t* order = lists.order + begin;
+  const auto at = [&](int64_t i) { return blended_fragment(f, faces, lists, pixel, order[i]); };
+  const Blended<T> all = blend(p, count, at);
+  const BlendGradient<T> common = blend_gradient(b, all, pixel.image, int64_t(pixel.row) * p.width + pixel.column);
+  for (int32_t i = 0; i < count; ++i) {
+    const FragmentGradient<T> mine = fragment_vjp(common, all, at(i), mesh, p);
+    lists.states[begin + order[i]] = {mine.share, mine.opacity, mine.depth, T(0)};
   }
 }
 
@@ -210,7 +256,7 @@ __device__ void walk(const LayersBackward<T>& b, const LayerLists<T>& lists, int
         T grad[4];
         gradient_at(b, image, place, grad);
         const LayerState<T> state = lists.states[slot];
-        const LayerUpstream<T> upstream = {state.share, state.opacity, {grad[0], grad[1], grad[2]}};
+        const LayerUpstream<T> upstream = {state.share, state.opacity, state.through, {grad[0], grad[1], grad[2]}};
         Layer<T> layer = layer_at(face, p, center_x(p, column), center_y(p, row));
         open_window(layer, p);
         layer_vjp(g, texture, face, layer, p, upstream, true);
@@ -372,7 +418,11 @@ const char* launch(const RenderLayers<T>& r, ScratchMemory& memory, void* stream
   const BinScratch<T> s = take_bin_scratch<T>(f.parameters, bins, memory);
   const LayerLists<T> lists = take_lists(f, r.begin, r.pairs, false, memory);
   if (const char* error = queue_bins(f, bins, s, stream)) return error;
-  render_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
+  if (f.parameters.over) {
+    render_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
+  } else {
+    blend_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
+  }
   return last_error();
 }
 
@@ -399,7 +449,11 @@ const char* launch(const RenderLayersBackward<T>& r, ScratchMemory& memory, void
   if (p.texture == Texture::surface) {
     cudaMemsetAsync(b.grad_face_textures, 0, std::size_t(p.faces * texture_numbers(p)) * sizeof(T), stream);
   }
-  layers_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
+  if (p.over) {
+    layers_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
+  } else {
+    blend_vjp_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
+  }
   if (const char* error = last_error()) return error;
   const unsigned blocks = unsigned(divide_up(p.faces, int64_t(warps)));
   gather_kernel<T><<<blocks, block_size, 0, stream>>>(b, s.faces, lists);

@@ -19,23 +19,24 @@ namespace {
 
 namespace stable = torch::stable;
 
-// What both ops are told: the numbers sigma, dist_eps, dist_shape, dist_shift, near, far and stop_transmittance, float64 on
-// the host, and modes.
+// What both ops are told: the numbers sigma, dist_eps, dist_shape, dist_shift, alpha_parameter, gamma, eps, near, far and
+// stop_transmittance, float64 on the host, and modes. `color` is 0 for none, 1 for softmax, 2 for hard and 3 for over.
 struct LayerOptions {
   const stable::Tensor& scalars;
-  int64_t distance, distribution;
+  int64_t distance, alpha, distribution;
   bool squared;
-  int64_t texture, window, order;
+  int64_t color, texture, window, order;
   bool double_sided, perspective_correct;
 };
 
 LayerSettings settings_of(const LayerOptions& options, const stable::Tensor& textures) {
-  constexpr int count = 7;
+  constexpr int count = 10, over = 3;
   STD_TORCH_CHECK(options.scalars.dim() == 1 && options.scalars.size(0) == count && options.scalars.is_cpu() &&
                       options.scalars.is_contiguous() &&
                       options.scalars.scalar_type() == torch::headeronly::ScalarType::Double,
                   "scalars must have shape [", count, "], float64, contiguous on the CPU");
   STD_TORCH_CHECK(options.window >= 0 && options.window < windows, "window must be in 0..", windows - 1);
+  STD_TORCH_CHECK(options.color >= 0 && options.color <= over, "color must be in 0..", over);
   STD_TORCH_CHECK(options.order >= 0 && options.order < orders, "order must be in 0..", orders - 1);
   const double* numbers = data<double>(options.scalars);
   LayerSettings s;
@@ -43,14 +44,20 @@ LayerSettings settings_of(const LayerOptions& options, const stable::Tensor& tex
   s.dist_eps = numbers[1];
   s.dist_shape = numbers[2];
   s.dist_shift = numbers[3];
-  s.near = numbers[4];
-  s.far = numbers[5];
-  s.stop_transmittance = numbers[6];
+  s.alpha_parameter = numbers[4];
+  s.gamma = numbers[5];
+  s.eps = numbers[6];
+  s.near = numbers[7];
+  s.far = numbers[8];
+  s.stop_transmittance = numbers[9];
+  STD_TORCH_CHECK(s.gamma > 0 && std::isfinite(s.gamma), "gamma must be positive and finite, got ", s.gamma);
   STD_TORCH_CHECK(s.sigma > 0 && std::isfinite(s.sigma), "sigma must be positive and finite, got ", s.sigma);
   s.distance = Distance(options.distance);
   s.distribution = Distribution(options.distribution);
   s.squared = options.squared;
-  s.color = Color::hard;  // any with colour: how layers blend is not a matter of the other kernels
+  s.alpha = Alpha(options.alpha);
+  s.over = options.color == over;
+  s.color = s.over ? Color::hard : Color(options.color);  // any with colour: how layers blend the other kernels do not ask
   s.texture = Texture(options.texture);
   s.window = Window(options.window);
   s.order = Order(options.order);
@@ -99,11 +106,11 @@ LayerInputs inputs_of(const stable::Tensor& face_vertices, const stable::Tensor&
 std::tuple<stable::Tensor, stable::Tensor> layered_rasterize(
     stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor face_opacity, stable::Tensor face_sigma,
     stable::Tensor background, stable::Tensor first_face, int64_t images, int64_t height, int64_t width,
-    stable::Tensor scalars, int64_t distance, int64_t distribution, bool squared, int64_t texture, int64_t window,
-    int64_t order, bool double_sided, bool perspective_correct) {
+    stable::Tensor scalars, int64_t distance, int64_t alpha_mode, int64_t distribution, bool squared, int64_t color,
+    int64_t texture, int64_t window, int64_t order, bool double_sided, bool perspective_correct) {
   const LayerInputs inputs = inputs_of(face_vertices, face_textures, face_opacity, face_sigma, background);
-  const LayerOptions options = {scalars, distance, distribution, squared,     texture,
-                                window,  order,    double_sided, perspective_correct};
+  const LayerOptions options = {scalars, distance, alpha_mode, distribution, squared,            color,
+                                texture, window,   order,      double_sided, perspective_correct};
   const Meshes meshes = meshes_of(inputs.vertices, first_face, images);
   const auto rgba = stable::new_empty(inputs.vertices, {images, 4, height, width});
   const auto transmittance = stable::new_empty(inputs.vertices, {images, height, width});
@@ -120,11 +127,11 @@ std::tuple<stable::Tensor, stable::Tensor> layered_rasterize(
 std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor> layered_rasterize_backward(
     stable::Tensor grad_rgba, stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor face_opacity,
     stable::Tensor face_sigma, stable::Tensor background, stable::Tensor first_face, stable::Tensor scalars,
-    int64_t distance, int64_t distribution, bool squared, int64_t texture, int64_t window, int64_t order,
-    bool double_sided, bool perspective_correct) {
+    int64_t distance, int64_t alpha_mode, int64_t distribution, bool squared, int64_t color, int64_t texture,
+    int64_t window, int64_t order, bool double_sided, bool perspective_correct) {
   const LayerInputs inputs = inputs_of(face_vertices, face_textures, face_opacity, face_sigma, background);
-  const LayerOptions options = {scalars, distance, distribution, squared,     texture,
-                                window,  order,    double_sided, perspective_correct};
+  const LayerOptions options = {scalars, distance, alpha_mode, distribution, squared,            color,
+                                texture, window,   order,      double_sided, perspective_correct};
   const auto grad_image = stable::contiguous(grad_rgba);
   const Meshes meshes = meshes_of(inputs.vertices, first_face, grad_image.size(0));
   const auto grad_vertices = stable::empty_like(inputs.vertices);
