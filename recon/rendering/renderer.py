@@ -167,10 +167,8 @@ class SoftRenderer(MeshRenderer):
                 pixels.
             light_direction: [B, 3] or (3), used instead of that of the main light of `lighting`, or
                 [B, L, 3] instead of those of all its lights; there is a gradient.
-            face_opacity: [B, F] in [0, 1], the opacity of each face, where `color` is "over"; there
-                is a gradient.
-            face_sigma: [B, F], sigma of each face in place of that of all, where `color` is "over";
-                there is a gradient.
+            face_opacity: [B, F] in [0, 1], the opacity of each face; there is a gradient.
+            face_sigma: [B, F], sigma of each face in place of that of all; there is a gradient.
 
         Returns:
             rgba [B, 4, H, W], row 0 on top.
@@ -218,7 +216,13 @@ class SoftRenderer(MeshRenderer):
         return self._average(rgba)
 
     def silhouette(
-        self, vertices: Tensor, faces: Tensor, cameras: Cameras, sigma: float | None = None
+        self,
+        vertices: Tensor,
+        faces: Tensor,
+        cameras: Cameras,
+        sigma: float | None = None,
+        face_opacity: Tensor | None = None,
+        face_sigma: Tensor | None = None,
     ) -> Tensor:
         """Renders soft silhouettes alone, without any work on colour.
 
@@ -227,6 +231,8 @@ class SoftRenderer(MeshRenderer):
             faces: [F, 3] int64.
             cameras: The B cameras.
             sigma: Used instead of the renderer's own, for schedules.
+            face_opacity: [B, F] in [0, 1], the opacity of each face; there is a gradient.
+            face_sigma: [B, F], sigma of each face in place of that of all; there is a gradient.
 
         Returns:
             alpha [B, H, W] in [0, 1], row 0 on top.
@@ -246,6 +252,8 @@ class SoftRenderer(MeshRenderer):
             alpha=self.alpha,
             alpha_parameter=self.alpha_parameter,
             dist_eps=self.dist_eps,
+            face_opacity=face_opacity,
+            face_sigma=face_sigma,
         )
         return self._average(alpha)
 

@@ -49,6 +49,8 @@ CHOICES = [
 ]
 
 
+# Sigma, dist_eps, the numbers of the family, gamma, eps, near, far and stop_transmittance.
+SCALARS = torch.tensor([1e-2, 1e-4, 2, 0, 0, 1e-4, 1e-3, 1, 100, 0], dtype=torch.float64)
 # Coverages by other distributions.
 COVERAGES: list[dict[str, Any]] = [
     {"distance": distance, **mode}
@@ -408,8 +410,7 @@ def test_direct_calls_leave_out_faces_with_bad_numbers(number: str, device: str)
 
     def call(tensors: Any) -> Tensor:
         flat = [tensor.flatten(0, 1) for tensor in tensors[:4]]
-        scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 1.0, 100.0, 0.0], dtype=torch.float64)
-        settings = (1, 9, 12, scalars, 0, 0, True, 0, 0, 0, True, False)
+        settings = (1, 9, 12, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False)
         image: Tensor = OPS.layered_rasterize(
             *flat, inputs[4], torch.empty(0, dtype=torch.int64), *settings
         )[0]
@@ -427,10 +428,9 @@ def op_arguments(device: str, first_face: list[int] | None, numbers: bool = True
         tensor.flatten(0, 1).requires_grad_() for tensor in inputs[:4]
     )
     none = vertices.new_empty(0)
-    scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 1.0, 100.0, 0.0], dtype=torch.float64)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
     per_face = (opacity, sigma) if numbers else (none, none)
-    settings = (2, 4, 5, scalars, 0, 0, True, 0, 0, 0, True, False)
+    settings = (2, 4, 5, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False)
     return (vertices, textures, *per_face, inputs[4], offsets, *settings)
 
 
@@ -558,8 +558,6 @@ def test_bad_tensors_are_named(function: Any, name: str) -> None:
         ),
         ({"color": "hard", "order": "centroid"}, "order 'centroid' needs color 'over'"),
         ({"color": "hard", "stop_transmittance": 0.1}, "stop_transmittance needs color 'over'"),
-        ({"color": "hard", "face_opacity": torch.ones(2, 6)}, "face_opacity needs color 'over'"),
-        ({"color": "softmax", "face_sigma": torch.ones(2, 6)}, "face_sigma needs color 'over'"),
         ({"color": "under"}, "color must be one of softmax, hard, over, got 'under'"),
     ],
 )
@@ -574,9 +572,10 @@ def test_bad_arguments_are_named(function: Any, change: dict[str, Any], message:
     [
         (2, torch.ones(5), r"face_opacity must have shape \[6\] or \[0\]"),
         (3, torch.ones(7), r"face_sigma must have shape \[6\] or \[0\]"),
-        (9, torch.tensor([1e-2, 1e-4], dtype=torch.float64), r"scalars must have shape \[7\]"),
-        (14, 9, r"window must be in 0\.\.3"),
-        (15, -1, r"order must be in 0\.\.1"),
+        (9, torch.tensor([1e-2, 1e-4], dtype=torch.float64), r"scalars must have shape \[10\]"),
+        (14, 4, r"color must be in 0\.\.3"),
+        (16, 9, r"window must be in 0\.\.3"),
+        (17, -1, r"order must be in 0\.\.1"),
     ],
 )
 def test_the_op_trusts_no_caller(place: int, value: Any, message: str, device: str) -> None:

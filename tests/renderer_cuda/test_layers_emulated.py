@@ -36,6 +36,13 @@ def test_layers_on_watched_kernels(folder: Path) -> None:
     )  # set-up, count and its sums, set-up, render; twice with a gradient
 
 
+def test_faces_with_numbers_on_watched_kernels(folder: Path) -> None:
+    library = compilation.build("layers", "accesses", folder)
+    passed, launches = run_tests(library, "test_face_numbers.py", WATCHED)
+    assert passed >= 100
+    assert launches >= 8 * passed
+
+
 def test_layers_under_the_sanitizers(folder: Path) -> None:
     library = compilation.build("layers", "sanitizers", folder)
     passed, _ = run_tests(library, "test_layers.py", SANITIZED, **sanitizer_environment())
