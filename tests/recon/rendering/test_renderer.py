@@ -344,7 +344,12 @@ def test_layers_have_opacities_and_sigmas_of_faces() -> None:
     assert sigma.grad.any()
 
 
-def test_layers_want_color_over() -> None:
-    numbers = torch.full((1, len(FACES)), 0.5)
-    with pytest.raises(ValueError, match="face_opacity needs color 'over', got color 'softmax'"):
-        SoftRenderer(8)(make_vertices(1), FACES, make_colors(1), front(), face_opacity=numbers)
+def test_faces_have_opacities_in_every_mode() -> None:
+    vertices, opacity = make_vertices(1), torch.full((1, len(FACES)), 0.5)
+    renderer = SoftRenderer(8)
+    image = renderer(vertices, FACES, make_colors(1), front(), face_opacity=opacity)
+    sigma = torch.full_like(opacity, renderer.sigma)
+    alpha = renderer.silhouette(vertices, FACES, front(), face_opacity=opacity, face_sigma=sigma)
+    assert torch.equal(image[:, 3], alpha)
+    whole = renderer.silhouette(vertices, FACES, front())
+    assert 0 < alpha.max() < whole.max()
