@@ -105,12 +105,14 @@ def compare(render: Any, oracle: Any, inputs: Inputs) -> None:
 def test_equals_the_oracle(
     mode: dict[str, str], setup: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
-    inputs = used(inputs_of(texture=mode["texture"], dtype=dtype, device=device), mode)
-    render, oracle = (
-        render_with(function, **setup, **mode)
-        for function in (soft_rasterize, soft_rasterize_reference)
-    )
-    compare(render, oracle, inputs)
+    inputs = inputs_of(texture=mode["texture"], dtype=dtype, device=device)
+    free = used(inputs, mode)
+
+    def render_by(function: Any) -> Callable[..., Tensor]:
+        render = render_with(function, **setup, **mode)
+        return lambda *leaves: render(*leaves, *(x.to(leaves[0]) for x in inputs[len(free) : 4]))
+
+    compare(render_by(soft_rasterize), render_by(soft_rasterize_reference), free)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
