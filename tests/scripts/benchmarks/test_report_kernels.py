@@ -29,7 +29,8 @@ OTHER_ARCHITECTURES = sorted(set(report.LIMITS) - {ARCHITECTURE})
 # registers without that only three blocks could be resident.
 MOST_REGISTERS = 128
 MOST_SPILLED = {"gather_kernel<float>": 48}  # bytes
-OTHER_MODES = re.compile(r"<Color \d, true\b")
+# Kernels of modes beside the paper's, and of faces with numbers of their own.
+OTHER_MODES = re.compile(r"<Color \d, true\b|^blend_(vjp_)?kernel")
 LAYERS = re.compile(r"^(render|layers|gather)_kernel<float>")
 
 needs_nvcc = pytest.mark.skipif(
