@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 DATA := data/demo.h5
+SHAPES := data/demo_shapes.h5
 DEMO := outputs/demo
 
 # Where `make wheel` puts the wheel, and what goes into it.
@@ -33,10 +34,14 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# Real models in, a table and pictures out; generated shapes where Debian's packages cannot be had.
+# Real models in, a table and pictures out; generated shapes where Debian's packages cannot be had, and
+# beside them in training.
 demo: install
 	$(BIN)/python scripts/prepare_data.py source=debian fallback=shapes output=$(DATA)
-	$(BIN)/python train.py experiment=demo data.path=$(DATA) output_dir=$(DEMO)
+	$(BIN)/python scripts/prepare_data.py source=shapes source.objects_per_category=100 source.seed=1 source.split=train \
+	  output=$(SHAPES)
+	$(BIN)/python train.py experiment=finetune data.path=$(DATA) output_dir=$(DEMO) \
+	  'data.mixture={real:{weight:1},generated:{path:$(SHAPES),weight:1}}'
 	$(BIN)/python eval.py checkpoint=$(DEMO)/checkpoints/best.pt data.path=$(DATA) output_dir=$(DEMO)/evaluation save_meshes=8 report=true
 
 lint: $(INSTALLED)
