@@ -15,6 +15,7 @@ from renderer_cuda.validation import MODES
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TEXELS = 4  # of a surface texture
+Inputs = tuple[Tensor, ...]  # face_vertices, face_textures, face_opacity, face_sigma, background
 DTYPES = [torch.float32, torch.float64]
 # The modes of the paper, all with all.
 PAPER_MODES = {
@@ -100,6 +101,35 @@ def mesh(faces: int, seed: int = 0, size: float | Tensor = 0.15, **options: Any)
     vertices = centers + sizes * spread
     vertices[..., 2] = 3 + vertices[..., 2].clamp(-1.5, 1.5)
     return vertices.to(**options)
+
+
+def numbered_inputs(
+    images: int = 2, faces: int = 6, texture: str = "vertex", **options: Any
+) -> Inputs:
+    """Faces with opacities and sigmas of their own, and a background of one colour."""
+    vertices, textures = scene(images, faces, texture=texture)
+    opacity = 0.05 + 0.9 * uniform(images, faces, seed=5)
+    sigma = 0.003 + 0.03 * uniform(images, faces, seed=7)
+    behind = torch.tensor([0.2, 0.4, 0.6], dtype=torch.float64)
+    return tuple(tensor.to(**options) for tensor in (vertices, textures, opacity, sigma, behind))
+
+
+def render_numbered(function: Any, **arguments: Any) -> Callable[..., Tensor]:
+    """Return a render as a function of `Inputs`, or of the first few of them."""
+
+    def render(
+        vertices: Tensor,
+        textures: Tensor,
+        opacity: Tensor | None = None,
+        sigma: Tensor | None = None,
+        background: Any = (0.0, 0.0, 0.0),
+    ) -> Tensor:
+        numbers = {"face_opacity": opacity, "face_sigma": sigma, "background": background}
+        given = {"image_size": (9, 12), "sigma": 1e-2} | arguments
+        image: Tensor = function(vertices, textures, **numbers, **given)
+        return image
+
+    return render
 
 
 def gradients(

@@ -17,11 +17,14 @@ from scenes import (
     DTYPES,
     FAMILY,
     T_CONORMS,
+    Inputs,
     assert_same,
     assert_same_bits,
     gradients,
     mesh,
     mode_name,
+    numbered_inputs,
+    render_numbered,
     require_kernels,
     scene,
     uniform,
@@ -41,7 +44,6 @@ SETUPS: dict[str, dict[str, Any]] = {
     "in a range": {"image_size": (5, 13), "near": 1.6, "far": 2.7},
     "fronts, perspective": {"double_sided": False, "perspective_correct": True},
 }
-Inputs = tuple[Tensor, ...]  # face_vertices, face_textures, face_opacity, face_sigma, background
 
 
 @pytest.fixture(autouse=True, scope="module", params=DEVICES)
@@ -50,30 +52,9 @@ def device(request: pytest.FixtureRequest) -> str:
     return require_kernels(request.param)
 
 
-def inputs_of(images: int = 2, faces: int = 6, texture: str = "vertex", **options: Any) -> Inputs:
-    vertices, textures = scene(images, faces, texture=texture)
-    opacity = 0.05 + 0.9 * uniform(images, faces, seed=5)
-    sigma = 0.003 + 0.03 * uniform(images, faces, seed=7)
-    behind = torch.tensor([0.2, 0.4, 0.6], dtype=torch.float64)
-    return tuple(tensor.to(**options) for tensor in (vertices, textures, opacity, sigma, behind))
-
-
 def render_with(function: Any = soft_rasterize, **arguments: Any) -> Callable[..., Tensor]:
     """Return a render as a function of `Inputs`, or of the first few of them."""
-
-    def render(
-        vertices: Tensor,
-        textures: Tensor,
-        opacity: Tensor | None = None,
-        sigma: Tensor | None = None,
-        background: Any = (0.0, 0.0, 0.0),
-    ) -> Tensor:
-        numbers = {"face_opacity": opacity, "face_sigma": sigma, "background": background}
-        given = {"image_size": (9, 12), "sigma": 1e-2, "gamma": 1e-2} | arguments
-        image: Tensor = function(vertices, textures, **numbers, **given)
-        return image
-
-    return render
+    return render_numbered(function, **{"gamma": 1e-2, **arguments})
 
 
 def used(inputs: Inputs, mode: dict[str, Any]) -> Inputs:
@@ -105,7 +86,7 @@ def compare(render: Any, oracle: Any, inputs: Inputs) -> None:
 def test_equals_the_oracle(
     mode: dict[str, str], setup: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
-    inputs = inputs_of(texture=mode["texture"], dtype=dtype, device=device)
+    inputs = numbered_inputs(texture=mode["texture"], dtype=dtype, device=device)
     free = used(inputs, mode)
 
     def render_by(function: Any) -> Callable[..., Tensor]:
@@ -120,7 +101,7 @@ def test_equals_the_oracle(
 def test_the_family_equals_the_oracle(
     mode: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
-    inputs = inputs_of(1, 6, dtype=dtype, device=device)
+    inputs = numbered_inputs(1, 6, dtype=dtype, device=device)
     # At a small gamma the share of the background would be a denormal number where tails are long.
     arguments = {"image_size": (5, 13), "dist_eps": 1e-3, "gamma": 0.1, **mode}
     render, oracle = (
@@ -133,7 +114,7 @@ def test_the_family_equals_the_oracle(
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("alpha", ["product", "sum", "maximum", "frank", "schweizer_sklar"])
 def test_silhouettes_equal_the_oracle(alpha: str, dtype: torch.dtype, device: str) -> None:
-    vertices, _, opacity, sigma, _ = inputs_of(dtype=dtype, device=device)
+    vertices, _, opacity, sigma, _ = numbered_inputs(dtype=dtype, device=device)
 
     def render_by(function: Any) -> Callable[..., Tensor]:
         return lambda v, o, s: function(v, (7, 9), alpha=alpha, face_opacity=o, face_sigma=s)
@@ -147,7 +128,7 @@ def test_silhouettes_equal_the_oracle(alpha: str, dtype: torch.dtype, device: st
     "mode", [{"color": "hard"}, {"distance": "barycentric"}, *T_CONORMS], ids=mode_name
 )
 def test_gradient_is_exact(mode: dict[str, Any], device: str) -> None:
-    leaves = [tensor.requires_grad_() for tensor in inputs_of(1, 4, device=device)]
+    leaves = [tensor.requires_grad_() for tensor in numbered_inputs(1, 4, device=device)]
     render = render_with(image_size=(4, 5), perspective_correct=True, **mode)
     assert torch.autograd.gradcheck(render, leaves, eps=1e-7, atol=1e-5, fast_mode=False)
 
@@ -156,7 +137,7 @@ def test_gradient_is_exact(mode: dict[str, Any], device: str) -> None:
 def test_a_large_image_of_many_faces_equals_the_oracle(color: str, device: str) -> None:
     """Several tiles, and pixels with more faces than are sorted by insertion."""
     vertices = mesh(120, size=0.9, device=device)
-    _, _, opacity, sigma, behind = inputs_of(1, 120, device=device)
+    _, _, opacity, sigma, behind = numbered_inputs(1, 120, device=device)
     inputs = (vertices, uniform(1, 120, 3, 3, device=device), opacity, sigma, behind)
     arguments = {"image_size": (70, 90), "color": color}
     compare(render_with(**arguments), render_with(soft_rasterize_reference, **arguments), inputs)
@@ -168,7 +149,7 @@ def test_a_large_image_of_many_faces_equals_the_oracle(color: str, device: str) 
 @pytest.mark.parametrize("color", ["softmax", "hard"])
 @pytest.mark.parametrize("mode", [{}, *T_CONORMS], ids=mode_name)
 def test_opacities_of_one_change_nothing(mode: dict[str, Any], color: str, device: str) -> None:
-    vertices, textures, opacity, sigma, behind = inputs_of(device=device)
+    vertices, textures, opacity, sigma, behind = numbered_inputs(device=device)
     render = render_with(color=color, **mode)
     ones, same = torch.ones_like(opacity), torch.full_like(sigma, 1e-2)
     expected, expected_grads = gradients(
@@ -225,7 +206,7 @@ def test_softmax_weighs_opacities(device: str) -> None:
 
 
 def test_packed_equals_separate_meshes(device: str) -> None:
-    *faces, behind = inputs_of(1, 7, dtype=torch.float32, device=device)
+    *faces, behind = numbered_inputs(1, 7, dtype=torch.float32, device=device)
     packed = [tensor[0] for tensor in faces]
     cuts = [0, 3, 3, 7]
     image = render_with(first_face=torch.tensor(cuts))(*packed, behind)
@@ -236,7 +217,7 @@ def test_packed_equals_separate_meshes(device: str) -> None:
 
 def test_bits_depend_on_no_other_image_and_not_on_threads(device: str) -> None:
     vertices = mesh(60, size=0.5, dtype=torch.float32, device=device)
-    inputs = [vertices, *inputs_of(1, 60, dtype=torch.float32, device=device)[1:4]]
+    inputs = [vertices, *numbered_inputs(1, 60, dtype=torch.float32, device=device)[1:4]]
     render = render_with(image_size=(80, 70))
     before = torch.get_num_threads()
     try:
@@ -251,7 +232,7 @@ def test_bits_depend_on_no_other_image_and_not_on_threads(device: str) -> None:
 
 
 def test_listing_faces_in_another_order_changes_little(device: str) -> None:
-    inputs = inputs_of(1, 12, device=device)[:4]
+    inputs = numbered_inputs(1, 12, device=device)[:4]
     turned = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     image, grads = gradients(render_with(), *inputs)
     other, other_grads = gradients(render_with(), *(tensor[:, turned] for tensor in inputs))
@@ -261,7 +242,7 @@ def test_listing_faces_in_another_order_changes_little(device: str) -> None:
 
 
 def test_vmap_of_gradients(device: str) -> None:
-    vertices, textures, opacity, sigma, _ = inputs_of(3, 4, device=device)
+    vertices, textures, opacity, sigma, _ = numbered_inputs(3, 4, device=device)
     tensors = (vertices[:, None], textures[:, None], opacity[:, None], sigma[:, None])
 
     def loss(v: Tensor, t: Tensor, o: Tensor, s: Tensor) -> Tensor:
@@ -318,7 +299,9 @@ def test_bad_arguments_are_named(numbers: dict[str, Any], message: str) -> None:
 def test_images_and_gradients_are_finite(
     mode: dict[str, Any], width: float, opaque: float, device: str
 ) -> None:
-    vertices, textures, opacity, sigma, _ = inputs_of(1, 12, dtype=torch.float32, device=device)
+    vertices, textures, opacity, sigma, _ = numbered_inputs(
+        1, 12, dtype=torch.float32, device=device
+    )
     inputs = (vertices, textures, torch.full_like(opacity, opaque), torch.full_like(sigma, width))
     for color, gamma in (("softmax", 1e-6), ("softmax", 1.0), ("hard", 1.0)):
         image, grads = gradients(

@@ -20,10 +20,14 @@ from scenes import (
     DISTRIBUTIONS,
     DTYPES,
     SHAPES,
+    Inputs,
     assert_same,
     assert_same_bits,
     gradients,
     mesh,
+    mode_name,
+    numbered_inputs,
+    render_numbered,
     require_kernels,
     scene,
     uniform,
@@ -39,7 +43,6 @@ IMAGE_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
 GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 POWERS = ("incenter", "compact")  # windows whose sigma is a power
 
-Inputs = tuple[Tensor, ...]  # face_vertices, face_textures, face_opacity, face_sigma, background
 CHOICES = [
     {"window": window, "distance": distance, "order": order, "texture": texture}
     for window, distance, order, texture in itertools.product(
@@ -65,37 +68,17 @@ def device(request: pytest.FixtureRequest) -> str:
     return require_kernels(request.param)
 
 
-def name_of(mode: dict[str, Any]) -> str:
-    return "-".join(map(str, mode.values()))
-
-
 def inputs_of(mode: dict[str, str], images: int = 2, faces: int = 6, **options: Any) -> Inputs:
-    """Faces with opacities and sigmas of their own, and a background of one colour."""
-    vertices, textures = scene(images, faces, texture=mode.get("texture", "vertex"))
-    opacity = 0.05 + 0.9 * uniform(images, faces, seed=5)
-    sigma = 0.003 + 0.03 * uniform(images, faces, seed=7)
+    """Faces with numbers of their own, as the window of a mode takes sigma."""
+    inputs = list(numbered_inputs(images, faces, mode.get("texture", "vertex"), **options))
     if mode.get("window") in POWERS:
-        sigma = 0.4 + 2 * uniform(images, faces, seed=7)
-    behind = torch.tensor([0.2, 0.4, 0.6], dtype=torch.float64)
-    return tuple(tensor.to(**options) for tensor in (vertices, textures, opacity, sigma, behind))
+        inputs[3] = 0.4 + 2 * uniform(images, faces, seed=7).to(inputs[3])
+    return tuple(inputs)
 
 
 def render_with(function: Any = soft_rasterize, **arguments: Any) -> Callable[..., Tensor]:
     """Return a render in layers as a function of `Inputs`, or of the first few of them."""
-
-    def render(
-        vertices: Tensor,
-        textures: Tensor,
-        opacity: Tensor | None = None,
-        sigma: Tensor | None = None,
-        background: Any = (0.0, 0.0, 0.0),
-    ) -> Tensor:
-        numbers = {"face_opacity": opacity, "face_sigma": sigma, "background": background}
-        given = {"color": "over", "image_size": (9, 12), "sigma": 1e-2} | arguments
-        image: Tensor = function(vertices, textures, **numbers, **given)
-        return image
-
-    return render
+    return render_numbered(function, **{"color": "over", **arguments})
 
 
 def used(inputs: Inputs, mode: dict[str, str]) -> Inputs:
@@ -114,7 +97,7 @@ SETUPS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
-@pytest.mark.parametrize("mode", CHOICES, ids=name_of)
+@pytest.mark.parametrize("mode", CHOICES, ids=mode_name)
 def test_equals_the_oracle(
     mode: dict[str, str], setup: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
@@ -129,7 +112,7 @@ def test_equals_the_oracle(
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("mode", COVERAGES, ids=name_of)
+@pytest.mark.parametrize("mode", COVERAGES, ids=mode_name)
 def test_every_distribution_equals_the_oracle(
     mode: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
@@ -159,7 +142,7 @@ def test_a_large_image_of_many_faces_equals_the_oracle(window: str, device: str)
         assert_same(grad, expected_grad, 1e-9)
 
 
-@pytest.mark.parametrize("mode", CHOICES, ids=name_of)
+@pytest.mark.parametrize("mode", CHOICES, ids=mode_name)
 def test_gradient_is_exact(mode: dict[str, str], device: str) -> None:
     """Away from swaps of the order: depths of random faces are far apart for the step of gradcheck.
 
@@ -171,7 +154,7 @@ def test_gradient_is_exact(mode: dict[str, str], device: str) -> None:
     assert torch.autograd.gradcheck(render, leaves, eps=1e-7, atol=1e-5, fast_mode=False)
 
 
-@pytest.mark.parametrize("mode", COVERAGES, ids=name_of)
+@pytest.mark.parametrize("mode", COVERAGES, ids=mode_name)
 def test_gradient_is_exact_for_every_distribution(mode: dict[str, Any], device: str) -> None:
     leaves = [tensor.requires_grad_() for tensor in inputs_of({}, 1, 4, device=device)]
     render = render_with(image_size=(4, 5), **mode)
