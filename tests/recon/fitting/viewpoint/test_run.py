@@ -16,10 +16,10 @@ from recon.visualization.draw import GREY
 
 
 def test_generated_shapes_are_known_meshes() -> None:
-    mesh = known_mesh("chair", None)
+    mesh = known_mesh("car", None)
     assert mesh.face_colors is not None
     assert len(mesh.face_colors.unique(dim=0)) > 1
-    grey = known_mesh("chair", [0.5, 0.5, 0.5])
+    grey = known_mesh("car", [0.5, 0.5, 0.5])
     assert torch.equal(grey.vertices, mesh.vertices)
     assert grey.face_colors is not None
     assert (grey.face_colors == 0.5).all()
