@@ -27,7 +27,7 @@ def over_black(rgba: Tensor) -> Tensor:
 
 def over_white(rgba: Tensor) -> Tensor:
     """Returns RGBA images [..., 4, H, W] in [0, 1] over white: RGB [..., 3, H, W]."""
-    return over_black(rgba) + (1 - rgba[..., 3:, :, :])
+    return over_color(rgba, (1.0, 1.0, 1.0))
 
 
 def over_color(rgba: Tensor, color: Sequence[float]) -> Tensor:

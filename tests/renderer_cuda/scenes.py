@@ -17,6 +17,9 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TEXELS = 4  # of a surface texture
 Inputs = tuple[Tensor, ...]  # face_vertices, face_textures, face_opacity, face_sigma, background
 DTYPES = [torch.float32, torch.float64]
+# Of the native ops against the oracle, as `assert_same` takes them.
+IMAGE_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
+GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 # The modes of the paper, all with all.
 PAPER_MODES = {
     "distance": MODES["distance"],
@@ -150,6 +153,19 @@ def assert_same(actual: Tensor, expected: Tensor, tolerance: float) -> None:
         return
     scale = expected.double().abs().max().item() or 1.0
     assert (actual.double() - expected.double()).abs().max().item() <= tolerance * scale
+
+
+def assert_equals_oracle(
+    render: Callable[..., Tensor], oracle: Callable[..., Tensor], inputs: Inputs
+) -> None:
+    """The render and its gradients are those of the oracle in double precision."""
+    dtype = inputs[0].dtype
+    image, grads = gradients(render, *inputs)
+    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
+    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        assert grad.dtype == dtype
+        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
 
 
 def assert_same_bits(

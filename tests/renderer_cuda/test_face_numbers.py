@@ -18,6 +18,7 @@ from scenes import (
     FAMILY,
     T_CONORMS,
     Inputs,
+    assert_equals_oracle,
     assert_same,
     assert_same_bits,
     gradients,
@@ -38,8 +39,6 @@ from renderer_cuda import (
     soft_silhouette_reference,
 )
 
-IMAGE_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
-GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 SETUPS: dict[str, dict[str, Any]] = {
     "in a range": {"image_size": (5, 13), "near": 1.6, "far": 2.7},
     "fronts, perspective": {"double_sided": False, "perspective_correct": True},
@@ -67,16 +66,6 @@ def used(inputs: Inputs, mode: dict[str, Any]) -> Inputs:
     return inputs[:3] if mode.get("distance") == "hard" else inputs
 
 
-def compare(render: Any, oracle: Any, inputs: Inputs) -> None:
-    dtype = inputs[0].dtype
-    image, grads = gradients(render, *inputs)
-    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
-    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
-    for grad, expected_grad in zip(grads, expected_grads, strict=True):
-        assert grad.dtype == dtype
-        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
-
-
 # ---- against the oracle --------------------------------------------------------------------------
 
 
@@ -93,7 +82,7 @@ def test_equals_the_oracle(
         render = render_with(function, **setup, **mode)
         return lambda *leaves: render(*leaves, *(x.to(leaves[0]) for x in inputs[len(free) : 4]))
 
-    compare(render_by(soft_rasterize), render_by(soft_rasterize_reference), free)
+    assert_equals_oracle(render_by(soft_rasterize), render_by(soft_rasterize_reference), free)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -108,7 +97,7 @@ def test_the_family_equals_the_oracle(
         render_with(function, **arguments)
         for function in (soft_rasterize, soft_rasterize_reference)
     )
-    compare(render, oracle, inputs)
+    assert_equals_oracle(render, oracle, inputs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -119,7 +108,7 @@ def test_silhouettes_equal_the_oracle(alpha: str, dtype: torch.dtype, device: st
     def render_by(function: Any) -> Callable[..., Tensor]:
         return lambda v, o, s: function(v, (7, 9), alpha=alpha, face_opacity=o, face_sigma=s)
 
-    compare(
+    assert_equals_oracle(
         render_by(soft_silhouette), render_by(soft_silhouette_reference), (vertices, opacity, sigma)
     )
 
@@ -140,7 +129,9 @@ def test_a_large_image_of_many_faces_equals_the_oracle(color: str, device: str) 
     _, _, opacity, sigma, behind = numbered_inputs(1, 120, device=device)
     inputs = (vertices, uniform(1, 120, 3, 3, device=device), opacity, sigma, behind)
     arguments = {"image_size": (70, 90), "color": color}
-    compare(render_with(**arguments), render_with(soft_rasterize_reference, **arguments), inputs)
+    assert_equals_oracle(
+        render_with(**arguments), render_with(soft_rasterize_reference, **arguments), inputs
+    )
 
 
 # ---- values that are known -----------------------------------------------------------------------

@@ -18,7 +18,10 @@ from scenes import (
     DEVICES,
     DTYPES,
     FAMILY,
+    GRADIENT_TOLERANCE,
+    IMAGE_TOLERANCE,
     TEXELS,
+    assert_equals_oracle,
     assert_same,
     assert_same_bits,
     gradients,
@@ -43,8 +46,6 @@ from renderer_cuda.validation import MODES
 CASES = load_cases(every_mode=True)
 OPS = torch.ops.renderer_cuda
 # What two computations of the same may differ by, in units of the greatest entry.
-IMAGE_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
-GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 @pytest.fixture(autouse=True, scope="module", params=DEVICES)
@@ -121,13 +122,8 @@ def test_equals_the_oracle(
     mode: dict[str, str], setup: dict[str, Any], dtype: torch.dtype, device: str
 ) -> None:
     inputs = setup_inputs(setup, mode["texture"], dtype=dtype, device=device)
-    image, grads = gradients(render_setup(soft_rasterize, setup, device, **mode), *inputs)
     oracle = render_setup(soft_rasterize_reference, setup, device, **mode)
-    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
-    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
-    for grad, expected_grad in zip(grads, expected_grads, strict=True):
-        assert grad.dtype == dtype
-        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
+    assert_equals_oracle(render_setup(soft_rasterize, setup, device, **mode), oracle, inputs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -200,12 +196,8 @@ def test_the_family_equals_the_oracle(
 ) -> None:
     setup = SETUPS["fronts before a color"] | {"sigma": 3e-2, "dist_eps": 1e-3}
     inputs = setup_inputs(setup, "vertex", dtype=dtype, device=device)
-    image, grads = gradients(render_setup(soft_rasterize, setup, device, **mode), *inputs)
     oracle = render_setup(soft_rasterize_reference, setup, device, **mode)
-    expected, expected_grads = gradients(oracle, *(tensor.double() for tensor in inputs))
-    assert_same(image, expected, IMAGE_TOLERANCE[dtype])
-    for grad, expected_grad in zip(grads, expected_grads, strict=True):
-        assert_same(grad, expected_grad, GRADIENT_TOLERANCE[dtype])
+    assert_equals_oracle(render_setup(soft_rasterize, setup, device, **mode), oracle, inputs)
 
 
 # ---- gradients -----------------------------------------------------------------------------------

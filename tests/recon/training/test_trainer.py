@@ -537,15 +537,24 @@ def test_colors_are_learned_on_a_shape_that_stands_still(
         "frozen": ["encoder", "decoder"],
         "validate_every": 1,
     }
-    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "straight"))
-    make_colored(shapes_file, 2, **settings).run(run_in(tmp_path / "parts"))
-    make_colored(shapes_file, 4, **settings).run(run_in(tmp_path / "parts"))
-    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
-    model = last(tmp_path / "parts")["model"]
-    for name, value in straight["model"].items():  # the statistics of batch norm too
-        assert torch.equal(model[name], value), name
+    make = partial(make_colored, shapes_file, **settings)
+    learned = weights_of_a_head_that_resumes(make, straight["model"], tmp_path)
     start = make_colored(shapes_file, 4).model.state_dict()
-    assert not torch.equal(model["color_head.fields"], start["color_head.fields"])
+    assert not torch.equal(learned["color_head.fields"], start["color_head.fields"])
+
+
+def weights_of_a_head_that_resumes(
+    make: Callable[..., Trainer], frozen: dict[str, Tensor], folder: Path
+) -> dict[str, Tensor]:
+    """Trains a head in one run and in two parts, which agree and leave the frozen weights alone."""
+    make(4).run(run_in(folder / "straight"))
+    make(2).run(run_in(folder / "parts"))
+    make(4).run(run_in(folder / "parts"))
+    assert_same(last(folder / "parts"), last(folder / "straight"))
+    model: dict[str, Tensor] = last(folder / "parts")["model"]
+    for name, value in frozen.items():  # the statistics of batch norm too
+        assert torch.equal(model[name], value), name
+    return model
 
 
 def make_directed(file: Path, max_steps: int, **more: Any) -> Trainer:
@@ -566,15 +575,10 @@ def test_directions_are_learned_on_a_shape_that_stands_still(
         "augmentation": ViewAugmentation(mirror=0.5),
         "validate_every": 1,
     }
-    make_directed(shapes_file, 4, **settings).run(run_in(tmp_path / "straight"))
-    make_directed(shapes_file, 2, **settings).run(run_in(tmp_path / "parts"))
-    make_directed(shapes_file, 4, **settings).run(run_in(tmp_path / "parts"))
-    assert_same(last(tmp_path / "parts"), last(tmp_path / "straight"))
-    model = last(tmp_path / "parts")["model"]
-    for name, value in straight["model"].items():  # the statistics of batch norm too
-        assert torch.equal(model[name], value), name
+    make = partial(make_directed, shapes_file, **settings)
+    learned = weights_of_a_head_that_resumes(make, straight["model"], tmp_path)
     start = make_directed(shapes_file, 4).model.state_dict()
-    assert not torch.equal(model["camera_head.logits.weight"], start["camera_head.logits.weight"])
+    assert not torch.equal(learned["camera_head.logits.weight"], start["camera_head.logits.weight"])
     header = (tmp_path / "parts" / "validation.csv").read_text().splitlines()[0].split(",")
     assert {"iou", "camera_within_15", "camera_error"} <= set(header)
 
