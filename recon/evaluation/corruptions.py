@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from recon.datasets.image_changes import Image, ImageChange, blurred, noisy, occluded, to_rgba
 from recon.formats.plain_background import estimate_mask
 from recon.formats.resampling import fit_image
 from recon.geometry.cameras import Cameras
 
-Image = NDArray[np.uint8]  # [4, H, W] RGBA, not premultiplied
-ImageChange = Callable[[Image, np.random.Generator], Image]
 CameraChange = Callable[[Cameras], Cameras]
 
 # The rows that others are compared with.
@@ -137,55 +134,6 @@ def zoomed(fov: float) -> CameraChange:
 # ---- images --------------------------------------------------------------------------------------
 
 
-def noisy(std: float) -> ImageChange:
-    """Adds normal noise to the colours of the object; `std` counts in full scales."""
-
-    def change(image: Image, generator: np.random.Generator) -> Image:
-        colors = image[:3] + generator.normal(0, 255 * std, image[:3].shape)
-        return _rgba(colors * (image[3] > 0), image[3])
-
-    return change
-
-
-def blurred(pixels: float) -> ImageChange:
-    """Blurs image and mask by a Gaussian; `pixels` is its deviation in an image of 64 pixels."""
-
-    def change(image: Image, generator: np.random.Generator) -> Image:
-        deviation = pixels * min(image.shape[1:]) / 64
-        alpha = image[3] / 255
-        layers = np.stack([*(image[:3] * alpha), image[3].astype(np.float64)])
-        soft = ndimage.gaussian_filter(layers, (0, deviation, deviation), mode="constant")
-        # Where alpha rounds to 0 there is no colour.
-        shown = soft[3] >= 0.5
-        return _rgba(np.where(shown, soft[:3] * 255 / np.maximum(soft[3], 0.5), 0), soft[3])
-
-    return change
-
-
-def occluded(share: float) -> ImageChange:
-    """Takes a rectangle out of image and mask, where something in front hides the object.
-
-    The rectangle has the proportions and a share of the area of the box around the mask, and lies
-    somewhere within it.
-    """
-
-    def change(image: Image, generator: np.random.Generator) -> Image:
-        rows, columns = (np.flatnonzero(image[3].any(axis)) for axis in (1, 0))
-        if not len(rows):
-            return image
-        changed = image.copy()
-        window = []
-        for inside in (rows, columns):
-            first, length = int(inside[0]), int(inside[-1] - inside[0] + 1)
-            side = max(1, round(length * math.sqrt(share)))
-            start = first + int(generator.integers(length - side + 1))
-            window.append(slice(start, start + side))
-        changed[:, window[0], window[1]] = 0
-        return changed
-
-    return change
-
-
 def before(kind: str) -> ImageChange:
     """Lays the object over a background and estimates its mask, as for an image without one.
 
@@ -204,12 +152,12 @@ def before(kind: str) -> ImageChange:
     def change(image: Image, generator: np.random.Generator) -> Image:
         behind = _background(kind, (image.shape[1], image.shape[2]), generator)
         alpha = image[3] / 255
-        rgb = _rgba(image[:3] * alpha + behind * (1 - alpha), image[3])[:3]
+        rgb = to_rgba(image[:3] * alpha + behind * (1 - alpha), image[3])[:3]
         try:
             mask = estimate_mask(rgb).alpha
         except ValueError:  # it finds no object
             mask = np.full_like(image[3], 255)
-        return _rgba(rgb * (mask > 0), mask)
+        return to_rgba(rgb * (mask > 0), mask)
 
     return change
 
@@ -239,8 +187,3 @@ def resampled(image: Image, image_size: tuple[int, int], side: int | None) -> Im
         small = (max(1, round(height * scale)), max(1, round(width * scale)))
         image, _ = fit_image(image, small)
     return fit_image(image, image_size)[0]
-
-
-def _rgba(colors: NDArray[Any], alpha: NDArray[Any]) -> Image:
-    values = np.concatenate([colors, alpha[None]])
-    return np.asarray(np.rint(values.clip(0, 255)), np.uint8)

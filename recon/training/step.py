@@ -148,7 +148,7 @@ class TrainingStep:
 
         Args:
             batch: A batch as `MultiViewDataset.sample_batch` returns it; where it has `inputs`
-                [N, n, 4, H, W], the network sees these instead of the images.
+                [N, m, 4, H, W], the network sees these instead of the images.
 
         Returns:
             prediction: the meshes predicted from the input views.

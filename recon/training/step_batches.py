@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 from recon.command_line import ignore_stopping_signals
 from recon.datasets.multiview import MultiViewDataset
 
-# (batch, seed, step, place of its first object in the whole batch) -> batch, maybe with `inputs`.
-Augmentation = Callable[[dict[str, Tensor], int, int, int], dict[str, Tensor]]
+# (batch, seed, step, place of its first object in the whole batch, number of views that the network
+# sees or None) -> batch, maybe with `inputs`.
+Augmentation = Callable[[dict[str, Tensor], int, int, int, int | None], dict[str, Tensor]]
 # The key of a batch under which it keeps the seconds that reading it took.
 READING = "reading_seconds"
 
@@ -34,6 +35,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         world_size: The number of processes that share the batch.
         augmentation: A function that changes the objects of each batch, depending on the seed, the
             step and the place of an object; None leaves them as they are.
+        input_views: The number of views that the network sees, the first ones; None is all.
 
     Raises:
         ValueError: The batch cannot be shared evenly.
@@ -49,6 +51,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         rank: int = 0,
         world_size: int = 1,
         augmentation: Augmentation | None = None,
+        input_views: int | None = None,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
@@ -58,7 +61,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         self.data, self.seed, self.maps = data, seed, tuple(maps)
         self.rank, self.world_size = rank, world_size
         self.batch_size, self.views_per_object = batch_size, views_per_object
-        self.augmentation = augmentation
+        self.augmentation, self.input_views = augmentation, input_views
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         start = time.perf_counter()
@@ -73,7 +76,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         )
         if self.augmentation is not None:
             first = self.rank * len(batch["images"])
-            batch = self.augmentation(batch, self.seed, step, first)
+            batch = self.augmentation(batch, self.seed, step, first, self.input_views)
         return {**batch, READING: torch.tensor(time.perf_counter() - start)}
 
 

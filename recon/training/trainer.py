@@ -249,6 +249,7 @@ class Trainer:
             rank=self.processes.rank,
             world_size=self.processes.world_size,
             augmentation=augmentation,
+            input_views=self.step.input_views,
         )
 
     @property

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from recon.datasets.image_changes import noisy
 from recon.evaluation.corruptions import (
     ORIGINAL,
     RENDERED,
     Corruption,
     before,
-    blurred,
     corruptions,
     moved_away,
-    noisy,
-    occluded,
     raised,
     resampled,
     zoomed,
@@ -72,48 +70,6 @@ def test_a_zoom_never_moves_a_camera_into_the_object() -> None:
     torch.testing.assert_close(near.translation.norm(dim=1), torch.ones(2))
     nearer = zoomed(120)(orbit(10.0, 0.9, 30.0))
     torch.testing.assert_close(nearer.translation.norm(dim=1), torch.full((2,), 0.9))
-
-
-def test_noise_has_its_deviation_and_leaves_the_mask() -> None:
-    image = disc()
-    image[:3, image[3] > 0] = 128
-    changed = noisy(0.1)(image, generator())
-    assert np.array_equal(changed[3], image[3])
-    assert not changed[:3, image[3] == 0].any()
-    assert changed[:3, image[3] > 0].std() == pytest.approx(25.5, rel=0.05)
-
-
-def test_blur_keeps_the_colour_and_spreads_the_mask() -> None:
-    image = disc()
-    changed = blurred(2)(image, generator())
-    shown = changed[3] > 25
-    assert shown.sum() > (image[3] > 0).sum()
-    difference = changed[:3, shown].astype(int) - np.array([240, 120, 20])[:, None]
-    assert np.abs(difference).max() <= 2
-    assert int(changed[3].sum()) == pytest.approx(int(image[3].sum()), rel=0.02)
-    # Twice as large an image is blurred by twice as many pixels.
-    large = blurred(2)(disc(128), generator())
-    assert int((large[3] > 25).sum()) == pytest.approx(4 * int(shown.sum()), rel=0.05)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.3])
-def test_a_rectangle_within_the_box_is_taken_out(share: float) -> None:
-    image = np.zeros((4, 64, 64), np.uint8)
-    image[:, 10:50, 20:60] = 200
-    changed = occluded(share)(image, generator())
-    gone = (image[3] > 0) & (changed[3] == 0)
-    assert gone.sum() == pytest.approx(share * 1600, rel=0.1)
-    rows, columns = np.nonzero(gone)
-    area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-    assert gone.sum() == area
-    assert not changed[:, gone].any()
-    assert not np.array_equal(changed, occluded(share)(image, generator(1)))
-
-
-def test_an_empty_image_stays_empty() -> None:
-    empty = np.zeros((4, 16, 16), np.uint8)
-    for change in (noisy(0.2), blurred(2), occluded(0.3)):
-        assert not change(empty, generator()).any()
 
 
 @pytest.mark.parametrize("kind", ["plain", "shaded"])

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from recon.datasets.image_changes import noisy
 from recon.datasets.multiview import MultiViewDataset
 from recon.evaluation import robustness
 from recon.evaluation.assessment import Assessment
-from recon.evaluation.corruptions import ORIGINAL, RENDERED, Corruption, corruptions, noisy
+from recon.evaluation.corruptions import ORIGINAL, RENDERED, Corruption, corruptions
 from recon.evaluation.model_evaluation import EvaluationConfig, ModelEvaluation
 from recon.evaluation.result import MODEL, ObjectResult
 from recon.evaluation.robustness import (

@@ -56,6 +56,8 @@ def test_inputs_are_damaged_and_truth_is_not() -> None:
     same = (augmented["inputs"] == batch["images"]).flatten(2).all(2).float().mean()
     assert 0.3 < float(same) < 0.7
     assert "inputs" not in ViewAugmentation(mirror=1.0)(batch, 0, 0)
+    first = ViewAugmentation(damage=0.5)(batch, 0, 0, input_views=1)["inputs"]
+    assert first.shape == (40, 1, *batch["images"].shape[2:])
 
 
 def test_damage_on_an_empty_image_is_finite() -> None:
