@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.geometry.cameras import SHAPENET_VIEWS, shapenet_cameras
+from recon.geometry.cameras import SHAPENET_VIEWS, Cameras, shapenet_cameras
 from recon.geometry.meshes import Mesh, icosphere
 from renderer_cuda import gather_faces
 from renderer_cuda.reference import drawable_faces
@@ -142,15 +142,20 @@ def sphere(faces: int) -> Mesh:
     return icosphere(level)
 
 
-def make_faces(case: Case) -> Tensor:
-    """Returns face_vertices [B, F, 3, 3] of the case: NDC x, NDC y, view depth."""
+def make_meshes(case: Case) -> tuple[Tensor, Tensor, Cameras]:
+    """Returns vertices [B, V, 3] in object units, faces [F, 3] and the B cameras of the case."""
     mesh = sphere(case.faces)
     generator = torch.Generator().manual_seed(0)
     edge = math.sqrt(16 * math.pi / math.sqrt(3) / case.faces)  # of an equilateral face
     noise = torch.randn(case.images, *mesh.vertices.shape, generator=generator) * 0.1 * edge
     cameras = shapenet_cameras([index % SHAPENET_VIEWS for index in range(case.images)])
-    projected = cameras.project(RADIUS * (mesh.vertices + noise), case.image_size)
-    return gather_faces(projected, mesh.faces)
+    return RADIUS * (mesh.vertices + noise), mesh.faces, cameras
+
+
+def make_faces(case: Case) -> Tensor:
+    """Returns face_vertices [B, F, 3, 3] of the case: NDC x, NDC y, view depth."""
+    vertices, faces, cameras = make_meshes(case)
+    return gather_faces(cameras.project(vertices, case.image_size), faces)
 
 
 # ---- pairs ---------------------------------------------------------------------------------------

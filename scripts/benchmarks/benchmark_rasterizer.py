@@ -109,22 +109,35 @@ class Peak:
     bytes: float
 
 
-def seconds(run: Callable[[], object], device: str) -> float:
+@dataclass(frozen=True)
+class Elapsed:
+    """The seconds of a call by the clock, and those that all threads of this process worked."""
+
+    wall: float
+    processor: float
+
+
+def timed(run: Callable[[], object], device: str) -> Elapsed:
     """Returns the time of one call, on a GPU with all it started."""
     wait = torch.cuda.synchronize if device.startswith("cuda") else int
     wait()
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     run()
     wait()
-    return time.perf_counter() - start
+    return Elapsed(time.perf_counter() - start, time.process_time() - processor)
+
+
+def median_ratio(ours: Sequence[float], others: Sequence[float]) -> float:
+    """Returns the median over the turns of our time over that of the others in the same turn."""
+    return statistics.median(a / b for a, b in zip(ours, others, strict=True))
 
 
 def best_seconds(run: Callable[[], object], device: str, patience: float) -> float:
     """Returns the shortest time of a call, tried for so many seconds."""
     run()
-    best, end = seconds(run, device), time.perf_counter() + patience
+    best, end = timed(run, device).wall, time.perf_counter() + patience
     while time.perf_counter() < end:
-        best = min(best, seconds(run, device))
+        best = min(best, timed(run, device).wall)
     return best
 
 
@@ -161,11 +174,29 @@ def describe(device: str) -> str:
 # ---- times ---------------------------------------------------------------------------------------
 
 
+def directions(
+    render: Callable[..., Tensor], leaves: dict[str, Tensor], upstream: Tensor
+) -> dict[str, Callable[[], object]]:
+    """Returns a render, "forward", and the render with its gradient to all its leaves, "both".
+
+    Args:
+        render: A function of the leaves by name.
+        leaves: The tensors to which there is a gradient.
+        upstream: The gradient of the loss with respect to the image.
+    """
+    tracked = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
+
+    def both() -> object:
+        return torch.autograd.grad(render(**tracked), tuple(tracked.values()), upstream)
+
+    return {"forward": functools.partial(render, **leaves), "both": both}
+
+
 def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
     """Returns what is timed: "forward", and "both" where the case has a backward."""
     textures = torch.rand_like(faces)
 
-    def render(vertices: Tensor, colors: Tensor) -> Tensor:
+    def render(vertices: Tensor, colors: Tensor = textures) -> Tensor:
         size, sigma, gamma = case.image_size, case.sigma, case.gamma
         if case.kind == "silhouette":
             return soft_silhouette(vertices, size, sigma=sigma, dist_eps=DIST_EPS)
@@ -175,26 +206,17 @@ def renders(case: Case, faces: Tensor) -> dict[str, Callable[[], object]]:
         args = {"sigma": sigma, "gamma": gamma, "dist_eps": DIST_EPS}
         return soft_rasterize(vertices, colors, size, color=color, **args)
 
-    forward = functools.partial(render, faces, textures)
     if case.kind in ("hard", "visible"):
-        return {"forward": forward}
-    leaves = [faces.clone().requires_grad_()]
-    colors = textures
-    if case.kind == "rgb":
-        colors = textures.clone().requires_grad_()
-        leaves.append(colors)
+        return {"forward": functools.partial(render, faces)}
+    leaves = {"vertices": faces} | ({"colors": textures} if case.kind == "rgb" else {})
     # Not like a first render: the kernels would keep memory from it, which `growth` would miss.
     channels = () if case.kind == "silhouette" else (4,)
     shape = (case.images, *channels, case.image_size, case.image_size)
     upstream = torch.randn(shape, dtype=faces.dtype, device=faces.device)
-
-    def both() -> object:
-        return torch.autograd.grad(render(leaves[0], colors), leaves, upstream)
-
-    return {"forward": forward, "both": both}
+    return directions(render, leaves, upstream)
 
 
-Times = dict[tuple[int, str], list[float]]
+Times = dict[tuple[int, str], list[Elapsed]]
 
 
 def measure(
@@ -204,7 +226,7 @@ def measure(
     budget: float,
     device: str,
 ) -> Times:
-    """Returns the seconds of each run on each number of threads, which take turns.
+    """Returns the times of each run on each number of threads, which take turns.
 
     Args:
         runs: The functions to time, by name.
@@ -223,7 +245,7 @@ def measure(
             for name, run in runs.items():
                 if turn == 0 or (len(threads) > 1 and name == "forward"):
                     run()  # wakes the threads and fills the caches
-                times[count, name].append(seconds(run, device))
+                times[count, name].append(timed(run, device))
     return times
 
 
@@ -235,11 +257,11 @@ def time_row(
     row: Row = {**vars(case), "threads": threads, "pairs": pairs / case.images}
     row |= {"peak_gflops": 1e-9 * peak.operations, "copy_gbs": 1e-9 * peak.bytes}
     faces, pixels = case.images * case.faces, case.images * case.pixels
-    directions = {"forward": ("forward",), "both": ("forward", "backward")}
-    for name, parts in directions.items():
+    parts_of = {"forward": ("forward",), "both": ("forward", "backward")}
+    for name, parts in parts_of.items():
         if (threads, name) not in times:
             continue
-        own = times[threads, name]
+        own = [elapsed.wall for elapsed in times[threads, name]]
         median = statistics.median(own)
         work = [WORK[case.kind, part] for part in parts]
         operations = sum(w.operations(pairs, faces, pixels) for w in work)
@@ -251,8 +273,7 @@ def time_row(
         row[f"{name}_bandwidth"] = (
             100 * sum(w.bytes(faces, pixels) for w in work) / median / peak.bytes
         )
-        ratios = [a / b for a, b in zip(times[first, name], own, strict=True)]
-        row[f"{name}_speedup"] = statistics.median(ratios)
+        row[f"{name}_speedup"] = median_ratio([t.wall for t in times[first, name]], own)
     return row
 
 

@@ -86,17 +86,18 @@ def test_threads_take_turns_and_budget_ends_them(benchmark) -> None:  # type: ig
         torch.set_num_threads(threads)
     assert seen == [1, 1, 2, 2, 1, 2, 1, 2]  # each is warmed up once; then three turns
     assert {key: len(own) for key, own in times.items()} == {(1, "both"): 3, (2, "both"): 3}
-    assert all(second >= 0.002 for own in times.values() for second in own)
+    assert all(elapsed.wall >= 0.002 for own in times.values() for elapsed in own)
 
 
 def test_figures_of_a_case_follow_from_its_times(benchmark) -> None:  # type: ignore[no-untyped-def]
     case = benchmark.Case("silhouette", 2, 16, 80)
-    times = {
+    walls = {
         (1, "forward"): [0.2, 0.4, 0.3],
         (1, "both"): [0.6, 0.9, 0.6],
         (2, "forward"): [0.1, 0.2, 0.2],
         (2, "both"): [0.4, 0.4, 0.2],
     }
+    times = {key: [benchmark.Elapsed(wall, 9.0) for wall in own] for key, own in walls.items()}
     peaks = {1: benchmark.Peak(1e9, 1e9), 2: benchmark.Peak(2e9, 1e9)}
     row = benchmark.time_row(case, 1000.0, 2, 1, times, peaks)
     forward, backward = (benchmark.WORK["silhouette", way] for way in ("forward", "backward"))
@@ -107,6 +108,26 @@ def test_figures_of_a_case_follow_from_its_times(benchmark) -> None:  # type: ig
     assert row["both_peak"] == pytest.approx(100 * operations / 0.4 / 2e9)
     assert row["forward_speedup"] == pytest.approx(2)  # of 2, 2 and 1.5
     assert row["both_speedup"] == pytest.approx(2.25)  # of 1.5, 2.25 and 3
+
+
+def test_a_call_is_timed_by_the_clock_and_by_the_processor(benchmark) -> None:  # type: ignore[no-untyped-def]
+    asleep = benchmark.timed(lambda: time.sleep(0.05), "cpu")
+    assert asleep.wall >= 0.05
+    assert 0 <= asleep.processor < asleep.wall
+
+    def work() -> None:
+        end = time.process_time() + 0.02
+        while time.process_time() < end:
+            pass
+
+    working = benchmark.timed(work, "cpu")
+    assert working.processor >= 0.02
+
+
+def test_the_ratio_is_the_median_of_those_of_the_turns(benchmark) -> None:  # type: ignore[no-untyped-def]
+    assert benchmark.median_ratio([2.0, 6.0, 90.0], [1.0, 2.0, 3.0]) == 3
+    with pytest.raises(ValueError, match="longer"):
+        benchmark.median_ratio([1.0], [1.0, 2.0])
 
 
 def test_flatness_compares_rows_that_differ_in_faces_only(benchmark) -> None:  # type: ignore[no-untyped-def]
