@@ -95,7 +95,8 @@ __device__ void color_of(const LayersForward<T>& f, int64_t face, const Surface<
 
 template <typename T>
 __device__ Shaded<T> shade(const LayersForward<T>& f, const Slot<T>* slots, int64_t face, const PixelPlace& pixel) {
-  const Face<T> outline = slots[face].face;
+  const Slot<T> slot = slots[face];  // as a whole, see Slot
+  const Face<T>& outline = slot.face;
   const LayerParameters<T> p = parameters_of_face(f, face, outline);
   Shaded<T> out;
   out.layer = layer_at(outline, p, center_x(p, pixel.column), center_y(p, pixel.row));
@@ -111,7 +112,8 @@ __device__ int32_t list_layers(const LayersForward<T>& f, const Faces<T>& faces,
   const int64_t begin = lists.begin[pixel.at], first_face = first_face_of(f.parameters, pixel.image);
   int32_t count = 0;
   for_each_face_at(bins, faces.boxes, pixel, [&](int32_t index) {
-    const Face<T> face = faces.slots[first_face + index].face;
+    const Slot<T> slot = faces.slots[first_face + index];  // as a whole, see Slot
+    const Face<T>& face = slot.face;
     const LayerParameters<T> p = parameters_of_face(f, first_face + index, face);
     const Layer<T> layer = layer_at(face, p, center_x(p, pixel.column), center_y(p, pixel.row));
     if (!layer.visible) return;

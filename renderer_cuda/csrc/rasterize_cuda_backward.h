@@ -13,8 +13,8 @@ constexpr int backward_block = 128;  // threads
 
 // ---- jobs: faces that are cut into parts -----------------------------------------------------------
 
-// A part of a face that is cut; none where parts is zero.
-struct Job {
+// A part of a face that is cut; none where parts is zero. Read at once, as PixelRow is.
+struct alignas(16) Job {
   int64_t face;
   uint32_t part, parts;
 };

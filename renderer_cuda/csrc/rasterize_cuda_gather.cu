@@ -148,7 +148,8 @@ template <Color mode, bool every_mode, typename T>
 __device__ void gather(const Backward<T>& b, const Gathering<T>& gathering, const Task& task, int lanes,
                        T (*memory)[3]) {
   const Parameters<T>& p = b.parameters;
-  const Face<T> face = gathering.faces.slots[task.face].face;
+  const Slot<T> slot = gathering.faces.slots[task.face];  // as a whole, see Slot
+  const Face<T>& face = slot.face;
   FaceGradient<T> g;
   clear(g);
   T numbers[gradient_numbers(mode)] = {};

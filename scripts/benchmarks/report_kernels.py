@@ -4,8 +4,9 @@
 
 Registers per thread, static shared memory per block, local memory per thread (arrays the compiler
 could not keep in registers) and spilled bytes are those `ptxas -v` tells; f64 counts the double
-precision instructions in the PTX, which a kernel of floats must not have. The occupancy is the
-share of a multiprocessor's warps that can be resident at once, and what sets it.
+precision instructions in the PTX, which a kernel of floats must not have, and loads the
+instructions that read global memory: those of 16 bytes, of all. The occupancy is the share of a
+multiprocessor's warps that can be resident at once, and what sets it.
 
 Its limits are those of the tables "Compute Capabilities" of the CUDA C++ Programming Guide; how
 registers and shared memory are allocated is told by `cuda_occupancy.h` of the CUDA toolkit (per
@@ -65,7 +66,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """The resources of one kernel: memory in bytes, and threads per block."""
+    """The resources of one kernel: memory in bytes, threads per block, and counted instructions."""
 
     name: str
     registers: int
@@ -74,6 +75,8 @@ class Kernel:
     spilled: int
     threads: int
     doubles: int
+    loads: int
+    wide_loads: int
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,13 @@ def count_doubles(body: str) -> int:
     """Counts the instructions of double precision in the PTX of a kernel."""
     opcodes = re.findall(r"^\s+(?:@!?%\w+\s+)?([a-z]\w*(?:\.\w+)*)", body, flags=re.MULTILINE)
     return sum("f64" in opcode.split(".") for opcode in opcodes)
+
+
+def count_loads(body: str) -> tuple[int, int]:
+    """Counts the instructions that load from global memory in a kernel's PTX; and of 16 bytes."""
+    loads = re.findall(r"\bld\.global(?:\.nc)?((?:\.v[24])?)\.[a-z](\d+)", body)
+    sizes = [int(bits) // 8 * int(vector[2:] or 1) for vector, bits in loads]
+    return len(sizes), sizes.count(16)
 
 
 def count_threads(body: str) -> int | None:
@@ -187,15 +197,20 @@ def read_kernels(ptx: str, log: str, threads: int) -> list[Kernel]:
     """Puts together what PTX and log tell; threads stands in where no `__launch_bounds__` is."""
     bodies = split_ptx(ptx)
     usage = parse_usage(log)
-    return [
-        Kernel(
-            name=shorten(name),
-            threads=count_threads(bodies[mangled]) or threads,
-            doubles=count_doubles(bodies[mangled]),
-            **used,
+    kernels = []
+    for name, (mangled, used) in zip(demangle(list(usage)), usage.items(), strict=True):
+        loads, wide_loads = count_loads(bodies[mangled])
+        kernels.append(
+            Kernel(
+                name=shorten(name),
+                threads=count_threads(bodies[mangled]) or threads,
+                doubles=count_doubles(bodies[mangled]),
+                loads=loads,
+                wide_loads=wide_loads,
+                **used,
+            )
         )
-        for name, (mangled, used) in zip(demangle(list(usage)), usage.items(), strict=True)
-    ]
+    return kernels
 
 
 def compile_kernels(architectures: Sequence[str], threads: int = 256) -> dict[str, list[Kernel]]:
@@ -219,15 +234,16 @@ def compile_kernels(architectures: Sequence[str], threads: int = 256) -> dict[st
 def table(kernels: dict[str, list[Kernel]]) -> Iterator[str]:
     width = max((len(k.name) for found in kernels.values() for k in found), default=6)
     yield (
-        f"{'kernel':{width}}  arch   registers  shared  local  spilled  f64  threads  occupancy"
-        "  limited by"
+        f"{'kernel':{width}}  arch   registers  shared  local  spilled  f64  loads  threads"
+        "  occupancy  limited by"
     )
     for architecture, found in kernels.items():
         for k in found:
             full = occupancy(k, LIMITS[architecture])
             yield (
                 f"{k.name:{width}}  sm_{architecture:3} {k.registers:10} {k.shared:7} {k.local:6}"
-                f" {k.spilled:8} {k.doubles:4} {k.threads:8} {full.share:9.0%}  {full.limit}"
+                f" {k.spilled:8} {k.doubles:4} {f'{k.wide_loads}/{k.loads}':>6} {k.threads:8}"
+                f" {full.share:10.0%}  {full.limit}"
             )
 
 

@@ -91,7 +91,17 @@ int main() {
 
 
 def kernel(**values: int) -> Kernel:
-    usual = Kernel("k", registers=32, shared=0, local=0, spilled=0, threads=256, doubles=0)
+    usual = Kernel(
+        "k",
+        registers=32,
+        shared=0,
+        local=0,
+        spilled=0,
+        threads=256,
+        doubles=0,
+        loads=0,
+        wide_loads=0,
+    )
     return replace(usual, **values)
 
 
@@ -146,6 +156,17 @@ def test_default_kernels_stay_in_their_registers(kernels: list[Kernel]) -> None:
 
 
 @needs_nvcc
+def test_gather_reads_faces_and_pixels_sixteen_bytes_at_a_time(kernels: list[Kernel]) -> None:
+    gathers = {
+        k.name: k for k in kernels if re.match(r"gather_kernel<Color \d, false, float>", k.name)
+    }
+    # Four pieces of a face and a job, and with a softmax the two pieces of the row of a pixel.
+    least = {"none": 5, "softmax": 7, "hard": 5}
+    found = dict(zip(least, (gathers[name].wide_loads for name in sorted(gathers)), strict=True))
+    assert {mode: count for mode, count in found.items() if count < least[mode]} == {}
+
+
+@needs_nvcc
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", OTHER_ARCHITECTURES)
 def test_so_they_do_for_every_architecture(architecture: str) -> None:
@@ -165,6 +186,18 @@ def test_tells_what_a_planted_kernel_uses(tmp_path: Path) -> None:
     assert found.local == 128
     assert 0 < found.registers < 256
     assert found.spilled == 0
+
+
+def test_counts_loads_from_global_memory_and_those_of_16_bytes() -> None:
+    body = """
+    ld.param.u64 %rd1, [k_param_0];
+    ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1];
+    @%p1 ld.global.nc.v2.u64 {%rd2, %rd3}, [%rd1+16];
+    ld.global.v4.u16 {%rs1, %rs2, %rs3, %rs4}, [%rd1+32];
+    ld.global.f32 %f5, [%rd1+40];
+    ld.shared.v4.f32 {%f6, %f7, %f8, %f9}, [%r1];
+    """
+    assert report.count_loads(body) == (4, 2)
 
 
 def test_counts_spills_also_of_functions_that_are_not_inlined() -> None:
