@@ -124,6 +124,7 @@ def _cuda_units() -> list[_Unit]:
         _Unit("cuda_meshes.cu"),
         _Unit("rasterize_cuda_faces.cu"),
         _Unit("rasterize_cuda_bins.cu"),
+        _Unit("rasterize_cuda_tiles.cu"),
         _Unit("rasterize_cuda_forward.cu"),
         _Unit("rasterize_cuda_jobs.cu"),
         _Unit("rasterize_cuda_pixels.cu"),

@@ -1,4 +1,5 @@
-// The numbers that decide how the work of a launch is cut up. None of them changes a result.
+// The numbers that decide how the work of a launch is cut up. But for the rounding of sums, whose parts are added up later, none
+// of them changes a result.
 //
 // With RENDERER_SMALL_THRESHOLDS, which the tests set for the launch emulator, they are so small that a scene of a few
 // faces takes every path that a large one takes.
@@ -16,6 +17,11 @@ constexpr int scans_per_thread = 1;
 constexpr int64_t most_whole_pixels = 64;
 constexpr int part_shift = 6;
 constexpr int64_t many_faces = 16;
+constexpr int64_t uncut_mesh_faces = 8;
+constexpr int64_t most_tile_faces = 4;
+constexpr int64_t part_faces = 2;
+constexpr int64_t slot_faces = 1;
+constexpr int64_t image_slots = 8;
 #else
 // Faces of a mesh up to which looking at all costs a tile less than sorting them into bins.
 constexpr int64_t few_faces = 512;
@@ -31,6 +37,15 @@ constexpr int64_t most_whole_pixels = 4096;
 constexpr int part_shift = 10;
 // Faces of a batch below which each has a warp for itself in the gather: fewer warps would leave the GPU idle.
 constexpr int64_t many_faces = 8192;
+// Faces of a mesh up to which no tile of the forward is cut: looking for crowded tiles would cost more than it gains.
+constexpr int64_t uncut_mesh_faces = 32768;
+// Faces that touch a tile up to which one block draws them all.
+constexpr int64_t most_tile_faces = 1024;
+// The most faces of a part of a tile, at the finest level.
+constexpr int64_t part_faces = 512;
+// There is room for a part for so many faces of a mesh, as if each touched four tiles that are cut; and for some more in each image.
+constexpr int64_t slot_faces = 128;
+constexpr int64_t image_slots = 32;
 #endif
 
 }  // namespace renderer

@@ -1,42 +1,31 @@
 // The forward on the GPU: a block renders a tile of pixels from the faces of a bin, a thread owns a pixel.
 //
-// Deterministic: every pixel meets its faces in ascending order. Faces pass four sieves before a thread
+// Deterministic: every pixel meets its faces in ascending order. Where very many touch a tile several blocks take a part of them
+// each, and a pixel meets the parts in order (rasterize_cuda_tiles.h). Faces pass four sieves before a thread
 // evaluates them: the list of the bin, the tile of the block, and the box and the edges of the face against
 // the 4 x 2 pixels of eight lanes, which go through the faces they share on their own.
 #include "rasterize_cuda.h"
-#include "rasterize_cuda_faces.h"
+#include "rasterize_cuda_tiles.h"
 #include "shading.h"
 
 namespace renderer {
 namespace {
 
-constexpr int tile_side = 8, block_size = tile_side * tile_side;  // pixels, one thread each
-constexpr int warps = block_size / warp_size;                     // 8 x 4 pixels each, one below the other
-constexpr int warp_rows = tile_side / warps;
-constexpr int group_columns = 4, group_rows = 2, group_lanes = group_columns * group_rows;  // of a group of lanes
-constexpr int groups = warp_size / group_lanes;                   // of a warp: two rows of two
+constexpr int block_size = tile_threads, warps = tile_warps;
 
-struct Tile {
-  int64_t image;
-  int column, row;  // of its first pixel
-};
-
-HOST_DEVICE int tiles_across(int side) { return divide_up(side, tile_side); }
-
-template <typename T>
-__device__ Tile tile_at(const Parameters<T>& p, unsigned index) {
-  const unsigned columns = tiles_across(p.width), tiles = columns * tiles_across(p.height), tile = index % tiles;
-  return {index / tiles, int(tile % columns) * tile_side, int(tile / columns) * tile_side};
-}
-
-// Where the pixel of a lane lies among those of its warp.
-struct LanePlace {
+// Where a pixel lies: that of a lane among those of its warp, or that of a thread in the image.
+struct Place {
   int column, row;
 };
 
-__device__ LanePlace place_of_lane(int lane) {
+__device__ Place place_of_lane(int lane) {
   const int group = lane / group_lanes, rest = lane % group_lanes;
   return {group % 2 * group_columns + rest % group_columns, group / 2 * group_rows + rest / group_columns};
+}
+
+__device__ Place place_of_thread(Tile tile, int warp, int lane) {
+  const Place place = place_of_lane(lane);
+  return {tile.column + place.column, tile.row + warp * warp_rows + place.row};
 }
 
 // ---- the faces of a tile ---------------------------------------------------------------------------
@@ -45,26 +34,12 @@ constexpr int staged_faces = warp_size;      // drawn together: one vote of a wa
 constexpr int queue_goal = 2 * staged_faces;
 constexpr int queue_size = queue_goal - 1 + block_size;
 
-// Faces that touch the tile, in ascending order, and which of its groups of lanes their boxes touch: one bit each,
-// those of the first warp first.
+// Faces that touch the tile, in ascending order, and which of its groups of lanes their boxes touch, see touched_groups.
 struct Queue {
   int32_t face[queue_size];
   uint8_t touched[queue_size];
   int counts[2][warps];  // of a round; the next round has another place, so that one barrier is enough
 };
-
-__device__ unsigned touched_groups(Box box, Tile tile) {
-  const int first_column = box.first_column - tile.column, end_column = box.end_column - tile.column;
-  const int first_row = box.first_row - tile.row, end_row = box.end_row - tile.row;
-  if (first_column >= tile_side || end_column <= 0 || first_row >= tile_side || end_row <= 0) return 0;
-  const unsigned columns = unsigned(first_column < group_columns) | unsigned(end_column > group_columns) << 1;
-  unsigned touched = 0;
-  for (int i = 0; i < tile_side / group_rows; ++i) {
-    const int row = i * group_rows;
-    if (first_row < row + group_rows && end_row > row) touched |= columns << 2 * i;
-  }
-  return touched;
-}
 
 // Move on through the faces of the bin until enough for some stages are queued, or all are seen; returns
 // how many are queued. `boxes` are those of the mesh.
@@ -167,7 +142,7 @@ template <bool every_mode, typename T>
 __device__ unsigned faces_of_group(const Outline<T>& face, unsigned touched, const Parameters<T>& p, T x, T y) {
   const int lane = threadIdx.x % warp_size, own = lane / group_lanes;
   if (!every_mode && touched) {
-    const LanePlace place = place_of_lane(lane);
+    const Place place = place_of_lane(lane);
     const T middle_x = x + T(tile_side - 1 - 2 * place.column) * p.inverse_shorter;
     const T middle_y = y - T(warp_rows - 1 - 2 * place.row) * p.inverse_shorter;
     touched &= ~groups_beyond(face, p, middle_x, middle_y);
@@ -285,27 +260,117 @@ __device__ void write(const Forward<T>& f, const Pixel<T>& done, int64_t image, 
   if constexpr (mode != Color::none) write_color<mode>(f, done, image, plane, pixel);
 }
 
+// ---- parts of a crowded tile -----------------------------------------------------------------------
+
+// What the faces of a part make of a pixel: read and written at once.
+template <typename T>
+struct alignas(16) PartState {
+  T opacity, greatest;
+  T color[3];   // their sum over 2^exponent (softmax), or that of the nearest face (hard)
+  T exponent;   // of the partition (softmax), or the depth of the nearest face (hard)
+  T partition;  // without the background
+  typename IntegerLike<T>::type face;  // the nearest
+};
+
+// What a block draws: of the faces of the bin those at the places [begin, end), in a tile.
+struct Work {
+  unsigned tile;
+  int64_t begin, end;
+  int64_t slot;  // of a part, else -1
+  bool some;     // else there is nothing to do
+};
+
+constexpr int64_t to_the_end = INT64_MAX;
+
+// The first blocks take the parts, which are long, and the others tiles.
+__device__ Work work_of_block(const Cuts& cuts) {
+  const int64_t slot = blockIdx.x;
+  if (slot >= cuts.slots) {
+    const unsigned tile = unsigned(slot - cuts.slots);
+    return {tile, 0, to_the_end, -1, cuts.tiles[tile].parts == 0};
+  }
+  const TilePart part = cuts.parts[slot];
+  const bool last = part.part + 1 >= part.parts;
+  return {part.tile, part.begin, last ? to_the_end : cuts.parts[slot + 1].begin, slot, part.parts > 0};
+}
+
+template <Color mode, typename T>
+__device__ PartState<T> state_of(const Pixel<T>& pixel) {
+  PartState<T> state = {pixel.opacity, pixel.greatest, {}, T(0), T(0), -1};
+  for (int k = 0; k < 3; ++k) state.color[k] = mode == Color::softmax ? pixel.sum.color[k] : pixel.nearest.color[k];
+  state.exponent = mode == Color::softmax ? pixel.sum.exponent : pixel.nearest.depth;
+  state.partition = pixel.sum.partition;
+  state.face = pixel.nearest.face;
+  return state;
+}
+
+// Join two sums of different faces into the first. The exponents of both are at least that of the background.
+template <typename T>
+__device__ void join_softmax(Softmax<T>& sum, const Softmax<T>& other) {
+  const T exponent = maximum(sum.exponent, other.exponent);
+  const T shrink = power_of_two(sum.exponent - exponent), other_shrink = power_of_two(other.exponent - exponent);
+  sum.exponent = exponent;
+  sum.partition = sum.partition * shrink + other.partition * other_shrink;
+  for (int k = 0; k < 3; ++k) sum.color[k] = sum.color[k] * shrink + other.color[k] * other_shrink;
+}
+
+// Add to a pixel what the next faces make of it, which have higher indices than those before.
+template <Color mode, bool every_mode, typename T>
+__device__ void add_part(Pixel<T>& pixel, const PartState<T>& part, const Parameters<T>& p) {
+  if (every_mode && part.opacity > pixel.opacity) pixel.greatest = part.greatest;
+  pixel.opacity = combine_opacity<every_mode>(pixel.opacity, part.opacity, p);
+  if constexpr (mode == Color::softmax) {
+    join_softmax(pixel.sum, Softmax<T>{part.exponent, part.partition, {part.color[0], part.color[1], part.color[2]}});
+  }
+  if constexpr (mode == Color::hard) {
+    const int32_t face = int32_t(part.face);
+    if (face < 0 || !yields_to(pixel.nearest.depth, pixel.nearest.face, part.exponent, face)) return;
+    pixel.nearest = {part.exponent, face, {part.color[0], part.color[1], part.color[2]}};
+  }
+}
+
+// A thread adds up the parts of its pixel, in their order.
+template <Color mode, bool every_mode, typename T>
+__global__ void __launch_bounds__(block_size) join_kernel(Forward<T> f, Cuts cuts, const PartState<T>* states) {
+  const Parameters<T>& p = f.parameters;
+  const CutTile cut = cuts.tiles[blockIdx.x];
+  if (cut.parts == 0) return;
+  const Tile tile = tile_at(p.height, p.width, blockIdx.x);
+  const Place place = place_of_thread(tile, threadIdx.x / warp_size, threadIdx.x % warp_size);
+  if (place.column >= p.width || place.row >= p.height) return;
+  Pixel<T> pixel = clear_pixel<mode, every_mode>(p, place.column, place.row);
+  for (uint32_t i = 0; i < cut.parts; ++i) {
+    const PartState<T> part = states[(cut.slot + i) * block_size + threadIdx.x];
+    add_part<mode, every_mode>(pixel, part, p);
+  }
+  write<mode, every_mode>(f, pixel, tile.image, place.column, place.row);
+}
+
 // ---- the kernel ------------------------------------------------------------------------------------
 
 // Blocks on a multiprocessor at once that the compiler saves registers for: the most without spilling.
 template <bool every_mode, typename T>
 constexpr int least_blocks = sizeof(T) == 8 ? 8 : every_mode ? 14 : 16;
 
-template <Color mode, bool every_mode, typename T>
+// `with_parts` is false where no tile can be cut.
+template <Color mode, bool every_mode, bool with_parts, typename T>
 __global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
-    render_kernel(Forward<T> f, Faces<T> all, Bins bins) {
+    render_kernel(Forward<T> f, Faces<T> all, Bins bins, Cuts cuts, PartState<T>* states) {
   __shared__ Queue queue;
   __shared__ Staged<mode, T> staged;
   const Parameters<T>& p = f.parameters;
+  const Work work = with_parts ? work_of_block(cuts) : Work{blockIdx.x, 0, to_the_end, -1, true};
+  if (!work.some) return;  // the whole block
   const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
-  const Tile tile = tile_at(p, blockIdx.x);
-  const LanePlace place = place_of_lane(lane);
-  const int column = tile.column + place.column, row = tile.row + warp * warp_rows + place.row;
-  Pixel<T> pixel = clear_pixel<mode, every_mode>(p, column, row);
+  const Tile tile = tile_at(p.height, p.width, work.tile);
+  const Place place = place_of_thread(tile, warp, lane);
+  Pixel<T> pixel = clear_pixel<mode, every_mode>(p, place.column, place.row);
+  if (work.slot >= 0) pixel.sum.partition = T(0);
 
   const int64_t first_face = first_face_of(p, tile.image);
-  const BinFaces faces = faces_at(bins, tile.image, tile.column, tile.row);
-  for (int64_t next = 0; next < faces.count;) {
+  BinFaces faces = faces_at(bins, tile.image, tile.column, tile.row);
+  if (work.end < faces.count) faces.count = work.end;
+  for (int64_t next = work.begin; next < faces.count;) {
     const int queued = fill_queue(faces, next, all.boxes + first_face, tile, queue);
     for (int first = 0; first < queued; first += staged_faces) {
       const int count = queued - first < staged_faces ? queued - first : staged_faces;
@@ -321,18 +386,63 @@ __global__ void __launch_bounds__(block_size, least_blocks<every_mode, T>)
       __syncthreads();
     }
   }
-  if (column < p.width && row < p.height) write<mode, every_mode>(f, pixel, tile.image, column, row);
+  if (work.slot >= 0) {
+    states[work.slot * block_size + threadIdx.x] = state_of<mode>(pixel);
+  } else if (place.column < p.width && place.row < p.height) {
+    write<mode, every_mode>(f, pixel, tile.image, place.column, place.row);
+  }
 }
 
 // ---- memory and launches ---------------------------------------------------------------------------
 
+// The buffers of tiles that are cut.
 template <typename T>
-const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, cudaStream_t stream) {
+struct CutScratch {
+  int64_t* counts;       // [B * levels + B] totals of Levels, then cursors of Cuts, then its parts: cleared together
+  CutTile* tiles;        // [tiles]
+  PartState<T>* states;  // [slots, tile_threads]
+};
+
+constexpr int64_t part_counts = sizeof(TilePart) / sizeof(int64_t);
+
+int64_t count_cut_counts(const Meshes& m, const Cuts& cuts) {
+  return count_totals(m, cuts.levels) + m.images + cuts.slots * part_counts;
+}
+
+template <typename T>
+CutScratch<T> take_cut_scratch(const Parameters<T>& p, const Cuts& cuts, ScratchMemory& memory) {
+  const bool cut = cuts.slots > 0;
+  return {memory.take<int64_t>("counts of parts", cut ? count_cut_counts(p, cuts) : 0),
+          memory.take<CutTile>("tiles", cut ? count_tiles(p, p.height, p.width) : 0),
+          memory.take<PartState<T>>("states", cuts.slots * tile_threads)};
+}
+
+// Give planned cuts their memory, of which what is added to is cleared.
+template <typename T>
+void place_cuts(const Meshes& m, const CutScratch<T>& s, Cuts& cuts, cudaStream_t stream) {
+  if (cuts.slots == 0) return;
+  cudaMemsetAsync(s.counts, 0, std::size_t(count_cut_counts(m, cuts)) * sizeof(int64_t), stream);
+  cuts.levels.totals = s.counts;
+  cuts.cursor = s.counts + count_totals(m, cuts.levels);
+  cuts.parts = reinterpret_cast<TilePart*>(cuts.cursor + m.images);
+  cuts.tiles = s.tiles;
+}
+
+template <typename T>
+const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, const Cuts& cuts, PartState<T>* states,
+                         cudaStream_t stream) {
   const Parameters<T>& p = f.parameters;
-  const int64_t blocks = p.images * tiles_across(p.width) * tiles_across(p.height);
+  const int64_t tiles = count_tiles(p, p.height, p.width), blocks = tiles + cuts.slots;
   if (blocks > most_blocks) return "too many pixels in one batch for one launch";
   with_modes<T>(p, [&](auto color, auto every_mode) {
-    render_kernel<color.value, every_mode.value, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins);
+    constexpr Color mode = color.value;
+    constexpr bool every = every_mode.value;
+    if (cuts.slots == 0) {
+      render_kernel<mode, every, false, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins, cuts, states);
+      return;
+    }
+    render_kernel<mode, every, true, T><<<unsigned(blocks), block_size, 0, stream>>>(f, faces, bins, cuts, states);
+    join_kernel<mode, every, T><<<unsigned(tiles), block_size, 0, stream>>>(f, cuts, states);
   });
   return last_error();
 }
@@ -341,8 +451,10 @@ const char* queue_render(const Forward<T>& f, Faces<T> faces, const Bins& bins, 
 
 template <typename T>
 int64_t scratch_bytes(const Forward<T>& f) {
+  const Parameters<T>& p = f.parameters;
   ScratchBlock measure;
-  take_bin_scratch<T>(f.parameters, plan_bins(f.parameters), measure);
+  take_bin_scratch<T>(p, plan_bins(p), measure);
+  take_cut_scratch(p, plan_cuts(p), measure);
   return measure.bytes();
 }
 
@@ -354,13 +466,17 @@ const char* launch(const Forward<T>& call, ScratchMemory& memory, void* stream_h
   if (p.images == 0) return nullptr;
   if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
   Bins bins = plan_bins(p);
+  Cuts cuts = plan_cuts(p);
   const BinScratch<T> s = take_bin_scratch<T>(p, bins, memory);
+  const CutScratch<T> c = take_cut_scratch(p, cuts, memory);
   p.first_face = bring_offsets(p, s.first_face, stream);
   place_bins(p, s, bins, stream);
+  place_cuts(p, c, cuts, stream);
   const BinNeed need = {bins.shift};
   const char* error = setup_faces(f.face_vertices, f.face_textures, p, need, bins.levels, s.faces, stream);
   if (!error && bins.levels.count > 0) error = sort_into_bins(bins, s.faces.boxes, stream);
-  return error ? error : queue_render(f, s.faces, bins, stream);
+  if (!error) error = queue_cuts(bins, s.faces.boxes, cuts, stream);
+  return error ? error : queue_render(f, s.faces, bins, cuts, c.states, stream);
 }
 
 template int64_t scratch_bytes(const Forward<float>&);

@@ -102,6 +102,7 @@ def shapes(device: torch.device, small: bool) -> Rows:
         cases = {
             "256 x 1,280 faces": (scenes.faces_of(1_280).expand(256, -1, -1, -1), 64),
             "40,960 faces, 1024 x 1024": (scenes.faces_of(40_960)[None], 1024),
+            "40,960 faces, 32 x 32": (scenes.faces_of(40_960).expand(2, -1, -1, -1), 32),
             "B = 8,192 of 2 faces": (scenes.soup(8_192, 2), 16),
             "two triangles, 1024 x 1024": (scenes.two_triangles()[None], 1024),
         }

@@ -132,6 +132,132 @@ def test_bins_and_parts_of_all_sizes_equal_the_oracle(folder: Path, library: str
     assert done.stdout.split() == ["tensor(True)"] * 21, done.stdout + done.stderr
 
 
+# ---- crowded tiles, whose faces are cut into parts -----------------------------------------------
+
+# The images and gradients of all modes, of faces that crowd a few tiles: written to the file that
+# the second argument names, and whether they are the same when they are computed again.
+CROWDED = (
+    SCENE
+    + """
+from renderer_cuda.validation import MODES
+
+crowd = [tensor[None] for tensor in scene(70, 0.4)]
+texels = scene(70, 0.4, 16)[1][None]
+cases = [
+    {"color": color, "alpha": alpha, "distance": distance}
+    for color in MODES["color"] for alpha in MODES["alpha"] for distance in MODES["distance"]
+]
+cases += [{"color": color, "texture": "surface"} for color in MODES["color"]]
+cases += [{"color": color, "perspective_correct": True} for color in MODES["color"]]
+
+def crowded(dtype):
+    for modes in cases:
+        colors = texels if modes.get("texture") == "surface" else crowd[1]
+        leaves = [tensor.to(dtype, copy=True).requires_grad_() for tensor in (crowd[0], colors)]
+        image = soft_rasterize(*leaves, (20, 13), sigma=1e-3, gamma=1e-2, **modes)
+        if image.requires_grad:
+            image.square().sum().backward()
+        yield [image.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+found = {str(dtype): list(crowded(dtype)) for dtype in (torch.float32, torch.float64)}
+torch.save(found, sys.argv[2])
+again = list(crowded(torch.float32))
+pairs = zip(again, found["torch.float32"], strict=True)
+print(all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y, strict=True)))
+"""
+)
+
+# Of two results that differ by rounding alone; steps of the hard modes are the same in both.
+CROWDED_TOLERANCE = {"torch.float32": 1e-4, "torch.float64": 1e-10}
+
+
+def test_tiles_that_are_cut_equal_whole_ones_in_every_mode(folder: Path, tmp_path: Path) -> None:
+    found = {}
+    for library in ("ops", "small"):
+        path = tmp_path / f"{library}.pt"
+        done = run(["-c", CROWDED, str(compilation.build(library, "none", folder)), str(path)])
+        assert done.stdout.split() == ["True"], done.stdout + done.stderr
+        found[library] = torch.load(path)
+    for dtype, tolerance in CROWDED_TOLERANCE.items():
+        pairs = list(zip(found["ops"][dtype], found["small"][dtype], strict=True))
+        assert len(pairs) > 60
+        for whole, cut in pairs:
+            for a, b in zip(whole, cut, strict=True):
+                assert b.isfinite().all()
+                assert (a - b).abs().max() <= tolerance * a.abs().max().clamp_min(1.0)
+        # Products of parts are rounded otherwise than products of faces: tiles were cut.
+        assert not all(torch.equal(whole[0], cut[0]) for whole, cut in pairs)
+
+
+# Of many faces in few pixels: alone, and in a batch whose bins are wider than those of one alone.
+ALONE = (
+    SCENE
+    + """
+def strip(faces):
+    vertices, colors = scene(faces, 2.0)
+    vertices[..., 0] *= 8
+    return vertices, colors
+
+def render(color, vertices, colors, first_face):
+    leaves = [tensor.clone().requires_grad_() for tensor in (vertices, colors)]
+    offsets = torch.tensor(first_face)
+    modes = {"sigma": 1e-2, "gamma": 1e-1, "color": color, "first_face": offsets}
+    image = soft_rasterize(*leaves, (1, 32000), **modes)
+    image.square().sum().backward()
+    return image.detach(), *(leaf.grad for leaf in leaves)
+
+meshes = [strip(600), strip(30), strip(14000)]
+batch = [torch.cat(tensors) for tensors in zip(*meshes)]
+for color in ("softmax", "hard"):
+    image, *grads = render(color, *batch, [0, 600, 630, 14630])
+    begin = 0
+    for i, (vertices, colors) in enumerate(meshes[:2]):
+        alone, *own = render(color, vertices, colors, [0, len(vertices)])
+        end = begin + len(vertices)
+        print(torch.equal(alone[0], image[i]))
+        print(*(torch.equal(a, b[begin:end]) for a, b in zip(own, grads, strict=True)))
+        begin = end
+"""
+)
+
+
+def test_a_tile_is_cut_in_the_same_places_in_every_batch(folder: Path) -> None:
+    done = run(["-c", ALONE, str(compilation.build("small", "none", folder))])
+    assert done.stdout.split() == ["True"] * 12, done.stdout + done.stderr
+
+
+# With the thresholds of the library: launches for few faces and for many, all in one tile or two.
+LAUNCHES = (
+    SCENE
+    + """
+def launches():
+    counts = (ctypes.c_long * 3)()
+    emulator.emulator_counts(counts)
+    return counts[0]
+
+for faces in (1100, 33000):
+    vertices, colors = (tensor[None] for tensor in scene(faces, 0.05))
+    for color in ("softmax", "hard"):
+        modes = {"sigma": 1e-4, "gamma": 1e-1, "color": color}
+        before = launches()
+        image = soft_rasterize(vertices, colors, (8, 12), **modes)
+        count = launches() - before
+        expected = soft_rasterize_reference(vertices.double(), colors.double(), (8, 12), **modes)
+        print(count, ((image - expected).abs() > 1e-4).sum().item())
+        alpha = soft_silhouette(vertices, (8, 12), sigma=1e-4)
+        print(launches() - before - count, (alpha != image[:, 3]).sum().item())
+"""
+)
+
+
+def test_only_meshes_of_many_faces_are_looked_through_for_crowded_tiles(folder: Path) -> None:
+    """Set-up and render, of an image of one bin; of many faces also a count, a cut and a join."""
+    done = run(["-c", LAUNCHES, str(compilation.build("ops", "none", folder))])
+    assert done.stdout.split() == ["2", "0"] * 4 + ["5", "0"] * 4, done.stdout + done.stderr
+
+
+# ---- kernels of different modes ------------------------------------------------------------------
+
 # Alpha and its gradient as kernels of other modes compute them: with a colour that has no part in
 # the loss, and in the kernels for every mode, which correct perspective asks for. First the bits of
 # colours, which tell whether products and sums are fused.

@@ -30,6 +30,7 @@ def corners() -> Tensor:
 # A loss of the leaves [2, 40, 3, 3], by each op; nothing else of a step is in it.
 OPS: dict[str, Callable[[Tensor], Tensor]] = {
     "silhouette": lambda leaf: soft_silhouette(leaf, 32).sum(),
+    "crowded tiles": lambda leaf: soft_silhouette(leaf.repeat(1, 1000, 1, 1), 16).sum(),
     "packed": lambda leaf: soft_silhouette(leaf[0], 32, first_face=torch.tensor([0, 10, 40])).sum(),
     "colours": lambda leaf: soft_rasterize(leaf, leaf, 32, background=(0.1, 0.2, 0.3)).sum(),
     "packed on the device": lambda leaf: soft_silhouette(
