@@ -14,7 +14,14 @@
 namespace renderer {
 namespace {
 
+// Files whose lanes hold neighbouring pixels of one face define RENDERER_NARROW_PACKS: few faces are 16 pixels wide.
+#if defined(__AVX512F__) && !defined(RENDERER_NARROW_PACKS)
+template <typename T> constexpr int lanes = sizeof(T) == 4 ? 16 : 4;
+#else
 template <typename T> constexpr int lanes = sizeof(T) == 4 ? 8 : 4;
+#endif
+// The numbers that are transposed together.
+template <typename T> constexpr int columns = columns_of<lanes<T>>;
 template <typename T> using Real = Pack<T, lanes<T>>;
 template <typename T> using Int = typename Real<T>::Int;
 template <typename T> using IntVector = typename Real<T>::IntVector;
@@ -58,21 +65,14 @@ struct FacePack : Outline<Real<T>> {
 
 constexpr int face_numbers = 24;
 
-// The numbers of a face as a row of packs; a face of an empty rectangle for lanes that have none.
-template <typename T>
-HOST_DEVICE void load_rows(const Face<T>* const (&faces)[lanes<T>], int first, Real<T> (&rows)[lanes<T>]) {
-  static_assert(sizeof(Face<T>) == face_numbers * sizeof(T));
-  for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(reinterpret_cast<const T*>(faces[i]) + first);
-  transpose(rows);
-}
-
 template <typename T>
 HOST_DEVICE void load_faces(const Face<T>* const (&faces)[lanes<T>], FacePack<T>& pack) {
+  static_assert(sizeof(Face<T>) == face_numbers * sizeof(T) && face_numbers % columns<T> == 0);
   Real<T> numbers[face_numbers];
-  for (int first = 0; first < face_numbers; first += lanes<T>) {
-    Real<T> rows[lanes<T>];
-    load_rows(faces, first, rows);
-    for (int i = 0; i < lanes<T>; ++i) numbers[first + i] = rows[i];
+  for (int first = 0; first < face_numbers; first += columns<T>) {
+    Real<T> some[columns<T>];
+    load_columns<T, lanes<T>>([&](int lane) { return reinterpret_cast<const T*>(faces[lane]) + first; }, some);
+    for (int i = 0; i < columns<T>; ++i) numbers[first + i] = some[i];
   }
   for (int k = 0; k < 3; ++k) {
     pack.x[k] = numbers[k];
@@ -111,11 +111,10 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   numbers[21] = integers(f.first_row);
   numbers[22] = integers(f.end_row);
   numbers[23] = f.most_exponent;
-  for (int first = 0; first < face_numbers; first += lanes<T>) {
-    Real<T> rows[lanes<T>];
-    for (int i = 0; i < lanes<T>; ++i) rows[i] = numbers[first + i];
-    transpose(rows);
-    for (int i = 0; i < count; ++i) rows[i].store(reinterpret_cast<T*>(out + i) + first);
+  for (int first = 0; first < face_numbers; first += columns<T>) {
+    Real<T> some[columns<T>];
+    for (int i = 0; i < columns<T>; ++i) some[i] = numbers[first + i];
+    store_columns<T, lanes<T>>(some, count, [&](int lane) { return reinterpret_cast<T*>(out + lane) + first; });
   }
 }
 
@@ -133,15 +132,13 @@ HOST_DEVICE void add_sizes(const Prepared<Pack<T, N>>& f, FaceSizes& sizes) {
 // The nine numbers of each of several faces, a pack for each number.
 template <typename T>
 HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&corners)[9]) {
-  constexpr int width = lanes<T>;
-  static_assert(8 % width == 0);
-  for (int first = 0; first < 8; first += width) {
-    Real<T> rows[width];
-    for (int i = 0; i < width; ++i) rows[i] = Real<T>::load(faces[i] + first);
-    transpose(rows);
-    for (int i = 0; i < width; ++i) corners[first + i] = rows[i];
+  static_assert(8 % columns<T> == 0);
+  for (int first = 0; first < 8; first += columns<T>) {
+    Real<T> some[columns<T>];
+    load_columns<T, lanes<T>>([&](int lane) { return faces[lane] + first; }, some);
+    for (int i = 0; i < columns<T>; ++i) corners[first + i] = some[i];
   }
-  for (int i = 0; i < width; ++i) corners[8].v[i] = faces[i][8];
+  for (int i = 0; i < lanes<T>; ++i) corners[8].v[i] = faces[i][8];
 }
 
 // Which of the faces in the lanes have colours that are finite: all of them without textures. The lanes from `count`

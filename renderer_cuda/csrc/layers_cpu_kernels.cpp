@@ -2,6 +2,7 @@
 //
 // The lanes of a pack hold neighbouring pixels of a face in the forward and fragments of it in the backward. Compiled once for
 // each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
+#define RENDERER_NARROW_PACKS
 #include "lanes.h"
 #include "layers_cpu.h"
 

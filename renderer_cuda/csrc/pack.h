@@ -35,9 +35,10 @@ template <> struct VectorOf<float, 8> {
                          : __builtin_shufflevector(a[2].v, a[3].v, 0, 8, 1, 9, 4, 12, 5, 13);
       const Floats even = __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13);
       const Floats odd = __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
-      const Half parts[4] = {low(even), low(odd), high(even), high(odd)};
-      __builtin_memcpy(rows[2 * i], &parts[0], 2 * sizeof(Half));
-      __builtin_memcpy(rows[2 * i + 4], &parts[2], 2 * sizeof(Half));
+      const Floats first = __builtin_shufflevector(even, odd, 0, 1, 2, 3, 8, 9, 10, 11);
+      const Floats last = __builtin_shufflevector(even, odd, 4, 5, 6, 7, 12, 13, 14, 15);
+      __builtin_memcpy(rows[2 * i], &first, sizeof(first));
+      __builtin_memcpy(rows[2 * i + 4], &last, sizeof(last));
     }
   }
   // Pairs of rows are interleaved, then pairs of pairs, then the halves are exchanged.
@@ -244,6 +245,9 @@ HOST_DEVICE bool any(PackMask<T, N> mask) {
 // A bit for each lane.
 template <typename T, int N>
 HOST_DEVICE unsigned lane_bits(PackMask<T, N> mask) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return unsigned(_mm512_test_epi32_mask((__m512i)mask.v, (__m512i)mask.v));
+#endif
 #if defined(__AVX__)
   if constexpr (N == 8) return unsigned(_mm256_movemask_ps((__m256)mask.v));
   if constexpr (sizeof(T) == 8) return unsigned(_mm256_movemask_pd((__m256d)mask.v));
@@ -344,11 +348,75 @@ HOST_DEVICE void transpose(Pack<T, N> (&rows)[N]) {
 #endif
 }
 
+// Numbers that are transposed together: as many as the smaller of lanes and this.
+constexpr int most_columns = 8;
+template <int N> constexpr int columns_of = N < most_columns ? N : most_columns;
+
+#if RENDERER_HAS_SHUFFLE
+template <typename P>
+HOST_DEVICE Pack<float, 16> join(P low, P high) {
+  return {__builtin_shufflevector(low.v, high.v, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+}
+#else
+HOST_DEVICE inline Pack<float, 16> join(Pack<float, 8> low, Pack<float, 8> high) {
+  Pack<float, 16> out;
+  for (int i = 0; i < 8; ++i) {
+    out.v[i] = low.v[i];
+    out.v[i + 8] = high.v[i];
+  }
+  return out;
+}
+#endif
+
+// Load columns_of<N> numbers from an address for each lane: column k has the number k of each.
+template <typename T, int N, typename Address>
+HOST_DEVICE void load_columns(const Address& address, Pack<T, N> (&columns)[columns_of<N>]) {
+  if constexpr (N > most_columns) {
+    using Half = Pack<T, most_columns>;
+    Half low[most_columns], high[most_columns];
+    load_columns<T, most_columns>(address, low);
+    load_columns<T, most_columns>([&](int lane) { return address(lane + most_columns); }, high);
+    for (int k = 0; k < most_columns; ++k) columns[k] = join(low[k], high[k]);
+  } else {
+    for (int lane = 0; lane < N; ++lane) columns[lane] = Pack<T, N>::load(address(lane));
+    transpose(columns);
+  }
+}
+
+// Store what load_columns loads, to `count` addresses.
+template <typename T, int N, typename Address>
+HOST_DEVICE void store_columns(const Pack<T, N> (&columns)[columns_of<N>], int count, const Address& address) {
+  if constexpr (N > most_columns) {
+    using Half = Pack<T, most_columns>;
+    Half low[most_columns], high[most_columns];
+    for (int k = 0; k < most_columns; ++k) {
+      low[k] = Half(columns[k].low_half());
+      high[k] = Half(columns[k].high_half());
+    }
+    store_columns<T, most_columns>(low, count < most_columns ? count : most_columns, address);
+    store_columns<T, most_columns>(high, count - most_columns, [&](int lane) { return address(lane + most_columns); });
+  } else {
+    Pack<T, N> rows[N];
+    for (int k = 0; k < N; ++k) rows[k] = columns[k];
+    transpose(rows);
+    for (int lane = 0; lane < N && lane < count; ++lane) rows[lane].store(address(lane));
+  }
+}
+
 // Write four packs as a row of four numbers for each lane.
 template <typename T, int N>
 HOST_DEVICE void store_rows(const Pack<T, N> (&channels)[4], T (&rows)[N][4]) {
 #if RENDERER_HAS_SHUFFLE
-  VectorOf<T, N>::store_rows(channels, rows);
+  if constexpr (N > most_columns) {
+    Pack<T, most_columns> half[4];
+    T (*each)[4] = rows;
+    for (int k = 0; k < 4; ++k) half[k] = channels[k].low_half();
+    store_rows(half, *reinterpret_cast<T (*)[most_columns][4]>(each));
+    for (int k = 0; k < 4; ++k) half[k] = channels[k].high_half();
+    store_rows(half, *reinterpret_cast<T (*)[most_columns][4]>(each + most_columns));
+  } else {
+    VectorOf<T, N>::store_rows(channels, rows);
+  }
 #else
   for (int i = 0; i < N; ++i) {
     for (int k = 0; k < 4; ++k) rows[i][k] = channels[k].v[i];

@@ -127,11 +127,10 @@ template <Color mode, bool every_mode, typename T>
 HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
                              int32_t first_face, PixelGradient<Real<T>>& out) {
   Real<T> channel[color_channels];
-  for (int first = 0; first < color_channels; first += lanes<T>) {
-    Real<T> rows[lanes<T>];
-    for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(pixels + int64_t(at[i]) * color_channels + first);
-    transpose(rows);
-    for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
+  for (int first = 0; first < color_channels; first += columns<T>) {
+    Real<T> some[columns<T>];
+    load_columns<T, lanes<T>>([&](int lane) { return pixels + int64_t(at[lane]) * color_channels + first; }, some);
+    for (int i = 0; i < columns<T>; ++i) channel[first + i] = some[i];
   }
   out.alpha = channel[alpha_channel];
   for (int k = 0; k < 3; ++k) out.color[k] = channel[red_channel + k];
@@ -162,26 +161,18 @@ HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real
                             const int32_t (&index)[lanes<T>], const Coverage<Real<T>> (&c)[count],
                             const Int<T> (&at)[count][lanes<T>], TextureAt& texture, const Parameters<T>& p,
                             FaceGradient<Real<T>>& g) {
-  PixelGradient<Real<T>> pixel[count];
-  if constexpr (mode != Color::none) {
-    bool shown = !block.hides;
-    for (int i = 0; i < count && !shown; ++i) {
-      shown = any(can_show<mode>(block.pixels, at[i], index, block.first, c[i].support, most));
-    }
-    if (shown) {
-      for (int i = 0; i < count; ++i) {
-        load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel[i]);
-      }
-      for (int i = 0; i < count; ++i) {
-        accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel[i], p);
-      }
-      return;
-    }
-  }
   for (int i = 0; i < count; ++i) {
-    load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel[i]);
+    PixelGradient<Real<T>> pixel;
+    if constexpr (mode != Color::none) {
+      if (!block.hides || any(can_show<mode>(block.pixels, at[i], index, block.first, c[i].support, most))) {
+        load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
+        accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel, p);
+        continue;
+      }
+    }
+    load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
+    accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel, p);
   }
-  for (int i = 0; i < count; ++i) accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel[i], p);
 }
 
 // The nine numbers of the gradient in the order of face_vertices.
@@ -332,8 +323,8 @@ HOST_DEVICE bool is_alpha_settled(const T* at, const Parameters<T>& p) {
 
 template <Color mode, bool every_mode, typename TextureAt, typename T>
 HOST_DEVICE void walk_wide(const Block<T>& block, const Face<T>& face, int32_t index, TextureAt& texture, Tile tile,
-                           const Parameters<T>& p, FaceGradient<WideReal<every_mode, T>>& g) {
-  using P = WideReal<every_mode, T>;
+                           const Parameters<T>& p, FaceGradient<Real<T>>& g) {
+  using P = Real<T>;
   clear(g);
   const P most(face.most_exponent + block.gap);
   const int stride = stride_of(p), row_size = stride * channels_of<mode, every_mode>;
@@ -359,7 +350,7 @@ HOST_DEVICE void walk_wide(const Block<T>& block, const Face<T>& face, int32_t i
 
 template <Color mode, bool every_mode, typename T>
 HOST_DEVICE void gather_wide(const Block<T>& block, const Face<T>& face, int32_t index, Tile tile, const Parameters<T>& p) {
-  using P = WideReal<every_mode, T>;
+  using P = Real<T>;
   FaceGradient<P> g;
   const Tile part = clip(face, tile);
   const auto walk = [&](auto& texture) { walk_wide<mode, every_mode>(block, face, index, texture, part, p, g); };

@@ -13,19 +13,18 @@ namespace {
 template <typename T>
 struct Canvas {
   T* opacity;     // see opacity_of
-  T* color;       // eight numbers a pixel or, for wide faces, planes of `plane` pixels; null without colour
+  T* color;       // softmax: partition and RGB, four numbers a pixel or, for wide faces, planes of `plane` pixels
+  T* exponent;    // of those; both are null without colour
   T* greatest;    // see combine_face; null unless alpha is the maximum
   int stride;
   int64_t plane;  // 0 unless there are planes
 };
 
-// Softmax: partition, RGB, and the exponent of those; four times but in planes.
-constexpr int color_channels = 8, color_planes = 5;
-constexpr int exponent_channel = 4;
+constexpr int color_channels = 4;
 
 template <typename T>
 int64_t scratch_size(const Parameters<T>& p, int columns, int rows) {
-  const int64_t numbers = (p.color == Color::softmax ? 1 + color_channels : 1) + (p.alpha == Alpha::maximum ? 1 : 0);
+  const int64_t numbers = (p.color == Color::softmax ? 2 + color_channels : 1) + (p.alpha == Alpha::maximum ? 1 : 0);
   return numbers * (columns + row_padding<T>) * rows;
 }
 
@@ -48,16 +47,11 @@ void clear(const Canvas<T>& canvas, int rows, const Parameters<T>& p) {
   for (int64_t i = 0; i < pixels; ++i) canvas.opacity[i] = opacity;
   for (int64_t i = 0; canvas.greatest && i < pixels; ++i) canvas.greatest[i] = T(-1);
   if constexpr (mode == Color::softmax) {
-    T row[color_channels] = {};
     const Scaled<T> behind = scaled_exponential(p.background_logit);
-    row[0] = behind.fraction;
-    for (int k = 0; k < 4; ++k) row[exponent_channel + k] = behind.exponent;
-    for (int k = 0; canvas.plane && k < color_planes; ++k) {
-      for (int64_t i = 0; i < pixels; ++i) canvas.color[k * canvas.plane + i] = row[k];
-    }
-    for (int64_t i = 0; !canvas.plane && i < pixels; ++i) {
-      __builtin_memcpy(canvas.color + i * color_channels, row, sizeof(row));
-    }
+    const int64_t next = canvas.plane ? 1 : color_channels;
+    for (int64_t i = 0; i < color_channels * pixels; ++i) canvas.color[i] = T(0);
+    for (int64_t i = 0; i < pixels; ++i) canvas.color[i * next] = behind.fraction;
+    for (int64_t i = 0; i < pixels; ++i) canvas.exponent[i] = behind.exponent;
   }
 }
 
@@ -108,15 +102,12 @@ HOST_DEVICE Contribution<Pack<T, N>> shade(const Outline<R>& face, const Coverag
   return contribution_of(softmax_weight<every_mode>(c, s, p), color, visible_at(face, c, s, p));
 }
 
-// The lanes whose faces can show in the colour of their pixels, as far as faces have come: see hidden_gap, to which
-// most_exponent is added in `most`.
+// The exponents of the pixels of the lanes, as far as faces have come.
 template <typename T>
-HOST_DEVICE Mask<T> can_show(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], Mask<T> support, Real<T> most) {
+HOST_DEVICE Real<T> exponents_at(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>]) {
   Real<T> exponent;
-  for (int lane = 0; lane < lanes<T>; ++lane) {
-    exponent.v[lane] = canvas.color[int64_t(at[lane]) * color_channels + exponent_channel];
-  }
-  return support & (most >= exponent);
+  for (int lane = 0; lane < lanes<T>; ++lane) exponent.v[lane] = canvas.exponent[at[lane]];
+  return exponent;
 }
 
 // Let each lane act on its pixel, one after the other: lanes may share a pixel.
@@ -149,19 +140,46 @@ HOST_DEVICE void put_opacity_of_row(const Canvas<T>& canvas, int64_t first, Pack
 // The rows of four numbers a pixel are worked on as one.
 template <typename T> using Row = Pack<T, 4>;
 
+// Let the lanes whose bits are set act on the colours of their pixels, whose exponents were `before`. All is scaled for all
+// lanes together; only a lane whose pixel another lane has changed since then scales by itself.
 template <typename T>
-HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], const Contribution<Real<T>>& c) {
-  T exponent[lanes<T>], rows[lanes<T>][4];
-  c.exponent.store(exponent);
-  store_rows(c.channel, rows);
-  for (int lane = 0; lane < lanes<T>; ++lane) {
-    T* state = canvas.color + at[lane] * color_channels;
-    const Row<T> mine(exponent[lane]), before = Row<T>::load(state + exponent_channel);
-    const Row<T> after = maximum(before, mine);
-    const Row<T> sum = Row<T>::load(state) * power_of_two(before - after);
-    (sum + Row<T>::load(rows[lane]) * power_of_two(mine - after)).store(state);
-    after.store(state + exponent_channel);
+HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>], unsigned bits, Real<T> before,
+                           const Contribution<Real<T>>& c) {
+  const Real<T> after = maximum(before, c.exponent), grow = power_of_two(c.exponent - after);
+  T old[lanes<T>], exponent[lanes<T>], shrink[lanes<T>], rows[lanes<T>][4];
+  before.store(old);
+  after.store(exponent);
+  power_of_two(before - after).store(shrink);
+  const Real<T> channel[4] = {c.channel[0] * grow, c.channel[1] * grow, c.channel[2] * grow, c.channel[3] * grow};
+  store_rows(channel, rows);
+  for (; bits; bits &= bits - 1) {
+    const int lane = __builtin_ctz(bits);
+    T& exponent_now = canvas.exponent[at[lane]];
+    T* state = canvas.color + int64_t(at[lane]) * color_channels;
+    Row<T> row = Row<T>::load(rows[lane]), sum = Row<T>::load(state);
+    T now = exponent[lane];
+    if (exponent_now == old[lane]) {
+      sum = sum * Row<T>(shrink[lane]);
+    } else {
+      now = maximum(exponent_now, now);
+      sum = sum * Row<T>(power_of_two(exponent_now - now));
+      row = row * Row<T>(power_of_two(exponent[lane] - now));
+    }
+    (sum + row).store(state);
+    exponent_now = now;
   }
+}
+
+// Shade the lanes that can show in the colours of their pixels, where `hides` says that some cannot: see hidden_gap, to
+// which most_exponent is added in `most`.
+template <bool every_mode, typename R, typename TextureAt, typename T>
+HOST_DEVICE void put_shaded(const Canvas<T>& canvas, const Outline<R>& face, const Coverage<Real<T>>& c,
+                            const Int<T> (&at)[lanes<T>], const TextureAt& texture, const Textures<const T>& textures,
+                            const int32_t (&index)[lanes<T>], bool hides, Real<T> most, const Parameters<T>& p) {
+  const Real<T> before = exponents_at(canvas, at);
+  const Mask<T> shown = hides ? c.support & (most >= before) : c.support;
+  const unsigned bits = lane_bits(shown);
+  if (bits) put_color(canvas, at, bits, before, shade<every_mode>(face, c, texture, textures, index, p));
 }
 
 // ---- small faces: one in each lane -----------------------------------------------------------------
@@ -185,14 +203,9 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
       put_opacity<every_mode>(canvas, at[i], opacity_of<every_mode>(c[i], p), index, p);
     }
     if constexpr (mode != Color::none) {
-      bool shown = !hides;
-      for (int i = 0; i < steps && !shown; ++i) shown = any(can_show(canvas, at[i], c[i].support, most));
-      if (!shown) continue;
-      Contribution<Real<T>> contribution[steps];
       for (int i = 0; i < steps; ++i) {
-        contribution[i] = shade<every_mode>(faces, c[i], texture, textures, index, p);
+        put_shaded<every_mode>(canvas, faces, c[i], at[i], texture, textures, index, hides, most, p);
       }
-      for (int i = 0; i < steps; ++i) put_color(canvas, at[i], contribution[i]);
     }
   }
 }
@@ -225,8 +238,7 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       if constexpr (mode != Color::none) {
         Int<T> at[lanes<T>];
         for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
-        if (hides && !any(can_show(canvas, at, c.support, most))) continue;
-        put_color(canvas, at, shade<every_mode>(face, c, texture, textures, indices, p));
+        put_shaded<every_mode>(canvas, face, c, at, texture, textures, indices, hides, most, p);
       }
     }
   }
@@ -238,7 +250,7 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
 template <typename T, int N>
 HOST_DEVICE void put_color_in_planes(const Canvas<T>& canvas, int64_t at, const Contribution<Pack<T, N>>& c, T gap) {
   using P = Pack<T, N>;
-  T* exponent = canvas.color + exponent_channel * canvas.plane + at;
+  T* exponent = canvas.exponent + at;
   const P before = P::load(exponent), zero(T(0));
   const auto shows = c.exponent + P(gap) >= before;
   const P mine = select(shows, c.exponent, P(-Limits<T>::largest)), after = maximum(before, mine);
@@ -260,7 +272,7 @@ HOST_DEVICE bool is_opaque(const Canvas<T>& canvas, int64_t at, const Parameters
 template <Color mode, bool every_mode, typename T>
 void draw_wide(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t index, const Textures<const T>& textures,
                T gap, const Parameters<T>& p) {
-  using P = WideReal<every_mode, T>;
+  using P = Real<T>;
   constexpr int width = Traits<P>::lanes;
   const P most(face.most_exponent + gap);
   int32_t indices[width];
@@ -274,7 +286,7 @@ void draw_wide(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t 
   for_each_pack<width>(face, clip(face, tile), p, [&](int column, int row, int end_column) {
     const int64_t at = int64_t(row - tile.first_row) * canvas.stride + (column - tile.first_column);
     const bool opaque = is_opaque<every_mode, P>(canvas, at, p);
-    const auto can_show = [&] { return most >= P::load(canvas.color + exponent_channel * canvas.plane + at); };
+    const auto can_show = [&] { return most >= P::load(canvas.exponent + at); };
     if (opaque && (mode == Color::none || !any(can_show()))) return;
     const P centers = centers_of<P>(p, column);
     auto c = cover<every_mode>(face, p, centers, P(center_y(p, row)));
@@ -315,20 +327,19 @@ HOST_DEVICE void finish_softmax(const Canvas<T>& canvas, int64_t at, const Forwa
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
   Real<T> channel[color_channels];
-  for (int k = 0; canvas.plane && k < color_planes; ++k) {
-    channel[k] = Real<T>::load(canvas.color + k * canvas.plane + at);
+  if (canvas.plane) {
+    for (int k = 0; k < color_channels; ++k) channel[k] = Real<T>::load(canvas.color + k * canvas.plane + at);
+  } else {
+    Real<T> some[columns<T>];  // of as many pixels as there are lanes, and of what lies behind
+    load_columns<T, lanes<T>>([&](int lane) { return canvas.color + (at + lane) * color_channels; }, some);
+    for (int k = 0; k < color_channels; ++k) channel[k] = some[k];
   }
-  for (int first = 0; !canvas.plane && first < color_channels; first += lanes<T>) {
-    Real<T> rows[lanes<T>];
-    for (int i = 0; i < lanes<T>; ++i) rows[i] = Real<T>::load(canvas.color + (at + i) * color_channels + first);
-    transpose(rows);
-    for (int i = 0; i < lanes<T>; ++i) channel[first + i] = rows[i];
-  }
+  const Real<T> exponent = Real<T>::load(canvas.exponent + at);
   const Scaled<T> background = scaled_exponential(p.background_logit);
   const Scaled<Real<T>> weight = {Real<T>(background.fraction), Real<T>(background.exponent)};
   const Real<T> scale = Real<T>(T(1)) / channel[0];
-  const Real<T> share = share_of(weight, channel[exponent_channel], scale);
-  write(channel[exponent_channel], f.peak + place, count);
+  const Real<T> share = share_of(weight, exponent, scale);
+  write(exponent, f.peak + place, count);
   write(channel[0], f.partition + place, count);
   for (int k = 0; k < 3; ++k) {
     const Real<T> behind = background_of(f, image, k, pixel, count);
@@ -453,9 +464,10 @@ void render_tile(const Forward<T>& f, int64_t image, const FaceList<T>& list, Ti
   const int stride = tile.columns() + (list.wide ? row_padding<T> : lanes<T>);
   const int64_t pixels = int64_t(stride) * tile.rows();
   T* color = drawn == Color::none ? nullptr : scratch + pixels;
-  T* greatest = scratch + (color ? 1 + color_channels : 1) * pixels;
+  T* exponent = color ? color + color_channels * pixels : nullptr;
+  T* greatest = scratch + (color ? 2 + color_channels : 1) * pixels;
   const bool maximum = every_mode && p.alpha == Alpha::maximum;
-  const Canvas<T> canvas = {scratch, color, maximum ? greatest : nullptr, stride, list.wide ? pixels : 0};
+  const Canvas<T> canvas = {scratch, color, exponent, maximum ? greatest : nullptr, stride, list.wide ? pixels : 0};
   clear<drawn, every_mode>(canvas, tile.rows(), p);
   const MeshFaces<T> mesh = {list.faces, textures_from(f.face_textures, first_face_of(p, image), p)};
   const T gap = hidden_gap<T>(mesh_faces(p, image));

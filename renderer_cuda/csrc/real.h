@@ -61,7 +61,11 @@ HOST_DEVICE double product(double a, double b) { return __dmul_rn(a, b); }
 // Fast, where __builtin_assoc_barrier has vectors taken apart.
 template <typename V>
 HOST_DEVICE V rounded(V value) {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(value));  // any of the 32 registers
+#else
   __asm__("" : "+x"(value));
+#endif
   return value;
 }
 #define RENDERER_ROUNDED(value) rounded(value)

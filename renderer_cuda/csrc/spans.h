@@ -9,14 +9,6 @@
 namespace renderer {
 namespace {
 
-// As many pixels as the processor works on at once; modes other than the usual ones keep to the lanes of faces.
-#if defined(__AVX512F__)
-template <bool every_mode, typename T> constexpr int wide_lanes = !every_mode && sizeof(T) == 4 ? 16 : lanes<T>;
-#else
-template <bool every_mode, typename T> constexpr int wide_lanes = lanes<T>;
-#endif
-template <bool every_mode, typename T> using WideReal = Pack<T, wide_lanes<every_mode, T>>;
-
 // Room at the end of a row for the packs that reach over it.
 template <typename T> constexpr int row_padding = 64 / int(sizeof(T));
 

@@ -148,7 +148,8 @@ HOST_DEVICE_CALL void alphas_of(Real state, const Parameters<T>& p, Alphas<Real>
     case Alpha::schweizer_sklar: {
       if (is_root(p)) {
         const Real complement = one / square_root(one + state);
-        *out = {state * complement * complement / (one + complement), complement};
+        // 1 - complement, without cancellation; rounding may leave it above 1.
+        *out = {minimum(state * complement * complement / (one + complement), one), complement};
         return;
       }
       const Real exponent = -minimum(state, Real(T(sizeof(T) == 4 ? 80 : 700)));

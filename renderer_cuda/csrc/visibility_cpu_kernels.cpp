@@ -5,6 +5,7 @@
 // once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
 #include <cmath>
 
+#define RENDERER_NARROW_PACKS
 #include "lanes.h"
 #include "visibility_cpu.h"
 
