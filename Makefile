@@ -35,8 +35,9 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 # Real models in, a table and pictures out; generated shapes where Debian's packages cannot be had, and
-# beside them in training.
-demo: install
+# beside them in training. Kernels for CUDA are built by the first step on a GPU, where there is one.
+demo: $(INSTALLED)
+	$(BIN)/python -m renderer_cuda build cpu
 	$(BIN)/python scripts/prepare_data.py source=debian fallback=shapes output=$(DATA)
 	$(BIN)/python scripts/prepare_data.py source=shapes source.objects_per_category=100 source.seed=1 source.split=train \
 	  output=$(SHAPES)
