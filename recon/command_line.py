@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from recon.threads import limit_threads
+
 # What bad input raises throughout the library; anything else is a defect and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, FloatingPointError)
 
@@ -24,9 +26,14 @@ def user_error(error: BaseException) -> BaseException | None:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Reads a command line; what is wrong with it is told in one line, without the usage."""
+    """Reads a command line; what is wrong with it is told in one line, without the usage.
+
+    The process that makes one is a command, and uses as many threads as it has cores, see
+    `limit_threads`.
+    """
 
     def __init__(self, description: str | None) -> None:
+        limit_threads()
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )

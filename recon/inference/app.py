@@ -34,7 +34,6 @@ from recon.inference.files import draw_overlay
 from recon.inference.model import Model, ReconstructedMesh, load
 from recon.preparation.sources.shapes import make_shape
 from recon.runs.shipped_models import DEFAULT_MODEL
-from recon.threads import limit_threads
 from recon.visualization.draw import draw_mesh, to_pixels
 from renderer_cuda import build
 
@@ -209,7 +208,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves the page until the program is interrupted."""
     args = parse(arguments)
-    limit_threads()
     # Being ended by another program clears up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concise_errors(raised_as=SystemExit), tempfile.TemporaryDirectory() as name:

@@ -36,7 +36,7 @@ from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.inference.refinement import Refinement
 from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import load_trained_model
-from recon.threads import available_cores, limit_threads
+from recon.threads import available_cores
 from renderer_cuda import build
 
 # Where results go when nothing is said.
@@ -277,7 +277,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Reconstructs what the command line names."""
     options = parse(arguments)
     start = time.perf_counter()
-    limit_threads()
     with concise_errors(raised_as=SystemExit):
         jobs = plan_jobs(options.images, options.output, options.mask)
         refinement = Refinement(options.refine) if options.refine else None

@@ -8,12 +8,22 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import torch
 
-from recon.command_line import Interruption, concise_errors
+from recon.command_line import CommandParser, Interruption, concise_errors
 
 
 class OneLineError(Exception):
     pass
+
+
+def test_a_command_uses_no_more_threads_than_it_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr("recon.threads.available_cores", lambda: 3)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    CommandParser("A command.")
+    assert chosen == [3]
 
 
 def test_a_mendable_error_becomes_one_line() -> None:
