@@ -25,8 +25,7 @@ HOST_DEVICE int texture_numbers(const Parameters<T>& p) {
 }
 
 // How many faces have pixels, and how many pixels their boxes have. Where these are many on average an image counts as
-// one of wide faces: then all of its faces are drawn in rows of pixels, none of them in lanes. Measured, lanes are faster
-// for boxes of 40 pixels and rows for those of 200.
+// one of wide faces: then all of its faces are drawn in rows of pixels, none of them in lanes.
 struct FaceSizes {
   static constexpr int most_pixels = 4096;  // that count of one face, so that a few do not decide for all
   int64_t faces, pixels;
@@ -35,7 +34,7 @@ struct FaceSizes {
     faces += other.faces;
     pixels += other.pixels;
   }
-  bool wide() const { return pixels > 100 * faces; }
+  bool wider_than(int64_t each) const { return pixels > each * faces; }
 };
 
 // Some of the prepared faces of a mesh.
