@@ -13,16 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # The parts of recon from the lowest row to the highest; a part imports from its own row and below.
 # Every part stands in exactly one row.
 ROWS = (
-    ("arguments",),  # the types of signatures
+    ("arguments", "threads"),  # the types of signatures, and how many threads commands use
     (
         "files",
         "command_line",
         "compute",
         "entry_point",
         "schedules",
-        "threads",
         "timing",
-    ),  # import nothing of recon
+    ),  # import nothing else of recon
     ("geometry",),
     ("rendering", "formats"),
     ("losses", "metrics", "datasets", "models"),

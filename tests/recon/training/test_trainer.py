@@ -620,12 +620,12 @@ def test_shading_is_learned(shaded_file: Path, tmp_path: Path) -> None:
         Objective, terms={"shading": Term(shading_l1_loss), "laplacian": TERMS["laplacian"]}
     )
     slow = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": {}}
-    trainer = make_trainer(shaded_file, 60, objective=shading, **slow)
-    first = trainer.take_step(trainer.batches[0]).losses["shading"]
-    # To about half of the first loss; 0.8 leaves room for the last bits of other processors.
-    for step in range(1, 60):
-        trainer.take_step(trainer.batches[step])
-    assert trainer.take_step(trainer.batches[0]).losses["shading"] < 0.8 * first
+    trainer = make_trainer(shaded_file, 100, objective=shading, **slow)
+    losses = [
+        float(trainer.take_step(trainer.batches[step]).losses["shading"]) for step in range(100)
+    ]
+    # From 0.5 to 0.3; 0.8 leaves room for the last bits of other processors.
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
 @pytest.mark.parametrize(
