@@ -68,8 +68,7 @@ class ViewAugmentation:
         """
         augmented = {name: value.clone() for name, value in batch.items()}
         images = augmented["images"]
-        if self.damage:
-            augmented["inputs"] = images[:, :input_views].clone()
+        inputs = torch.empty_like(images[:, :input_views]) if self.damage else None
         for index in range(len(images)):
             rng = np.random.Generator(
                 np.random.Philox(np.random.SeedSequence([seed, step, _STREAM, first + index]))
@@ -81,12 +80,17 @@ class ViewAugmentation:
                 augmented["cameras"][index] = mirror_cameras(batch["cameras"][index])
             if recolor:
                 images[index, :, :3] = _recolored(images[index, :, :3], rng)
-            for view, image in enumerate(images[index, :input_views] if self.damage else ()):
-                seen = image.numpy()
-                if rng.random() < self.damage:
-                    seen = draw_damage(rng)(seen, rng)
-                augmented["inputs"][index, view] = torch.from_numpy(seen)
-        return augmented
+            if inputs is not None:
+                inputs[index] = self._damaged(images[index, :input_views], rng)
+        return augmented if inputs is None else {**augmented, "inputs": inputs}
+
+    def _damaged(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Returns images [m, 4, H, W] uint8, some of them damaged."""
+        seen = images.clone()
+        for image in seen:
+            if rng.random() < self.damage:
+                image.copy_(torch.from_numpy(draw_damage(rng)(image.numpy(), rng)))
+        return seen
 
 
 def _recolored(colors: Tensor, rng: np.random.Generator) -> Tensor:

@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 
 from recon.datasets.image_changes import blurred, noisy, occluded, resized, thickened
+from tests.recon.example_images import disc
 
 
 def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def disc(side: int = 64) -> np.ndarray:
-    """An orange disc of a quarter of the side, not in the middle."""
-    rows, columns = np.mgrid[0:side, 0:side]
-    inside = (rows - 0.45 * side) ** 2 + (columns - 0.55 * side) ** 2 < (side / 4) ** 2
-    image = np.zeros((4, side, side), np.uint8)
-    image[:, inside] = np.array([240, 120, 20, 255])[:, None]
-    return image
 
 
 def test_noise_has_its_deviation_and_leaves_the_mask() -> None:
