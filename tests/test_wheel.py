@@ -207,7 +207,7 @@ def test_the_wheel_is_for_every_python_of_one_platform(wheel: Path) -> None:
     assert f"Requires-Python: >={OLDEST_PYTHON.removeprefix('python')}\n" in metadata
     assert f"renderer_cuda/_native/{build.prebuilt_name('cpu')}" in names
     folders = {name.partition("/")[0] for name in names}
-    assert folders == {"recon", "renderer_cuda", "recon-0.1.0.dist-info"}
+    assert folders == {"recon", "renderer_cuda", "hydra_plugins", "recon-0.1.0.dist-info"}
 
 
 def test_without_libraries_the_wheel_is_of_no_platform(tmp_path: Path) -> None:
