@@ -71,6 +71,7 @@ VECTOR_KERNELS = (
     "rasterize_cpu_backward.cpp",
     "visibility_cpu_kernels.cpp",
     "layers_cpu_kernels.cpp",
+    "blends_cpu_kernels.cpp",
 )
 
 # One compilation of the vector kernels for each instruction set; the best is chosen at run time.
@@ -133,6 +134,7 @@ def _cuda_units() -> list[_Unit]:
         _Unit("rasterize_cuda_backward.cu"),
         _Unit("rasterize_cuda.cpp"),
         _Unit("layers_cuda_kernels.cu"),
+        _Unit("blends_cuda_kernels.cu"),
         _Unit("layers_cuda.cpp"),
         _Unit("voxelize_cuda_kernels.cu", EXACT_CUDA_FLAGS),
         _Unit("voxelize_cuda.cpp"),

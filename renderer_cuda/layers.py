@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from renderer_cuda import transforms
+from renderer_cuda.validation import COLORS
 
 _library = torch.library.Library("renderer_cuda", "FRAGMENT")
 _ops = torch.ops.renderer_cuda
@@ -21,22 +22,24 @@ _ops = torch.ops.renderer_cuda
 # [0] when the N faces are B equal meshes; scalars is sigma, dist_eps, dist_shape, dist_shift,
 # alpha_parameter, gamma, eps, near, far and stop_transmittance, float64 on the host. color is 0 for
 # silhouettes, and from 1 on that of a mode. The second output is the share of the background in
-# the colour.
+# the colour; the third, empty for "over", is what the backward has to know of each pixel.
 _INPUTS = (
     "Tensor face_vertices, Tensor face_textures, Tensor face_opacity, Tensor face_sigma,"
     " Tensor background, Tensor first_face"
 )
 _SETTINGS = (
     "Tensor scalars, int distance, int alpha_mode, int distribution, bool squared, int color,"
-    " int texture, int window, int order, bool double_sided, bool perspective_correct"
+    " int texture, int window, int order, bool double_sided, bool perspective_correct,"
+    " bool detach_barycentric"
 )
+_OVER = len(COLORS)  # the last colour, of which nothing is kept
 _library.define(
     f"layered_rasterize({_INPUTS}, int images, int height, int width, {_SETTINGS}) -> (Tensor rgba,"
-    " Tensor transmittance)"
+    " Tensor transmittance, Tensor kept)"
 )
 _library.define(
-    f"layered_rasterize_backward(Tensor grad_rgba, {_INPUTS}, {_SETTINGS}) -> (Tensor, Tensor,"
-    " Tensor, Tensor)"
+    f"layered_rasterize_backward(Tensor grad_rgba, {_INPUTS}, Tensor rgba, Tensor kept,"
+    f" {_SETTINGS}) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
 
@@ -62,10 +65,13 @@ def _(
     height: int,
     width: int,
     *settings: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
+    color = settings[5]
+    kept, numbers = (0 if color == _OVER else images), (2 if color == 0 else 4)
     return (
         face_vertices.new_empty((images, 4, height, width)),
         face_vertices.new_empty((images, height, width)),
+        face_vertices.new_empty((kept, height, width, numbers)),
     )
 
 
@@ -74,11 +80,12 @@ def _(grad_rgba: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     return tuple(tensor.new_empty(tensor.shape) for tensor in inputs[:4])
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, _, _, _, scalars = inputs[:10]
+    rgba, transmittance, kept = output
     ctx.background_shape = inputs[4].shape
     ctx.modes = inputs[10:]
-    ctx.save_for_backward(*tensors, scalars, output[1])
+    ctx.save_for_backward(*tensors, rgba, kept, scalars, transmittance)
     ctx.set_materialize_grads(False)
 
 
@@ -87,7 +94,7 @@ def _gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 20
+        return (None,) * 21
     *inputs, transmittance = ctx.saved_tensors
     grads = gradient(grad_rgba, *inputs, *ctx.modes)
     grad_background = None
@@ -95,7 +102,7 @@ def _gradient(
         grad_background = grad_rgba[:, :3] * transmittance[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 15)
+    return (*grads, grad_background, *(None,) * 16)
 
 
 def _fold_inputs(
@@ -116,16 +123,16 @@ class _Layered(torch.autograd.Function):
     jvp = staticmethod(transforms.refuse_forward_mode)
 
     @staticmethod
-    def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
         """Call the op."""
-        outputs: tuple[Tensor, Tensor] = _ops.layered_rasterize(*inputs)
+        outputs: tuple[Tensor, ...] = _ops.layered_rasterize(*inputs)
         return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Save what the backward reads."""
         _save(ctx, inputs, output)
-        ctx.mark_non_differentiable(output[1])
+        ctx.mark_non_differentiable(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
@@ -140,7 +147,7 @@ class _Layered(torch.autograd.Function):
         folded = _fold_inputs(inputs[:6], in_dims[:6], size, images, height, width)
         settings = (images * size, height, width, scalars, *inputs[10:])
         outputs = _Layered.apply(*folded, *settings)
-        return tuple(transforms.unfold(output, size) for output in outputs), (0, 0)
+        return tuple(transforms.unfold(output, size) for output in outputs), (0,) * len(outputs)
 
 
 class _LayeredBackward(torch.autograd.Function):
@@ -166,7 +173,10 @@ class _LayeredBackward(torch.autograd.Function):
         grad = transforms.fold(inputs[0], in_dims[0], size)
         image_size = (len(grad) // size, *grad.shape[2:])
         folded = _fold_inputs(inputs[1:7], in_dims[1:7], size, *image_size)
-        grads = _LayeredBackward.apply(grad, *folded, *inputs[7:])
+        kept = [
+            transforms.fold(*each, size) for each in zip(inputs[7:9], in_dims[7:9], strict=True)
+        ]
+        grads = _LayeredBackward.apply(grad, *folded, *kept, *inputs[9:])
         return tuple(transforms.unfold(each, size) for each in grads), (0,) * len(grads)
 
 

@@ -132,8 +132,7 @@ def soft_silhouette(
     released SoftRas lets one NaN poison the image, mirrors faces behind the camera and draws flat
     ones at one half).
     Differentiable once to face_vertices (x and y; depth has no part in it), face_opacity and
-    face_sigma; deterministic. With one of the last two, pairs of a face and a pixel are held while
-    a tile is rendered, as for the colour "over" of `soft_rasterize`, which takes more time.
+    face_sigma; deterministic.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
@@ -210,7 +209,7 @@ def soft_silhouette(
             *(offsets, count_images(face_vertices, first_face), height, width),
             pack_scalars(sigma, dist_eps, *family, 1.0, 0.0, 1.0, 2.0, 0.0),
             *_numbers(distance=distance, alpha=alpha, distribution=distribution),
-            *(squared, 0, 0, 0, 0, True, False),
+            *(squared, 0, 0, 0, 0, True, False, False),
         )[:, 3]
     rendered: Tensor
     rendered, _ = transforms.call(
@@ -345,7 +344,7 @@ torch.library.register_autograd(
 # scalars is that of soft_silhouette, then gamma, eps, near and far, float64 on the host.
 _SETTINGS = (
     "Tensor scalars, int distance, int alpha_mode, int distribution, bool squared, int color,"
-    " int texture, bool double_sided, bool perspective_correct"
+    " int texture, bool double_sided, bool perspective_correct, bool detach_barycentric"
 )
 _library.define(
     "soft_rasterize(Tensor face_vertices, Tensor face_textures, Tensor background,"
@@ -388,6 +387,7 @@ def soft_rasterize(
     window: str = "distribution",
     order: str = "pixel",
     stop_transmittance: float = 0.0,
+    detach_barycentric: bool = False,
 ) -> Tensor:
     """Render faces softly to colour and alpha (arXiv 1904.01786, section 3).
 
@@ -408,10 +408,10 @@ def soft_rasterize(
     are; nothing of them is kept between the two. On CUDA the host waits for their number.
 
     The backward is the exact gradient of this forward to corners (x, y, z), colours and the
-    background; the released SoftRas holds the barycentric coordinates constant, drops the alpha
-    gradient of faces outside [near, far], reads beyond the texels and has a gradient for alpha
-    "hard". Differentiable once, to face_vertices, face_textures and a background that is a tensor;
-    deterministic.
+    background, unless detach_barycentric is set; the released SoftRas holds the barycentric
+    coordinates constant, drops the alpha gradient of faces outside [near, far], reads beyond the
+    texels and has a gradient for alpha "hard". Differentiable once, to face_vertices, face_textures
+    and a background that is a tensor; deterministic.
 
     Args:
         face_vertices: [B, F, 3, 3] float32 or float64; NDC x (right), NDC y (up), view depth. Or
@@ -465,6 +465,11 @@ def soft_rasterize(
             depth of their corners ("centroid"); of equals the first is in front.
         stop_transmittance: Faces behind a transmittance T_i below this are left out, for color
             "over"; 0 leaves out none.
+        detach_barycentric: Whether the backward holds the barycentric coordinates constant from
+            which depth and colour at the pixel are mixed, as that of the released SoftRas does: a
+            face that moves changes its coverage and the depths of its corners, but not the place on
+            it that a pixel shows. The image is the same. Coverage by distance "barycentric" and the
+            windows of "over" keep their gradients.
 
     Returns:
         RGBA [B, 4, H, W], row 0 on top.
@@ -479,7 +484,12 @@ def soft_rasterize(
     check_modes(
         distance=distance, distribution=distribution, alpha=alpha, color=color, texture=texture
     )
-    check_flags(squared=squared, double_sided=double_sided, perspective_correct=perspective_correct)
+    check_flags(
+        squared=squared,
+        double_sided=double_sided,
+        perspective_correct=perspective_correct,
+        detach_barycentric=detach_barycentric,
+    )
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
@@ -529,6 +539,7 @@ def soft_rasterize(
             window=window,
             order=order,
             stop_transmittance=stop_transmittance,
+            detach_barycentric=detach_barycentric,
         )
     faces, offsets = pack_faces(face_vertices, first_face)
     textures = face_textures if first_face is not None else face_textures.flatten(0, 1)
@@ -540,7 +551,7 @@ def soft_rasterize(
             *_numbers(distance=distance, alpha=alpha, distribution=distribution),
             squared,
             *_numbers(color=color, texture=texture, window=window, order=order),
-            *(double_sided, perspective_correct),
+            *(double_sided, perspective_correct, detach_barycentric),
         )
     rgba: Tensor = transforms.call(
         _Rasterize,
@@ -554,8 +565,7 @@ def soft_rasterize(
         *_numbers(distance=distance, alpha=alpha, distribution=distribution),
         squared,
         *_numbers(color=color, texture=texture),
-        double_sided,
-        perspective_correct,
+        *(double_sided, perspective_correct, detach_barycentric),
     )[0]
     return rgba
 
@@ -626,14 +636,14 @@ def _rasterize_gradient(
 ) -> tuple[Any, ...]:
     """Return the gradient of every input by the op, or Function, that computes it."""
     if grad_rgba is None:
-        return (None,) * 16
+        return (None,) * 17
     grads = gradient(grad_rgba, *ctx.saved_tensors, *ctx.modes)
     grad_background = None
     if ctx.needs_input_grad[2]:
         grad_background = grad_rgba[:, :3] * _background_share(ctx)[:, None]
         if len(ctx.background_shape) == 1:
             grad_background = grad_background.sum((0, 2, 3))
-    return (*grads, grad_background, *(None,) * 13)
+    return (*grads, grad_background, *(None,) * 14)
 
 
 class _Rasterize(torch.autograd.Function):

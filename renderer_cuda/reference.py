@@ -260,13 +260,7 @@ def soft_rasterize_reference(
     stop_transmittance: float = 0.0,
     detach_barycentric: bool = False,
 ) -> Tensor:
-    """Compute what `soft_rasterize` computes, in plain torch; same arguments and errors.
-
-    Args:
-        detach_barycentric: Hold the barycentric coordinates which carry depth and colour to the
-            pixel constant in the backward, as the released SoftRas kernels do; for comparisons
-            with them only.
-    """
+    """Compute what `soft_rasterize` computes, in plain torch; same arguments and errors."""
     face_vertices, face_textures = widen(face_vertices), widen(face_textures)
     background = widen(background)
     face_opacity, face_sigma = widen(face_opacity), widen(face_sigma)
@@ -274,7 +268,12 @@ def soft_rasterize_reference(
     check_modes(
         distance=distance, distribution=distribution, alpha=alpha, color=color, texture=texture
     )
-    check_flags(squared=squared, double_sided=double_sided, perspective_correct=perspective_correct)
+    check_flags(
+        squared=squared,
+        double_sided=double_sided,
+        perspective_correct=perspective_correct,
+        detach_barycentric=detach_barycentric,
+    )
     check_face_textures(face_textures, face_vertices, texture)
     check_scalars(sigma=sigma, dist_eps=dist_eps, gamma=gamma, eps=eps, near=near, far=far)
     check_layers(

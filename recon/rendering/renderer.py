@@ -88,6 +88,8 @@ class SoftRenderer(MeshRenderer):
         double_sided: Whether faces that turn their back to the camera are drawn too.
         perspective_correct: Whether colours are mixed on the face, as a camera sees them; the paper
             mixes them in the image.
+        detach_barycentric: Whether the gradient of colours leaves out that a face which moves shows
+            another place at a pixel, as the gradient of the released SoftRas code does.
         window: How the opacity of a face falls off where `color` is "over": "distribution", its
             coverage; "exp_clipped", 1 inside; or "incenter" and "compact", the windows of triangle
             splatting, where `sigma` is a power (`renderer_cuda.soft_rasterize` has the formulas).
@@ -122,6 +124,7 @@ class SoftRenderer(MeshRenderer):
         background: Sequence[Fraction] = (0.0, 0.0, 0.0),
         double_sided: bool = True,
         perspective_correct: bool = False,
+        detach_barycentric: bool = False,
         window: Literal["distribution", "exp_clipped", "incenter", "compact"] = "distribution",
         order: Literal["pixel", "centroid"] = "pixel",
         anti_aliasing: Supersampling = 1,
@@ -136,6 +139,7 @@ class SoftRenderer(MeshRenderer):
         self.near, self.far = near, far
         self.background = tuple(background)
         self.double_sided, self.perspective_correct = double_sided, perspective_correct
+        self.detach_barycentric = detach_barycentric
         self.window, self.order = window, order
         self.lighting = lighting
 
@@ -208,6 +212,7 @@ class SoftRenderer(MeshRenderer):
             background=self._behind(background, vertices),
             double_sided=self.double_sided,
             perspective_correct=self.perspective_correct,
+            detach_barycentric=self.detach_barycentric,
             face_opacity=face_opacity,
             face_sigma=face_sigma,
             window=self.window,

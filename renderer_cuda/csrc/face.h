@@ -80,10 +80,10 @@ HOST_DEVICE Real weight_exponent_bound(Real nearest, const Parameters<T>& p) {
   return exponent + Real(T(1)) + Real(T(4) * Limits<T>::epsilon) * absolute(exponent);
 }
 
-// Set the pixels that the box around a face, grown by the support, can reach.
-template <typename Real, typename T>
-HOST_DEVICE void bound(Prepared<Real>& f, typename Traits<Real>::Mask drawable, const Parameters<T>& p) {
-  const Real zero(T(0)), half(p.half_shorter), radius(p.distance == Distance::hard ? T(0) : p.support_radius);
+// Set the pixels that the box around a face, grown by a radius, can reach: one number, or one for each face.
+template <typename Real, typename R, typename T>
+HOST_DEVICE void bound(Prepared<Real>& f, typename Traits<Real>::Mask drawable, R support_radius, const Parameters<T>& p) {
+  const Real zero(T(0)), half(p.half_shorter), radius(p.distance == Distance::hard ? R(T(0)) : support_radius);
   const Real column_origin(T(0.5) * T(p.width - 1)), row_origin(T(0.5) * T(p.height - 1));
   const Real* x = f.outline.x;
   const Real* y = f.outline.y;
@@ -109,9 +109,9 @@ HOST_DEVICE bool are_finite(const T* numbers, int count) {
 // `colored`, with a number that is not finite, with a corner not in front of the camera (at a normal number), with squares that
 // overflow, with an edge whose square is no normal number, or with an area that is zero to rounding
 // (two epsilons of its longest edge squared; below that the sign of the area is noise. The released
-// SoftRas draws such faces at coverage one half).
-template <typename Real, typename T>
-HOST_DEVICE Prepared<Real> prepare(const Real corners[9], typename Traits<Real>::Mask colored,
+// SoftRas draws such faces at coverage one half). The support ends at a radius, NDC, see `bound`.
+template <typename Real, typename R, typename T>
+HOST_DEVICE Prepared<Real> prepare(const Real corners[9], typename Traits<Real>::Mask colored, R support_radius,
                                    const Parameters<T>& p) {
   Prepared<Real> f;
   Outline<Real>& o = f.outline;
@@ -138,8 +138,14 @@ HOST_DEVICE Prepared<Real> prepare(const Real corners[9], typename Traits<Real>:
   const Real noise = maximum(Real(T(2) * Limits<T>::epsilon) * longest, Real(T(4)) * smallest);
   drawable = drawable & is_finite(longest * longest) & (absolute(area) > noise);
   f.most_exponent = weight_exponent_bound(nearest_depth<Real>(o), p);
-  bound(f, drawable, p);
+  bound(f, drawable, support_radius, p);
   return f;
+}
+
+// The same with the radius that all faces have.
+template <typename Real, typename T>
+HOST_DEVICE Prepared<Real> prepare(const Real corners[9], typename Traits<Real>::Mask colored, const Parameters<T>& p) {
+  return prepare(corners, colored, p.support_radius, p);
 }
 
 // Prepare one face, which is left out unless it is `colored`, see are_finite.

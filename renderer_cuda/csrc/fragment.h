@@ -65,7 +65,7 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
     }
     texture.color_vjp(s, grad_color, grad_clipped);  // of the mixing weights, and of the clipped ones after the next
     correct_perspective_vjp<every_mode>(face, p, s, grad_clipped, g.z);
-    surface_vjp(face, c, s, visible, grad_clipped, grad_depth, g.outline, g.z);
+    surface_vjp<every_mode>(face, c, s, p, visible, grad_clipped, grad_depth, g.outline, g.z);
   }
   cover_vjp<every_mode>(c, face, p, grad_exponent, g.outline);
 }

@@ -70,9 +70,7 @@ HOST_DEVICE void load_faces(const Face<T>* const (&faces)[lanes<T>], FacePack<T>
   static_assert(sizeof(Face<T>) == face_numbers * sizeof(T) && face_numbers % columns<T> == 0);
   Real<T> numbers[face_numbers];
   for (int first = 0; first < face_numbers; first += columns<T>) {
-    Real<T> some[columns<T>];
-    load_columns<T, lanes<T>>([&](int lane) { return reinterpret_cast<const T*>(faces[lane]) + first; }, some);
-    for (int i = 0; i < columns<T>; ++i) numbers[first + i] = some[i];
+    load_columns<T, lanes<T>>([&](int lane) { return reinterpret_cast<const T*>(faces[lane]) + first; }, numbers + first);
   }
   for (int k = 0; k < 3; ++k) {
     pack.x[k] = numbers[k];
@@ -134,9 +132,7 @@ template <typename T>
 HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&corners)[9]) {
   static_assert(8 % columns<T> == 0);
   for (int first = 0; first < 8; first += columns<T>) {
-    Real<T> some[columns<T>];
-    load_columns<T, lanes<T>>([&](int lane) { return faces[lane] + first; }, some);
-    for (int i = 0; i < columns<T>; ++i) corners[first + i] = some[i];
+    load_columns<T, lanes<T>>([&](int lane) { return faces[lane] + first; }, corners + first);
   }
   for (int i = 0; i < lanes<T>; ++i) corners[8].v[i] = faces[i][8];
 }

@@ -30,7 +30,7 @@ template <typename T> constexpr T least_ratio = T(1e-7);
 // What a call says, and below it what holds for one face, see parameters_of_face.
 template <typename T>
 struct LayerParameters : Parameters<T> {
-  bool over;             // front to back; else as `color` and `alpha` say, see blends.h
+  bool over;             // front to back, as this file says; else as `color` and `alpha` say, see blends.h
   Window window;
   Order order;
   T reach;               // the support ends at d^2 = reach sigma, or (compact) at log e = reach / (2 sigma)
@@ -78,12 +78,16 @@ struct LayersForward {
   // out
   T* image;                // rgba [B, 4, H, W]
   T* transmittance;        // [B, H, W] T_end, or the share of the background in the colour
+  T* kept;                 // [B, H, W, kept_numbers] see blends.h; null with color "over"
 };
 
-// Backward: the faces of each pixel are found and sorted again.
+// Backward: the layers of each pixel are found and sorted again.
 template <typename T>
 struct LayersBackward {
   LayersForward<T> forward;  // what it read; its outputs are null
+  // forward out, not read with color "over"
+  const T* image;
+  const T* kept;
   // grad out
   const T* grad_image;       // [B, 4, H, W]
   // grad in
@@ -158,19 +162,19 @@ HOST_DEVICE LayerParameters<T> parameters_of_face(const LayersForward<T>& f, int
   return p;
 }
 
-// Whether the numbers a face brings besides its corners can be used.
+// Whether the numbers a face brings besides its corners, of which its opacity and sigma are given, can be used.
 template <typename T>
-HOST_DEVICE bool has_usable_numbers(const LayersForward<T>& f, const LayerParameters<T>& p, int64_t face) {
+HOST_DEVICE bool has_usable_numbers(const LayersForward<T>& f, T opacity, T sigma, int64_t face) {
+  const LayerParameters<T>& p = f.parameters;
   const int side = p.texture_side, numbers = p.texture == Texture::vertex ? 9 : 3 * side * side;
-  return are_finite(f.face_textures + face * numbers, numbers) && is_finite(p.opacity) && is_finite(p.sigma) &&
-         p.sigma > T(0);
+  return are_finite(f.face_textures + face * numbers, numbers) && is_finite(opacity) && is_finite(sigma) && sigma > T(0);
 }
 
 // Prepare a face of the batch.
 template <typename T>
 HOST_DEVICE Face<T> setup_layer(const LayersForward<T>& f, int64_t face) {
   const LayerParameters<T> p = parameters_of_face(f, face);
-  return setup_face(f.face_vertices + 9 * face, has_usable_numbers(f, p, face), p);
+  return setup_face(f.face_vertices + 9 * face, has_usable_numbers(f, p.opacity, p.sigma, face), p);
 }
 
 // The parameters of a face that is prepared. With the window "incenter" distances are in inradii.
@@ -191,8 +195,7 @@ struct Layer {
   using Mask = typename Traits<Real>::Mask;
   Coverage<Real> c;
   Surface<Real> s;
-  Mask visible;    // it gives a fragment, and
-  Mask colored;    // one with colour
+  Mask visible;    // it gives a fragment
   Real window;     // W
   Real opacity;    // a = o W
   Real through;    // 1 - a
@@ -227,8 +230,15 @@ HOST_DEVICE void raise(Layer<Real>& l, const LayerParameters<T>& p) {
   l.window = exponential(Real(T(-0.5)) * power);
 }
 
-// Set the window, a and 1 - a = (1 - W) + W (1 - o), which does not cancel; it is at most 1, and nothing where it is too
-// small to matter, see LeastComplement.
+// 1 - a = (1 - W) + W (1 - o), which does not cancel; it is at most 1, and nothing where it is too small to matter, see
+// LeastComplement.
+template <typename Real, typename T>
+HOST_DEVICE Real let_through(Real window, Real complement, T opacity) {
+  const Real through = minimum(complement + window * Real(T(1) - opacity), Real(T(1)));
+  return select(through < Real(LeastComplement<T>::value), Real(T(0)), through);
+}
+
+// Set the window, a and 1 - a.
 template <typename Real, typename T>
 HOST_DEVICE void open_window(Layer<Real>& l, const LayerParameters<T>& p) {
   const Real one(T(1));
@@ -245,8 +255,7 @@ HOST_DEVICE void open_window(Layer<Real>& l, const LayerParameters<T>& p) {
     complement = one - l.window;
   }
   l.opacity = Real(p.opacity) * l.window;
-  const Real through = minimum(complement + l.window * Real(T(1) - p.opacity), one);
-  l.through = select(through < Real(LeastComplement<T>::value), Real(T(0)), through);
+  l.through = let_through(l.window, complement, p.opacity);
 }
 
 // Evaluate a face at a pixel, NDC; `p` are the parameters of the face. All but `visible` and what decides it is for
@@ -258,16 +267,13 @@ HOST_DEVICE Layer<Real> layer_at(const Outline<R>& face, const LayerParameters<T
   if (p.window == Window::compact) l.c.support = eccentricity_of(l.c) < Real(p.most_eccentricity);
   l.s = surface_at(face, l.c);
   correct_perspective<true>(face, p, l.s);
-  l.colored = visible_at(face, l.c, l.s, p);
-  l.visible = p.over ? l.colored : l.c.support;
-  if (!p.over && p.color == Color::hard) l.colored = l.colored & within(l.c.weight);
+  l.visible = visible_at(face, l.c, l.s, p);
   return l;
 }
 
-// What faces are sorted by. Where they are not composed front to back it is negative for a fragment without colour.
+// What faces are sorted by.
 template <typename Real, typename T>
 HOST_DEVICE Real order_key(const Layer<Real>& l, const LayerParameters<T>& p) {
-  if (!p.over) return select(l.colored, l.s.depth, Real(T(-1)));
   return p.order == Order::pixel ? l.s.depth : Real(p.mean_depth);
 }
 
@@ -284,8 +290,14 @@ HOST_DEVICE void clear(LayerGradient<Real>& g) {
   g.opacity = g.sigma = g.inradius = Real(typename Traits<Real>::Scalar(0));
 }
 
+// dL/dsigma for dL/dx: dx/dsigma = -x / sigma, or half of it where x = +-d / sqrt(sigma).
+template <typename Real, typename T>
+HOST_DEVICE Real sigma_vjp(const Coverage<Real>& c, const Parameters<T>& p, Real grad_exponent) {
+  return -grad_exponent * c.exponent * Real(p.squared ? p.inverse_sigma : T(0.5) * p.inverse_sigma);
+}
+
 // Add the gradient for dL/dW, in the lanes that are active.
-//   distribution  dW/dx is the density,  dx/dsigma = -x / sigma, or half of it where x = +-d / sqrt(sigma)
+//   distribution  dW/dx is the density
 //   exp_clipped   dW/dx = W outside, else 0
 //   incenter      W = q^(s / 2), q = (d / r)^2: dW/dq = s W / (2 q),  dW/ds = W log(q) / 2,  dq/dr = -2 q / r
 //   compact       W = exp(-u / 2), u = e^(2 s): dW/de = -W s u / e,  dW/ds = -W u log e,  de/dw_k = -3 for the least w_k
@@ -298,7 +310,7 @@ HOST_DEVICE void window_vjp(LayerGradient<Real>& g, const Outline<R>& face, cons
   if (p.window == Window::distribution || p.window == Window::exp_clipped) {
     const bool clipped = p.window == Window::exp_clipped;
     grad_exponent = clipped ? select(l.c.inside, zero, grad) : select(active, grad_window * l.c.density, zero);
-    g.sigma += -grad_exponent * l.c.exponent * Real(p.squared ? p.inverse_sigma : T(0.5) * p.inverse_sigma);
+    g.sigma += sigma_vjp(l.c, p, grad_exponent);
   } else if (p.window == Window::incenter) {
     g.sigma += grad * Real(T(0.5)) * l.logarithm;
     const Real grad_power = select(l.free, grad * Real(T(0.5) * p.sigma), zero);
@@ -318,12 +330,11 @@ template <typename Real>
 struct LayerUpstream {
   Real share;      // T_i a_i: dL/dcolour is the share of dL/drgb
   Real opacity;    // dL/da_i
-  Real depth;      // dL/ddepth, zero for color "over"
   Real color[3];   // dL/drgb of the pixel
 };
 
-// Add the gradient of one pixel to a face and its texture, in the lanes that are active. With color "over" depth decides the
-// order alone, and has no gradient but that of the perspective.
+// Add the gradient of one pixel to a face and its texture, in the lanes that are active. Depth decides the order alone, and has
+// no gradient but that of the perspective.
 template <typename Real, typename R, typename T, typename TextureAt>
 HOST_DEVICE void layer_vjp(LayerGradient<Real>& g, TextureAt& texture, const Outline<R>& face, const Layer<Real>& l,
                            const LayerParameters<T>& p, const LayerUpstream<Real>& upstream,
@@ -333,8 +344,7 @@ HOST_DEVICE void layer_vjp(LayerGradient<Real>& g, TextureAt& texture, const Out
   for (int k = 0; k < 3; ++k) grad_color[k] = select(active, upstream.share * upstream.color[k], zero);
   texture.color_vjp(l.s, grad_color, grad_clipped);
   correct_perspective_vjp<true>(face, p, l.s, grad_clipped, g.face.z);
-  const Real grad_depth = select(active & l.colored, upstream.depth, zero);
-  surface_vjp(face, l.c, l.s, active & l.colored, grad_clipped, grad_depth, g.face.outline, g.face.z);
+  surface_vjp<true>(face, l.c, l.s, p, active & l.visible, grad_clipped, zero, g.face.outline, g.face.z);
   g.opacity += select(active, upstream.opacity * l.window, zero);
   window_vjp(g, face, l, p, upstream.opacity * Real(p.opacity), active);
 }
@@ -397,6 +407,11 @@ HOST_DEVICE T opacity_gradient(T transmittance, T opacity, T through, T value, T
   const T grad = transmittance * (value - behind);
   behind = opacity * value + through * behind;
   return grad;
+}
+
+template <typename T>
+int64_t count_pixels(const LayersForward<T>& f) {
+  return f.parameters.images * f.parameters.height * f.parameters.width;
 }
 
 template <typename T>

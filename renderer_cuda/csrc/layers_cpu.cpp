@@ -1,8 +1,9 @@
-// The CPU back end of layered colours: which images, tiles and faces at once, and the layers of each pixel.
+// The CPU back end of layered colours and of blends: which images, tiles and faces at once, and the layers of each pixel.
 //
-// The faces of a tile are evaluated one after the other, which gives fragments; those of a pixel are sorted and composed. The
-// backward does the same again, notes what comes back to each fragment, and then each face gathers from its own. Results do
-// not depend on the threads.
+// The faces of a tile are evaluated one after the other. Layers: this gives fragments; those of a pixel are sorted and
+// composed. The backward does the same again, notes what comes back to each fragment, and then each face gathers from its own.
+// Blends need no order, so that nothing is held of a face at a pixel, and in the backward each face gathers from its pixels.
+// Results do not depend on the threads.
 #include "layers_cpu.h"
 
 #include <torch/csrc/stable/tensor.h>
@@ -12,6 +13,7 @@
 #include <new>
 #include <vector>
 
+#include "blends_cpu.h"
 #include "processor.h"
 #include "threads.h"
 #include "tiles_cpu.h"
@@ -43,7 +45,6 @@ Fragments<T>::~Fragments() {
   release(layer);
   release(share);
   release(opacity);
-  release(depth);
 }
 
 template <typename T>
@@ -55,10 +56,9 @@ void Fragments<T>::grow(int64_t least) {
 }
 
 template <typename T>
-void Fragments<T>::make_room_for_upstream(bool with_depth) {
+void Fragments<T>::make_room_for_upstream() {
   resize(share, count);
   resize(opacity, count);
-  if (with_depth) resize(depth, count);
 }
 
 template <typename T>
@@ -75,11 +75,17 @@ namespace {
 
 using torch::stable::Tensor;
 
-template <typename T> const LayerKernels<T>& kernels();
-#define RENDERER_CHOOSE_KERNELS(T)                                        \
-  template <> const LayerKernels<T>& kernels() {                          \
-    static const LayerKernels<T>& chosen = RENDERER_CALL_BEST(T##_layers); \
-    return chosen;                                                        \
+template <typename T>
+struct Kernels {
+  const LayerKernels<T>& layers;
+  const BlendKernels<T>& blends;
+};
+
+template <typename T> const Kernels<T>& kernels();
+#define RENDERER_CHOOSE_KERNELS(T)                                                                            \
+  template <> const Kernels<T>& kernels() {                                                                   \
+    static const Kernels<T> chosen = {RENDERER_CALL_BEST(T##_layers), RENDERER_CALL_BEST(T##_blends)};        \
+    return chosen;                                                                                            \
   }
 RENDERER_CHOOSE_KERNELS(float)
 RENDERER_CHOOSE_KERNELS(double)
@@ -146,7 +152,7 @@ template <typename T>
 void compose_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragments, const Layering& layering) {
   const LayersForward<T>& f = b.forward;
   const LayerParameters<T>& p = f.parameters;
-  fragments.make_room_for_upstream(false);
+  fragments.make_room_for_upstream();
   for_each_pixel(layering, p.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
     T transmittance(1);
     int64_t seen = 0;
@@ -167,40 +173,6 @@ void compose_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragme
   });
 }
 
-// ---- blends of pixels ------------------------------------------------------------------------------
-
-template <typename T>
-BlendedFragment<T> blended_fragment(const Fragments<T>& fragments, int32_t number) {
-  const auto& layer = fragments.layer[number];
-  return {number, layer.key, layer.opacity, layer.through, {layer.color[0], layer.color[1], layer.color[2]}};
-}
-
-template <typename T>
-void blend_pixels(const LayersForward<T>& f, int64_t image, const Fragments<T>& fragments, const Layering& layering) {
-  for_each_pixel(layering, f.parameters.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
-    const auto at = [&](int64_t i) { return blended_fragment(fragments, order[i]); };
-    write_blended(f, blend(f.parameters, count, at), image, pixel);
-  });
-}
-
-template <typename T>
-void blend_pixels_vjp(const LayersBackward<T>& b, int64_t image, Fragments<T>& fragments, const Layering& layering) {
-  const LayerParameters<T>& p = b.forward.parameters;
-  const int64_t faces = mesh_faces(p, image);
-  fragments.make_room_for_upstream(true);
-  for_each_pixel(layering, p.width, [&](int64_t pixel, const int32_t* order, int64_t count) {
-    const auto at = [&](int64_t i) { return blended_fragment(fragments, order[i]); };
-    const Blended<T> all = blend(p, count, at);
-    const BlendGradient<T> common = blend_gradient(b, all, image, pixel);
-    for (int64_t i = 0; i < count; ++i) {
-      const FragmentGradient<T> mine = fragment_vjp(common, all, at(i), faces, p);
-      fragments.share[order[i]] = mine.share;
-      fragments.opacity[order[i]] = mine.opacity;
-      fragments.depth[order[i]] = mine.depth;
-    }
-  });
-}
-
 // ---- images ----------------------------------------------------------------------------------------
 
 // An image, its prepared faces, and the tiles they are sorted into.
@@ -217,16 +189,26 @@ struct LayeredImage {
 };
 
 template <typename T>
-LayeredImage<T> prepare_image(const LayersForward<T>& f, int64_t image, bool parallel) {
+std::vector<Face<T>> prepare_faces(const LayersForward<T>& f, int64_t image, bool parallel) {
   const LayerParameters<T>& p = f.parameters;
-  LayeredImage<T> out = {image, first_face_of(p, image), mesh_faces(p, image), {}, Bins(1, p.height, p.width)};
-  out.faces.resize(size_t(out.count));
-  const Ranges ranges(out.count);
+  const int64_t first = first_face_of(p, image), count = mesh_faces(p, image);
+  std::vector<Face<T>> faces((size_t(count)));
+  const Ranges ranges(count);
+  const auto setup = p.over ? kernels<T>().layers.setup : kernels<T>().blends.setup;
   for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
     const int64_t begin = ranges.begin(range);
-    kernels<T>().setup(f, out.first_face + begin, out.first_face + ranges.end(range), out.faces.data() + begin);
+    setup(f, first + begin, first + ranges.end(range), faces.data() + begin);
   });
-  out.bins = sort_into_tiles(out.faces.data(), ranges, p.height, p.width, parallel);
+  return faces;
+}
+
+template <typename T>
+LayeredImage<T> prepare_image(const LayersForward<T>& f, int64_t image, bool parallel) {
+  const LayerParameters<T>& p = f.parameters;
+  const int64_t count = mesh_faces(p, image);
+  LayeredImage<T> out = {image, first_face_of(p, image), count, prepare_faces(f, image, parallel),
+                         Bins(1, p.height, p.width)};
+  out.bins = sort_into_tiles(out.faces.data(), Ranges(count), p.height, p.width, parallel);
   return out;
 }
 
@@ -237,18 +219,20 @@ Layering collect_tile(const LayersForward<T>& f, const LayeredImage<T>& m, int64
   const LayerParameters<T>& p = f.parameters;
   const Tile area = m.bins.tile(tile, p.height, p.width);
   first.resize(size_t(m.entries(tile) + 1));
-  kernels<T>().collect(f, m.image, m.faces.data(), m.list(tile), m.entries(tile), area, fragments, first.data());
+  kernels<T>().layers.collect(f, m.image, m.faces.data(), m.list(tile), m.entries(tile), area, fragments, first.data());
   return sort_fragments(fragments, area);
 }
 
+// ---- layers of images ------------------------------------------------------------------------------
+
 template <typename T>
-void forward_image(const LayersForward<T>& f, int64_t image, bool parallel) {
+void render_layers(const LayersForward<T>& f, int64_t image, bool parallel) {
   const LayeredImage<T> m = prepare_image(f, image, parallel);
   for_each<char>(m.bins.count(), parallel, 0, [&](int64_t tile, char*) {
     Fragments<T> fragments;
     std::vector<int64_t> first;
     const Layering layering = collect_tile(f, m, tile, fragments, first);
-    f.parameters.over ? compose(f, image, fragments, layering) : blend_pixels(f, image, fragments, layering);
+    compose(f, image, fragments, layering);
   });
 }
 
@@ -263,7 +247,7 @@ struct ImageFragments {
   FragmentRun<T> run(int64_t tile, int64_t entry) const {
     const Fragments<T>& t = tiles[size_t(tile)];
     const int64_t begin = first[size_t(tile)][size_t(entry)], end = first[size_t(tile)][size_t(entry + 1)];
-    return {t.pixel + begin, t.share + begin, t.opacity + begin, t.depth ? t.depth + begin : nullptr, end - begin};
+    return {t.pixel + begin, t.share + begin, t.opacity + begin, end - begin};
   }
 };
 
@@ -294,26 +278,61 @@ Runs<T> find_runs(const LayeredImage<T>& m, const ImageFragments<T>& fragments) 
   return out;
 }
 
+constexpr int64_t faces_per_task = 256;
+inline int64_t gather_tasks(int64_t faces) { return (faces + faces_per_task - 1) / faces_per_task; }
+
 template <typename T>
-void backward_image(const LayersBackward<T>& b, int64_t image, bool parallel) {
+void render_layers_vjp(const LayersBackward<T>& b, int64_t image, bool parallel) {
   const LayeredImage<T> m = prepare_image(b.forward, image, parallel);
   ImageFragments<T> fragments(m.bins.count());
   for_each<char>(m.bins.count(), parallel, 0, [&](int64_t tile, char*) {
     Fragments<T>& mine = fragments.tiles[size_t(tile)];
     const Layering layering = collect_tile(b.forward, m, tile, mine, fragments.first[size_t(tile)]);
-    b.forward.parameters.over ? compose_vjp(b, image, mine, layering) : blend_pixels_vjp(b, image, mine, layering);
+    compose_vjp(b, image, mine, layering);
     mine.drop_layers();
   });
   const Runs<T> runs = find_runs(m, fragments);
-  constexpr int64_t faces_per_task = 256;
-  for_each<char>((m.count + faces_per_task - 1) / faces_per_task, parallel, 0, [&](int64_t task, char*) {
+  for_each<char>(gather_tasks(m.count), parallel, 0, [&](int64_t task, char*) {
     for (int64_t i = task * faces_per_task; i < std::min(m.count, (task + 1) * faces_per_task); ++i) {
       const size_t face = size_t(i);
       const int64_t begin = runs.begin[face];
-      kernels<T>().gather(b, image, m.first_face + i, m.faces[face], runs.runs.data() + begin, runs.begin[face + 1] - begin);
+      kernels<T>().layers.gather(b, image, m.first_face + i, m.faces[face], runs.runs.data() + begin, runs.begin[face + 1] - begin);
     }
   });
 }
+
+// ---- blends of images ------------------------------------------------------------------------------
+
+template <typename T>
+void render_blends(const LayersForward<T>& f, int64_t image, bool parallel) {
+  const LayerParameters<T>& p = f.parameters;
+  const LayeredImage<T> m = prepare_image(f, image, parallel);
+  const int64_t most = int64_t(std::min(m.bins.side, p.width)) * std::min(m.bins.side, p.height);
+  for_each<Blended<T>>(m.bins.count(), parallel, most, [&](int64_t tile, Blended<T>* scratch) {
+    const TileFaces<T> faces = {m.faces.data(), m.list(tile), m.entries(tile)};
+    kernels<T>().blends.render(f, image, faces, m.bins.tile(tile, p.height, p.width), scratch);
+  });
+}
+
+template <typename T>
+void render_blends_vjp(const LayersBackward<T>& b, int64_t image, bool parallel) {
+  const LayerParameters<T>& p = b.forward.parameters;
+  const BlendKernels<T>& k = kernels<T>().blends;
+  const std::vector<Face<T>> faces = prepare_faces(b.forward, image, parallel);
+  const int64_t count = int64_t(faces.size());
+  const Scratch rows(sizeof(T) * size_t(int64_t(p.height) * p.width * blend_row_size(p)));
+  constexpr int rows_per_task = 32;
+  for_each<char>((p.height + rows_per_task - 1) / rows_per_task, parallel, 0, [&](int64_t task, char*) {
+    const int begin = int(task) * rows_per_task;
+    k.lay_out(b, image, begin, std::min(p.height, begin + rows_per_task), rows.get<T>());
+  });
+  for_each<char>(gather_tasks(count), parallel, 0, [&](int64_t task, char*) {
+    const int64_t begin = task * faces_per_task;
+    k.gather(b, image, faces.data(), begin, std::min(count, begin + faces_per_task), rows.get<T>());
+  });
+}
+
+// ---- ops -------------------------------------------------------------------------------------------
 
 template <typename Call, typename Work>
 void for_each_image(const Call& parameters, const Work& work) {
@@ -321,16 +340,18 @@ void for_each_image(const Call& parameters, const Work& work) {
   for_each<char>(parameters.images, whole_images, 0, [&](int64_t image, char*) { work(image, !whole_images); });
 }
 
-// ---- ops -------------------------------------------------------------------------------------------
-
 struct CpuBackEnd {
   template <typename T>
   static void forward(const LayersForward<T>& f, const Tensor&) {
-    for_each_image(f.parameters, [&](int64_t image, bool parallel) { forward_image(f, image, parallel); });
+    for_each_image(f.parameters, [&](int64_t image, bool parallel) {
+      f.parameters.over ? render_layers(f, image, parallel) : render_blends(f, image, parallel);
+    });
   }
   template <typename T>
   static void backward(const LayersBackward<T>& b, const Tensor&) {
-    for_each_image(b.forward.parameters, [&](int64_t image, bool parallel) { backward_image(b, image, parallel); });
+    for_each_image(b.forward.parameters, [&](int64_t image, bool parallel) {
+      b.forward.parameters.over ? render_layers_vjp(b, image, parallel) : render_blends_vjp(b, image, parallel);
+    });
   }
 };
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "blends.h"
+#include "layers.h"
 #include "rasterize_cpu.h"
 
 namespace renderer {
@@ -26,8 +26,8 @@ class Fragments {
   HOST_DEVICE void reserve(int64_t more) {
     if (count + more > room_) grow(count + more);
   }
-  // In place of layers, which are composed then, `share`, `opacity` and, if asked for, `depth` (see LayerUpstream).
-  void make_room_for_upstream(bool with_depth);
+  // In place of layers, which are composed then, `share` and `opacity` (see LayerUpstream).
+  void make_room_for_upstream();
   void drop_layers();
 
   int64_t count = 0;
@@ -35,7 +35,6 @@ class Fragments {
   Layer* layer = nullptr;
   T* share = nullptr;
   T* opacity = nullptr;
-  T* depth = nullptr;
 
  private:
   void grow(int64_t least);
@@ -48,7 +47,6 @@ struct FragmentRun {
   const uint32_t* pixel;
   const T* share;    // see LayerUpstream
   const T* opacity;
-  const T* depth;    // or null
   int64_t count;
 };
 

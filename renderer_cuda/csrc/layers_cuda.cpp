@@ -1,6 +1,7 @@
-// The CUDA back end's tensor side of layered colours.
+// The CUDA back end's tensor side of layered colours and of blends.
 #include "layers_cuda.h"
 
+#include "blends_cuda.h"
 #include "cuda_launch.h"
 #include "tensors.h"
 
@@ -27,11 +28,13 @@ PairCounts count_pairs(const LayersForward<T>& f, const Tensor& vertices) {
 struct CudaBackEnd {
   template <typename T>
   static void forward(const LayersForward<T>& f, const Tensor& vertices) {
+    if (!f.parameters.over) return launch_on_device_of(vertices, RenderBlends<T>{f});
     const PairCounts pairs = count_pairs(f, vertices);
     launch_on_device_of(vertices, RenderLayers<T>{f, data<int64_t>(pairs.begin), pairs.total});
   }
   template <typename T>
   static void backward(const LayersBackward<T>& b, const Tensor& vertices) {
+    if (!b.forward.parameters.over) return launch_on_device_of(vertices, RenderBlendsBackward<T>{b});
     const PairCounts pairs = count_pairs(b.forward, vertices);
     launch_on_device_of(vertices, RenderLayersBackward<T>{b, data<int64_t>(pairs.begin), pairs.total});
   }

@@ -1,7 +1,7 @@
 // The CUDA kernels of layered colours, as the tensor side calls them: no torch and no CUDA type here.
 #pragma once
 
-#include "blends.h"
+#include "layers.h"
 #include "scratch.h"
 
 namespace renderer {
@@ -39,10 +39,5 @@ template <typename T> int64_t scratch_bytes(const RenderLayersBackward<T>&);
 template <typename T> const char* launch(const CountPairs<T>&, ScratchMemory& memory, void* stream);
 template <typename T> const char* launch(const RenderLayers<T>&, ScratchMemory& memory, void* stream);
 template <typename T> const char* launch(const RenderLayersBackward<T>&, ScratchMemory& memory, void* stream);
-
-template <typename T>
-int64_t count_pixels(const LayersForward<T>& f) {
-  return f.parameters.images * f.parameters.height * f.parameters.width;
-}
 
 }  // namespace renderer

@@ -4,43 +4,12 @@
 // backward. The faces of a pixel are listed in ascending order, in memory that `count` has measured, and sorted by numbers
 // of their places in the list, so that a face finds its place by its index.
 #include "layers_cuda.h"
-#include "layers_cuda_faces.h"
-#include "rasterize_cuda_texels.h"
+#include "layers_cuda_pixels.h"
 
 namespace renderer {
 namespace {
 
-constexpr int block_size = 128;
-constexpr int warps = block_size / warp_size;
-
 // ---- the faces of a pixel --------------------------------------------------------------------------
-
-struct PixelPlace {
-  int64_t at, image;  // number in the batch
-  int column, row;
-};
-
-// The pixel of this thread; `at` is that of no pixel in the last threads.
-__device__ PixelPlace pixel_of_thread(int height, int width) {
-  const int64_t at = int64_t(blockIdx.x) * block_size + threadIdx.x, plane = int64_t(height) * width;
-  const int64_t pixel = at % plane;
-  return {at, at / plane, int(pixel % width), int(pixel / width)};
-}
-
-__device__ bool contains(Box box, int column, int row) {
-  return (column >= box.first_column) & (column < box.end_column) & (row >= box.first_row) & (row < box.end_row);
-}
-
-// Call visit(index in its mesh) for each face whose box holds a pixel, in ascending order.
-template <typename Visit>
-__device__ void for_each_face_at(const Bins& bins, const Box* boxes, const PixelPlace& pixel, const Visit& visit) {
-  const Box* mine = boxes + first_face_of(bins.meshes, pixel.image);
-  const BinFaces faces = faces_at(bins, pixel.image, pixel.column, pixel.row);
-  for (int64_t i = 0; i < faces.count; ++i) {
-    const int32_t index = faces.list ? faces.list[i] : int32_t(i);
-    if (contains(mine[index], pixel.column, pixel.row)) visit(index);
-  }
-}
 
 template <typename T>
 __global__ void __launch_bounds__(block_size) count_kernel(LayersForward<T> f, const Box* boxes, Bins bins, int64_t* begin) {
@@ -54,7 +23,7 @@ __global__ void __launch_bounds__(block_size) count_kernel(LayersForward<T> f, c
 }
 
 // What the backward notes of a layer: first the transmittance in front of it, its opacity a, 1 - a and its value, see
-// opacity_gradient; then, in the first three, what comes back to it, see LayerUpstream.
+// opacity_gradient; then, in the first two, what comes back to it, see LayerUpstream.
 template <typename T>
 struct alignas(16) LayerState {
   T share, opacity, through, value;
@@ -78,20 +47,6 @@ struct Shaded {
   Layer<T> layer;
   T color[3];
 };
-
-template <typename T>
-__device__ void color_of(const LayersForward<T>& f, int64_t face, const Surface<T>& s, T out[3]) {
-  const LayerParameters<T>& p = f.parameters;
-  const T* from = f.face_textures + face * texture_numbers(p);
-  if (p.texture == Texture::surface) {
-    from += 3 * texel_at(s.mixing[0], s.mixing[1], s.mixing[2], p.texture_side);
-    for (int k = 0; k < 3; ++k) out[k] = from[k];
-    return;
-  }
-  VertexTexture<T, T> texture;
-  for (int i = 0; i < 9; ++i) texture.corner[i] = from[i];
-  texture.color(s, out);
-}
 
 template <typename T>
 __device__ Shaded<T> shade(const LayersForward<T>& f, const Slot<T>* slots, int64_t face, const PixelPlace& pixel) {
@@ -179,52 +134,6 @@ __global__ void __launch_bounds__(block_size, 1)
     const LayerState<T> s = state;
     state.share = s.share * s.opacity;
     state.opacity = opacity_gradient(s.share, s.opacity, s.through, s.value, behind);
-    state.through = T(0);
-  }
-}
-
-// ---- blends ----------------------------------------------------------------------------------------
-
-// The i-th fragment of a pixel, evaluated.
-template <typename T>
-__device__ BlendedFragment<T> blended_fragment(const LayersForward<T>& f, const Faces<T>& faces, const LayerLists<T>& lists,
-                                               const PixelPlace& pixel, int32_t number) {
-  const int64_t slot = lists.begin[pixel.at] + number;
-  const int64_t first_face = first_face_of(f.parameters, pixel.image);
-  const Shaded<T> shaded = shade(f, faces.slots, first_face + lists.face[slot], pixel);
-  return {number, lists.key[slot], shaded.layer.opacity, shaded.layer.through,
-          {shaded.color[0], shaded.color[1], shaded.color[2]}};
-}
-
-template <typename T>
-__global__ void __launch_bounds__(block_size, 1)
-    blend_kernel(LayersForward<T> f, Faces<T> faces, Bins bins, LayerLists<T> lists) {
-  const LayerParameters<T>& p = f.parameters;
-  const PixelPlace pixel = pixel_of_thread(p.height, p.width);
-  if (pixel.at >= p.images * p.height * p.width) return;
-  const int32_t count = list_layers(f, faces, bins, lists, pixel);
-  const int32_t* order = lists.order + lists.begin[pixel.at];
-  const auto at = [&](int64_t i) { return blended_fragment(f, faces, lists, pixel, order[i]); };
-  write_blended(f, blend(p, count, at), pixel.image, int64_t(pixel.row) * p.width + pixel.column);
-}
-
-template <typename T>
-__global__ void __launch_bounds__(block_size, 1)
-    blend_vjp_kernel(LayersBackward<T> b, Faces<T> faces, Bins bins, LayerLists<T> lists) {
-  const LayersForward<T>& f = b.forward;
-  const LayerParameters<T>& p = f.parameters;
-  const PixelPlace pixel = pixel_of_thread(p.height, p.width);
-  if (pixel.at >= p.images * p.height * p.width) return;
-  const int32_t count = list_layers(f, faces, bins, lists, pixel);
-  lists.count[pixel.at] = count;
-  const int64_t begin = lists.begin[pixel.at], mesh = mesh_faces(p, pixel.image);
-  const int32_t* order = lists.order + begin;
-  const auto at = [&](int64_t i) { return blended_fragment(f, faces, lists, pixel, order[i]); };
-  const Blended<T> all = blend(p, count, at);
-  const BlendGradient<T> common = blend_gradient(b, all, pixel.image, int64_t(pixel.row) * p.width + pixel.column);
-  for (int32_t i = 0; i < count; ++i) {
-    const FragmentGradient<T> mine = fragment_vjp(common, all, at(i), mesh, p);
-    lists.states[begin + order[i]] = {mine.share, mine.opacity, mine.depth, T(0)};
   }
 }
 
@@ -242,60 +151,6 @@ __device__ int64_t find(const LayerLists<T>& lists, int64_t pixel, int32_t face)
   return -1;
 }
 
-// Each lane sums over every 32nd pixel of the box of a face. `end_step` is called by all lanes.
-template <typename T, typename TextureAt, typename EndStep>
-__device__ void walk(const LayersBackward<T>& b, const LayerLists<T>& lists, int64_t index, Box box, const Face<T>& face,
-                     const LayerParameters<T>& p, TextureAt& texture, LayerGradient<T>& g, const EndStep& end_step) {
-  const int64_t image = image_of(p, index), plane = int64_t(p.height) * p.width;
-  const int32_t number = int32_t(index - first_face_of(p, image));
-  const uint32_t lane = threadIdx.x % warp_size, pixels = box.pixels();
-  for (uint32_t first = 0; first < pixels; first += warp_size) {
-    const uint32_t at = first + lane;
-    if (at < pixels) {
-      const int column = box.first_column + int(at % box.columns()), row = box.first_row + int(at / box.columns());
-      const int64_t place = int64_t(row) * p.width + column, slot = find(lists, image * plane + place, number);
-      if (slot >= 0) {
-        T grad[4];
-        gradient_at(b, image, place, grad);
-        const LayerState<T> state = lists.states[slot];
-        const LayerUpstream<T> upstream = {state.share, state.opacity, state.through, {grad[0], grad[1], grad[2]}};
-        Layer<T> layer = layer_at(face, p, center_x(p, column), center_y(p, row));
-        open_window(layer, p);
-        layer_vjp(g, texture, face, layer, p, upstream, true);
-      }
-    }
-    end_step();
-  }
-}
-
-// The sums over a warp, in lane 0, by halves: always in the same order.
-template <typename T, int count>
-__device__ void sum_over_warp(T (&numbers)[count]) {
-  for (int half = warp_size / 2; half > 0; half /= 2) {
-    for (int i = 0; i < count; ++i) numbers[i] += __shfl_down_sync(all_lanes, numbers[i], half);
-  }
-}
-
-template <typename T>
-__device__ void write_gradient(const LayersBackward<T>& b, int64_t index, const Face<T>& face, bool drawn, T (&numbers)[21],
-                               bool with_colors) {
-  T grad_x[3] = {numbers[0], numbers[3], numbers[6]}, grad_y[3] = {numbers[1], numbers[4], numbers[7]};
-  if (b.forward.parameters.window == Window::incenter && drawn) inradius_vjp<T>(face, numbers[20], grad_x, grad_y);
-  T* out = b.grad_face_vertices + 9 * index;
-  for (int k = 0; k < 3; ++k) {
-    out[3 * k] = grad_x[k];
-    out[3 * k + 1] = grad_y[k];
-    out[3 * k + 2] = numbers[3 * k + 2];
-  }
-  for (int i = 0; i < 9 && with_colors; ++i) b.grad_face_textures[9 * index + i] = numbers[9 + i];
-  if (b.grad_face_opacity) b.grad_face_opacity[index] = numbers[18];
-  if (b.grad_face_sigma) b.grad_face_sigma[index] = numbers[19];
-}
-
-// Blocks on a multiprocessor at once: four, for which a few numbers are spilled, rather than three.
-template <typename T>
-constexpr int gather_blocks = sizeof(T) == 8 ? 2 : 4;
-
 template <typename T>
 __global__ void __launch_bounds__(block_size, gather_blocks<T>) gather_kernel(LayersBackward<T> b, Faces<T> faces, LayerLists<T> lists) {
   __shared__ T memory[block_size][3];
@@ -305,45 +160,23 @@ __global__ void __launch_bounds__(block_size, gather_blocks<T>) gather_kernel(La
   if (index >= f.parameters.faces) return;  // the whole warp
   const Face<T> face = faces.slots[index].face;
   const LayerParameters<T> p = parameters_of_face(f, index, face);
-  LayerGradient<T> g;
-  clear(g);
-  T numbers[21] = {};
-  const bool surface = p.texture == Texture::surface;
-  if (surface) {
-    const int64_t first = index * texture_numbers(p);
-    SurfaceTexture<T> texture = {f.face_textures + first, b.grad_face_textures + first, p.texture_side, -1, {}};
-    walk(b, lists, index, faces.boxes[index], face, p, texture, g, [&] { texture.end_step(0, memory + warp * warp_size); });
-  } else {
-    VertexTexture<T, T> texture;
-    for (int i = 0; i < 9; ++i) texture.corner[i] = f.face_textures[9 * index + i];
-    texture.clear();
-    walk(b, lists, index, faces.boxes[index], face, p, texture, g, [] {});
-    for (int i = 0; i < 9; ++i) numbers[9 + i] = texture.grad[i];
-  }
-  for (int k = 0; k < 3; ++k) {
-    numbers[3 * k] = g.face.outline.x[k];
-    numbers[3 * k + 1] = g.face.outline.y[k];
-    numbers[3 * k + 2] = g.face.z[k];
-  }
-  numbers[18] = g.opacity;
-  numbers[19] = g.sigma;
-  numbers[20] = g.inradius;
-  sum_over_warp(numbers);
-  if (threadIdx.x % warp_size == 0) write_gradient(b, index, face, !face.empty(), numbers, !surface);
+  const int64_t image = image_of(p, index), plane = int64_t(p.height) * p.width;
+  const int32_t number = int32_t(index - first_face_of(p, image));
+  gather_face(b, index, face, faces.boxes[index], memory + warp * warp_size,
+              [&](LayerGradient<T>& g, auto& texture, int column, int row) {
+    const int64_t place = int64_t(row) * p.width + column, slot = find(lists, image * plane + place, number);
+    if (slot < 0) return;
+    T grad[4];
+    gradient_at(b, image, place, grad);
+    const LayerState<T> state = lists.states[slot];
+    const LayerUpstream<T> upstream = {state.share, state.opacity, {grad[0], grad[1], grad[2]}};
+    Layer<T> layer = layer_at(face, p, center_x(p, column), center_y(p, row));
+    open_window(layer, p);
+    layer_vjp(g, texture, face, layer, p, upstream, true);
+  });
 }
 
 // ---- memory and launches ---------------------------------------------------------------------------
-
-// Set up and bin the faces of a call, whose first_face becomes one of the device.
-template <typename T>
-const char* queue_bins(LayersForward<T>& f, Bins& bins, const BinScratch<T>& s, cudaStream_t stream) {
-  LayerParameters<T>& p = f.parameters;
-  p.first_face = bring_offsets(p, s.first_face, stream);
-  place_bins(p, s, bins, stream);
-  const char* error = setup_faces_of(LayerFaces<T>{f}, BinNeed{bins.shift}, bins.levels, s.faces, stream);
-  if (!error && bins.levels.count > 0) error = sort_into_bins(bins, s.faces.boxes, stream);
-  return error;
-}
 
 template <typename T>
 LayerLists<T> take_lists(const LayersForward<T>& f, const int64_t* begin, int64_t pairs, bool backward,
@@ -355,21 +188,6 @@ LayerLists<T> take_lists(const LayersForward<T>& f, const int64_t* begin, int64_
           memory.take<int32_t>("spare order", pairs),
           memory.take<T>("keys of layers", pairs),
           memory.take<LayerState<T>>("states of layers", backward ? pairs : 0)};
-}
-
-// What is too large for the kernels, or null.
-template <typename T>
-const char* refuse(const LayersForward<T>& f) {
-  const LayerParameters<T>& p = f.parameters;
-  if (p.height > most_side || p.width > most_side) return "an image has a side of more than 65535 pixels";
-  if (divide_up(count_pixels(f) + 1, int64_t(block_size)) > most_blocks) return "too many pixels in one batch for one launch";
-  if (divide_up(p.faces, int64_t(warps)) > most_blocks) return "too many faces in one batch for one launch";
-  return nullptr;
-}
-
-template <typename T>
-unsigned pixel_blocks(const LayersForward<T>& f, int64_t more) {
-  return unsigned(divide_up(count_pixels(f) + more, int64_t(block_size)));
 }
 
 }  // namespace
@@ -420,11 +238,7 @@ const char* launch(const RenderLayers<T>& r, ScratchMemory& memory, void* stream
   const BinScratch<T> s = take_bin_scratch<T>(f.parameters, bins, memory);
   const LayerLists<T> lists = take_lists(f, r.begin, r.pairs, false, memory);
   if (const char* error = queue_bins(f, bins, s, stream)) return error;
-  if (f.parameters.over) {
-    render_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
-  } else {
-    blend_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
-  }
+  render_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins, lists);
   return last_error();
 }
 
@@ -448,14 +262,8 @@ const char* launch(const RenderLayersBackward<T>& r, ScratchMemory& memory, void
   const BinScratch<T> s = take_bin_scratch<T>(p, bins, memory);
   const LayerLists<T> lists = take_lists(f, r.begin, r.pairs, true, memory);
   if (const char* error = queue_bins(f, bins, s, stream)) return error;
-  if (p.texture == Texture::surface) {
-    cudaMemsetAsync(b.grad_face_textures, 0, std::size_t(p.faces * texture_numbers(p)) * sizeof(T), stream);
-  }
-  if (p.over) {
-    layers_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
-  } else {
-    blend_vjp_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
-  }
+  queue_clear_texels(b, stream);
+  layers_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.faces, bins, lists);
   if (const char* error = last_error()) return error;
   const unsigned blocks = unsigned(divide_up(p.faces, int64_t(warps)));
   gather_kernel<T><<<blocks, block_size, 0, stream>>>(b, s.faces, lists);

@@ -11,7 +11,7 @@
 #include <cmath>
 #include <tuple>
 
-#include "layers.h"
+#include "blends.h"
 #include "tensors.h"
 
 namespace renderer {
@@ -26,7 +26,7 @@ struct LayerOptions {
   int64_t distance, alpha, distribution;
   bool squared;
   int64_t color, texture, window, order;
-  bool double_sided, perspective_correct;
+  bool double_sided, perspective_correct, detach_barycentric;
 };
 
 LayerSettings settings_of(const LayerOptions& options, const stable::Tensor& textures) {
@@ -63,6 +63,7 @@ LayerSettings settings_of(const LayerOptions& options, const stable::Tensor& tex
   s.order = Order(options.order);
   s.double_sided = options.double_sided;
   s.perspective_correct = options.perspective_correct;
+  s.detach_barycentric = options.detach_barycentric;
   if (s.texture == Texture::surface) {
     while (int64_t(s.texture_side) * s.texture_side < textures.size(1)) ++s.texture_side;
   }
@@ -103,36 +104,44 @@ LayerInputs inputs_of(const stable::Tensor& face_vertices, const stable::Tensor&
           stable::contiguous(face_sigma), stable::contiguous(background)};
 }
 
-std::tuple<stable::Tensor, stable::Tensor> layered_rasterize(
+// The last argument, detach_barycentric, is one of the backward alone.
+std::tuple<stable::Tensor, stable::Tensor, stable::Tensor> layered_rasterize(
     stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor face_opacity, stable::Tensor face_sigma,
     stable::Tensor background, stable::Tensor first_face, int64_t images, int64_t height, int64_t width,
     stable::Tensor scalars, int64_t distance, int64_t alpha_mode, int64_t distribution, bool squared, int64_t color,
-    int64_t texture, int64_t window, int64_t order, bool double_sided, bool perspective_correct) {
+    int64_t texture, int64_t window, int64_t order, bool double_sided, bool perspective_correct, bool) {
   const LayerInputs inputs = inputs_of(face_vertices, face_textures, face_opacity, face_sigma, background);
-  const LayerOptions options = {scalars, distance, alpha_mode, distribution, squared,            color,
-                                texture, window,   order,      double_sided, perspective_correct};
+  const LayerOptions options = {scalars, distance, alpha_mode,   distribution,        squared,           color,
+                                texture, window,   order,        double_sided, perspective_correct, false};
   const Meshes meshes = meshes_of(inputs.vertices, first_face, images);
   const auto rgba = stable::new_empty(inputs.vertices, {images, 4, height, width});
   const auto transmittance = stable::new_empty(inputs.vertices, {images, height, width});
+  const LayerSettings settings = settings_of(options, inputs.textures);
+  const int64_t numbers = settings.color == Color::none ? 2 : 4;  // see kept_numbers
+  const auto kept = stable::new_empty(inputs.vertices, {settings.over ? 0 : images, height, width, numbers});
   in_dtype_of(inputs.vertices, [&](auto zero) {
     using T = decltype(zero);
     LayersForward<T> f = inputs.call<T>(options, meshes, height, width);
     f.image = data<T>(rgba);
     f.transmittance = data<T>(transmittance);
+    f.kept = data_or_null<T>(kept);
     RENDERER_BACK_END::forward(f, inputs.vertices);
   });
-  return {rgba, transmittance};
+  return {rgba, transmittance, kept};
 }
 
 std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor> layered_rasterize_backward(
     stable::Tensor grad_rgba, stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor face_opacity,
-    stable::Tensor face_sigma, stable::Tensor background, stable::Tensor first_face, stable::Tensor scalars,
+    stable::Tensor face_sigma, stable::Tensor background, stable::Tensor first_face, stable::Tensor rgba,
+    stable::Tensor kept, stable::Tensor scalars,
     int64_t distance, int64_t alpha_mode, int64_t distribution, bool squared, int64_t color, int64_t texture,
-    int64_t window, int64_t order, bool double_sided, bool perspective_correct) {
+    int64_t window, int64_t order, bool double_sided, bool perspective_correct,
+    bool detach_barycentric) {
   const LayerInputs inputs = inputs_of(face_vertices, face_textures, face_opacity, face_sigma, background);
-  const LayerOptions options = {scalars, distance, alpha_mode, distribution, squared,            color,
-                                texture, window,   order,      double_sided, perspective_correct};
+  const LayerOptions options = {scalars, distance, alpha_mode,   distribution,        squared,           color,
+                                texture, window,   order,        double_sided, perspective_correct, detach_barycentric};
   const auto grad_image = stable::contiguous(grad_rgba);
+  const auto image = stable::contiguous(rgba), state = stable::contiguous(kept);
   const Meshes meshes = meshes_of(inputs.vertices, first_face, grad_image.size(0));
   const auto grad_vertices = stable::empty_like(inputs.vertices);
   const auto grad_textures = stable::empty_like(inputs.textures);
@@ -142,6 +151,8 @@ std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor> layer
     using T = decltype(zero);
     LayersBackward<T> b = {};
     b.forward = inputs.call<T>(options, meshes, grad_image.size(2), grad_image.size(3));
+    b.image = data<T>(image);
+    b.kept = data_or_null<T>(state);
     b.grad_image = data<T>(grad_image);
     b.grad_face_vertices = data<T>(grad_vertices);
     b.grad_face_textures = data<T>(grad_textures);

@@ -368,9 +368,9 @@ HOST_DEVICE inline Pack<float, 16> join(Pack<float, 8> low, Pack<float, 8> high)
 }
 #endif
 
-// Load columns_of<N> numbers from an address for each lane: column k has the number k of each.
+// Load columns_of<N> numbers from an address for each lane into as many packs: column k has the number k of each.
 template <typename T, int N, typename Address>
-HOST_DEVICE void load_columns(const Address& address, Pack<T, N> (&columns)[columns_of<N>]) {
+HOST_DEVICE void load_columns(const Address& address, Pack<T, N>* columns) {
   if constexpr (N > most_columns) {
     using Half = Pack<T, most_columns>;
     Half low[most_columns], high[most_columns];
@@ -378,8 +378,10 @@ HOST_DEVICE void load_columns(const Address& address, Pack<T, N> (&columns)[colu
     load_columns<T, most_columns>([&](int lane) { return address(lane + most_columns); }, high);
     for (int k = 0; k < most_columns; ++k) columns[k] = join(low[k], high[k]);
   } else {
-    for (int lane = 0; lane < N; ++lane) columns[lane] = Pack<T, N>::load(address(lane));
-    transpose(columns);
+    Pack<T, N> rows[N];
+    for (int lane = 0; lane < N; ++lane) rows[lane] = Pack<T, N>::load(address(lane));
+    transpose(rows);
+    for (int k = 0; k < N; ++k) columns[k] = rows[k];
   }
 }
 

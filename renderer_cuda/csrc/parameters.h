@@ -52,6 +52,7 @@ struct Parameters : Meshes {
   int texture_side;            // R
   bool double_sided;
   bool perspective_correct;    // colours are mixed on the face rather than on the image
+  bool detach_barycentric;     // the backward holds the place on the face that a pixel shows constant
   bool background_image;       // background is [B, 3, H, W] rather than [3]
 
   DistributionParameters<T> distribution;
@@ -71,7 +72,7 @@ struct Parameters : Meshes {
   // with is asked for.
   bool every_mode() const {
     return distance != Distance::euclidean || alpha != Alpha::product || texture != Texture::vertex ||
-           perspective_correct || distribution.kind != Distribution::logistic || !squared;
+           perspective_correct || detach_barycentric || distribution.kind != Distribution::logistic || !squared;
   }
 };
 
@@ -80,7 +81,7 @@ struct Settings {
   double sigma = 1e-5, dist_eps = 1e-4;
   double dist_shape = 1.0, dist_shift = 0.0, alpha_parameter = 0.0;
   double gamma = 1e-4, eps = 1e-3, near = 1.0, far = 100.0;
-  bool double_sided = true, perspective_correct = false;
+  bool double_sided = true, perspective_correct = false, detach_barycentric = false;
   Distance distance = Distance::euclidean;
   Alpha alpha = Alpha::product;
   Distribution distribution = Distribution::logistic;
@@ -129,6 +130,7 @@ Parameters<T> make_parameters(const Settings& s, int height, int width) {
   p.texture_side = s.texture_side;
   p.double_sided = s.double_sided;
   p.perspective_correct = s.perspective_correct;
+  p.detach_barycentric = s.detach_barycentric;
   p.inverse_sigma = cut(1.0 / s.sigma);
   p.inverse_root_sigma = cut(1.0 / std::sqrt(s.sigma));
   p.support_square = cut(support_square_of(s));

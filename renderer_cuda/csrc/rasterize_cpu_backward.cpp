@@ -128,9 +128,7 @@ HOST_DEVICE void load_pixels(const T* pixels, const Int<T> (&at)[lanes<T>], cons
                              int32_t first_face, PixelGradient<Real<T>>& out) {
   Real<T> channel[color_channels];
   for (int first = 0; first < color_channels; first += columns<T>) {
-    Real<T> some[columns<T>];
-    load_columns<T, lanes<T>>([&](int lane) { return pixels + int64_t(at[lane]) * color_channels + first; }, some);
-    for (int i = 0; i < columns<T>; ++i) channel[first + i] = some[i];
+    load_columns<T, lanes<T>>([&](int lane) { return pixels + int64_t(at[lane]) * color_channels + first; }, channel + first);
   }
   out.alpha = channel[alpha_channel];
   for (int k = 0; k < 3; ++k) out.color[k] = channel[red_channel + k];
@@ -155,6 +153,14 @@ struct Block {
   bool hides;  // whether a face can hide another
 };
 
+// Whether any of the faces in the lanes can show in the colour of its pixel.
+template <Color mode, typename T>
+HOST_DEVICE bool shows(const Block<T>& block, const Int<T> (&at)[lanes<T>], const int32_t (&face)[lanes<T>],
+                       Mask<T> support, Real<T> most) {
+  if constexpr (mode == Color::none) return false;
+  return !block.hides || any(can_show<mode>(block.pixels, at, face, block.first, support, most));
+}
+
 // Add the gradient of `count` pixels in each lane to the faces in the lanes, or to one face.
 template <Color mode, bool every_mode, int count, typename R, typename TextureAt, typename T>
 HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real<T> most,
@@ -163,15 +169,13 @@ HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real
                             FaceGradient<Real<T>>& g) {
   for (int i = 0; i < count; ++i) {
     PixelGradient<Real<T>> pixel;
-    if constexpr (mode != Color::none) {
-      if (!block.hides || any(can_show<mode>(block.pixels, at[i], index, block.first, c[i].support, most))) {
-        load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
-        accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel, p);
-        continue;
-      }
+    if (shows<mode>(block, at[i], index, c[i].support, most)) {
+      load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
+      accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel, p);
+    } else {
+      load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
+      accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel, p);
     }
-    load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
-    accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel, p);
   }
 }
 

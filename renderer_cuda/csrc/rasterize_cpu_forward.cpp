@@ -326,13 +326,12 @@ HOST_DEVICE void finish_softmax(const Canvas<T>& canvas, int64_t at, const Forwa
                                 int64_t pixel, T* out, int count) {
   const Parameters<T>& p = f.parameters;
   const int64_t plane = int64_t(p.height) * p.width, place = image * plane + pixel;
-  Real<T> channel[color_channels];
+  static_assert(columns<T> >= color_channels);
+  Real<T> channel[columns<T>];  // what lies behind the four of a pixel is not used
   if (canvas.plane) {
     for (int k = 0; k < color_channels; ++k) channel[k] = Real<T>::load(canvas.color + k * canvas.plane + at);
   } else {
-    Real<T> some[columns<T>];  // of as many pixels as there are lanes, and of what lies behind
-    load_columns<T, lanes<T>>([&](int lane) { return canvas.color + (at + lane) * color_channels; }, some);
-    for (int k = 0; k < color_channels; ++k) channel[k] = some[k];
+    load_columns<T, lanes<T>>([&](int lane) { return canvas.color + (at + lane) * color_channels; }, channel);
   }
   const Real<T> exponent = Real<T>::load(canvas.exponent + at);
   const Scaled<T> background = scaled_exponential(p.background_logit);

@@ -137,11 +137,12 @@ Settings settings_of(const stable::Tensor& scalars, int64_t distance, int64_t al
   return s;
 }
 
+// The last argument, detach_barycentric, is one of the backward alone.
 std::tuple<stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor, stable::Tensor>
 soft_rasterize(stable::Tensor face_vertices, stable::Tensor face_textures, stable::Tensor background,
                stable::Tensor first_face, int64_t images, int64_t height, int64_t width, stable::Tensor scalars,
                int64_t distance, int64_t alpha, int64_t distribution, bool squared, int64_t color, int64_t texture,
-               bool double_sided, bool perspective_correct) {
+               bool double_sided, bool perspective_correct, bool) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto behind = stable::contiguous(background);
@@ -181,16 +182,18 @@ std::tuple<stable::Tensor, stable::Tensor> soft_rasterize_backward(
     stable::Tensor grad_rgba, stable::Tensor face_vertices, stable::Tensor face_textures,
     stable::Tensor first_face, stable::Tensor rgba, stable::Tensor transmittance, stable::Tensor peak,
     stable::Tensor partition, stable::Tensor nearest_face, stable::Tensor scalars, int64_t distance, int64_t alpha,
-    int64_t distribution, bool squared, int64_t color, int64_t texture, bool double_sided, bool perspective_correct) {
+    int64_t distribution, bool squared, int64_t color, int64_t texture, bool double_sided, bool perspective_correct,
+    bool detach_barycentric) {
   const auto vertices = stable::contiguous(face_vertices);
   const auto textures = stable::contiguous(face_textures);
   const auto grad_image = stable::contiguous(grad_rgba);
   const auto grad_vertices = stable::empty_like(vertices);
   const auto grad_textures = stable::empty_like(textures);
   const Meshes meshes = meshes_of(vertices, first_face, rgba.size(0));
-  const Settings settings =
+  Settings settings =
       settings_of(scalars, distance, alpha, distribution, squared, color, texture, double_sided, perspective_correct,
                   textures);
+  settings.detach_barycentric = detach_barycentric;
   in_dtype_of(vertices, [&](auto zero) {
     using T = decltype(zero);
     Backward<T> b = {};

@@ -110,11 +110,11 @@ struct VertexTexture {
 // With u = clip(w), S = sum u and c = u / S:
 //   1/depth  = sum_j c_j / z_j         d depth/dz_j = c_j (depth / z_j)^2,  d depth/dc_j = -depth^2 / z_j
 //   dL/du_j  = (h_j - sum_i h_i c_i) / S with h = dL/dc, and dL/dw_j is the same where 0 < w_j < 1.
-template <typename Real, typename R>
+// With detach_barycentric w is held constant, which leaves the derivatives by z_j.
+template <bool every_mode, typename Real, typename R, typename T>
 HOST_DEVICE void surface_vjp(const Outline<R>& face, const Coverage<Real>& c, const Surface<Real>& s,
-                             typename Traits<Real>::Mask visible, Real grad_clipped[3], Real grad_depth,
-                             OutlineGradient<Real>& g, Real grad_z[3]) {
-  using T = typename Traits<Real>::Scalar;
+                             const Parameters<T>& p, typename Traits<Real>::Mask visible, Real grad_clipped[3],
+                             Real grad_depth, OutlineGradient<Real>& g, Real grad_z[3]) {
   const Real zero(T(0)), one(T(1));
   const Real grad_scaled = grad_depth * s.depth * s.depth;
   Real mean(T(0));
@@ -124,6 +124,7 @@ HOST_DEVICE void surface_vjp(const Outline<R>& face, const Coverage<Real>& c, co
     grad_z[j] += grad_scaled * s.clipped[j] * inverse_depth * inverse_depth;
     mean += grad_clipped[j] * s.clipped[j];
   }
+  if (every_mode && p.detach_barycentric) return;
   Real weight[3], grad_weight[3];
   for (int k = 0; k < 3; ++k) {
     const auto free = (c.weight[k] > zero) & (c.weight[k] < one) & visible;

@@ -100,7 +100,10 @@ class Mode:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What the mode renders: colours, and silhouettes unless it is one of colours only."""
-        only_color = {"color", "texture", "perspective_correct", *LAYER_MODES, "stop_transmittance"}
+        only_color = {
+            *("color", "texture", "perspective_correct", "detach_barycentric"),
+            *(*LAYER_MODES, "stop_transmittance"),
+        }
         return KINDS[1:] if only_color & self.arguments.keys() else KINDS
 
     @property
@@ -131,6 +134,7 @@ def every_mode() -> Iterator[Mode]:
     yield from others("texture")
     yield Mode({"perspective_correct": True})
     yield from others("texture", perspective_correct=True)
+    yield Mode({"detach_barycentric": True})
     yield from others("color")
     yield from layered_modes()
     yield from (Mode(renderer=name) for name in RENDERERS if name != "color")
@@ -285,7 +289,7 @@ def reason(mode: Mode, row: Row) -> str:
         return "torch operations in place of kernels"
     if slowest <= LIMIT * row["pairs"]:
         return f"support: {row['pairs']:.3g} times the pairs"
-    if mode.of_faces or mode.arguments.get("color") == "over":
+    if mode.arguments.get("color") == "over":
         return f"layers: {row['pairs']:.3g} times the pairs, held and sorted"
     return f"arithmetic: a pair costs {slowest / row['pairs']:.3g} times as much"
 

@@ -21,7 +21,6 @@ import recon.entry_point  # noqa: F401  (before torch)
 
 import numpy as np
 import torch
-from partial_gradient import rasterize_with_partial_gradient
 from PIL import Image
 from torch import Tensor
 
@@ -56,8 +55,14 @@ def rasterize_partially(
     corners: Tensor, colors: Tensor, size: tuple[int, int], sigma: float, background: Tensor
 ) -> Tensor:
     """Renders with the softmax over depth and the gradient of the released code."""
-    return rasterize_with_partial_gradient(
-        corners, colors, size, sigma=sigma, gamma=GAMMA, background=background
+    return soft_rasterize(
+        corners,
+        colors,
+        size,
+        sigma=sigma,
+        gamma=GAMMA,
+        background=background,
+        detach_barycentric=True,
     )
 
 

@@ -85,6 +85,19 @@ def test_equals_the_oracle(
     assert_equals_oracle(render_by(soft_rasterize), render_by(soft_rasterize_reference), free)
 
 
+@pytest.mark.parametrize("color", ["softmax", "hard"])
+@pytest.mark.parametrize("mode", [{}, {"texture": "surface"}, {"alpha": "yager"}], ids=mode_name)
+def test_detached_barycentric_coordinates_equal_the_oracle(
+    mode: dict[str, str], color: str, device: str
+) -> None:
+    inputs = numbered_inputs(texture=mode.get("texture", "vertex"), device=device)
+    arguments = {"color": color, "perspective_correct": True, **mode}
+    render = render_with(detach_barycentric=True, **arguments)
+    oracle = render_with(soft_rasterize_reference, detach_barycentric=True, **arguments)
+    assert_equals_oracle(render, oracle, inputs)
+    assert torch.equal(render(*inputs), render_with(**arguments)(*inputs))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("mode", FAMILY, ids=mode_name)
 def test_the_family_equals_the_oracle(
@@ -124,7 +137,7 @@ def test_gradient_is_exact(mode: dict[str, Any], device: str) -> None:
 
 @pytest.mark.parametrize("color", ["softmax", "hard"])
 def test_a_large_image_of_many_faces_equals_the_oracle(color: str, device: str) -> None:
-    """Several tiles, and pixels with more faces than are sorted by insertion."""
+    """Several tiles, and pixels that many faces reach."""
     vertices = mesh(120, size=0.9, device=device)
     _, _, opacity, sigma, behind = numbered_inputs(1, 120, device=device)
     inputs = (vertices, uniform(1, 120, 3, 3, device=device), opacity, sigma, behind)
@@ -251,6 +264,18 @@ def test_vmap_of_gradients(device: str) -> None:
     each = [torch.func.grad(silhouette_loss, (0, 1, 2))(*(x[i] for x in numbers)) for i in range(3)]
     for index, grad in enumerate(batched):
         torch.testing.assert_close(grad, torch.stack([one[index] for one in each]))
+
+
+@pytest.mark.parametrize("first_face", [[], [0, 1, 6]], ids=["equal", "packed"])
+@pytest.mark.parametrize("color", [0, 1, 2], ids=["silhouette", "softmax", "hard"])
+def test_passes_opcheck(color: int, first_face: list[int], device: str) -> None:
+    *faces, behind = numbered_inputs(2, 3, dtype=torch.float32, device=device)
+    leaves = [tensor.flatten(0, 1).requires_grad_() for tensor in faces]
+    offsets = torch.tensor(first_face, dtype=torch.int64)
+    numbers = [1e-2, 1e-4, 2.0, 0.0, 0.0, 1e-2, 1e-3, 1.0, 100.0, 0.0]
+    settings = (torch.tensor(numbers, dtype=torch.float64), 0, 0, 0, True, color, 0, 0, 0)
+    arguments = (*leaves, behind, offsets, 2, 4, 5, *settings, True, False, False)
+    torch.library.opcheck(torch.ops.renderer_cuda.layered_rasterize.default, arguments)
 
 
 # ---- bad input and extremes ----------------------------------------------------------------------

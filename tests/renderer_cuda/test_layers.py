@@ -116,6 +116,18 @@ def test_every_distribution_equals_the_oracle(
     assert_equals_oracle(render_with(**arguments), oracle, inputs)
 
 
+@pytest.mark.parametrize("mode", CHOICES, ids=mode_name)
+def test_detached_barycentric_coordinates_equal_the_oracle(
+    mode: dict[str, str], device: str
+) -> None:
+    inputs = used(inputs_of(mode, device=device), mode)
+    arguments = {"perspective_correct": True, **mode}
+    render = render_with(detach_barycentric=True, **arguments)
+    oracle = render_with(soft_rasterize_reference, detach_barycentric=True, **arguments)
+    assert_equals_oracle(render, oracle, inputs)
+    assert torch.equal(render(*inputs), render_with(**arguments)(*inputs))
+
+
 @pytest.mark.parametrize("window", LAYER_MODES["window"])
 def test_a_large_image_of_many_faces_equals_the_oracle(window: str, device: str) -> None:
     """Several tiles, and pixels with more faces than are sorted by insertion."""
@@ -383,7 +395,7 @@ def test_direct_calls_leave_out_faces_with_bad_numbers(number: str, device: str)
 
     def call(tensors: Any) -> Tensor:
         flat = [tensor.flatten(0, 1) for tensor in tensors[:4]]
-        settings = (1, 9, 12, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False)
+        settings = (1, 9, 12, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False, False)
         image: Tensor = OPS.layered_rasterize(
             *flat, inputs[4], torch.empty(0, dtype=torch.int64), *settings
         )[0]
@@ -403,7 +415,7 @@ def op_arguments(device: str, first_face: list[int] | None, numbers: bool = True
     none = vertices.new_empty(0)
     offsets = torch.tensor(first_face or [], dtype=torch.int64)
     per_face = (opacity, sigma) if numbers else (none, none)
-    settings = (2, 4, 5, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False)
+    settings = (2, 4, 5, SCALARS, 0, 0, 0, True, 3, 0, 0, 0, True, False, False)
     return (vertices, textures, *per_face, inputs[4], offsets, *settings)
 
 

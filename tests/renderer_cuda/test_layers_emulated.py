@@ -41,7 +41,7 @@ def test_faces_with_numbers_on_watched_kernels(folder: Path) -> None:
     library = compilation.build("layers", "accesses", folder)
     passed, launches = run_tests(library, "test_face_numbers.py", NUMBERS)
     assert passed >= 70
-    assert launches >= 8 * passed
+    assert launches >= 5 * passed  # set-up and render; with a gradient set-up, pixels and gather
 
 
 def test_layers_under_the_sanitizers(folder: Path) -> None:
@@ -64,13 +64,14 @@ scenes = [
     (layers(1100, 0.3), [0, 300, 1100], (20, 37), {}),
     (layers(600, 6.0), [0, 0, 600], (9, 34), {}),
     (layers(40, 1.0, 16), [0, 19, 40], (20, 37), {"texture": "surface"}),
+    (layers(1100, 0.3), [0, 300, 1100], (20, 37), {"color": "softmax", "gamma": 1e-2}),
 ]
 
 def renders(function, dtype=torch.float32):
     for tensors, first_face, image_size, modes in scenes:
         leaves = [tensor.to(dtype, copy=True).requires_grad_() for tensor in tensors]
         numbers = {"face_opacity": leaves[2], "face_sigma": leaves[3]}
-        modes = modes | {"color": "over", "first_face": torch.tensor(first_face)}
+        modes = {"color": "over"} | modes | {"first_face": torch.tensor(first_face)}
         image = function(*leaves[:2], image_size, **numbers, **modes)
         image.square().sum().backward()
         yield from (image.detach(), *(leaf.grad for leaf in leaves))
@@ -85,4 +86,4 @@ def test_bits_do_not_depend_on_the_order_of_threads(folder: Path) -> None:
 
 def test_bins_of_all_sizes_equal_the_oracle(folder: Path) -> None:
     done = run(["-c", RENDERS + ORACLE, str(compilation.build("layers", "accesses", folder))])
-    assert done.stdout.split() == ["tensor(True)"] * 15, done.stdout + done.stderr
+    assert done.stdout.split() == ["tensor(True)"] * 20, done.stdout + done.stderr

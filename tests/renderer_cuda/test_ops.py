@@ -72,6 +72,27 @@ def test_equals_the_released_kernels(case: GoldenCase, dtype: torch.dtype, devic
     assert error <= tolerance * case.grad_face_textures.norm()
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equals_the_released_vertex_gradient_with_weights_detached(
+    case: GoldenCase, dtype: torch.dtype, device: str
+) -> None:
+    options: dict[str, Any] = {"dtype": dtype, "device": device}
+    arguments, upstream = dict(case.arguments), case.grad_image.clone()
+    if arguments["alpha"] == "hard":  # the original passes the gradient of sum(D) in its place
+        arguments["alpha"] = "sum"
+        upstream[:, 3] *= case.face_vertices.shape[1]
+    vertices = case.face_vertices.to(**options).requires_grad_()
+    textures = case.face_textures.to(**options)
+    image = soft_rasterize(vertices, textures, **arguments, detach_barycentric=True)
+    image.backward(upstream.to(**options))
+    assert vertices.grad is not None
+    actual = vertices.grad.cpu().double()[case.unclipped]
+    expected = case.grad_face_vertices[case.unclipped]
+    tolerance = case.tolerance if dtype == torch.float64 else 1e-4
+    assert (actual - expected).norm() <= tolerance * expected.norm()
+
+
 # ---- against the oracle --------------------------------------------------------------------------
 
 # Images of no square shape, one batch of equal meshes and one of different ones.
@@ -127,6 +148,23 @@ def test_equals_the_oracle(
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+@pytest.mark.parametrize("mode", [*COMBINATIONS, {"alpha": "yager"}], ids=mode_name)
+def test_detached_barycentric_coordinates_equal_the_oracle(
+    mode: dict[str, str], setup: dict[str, Any], dtype: torch.dtype, device: str
+) -> None:
+    """The image has the bits of the exact one, and the gradient is that of the oracle."""
+    inputs = setup_inputs(setup, mode.get("texture", "vertex"), dtype=dtype, device=device)
+    detached = setup | {"detach_barycentric": True}
+    oracle = render_setup(soft_rasterize_reference, detached, device, **mode)
+    render = render_setup(soft_rasterize, detached, device, **mode)
+    assert_equals_oracle(render, oracle, inputs)
+    assert torch.equal(
+        render(*inputs), render_setup(soft_rasterize, setup, device, **mode)(*inputs)
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("image_size", [16, (150, 40)], ids=str)
 @pytest.mark.parametrize("alpha", MODES["alpha"])
 @pytest.mark.parametrize("distance", MODES["distance"])
@@ -171,13 +209,15 @@ def test_one_pixel_equals_the_oracle(
     torch.testing.assert_close(image, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("detach_barycentric", [False, True], ids=["exact", "detached"])
 @pytest.mark.parametrize("color", MODES["color"])
-def test_large_and_small_faces_meet(color: str, device: str) -> None:
+def test_large_and_small_faces_meet(color: str, detach_barycentric: bool, device: str) -> None:
     """Faces above and below 256 pixels, which the CPU treats apart, on several tiles."""
     sizes = torch.tensor([1.5, 0.3, 0.05, 0.01] * 12)
     vertices = mesh(48, size=sizes, device=device)
     textures = uniform(1, 48, 3, 3, device=device)
     arguments: dict[str, Any] = {"sigma": 1e-3, "gamma": 3e-2, "color": color}
+    arguments["detach_barycentric"] = detach_barycentric
     image, grads = gradients(
         lambda v, t: soft_rasterize(v, t, (70, 83), **arguments), vertices, textures
     )
@@ -232,6 +272,34 @@ def test_gradient_of_the_family_is_exact(mode: dict[str, Any], device: str) -> N
     inputs = packed_inputs(device=device)
     render = packed_render(device, **mode)
     assert torch.autograd.gradcheck(render, inputs, fast_mode=True)
+
+
+def flat_faces(flat: bool, device: str) -> tuple[Tensor, Tensor]:
+    """Faces and colours; nothing changes over a face that is flat."""
+    vertices, textures = scene(device=device)
+    if flat:
+        vertices[..., 2] = vertices[..., :1, 2]
+        textures = textures[:, :, :1].expand_as(textures)
+    return vertices, textures
+
+
+@pytest.mark.parametrize("color", ["softmax", "hard", "over"])
+def test_detached_gradient_lacks_only_what_changes_over_a_face(color: str, device: str) -> None:
+    def grad(flat: bool, detach_barycentric: bool) -> Tensor:
+        vertices, textures = flat_faces(flat, device)
+        arguments = {"sigma": 1e-2, "gamma": 2e-2, "color": color}
+        return gradients(
+            lambda v: soft_rasterize(
+                v, textures, 9, detach_barycentric=detach_barycentric, **arguments
+            ),
+            vertices,
+        )[1][0]
+
+    torch.testing.assert_close(grad(True, True)[..., :2], grad(True, False)[..., :2])
+    exact, detached = grad(False, False), grad(False, True)
+    torch.testing.assert_close(detached[..., 2], exact[..., 2])  # of the depths it is all there
+    missing = (detached - exact)[..., :2]
+    assert missing.abs().max() > 0.1 * exact[..., :2].abs().max()
 
 
 @pytest.mark.parametrize("winding", [1, -1])
@@ -815,7 +883,7 @@ def op_arguments(
     scalars = torch.tensor([1e-2, 1e-4, 2.0, 0.0, 2.0, 1e-2, 1e-3, 1.0, 100.0], dtype=torch.float64)
     distance, alpha, color, texture = numbers(mode)
     modes = (distance, alpha, 0, True, color, texture)
-    return (*inputs, background, offsets, images, 5, 7, scalars, *modes, True, False)
+    return (*inputs, background, offsets, images, 5, 7, scalars, *modes, True, False, False)
 
 
 def silhouette_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -1031,6 +1099,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"distribution": "normal"}, "distribution must be one of logistic, uniform, .* got 'normal'"),
     ({"squared": 1}, "squared must be a bool, got 1"),
+    ({"detach_barycentric": None}, "detach_barycentric must be a bool, got None"),
     ({"dist_shape": 2.0}, "dist_shape must be None unless distribution is one of gamma, gamma_rev"),
     ({"distribution": "gamma", "dist_shape": 0.0}, "dist_shape must be from 0.01 to 100, got 0.0"),
     ({"distribution": "gamma", "dist_shape": float("nan")}, "dist_shape must be .* got nan"),

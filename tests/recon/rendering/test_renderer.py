@@ -140,6 +140,22 @@ def test_the_names_of_the_family_are_those_of_the_rasterizer() -> None:
     assert get_args(TConorm) == MODES["alpha"]
 
 
+def test_barycentric_coordinates_can_be_held_constant_in_the_gradient() -> None:
+    cameras, colors = shapenet_cameras([0, 5]), make_colors()
+
+    def image_and_gradient(detach_barycentric: bool) -> tuple[Tensor, Tensor]:
+        renderer = SoftRenderer(12, 1e-3, detach_barycentric=detach_barycentric)
+        vertices = make_vertices().clone().requires_grad_()
+        rgba = renderer(vertices, FACES, colors, cameras)
+        rgba[:, :3].square().sum().backward()
+        assert vertices.grad is not None
+        return rgba, vertices.grad
+
+    (exact, gradient), (image, partial) = image_and_gradient(False), image_and_gradient(True)
+    assert torch.equal(image, exact)
+    assert (partial - gradient).abs().max() > 0.01 * gradient.abs().max()
+
+
 def test_texels_are_lit_face_by_face() -> None:
     cameras, lighting = shapenet_cameras([0, 5]), Lighting(direction=(0, 1, -1))
     generator = torch.Generator().manual_seed(0)

@@ -39,6 +39,7 @@ LIBRARIES = {
     ),
     "layers": (
         SOURCES / "layers_cuda_kernels.cu",
+        SOURCES / "blends_cuda_kernels.cu",
         SOURCES / "rasterize_cuda_faces.cu",
         SOURCES / "rasterize_cuda_bins.cu",
         SOURCES / "cuda_meshes.cu",

@@ -1,4 +1,5 @@
-// The ops of layered colours on CPU tensors, by the CUDA kernels in the emulator.
+// The ops of layered colours and of blends on CPU tensors, by the CUDA kernels in the emulator.
+#include "blends_cuda.h"
 #include "emulated_launch.h"
 #include "layers_cuda.h"
 
@@ -44,28 +45,33 @@ PairCounts count_pairs(const LayersForward<T>& f) {
 struct EmulatedBackEnd {
   template <typename T>
   static void forward(const LayersForward<T>& f, const torch::stable::Tensor&) {
-    const PairCounts pairs = count_pairs(f);
+    const PairCounts pairs = f.parameters.over ? count_pairs(f) : PairCounts();
     emulator::DeviceMemory memory;
     DeviceCall<T> device(f, memory);
     device.call.image = memory.output("image", f.image, 4 * count_pixels(f));
     device.call.transmittance = memory.output("transmittance", f.transmittance, count_pixels(f));
+    device.call.kept = memory.output("kept", f.kept, count_pixels(f) * kept_numbers(f.parameters));
+    if (!f.parameters.over) return launch_emulated(RenderBlends<T>{device.call}, memory);
     const int64_t* begin = memory.input("begin", pairs.begin.data(), int64_t(pairs.begin.size()));
     launch_emulated(RenderLayers<T>{device.call, begin, pairs.total}, memory);
   }
 
   template <typename T>
   static void backward(const LayersBackward<T>& b, const torch::stable::Tensor&) {
-    const PairCounts pairs = count_pairs(b.forward);
-    emulator::DeviceMemory memory;
     const LayerParameters<T>& p = b.forward.parameters;
+    const PairCounts pairs = p.over ? count_pairs(b.forward) : PairCounts();
+    emulator::DeviceMemory memory;
     const int64_t texture = p.texture == Texture::vertex ? 9 : 3 * p.texture_side * p.texture_side;
     LayersBackward<T> call = b;
     call.forward = DeviceCall<T>(b.forward, memory).call;
+    call.image = memory.input("image", b.image, 4 * count_pixels(b.forward));
+    call.kept = memory.input("kept", b.kept, count_pixels(b.forward) * kept_numbers(p));
     call.grad_image = memory.input("grad_image", b.grad_image, 4 * count_pixels(b.forward));
     call.grad_face_vertices = memory.output("grad_face_vertices", b.grad_face_vertices, 9 * p.faces);
     call.grad_face_textures = memory.output("grad_face_textures", b.grad_face_textures, texture * p.faces);
     call.grad_face_opacity = memory.output("grad_face_opacity", b.grad_face_opacity, p.faces);
     call.grad_face_sigma = memory.output("grad_face_sigma", b.grad_face_sigma, p.faces);
+    if (!p.over) return launch_emulated(RenderBlendsBackward<T>{call}, memory);
     const int64_t* begin = memory.input("begin", pairs.begin.data(), int64_t(pairs.begin.size()));
     launch_emulated(RenderLayersBackward<T>{call, begin, pairs.total}, memory);
   }
