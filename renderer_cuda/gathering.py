@@ -284,15 +284,13 @@ def sum_by_place(rows: Tensor, index: Tensor, places: int) -> Tensor:
     """Return the sums [N, C] of the rows [M, C] of each place, added in ascending order.
 
     Args:
-        rows: [M, C] float32 or float64.
+        rows: [M, C] float32 or float64, without a gradient.
         index: [M] int64 in [0, N), the place of each row; see `sorted_by_place`.
         places: The number N of places.
     """
-    if build.available(rows.device.type):
-        sums: Tensor = _ops.sum_rows(rows[None], *sorted_by_place(index, places))
-        return sums[0]
-    # index_add on CUDA is atomic; an accumulating index_put sorts the indices and is not.
-    return rows.new_zeros(places, rows.shape[1]).index_put_((index,), rows, accumulate=True)
+    order, first = sorted_by_place(index, places)
+    sums: Tensor = torch.embedding_bag(rows, order, first, include_last_offset=True)[0]
+    return sums
 
 
 def _sort_by_place(index: Tensor, places: int) -> tuple[Tensor, Tensor]:

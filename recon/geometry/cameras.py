@@ -305,7 +305,7 @@ class Cameras:
         shift = self.translation.to(vertices.dtype)[..., None]
         seen = torch.addcmul(torch.addcmul(x * along_x, y, along_y), z, along_z) + shift
         across, depth = seen.split((2, 1), dim=1)
-        divisor = torch.where(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR, depth)
+        divisor = depth.masked_fill(depth.abs() < _MIN_DIVISOR, _MIN_DIVISOR)
         focal, center = self._per_shorter_side(height, width)
         ndc = across * focal.to(depth.dtype) / divisor + center.to(depth.dtype)
         return torch.cat((ndc, depth), dim=1).transpose(1, 2)

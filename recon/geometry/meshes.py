@@ -106,8 +106,10 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     if values.dim() != 2:
         raise ValueError(f"values must have shape [N, C], got {tuple(values.shape)}")
     _require_index(index)
-    # The very tensor where it is flat: what `sum_by_place` makes of it is kept for the next step.
-    rows = _GatherRows.apply(values, index if index.dim() == 1 else index.reshape(-1))
+    if index.dim() == 1:
+        # The very tensor: what `sum_by_place` makes of it is kept for the next step.
+        return _GatherRows.apply(values, index)
+    rows = _GatherRows.apply(values, index.reshape(-1))
     return rows.reshape(*index.shape, values.shape[1])
 
 

@@ -10,8 +10,7 @@ from recon.compute import at_least_float32
 from recon.geometry.meshes import edges, face_pairs_of_edges
 from recon.geometry.texels import texel_faces
 from recon.losses.reduction import reduce_images
-from recon.losses.smoothness import UniformLaplacian
-from recon.rendering.compositing import over_black
+from recon.losses.smoothness import NeighbourMeans
 
 
 def color_l1_loss(rgba: Tensor, image: Tensor, reduction: str = "mean") -> Tensor:
@@ -37,11 +36,11 @@ def color_l1_loss(rgba: Tensor, image: Tensor, reduction: str = "mean") -> Tenso
     That only the mask counts is our choice, which also lets small objects count like large ones.
     """
     rgba, image = as_renderings(rgba, image)
-    difference = (rgba[:, :3] - over_black(image)).abs().mean(dim=1)
-    mask = image[:, 3]
+    colors, mask = image.split((3, 1), dim=1)
+    difference = (rgba[:, :3] - colors * mask).abs()
     # 1e-6 of a pixel: the mean over an empty mask is 0.
-    losses = (difference * mask).sum(dim=(1, 2)) / (mask.sum(dim=(1, 2)) + 1e-6)
-    return reduce_images(losses, reduction)
+    weights = mask / (3 * (mask.sum(dim=(2, 3), keepdim=True) + 1e-6))
+    return reduce_images((difference * weights).sum(dim=(1, 2, 3)), reduction)
 
 
 def overlap_color_l1_loss(
@@ -165,9 +164,9 @@ class ColorSmoothnessLoss(nn.Module):
             raise ValueError(f"texels must be >= 0, got {texels}")
         if texels:
             finer = texel_faces(faces, texels)
-            self.laplacian = UniformLaplacian(face_pairs_of_edges(finer)[0], len(finer))
+            self.neighbour_means = NeighbourMeans(face_pairs_of_edges(finer)[0], len(finer))
         else:
-            self.laplacian = UniformLaplacian(edges(faces), num_vertices)
+            self.neighbour_means = NeighbourMeans(edges(faces), num_vertices)
 
     def forward(self, colors: Tensor) -> Tensor:
         """Computes the loss.
@@ -182,8 +181,7 @@ class ColorSmoothnessLoss(nn.Module):
             ValueError: `colors` has another shape.
         """
         samples = colors.flatten(1, 2) if colors.dim() == 4 else colors
-        if samples.shape[1:] != (self.laplacian.count, 3):
-            raise ValueError(
-                f"colors must have {self.laplacian.count} samples of 3, got {list(colors.shape)}"
-            )
-        return self.laplacian(samples).square().sum(dim=2).mean()
+        count = self.neighbour_means.count
+        if samples.shape[1:] != (count, 3):
+            raise ValueError(f"colors must have {count} samples of 3, got {list(colors.shape)}")
+        return self.neighbour_means.squared_differences(samples) / (len(samples) * count)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,21 +24,35 @@ from renderer_cuda import gather_faces
 class Renderings:
     """Renderings of the mesh predicted from each input view of an object, in each of its cameras.
 
+    They are kept in one row as terms take them, because a change of the shape costs the host of a
+    GPU time in both directions.
+
     Args:
-        alpha: [N, m, n, H, W] silhouettes; [:, i, j] is the mesh of input i in camera j.
-        rgba: [N, m, n, 4, H, W] renderings in the predicted colours, over the background; None if
-            no term needs them.
-        shading: [N, m, n, 4, H, W] renderings of a white mesh in the light of the data, over black;
-            None if no term needs them.
+        flat: The renderings [N * m * n, ...] by the names of terms' inputs: `alpha`, and `rgba` and
+            `shading` if terms need them, see `recon.losses.terms`.
+        views: The numbers (N, m, n): N objects, m input views and n cameras of each.
     """
 
-    alpha: Tensor
-    rgba: Tensor | None = None
-    shading: Tensor | None = None
+    flat: Mapping[str, Tensor]
+    views: tuple[int, int, int]
 
-    def tensors(self) -> list[Tensor]:
-        """Returns those renderings that there are."""
-        return [x for x in (self.alpha, self.rgba, self.shading) if x is not None]
+    @property
+    def alpha(self) -> Tensor:
+        """The silhouettes [N, m, n, H, W]; [:, i, j] is the mesh of input i in camera j."""
+        return self.flat["alpha"].unflatten(0, self.views)
+
+    @property
+    def rgba(self) -> Tensor | None:
+        """The renderings [N, m, n, 4, H, W] in the predicted colours, over the background."""
+        return self._unflattened("rgba")
+
+    @property
+    def shading(self) -> Tensor | None:
+        """The renderings [N, m, n, 4, H, W] of a white mesh in the light of the data."""
+        return self._unflattened("shading")
+
+    def _unflattened(self, name: str) -> Tensor | None:
+        return self.flat[name].unflatten(0, self.views) if name in self.flat else None
 
 
 class Objective(nn.Module):
@@ -73,6 +88,7 @@ class Objective(nn.Module):
     """
 
     faces: Tensor
+    weights_of_terms: Tensor
 
     def __init__(
         self,
@@ -104,6 +120,8 @@ class Objective(nn.Module):
             {name: loss for name, loss in self._losses.items() if isinstance(loss, nn.Module)}
         )
         self.register_buffer("faces", faces, persistent=False)
+        computed = torch.tensor([self.weights[name] for name in self._losses])
+        self.register_buffer("weights_of_terms", computed, persistent=False)
         self.texels, self.shape_from_color = texels, shape_from_color
         self.lighting = recorded_lighting(data_configs) if self.needs("shading") else None
 
@@ -143,26 +161,22 @@ class Objective(nn.Module):
         views = _numbers(prediction, cameras)
         rows = cameras[:, None].expand(-1, views[1], -1, -1).flatten(0, 2)
         crossed = Cameras.from_rows(rows, trusted=True)  # checked when the data set was opened
-        vertices = _crossed(prediction.vertices, views)
-        rgba = shading = None
+        vertices = _repeated(prediction.vertices, views[2])
+        flat: dict[str, Tensor] = {}
         if self.needs("rgba"):
             still = vertices if self.shape_from_color else vertices.detach()
-            textures = _crossed(self._textures(prediction), views)
-            rgba = renderer(still, self.faces, textures, crossed, sigma, gamma)
+            textures = _repeated(self._textures(prediction), views[2])
+            flat["rgba"] = renderer(still, self.faces, textures, crossed, sigma, gamma)
         if self.needs("shading"):
             textures = self._shades(vertices, crossed)
-            shading = renderer(vertices, self.faces, textures, crossed, sigma, gamma)
-        if shading is not None:
-            alpha = shading[:, 3]
-        elif rgba is not None and self.shape_from_color:
-            alpha = rgba[:, 3]
+            flat["shading"] = renderer(vertices, self.faces, textures, crossed, sigma, gamma)
+        if "shading" in flat:
+            flat["alpha"] = flat["shading"][:, 3]
+        elif "rgba" in flat and self.shape_from_color:
+            flat["alpha"] = flat["rgba"][:, 3]
         else:
-            alpha = renderer.silhouette(vertices, self.faces, crossed, sigma)
-        return Renderings(
-            alpha.unflatten(0, views),
-            None if rgba is None else rgba.unflatten(0, views),
-            None if shading is None else shading.unflatten(0, views),
-        )
+            flat["alpha"] = renderer.silhouette(vertices, self.faces, crossed, sigma)
+        return Renderings(flat, views)
 
     def forward(
         self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
@@ -181,31 +195,26 @@ class Objective(nn.Module):
         """
         inputs = self._inputs(renderings, prediction, batch)
         return {
-            name: loss(**{key: _given(name, key, inputs[key]) for key in self._needs[name]})
+            name: loss(**{key: _given(name, key, inputs.get(key)) for key in self._needs[name]})
             for name, loss in self._losses.items()
         }
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Returns the weighted sum of terms, a scalar."""
-        weighted = [self.weights[name] * term for name, term in terms.items()]
-        return sum(weighted[1:], start=weighted[0])
+        """Returns the weighted sum, a scalar, of the terms that a call of this module returned."""
+        values = torch.stack(list(terms.values()))
+        return values.dot(self.weights_of_terms.to(values.dtype))
 
     def _inputs(
         self, renderings: Renderings, prediction: Prediction, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor | None]:
         """Returns what terms may need by its name; None is what there is not."""
         images, shading = batch["images"], batch.get("shading")
-        count = renderings.alpha.shape[1]
-
-        def flat(rendering: Tensor | None) -> Tensor | None:
-            return None if rendering is None else rendering.flatten(0, 2)
-
+        count = renderings.views[1]
+        image = _truth(images, count) if self.needs("image") else None
         return {
-            "alpha": flat(renderings.alpha),
-            "rgba": flat(renderings.rgba),
-            "shading": flat(renderings.shading),
-            "mask": _truth(images[:, :, 3], count),
-            "image": _truth(images, count) if self.needs("image") else None,
+            **renderings.flat,
+            "mask": _truth(images[:, :, 3], count) if image is None else image[:, 3],
+            "image": image,
             "photograph": self._photographs(images, count) if self.needs("photograph") else None,
             "shading_map": None if shading is None else _truth(shading, count),
             "vertices": prediction.vertices,
@@ -271,10 +280,9 @@ def _numbers(prediction: Prediction, cameras: Tensor) -> tuple[int, int, int]:
     return objects, meshes // objects, count
 
 
-def _crossed(values: Tensor, views: tuple[int, int, int]) -> Tensor:
-    """Returns [N * m * n, ...]: the value of each of m meshes, once for each of n cameras."""
-    each = values.unflatten(0, views[:2])[:, :, None]
-    return each.expand(*views, *values.shape[1:]).flatten(0, 2)
+def _repeated(values: Tensor, cameras: int) -> Tensor:
+    """Returns [N * m * n, ...]: the value of each of N * m meshes, once for each of n cameras."""
+    return values[:, None].expand(-1, cameras, *values.shape[1:]).flatten(0, 1)
 
 
 def _truth(images: Tensor, count: int) -> Tensor:

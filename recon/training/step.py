@@ -184,7 +184,7 @@ class TrainingStep:
             total = self.objective.total(terms)
         shape, colors = prediction.vertices, prediction.colors
         end = shape if shape.requires_grad or colors is None else colors
-        self.timer.backward_between("render_backward", renderings.tensors(), end)
+        self.timer.backward_between("render_backward", list(renderings.flat.values()), end)
         return {"total": total, **terms}, renderings
 
     def _adapt(

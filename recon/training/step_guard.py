@@ -62,9 +62,9 @@ class StepGuard:
     def read(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
         """Returns the losses and the norm of all gradients as numbers, in one transfer."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        # A sum of squares: gradients above 1e19 count as not finite too.
-        norm = get_total_norm(gradients)
-        values = torch.stack([*(term.detach().float() for term in terms.values()), norm])
+        with torch.no_grad():
+            # A sum of squares: gradients above 1e19 count as not finite too.
+            values = torch.stack([*terms.values(), get_total_norm(gradients)])
         return dict(zip([*terms, NORM], values.tolist(), strict=True))
 
     @staticmethod

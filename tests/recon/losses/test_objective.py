@@ -228,8 +228,10 @@ def test_a_silhouette_is_compared_with_the_truth_of_its_camera() -> None:
     masks = (torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     given = {"images": masks[:, :, None].expand(-1, -1, 4, -1, -1)}
     judge, guess = objective(weights={"silhouette": 1.0}), prediction(objects=3)
-    by_camera = Renderings(masks[:, None].expand(-1, 2, -1, -1, -1))
-    by_mesh = Renderings(masks[:, :, None].expand(-1, -1, 2, -1, -1))
+    by_camera = Renderings(
+        {"alpha": masks[:, None].expand(-1, 2, -1, -1, -1).flatten(0, 2)}, (3, 2, 2)
+    )
+    by_mesh = Renderings({"alpha": masks.repeat_interleave(2, 1).flatten(0, 1)}, (3, 2, 2))
     assert float(judge(by_camera, guess, given)["silhouette"]) == pytest.approx(0.0, abs=1e-6)
     assert float(judge(by_mesh, guess, given)["silhouette"]) > 0.2
 

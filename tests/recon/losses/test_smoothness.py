@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.geometry.meshes import icosphere
-from recon.losses.smoothness import FlattenLoss, LaplacianLoss
+from recon.geometry.meshes import face_pairs_of_edges, icosphere
+from recon.losses.smoothness import FlattenLoss, LaplacianLoss, NeighbourMeans
 
 CUBE_VERTICES = torch.tensor(
     [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)], dtype=torch.float64
@@ -39,9 +39,6 @@ def jittered_sphere(subdivisions: int = 1, batch: int = 2, size: float = 0.2) ->
     return sphere + size * (random(batch, *sphere.shape) - 0.5)
 
 
-# --- Silhouette IoU -------------------------------------------------------------------------------
-
-
 # --- Laplacian ------------------------------------------------------------------------------------
 
 
@@ -66,7 +63,9 @@ def test_laplacian_equals_a_dense_matrix() -> None:
     vertices = jittered_sphere(1, batch=3)
     matrix = dense_laplacian(mesh.faces, mesh.num_vertices)
     module = LaplacianLoss(mesh.faces, mesh.num_vertices)
-    torch.testing.assert_close(module.laplacian(vertices), matrix @ vertices)
+    means = module.neighbour_means(vertices.transpose(0, 1).flatten(1))
+    differences = vertices - means.unflatten(1, (3, 3)).transpose(0, 1)
+    torch.testing.assert_close(differences, matrix @ vertices)
     expected = (matrix @ vertices).square().sum((1, 2)).mean()
     torch.testing.assert_close(module(vertices), expected)
 
@@ -82,16 +81,39 @@ def test_laplacian_is_a_sum_over_vertices_and_a_mean_over_the_batch() -> None:
 
 
 def test_laplacian_ignores_vertices_without_neighbours() -> None:
-    module = LaplacianLoss(torch.tensor([[0, 1, 2]]), 4)
-    vertices = random(1, 4, 3).requires_grad_()
-    (gradient,) = torch.autograd.grad(module(vertices), vertices)
-    assert torch.equal(gradient[0, 3], torch.zeros(3, dtype=torch.float64))
-    assert torch.isfinite(gradient).all()
+    # The first, one between others, and the last.
+    module = LaplacianLoss(torch.tensor([[1, 2, 4]]), 6)
+    vertices = random(2, 6, 3).requires_grad_()
+    loss = module(vertices)
+    (gradient,) = torch.autograd.grad(loss, vertices)
+    alone = [0, 3, 5]
+    assert torch.equal(gradient[:, alone], torch.zeros(2, 3, 3, dtype=torch.float64))
+    assert gradient[:, [1, 2, 4]].abs().min() > 0
+    triangle = LaplacianLoss(torch.tensor([[0, 1, 2]]), 3)
+    torch.testing.assert_close(loss, triangle(vertices[:, [1, 2, 4]]))
 
 
-def test_laplacian_passes_gradcheck() -> None:
+def test_laplacian_passes_gradcheck_twice() -> None:
     module = LaplacianLoss(icosphere(0).faces, 12)
-    assert torch.autograd.gradcheck(module, (jittered_sphere(0).requires_grad_(),))
+    for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+        assert check(module, (jittered_sphere(0).requires_grad_(),))
+
+
+def test_means_of_neighbours_add_in_the_order_of_their_indices() -> None:
+    # In float32 the order of a sum shows in its value.
+    means = NeighbourMeans(torch.tensor([[0, 3], [0, 2], [0, 1]]), 4)
+    values = torch.tensor([[0.0], [1e8], [1.0], [-1e8]])
+    assert means(values)[0].item() == 0
+    assert means.neighbours.tolist() == [3, 2, 1, 0, 0, 0]
+
+
+def test_pairs_of_a_graph_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"pairs must be \[E, 2\] int64, got \[2, 3\]"):
+        NeighbourMeans(torch.zeros(2, 3, dtype=torch.int64), 4)
+    with pytest.raises(ValueError, match=r"pairs must name nodes in \[0, 3\), got 3"):
+        NeighbourMeans(torch.tensor([[0, 3]]), 3)
+    nothing = NeighbourMeans(torch.zeros(0, 2, dtype=torch.int64), 3)
+    assert torch.equal(nothing(torch.arange(6.0).view(3, 2)), torch.arange(6.0).view(3, 2))
 
 
 # --- Flatten --------------------------------------------------------------------------------------
@@ -150,6 +172,66 @@ def test_flatten_is_a_mean_over_the_batch_and_passes_gradcheck() -> None:
     mean = (module(vertices[:1]) + module(vertices[1:])) / 2
     torch.testing.assert_close(module(vertices), mean)
     assert torch.autograd.gradcheck(module, (vertices.requires_grad_(),))
+
+
+def plain_flatten(faces: Tensor, vertices: Tensor) -> Tensor:
+    """The loss by the formula of its docstring, of which autograd makes the gradient."""
+    corners = vertices[:, face_pairs_of_edges(faces)[1]]
+    start, end, *opposite = corners.unbind(2)
+    along = end - start
+
+    def dot(left: Tensor, right: Tensor) -> Tensor:
+        return (left * right).sum(2, keepdim=True)
+
+    def height(corner: Tensor) -> Tensor:
+        side = corner - start
+        return side - dot(side, along) / (dot(along, along) + 1e-6) * along
+
+    one, other = map(height, opposite)
+    lengths = ((dot(one, one) + 1e-6) * (dot(other, other) + 1e-6)).sqrt()
+    return (dot(one, other) / lengths + 1).square().sum((1, 2)).mean()
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_flatten_and_its_gradient_are_those_of_the_formula(size: float, dtype: torch.dtype) -> None:
+    # Down to triangles that the epsilon damps.
+    mesh = icosphere(1)
+    exact = (size * jittered_sphere(1, size=0.5)).requires_grad_()
+    expected = plain_flatten(mesh.faces, exact)
+    vertices = exact.detach().to(dtype).requires_grad_()
+    loss = FlattenLoss(mesh.faces)(vertices)
+    rounding = {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4}
+    gradients = [
+        torch.autograd.grad(value, x)[0] for value, x in ((expected, exact), (loss, vertices))
+    ]
+    largest = gradients[0].abs().max()
+    expected_gradient, gradient = (each.double() / largest for each in gradients)
+    rounding.setdefault("atol", 1e-4)
+    torch.testing.assert_close(loss.double(), expected, **rounding)
+    torch.testing.assert_close(gradient, expected_gradient, **rounding)
+
+
+def test_flatten_leaves_vertices_of_no_face_alone_and_takes_meshes_without_inner_edges() -> None:
+    mesh = icosphere(0)
+    vertices = torch.cat((jittered_sphere(0), random(2, 3, 3)), dim=1).requires_grad_()
+    module = FlattenLoss(mesh.faces)
+    (gradient,) = torch.autograd.grad(module(vertices), vertices)
+    assert torch.equal(gradient[:, 12:], torch.zeros(2, 3, 3, dtype=torch.float64))
+    (expected,) = torch.autograd.grad(module(vertices[:, :12]), vertices)
+    assert torch.equal(gradient, expected)
+    alone = vertices[:, :3].detach().requires_grad_()
+    loss = FlattenLoss(torch.tensor([[0, 1, 2]]))(alone)
+    assert loss.item() == 0
+    assert torch.equal(torch.autograd.grad(loss, alone)[0], torch.zeros_like(alone))
+
+
+def test_flatten_refuses_a_second_derivative() -> None:
+    vertices = jittered_sphere(0).requires_grad_()
+    loss = FlattenLoss(icosphere(0).faces)(vertices)
+    (gradient,) = torch.autograd.grad(loss, vertices, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("collapse", ["all", "line", "edge", "needle"])

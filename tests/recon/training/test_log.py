@@ -73,12 +73,12 @@ def test_events_after_the_checkpoint_are_replaced_by_the_continued_run(tmp_path:
 def test_images_show_input_render_and_truth_and_colors_where_there_are_any(
     tmp_path: Path,
 ) -> None:
-    images, alpha = torch.rand(3, 2, 4, 6, 5), torch.rand(3, 2, 2, 6, 5)
-    red = torch.zeros(3, 2, 2, 4, 6, 5)
-    red[:, :, :, [0, 3]] = 1
+    images, alpha, red = torch.rand(3, 2, 4, 6, 5), torch.rand(12, 6, 5), torch.zeros(12, 4, 6, 5)
+    red[:, [0, 3]] = 1
+    plain, colored = {"alpha": alpha}, {"alpha": alpha, "rgba": red, "shading": red}
     with TrainingLog(tmp_path, step=0) as log:
-        log.images(images, Renderings(alpha), step=1, count=2)
-        log.images(images, Renderings(alpha, rgba=red, shading=red), step=2, count=2)
+        for step, flat in enumerate((plain, colored)):
+            log.images(images, Renderings(flat, (3, 2, 2)), step, count=2)
     plain, colored = read(tmp_path).Images("training/input_rendered_truth")
     assert (plain.width, plain.height) == (2 * 5, 3 * 6)
     assert (colored.width, colored.height) == (2 * 5, 5 * 6)

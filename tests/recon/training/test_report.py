@@ -20,7 +20,7 @@ from recon.training.tracked_objects import step_files
 
 
 def step_result(total: float, broken: bool = False) -> StepResult:
-    renderings = Renderings(torch.rand(1, 2, 2, 8, 8))
+    renderings = Renderings({"alpha": torch.rand(4, 8, 8)}, (1, 2, 2))
     return StepResult(
         {"total": total}, torch.rand(1, 2, 4, 8, 8), renderings, {"lr": 1e-3}, 0, broken
     )
