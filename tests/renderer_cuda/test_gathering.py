@@ -14,6 +14,7 @@ from renderer_cuda.gathering import (
     _scatter_in_torch,
     _sorted,
     sorted_by_place,
+    sum_by_place,
 )
 
 FACES = torch.tensor([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]])
@@ -132,6 +133,26 @@ def test_an_index_of_inference_is_sorted_anew() -> None:
         assert sorted_by_place(index, 2)[0].tolist() == [1, 0]
         index.zero_()
         assert sorted_by_place(index, 2)[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_rows_are_summed_by_their_places(dtype: torch.dtype, device: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(20, (500,), generator=generator).to(device)
+    rows = torch.randn(500, 7, generator=generator, dtype=dtype).to(device)
+    sums = sum_by_place(rows, index, 23)
+    expected = torch.zeros(23, 7, dtype=dtype).index_add_(0, index.cpu(), rows.cpu())
+    torch.testing.assert_close(sums.cpu(), expected)
+    assert all(torch.equal(sum_by_place(rows, index, 23), sums) for _ in range(3))
+    assert torch.equal(sum_by_place(rows[:0], index[:0], 2), torch.zeros(2, 7).to(rows))
+
+
+def test_rows_of_a_place_are_added_in_ascending_order() -> None:
+    # In float32 the order of a sum shows in its value.
+    rows = torch.tensor([[1.0], [1e8], [5.0], [-1e8], [1.0]])
+    index = torch.tensor([1, 1, 0, 1, 1])
+    assert sum_by_place(rows, index, 2).flatten().tolist() == [5.0, 1.0]
 
 
 def _has_sum_kernel() -> bool:
