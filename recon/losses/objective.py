@@ -24,12 +24,12 @@ from renderer_cuda import gather_faces
 class Renderings:
     """Renderings of the mesh predicted from each input view of an object, in each of its cameras.
 
-    They are kept in one row as terms take them, because a change of the shape costs the host of a
-    GPU time in both directions.
+    They are kept as terms take them, because every change of a shape costs the host time in both
+    directions.
 
     Args:
-        flat: The renderings [N * m * n, ...] by the names of terms' inputs: `alpha`, and `rgba` and
-            `shading` if terms need them, see `recon.losses.terms`.
+        flat: The renderings by the names of terms' inputs: `alpha` [N * m * n, H, W], and `rgba`
+            and `shading` [N * m * n, 4, H, W] if terms need them, see `recon.losses.terms`.
         views: The numbers (N, m, n): N objects, m input views and n cameras of each.
     """
 
@@ -43,12 +43,12 @@ class Renderings:
 
     @property
     def rgba(self) -> Tensor | None:
-        """The renderings [N, m, n, 4, H, W] in the predicted colours, over the background."""
+        """The renderings [N, m, n, 4, H, W] in predicted colours; None if no term needs them."""
         return self._unflattened("rgba")
 
     @property
     def shading(self) -> Tensor | None:
-        """The renderings [N, m, n, 4, H, W] of a white mesh in the light of the data."""
+        """The lit renderings [N, m, n, 4, H, W] of a white mesh; None if no term needs them."""
         return self._unflattened("shading")
 
     def _unflattened(self, name: str) -> Tensor | None:
