@@ -14,7 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from renderer_cuda.gathering import sum_by_place
+from renderer_cuda.gathering import sum_by_place as sum_by_place  # for losses, too
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from recon.arguments import PositiveInt
 from recon.compute import at_least_float32
-from recon.geometry.meshes import edges, face_pairs_of_edges
-from renderer_cuda.gathering import sum_by_place
+from recon.geometry.meshes import edges, face_pairs_of_edges, sum_by_place
 
 # In squared object units: triangles lower than 1e-3 lose their say in the flatten loss, instead of
 # a gradient of 1 / height that grows without bound. The released code damps at the same size.
