@@ -143,7 +143,7 @@ def _visible_in_render(
         *(MODES["distribution"].index("logistic"), True),
         MODES["color"].index("hard") + 1,
         MODES["texture"].index("surface"),
-        *(double_sided, False),
+        *(double_sided, False, False),
     )
     seen: Tensor = nearest_face
     return seen
