@@ -48,7 +48,7 @@ __device__ Blended<T> blend_at(const LayersForward<T>& f, const Faces<T>& faces,
 
 // One block on a multiprocessor is enough, says the bound: the compiler takes the registers it needs and spills none.
 template <typename T>
-__global__ void __launch_bounds__(block_size, 1) render_kernel(LayersForward<T> f, Faces<T> faces, Bins bins) {
+__global__ void __launch_bounds__(block_size, 1) blend_kernel(LayersForward<T> f, Faces<T> faces, Bins bins) {
   const LayerParameters<T>& p = f.parameters;
   const PixelPlace pixel = pixel_of_thread(p.height, p.width);
   if (pixel.at >= p.images * p.height * p.width) return;
@@ -81,7 +81,7 @@ __device__ PixelGradient<T> gradient_of(const BlendRow<T>& row, int32_t face) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(block_size) pixels_kernel(LayersBackward<T> b, BlendRow<T>* rows) {
+__global__ void __launch_bounds__(block_size) blend_pixels_kernel(LayersBackward<T> b, BlendRow<T>* rows) {
   const LayerParameters<T>& p = b.forward.parameters;
   const PixelPlace pixel = pixel_of_thread(p.height, p.width);
   if (pixel.at >= p.images * p.height * p.width) return;
@@ -100,7 +100,7 @@ __device__ bool can_show(const Face<T>& face, const PixelGradient<T>& pixel, T g
 
 template <typename T>
 __global__ void __launch_bounds__(block_size, gather_blocks<T>)
-    gather_kernel(LayersBackward<T> b, Faces<T> faces, const BlendRow<T>* rows) {
+    blend_gather_kernel(LayersBackward<T> b, Faces<T> faces, const BlendRow<T>* rows) {
   __shared__ T memory[block_size][3];
   const LayersForward<T>& f = b.forward;
   const int warp = threadIdx.x / warp_size;
@@ -157,7 +157,7 @@ const char* launch(const RenderBlends<T>& r, ScratchMemory& memory, void* stream
   Bins bins = plan_bins<T>(f.parameters);
   const BinScratch<T> s = take_bin_scratch<T>(f.parameters, bins, memory);
   if (const char* error = queue_bins(f, bins, s, stream)) return error;
-  render_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins);
+  blend_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(f, s.faces, bins);
   return last_error();
 }
 
@@ -181,9 +181,9 @@ const char* launch(const RenderBlendsBackward<T>& r, ScratchMemory& memory, void
   const Levels none = {nullptr, 0};
   if (const char* error = setup_faces_of(LayerFaces<T>{f}, BinNeed{0}, none, s.faces, stream)) return error;
   queue_clear_texels(b, stream);
-  pixels_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.rows);
+  blend_pixels_kernel<T><<<pixel_blocks(f, 0), block_size, 0, stream>>>(b, s.rows);
   if (const char* error = last_error()) return error;
-  gather_kernel<T><<<unsigned(divide_up(p.faces, int64_t(warps))), block_size, 0, stream>>>(b, s.faces, s.rows);
+  blend_gather_kernel<T><<<unsigned(divide_up(p.faces, int64_t(warps))), block_size, 0, stream>>>(b, s.faces, s.rows);
   return last_error();
 }
 

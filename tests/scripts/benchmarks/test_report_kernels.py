@@ -30,7 +30,7 @@ OTHER_ARCHITECTURES = sorted(set(report.LIMITS) - {ARCHITECTURE})
 MOST_REGISTERS = 128
 MOST_SPILLED = {"gather_kernel<float>": 64}  # bytes; 40 up to sm_89, 56 on sm_90, 64 above
 # Kernels of modes beside the paper's, and of faces with numbers of their own.
-OTHER_MODES = re.compile(r"<Color \d, true\b|^blend_(vjp_)?kernel")
+OTHER_MODES = re.compile(r"<Color \d, true\b|^blend_\w*kernel")
 LAYERS = re.compile(r"^(render|layers|gather)_kernel<float>")
 
 needs_nvcc = pytest.mark.skipif(
