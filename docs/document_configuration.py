@@ -23,8 +23,9 @@ PAGE = ROOT / "docs" / "configuration.md"
 # Commands in the order of work, each with the groups its defaults choose from.
 COMMANDS = {
     "train": (
-        "model", "model/color_head", "model/camera_head", "data", "renderer", "loss", "optimizer",
-        "schedule", "trainer", "trainer/augmentation", "experiment", "search", "hydra/sweeper",
+        "model", "model/color_head", "model/camera_head", "model/backbone", "data", "renderer",
+        "loss", "optimizer", "schedule", "trainer", "trainer/augmentation", "experiment", "search",
+        "hydra/sweeper",
     ),
     "eval": (),
     "prepare_data": ("source", "rendering", "augmentation"),

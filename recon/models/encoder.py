@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from recon.arguments import ImageSide, LayerCount, Width
+from recon.arguments import ImageSide, LayerCount, NonNegativeInt, Width
 
 
 class SoftRasEncoder(nn.Module):
@@ -27,9 +27,11 @@ class SoftRasEncoder(nn.Module):
         hidden: The widths of the linear layers before the latent.
         latent: The length of the latent vector.
         image_size: The side of the square image in pixels.
+        features: The length of the vector of features that a backbone adds to each image, which
+            enters the linear layers through one of its own; 0 for no backbone.
 
     Raises:
-        ValueError: If a size is below 1, or `num_refinement_layers` is negative.
+        ValueError: If a size is below 1, or `num_refinement_layers` or `features` is negative.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SoftRasEncoder(nn.Module):
         hidden: Sequence[Width] = (1024, 1024),
         latent: Width = 512,
         image_size: ImageSide = 64,
+        features: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         _require_positive(
@@ -49,31 +52,35 @@ class SoftRasEncoder(nn.Module):
             latent=(latent,),
             image_size=(image_size,),
         )
-        if num_refinement_layers < 0 or not channels:
+        if min(num_refinement_layers, features) < 0 or not channels:
             raise ValueError(
-                "num_refinement_layers must be >= 0 and channels not empty, "
-                f"got {num_refinement_layers} and {list(channels)}"
+                "num_refinement_layers and features must be >= 0 and channels not empty, "
+                f"got {num_refinement_layers}, {features} and {list(channels)}"
             )
         self.in_channels, self.latent, self.image_size = in_channels, latent, image_size
+        self.features = features
         widths = [in_channels, *channels]
         blocks = [_conv_block(*pair, stride=2) for pair in pairwise(widths)]
         for _ in range(num_refinement_layers):
             blocks.append(_conv_block(widths[-1], widths[-1], stride=1))
         self.convolutions = nn.Sequential(*blocks)
         side = -(-image_size // 2 ** len(channels))  # each stride-2 layer rounds the side up
-        self.linears = linear_layers([widths[-1] * side**2, *hidden, latent])
+        joined = [*hidden, latent][0] if features else 0
+        self.joins = linear_layers([features, joined]) if features else None
+        self.linears = linear_layers([widths[-1] * side**2 + joined, *hidden, latent])
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, features: Tensor | None = None) -> Tensor:
         """Encodes images.
 
         Args:
             image: [B, in_channels, image_size, image_size] floating point in [0, 1].
+            features: [B, features] of a backbone; None where the encoder takes none.
 
         Returns:
             [B, latent], each >= 0.
 
         Raises:
-            ValueError: If the shape is another one or the type is not floating-point.
+            ValueError: If a shape is another one or the type is not floating-point.
         """
         expected = (self.in_channels, self.image_size, self.image_size)
         if image.dim() != 4 or image.shape[1:] != expected:
@@ -81,12 +88,19 @@ class SoftRasEncoder(nn.Module):
             raise ValueError(f"image must have shape [B, {shape}], got {tuple(image.shape)}")
         if not image.is_floating_point():
             raise ValueError(f"image must be floating point in [0, 1], got {image.dtype}")
-        features = self.convolutions(image)
-        if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):
+        convolved = self.convolutions(image)
+        if convolved.requires_grad and convolved.is_contiguous(memory_format=torch.channels_last):
             # Flattening hands back gradients in another layout than that of what they belong to,
             # which makes the backward pass of the last block slower.
-            features.register_hook(_channels_last)
-        return self.linears(features.flatten(1))
+            convolved.register_hook(_channels_last)
+        if (0 if features is None else features.shape[-1]) != self.features:
+            raise ValueError(
+                f"features must be {f'[B, {self.features}]' if self.features else None}, got "
+                f"{None if features is None else list(features.shape)}"
+            )
+        if self.joins is None:
+            return self.linears(convolved.flatten(1))
+        return self.linears(torch.cat((convolved.flatten(1), self.joins(features)), dim=1))
 
 
 def _channels_last(gradient: Tensor) -> Tensor:

@@ -28,10 +28,13 @@ class Reconstructor(nn.Module):
         camera_head: The network that maps [B, latent] and the images to logits [B, K] of the
             directions from which each image may have been taken; it has `latent` and `directions`
             [K, 3]. None predicts no directions.
+        backbone: The network that maps images [B, 4, H, W] to [B, size], which the encoder takes
+            beside the images; has the attribute `size`, which is the encoder's `features`. None
+            gives the encoder images alone.
 
     Raises:
-        ValueError: If the parts disagree about the length of the latent vector, the colour head is
-            a module already, or the background is no colour.
+        ValueError: If the parts disagree about the length of the latent vector or of the features
+            of the backbone, the colour head is a module already, or the background is no colour.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Reconstructor(nn.Module):
         color_head: Callable[..., nn.Module] | None = None,
         background: Sequence[Fraction] | None = None,
         camera_head: nn.Module | None = None,
+        backbone: nn.Module | None = None,
     ) -> None:
         super().__init__()
         _require_latent("decoder", decoder, encoder)
@@ -51,6 +55,12 @@ class Reconstructor(nn.Module):
         if camera_head is not None:
             _require_latent("camera_head", camera_head, encoder)
         self.camera_head = camera_head
+        if (size := getattr(backbone, "size", 0)) != getattr(encoder, "features", 0):
+            raise ValueError(
+                f"encoder.features must equal the size of the backbone, {size}, "
+                f"got {getattr(encoder, 'features', 0)}"
+            )
+        self.backbone = backbone
 
     @property
     def faces(self) -> Tensor:
@@ -74,7 +84,11 @@ class Reconstructor(nn.Module):
         """
         if self.background is not None:
             image = photographed(image, self.background)
-        latent = self.encoder(image)
+        latent = (
+            self.encoder(image)
+            if self.backbone is None
+            else self.encoder(image, self.backbone(image))
+        )
         vertices = self.decoder(latent)
         colors = None if self.color_head is None else self.color_head(latent, image)
         if self.camera_head is None:

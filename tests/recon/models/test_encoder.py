@@ -82,3 +82,23 @@ def test_integers_are_refused() -> None:
 def test_bad_arguments_are_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
         small(**change)
+
+
+def test_features_of_a_backbone_change_what_is_encoded() -> None:
+    torch.manual_seed(0)
+    encoder = small(features=7)
+    images = torch.rand(3, 4, 16, 16)
+    features = torch.rand(3, 7, requires_grad=True)
+    latent = encoder(images, features)
+    assert latent.shape == (3, 5)
+    latent.square().sum().backward()
+    assert features.grad is not None
+    assert float(features.grad.abs().min(dim=0).values.max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("taken", "given"), [(7, None), (7, torch.rand(2, 6)), (0, torch.rand(2, 7))]
+)
+def test_features_of_another_length_are_refused(taken: int, given: torch.Tensor | None) -> None:
+    with pytest.raises(ValueError, match=r"features must be .*, got"):
+        small(features=taken)(torch.rand(2, 4, 16, 16), given)

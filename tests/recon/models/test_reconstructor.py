@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from recon.geometry.meshes import Mesh
-from recon.models import MeshDecoder, PaletteHead, Reconstructor, SoftRasEncoder, VertexColorHead
+from recon.models import (
+    EfficientNetLite0,
+    MeshDecoder,
+    PaletteHead,
+    Reconstructor,
+    SoftRasEncoder,
+    VertexColorHead,
+)
 
 HEADS = {
     "palette": partial(PaletteHead, latent=5, palette=3, width=4, modes=5, hidden=(6,)),
@@ -113,7 +120,26 @@ def test_weights_round_trip_and_another_template_is_refused() -> None:
         larger.load_state_dict(model.state_dict())
 
 
+def with_backbone(features: int) -> Reconstructor:
+    encoder = SoftRasEncoder(channels=(4,), hidden=(6,), latent=5, image_size=8, features=features)
+    backbone = EfficientNetLite0(side=32, blocks=1)
+    return Reconstructor(encoder, MeshDecoder(5, (6,), 1), backbone=backbone)
+
+
+def test_the_encoder_sees_the_features_of_a_backbone() -> None:
+    torch.manual_seed(0)
+    model, image = with_backbone(16 * 16 * 16), torch.rand(2, 4, 8, 8)
+    model(image).vertices.square().sum().backward()
+    assert float(model.backbone.stem.weight.grad.abs().max()) > 0
+    assert float(model.encoder.joins[0].weight.grad.abs().max()) > 0
+
+
 def test_parts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"size of the backbone, 4096, got 0"):
+        with_backbone(0)
+    encoder = SoftRasEncoder(channels=(4,), hidden=(6,), latent=5, image_size=8, features=7)
+    with pytest.raises(ValueError, match=r"size of the backbone, 0, got 7"):
+        Reconstructor(encoder, MeshDecoder(5, (6,), 1))
     with pytest.raises(ValueError, match=r"decoder.latent must equal encoder.latent \(5\), got 6"):
         small(decoder=MeshDecoder(6, (6,), 1))
     with pytest.raises(ValueError, match=r"color_head.latent must equal encoder.latent .*, got 6"):
