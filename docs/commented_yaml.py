@@ -62,7 +62,8 @@ def read_file(path: Path, package: str = "") -> ConfigFile:
 
     Args:
         path: Of the file.
-        package: Where its keys end up, such as `model`; nothing for the whole configuration.
+        package: Where its keys end up, such as `model`; nothing for the whole configuration. A line
+            `# @package` of the file itself wins.
 
     Raises:
         ValueError: It is not a mapping.
@@ -71,8 +72,9 @@ def read_file(path: Path, package: str = "") -> ConfigFile:
     lines = text.splitlines()
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     header = [line.lstrip("# ") for line in lines[:count]]
-    if any(line.startswith("@package _global_") for line in header):
-        package = ""
+    for line in header:
+        if line.startswith("@package"):
+            package = line.split()[1].replace("_global_", "")
     header = [line for line in header if not line.startswith("@package")]
     node = yaml.compose(text)
     if not isinstance(node, MappingNode):

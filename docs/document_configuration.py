@@ -47,8 +47,8 @@ command prints what it would run with, and does nothing else.
 
 A file's **defaults list** names the files it starts from, the later over the earlier; `_self_` is
 where its own keys come in, and `override` replaces a choice made before. The **package** of a file
-is where its keys end up: by default its folder (`configs/model/small.yaml` gives `model.…`), and
-the whole configuration under `# @package _global_`, as in experiments and searches.
+is where its keys end up: by default its folder (`configs/model/small.yaml` gives `model.…`), else
+what `# @package` names, as the whole configuration, `_global_`, in experiments and searches.
 
 `_target_` names the class or function which gets the other keys as arguments, so your own is used
 by naming it: [extending.md](extending.md). `${a.b}` repeats another key; `???` must be given. Left

@@ -71,6 +71,16 @@ def test_a_file_is_read_with_its_comments(file: ConfigFile) -> None:
     }
 
 
+def test_a_package_of_its_own_is_where_the_keys_of_a_file_stand(tmp_path: Path) -> None:
+    path = tmp_path / "option.yaml"
+    path.write_text("# @package model\n# A part.\nbackbone:\n  side: 3 # pixels\n")
+    file = read_file(path, "model.backbone")
+    assert [(key.name, key.comment) for key in file.keys if key.leaf] == [
+        ("model.backbone.side", "pixels")
+    ]
+    assert file.header == ["A part."]
+
+
 def test_keys_of_a_group_stand_below_its_name(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text("# Small.\nsize: 1\n")
