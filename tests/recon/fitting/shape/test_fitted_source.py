@@ -99,7 +99,7 @@ def test_fits_are_kept_and_every_process_makes_the_same(
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(fitted_source, "_fit", refuse)
-    again = pickle.loads(pickle.dumps(rough)).load(entry)  # noqa: S301 - our own bytes
+    again = pickle.loads(pickle.dumps(rough)).load(entry)
     assert np.array_equal(first.vertices, again.vertices)
     assert np.array_equal(first.face_rgba, again.face_rgba)
 
