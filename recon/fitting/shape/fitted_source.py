@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
@@ -159,14 +162,21 @@ class FittedSource:
 def _fit(data: MultiViewDataset, object_id: str) -> Fitted:
     """Deforms the sphere to all images of an object."""
     cube = Cube()
-    fit = fit_shape(
-        views_of_object(data, object_id),
-        read_template("sphere", cube, SUBDIVISIONS),
-        STAGES,
-        cube,
-        colors=True,
-    )
+    views, template = views_of_object(data, object_id), read_template("sphere", cube, SUBDIVISIONS)
+    with _one_thread():
+        fit = fit_shape(views, template, STAGES, cube, colors=True)
     if fit.state.colors is None:
         raise AssertionError("a fit with colors=True has colours")
     vertices = fit.state.mesh().vertices
     return vertices.double().numpy(), fit.state.colors.double().cpu().numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Lets torch use one thread: sums of several are added in another order, and fits differ."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
