@@ -104,15 +104,23 @@ def test_fits_are_kept_and_every_process_makes_the_same(
     assert np.array_equal(first.face_rgba, again.face_rgba)
 
 
-def test_fits_do_not_depend_on_the_number_of_threads(shapes_file: Path, tmp_path: Path) -> None:
-    before, found = torch.get_num_threads(), []
-    for threads in (1, 3):
-        torch.set_num_threads(threads)
-        source = FittedSource(shapes_file, cache_dir=tmp_path / str(threads))
-        found.append(source.load(source.objects()[0]))
-        assert torch.get_num_threads() == threads
-    torch.set_num_threads(before)
-    assert np.array_equal(found[0].vertices, found[1].vertices)
+def test_fits_use_one_thread_and_give_the_others_back(
+    rough: FittedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, fit = [], fitted_source.fit_shape
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(fitted_source, "fit_shape", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        rough.load(rough.objects()[0])
+        assert (used, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_object_without_others_of_its_kind_has_no_blends(shaded_file: Path) -> None:
