@@ -29,6 +29,19 @@ Rows = dict[str, dict[str, Any]]
 TOLERANCE = {torch.float32: 2e-3, torch.float64: 1e-9}
 ODD_PIXELS = 0.005
 
+# Beyond the paper's modes: what has kernels or code of its own.
+BEYOND_THE_PAPER: dict[str, dict[str, Any]] = {
+    "over": {"color": "over"},
+    "over, surface": {"color": "over", "texture": "surface"},
+    "over, exp_clipped": {"color": "over", "window": "exp_clipped"},
+    "numbers of faces": {"face_numbers": True},
+    "numbers of faces, hard": {"color": "hard", "face_numbers": True},
+    "numbers of faces, over": {"color": "over", "face_numbers": True},
+    "detach_barycentric": {"detach_barycentric": True},
+    "perspective_correct": {"perspective_correct": True},
+    "gaussian, yager": {"distribution": "gaussian", "alpha": "yager"},
+}
+
 
 def _with_gradient(
     render: Callable[[Tensor, Tensor], Tensor], corners: Tensor, colors: Tensor
@@ -48,34 +61,46 @@ def _odd(got: Tensor, expected: Tensor, tolerance: float) -> float:
 
 
 def smoke(device: torch.device, small: bool) -> Rows:
-    """Compare the paper's modes in both types with the oracle in float64 on the CPU."""
+    """Compare the paper's modes and some others with the oracle in float64 on the CPU."""
     rows: Rows = {}
+    dtypes = (torch.float32,) if small else (torch.float32, torch.float64)
     names = ("distance", "alpha", "color", "texture")
     choices = {**MODES, "alpha": ("product", "sum", "hard")}  # other t-conorms would take too long
     for modes in itertools.product(*(choices[name] for name in names)):
         chosen = dict(zip(names, modes, strict=True))
-        for dtype in (torch.float32,) if small else (torch.float32, torch.float64):
+        for dtype in dtypes:
             name = "/".join(modes) + f" {str(dtype).removeprefix('torch.')}"
             rows[name] = _compare_mode(chosen, dtype, device)
+    for name, options in BEYOND_THE_PAPER.items():
+        for dtype in dtypes:
+            full = f"{name} {str(dtype).removeprefix('torch.')}"
+            rows[full] = _compare_mode(options, dtype, device)
     return rows
 
 
 def _compare_mode(
-    modes: dict[str, str], dtype: torch.dtype, device: torch.device
+    options: dict[str, Any], dtype: torch.dtype, device: torch.device
 ) -> dict[str, Any]:
     corners = scenes.soup(2, 12, torch.float64)
-    points = 3 if modes["texture"] == "vertex" else 16
+    points = 16 if options.get("texture") == "surface" else 3
     generator = torch.Generator().manual_seed(3)
     colors = torch.rand(2, 12, points, 3, generator=generator, dtype=torch.float64)
-    size, settings = (20, 24), {"sigma": 1e-2, "gamma": 1e-1, **modes}
+    size, settings = (20, 24), {"sigma": 1e-2, "gamma": 1e-1, **options}
+    numbers: dict[str, Tensor] = {}
+    if settings.pop("face_numbers", False):
+        between = torch.rand(2, 2, 12, generator=generator, dtype=torch.float64).to(dtype)
+        numbers = {"face_opacity": 0.2 + 0.7 * between[0], "face_sigma": 1e-2 * (0.5 + between[1])}
 
-    def render(leaf: Tensor, texture: Tensor) -> Tensor:
-        return soft_rasterize(leaf, texture, size, **settings)  # type: ignore[arg-type]
+    def render(
+        leaf: Tensor, texture: Tensor, rasterize: Callable[..., Tensor] = soft_rasterize
+    ) -> Tensor:
+        of_leaf = {name: value[-len(leaf) :].to(leaf) for name, value in numbers.items()}
+        return rasterize(leaf, texture, size, **settings, **of_leaf)
 
     # The oracle gets the numbers as they are rounded for the kernels.
     rounded = corners.to(dtype), colors.to(dtype)
     exact = _with_gradient(
-        lambda leaf, texture: soft_rasterize_reference(leaf, texture, size, **settings),  # type: ignore[arg-type]
+        lambda leaf, texture: render(leaf, texture, soft_rasterize_reference),
         *(tensor.double() for tensor in rounded),
     )
     there = [tensor.to(device) for tensor in rounded]
