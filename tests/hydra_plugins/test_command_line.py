@@ -51,7 +51,10 @@ OPTIONS = {
         *(
             [
                 f"source={path.stem}",
-                *(["source.folder=x"] if "folder: ???" in path.read_text() else []),
+                *(
+                    f"source.{key}=x"
+                    for key in re.findall(r"^(\w+): \?{3}", path.read_text(), re.M)
+                ),
             ]
             for path in sorted((ROOT / "configs" / "source").glob("*.yaml"))
         ),

@@ -50,7 +50,7 @@ class FittedSource:
     second or nearer. Fits are kept in a folder, where a later run finds them.
 
     Args:
-        data: The prepared file or files with the images; objects of the split 'train' are taken.
+        path: The prepared file or files with the images; objects of the split 'train' are taken.
         blends: The number of blends of each object with others of its category and licence; an
             object without such others has none.
         cache_dir: The folder of the fits.
@@ -65,14 +65,14 @@ class FittedSource:
 
     def __init__(
         self,
-        data: Paths,
+        path: Paths,
         blends: Annotated[int, Ge(0), Le(1000)] = 3,
         cache_dir: str | Path = "data/fitted",
         seed: Seed = 0,
     ) -> None:
         if blends < 0 or seed < 0:
             raise ValueError(f"blends and seed must be >= 0, got {blends} and {seed}")
-        self._data = MultiViewDataset(data, "train")
+        self._data = MultiViewDataset(path, "train")
         self._blends, self._seed, self._cache = blends, seed, Path(cache_dir)
         self._made_of = fingerprint([VERSION, self._data.configs()])
         alike = defaultdict(list)
