@@ -13,8 +13,6 @@ import pytest
 
 from recon.datasets.multiview import MultiViewDataset
 from recon.datasets.storage.hdf5 import open_dataset
-from recon.fitting.shape import fitted_source
-from recon.fitting.shape.fitter import ShapeStage
 
 ROOT = Path(__file__).parents[2]
 RENDERING = [
@@ -50,36 +48,6 @@ def test_shapes_are_prepared_once_and_reported(tmp_path: Path) -> None:
     again = run(tmp_path, *wanted)
     assert again.returncode == 0, again.stderr
     assert "nothing to do" in again.stdout
-
-
-def test_shapes_are_fitted_to_the_images_of_a_prepared_file(
-    shaded_file: Path,
-    tmp_path: Path,
-    run_script_here: Callable[..., subprocess.CompletedProcess[str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fitted_source, "STAGES", (ShapeStage(steps=3),))
-    output = tmp_path / "fitted.h5"
-    done = run_script_here(
-        "scripts/prepare_data.py",
-        "source=fitted",
-        f"source.path={shaded_file}",
-        f"source.cache_dir={tmp_path / 'fits'}",
-        "source.blends=1",
-        "augmentation=deformed",
-        "augmentation.copies=1",
-        "workers=1",
-        f"output={output}",
-        *RENDERING,
-    )
-    assert done.returncode == 0, done.stderr
-    images, made = MultiViewDataset(shaded_file, "train"), MultiViewDataset(output)
-    assert len(images) > 1
-    assert len(made) == 4 * len(images)  # each fitted and blended, and both deformed
-    assert set(made.splits) == {"train"}
-    assert made.ids[0] == f"{images.ids[0]}-fitted"
-    # A mixture takes both: they have the same layout but for the sizes that this test chose.
-    assert made.num_views == images.num_views
 
 
 def test_training_objects_are_deformed_on_demand(tmp_path: Path) -> None:
