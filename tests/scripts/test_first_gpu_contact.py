@@ -43,13 +43,13 @@ def test_a_dry_run_on_the_cpu_writes_all_that_it_measures(tmp_path: Path) -> Non
     results = json.loads(output.read_text())
     assert list(results) == list(stages)
     assert {result["status"] for result in results.values()} == {"done"}
-    assert len(results["smoke"]["rows"]) == 36
+    assert len(results["smoke"]["rows"]) == 45
     assert all(row["passed"] for row in results["smoke"]["rows"].values())
     assert results["baseline"]["rows"]["brute force"]["note"] == "needs CUDA"
     assert all(row["measured"] > 0 for row in results["benchmark"]["rows"].values())
     assert len(done.stdout.splitlines()) <= 40
     assert "smoke: done" in done.stdout
-    assert "36 checks passed" in done.stdout
+    assert "45 checks passed" in done.stdout
 
 
 def test_a_stage_that_fails_or_hangs_does_not_stop_the_others(contact: Any, tmp_path: Path) -> None:
