@@ -108,9 +108,8 @@ def converted(state: Mapping[str, Tensor]) -> EfficientNetLite0:
         ValueError: A weight is missing, or has another shape.
     """
     network = EfficientNetLite0()
-    sources = {
-        "stem": ("_conv_stem", "_bn0")
-    }  # of each convolution: the port's, and its batch norm
+    # Of each convolution that of the port, and its batch norm.
+    sources = {"stem": ("_conv_stem", "_bn0")}
     for number, block in enumerate(network.blocks):
         for name, (convolution, norm) in PARTS.items():
             if getattr(block, name) is not None:
@@ -137,8 +136,7 @@ def _fold(target: nn.Module, state: Mapping[str, Tensor], convolution: str, norm
     own = target.state_dict()
     weight = read(f"{convolution}.weight", own["weight"].shape)
     names = ("weight", "bias", "running_mean", "running_var")
-    of_norm = (read(f"{norm}.{name}", own["bias"].shape) for name in names)
-    scale, shift, mean, variance = of_norm
+    scale, shift, mean, variance = (read(f"{norm}.{name}", own["bias"].shape) for name in names)
     factor = scale / (variance + EPSILON).sqrt()
     target.load_state_dict(
         {"weight": weight * factor[:, None, None, None], "bias": shift - mean * factor}

@@ -62,20 +62,17 @@ def _odd(got: Tensor, expected: Tensor, tolerance: float) -> float:
 
 def smoke(device: torch.device, small: bool) -> Rows:
     """Compare the paper's modes and some others with the oracle in float64 on the CPU."""
-    rows: Rows = {}
-    dtypes = (torch.float32,) if small else (torch.float32, torch.float64)
     names = ("distance", "alpha", "color", "texture")
     choices = {**MODES, "alpha": ("product", "sum", "hard")}  # other t-conorms would take too long
-    for modes in itertools.product(*(choices[name] for name in names)):
-        chosen = dict(zip(names, modes, strict=True))
-        for dtype in dtypes:
-            name = "/".join(modes) + f" {str(dtype).removeprefix('torch.')}"
-            rows[name] = _compare_mode(chosen, dtype, device)
-    for name, options in BEYOND_THE_PAPER.items():
-        for dtype in dtypes:
-            full = f"{name} {str(dtype).removeprefix('torch.')}"
-            rows[full] = _compare_mode(options, dtype, device)
-    return rows
+    cases: dict[str, dict[str, Any]] = {
+        "/".join(modes): dict(zip(names, modes, strict=True))
+        for modes in itertools.product(*(choices[name] for name in names))
+    }
+    return {
+        f"{name} {str(dtype).removeprefix('torch.')}": _compare_mode(options, dtype, device)
+        for name, options in {**cases, **BEYOND_THE_PAPER}.items()
+        for dtype in ((torch.float32,) if small else (torch.float32, torch.float64))
+    }
 
 
 def _compare_mode(
