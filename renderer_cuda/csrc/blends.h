@@ -269,8 +269,7 @@ HOST_DEVICE Real face_color_vjp(LayerGradient<Real>& g, TextureAt& texture, cons
                                 Real opacity, const PixelGradient<Real>& pixel, typename Traits<Real>::Mask some,
                                 const LayerParameters<T>& p) {
   const Real zero(T(0));
-  Surface<Real> s = surface_at(face, c);
-  correct_perspective<every_mode>(face, p, s);
+  const Surface<Real> s = mixed_surface_at<every_mode>(face, p, c);
   const auto colored = some & visible_at(face, c, s, p);
   Real color[3], grad_color[3], grad_clipped[3] = {zero, zero, zero};
   texture.color(s, color);

@@ -168,8 +168,7 @@ HOST_DEVICE void put_color(Blended<T>* pixels, const Int<T> (&at)[lanes<T>], con
                            const LayerParameters<T>& p) {
   const Mask<T> some = mode == Color::softmax ? c.support & (most >= exponents_at(pixels, at)) : c.support & within(c.weight);
   if (!any(some)) return;
-  Surface<Real<T>> s = surface_at(face, c);
-  correct_perspective<every_mode>(face, p, s);
+  const Surface<Real<T>> s = mixed_surface_at<every_mode>(face, p, c);
   const unsigned bits = lane_bits(some & visible_at(face, c, s, p));
   if (bits == 0) return;
   Real<T> color[3];

@@ -16,8 +16,7 @@ __device__ void add_color(Blended<T>& all, const LayersForward<T>& f, int64_t fi
                           const Coverage<T>& c, T opacity, T gap, const LayerParameters<T>& p) {
   const bool soft = p.color == Color::softmax;
   if (soft ? face.most_exponent + gap < all.sum.exponent : !within(c.weight)) return;
-  Surface<T> s = surface_at(face, c);
-  correct_perspective<true>(face, p, s);
+  const Surface<T> s = mixed_surface_at<true>(face, p, c);
   if (!visible_at(face, c, s, p)) return;
   T color[3];
   color_of(f, first_face + number, s, color);

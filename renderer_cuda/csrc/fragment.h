@@ -30,7 +30,7 @@ HOST_DEVICE void clear(FaceGradient<Real>& g) {
   for (int k = 0; k < 3; ++k) g.outline.x[k] = g.outline.y[k] = g.z[k] = zero;
 }
 
-// Add the gradient of one pixel to a face and its texture.
+// Add the gradient of one pixel to a face and its texture; without colour no surface is needed.
 //
 // Softmax: with weight w_i = softmax(logit)_i, rgb = sum_i w_i c_i + w_b background:
 //   dL/dc_i = w_i g,  dL/dlogit_i = w_i (g . c_i - g . rgb),
@@ -38,13 +38,11 @@ HOST_DEVICE void clear(FaceGradient<Real>& g) {
 // Hard: dL/dc_i = g where face i is the nearest; coverage and depth only choose.
 template <Color mode, bool every_mode, typename Real, typename R, typename T, typename TextureAt>
 HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, const Outline<R>& face,
-                                     const Coverage<Real>& c, const PixelGradient<Real>& pixel,
+                                     const Coverage<Real>& c, Surface<Real> s, const PixelGradient<Real>& pixel,
                                      const Parameters<T>& p) {
   const Real zero(T(0));
   Real grad_exponent = opacity_vjp<every_mode>(c, pixel.alpha, pixel.kept, pixel.greatest, p);
   if constexpr (mode != Color::none) {
-    Surface<Real> s = surface_at(face, c);
-    correct_perspective<every_mode>(face, p, s);
     auto visible = visible_at(face, c, s, p);
     Real grad_color[3], grad_clipped[3] = {zero, zero, zero}, grad_depth(T(0));
     if constexpr (mode == Color::softmax) {
@@ -68,6 +66,16 @@ HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, 
     surface_vjp<every_mode>(face, c, s, p, visible, grad_clipped, grad_depth, g.outline, g.z);
   }
   cover_vjp<every_mode>(c, face, p, grad_exponent, g.outline);
+}
+
+// The same, which finds the surface by itself.
+template <Color mode, bool every_mode, typename Real, typename R, typename T, typename TextureAt>
+HOST_DEVICE void accumulate_gradient(FaceGradient<Real>& g, TextureAt& texture, const Outline<R>& face,
+                                     const Coverage<Real>& c, const PixelGradient<Real>& pixel,
+                                     const Parameters<T>& p) {
+  Surface<Real> s;
+  if constexpr (mode != Color::none) s = mixed_surface_at<every_mode>(face, p, c);
+  accumulate_gradient<mode, every_mode>(g, texture, face, c, s, pixel, p);
 }
 
 }  // namespace renderer

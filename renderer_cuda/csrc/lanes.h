@@ -10,6 +10,7 @@
 #include "modes.h"
 #include "pack_elementary.h"
 #include "rasterize_cpu.h"
+#include "sides.h"
 
 namespace renderer {
 namespace {
@@ -29,6 +30,11 @@ template <typename T> using Mask = PackMask<T, lanes<T>>;
 
 template <typename T>
 HOST_DEVICE IntVector<T> broadcast(Int<T> value) { return value - IntVector<T>{}; }
+
+template <typename T>
+HOST_DEVICE void store_lanes(IntVector<T> vector, Int<T> (&out)[lanes<T>]) {
+  __builtin_memcpy(out, &vector, sizeof(vector));
+}
 
 template <typename P>
 HOST_DEVICE P lane_numbers() {
@@ -116,16 +122,33 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   }
 }
 
-// Count the faces that have pixels; in numbers of T, which hold what a pack has.
-template <typename T, int N>
-HOST_DEVICE void add_sizes(const Prepared<Pack<T, N>>& f, FaceSizes& sizes) {
-  using P = Pack<T, N>;
-  const P zero(T(0)), one(T(1));
-  const P columns = maximum(f.end_column - f.first_column, zero), rows = maximum(f.end_row - f.first_row, zero);
-  const P pixels = minimum(columns * rows, P(T(FaceSizes::most_pixels)));
-  sizes.faces += int64_t(lane_sum(minimum(pixels, one)));
-  sizes.pixels += int64_t(lane_sum(pixels));
-}
+// How large the faces in the lanes are.
+template <typename T>
+struct Sizes {
+  IntVector<T> box;   // pixels of the box
+  IntVector<T> keys;  // see FaceList
+
+  HOST_DEVICE Sizes(const Prepared<Real<T>>& f, const Parameters<T>& p) {
+    const Real<T> zero(T(0)), one(T(1)), most(T(1 << 28));
+    const Real<T> rows = maximum(f.end_row - f.first_row, zero);
+    const Real<T> pixels = minimum(maximum(f.end_column - f.first_column, zero) * rows, most);
+    const Mask<T> small = pixels <= Real<T>(T(small_pixels));
+    const Sides<Real<T>> sides = sides_of(f.outline, p);
+    const Box<Real<T>> columns = {f.first_column, f.end_column - one, zero, zero};
+    const Real<T> end_row = select(small, f.end_row, f.first_row);
+    Real<T> walked = zero;
+    for (Real<T> row = f.first_row; any(row < end_row); row += one) {
+      const Span<Real<T>> span = span_of(sides, columns, Real<T>(T(p.height - 1)) - Real<T>(T(2)) * row);
+      const Real<T> count = maximum(count_columns(span, truncate(span.first)), one);
+      walked += select(row < end_row, count, zero);
+    }
+    box = whole(pixels);
+    keys = 2 * whole(select(small, walked, pixels)) - (f.outline.inverse_area >= zero).v;
+  }
+
+ private:
+  static HOST_DEVICE IntVector<T> whole(Real<T> a) { return __builtin_convertvector(a.v, IntVector<T>); }
+};
 
 // The nine numbers of each of several faces, a pack for each number.
 template <typename T>
@@ -137,25 +160,36 @@ HOST_DEVICE void load_positions(const T* const (&faces)[lanes<T>], Real<T> (&cor
   for (int i = 0; i < lanes<T>; ++i) corners[8].v[i] = faces[i][8];
 }
 
+// The same as are_finite, several numbers at a time.
+template <typename T>
+HOST_DEVICE bool are_packs_finite(const T* numbers, int count) {
+  using P = Pack<T, columns<T>>;
+  typename Traits<P>::Mask odd = {typename P::IntVector{}};
+  int done = 0;
+  for (; done + columns<T> <= count; done += columns<T>) odd.v |= ~is_finite(P::load(numbers + done)).v;
+  return are_finite(numbers + done, count - done) && !any(odd);
+}
+
 // Which of the faces in the lanes have colours that are finite: all of them without textures. The lanes from `count`
 // on have no face.
 template <typename T>
 HOST_DEVICE Mask<T> colored_lanes(const Textures<const T>& textures, const int32_t (&face)[lanes<T>], int count) {
   IntVector<T> colored = broadcast<T>(-1);
   for (int lane = 0; textures.data && lane < count; ++lane) {
-    colored[lane] = -Int<T>(are_finite(textures.of(face[lane]), textures.numbers));
+    colored[lane] = -Int<T>(are_packs_finite(textures.of(face[lane]), textures.numbers));
   }
   return {colored};
 }
 
-// Prepare `count` faces; `textures` are those of these faces. Returns how large they are.
+// Prepare `count` faces and the keys that sort them; `textures` are those of these faces. Returns how large they are.
 template <typename T>
 HOST_DEVICE FaceSizes setup_faces(const T* face_vertices, const Textures<const T>& textures, int64_t count,
-                             const Parameters<T>& p, Face<T>* out) {
+                                  const Parameters<T>& p, Face<T>* out, int32_t* keys) {
   constexpr int width = lanes<T>;
   const T zeros[9] = {};  // not drawable
-  FaceSizes sizes = {0, 0};
-  for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width) {
+  const IntVector<T> most = broadcast<T>(FaceSizes::most_pixels);
+  IntVector<T> faces = {}, pixels = {};
+  for (int64_t f = 0; f < count; f += width, face_vertices += 9 * width, out += width, keys += width) {
     const int some = count - f < width ? int(count - f) : width;
     const T* each[width];
     for (int i = 0; i < width; ++i) each[i] = i < some ? face_vertices + 9 * i : zeros;
@@ -164,71 +198,15 @@ HOST_DEVICE FaceSizes setup_faces(const T* face_vertices, const Textures<const T
     int32_t index[width];
     for (int i = 0; i < width; ++i) index[i] = int32_t(f) + i;
     const Prepared<Real<T>> prepared = prepare<Real<T>>(corners, colored_lanes<T>(textures, index, some), p);
-    add_sizes(prepared, sizes);
     store_faces(prepared, some, out);
+    const Sizes<T> sizes(prepared, p);
+    faces -= sizes.box > Int<T>(0);
+    pixels += sizes.box < most ? sizes.box : most;
+    for (int i = 0; i < some; ++i) keys[i] = int32_t(sizes.keys[i]);
   }
-  return sizes;
-}
-
-// Each lane walks over the pixels of its own face, row by row. `index` is the number of the pixel in
-// rows of `stride` pixels, and 0 for lanes that have come to their end.
-template <typename T>
-struct Walk {
-  Real<T> x, y;  // 2 column + 1 - W and H - 1 - 2 row, see center_x
-  Real<T> start_x, end_x, end_y;
-  IntVector<T> at, skip;
-
-  HOST_DEVICE Walk(const FacePack<T>& faces, Tile tile, int stride, const Parameters<T>& p) {
-    const auto real = [](IntVector<T> whole) {
-      return Real<T>(__builtin_convertvector(whole, typename Real<T>::Vector));
-    };
-    const auto cut = [](IntVector<T> a, int low, int high) {
-      a = a < Int<T>(low) ? broadcast<T>(low) : a;
-      return a > Int<T>(high) ? broadcast<T>(high) : a;
-    };
-    const IntVector<T> left = cut(faces.first_column, tile.first_column, tile.end_column);
-    const IntVector<T> right = cut(faces.end_column, tile.first_column, tile.end_column);
-    const IntVector<T> top = cut(faces.first_row, tile.first_row, tile.end_row);
-    const IntVector<T> bottom = cut(faces.end_row, tile.first_row, tile.end_row);
-    start_x = x = real(2 * left + Int<T>(1 - p.width));
-    end_x = real(2 * right + Int<T>(1 - p.width));
-    y = real(Int<T>(p.height - 1) - 2 * top);
-    end_y = real(Int<T>(p.height - 1) - 2 * bottom);
-    at = (top - Int<T>(tile.first_row)) * Int<T>(stride) + (left - Int<T>(tile.first_column));
-    skip = Int<T>(stride) - (right - left);
-  }
-  HOST_DEVICE Mask<T> active() const { return y > end_y; }
-  HOST_DEVICE IntVector<T> index() const { return at & active().v; }
-  HOST_DEVICE void next() {
-    x += Real<T>(T(2));
-    const auto wrap = x >= end_x;
-    at += Int<T>(1) + (skip & wrap.v);
-    x = select(wrap, start_x, x);
-    y = select(wrap, y - Real<T>(T(2)), y);
-  }
-};
-
-// Pixels of a face that are worked on together: one waits for the results of a long chain of
-// operations, and two chains take hardly longer.
-constexpr int steps = 2;
-
-template <typename T>
-HOST_DEVICE void store_lanes(IntVector<T> vector, Int<T> (&out)[lanes<T>]) {
-  __builtin_memcpy(out, &vector, sizeof(vector));
-}
-
-// The coverage of the next `steps` pixels of each face, and their numbers.
-template <bool every_mode, typename T>
-HOST_DEVICE void cover_steps(const FacePack<T>& faces, Walk<T>& walk, const Parameters<T>& p,
-                             Coverage<Real<T>> (&c)[steps], Int<T> (&at)[steps][lanes<T>]) {
-  const Real<T> scale(p.inverse_shorter);
-  for (int i = 0; i < steps; ++i) {
-    c[i] = cover<every_mode>(faces, p, product(walk.x, scale), product(walk.y, scale));
-    c[i].support = c[i].support & walk.active();
-    store_lanes<T>(walk.index(), at[i]);
-    walk.next();
-  }
-  for (int i = 0; i < steps; ++i) attenuate<every_mode>(c[i], p);
+  FaceSizes sum = {0, 0};
+  for (int i = 0; i < width; ++i) sum.add({int64_t(faces[i]), int64_t(pixels[i])});
+  return sum;
 }
 
 // The NDC positions of the pixels (row, column) and those to the right of it.
@@ -313,10 +291,11 @@ HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
   return out;
 }
 
-// Sort `count` faces (at most sorted_at_once), equals in the order they come; those without a pixel in the tile are
-// left out.
+// Sort `count` faces (at most sorted_at_once), whose keys are given, equals in the order they come; those without a pixel in
+// the tile are left out. A part of a face has the same share of its pixels as of its box, about.
 template <typename T>
-void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int count, Tile tile, Sorted& out) {
+void sort_faces(const Face<T>* faces, const int32_t* keys, const int32_t* list, int32_t first, int count, Tile tile,
+                Sorted& out) {
   constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
   constexpr int sizes = finest + (small_pixels - finest) / step + 1, classes = 2 * sizes;
   int start[classes + 1] = {};
@@ -331,15 +310,16 @@ void sort_faces(const Face<T>* faces, const int32_t* list, int32_t first, int co
     const Tile part = clip(face, tile);
     const int columns = part.columns(), rows = part.rows();
     class_of[i] = none;
-    if (columns <= 0 || rows <= 0) continue;
+    if (columns <= 0 || rows <= 0 || keys[index] < 2) continue;
     least = minimum(least, face.most_exponent);
     most = maximum(most, face.most_exponent);
     if (int64_t(columns) * rows > small_pixels) {
       out.large[out.large_count++] = index;
       continue;
     }
-    const int pixels = columns * rows, size = pixels < finest ? pixels : finest + (pixels - finest) / step;
-    class_of[i] = uint8_t(2 * size + (face.inverse_area < T(0) ? 0 : 1));
+    const int64_t inside = int64_t(columns) * rows, box = box_pixels(face);
+    const int pixels = int(inside == box ? keys[index] / 2 : keys[index] / 2 * inside / box);
+    class_of[i] = uint8_t(2 * (pixels < finest ? pixels : finest + (pixels - finest) / step) + keys[index] % 2);
     ++start[class_of[i] + 1];
   }
   out.depths = double(most) - double(least);

@@ -265,8 +265,7 @@ HOST_DEVICE Layer<Real> layer_at(const Outline<R>& face, const LayerParameters<T
   Layer<Real> l;
   l.c = cover<true>(face, p, x, y);
   if (p.window == Window::compact) l.c.support = eccentricity_of(l.c) < Real(p.most_eccentricity);
-  l.s = surface_at(face, l.c);
-  correct_perspective<true>(face, p, l.s);
+  l.s = mixed_surface_at<true>(face, p, l.c);
   l.visible = visible_at(face, l.c, l.s, p);
   return l;
 }

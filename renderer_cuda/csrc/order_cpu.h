@@ -20,11 +20,6 @@ struct Ranges {
   int64_t end(int64_t range) const { return std::min(faces, (range + 1) * size); }
 };
 
-template <typename T>
-int64_t pixels_of(const Face<T>& face) {
-  return face.empty() ? 0 : int64_t(face.end_column - face.first_column) * (face.end_row - face.first_row);
-}
-
 // ---- the forward: wide faces, near ones first ------------------------------------------------------
 
 // Where a face lies between the nearest and the farthest corner of a mesh, in classes of inverse depth.
@@ -80,14 +75,6 @@ int64_t sort_near_first(const Face<T>* faces, const Ranges& ranges, bool paralle
 
 // ---- the backward ----------------------------------------------------------------------------------
 
-// What sorts a face: twice the number of its pixels, and one more for a back, whose corners do not run clockwise in the
-// image.
-template <typename T>
-int32_t size_key(const Face<T>& face) {
-  constexpr int64_t most = 1 << 28;
-  return int32_t(2 * std::min(pixels_of(face), most)) + (face.inverse_area < T(0) ? 0 : 1);
-}
-
 // By how many powers of two depth alone tells the weights of faces apart.
 template <typename T>
 struct WeightRange {
@@ -121,7 +108,7 @@ FaceList<T> sort_by_size(const Face<T>* faces, const int32_t* keys, int64_t begi
   for (int64_t f = begin; f < end; ++f) {
     if (keys[f] >= 2) list[place[class_of(keys[f])]++] = int32_t(f);
   }
-  return {faces, list, count, wide, small, depths};
+  return {faces, keys, list, count, wide, small, depths};
 }
 
 }  // namespace renderer

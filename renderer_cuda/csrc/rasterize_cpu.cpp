@@ -39,10 +39,10 @@ RENDERER_CHOOSE_KERNELS(double)
 
 // ---- which faces are wide ---------------------------------------------------------------------------
 
-// An image is one of wide faces where their boxes have more than so many pixels on average. Measured with AVX-512: in the
-// forward silhouettes gain by lanes of faces up to 240 pixels, colours by rows from 120 on, and both must choose alike, as
-// alpha has the same bits with and without colour; the backward gains by lanes of faces up to 180.
-constexpr int64_t wide_forward = 150, wide_backward = 200;
+// An image is one of wide faces where their boxes have more than so many pixels on average. Measured with AVX-512: at 450
+// pixels the forward of silhouettes still gains by lanes of faces and that of colours by rows, and both must choose alike, as
+// alpha has the same bits with and without colour; the backward gains by lanes of faces in both.
+constexpr int64_t wide_forward = 300, wide_backward = 600;
 
 // ---- what tests look at ----------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ struct Drawing {
   FaceList<T> at(int64_t tile) const {
     if (bins.count() == 1) return all;
     const int64_t begin = bins.first[size_t(tile)], end = bins.first[size_t(tile + 1)];
-    return {all.faces, bins.list.data() + begin, end - begin, all.wide, 0, T(0)};
+    return {all.faces, all.keys, bins.list.data() + begin, end - begin, all.wide, 0, T(0)};
   }
 };
 
@@ -153,25 +153,26 @@ int wide_side(const Parameters<T>& p, const Group& group) {
   return side;
 }
 
-// `list` holds an index for each face.
+// `list` holds an index for each face, `keys` a key.
 template <typename T>
 Drawing<T> prepare_drawing(const Forward<T>& f, const Group& group, int64_t image, bool parallel, Face<T>* faces,
-                           int32_t* list) {
+                           int32_t* list, int32_t* keys) {
   const Parameters<T>& p = f.parameters;
   const int64_t first = first_face_of(p, image), count = mesh_faces(p, image);
   const Ranges ranges(count);
   std::vector<FaceSizes> each(size_t(ranges.count));
   for_each<char>(ranges.count, parallel, 0, [&](int64_t range, char*) {
     const int64_t begin = ranges.begin(range);
-    each[size_t(range)] = kernels<T>().forward.setup(f, first + begin, first + ranges.end(range), faces + begin);
+    each[size_t(range)] =
+        kernels<T>().forward.setup(f, first + begin, first + ranges.end(range), faces + begin, keys + begin);
   });
   FaceSizes sizes = {0, 0};
   for (const FaceSizes& some : each) sizes.add(some);
   if (!sizes.wider_than(wide_forward)) {
-    return {{faces, nullptr, count, false, 0, T(0)}, sort_into_tiles(faces, ranges, p.height, p.width, parallel)};
+    return {{faces, keys, nullptr, count, false, 0, T(0)}, sort_into_tiles(faces, ranges, p.height, p.width, parallel)};
   }
   const int64_t some = sort_near_first(faces, ranges, parallel, list);
-  return {{faces, list, some, true, 0, T(0)},
+  return {{faces, keys, list, some, true, 0, T(0)},
           sort_into_tiles(faces, Ranges(some), p.height, p.width, parallel, list, wide_side(p, group))};
 }
 
@@ -198,7 +199,7 @@ void forward_group(const Forward<T>& f, const Group& group) {
   // Threads share large meshes, and take small ones one by one.
   const bool share = group.parallel && all.begin.back() > group.count * Ranges(0).size;
   for_each<char>(group.count, group.parallel && !share, 0, [&](int64_t i, char*) {
-    drawings[size_t(i)] = prepare_drawing(f, group, group.first + i, share, all.of(i), all.list(i));
+    drawings[size_t(i)] = prepare_drawing(f, group, group.first + i, share, all.of(i), all.list(i), all.keys(i));
   });
   if (p.color == Color::hard) see_images(f, group.first, group.first + group.count, group.parallel);
   int widest = 0;
@@ -262,7 +263,7 @@ void plan_tasks(const FaceList<T>& all, const int32_t* keys, int64_t most, std::
   constexpr int64_t widest = 16;
   const auto some_of = [&](int64_t begin, int64_t end) {
     const int64_t small = std::clamp<int64_t>(all.small - begin, 0, end - begin);
-    return FaceList<T>{all.faces, all.list + begin, end - begin, all.wide, small, all.depths};
+    return FaceList<T>{all.faces, all.keys, all.list + begin, end - begin, all.wide, small, all.depths};
   };
   int64_t begin = 0, pixels = 0;
   const auto close = [&](int64_t end) {
@@ -283,22 +284,31 @@ void plan_tasks(const FaceList<T>& all, const int32_t* keys, int64_t most, std::
   close(all.count);
 }
 
-// Prepare faces [begin, end) of an image and their keys, and clear their gradients.
+// Clear the gradient of a face, which no other kernel writes, or which the sums of parts are added to; of texels the gather
+// writes only those that a pixel shows.
+template <typename T>
+void clear_gradient(const Backward<T>& b, int64_t face, bool texture) {
+  std::fill_n(b.grad_face_vertices + 9 * face, 9, T(0));
+  const int64_t numbers = texture && b.grad_face_textures ? texture_numbers(b.parameters) : 0;
+  std::fill_n(b.grad_face_textures + numbers * face, numbers, T(0));
+}
+
+// Prepare faces [begin, end) of an image and their keys, and clear the gradients that are not written as a whole.
 template <typename T>
 BlockSizes<T> prepare_block(const Backward<T>& b, int64_t image, int64_t begin, int64_t end, Face<T>* faces,
                             int32_t* keys) {
   const Parameters<T>& p = b.parameters;
-  const int64_t first = first_face_of(p, image) + begin, count = end - begin;
-  const FaceSizes sizes = kernels<T>().backward.setup(b, first, first + count, faces + begin);
+  const int64_t start = first_face_of(p, image), count = end - begin;
+  const FaceSizes sizes = kernels<T>().backward.setup(b, start + begin, start + end, faces + begin, keys + begin);
+  const bool texels = b.grad_face_textures && p.texture == Texture::surface;
   WeightRange<T> weights;
   for (int64_t f = begin; f < end; ++f) {
-    keys[f] = size_key(faces[f]);
     if (keys[f] >= 2) weights.add(faces[f]);
+    if (keys[f] < 2 || keys[f] / 2 > pixels_per_task) clear_gradient(b, start + f, !texels);
   }
-  std::fill_n(b.grad_face_vertices + 9 * first, 9 * count, T(0));
-  if (b.grad_face_textures) {
+  if (texels) {
     const int64_t numbers = texture_numbers(p);
-    std::fill_n(b.grad_face_textures + numbers * first, numbers * count, T(0));
+    std::fill_n(b.grad_face_textures + numbers * (start + begin), numbers * count, T(0));
   }
   return {sizes, weights.depths()};
 }
@@ -311,7 +321,7 @@ void gather_task(const Backward<T>& b, int64_t image, const GatherTask<T>& task,
     return k.gather(b, image, task.list, pixels);
   }
   const Face<T>& face = task.list.faces[task.list.list[0]];
-  work_of_tasks.add([&] { return pixels_of(face) / task.parts; });
+  work_of_tasks.add([&] { return box_pixels(face) / task.parts; });
   const int64_t top = face.first_row, rows = face.end_row - face.first_row;
   const int begin = int(top + rows * task.part / task.parts), end = int(top + rows * (task.part + 1) / task.parts);
   k.gather_part(b, image, task.list, begin, end, pixels, partial);

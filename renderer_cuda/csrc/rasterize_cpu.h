@@ -16,7 +16,13 @@ struct Tile {
 };
 
 // Up to this many pixels in its box a face is one lane among others; a larger one has a pack for itself.
-constexpr int small_pixels = 256;
+constexpr int small_pixels = 512;
+
+// The pixels of the box of a face.
+template <typename T>
+HOST_DEVICE int64_t box_pixels(const Face<T>& face) {
+  return face.empty() ? 0 : int64_t(face.end_column - face.first_column) * (face.end_row - face.first_row);
+}
 
 // The numbers that colour a face.
 template <typename T>
@@ -41,6 +47,9 @@ struct FaceSizes {
 template <typename T>
 struct FaceList {
   const Face<T>* faces;  // of the mesh
+  // What sorts each of them: twice the number of its pixels, and one more for a back, whose corners do not run clockwise in
+  // the image. Of a small face these are the pixels that are walked over, of another those of its box.
+  const int32_t* keys;
   const int32_t* list;   // indices of `count` faces, or null for faces 0, ..., count - 1
   int64_t count;
   bool wide;             // whether the image is one of wide faces
@@ -51,8 +60,8 @@ struct FaceList {
 
 template <typename T>
 struct ForwardKernels {
-  // Prepare faces [begin, end) of the batch into out[0, end - begin).
-  FaceSizes (*setup)(const Forward<T>&, int64_t begin, int64_t end, Face<T>* out);
+  // Prepare faces [begin, end) of the batch into out[0, end - begin), and their keys.
+  FaceSizes (*setup)(const Forward<T>&, int64_t begin, int64_t end, Face<T>* out, int32_t* keys);
 
   // Render one tile of one image from the faces of a list: wide ones in its order, others sorted by what they have in the
   // tile. scratch holds scratch_size(...) numbers.
@@ -66,8 +75,8 @@ struct BackwardKernels {
   void (*lay_out)(const Backward<T>&, int64_t image, int begin, int end, bool wide, T* pixels);
   int64_t (*pixels_size)(const Parameters<T>&);
 
-  // Prepare faces [begin, end) of the batch into out[0, end - begin).
-  FaceSizes (*setup)(const Backward<T>&, int64_t begin, int64_t end, Face<T>* out);
+  // Prepare faces [begin, end) of the batch into out[0, end - begin), and their keys.
+  FaceSizes (*setup)(const Backward<T>&, int64_t begin, int64_t end, Face<T>* out, int32_t* keys);
 
   // Gather the gradient of the faces of a list; what they do not write, texels that no pixel shows, is zero before.
   void (*gather)(const Backward<T>&, int64_t image, const FaceList<T>&, const T* pixels);

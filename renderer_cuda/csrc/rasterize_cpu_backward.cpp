@@ -1,6 +1,7 @@
 // The CPU's backward: each face gathers its gradient from its pixels and writes it once.
 //
 // Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
+#include "small_faces.h"
 #include "spans.h"
 
 namespace renderer {
@@ -167,11 +168,19 @@ HOST_DEVICE void add_pixels(const Block<T>& block, const Outline<R>& faces, Real
                             const int32_t (&index)[lanes<T>], const Coverage<Real<T>> (&c)[count],
                             const Int<T> (&at)[count][lanes<T>], TextureAt& texture, const Parameters<T>& p,
                             FaceGradient<Real<T>>& g) {
+  bool shown[count];
+  Surface<Real<T>> surface[count];  // of all before any is used: a pack waits for its own divisions
+  for (int i = 0; i < count; ++i) {
+    shown[i] = shows<mode>(block, at[i], index, c[i].support, most);
+    if constexpr (mode != Color::none) {
+      if (shown[i]) surface[i] = mixed_surface_at<every_mode>(faces, p, c[i]);
+    }
+  }
   for (int i = 0; i < count; ++i) {
     PixelGradient<Real<T>> pixel;
-    if (shows<mode>(block, at[i], index, c[i].support, most)) {
+    if (shown[i]) {
       load_pixels<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
-      accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], pixel, p);
+      accumulate_gradient<mode, every_mode>(g, texture, faces, c[i], surface[i], pixel, p);
     } else {
       load_alpha<mode, every_mode>(block.pixels, at[i], index, block.first, pixel);
       accumulate_gradient<Color::none, every_mode>(g, texture, faces, c[i], pixel, p);
@@ -211,12 +220,9 @@ HOST_DEVICE void walk_small(const Block<T>& block, const FacePack<T>& faces, con
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
   const Real<T> most = faces.most_exponent + Real<T>(block.gap);
-  for (Walk<T> walk(faces, tile, stride_of(p), p); any(walk.active());) {
-    Coverage<Real<T>> c[steps];
-    Int<T> at[steps][lanes<T>];
-    cover_steps<every_mode>(faces, walk, p, c, at);
+  for_each_pixels<every_mode>(faces, tile, stride_of(p), p, [&](const auto& c, const auto& at) {
     add_pixels<mode, every_mode, steps>(block, faces, most, index, c, at, texture, p, g);
-  }
+  });
 }
 
 // A large face: neighbouring pixels in the lanes.
@@ -225,20 +231,17 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
   const Real<T> most(face.most_exponent + block.gap);
-  for (int y = tile.first_row; y < tile.end_row; ++y) {
-    const Real<T> center(center_y(p, y));
-    for (int x = tile.first_column; x < tile.end_column; x += lanes<T>) {
-      const Real<T> centers = centers_x(p, x);
-      Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, center)};
-      c[0].support = c[0].support & before(p, tile.end_column, centers);
-      if (!any(c[0].support)) continue;
-      attenuate<every_mode>(c[0], p);
-      const Int<T> first = Int<T>(y) * stride_of(p) + x;
-      Int<T> at[1][lanes<T>];
-      for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = first + lane;
-      add_pixels<mode, every_mode, 1>(block, face, most, index, c, at, texture, p, g);
-    }
-  }
+  for_each_pack<lanes<T>>(face, tile, p, [&](int column, int row, int end_column) {
+    const Real<T> centers = centers_x(p, column);
+    Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, Real<T>(center_y(p, row)))};
+    c[0].support = c[0].support & before(p, end_column, centers);
+    if (!any(c[0].support)) return;
+    attenuate<every_mode>(c[0], p);
+    const Int<T> first = Int<T>(row) * stride_of(p) + column;
+    Int<T> at[1][lanes<T>];
+    for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = first + lane;
+    add_pixels<mode, every_mode, 1>(block, face, most, index, c, at, texture, p, g);
+  });
 }
 
 // Where textures are texels the gradients of texels that no pixel shows are not written.
@@ -443,9 +446,9 @@ void lay_out(const Backward<T>& b, int64_t image, int begin, int end, bool wide,
 }
 
 template <typename T>
-FaceSizes setup(const Backward<T>& b, int64_t begin, int64_t end, Face<T>* out) {
+FaceSizes setup(const Backward<T>& b, int64_t begin, int64_t end, Face<T>* out, int32_t* keys) {
   const Parameters<T>& p = b.parameters;
-  return setup_faces(b.face_vertices + 9 * begin, textures_from(b.face_textures, begin, p), end - begin, p, out);
+  return setup_faces(b.face_vertices + 9 * begin, textures_from(b.face_textures, begin, p), end - begin, p, out, keys);
 }
 
 template <typename T>

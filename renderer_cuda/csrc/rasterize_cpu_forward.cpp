@@ -1,6 +1,7 @@
 // The CPU's forward: the faces of a tile act on the pixels of the tile.
 //
 // Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
+#include "small_faces.h"
 #include "spans.h"
 
 namespace renderer {
@@ -92,8 +93,7 @@ HOST_DEVICE Contribution<Pack<T, N>> shade(const Outline<R>& face, const Coverag
                                            const TextureAt& texture, const Textures<const T>& textures,
                                            const int32_t (&index)[N], const Parameters<T>& p) {
   Pack<T, N> color[3];
-  auto s = surface_at(face, c);
-  correct_perspective<every_mode>(face, p, s);
+  const auto s = mixed_surface_at<every_mode>(face, p, c);
   if (every_mode && p.texture == Texture::surface) {
     load_texels(textures, index, p.texture_side, s, color);
   } else {
@@ -170,16 +170,26 @@ HOST_DEVICE void put_color(const Canvas<T>& canvas, const Int<T> (&at)[lanes<T>]
   }
 }
 
-// Shade the lanes that can show in the colours of their pixels, where `hides` says that some cannot: see hidden_gap, to
-// which most_exponent is added in `most`.
-template <bool every_mode, typename R, typename TextureAt, typename T>
-HOST_DEVICE void put_shaded(const Canvas<T>& canvas, const Outline<R>& face, const Coverage<Real<T>>& c,
-                            const Int<T> (&at)[lanes<T>], const TextureAt& texture, const Textures<const T>& textures,
-                            const int32_t (&index)[lanes<T>], bool hides, Real<T> most, const Parameters<T>& p) {
-  const Real<T> before = exponents_at(canvas, at);
-  const Mask<T> shown = hides ? c.support & (most >= before) : c.support;
-  const unsigned bits = lane_bits(shown);
-  if (bits) put_color(canvas, at, bits, before, shade<every_mode>(face, c, texture, textures, index, p));
+// Shade the lanes of `count` packs that can show in the colours of their pixels, where `hides` says that some cannot: see
+// hidden_gap, to which most_exponent is added in `most`. All are shaded before any acts on its pixels: a pack waits for its
+// own divisions while another computes.
+template <bool every_mode, int count, typename R, typename TextureAt, typename T>
+HOST_DEVICE void put_shaded(const Canvas<T>& canvas, const Outline<R>& face, const Coverage<Real<T>> (&c)[count],
+                            const Int<T> (&at)[count][lanes<T>], const TextureAt& texture,
+                            const Textures<const T>& textures, const int32_t (&index)[lanes<T>], bool hides, Real<T> most,
+                            const Parameters<T>& p) {
+  Real<T> before[count];
+  unsigned bits[count], all = 0;
+  for (int i = 0; i < count; ++i) {
+    before[i] = exponents_at(canvas, at[i]);
+    const Mask<T> shown = hides ? c[i].support & (most >= before[i]) : c[i].support;
+    bits[i] = lane_bits(shown);
+    all |= bits[i];
+  }
+  if (!all) return;
+  Contribution<Real<T>> shaded[count];
+  for (int i = 0; i < count; ++i) shaded[i] = shade<every_mode>(face, c[i], texture, textures, index, p);
+  for (int i = 0; i < count; ++i) put_color(canvas, at[i], bits[i], before[i], shaded[i]);
 }
 
 // ---- small faces: one in each lane -----------------------------------------------------------------
@@ -195,19 +205,14 @@ void draw_small(const Canvas<T>& canvas, Tile tile, const Face<T>* const (&picke
   if constexpr (mode != Color::none) {
     if (!every_mode || p.texture == Texture::vertex) load_corners(textures, index, texture);
   }
-  for (Walk<T> walk(faces, tile, canvas.stride, p); any(walk.active());) {
-    Coverage<Real<T>> c[steps];
-    Int<T> at[steps][lanes<T>];
-    cover_steps<every_mode>(faces, walk, p, c, at);
+  for_each_pixels<every_mode>(faces, tile, canvas.stride, p, [&](const auto& c, const auto& at) {
     for (int i = 0; i < steps; ++i) {
       put_opacity<every_mode>(canvas, at[i], opacity_of<every_mode>(c[i], p), index, p);
     }
     if constexpr (mode != Color::none) {
-      for (int i = 0; i < steps; ++i) {
-        put_shaded<every_mode>(canvas, faces, c[i], at[i], texture, textures, index, hides, most, p);
-      }
+      put_shaded<every_mode>(canvas, faces, c, at, texture, textures, index, hides, most, p);
     }
-  }
+  });
 }
 
 // ---- large faces: neighbouring pixels in the lanes -------------------------------------------------
@@ -225,23 +230,20 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
     }
   }
-  for (int y = part.first_row; y < part.end_row; ++y) {
-    const Real<T> center(center_y(p, y));
-    for (int x = part.first_column; x < part.end_column; x += lanes<T>) {
-      const Real<T> centers = centers_x(p, x);
-      auto c = cover<every_mode>(face, p, centers, center);
-      c.support = c.support & before(p, part.end_column, centers);
-      if (!any(c.support)) continue;
-      attenuate<every_mode>(c, p);
-      const int64_t first = int64_t(y - tile.first_row) * canvas.stride + (x - tile.first_column);
-      put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c, p), index, p);
-      if constexpr (mode != Color::none) {
-        Int<T> at[lanes<T>];
-        for (int lane = 0; lane < lanes<T>; ++lane) at[lane] = Int<T>(first + lane);
-        put_shaded<every_mode>(canvas, face, c, at, texture, textures, indices, hides, most, p);
-      }
+  for_each_pack<lanes<T>>(face, part, p, [&](int column, int row, int end_column) {
+    const Real<T> centers = centers_x(p, column);
+    Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, Real<T>(center_y(p, row)))};
+    c[0].support = c[0].support & before(p, end_column, centers);
+    if (!any(c[0].support)) return;
+    attenuate<every_mode>(c[0], p);
+    const int64_t first = int64_t(row - tile.first_row) * canvas.stride + (column - tile.first_column);
+    put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c[0], p), index, p);
+    if constexpr (mode != Color::none) {
+      Int<T> at[1][lanes<T>];
+      for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = Int<T>(first + lane);
+      put_shaded<every_mode>(canvas, face, c, at, texture, textures, indices, hides, most, p);
     }
-  }
+  });
 }
 
 // ---- wide faces: planes of pixels -------------------------------------------------------------------
@@ -365,8 +367,7 @@ HOST_DEVICE void colors_at(const MeshFaces<T>& mesh, const int32_t (&index)[lane
   load_faces(picked, faces);
   Coverage<Real<T>> c;
   weights_at(faces, x, y, c.weight);
-  auto s = surface_at(faces, c);
-  correct_perspective<every_mode>(faces, p, s);
+  const auto s = mixed_surface_at<every_mode>(faces, p, c);
   if (every_mode && p.texture == Texture::surface) return load_texels(mesh.textures, index, p.texture_side, s, out);
   VertexTexture<Real<T>, Real<T>> texture;
   load_corners(mesh.textures, index, texture);
@@ -450,7 +451,7 @@ void draw_list(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, con
   Sorted sorted;
   for (int64_t begin = 0; begin < list.count; begin += sorted_at_once) {
     const int some = list.count - begin < sorted_at_once ? int(list.count - begin) : sorted_at_once;
-    sort_faces(list.faces, list.list ? list.list + begin : nullptr, int32_t(begin), some, tile, sorted);
+    sort_faces(list.faces, list.keys, list.list ? list.list + begin : nullptr, int32_t(begin), some, tile, sorted);
     draw<mode, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
   }
 }
@@ -482,9 +483,9 @@ void render_tile(const Forward<T>& f, int64_t image, const FaceList<T>& list, Ti
 }
 
 template <typename T>
-FaceSizes setup(const Forward<T>& f, int64_t begin, int64_t end, Face<T>* out) {
+FaceSizes setup(const Forward<T>& f, int64_t begin, int64_t end, Face<T>* out, int32_t* keys) {
   const Parameters<T>& p = f.parameters;
-  return setup_faces(f.face_vertices + 9 * begin, textures_from(f.face_textures, begin, p), end - begin, p, out);
+  return setup_faces(f.face_vertices + 9 * begin, textures_from(f.face_textures, begin, p), end - begin, p, out, keys);
 }
 
 template <typename T>

@@ -205,8 +205,7 @@ __device__ void draw(const Forward<T>& f, const Outline<T>& face, const T* corne
   attenuate<every_mode>(c, p);
   combine_face<every_mode>(pixel.opacity, &pixel.greatest, opacity_of<every_mode>(c, p), index, p);
   if constexpr (mode != Color::none) {
-    Surface<T> s = surface_at(face, c);
-    correct_perspective<every_mode>(face, p, s);
+    const Surface<T> s = mixed_surface_at<every_mode>(face, p, c);
     if (!visible_at(face, c, s, p)) return;
     T color[3];
     if constexpr (mode == Color::softmax) {

@@ -21,14 +21,15 @@ HOST_DEVICE Surface<Real> surface_of(const Outline<R>& face, const Real cut[3]) 
   using T = typename Traits<Real>::Scalar;
   Surface<Real> s;
   const Real one(T(1));
-  // The weights sum to one, so one of them is at least a third: the division is safe.
-  s.inverse_sum = one / (cut[0] + cut[1] + cut[2]);
-  Real inverse_depth(T(0));
+  // The weights sum to one, so one of them is at least a third: the divisions are safe, and neither waits for the other.
+  const Real sum = cut[0] + cut[1] + cut[2];
+  s.inverse_sum = one / sum;
+  Real inverse_depths(T(0));
   for (int k = 0; k < 3; ++k) {
     s.mixing[k] = s.clipped[k] = cut[k] * s.inverse_sum;
-    inverse_depth += product(s.clipped[k], Real(face.inverse_depth[k]));
+    inverse_depths += product(cut[k], Real(face.inverse_depth[k]));
   }
-  s.depth = minimum(one / inverse_depth, Real(Limits<T>::largest));  // 1 / denormal is infinite
+  s.depth = minimum(sum / inverse_depths, Real(Limits<T>::largest));  // 1 / denormal is infinite
   return s;
 }
 
@@ -47,6 +48,14 @@ template <bool every_mode, typename Real, typename R, typename T>
 HOST_DEVICE void correct_perspective(const Outline<R>& face, const Parameters<T>& p, Surface<Real>& s) {
   if (!every_mode || !p.perspective_correct) return;
   for (int k = 0; k < 3; ++k) s.mixing[k] = (s.clipped[k] * Real(face.inverse_depth[k])) * s.depth;
+}
+
+// The surface of a face at a pixel, with the weights that colours are mixed with.
+template <bool every_mode, typename Real, typename R, typename T>
+HOST_DEVICE Surface<Real> mixed_surface_at(const Outline<R>& face, const Parameters<T>& p, const Coverage<Real>& c) {
+  Surface<Real> s = surface_at(face, c);
+  correct_perspective<every_mode>(face, p, s);
+  return s;
 }
 
 // From dL/dq to dL/dc, in place, and dL/dz: with m = sum_k dL/dq_k q_k

@@ -5,14 +5,14 @@
 
 namespace renderer {
 
-// Two lines to the left of the support of a face and two to the right of it, x = slope y + offset in NDC. Where a
-// face has fewer, the rest of them lie far outside.
+// Two lines to the left of the support of a face and two to the right of it: column = slope height + offset, where a row has
+// the height H - 1 - 2 row. Where a face has fewer, the rest of them lie far outside.
 template <typename Real>
 struct Sides {
   Real slope[4], offset[4];
 };
 
-// An offset which no image reaches, and the steepest slope that is used: a line closer to a row of pixels than that
+// An offset, NDC, which no image reaches, and the steepest slope that is used: a line closer to a row of pixels than that
 // says nothing about columns.
 template <typename T> constexpr T far_aside = T(1e30);
 template <typename T> constexpr T steepest = T(1e6);
@@ -58,7 +58,42 @@ HOST_DEVICE Sides<Real> sides_of(const Outline<Real>& face, const Parameters<T>&
     sides.slope[2] = select(right, slope, sides.slope[2]);
     sides.offset[2] = select(right, through + margin, sides.offset[2]);
   }
+  for (int k = 0; k < 4; ++k) {  // from x = slope y + offset, NDC
+    sides.slope[k] *= Real(T(0.5));
+    sides.offset[k] = sides.offset[k] * Real(p.half_shorter) + Real(T(0.5) * T(p.width - 1));
+  }
   return sides;
+}
+
+// The pixels of the box of a face, or of a face in each lane; whole numbers. Empty where `end_row` is not beyond
+// `first_row` or `last_column` lies before `first_column`.
+template <typename Real>
+struct Box {
+  Real first_column, last_column, first_row, end_row;
+};
+
+// The columns of a row in which a face can show, those of the box alone: the first, which is one beyond the box at most, is
+// `first` without its fraction, and the others go up to `last`. A hundredth of a pixel covers the rounding of columns.
+template <typename Real>
+struct Span {
+  Real first, last;
+};
+
+template <typename Real>
+HOST_DEVICE Span<Real> span_of(const Sides<Real>& sides, const Box<Real>& box, Real height) {
+  using T = typename Traits<Real>::Scalar;
+  const auto column = [&](int k) { return sides.slope[k] * height + sides.offset[k]; };
+  const Real left = minimum(maximum(maximum(column(0), column(1)), box.first_column), box.last_column + Real(T(1)));
+  const Real right = minimum(minimum(column(2), column(3)), box.last_column);
+  return {left + Real(T(0.99)), right + Real(T(0.01))};
+}
+
+// The number of columns of a span from the first on.
+template <typename Real>
+HOST_DEVICE Real count_columns(Span<Real> span, Real first) {
+  using T = typename Traits<Real>::Scalar;
+  const Real zero(T(0)), one(T(1));
+  return maximum(truncate(maximum(span.last + one, zero)) - first, zero);
 }
 
 }  // namespace renderer
