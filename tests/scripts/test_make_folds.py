@@ -18,7 +18,7 @@ def test_writes_the_folds_and_counts_their_objects(
     shapes_file: Path, tmp_path: Path, run_script_here: Run
 ) -> None:
     made = run_script_here(
-        "scripts/make_folds.py", str(shapes_file), "--output", str(tmp_path / "folds"), "--folds", "3"
+        "scripts/make_folds.py", str(shapes_file), f"--output={tmp_path}/folds", "--folds=3"
     )
     assert made.returncode == 0, made.stderr
     lines = made.stdout.splitlines()
