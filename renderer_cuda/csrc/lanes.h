@@ -134,7 +134,7 @@ struct Sizes {
     const Real<T> pixels = minimum(maximum(f.end_column - f.first_column, zero) * rows, most);
     const Mask<T> small = pixels <= Real<T>(T(small_pixels));
     const Sides<Real<T>> sides = sides_of(f.outline, p);
-    const Box<Real<T>> columns = {f.first_column, f.end_column - one, zero, zero};
+    const Columns<Real<T>> columns = {f.first_column, f.end_column - one};
     const Real<T> end_row = select(small, f.end_row, f.first_row);
     Real<T> walked = zero;
     for (Real<T> row = f.first_row; any(row < end_row); row += one) {

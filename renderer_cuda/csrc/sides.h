@@ -65,14 +65,13 @@ HOST_DEVICE Sides<Real> sides_of(const Outline<Real>& face, const Parameters<T>&
   return sides;
 }
 
-// The pixels of the box of a face, or of a face in each lane; whole numbers. Empty where `end_row` is not beyond
-// `first_row` or `last_column` lies before `first_column`.
+// The columns of the box of a face, or of a face in each lane; whole numbers.
 template <typename Real>
-struct Box {
-  Real first_column, last_column, first_row, end_row;
+struct Columns {
+  Real first, last;
 };
 
-// The columns of a row in which a face can show, those of the box alone: the first, which is one beyond the box at most, is
+// The columns of a row in which a face can show, those of its box alone: the first, which is one beyond the box at most, is
 // `first` without its fraction, and the others go up to `last`. A hundredth of a pixel covers the rounding of columns.
 template <typename Real>
 struct Span {
@@ -80,11 +79,11 @@ struct Span {
 };
 
 template <typename Real>
-HOST_DEVICE Span<Real> span_of(const Sides<Real>& sides, const Box<Real>& box, Real height) {
+HOST_DEVICE Span<Real> span_of(const Sides<Real>& sides, const Columns<Real>& box, Real height) {
   using T = typename Traits<Real>::Scalar;
   const auto column = [&](int k) { return sides.slope[k] * height + sides.offset[k]; };
-  const Real left = minimum(maximum(maximum(column(0), column(1)), box.first_column), box.last_column + Real(T(1)));
-  const Real right = minimum(minimum(column(2), column(3)), box.last_column);
+  const Real left = minimum(maximum(maximum(column(0), column(1)), box.first), box.last + Real(T(1)));
+  const Real right = minimum(minimum(column(2), column(3)), box.last);
   return {left + Real(T(0.99)), right + Real(T(0.01))};
 }
 

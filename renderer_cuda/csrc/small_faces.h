@@ -8,8 +8,8 @@
 namespace renderer {
 namespace {
 
-// Each lane walks over the pixels of its own face, row by row, each row no wider than the support: these are two thirds of
-// the pixels of the box, or less. A row without such pixels has one. The next row is found ahead of its time, as that takes
+// Each lane walks over the pixels of its own face, row by row, each row no wider than the support: these are about
+// two thirds of the pixels of the box. A row without such pixels has one. The next row is found ahead of its time, as that takes
 // a long chain of operations.
 template <typename T>
 class Walk {
@@ -25,7 +25,7 @@ class Walk {
     const IntVector<T> right = cut(faces.end_column, tile.first_column, tile.end_column);
     const IntVector<T> top = cut(faces.first_row, tile.first_row, tile.end_row);
     const IntVector<T> bottom = cut(faces.end_row, tile.first_row, tile.end_row);
-    box_ = {real(left), real(right - 1), real(top), real(bottom)};
+    columns_ = {real(left), real(right - 1)};
     height_ = real(Int<T>(p.height - 1) - 2 * top);
     end_height_ = real(Int<T>(p.height - 1) - 2 * bottom);
     row_ = (top - Int<T>(tile.first_row)) * Int<T>(stride) - Int<T>(tile.first_column);
@@ -70,13 +70,13 @@ class Walk {
 
   // So many rows below the one where each lane is.
   HOST_DEVICE Row row_below(int rows) const {
-    const Span<Real<T>> span = span_of(sides_, box_, height_ - Real<T>(T(2 * rows)));
+    const Span<Real<T>> span = span_of(sides_, columns_, height_ - Real<T>(T(2 * rows)));
     return {truncate(span.first), span.last};
   }
 
   const Parameters<T>& parameters_;
   Sides<Real<T>> sides_;
-  Box<Real<T>> box_;
+  Columns<Real<T>> columns_;
   Real<T> column_, last_, height_, end_height_;
   Row next_;
   IntVector<T> row_;  // the number of column 0 of the row

@@ -15,7 +15,7 @@ template <typename T> constexpr int row_padding = 64 / int(sizeof(T));
 template <int width, typename T, typename Visit>
 HOST_DEVICE void for_each_pack(const Face<T>& face, Tile tile, const Parameters<T>& p, const Visit& visit) {
   const Sides<T> sides = sides_of(static_cast<const Outline<T>&>(face), p);
-  const Box<T> box = {T(tile.first_column), T(tile.end_column - 1), T(tile.first_row), T(tile.end_row)};
+  const Columns<T> box = {T(tile.first_column), T(tile.end_column - 1)};
   for (int row = tile.first_row; row < tile.end_row; ++row) {
     const Span<T> span = span_of(sides, box, T(p.height - 1 - 2 * row));
     const int first = int(span.first), end = first + int(count_columns(span, T(first)));
