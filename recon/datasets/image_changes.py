@@ -1,4 +1,4 @@
-"""Changes of an image that leave its object as it is: noise, blur, occlusion, framing, mask."""
+"""Changes of an image that leave its object as it is: noise, blur, occlusion and framing."""
 
 from __future__ import annotations
 
@@ -84,40 +84,6 @@ def resized(factor: float, right: float = 0.0, down: float = 0.0) -> ImageChange
         return _unpremultiplied(np.stack(layers))
 
     return change
-
-
-def uncut(patches: int, cut: float) -> ImageChange:
-    """Lays the object over patches in random colours, and most of them are taken for a part of it.
-
-    That is what comes of a mask which is estimated before a background that is not plain.
-
-    Args:
-        patches: The number of patches along each side of the image.
-        cut: The share of the patches that the mask leaves out.
-    """
-
-    def change(image: Image, generator: np.random.Generator) -> Image:
-        behind = patchwork(patches, image.shape[1:], generator)
-        alpha = image[3] / 255
-        left_out = _enlarged(generator.random((patches, patches)) < cut, image.shape[1:])
-        mask = np.where(left_out, image[3], 255)
-        return to_rgba((image[:3] * alpha + behind * (1 - alpha)) * (mask > 0), mask)
-
-    return change
-
-
-def patchwork(
-    patches: int, size: tuple[int, ...], generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Returns an image [3, *size] of patches x patches random colours in 0..255."""
-    return _enlarged(generator.uniform(0, 255, (3, patches, patches)), size)
-
-
-def _enlarged(patches: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """Returns an image [..., *size] whose patches are the pixels of a square one [..., n, n]."""
-    count = patches.shape[-1]
-    rows, columns = (np.arange(side) * count // side for side in size)
-    return patches[..., rows[:, None], columns]
 
 
 def thickened(pixels: int) -> ImageChange:

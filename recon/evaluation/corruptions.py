@@ -10,15 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.datasets.image_changes import (
-    Image,
-    ImageChange,
-    blurred,
-    noisy,
-    occluded,
-    patchwork,
-    to_rgba,
-)
+from recon.datasets.image_changes import Image, ImageChange, blurred, noisy, occluded, to_rgba
 from recon.formats.plain_background import estimate_mask
 from recon.formats.resampling import fit_image
 from recon.geometry.cameras import Cameras
@@ -179,7 +171,9 @@ def _background(
     if kind == "plain":
         return np.broadcast_to(color, (3, height, width))
     if kind == "textured":
-        return patchwork(8, size, generator)
+        patches = generator.uniform(0, 255, (3, 8, 8))
+        rows, columns = (np.arange(side) * 8 // side for side in size)
+        return patches[:, rows[:, None], columns]
     slopes = generator.uniform(-40, 40, (2, 3, 1, 1))
     down, right = np.linspace(-0.5, 0.5, height)[:, None], np.linspace(-0.5, 0.5, width)
     return color + slopes[0] * down + slopes[1] * right + generator.normal(0, 2, (3, height, width))

@@ -13,25 +13,21 @@ from recon.datasets.image_changes import (
     occluded,
     resized,
     thickened,
-    uncut,
 )
 
 # The strongest of each kind: standard deviation of noise in full scales; deviation of a blur in
 # pixels of an image of 64; share of the box of the object that is hidden; factors of size, and how
-# far an object is moved as a share of the image; patches of a background along each side, and the
-# share of them that the mask leaves out.
+# far an object is moved as a share of the image.
 _NOISE, _BLUR, _HIDDEN = 0.2, 3.0, 0.35
 _SMALLEST, _LARGEST, _MOVED = 0.6, 1.25, 0.06
-_FEWEST, _MOST, _CUT = 2, 16, 0.5
 
 
 def draw_damage(rng: np.random.Generator) -> ImageChange:
     """Draws one kind of damage and its strength.
 
     The kinds are noise, a blur, a rectangle in front of the object, a mask that is larger or
-    smaller by a pixel, one that takes in the background, and an object that is nearer or farther
-    and out of the middle. Half of all images that are damaged are of the last kind, as no image of
-    the data is.
+    smaller by a pixel, and an object that is nearer or farther and out of the middle. Half of all
+    images that are damaged are of the last kind, as no image of the data is.
 
     Args:
         rng: The generator of the choice.
@@ -39,13 +35,11 @@ def draw_damage(rng: np.random.Generator) -> ImageChange:
     if rng.random() < 0.5:
         factor = math.exp(rng.uniform(math.log(_SMALLEST), math.log(_LARGEST)))
         return resized(factor, *rng.uniform(-_MOVED, _MOVED, 2))
-    kind = rng.integers(5)
+    kind = rng.integers(4)
     if kind == 0:
         return noisy(rng.uniform(0, _NOISE))
     if kind == 1:
         return blurred(rng.uniform(0.3, _BLUR))
     if kind == 2:
         return occluded(rng.uniform(0.02, _HIDDEN))
-    if kind == 3:
-        return uncut(int(rng.integers(_FEWEST, _MOST + 1)), rng.uniform(0, _CUT))
     return thickened(1 if rng.random() < 0.5 else -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.datasets.image_changes import blurred, noisy, occluded, resized, thickened, uncut
+from recon.datasets.image_changes import blurred, noisy, occluded, resized, thickened
 from tests.recon.example_images import disc
 
 
@@ -82,21 +82,3 @@ def test_a_mask_grows_and_shrinks_by_a_pixel_on_each_side() -> None:
     assert (smaller[3, 6:8, 7:11] == 200).all()
     assert np.array_equal(larger[:3], image[:3])
     assert np.array_equal(smaller[:3], image[:3])
-
-
-@pytest.mark.parametrize("cut", [0.0, 0.4])
-def test_the_mask_takes_in_patches_of_a_background(cut: float) -> None:
-    image = disc()
-    inside = image[3] == 255
-    changed = uncut(8, cut)(image, generator())
-    assert np.array_equal(changed[:3, inside], image[:3, inside])
-    assert (changed[3, inside] == 255).all()
-    taken = changed[3] == 255
-    assert taken.all() if cut == 0 else 0.4 < taken[image[3] == 0].mean() < 0.8
-    assert not changed[:, changed[3] == 0].any()
-    # Each patch outside of the object is of one colour, and they differ.
-    corners = [changed[:3, :8, :8], changed[:3, :8, 8:16]]
-    if cut == 0:
-        assert all((patch == patch[:, :1, :1]).all() for patch in corners)
-        assert not np.array_equal(*corners)
-    assert not np.array_equal(changed, uncut(8, cut)(image, generator(1)))

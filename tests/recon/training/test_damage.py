@@ -17,8 +17,8 @@ def square() -> np.ndarray:
 def test_every_kind_is_drawn_and_half_of_the_images_change_their_size() -> None:
     image = square()
     area = int((image[3] > 127).sum())
-    kinds = dict.fromkeys(("size", "colours", "hidden", "soft", "other mask", "uncut", "none"), 0)
-    for seed in range(500):
+    kinds = {"size": 0, "colours alone": 0, "hidden": 0, "soft": 0, "other mask": 0, "none": 0}
+    for seed in range(400):
         rng = np.random.default_rng(seed)
         changed = draw_damage(rng)(image, rng)
         assert changed.shape == image.shape
@@ -28,18 +28,16 @@ def test_every_kind_is_drawn_and_half_of_the_images_change_their_size() -> None:
         if np.array_equal(changed, image):
             kinds["none"] += 1
         elif np.array_equal(changed[3], image[3]):
-            kinds["colours"] += 1
-        elif box == (32, 32):
-            kinds["uncut"] += 1
+            kinds["colours alone"] += 1
         elif len(rows) < area and box == (16, 12):
             kinds["hidden"] += 1
         elif set(np.unique(changed[3])) == {0, 255}:
             kinds["other mask" if len(rows) in (18 * 14, 14 * 10) else "hidden"] += 1
         else:
             kinds["size" if abs(len(rows) / area - 1) > 0.1 else "soft"] += 1
-    assert kinds["none"] < 10
-    assert kinds["size"] > 150
-    assert all(kinds[k] > 25 for k in ("colours", "hidden", "soft", "other mask", "uncut"))
+    assert kinds["none"] < 5
+    assert kinds["size"] > 120
+    assert all(kinds[kind] > 25 for kind in ("colours alone", "hidden", "soft", "other mask"))
 
 
 def test_the_same_generator_draws_the_same_damage() -> None:
