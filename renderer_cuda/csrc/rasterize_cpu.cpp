@@ -39,7 +39,7 @@ RENDERER_CHOOSE_KERNELS(double)
 
 // ---- which faces are wide ---------------------------------------------------------------------------
 
-// An image is one of wide faces where their boxes have more than so many pixels on average. Measured with AVX-512: at 450
+// An image is one of wide faces where their boxes have more than so many pixels on average. Measured with AVX-512: at 430
 // pixels the forward of silhouettes still gains by lanes of faces and that of colours by rows, and both must choose alike, as
 // alpha has the same bits with and without colour; the backward gains by lanes of faces in both.
 constexpr int64_t wide_forward = 300, wide_backward = 600;
