@@ -69,6 +69,23 @@ struct FacePack : Outline<Real<T>> {
   Real<T> most_exponent;
 };
 
+// The pixels of the faces in the lanes inside of a tile; half open, and empty where there are none.
+template <typename T>
+struct Boxes {
+  IntVector<T> first_column, end_column, first_row, end_row;
+};
+
+template <typename T>
+HOST_DEVICE Boxes<T> clip(const FacePack<T>& faces, Tile tile) {
+  const auto cut = [](IntVector<T> a, int low, int high) {
+    a = a < Int<T>(low) ? broadcast<T>(low) : a;
+    return a > Int<T>(high) ? broadcast<T>(high) : a;
+  };
+  return {cut(faces.first_column, tile.first_column, tile.end_column),
+          cut(faces.end_column, tile.first_column, tile.end_column),
+          cut(faces.first_row, tile.first_row, tile.end_row), cut(faces.end_row, tile.first_row, tile.end_row)};
+}
+
 constexpr int face_numbers = 24;
 
 template <typename T>
@@ -122,32 +139,43 @@ HOST_DEVICE void store_faces(const Prepared<Real<T>>& f, int count, Face<T>* out
   }
 }
 
+template <typename T>
+HOST_DEVICE IntVector<T> whole(Real<T> a) { return __builtin_convertvector(a.v, IntVector<T>); }
+template <typename T>
+HOST_DEVICE Real<T> real(IntVector<T> a) { return Real<T>(__builtin_convertvector(a, typename Real<T>::Vector)); }
+
+// How many pixels are walked over of the faces in the lanes, see small_faces.h, in rows [first_row, end_row): one at least in
+// each row.
+template <typename T>
+HOST_DEVICE Real<T> count_walked(const Sides<Real<T>>& sides, const Columns<Real<T>>& columns, Real<T> first_row,
+                                 Real<T> end_row, const Parameters<T>& p) {
+  const Real<T> zero(T(0)), one(T(1));
+  Real<T> walked = zero;
+  for (Real<T> row = first_row; any(row < end_row); row += one) {
+    const Span<Real<T>> span = span_of(sides, columns, Real<T>(T(p.height - 1)) - Real<T>(T(2)) * row);
+    const Real<T> count = maximum(count_columns(span, truncate(span.first)), one);
+    walked += select(row < end_row, count, zero);
+  }
+  return walked;
+}
+
 // How large the faces in the lanes are.
 template <typename T>
 struct Sizes {
   IntVector<T> box;   // pixels of the box
-  IntVector<T> keys;  // see FaceList
+  IntVector<T> keys;  // see KeyClasses
 
   HOST_DEVICE Sizes(const Prepared<Real<T>>& f, const Parameters<T>& p) {
-    const Real<T> zero(T(0)), one(T(1)), most(T(1 << 28));
+    const Real<T> zero(T(0)), most(T(1 << 28));
     const Real<T> rows = maximum(f.end_row - f.first_row, zero);
     const Real<T> pixels = minimum(maximum(f.end_column - f.first_column, zero) * rows, most);
     const Mask<T> small = pixels <= Real<T>(T(small_pixels));
-    const Sides<Real<T>> sides = sides_of(f.outline, p);
-    const Columns<Real<T>> columns = {f.first_column, f.end_column - one};
+    const Columns<Real<T>> columns = {f.first_column, f.end_column - Real<T>(T(1))};
     const Real<T> end_row = select(small, f.end_row, f.first_row);
-    Real<T> walked = zero;
-    for (Real<T> row = f.first_row; any(row < end_row); row += one) {
-      const Span<Real<T>> span = span_of(sides, columns, Real<T>(T(p.height - 1)) - Real<T>(T(2)) * row);
-      const Real<T> count = maximum(count_columns(span, truncate(span.first)), one);
-      walked += select(row < end_row, count, zero);
-    }
-    box = whole(pixels);
-    keys = 2 * whole(select(small, walked, pixels)) - (f.outline.inverse_area >= zero).v;
+    const Real<T> walked = count_walked(sides_of(f.outline, p), columns, f.first_row, end_row, p);
+    box = whole<T>(pixels);
+    keys = 2 * whole<T>(select(small, walked, pixels)) - (f.outline.inverse_area >= zero).v;
   }
-
- private:
-  static HOST_DEVICE IntVector<T> whole(Real<T> a) { return __builtin_convertvector(a.v, IntVector<T>); }
 };
 
 // The nine numbers of each of several faces, a pack for each number.
@@ -210,13 +238,11 @@ HOST_DEVICE FaceSizes setup_faces(const T* face_vertices, const Textures<const T
 }
 
 // The NDC positions of the pixels (row, column) and those to the right of it.
-template <typename P, typename T>
-HOST_DEVICE P centers_of(const Parameters<T>& p, int column) {
-  const P first(T(2 * column + 1 - p.width)), offsets = lane_numbers<P>() * P(T(2));
-  return product(first + offsets, P(p.inverse_shorter));
-}
 template <typename T>
-HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) { return centers_of<Real<T>>(p, column); }
+HOST_DEVICE Real<T> centers_x(const Parameters<T>& p, int column) {
+  const Real<T> first(T(2 * column + 1 - p.width)), offsets = lane_numbers<Real<T>>() * Real<T>(T(2));
+  return product(first + offsets, Real<T>(p.inverse_shorter));
+}
 
 // Which of the pixels at the NDC positions x lie before a column.
 template <typename T, int N>
@@ -265,20 +291,7 @@ struct SurfaceTexture {
   }
 };
 
-// ---- faces sorted by size and side -----------------------------------------------------------------
-
-constexpr int sorted_at_once = 4096;
-
-// Indices of faces. Of equal sizes fronts, whose corners run clockwise in the image, come before backs: they hide the
-// backs of a closed mesh, most of which then need no colour, and a pack should need it for all of its faces or for none.
-// What is drawn is the same in any order, but for rounding; the order does not depend on the mode, so that alpha has the
-// same bits with and without colour.
-struct Sorted {
-  int32_t small[sorted_at_once];  // by number of pixels, then by side
-  int32_t large[sorted_at_once];  // as they come
-  int small_count, large_count;
-  double depths;  // by how many powers of two depth alone tells their weights apart
-};
+// ---- some of the faces -----------------------------------------------------------------------------
 
 // The pixels of a face inside of a tile.
 template <typename T>
@@ -289,45 +302,6 @@ HOST_DEVICE Tile clip(const Face<T>& face, Tile tile) {
   out.first_row = face.first_row > tile.first_row ? int(face.first_row) : tile.first_row;
   out.end_row = face.end_row < tile.end_row ? int(face.end_row) : tile.end_row;
   return out;
-}
-
-// Sort `count` faces (at most sorted_at_once), whose keys are given, equals in the order they come; those without a pixel in
-// the tile are left out. A part of a face has the same share of its pixels as of its box, about.
-template <typename T>
-void sort_faces(const Face<T>* faces, const int32_t* keys, const int32_t* list, int32_t first, int count, Tile tile,
-                Sorted& out) {
-  constexpr int finest = 64, step = 8;  // one class for each number of pixels, then one for eight
-  constexpr int sizes = finest + (small_pixels - finest) / step + 1, classes = 2 * sizes;
-  int start[classes + 1] = {};
-  uint8_t class_of[sorted_at_once];
-  constexpr uint8_t none = 255;
-  static_assert(classes <= none);
-  T least = Limits<T>::largest, most = -Limits<T>::largest;
-  out.large_count = 0;
-  for (int i = 0; i < count; ++i) {
-    const int32_t index = list ? list[i] : first + i;
-    const Face<T>& face = faces[index];
-    const Tile part = clip(face, tile);
-    const int columns = part.columns(), rows = part.rows();
-    class_of[i] = none;
-    if (columns <= 0 || rows <= 0 || keys[index] < 2) continue;
-    least = minimum(least, face.most_exponent);
-    most = maximum(most, face.most_exponent);
-    if (int64_t(columns) * rows > small_pixels) {
-      out.large[out.large_count++] = index;
-      continue;
-    }
-    const int64_t inside = int64_t(columns) * rows, box = box_pixels(face);
-    const int pixels = int(inside == box ? keys[index] / 2 : keys[index] / 2 * inside / box);
-    class_of[i] = uint8_t(2 * (pixels < finest ? pixels : finest + (pixels - finest) / step) + keys[index] % 2);
-    ++start[class_of[i] + 1];
-  }
-  out.depths = double(most) - double(least);
-  for (int c = 0; c < classes; ++c) start[c + 1] += start[c];
-  out.small_count = start[classes];
-  for (int i = 0; i < count; ++i) {
-    if (class_of[i] != none) out.small[start[class_of[i]]++] = list ? list[i] : first + i;
-  }
 }
 
 // The first `count` faces of a list, at most as many as there are lanes, and their indices; the other lanes have

@@ -86,27 +86,21 @@ struct WeightRange {
   T depths() const { return least <= most ? most - least : T(0); }
 };
 
-// Sort faces [begin, end) of a mesh, whose keys are given: small ones first, by size and, of one size, fronts before backs,
-// as a pack should need colour for all of its faces or for none; then large ones as they come. Of wide faces none is
-// small. `list` holds end - begin indices.
+// Sort faces [begin, end) of a mesh, whose keys are given: small ones first, by the classes of their keys, then large ones as
+// they come. Of wide faces none is small. `list` holds end - begin indices.
 template <typename T>
-FaceList<T> sort_by_size(const Face<T>* faces, const int32_t* keys, int64_t begin, int64_t end, bool wide,
-                         T depths, int32_t* list) {
-  // One class for each number of pixels, then one for eight; each twice, for fronts and backs.
-  constexpr int finest = 64, step = 8, classes = 2 * (finest + (small_pixels - finest) / step + 1) + 1;
-  const auto class_of = [wide](int32_t key) {
-    const int32_t pixels = key / 2;
-    if (wide || pixels > small_pixels) return classes - 1;
-    return 2 * (pixels < finest ? pixels : finest + (pixels - finest) / step) + key % 2;
-  };
+FaceList<T> sort_by_keys(const Face<T>* faces, const int32_t* keys, int64_t begin, int64_t end, bool wide, T depths,
+                         int32_t* list) {
+  constexpr int large = KeyClasses::count, classes = large + 1;
+  const auto class_of = [wide](int32_t key) { return wide || key / 2 > small_pixels ? large : KeyClasses::of(key); };
   int32_t place[classes + 1] = {};
   for (int64_t f = begin; f < end; ++f) {
-    if (keys[f] >= 2) ++place[class_of(keys[f]) + 1];
+    if (KeyClasses::has_pixels(keys[f])) ++place[class_of(keys[f]) + 1];
   }
   for (int c = 0; c < classes; ++c) place[c + 1] += place[c];
-  const int64_t small = place[classes - 1], count = place[classes];
+  const int64_t small = place[large], count = place[classes];
   for (int64_t f = begin; f < end; ++f) {
-    if (keys[f] >= 2) list[place[class_of(keys[f])]++] = int32_t(f);
+    if (KeyClasses::has_pixels(keys[f])) list[place[class_of(keys[f])]++] = int32_t(f);
   }
   return {faces, keys, list, count, wide, small, depths};
 }

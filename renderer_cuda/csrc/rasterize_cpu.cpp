@@ -259,7 +259,7 @@ int parts_of(const Face<T>& face, int32_t key) {
 // The tasks of a list of faces, in order, with about `most` pixels each. Small faces stay together in whole packs, however
 // many lanes there are.
 template <typename T>
-void plan_tasks(const FaceList<T>& all, const int32_t* keys, int64_t most, std::vector<GatherTask<T>>& tasks) {
+void plan_tasks(const FaceList<T>& all, int64_t most, std::vector<GatherTask<T>>& tasks) {
   constexpr int64_t widest = 16;
   const auto some_of = [&](int64_t begin, int64_t end) {
     const int64_t small = std::clamp<int64_t>(all.small - begin, 0, end - begin);
@@ -272,7 +272,7 @@ void plan_tasks(const FaceList<T>& all, const int32_t* keys, int64_t most, std::
     pixels = 0;
   };
   for (int64_t i = 0; i < all.count; ++i) {
-    const int32_t key = keys[all.list[i]];
+    const int32_t key = all.keys[all.list[i]];
     if (pixels >= most && (i >= all.small || i % widest == 0)) close(i);
     const int parts = key / 2 > pixels_per_task ? parts_of(all.faces[all.list[i]], key) : 1;
     pixels += key / 2;
@@ -303,8 +303,9 @@ BlockSizes<T> prepare_block(const Backward<T>& b, int64_t image, int64_t begin, 
   const bool texels = b.grad_face_textures && p.texture == Texture::surface;
   WeightRange<T> weights;
   for (int64_t f = begin; f < end; ++f) {
-    if (keys[f] >= 2) weights.add(faces[f]);
-    if (keys[f] < 2 || keys[f] / 2 > pixels_per_task) clear_gradient(b, start + f, !texels);
+    const bool drawn = KeyClasses::has_pixels(keys[f]);
+    if (drawn) weights.add(faces[f]);
+    if (!drawn || keys[f] / 2 > pixels_per_task) clear_gradient(b, start + f, !texels);
   }
   if (texels) {
     const int64_t numbers = texture_numbers(p);
@@ -404,8 +405,8 @@ void backward_group(const Backward<T>& b, const Group& group) {
     const bool wide = images[size_t(i)].wider_than(wide_backward);
     int32_t* list = all.list(i) + block.begin;
     const T depths = sizes[block.number].depths;
-    const FaceList<T> sorted = sort_by_size(all.of(i), all.keys(i), block.begin, block.end, wide, depths, list);
-    plan_tasks(sorted, all.keys(i), group.parallel ? pixels_per_task : INT64_MAX, planned[block.number]);
+    const FaceList<T> sorted = sort_by_keys(all.of(i), all.keys(i), block.begin, block.end, wide, depths, list);
+    plan_tasks(sorted, group.parallel ? pixels_per_task : INT64_MAX, planned[block.number]);
   });
   gather_planned(b, group, blocks, planned, pixels_of_image);
 }

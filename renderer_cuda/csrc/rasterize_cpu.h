@@ -43,13 +43,28 @@ struct FaceSizes {
   bool wider_than(int64_t each) const { return pixels > each * faces; }
 };
 
+// What sorts a face: twice the number of its pixels, and one more for a back, whose corners do not run clockwise in the
+// image. Of a small face these are the pixels that are walked over, of another those of its box.
+//
+// Small faces are sorted into classes of keys: fronts come before backs, as they hide the backs of a closed mesh, most of
+// which then need no colour, and a pack should need it for all of its faces or for none; then by size, so that the faces of
+// a pack end together.
+struct KeyClasses {
+  static constexpr int finest = 64, step = 8;  // a class for each number of pixels, then one for eight
+  static constexpr int sizes = finest + (small_pixels - finest) / step + 1, count = 2 * sizes;
+
+  static HOST_DEVICE bool has_pixels(int32_t key) { return key >= 2; }
+  static HOST_DEVICE int of(int32_t key) {
+    const int32_t pixels = key / 2;
+    return (key % 2 ? sizes : 0) + (pixels < finest ? pixels : finest + (pixels - finest) / step);
+  }
+};
+
 // Some of the prepared faces of a mesh.
 template <typename T>
 struct FaceList {
   const Face<T>* faces;  // of the mesh
-  // What sorts each of them: twice the number of its pixels, and one more for a back, whose corners do not run clockwise in
-  // the image. Of a small face these are the pixels that are walked over, of another those of its box.
-  const int32_t* keys;
+  const int32_t* keys;   // of each of them, see KeyClasses
   const int32_t* list;   // indices of `count` faces, or null for faces 0, ..., count - 1
   int64_t count;
   bool wide;             // whether the image is one of wide faces

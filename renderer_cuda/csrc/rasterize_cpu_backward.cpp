@@ -231,12 +231,9 @@ HOST_DEVICE void walk_large(const Block<T>& block, const Face<T>& face, const in
                             TextureAt& texture, Tile tile, const Parameters<T>& p, FaceGradient<Real<T>>& g) {
   clear(g);
   const Real<T> most(face.most_exponent + block.gap);
-  for_each_pack<lanes<T>>(face, tile, p, [&](int column, int row, int end_column) {
-    const Real<T> centers = centers_x(p, column);
-    Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, Real<T>(center_y(p, row)))};
-    c[0].support = c[0].support & before(p, end_column, centers);
-    if (!any(c[0].support)) return;
-    attenuate<every_mode>(c[0], p);
+  for_each_pack(face, tile, p, [&](int column, int row, int end_column) {
+    Coverage<Real<T>> c[1];
+    if (!cover_pack<every_mode>(face, column, row, end_column, p, c[0])) return;
     const Int<T> first = Int<T>(row) * stride_of(p) + column;
     Int<T> at[1][lanes<T>];
     for (int lane = 0; lane < lanes<T>; ++lane) at[0][lane] = first + lane;
@@ -336,15 +333,12 @@ HOST_DEVICE void walk_wide(const Block<T>& block, const Face<T>& face, int32_t i
   const P most(face.most_exponent + block.gap);
   const int stride = stride_of(p), row_size = stride * channels_of<mode, every_mode>;
   const int32_t own = block.first + index;
-  for_each_pack<Traits<P>::lanes>(face, tile, p, [&](int column, int row, int end_column) {
+  for_each_pack(face, tile, p, [&](int column, int row, int end_column) {
     const T* at = block.pixels + int64_t(row) * row_size + column;
     const bool shown = shows_in_row<mode>(at, stride, own, most);
     if (!shown && is_alpha_settled<every_mode, P>(at, p)) return;
-    const P centers = centers_of<P>(p, column);
-    auto c = cover<every_mode>(face, p, centers, P(center_y(p, row)));
-    c.support = c.support & before(p, end_column, centers);
-    if (!any(c.support)) return;
-    attenuate<every_mode>(c, p);
+    Coverage<P> c;
+    if (!cover_pack<every_mode>(face, column, row, end_column, p, c)) return;
     PixelGradient<P> pixel;
     load_row<mode, every_mode>(at, stride, own, shown, pixel);
     if (mode != Color::none && shown) {

@@ -1,6 +1,7 @@
 // The CPU's forward: the faces of a tile act on the pixels of the tile.
 //
 // Compiled once for each instruction set, with INSTRUCTION_SET naming it; see lanes.h.
+#include "order_in_tile.h"
 #include "small_faces.h"
 #include "spans.h"
 
@@ -230,12 +231,9 @@ void draw_large(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t
       __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
     }
   }
-  for_each_pack<lanes<T>>(face, part, p, [&](int column, int row, int end_column) {
-    const Real<T> centers = centers_x(p, column);
-    Coverage<Real<T>> c[1] = {cover<every_mode>(face, p, centers, Real<T>(center_y(p, row)))};
-    c[0].support = c[0].support & before(p, end_column, centers);
-    if (!any(c[0].support)) return;
-    attenuate<every_mode>(c[0], p);
+  for_each_pack(face, part, p, [&](int column, int row, int end_column) {
+    Coverage<Real<T>> c[1];
+    if (!cover_pack<every_mode>(face, column, row, end_column, p, c[0])) return;
     const int64_t first = int64_t(row - tile.first_row) * canvas.stride + (column - tile.first_column);
     put_opacity_of_row<every_mode>(canvas, first, opacity_of<every_mode>(c[0], p), index, p);
     if constexpr (mode != Color::none) {
@@ -285,16 +283,13 @@ void draw_wide(const Canvas<T>& canvas, Tile tile, const Face<T>& face, int32_t 
       __builtin_memcpy(texture.corner, textures.of(index), 9 * sizeof(T));
     }
   }
-  for_each_pack<width>(face, clip(face, tile), p, [&](int column, int row, int end_column) {
+  for_each_pack(face, clip(face, tile), p, [&](int column, int row, int end_column) {
     const int64_t at = int64_t(row - tile.first_row) * canvas.stride + (column - tile.first_column);
     const bool opaque = is_opaque<every_mode, P>(canvas, at, p);
     const auto can_show = [&] { return most >= P::load(canvas.exponent + at); };
     if (opaque && (mode == Color::none || !any(can_show()))) return;
-    const P centers = centers_of<P>(p, column);
-    auto c = cover<every_mode>(face, p, centers, P(center_y(p, row)));
-    c.support = c.support & before(p, end_column, centers);
-    if (!any(c.support)) return;
-    attenuate<every_mode>(c, p);
+    Coverage<P> c;
+    if (!cover_pack<every_mode>(face, column, row, end_column, p, c)) return;
     if (!opaque) put_opacity_of_row<every_mode>(canvas, at, opacity_of<every_mode>(c, p), index, p);
     if constexpr (mode != Color::none) {
       if (!any(c.support & can_show())) return;
@@ -451,7 +446,8 @@ void draw_list(const Canvas<T>& canvas, Tile tile, const MeshFaces<T>& mesh, con
   Sorted sorted;
   for (int64_t begin = 0; begin < list.count; begin += sorted_at_once) {
     const int some = list.count - begin < sorted_at_once ? int(list.count - begin) : sorted_at_once;
-    sort_faces(list.faces, list.keys, list.list ? list.list + begin : nullptr, int32_t(begin), some, tile, sorted);
+    sort_faces(list.faces, list.keys, list.list ? list.list + begin : nullptr, int32_t(begin), some, tile, p,
+               sorted);
     draw<mode, every_mode>(canvas, tile, mesh, sorted, nothing, gap, p);
   }
 }

@@ -17,18 +17,11 @@ class Walk {
   // Over the part of the faces in a tile whose rows have `stride` pixels.
   HOST_DEVICE Walk(const FacePack<T>& faces, Tile tile, int stride, const Parameters<T>& p)
       : parameters_(p), sides_(sides_of(faces, p)), stride_(stride) {
-    const auto cut = [](IntVector<T> a, int low, int high) {
-      a = a < Int<T>(low) ? broadcast<T>(low) : a;
-      return a > Int<T>(high) ? broadcast<T>(high) : a;
-    };
-    const IntVector<T> left = cut(faces.first_column, tile.first_column, tile.end_column);
-    const IntVector<T> right = cut(faces.end_column, tile.first_column, tile.end_column);
-    const IntVector<T> top = cut(faces.first_row, tile.first_row, tile.end_row);
-    const IntVector<T> bottom = cut(faces.end_row, tile.first_row, tile.end_row);
-    columns_ = {real(left), real(right - 1)};
-    height_ = real(Int<T>(p.height - 1) - 2 * top);
-    end_height_ = real(Int<T>(p.height - 1) - 2 * bottom);
-    row_ = (top - Int<T>(tile.first_row)) * Int<T>(stride) - Int<T>(tile.first_column);
+    const Boxes<T> box = clip(faces, tile);
+    columns_ = {real<T>(box.first_column), real<T>(box.end_column - 1)};
+    height_ = real<T>(Int<T>(p.height - 1) - 2 * box.first_row);
+    end_height_ = real<T>(Int<T>(p.height - 1) - 2 * box.end_row);
+    row_ = (box.first_row - Int<T>(tile.first_row)) * Int<T>(stride) - Int<T>(tile.first_column);
     const Row first = row_below(0);
     column_ = first.column;
     last_ = first.last;
@@ -63,10 +56,6 @@ class Walk {
   struct Row {
     Real<T> column, last;  // the first column, and what no other is beyond
   };
-
-  static HOST_DEVICE Real<T> real(IntVector<T> a) {
-    return Real<T>(__builtin_convertvector(a, typename Real<T>::Vector));
-  }
 
   // So many rows below the one where each lane is.
   HOST_DEVICE Row row_below(int rows) const {
