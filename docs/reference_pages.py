@@ -93,6 +93,12 @@ ROOMS = (
         "recon.inference*",
     ),
     Room(
+        "segmentation",
+        "Segmentation",
+        "The mask of the object of an image that has none.",
+        "recon.segmentation*",
+    ),
+    Room(
         "fitting",
         "Fitting",
         "Shapes, poses, joints, cameras and lights found without a network.",

@@ -25,7 +25,7 @@ ROWS = (
     ("geometry",),
     ("rendering", "formats"),
     ("losses", "metrics", "datasets", "models"),
-    ("runs", "preparation", "visualization"),
+    ("runs", "preparation", "segmentation", "visualization"),
     ("training", "evaluation", "inference", "fitting"),
 )
 

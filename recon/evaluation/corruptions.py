@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from recon.datasets.image_changes import Image, ImageChange, blurred, noisy, occluded, to_rgba
-from recon.formats.plain_background import estimate_mask
 from recon.formats.resampling import fit_image
 from recon.geometry.cameras import Cameras
+from recon.segmentation.estimate import estimate_object_mask
 
 CameraChange = Callable[[Cameras], Cameras]
 
@@ -154,7 +154,7 @@ def before(kind: str) -> ImageChange:
         alpha = image[3] / 255
         rgb = to_rgba(image[:3] * alpha + behind * (1 - alpha), image[3])[:3]
         try:
-            mask = estimate_mask(rgb).alpha
+            mask = estimate_object_mask(rgb).alpha
         except ValueError:  # it finds no object
             mask = np.full_like(image[3], 255)
         return to_rgba(rgb * (mask > 0), mask)

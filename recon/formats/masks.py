@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon.formats.images import OPAQUE, RgbaImage
-from recon.formats.plain_background import MOST_OBJECT, estimate_mask
+from recon.formats.plain_background import MOST_OBJECT, EstimatedMask, estimate_mask
 from recon.formats.resampling import shrink
 
 # A piece smaller than this share of all is a speck: it does not count as a piece of the object.
@@ -45,16 +46,20 @@ def mask_source(image: RgbaImage, mask: NDArray[np.uint8] | None) -> str:
 
 
 def masked_image(
-    image: RgbaImage, mask: NDArray[np.uint8] | None, longest_side: int | None = None
+    image: RgbaImage,
+    mask: NDArray[np.uint8] | None,
+    longest_side: int | None = None,
+    estimate: Callable[[NDArray[np.uint8]], EstimatedMask] = estimate_mask,
 ) -> MaskedImage:
     """Returns an image with the best mask there is as its alpha.
 
     Args:
         image: The image.
         mask: [H, W] uint8, 255 inside; None takes the alpha channel, and where that is no mask an
-            estimate from a plain background.
+            estimate.
         longest_side: The number of pixels along the longer side to which a larger image is shrunk
             first.
+        estimate: What estimates a mask from colours [3, H, W]; by default from a plain background.
 
     Raises:
         ValueError: If nothing is inside the mask, or nothing stands out from the background.
@@ -64,9 +69,9 @@ def masked_image(
     if longest_side is not None:
         rgba = shrink(rgba, longest_side)
     if source == ESTIMATED:
-        estimate = estimate_mask(rgba[:3])
-        rgba = np.concatenate((rgba[:3], estimate.alpha[None]))
-        notes += estimate.notes
+        estimated = estimate(rgba[:3])
+        rgba = np.concatenate((rgba[:3], estimated.alpha[None]))
+        notes += estimated.notes
     require_object(rgba[3], source)
     return MaskedImage(rgba, source, notes + mask_notes(rgba[3]))
 

@@ -24,6 +24,8 @@ FRAME = 0.02
 LEAST_DIFFERENCE, MOST_DIFFERENCE = 14.0, 60.0
 # Deviations of the frame's noise which still are background.
 DEVIATIONS = 6.0
+# The deviation of the noise, in steps of 256, above which a frame is one of texture.
+MOST_NOISE = 4.0
 # A frame of which more than this differs from the fitted background is not plain.
 MOST_OF_FRAME = 0.25
 # Shares of the image: a smaller object is dirt, and a larger one the background itself.
@@ -62,24 +64,56 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     Raises:
         ValueError: If nothing differs from the background, or nearly everything does.
     """
+    fit = _fit(rgb)
+    inside = large_parts(~_background(fit.difference, fit.limit))
+    require_size(inside, "differs from a plain background")
+    notes = [WEAKNESS]
+    if fit.odd > MOST_OF_FRAME:
+        share = f"{100 * fit.odd:.0f} %"
+        notes.append(f"the background is not plain: {share} of the frame differs from it")
+    return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
+
+
+def is_plain(rgb: NDArray[np.uint8]) -> bool:
+    """Tells whether the frame of an image [3, H, W] is that of a plain background."""
+    fit = _fit(rgb)
+    return fit.odd <= MOST_OF_FRAME and fit.limit <= DEVIATIONS * MOST_NOISE
+
+
+def require_size(inside: NDArray[np.bool_], what: str) -> None:
+    """Refuses a mask [H, W] of nothing or of nearly everything.
+
+    Args:
+        inside: The mask.
+        what: What its pixels do, for the message.
+
+    Raises:
+        ValueError: If it has less than 0.2 or more than 95 percent of the image.
+    """
+    share = float(inside.mean())
+    if not LEAST_OBJECT <= share <= MOST_OBJECT:
+        which = "nothing" if share < LEAST_OBJECT else "nearly everything"
+        raise ValueError(
+            f"no object found: {which} {what}; give a mask, or an image with an alpha channel"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """How far pixels [H, W] are from a plain background; the odd share is that of the frame."""
+
+    difference: NDArray[np.float64]
+    limit: float
+    odd: float
+
+
+def _fit(rgb: NDArray[np.uint8]) -> _Fit:
     colors = np.tensordot(_AXES, rgb.astype(np.float64), 1)
     frame = _frame(rgb.shape[1:])
     difference = _difference(colors, frame)
     noise = 1.4826 * float(np.median(difference[frame]))  # the deviation, if it is normal
     limit = float(np.clip(DEVIATIONS * noise, LEAST_DIFFERENCE, MOST_DIFFERENCE))
-    inside = _large_parts(~_background(difference, limit))
-    share = float(inside.mean())
-    if not LEAST_OBJECT <= share <= MOST_OBJECT:
-        what = "nothing" if share < LEAST_OBJECT else "nearly everything"
-        raise ValueError(
-            f"no object found: {what} differs from a plain background; give a mask, or an image"
-            " with an alpha channel"
-        )
-    notes = [WEAKNESS]
-    odd = float((difference[frame] > limit).mean())
-    if odd > MOST_OF_FRAME:
-        notes.append(f"the background is not plain: {100 * odd:.0f} % of the frame differs from it")
-    return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
+    return _Fit(difference, limit, float((difference[frame] > limit).mean()))
 
 
 def _frame(size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -124,8 +158,8 @@ def _background(difference: NDArray[np.float64], limit: float) -> NDArray[np.boo
     return np.asarray(chosen[regions])
 
 
-def _large_parts(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns the mask without small parts."""
+def large_parts(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns a mask [H, W] without small parts."""
     parts, count = ndimage.label(inside, np.ones((3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0

@@ -3,11 +3,12 @@
     recon-reconstruct IMAGE_OR_DIRECTORY [...] [--checkpoint FILE] [--output DIR]
 
 reads PNG, JPEG, WebP, GIF, BMP and TIFF images of any size. The mask of the object is that of
---mask, or else the alpha channel, or else an estimate from a plain background, which is written as
-mask.png. Every image gets a folder DIR/NAME with mesh.glb, mesh.obj, turntable.gif, overlay.png
-(the border of the silhouette in orange, that of the mask in blue) and result.json. An existing
-result of the same image, mask and checkpoint is kept, and another one is refused. Images that
-cannot be used are reported, the others are reconstructed, and the exit status is then 1.
+--mask, or else the alpha channel, or else an estimate, from a plain background or by a small
+network, which is written as mask.png. Every image gets a folder DIR/NAME with mesh.glb, mesh.obj,
+turntable.gif, overlay.png (the border of the silhouette in orange, that of the mask in blue) and
+result.json. An existing result of the same image, mask and checkpoint is kept, and another one is
+refused. Images that cannot be used are reported, the others are reconstructed, and the exit status
+is then 1.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from recon.inference.reconstruct import ImageReconstructor, Reconstruction
 from recon.inference.refinement import Refinement
 from recon.runs.shipped_models import DEFAULT_MODEL
 from recon.runs.trained_models import load_trained_model
+from recon.segmentation.estimate import GUESSED
 from recon.threads import available_cores
 from renderer_cuda import build
 
@@ -309,10 +311,11 @@ def summary(
         f"{outcome.job.image}: {note}"
         for outcome in made
         for note in outcome.notes
-        if note != WEAKNESS
+        if note not in (WEAKNESS, GUESSED)
     ]
-    if estimated := sum(outcome.mask == "estimated" for outcome in made):
-        lines.append(f"{estimated} masks are estimated (look at mask.png): {WEAKNESS}")
+    for weakness in (WEAKNESS, GUESSED):
+        if estimated := sum(weakness in outcome.notes for outcome in made):
+            lines.append(f"{estimated} masks are estimated (look at mask.png): {weakness}")
     framing = reconstructor.framing
     lines += [
         "framing: outlines shifted, and scaled to the best of sizes from"

@@ -18,6 +18,7 @@ from recon.datasets.framing import Framing, mask_boxes
 from recon.formats.images import ImageLike, decode_image, decode_mask
 from recon.formats.masks import masked_image, require_object
 from recon.formats.resampling import RESAMPLING, PixelMap
+from recon.segmentation.estimate import estimate_object_mask
 
 # The longer side of what is worked on. The network sees far less, and an estimated mask is not
 # better for more.
@@ -78,7 +79,7 @@ def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
             pixels is the mask.
         mask: An image of the same size in any of these forms, see
             `recon.formats.images.decode_mask`. With neither, the mask is estimated, see
-            `recon.formats.plain_background`.
+            `recon.segmentation.estimate`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -87,7 +88,7 @@ def take_image(image: ImageLike, mask: ImageLike | None = None) -> InputImage:
     decoded = decode_image(image)
     alpha = None if mask is None else decode_mask(mask, like=decoded)
     try:
-        masked = masked_image(decoded, alpha, WORKING_SIDE)
+        masked = masked_image(decoded, alpha, WORKING_SIDE, estimate_object_mask)
         masked.rgba[3] = _without_specks(masked.rgba[3])
         require_object(masked.rgba[3], masked.source)
     except ValueError as error:

@@ -104,7 +104,7 @@ class Model:
         Args:
             image: A path, the bytes of a file, a PIL image, or an array [H, W, 3] or [H, W, 4].
             mask: The mask of the object in any of these forms. None uses the alpha channel, or else
-                estimates the mask from a plain background.
+                estimates the mask, see `recon.segmentation.estimate`.
 
         Raises:
             FileNotFoundError: There is no such file.

@@ -207,7 +207,7 @@ def reconstruct(
             the package, or a loaded model, which many calls can share:
             `ImageReconstructor(load_trained_model(path))`.
         mask: The mask of the object in any of these forms. None uses the alpha channel, or else
-            estimates the mask from a plain background.
+            estimates the mask, see `recon.segmentation.estimate`.
 
     Returns:
         The mesh in the right-handed frame of models: up +Y, front +X, within [-0.5, 0.5]; its faces

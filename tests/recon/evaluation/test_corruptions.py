@@ -74,10 +74,14 @@ def test_the_mask_before_a_plain_background_is_estimated_about_right(kind: str) 
     assert np.array_equal(changed[:3, inside & found], image[:3, inside & found])
 
 
-def test_a_textured_background_is_taken_for_a_part_of_the_object() -> None:
+def test_the_mask_before_a_textured_background_is_a_guess_of_the_object() -> None:
     image = disc()
-    changed = before("textured")(image, generator())
-    assert (changed[3] > 0).sum() > 1.5 * (image[3] > 0).sum()
+    inside = image[3] > 0
+    scores = []
+    for seed in range(8):
+        found = before("textured")(image, generator(seed))[3] > 0
+        scores.append((inside & found).sum() / (inside | found).sum())
+    assert np.mean(scores) > 0.6  # of the whole image it is 0.2
 
 
 def test_where_no_mask_is_found_the_whole_image_is_the_object() -> None:

@@ -51,6 +51,27 @@ def test_plans_that_cannot_be_are_refused(tmp_path: Path) -> None:
         plan_jobs([tmp_path / "empty"], Path("out"))
 
 
+def test_a_mask_that_the_network_guessed_is_told_as_such(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_ball(tmp_path / "cut.png")
+    ball = np.asarray(Image.open(tmp_path / "cut.png"))
+    patches = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    behind = Image.fromarray(patches).resize((60, 50), Image.Resampling.NEAREST)
+    opaque = np.where(ball[..., 3:] > 0, ball[..., :3], np.asarray(behind))
+    Image.fromarray(opaque).save(tmp_path / "busy.png")
+    output = tmp_path / "out"
+    main(
+        [str(tmp_path / "busy.png"), "--checkpoint", str(tiny_checkpoint), "--output", str(output)]
+    )
+    told = capsys.readouterr().out
+    assert "1 masks are estimated (look at mask.png): the background is not plain" in told
+    assert "the mask is an estimate" not in told
+    found = np.asarray(Image.open(output / "busy" / "mask.png"))[..., 3] > 0
+    true = ball[..., 3] > 0
+    assert (found & true).sum() > 0.7 * (found | true).sum()
+
+
 def test_a_directory_is_done_but_for_what_is_unreadable(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
