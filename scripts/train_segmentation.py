@@ -17,7 +17,7 @@ import recon.entry_point  # noqa: F401  (before torch)
 
 import safetensors.torch
 
-from recon.arguments import PositiveInt, option_type
+from recon.arguments import PositiveInt, Seed, option_type
 from recon.command_line import CommandParser, concise_errors
 from recon.datasets.multiview import MultiViewDataset
 from recon.files import atomic_file
@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--licences", nargs="+", metavar="LICENCE", help="take only objects of these licences"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
+    parser.add_argument("--seed", type=option_type(Seed), default=0, metavar="N", help="(0)")
     return parser.parse_args(arguments)
 
 
