@@ -113,10 +113,7 @@ def build_page(model: Model, examples: Sequence[Path]) -> Any:
     with gradio.Blocks(
         title="recon", analytics_enabled=False, delete_cache=(CLEANING, KEPT)
     ) as page:
-        gradio.Markdown(
-            "# A mesh of your image\nOne object in the middle, before a plain background or cut"
-            " out; before another background its mask is a guess."
-        )
+        gradio.Markdown("# A mesh of your image\nOne object, before a plain background or cut out.")
         count = gradio.State(0)
         with gradio.Row():
             with gradio.Column(scale=1):
