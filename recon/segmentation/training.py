@@ -28,7 +28,13 @@ def random_views(datasets: Sequence[MultiViewDataset], count: int, seed: int) ->
 
     Returns:
         [N * number of data sets, 4, H, W] uint8 RGBA; images without an object are left out.
+
+    Raises:
+        ValueError: If the images of the data sets differ in size.
     """
+    sizes = [dataset.image_size for dataset in datasets]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"datasets must have images of one size, got {sizes}")
     generator = np.random.default_rng(seed)
     images = []
     for dataset in datasets:

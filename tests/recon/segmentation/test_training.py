@@ -48,3 +48,10 @@ def test_views_are_drawn_from_all_files(shapes_file: Path) -> None:
     assert images.shape == (12, 4, *data.image_size)
     assert torch.equal(images, random_views([data, data], 6, seed=3))
     assert not torch.equal(images, random_views([data, data], 6, seed=4))
+
+
+def test_images_of_several_sizes_are_refused(shapes_file: Path) -> None:
+    data, other = MultiViewDataset(shapes_file), MultiViewDataset(shapes_file)
+    other.image_size = (32, 48)
+    with pytest.raises(ValueError, match=r"images of one size, got .*\(32, 48\)"):
+        random_views([data, other], 2, seed=0)
