@@ -51,6 +51,40 @@ class EstimatedMask:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class FittedBackground:
+    """What an image is like as an object before a plain background.
+
+    Args:
+        difference: [H, W] how far pixels are from the background, in steps of 256.
+        limit: The difference from which on a pixel is object.
+        odd: The share of the frame that differs by more.
+    """
+
+    difference: NDArray[np.float64]
+    limit: float
+    odd: float
+
+    @property
+    def plain(self) -> bool:
+        """Whether the frame of the image is that of a plain background."""
+        return self.odd <= MOST_OF_FRAME and self.limit <= DEVIATIONS * MOST_NOISE
+
+    def mask(self) -> EstimatedMask:
+        """Returns the mask of the object, plain or not.
+
+        Raises:
+            ValueError: If nothing differs from the background, or nearly everything does.
+        """
+        inside = large_parts(~_background(self.difference, self.limit))
+        require_size(inside, "differs from a plain background")
+        notes = [WEAKNESS]
+        if self.odd > MOST_OF_FRAME:
+            share = f"{100 * self.odd:.0f} %"
+            notes.append(f"the background is not plain: {share} of the frame differs from it")
+        return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
+
+
 def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     """Separates an object from the plain background around it.
 
@@ -64,20 +98,7 @@ def estimate_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     Raises:
         ValueError: If nothing differs from the background, or nearly everything does.
     """
-    fit = _fit(rgb)
-    inside = large_parts(~_background(fit.difference, fit.limit))
-    require_size(inside, "differs from a plain background")
-    notes = [WEAKNESS]
-    if fit.odd > MOST_OF_FRAME:
-        share = f"{100 * fit.odd:.0f} %"
-        notes.append(f"the background is not plain: {share} of the frame differs from it")
-    return EstimatedMask(np.where(inside, 255, 0).astype(np.uint8), tuple(notes))
-
-
-def is_plain(rgb: NDArray[np.uint8]) -> bool:
-    """Tells whether the frame of an image [3, H, W] is that of a plain background."""
-    fit = _fit(rgb)
-    return fit.odd <= MOST_OF_FRAME and fit.limit <= DEVIATIONS * MOST_NOISE
+    return fit_background(rgb).mask()
 
 
 def require_size(inside: NDArray[np.bool_], what: str) -> None:
@@ -98,22 +119,14 @@ def require_size(inside: NDArray[np.bool_], what: str) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """How far pixels [H, W] are from a plain background; the odd share is that of the frame."""
-
-    difference: NDArray[np.float64]
-    limit: float
-    odd: float
-
-
-def _fit(rgb: NDArray[np.uint8]) -> _Fit:
+def fit_background(rgb: NDArray[np.uint8]) -> FittedBackground:
+    """Fits a plain background to the frame of an image [3, H, W] sRGB, see `estimate_mask`."""
     colors = np.tensordot(_AXES, rgb.astype(np.float64), 1)
     frame = _frame(rgb.shape[1:])
     difference = _difference(colors, frame)
     noise = 1.4826 * float(np.median(difference[frame]))  # the deviation, if it is normal
     limit = float(np.clip(DEVIATIONS * noise, LEAST_DIFFERENCE, MOST_DIFFERENCE))
-    return _Fit(difference, limit, float((difference[frame] > limit).mean()))
+    return FittedBackground(difference, limit, float((difference[frame] > limit).mean()))
 
 
 def _frame(size: tuple[int, ...]) -> NDArray[np.bool_]:

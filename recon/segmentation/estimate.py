@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from recon.formats.plain_background import (
     EstimatedMask,
-    estimate_mask,
-    is_plain,
+    fit_background,
     large_parts,
     require_size,
 )
@@ -41,8 +40,9 @@ def estimate_object_mask(rgb: NDArray[np.uint8]) -> EstimatedMask:
     Raises:
         ValueError: If nothing, or nearly everything, is taken for the object.
     """
-    if is_plain(rgb):
-        return estimate_mask(rgb)
+    background = fit_background(rgb)
+    if background.plain:
+        return background.mask()
     image = torch.from_numpy(rgb.astype(np.float32) / 255)[None]
     inside = large_parts((_logits(image) > 0).numpy())
     require_size(inside, "stands out from the background")

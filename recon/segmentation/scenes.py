@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from recon.rendering.compositing import premultiplied
 from recon.segmentation.backgrounds import random_background
 
 # The sizes of objects that are shown, and how far they are moved, in shares of their image.
@@ -30,15 +31,14 @@ def random_scenes(objects: Tensor, generator: np.random.Generator) -> tuple[Tens
     count, _, height, width = objects.shape
     backgrounds = np.stack([random_background((height, width), generator) for _ in range(count)])
     behind = _float(backgrounds) / 255
-    premultiplied = objects.float() / 255
-    premultiplied[:, :3] *= premultiplied[:, 3:]
-    premultiplied[:, :3] = _relit(premultiplied[:, :3], generator)
+    layers = premultiplied(objects.float() / 255)
+    layers = torch.cat((_relit(layers[:, :3], generator), layers[:, 3:]), 1)
 
-    others = _placed(premultiplied.roll(1, 0), *_aside(count, generator), generator)
+    others = _placed(layers.roll(1, 0), *_aside(count, generator), generator)
     others = others * _some(count, OTHERS, generator)
     behind = others[:, :3] + behind * (1 - others[:, 3:])
     shown = _placed(
-        premultiplied,
+        layers,
         generator.uniform(*SIZES, count),
         generator.uniform(-MOST_MOVED, MOST_MOVED, (count, 2)),
         generator,

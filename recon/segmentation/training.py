@@ -93,7 +93,7 @@ def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
     probability = torch.sigmoid(logits)
     both = (probability * masks).sum((1, 2))
     either = (probability + masks - probability * masks).sum((1, 2))
-    # One pixel more, as an image may show no object.
+    # One pixel more, as an image may show no object: `silhouette_iou_loss` punishes that as a miss.
     iou = (both + 1) / (either + 1)
     return nn.functional.binary_cross_entropy_with_logits(logits, masks) + (1 - iou).mean()
 
