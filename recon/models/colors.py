@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.arguments import PositiveInt, Texels, Width
 from recon.compute import at_least_float32
 from recon.models.encoder import linear_layers
+
+# Images whose palettes are picked together on a CPU.
+_AT_ONCE = 4
 
 
 class ColoredSurface:
@@ -127,12 +132,41 @@ class PaletteHead(nn.Module):
 
     def palette(self, features: Tensor, image: Tensor) -> Tensor:
         """Picks palettes [B, N, 3] from images for the features [B, hidden] of their latents."""
-        keys = self.keys(_with_coordinates(image)).flatten(2)
         queries = self.queries(features).unflatten(1, (self.palette_size, -1))
-        with torch.autocast(image.device.type, enabled=False):
-            logits = torch.bmm(at_least_float32(queries), at_least_float32(keys))
-            weights = torch.softmax(logits + _log_opacity(at_least_float32(image))[:, None], dim=-1)
-            return torch.bmm(weights, at_least_float32(image[:, :3]).flatten(2).transpose(1, 2))
+        # How many pixels are seen decides about shapes: a GPU would have to be waited for.
+        if len(image) and image.device.type == "cpu" and not torch.compiler.is_compiling():
+            return self._palette_of_seen_pixels(queries, image)
+        return self._palette_of_all_pixels(queries, image)
+
+    def _palette_of_all_pixels(self, queries: Tensor, image: Tensor) -> Tensor:
+        keys = _pixels(self.keys(_with_coordinates(image)))
+        return _weighted_means(queries, keys, _log_opacity(image), _pixels(image[:, :3]))
+
+    def _palette_of_seen_pixels(self, queries: Tensor, image: Tensor) -> Tensor:
+        """The same from the pixels that have a weight, which are a quarter of all."""
+        opacity = _log_opacity(image)
+        surroundings = _Surroundings(_with_coordinates(image))
+        colors = _pixels(image[:, :3])
+        seen = opacity > -torch.inf
+        counts, pixels = seen.sum(1), seen.nonzero()[:, 1]
+        starts = counts.cumsum(0) - counts
+        # Of much the same number, as the others of a few are filled up to the largest one.
+        order = counts.argsort()
+        found = []
+        for few, asked in zip(order.split(_AT_ONCE), queries[order].split(_AT_ONCE), strict=True):
+            place = torch.arange(int(counts[few].max()), device=image.device)
+            chosen = pixels[(starts[few, None] + place).clamp(max=len(pixels) - 1)]
+            keys = self._keys_of(surroundings.gather(few, chosen))
+            weight = opacity[few[:, None], chosen]
+            weight = weight.masked_fill(place >= counts[few, None], -torch.inf)
+            found.append(_weighted_means(asked, keys, weight, colors[few[:, None], chosen]))
+        return torch.cat(found)[order.argsort()]
+
+    def _keys_of(self, patches: Tensor) -> Tensor:
+        """The keys [..., width] of the pixels in the middle of patches [..., 6 * 9]."""
+        first, second = cast(nn.Conv2d, self.keys[0]), cast(nn.Conv2d, self.keys[2])
+        hidden = torch.relu(F.linear(patches, first.weight.flatten(1), first.bias))
+        return F.linear(hidden, second.weight.flatten(1), second.bias)
 
 
 class VertexColorHead(nn.Module):
@@ -187,9 +221,40 @@ def _with_coordinates(image: Tensor) -> Tensor:
     return torch.cat((colors, image[:, 3:], grid.expand(len(image), -1, -1, -1)), dim=1)
 
 
+class _Surroundings:
+    """The 3 x 3 pixels around pixels of images [B, C, H, W], black beyond the border."""
+
+    def __init__(self, image: Tensor) -> None:
+        height, self.width = image.shape[2:]
+        self.stride = self.width + 2
+        self.size = (height + 2) * self.stride
+        self.rows = F.pad(image, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+        steps = [y * self.stride + x for y in range(3) for x in range(3)]
+        self.steps = torch.tensor(steps, device=image.device)
+
+    def gather(self, images: Tensor, pixels: Tensor) -> Tensor:
+        """Returns [b, P, C * 9], laid out as a kernel, of pixels [b, P] of b images."""
+        corner = pixels.div(self.width, rounding_mode="floor") * self.stride + pixels % self.width
+        corner = corner + images[:, None] * self.size
+        return self.rows[corner[..., None] + self.steps].transpose(-1, -2).flatten(-2)
+
+
+def _weighted_means(queries: Tensor, keys: Tensor, log_opacity: Tensor, colors: Tensor) -> Tensor:
+    """Returns [B, N, 3], means of colours [B, P, 3] by the softmax of N queries over P keys."""
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = torch.bmm(at_least_float32(queries), at_least_float32(keys).transpose(1, 2))
+        weights = torch.softmax(logits + log_opacity[:, None], dim=-1)
+        return torch.bmm(weights, at_least_float32(colors))
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """Returns [B, H * W, C] of images [B, C, H, W]."""
+    return image.flatten(2).transpose(1, 2)
+
+
 def _log_opacity(image: Tensor) -> Tensor:
     """Returns [B, H * W], log alpha and so -inf in the background; 0 where all is background."""
-    alpha = image[:, 3].flatten(1)
+    alpha = at_least_float32(image[:, 3]).flatten(1)
     seen = alpha > 0
     logarithm = torch.where(seen, torch.where(seen, alpha, 1.0).log(), -torch.inf)
     return torch.where(seen.any(1, keepdim=True), logarithm, 0.0)

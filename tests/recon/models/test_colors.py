@@ -36,6 +36,8 @@ def test_colors_are_rgb_of_vertices_or_texels(kind: str, texels: int) -> None:
         colors = head(kind, texels)(torch.randn(2, 5), torch.rand(2, 4, 8, 6))
     assert colors.shape == ((2, F, texels**2, 3) if texels else (2, V, 3))
     assert 0 <= float(colors.min()) < float(colors.max()) <= 1
+    none = head(kind, texels)(torch.empty(0, 5), torch.empty(0, 4, 8, 6))
+    assert none.shape == (0, *colors.shape[1:])
 
 
 @pytest.mark.parametrize("texels", [0, 2])
@@ -67,6 +69,27 @@ def test_half_opaque_pixels_count_half() -> None:
     )
     colors = model(torch.randn(1, 5), image)
     torch.testing.assert_close(colors[0], torch.tensor([2 / 3, 1 / 3, 0]).expand(V, 3))
+
+
+def test_pixels_without_opacity_can_be_left_out() -> None:
+    model, latent = head("palette").double(), torch.randn(6, 5, dtype=torch.float64)
+    # As full as images get, and empty; with half opaque pixels.
+    opaque = torch.rand(6, 1, 7, 9) < torch.tensor([1, 0.7, 0.3, 0.1, 0.02, 0])[:, None, None, None]
+    alpha = torch.where(opaque, torch.rand(6, 1, 7, 9), 0.0)
+    image = torch.cat((torch.rand(6, 3, 7, 9), alpha), 1).double()
+    queries = model.queries(model.trunk(latent)).unflatten(1, (3, 4))
+
+    def palettes_and_gradients(choose: Any) -> list[Tensor]:
+        seen = image.clone().requires_grad_()
+        palettes = choose(queries, seen)
+        weights = [value for name, value in model.named_parameters() if name.startswith("keys")]
+        total = (palettes * torch.arange(54, dtype=torch.float64).view(6, 3, 3)).sum()
+        # The last bias moves all weights of a palette alike, so its gradient is rounding alone.
+        inputs = (model.queries.weight, *weights[:-1], seen)
+        return [palettes, *torch.autograd.grad(total, inputs, retain_graph=True)]
+
+    expected = palettes_and_gradients(model._palette_of_all_pixels)
+    torch.testing.assert_close(palettes_and_gradients(model._palette_of_seen_pixels), expected)
 
 
 def test_an_empty_image_gives_finite_colors_and_gradients() -> None:

@@ -37,10 +37,13 @@ def test_hand_computed_deformation() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 5))
-def test_coordinates_stay_strictly_inside_the_cube(seed: int, spread: float) -> None:
+def test_coordinates_stay_inside_the_cube(seed: int, spread: float) -> None:
     centroid = spread * random(2, 3, seed=seed)
     offset = spread * random(2, 42, 3, seed=seed + 1)
-    assert (deform_template(TEMPLATE, centroid, offset).abs() < 0.5).all()
+    coordinates = deform_template(TEMPLATE, centroid, offset).abs()
+    assert (coordinates <= 0.5).all()
+    # Beyond, the distance to a side may be less than rounding leaves.
+    assert spread > 1.5 or (coordinates < 0.5).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
