@@ -4,7 +4,8 @@
         --output recon/segmentation/weights.safetensors [--steps 4000]
 
 It learns from the training splits of the files and is scored on the validation splits of those that
-have one; no other annotation is needed, as the masks of the objects are known.
+have one; no other annotation is needed, as the masks of the objects are known. A training that
+broke off goes on from FILE.checkpoint, beside the output, when its command is typed again.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Trains and writes the network that the command line asks for."""
     args = parse(arguments)
     with concise_errors(raised_as=SystemExit):
+        checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
         kept = {"licences": args.licences}
         train = [MultiViewDataset(path, "train", **kept) for path in args.files]
         val = [
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args.steps,
             args.batch_size,
             seed=args.seed,
+            checkpoint=checkpoint,
         )
         tensors = {
             name: value.half() if value.is_floating_point() else value
@@ -73,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         content = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
         with atomic_file(args.output) as file:
             file.write(content)
+        checkpoint.unlink()
     where = "validation" if val else "training"
     print(f"{args.output}: mean IoU {score:.3f} on {where} objects, {len(content) / 1e6:.1f} MB")
 

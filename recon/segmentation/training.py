@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.runs.checkpoints import load_checkpoint, save_checkpoint
 from recon.segmentation.network import SegmentationNetwork
 from recon.segmentation.scenes import random_scenes
 
-# Steps from one score to the next, and the images that are scored.
+# Steps from one score, and one checkpoint, to the next; and the images that are scored.
 SCORE_EVERY, SCORED = 250, 512
 
 
@@ -46,7 +50,13 @@ def random_views(datasets: Sequence[MultiViewDataset], count: int, seed: int) ->
 
 
 def train_segmentation(
-    train: Tensor, val: Tensor, steps: int, batch_size: int = 32, lr: float = 2e-3, seed: int = 0
+    train: Tensor,
+    val: Tensor,
+    steps: int,
+    batch_size: int = 32,
+    lr: float = 2e-3,
+    seed: int = 0,
+    checkpoint: Path | None = None,
 ) -> tuple[SegmentationNetwork, float]:
     """Trains a network by binary cross-entropy and the soft IoU, under bfloat16.
 
@@ -57,9 +67,14 @@ def train_segmentation(
         batch_size: The number of images of a step.
         lr: The greatest learning rate of AdamW.
         seed: The source of all randomness.
+        checkpoint: The file which is written with each score, and from which a training with the
+            same arguments goes on as if it had never stopped; None writes none.
 
     Returns:
         The network in evaluation mode, and its last score, see `mean_iou`.
+
+    Raises:
+        ValueError: The checkpoint is damaged, or of a training with other arguments.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -69,9 +84,25 @@ def train_segmentation(
         optimizer,
         lambda s: min(1.0, (s + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * s / steps)),
     )
-    score = 0.0
-    with tqdm(range(1, steps + 1), desc="segmentation", unit="step") as progress:
-        for step in progress:
+    config = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "train": _digest(train),
+        "val": _digest(val),
+    }
+    done, score = 0, 0.0
+    if checkpoint is not None and checkpoint.exists():
+        state = _load_own(checkpoint, config)
+        network.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        generator.bit_generator.state = state["random"][0]
+        done, score = state["step"], state["score"]
+    network.train()
+    with tqdm(total=steps, initial=done, desc="segmentation", unit="step") as progress:
+        for step in range(done + 1, steps + 1):
             chosen = torch.from_numpy(generator.integers(len(train), size=batch_size))
             images, masks = random_scenes(train[chosen], generator)
             with torch.autocast("cpu", torch.bfloat16):
@@ -81,11 +112,40 @@ def train_segmentation(
             loss.backward()
             optimizer.step()
             schedule.step()
+            progress.update()
             if step % SCORE_EVERY == 0 or step == steps:
                 score = mean_iou(network, val)
                 progress.set_postfix(loss=f"{loss.item():.3f}", iou=f"{score:.4f}")
                 network.train()
+                if checkpoint is not None:
+                    content = {
+                        "model": network.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "random": [generator.bit_generator.state],
+                        "step": step,
+                        "score": score,
+                        "config": config,
+                    }
+                    save_checkpoint(checkpoint, content)
     return network.eval(), score
+
+
+def _digest(images: Tensor) -> str:
+    return hashlib.sha256(images.numpy().tobytes()).hexdigest()
+
+
+def _load_own(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the checkpoint of a training with these arguments."""
+    state = load_checkpoint(path)
+    if state["config"] != config:
+        theirs = state["config"] if isinstance(state["config"], dict) else {}
+        other = [key for key, value in config.items() if theirs.get(key) != value]
+        raise ValueError(
+            f"checkpoint {path} must be of the same training, got another {', '.join(other)}; "
+            "delete it to begin anew"
+        )
+    return state
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ def test_writes_weights_in_half_precision(
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith(f"{output}: mean IoU 0.")
     assert made.stdout.endswith(f"validation objects, {output.stat().st_size / 1e6:.1f} MB\n")
+    assert list(tmp_path.iterdir()) == [output]
     weights = safetensors.torch.load_file(output)
     assert {w.dtype for w in weights.values()} == {torch.float16, torch.int64}
     SegmentationNetwork().load_state_dict(weights)

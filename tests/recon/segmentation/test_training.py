@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from recon.datasets.multiview import MultiViewDataset
+from recon.runs.checkpoints import load_checkpoint
+from recon.segmentation import training
 from recon.segmentation.network import SegmentationNetwork
 from recon.segmentation.training import (
     mean_iou,
@@ -40,6 +42,33 @@ def test_it_learns_to_find_green_discs() -> None:
     other, _ = train_segmentation(objects, objects, steps=3, batch_size=4)
     for a, b in zip(again.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_training_that_broke_off_goes_on_as_if_it_had_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SCORE_EVERY", 2)
+    objects, checkpoint = discs(8), tmp_path / "checkpoint"
+    whole, score = train_segmentation(objects, objects, steps=6, batch_size=4)
+
+    scores = iter([mean_iou, mean_iou])
+    with monkeypatch.context() as broken:
+        broken.setattr(training, "mean_iou", lambda *seen: next(scores)(*seen))
+        with pytest.raises(StopIteration):  # at the third score
+            train_segmentation(objects, objects, 6, 4, checkpoint=checkpoint)
+    assert load_checkpoint(checkpoint)["step"] == 4
+    for _ in range(2):  # the second time nothing is left to do
+        resumed, same = train_segmentation(objects, objects, 6, 4, checkpoint=checkpoint)
+        assert same == score
+        assert not resumed.training
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, resumed.state_dict()[name])
+
+    with pytest.raises(ValueError, match="must be of the same training, got another steps, train;"):
+        train_segmentation(objects[:5], objects, 7, 4, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="truncated"):
+        train_segmentation(objects, objects, 6, 4, checkpoint=checkpoint)
 
 
 def test_views_are_drawn_from_all_files(shapes_file: Path) -> None:
