@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         content = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
         with atomic_file(args.output) as file:
             file.write(content)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)  # the same command may have ended beside this one
     where = "validation" if val else "training"
     print(f"{args.output}: mean IoU {score:.3f} on {where} objects, {len(content) / 1e6:.1f} MB")
 

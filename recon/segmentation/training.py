@@ -84,14 +84,9 @@ def train_segmentation(
         optimizer,
         lambda s: min(1.0, (s + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * s / steps)),
     )
-    config = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "lr": lr,
-        "seed": seed,
-        "train": _digest(train),
-        "val": _digest(val),
-    }
+    config: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
+    if checkpoint is not None:
+        config |= {"train": _digest(train), "val": _digest(val)}
     done, score = 0, 0.0
     if checkpoint is not None and checkpoint.exists():
         state = _load_own(checkpoint, config)
@@ -132,7 +127,7 @@ def train_segmentation(
 
 
 def _digest(images: Tensor) -> str:
-    return hashlib.sha256(images.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(images.contiguous().numpy().data).hexdigest()
 
 
 def _load_own(path: Path, config: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recon.runs.checkpoints import (
     load_checkpoint,
@@ -111,7 +111,8 @@ class RunState:
             Whether there was a last one, so that the run continues.
 
         Raises:
-            ValueError: A checkpoint is not readable, of another configuration or of another model.
+            ValueError: A checkpoint is not readable, of another configuration or of another model;
+                or the initial one lacks a part that is frozen.
             FileNotFoundError: There is no such initial checkpoint.
         """
         # One process reads, so that all continue from the same and machines need not share a disk.
@@ -124,12 +125,24 @@ class RunState:
         if checkpoint is not None:
             self.take_up(checkpoint)
         elif initial is not None:
+            self._require_frozen_parts(initial)
             left_out = load_initial_state(self.model, initial)
             if left_out:
                 log.info("%s: the model has no %s", self.initial, ", ".join(left_out))
             if self.average is not None:
                 self.average.restart(self.model)
         return checkpoint is not None
+
+    def _require_frozen_parts(self, initial: Mapping[str, Tensor]) -> None:
+        """Refuses initial weights without a frozen part, which would stay as it was drawn."""
+        there = {name.partition(".")[0] for name in initial}
+        for name, part in self.model.named_children():
+            learned = [parameter.requires_grad for parameter in part.parameters()]
+            if learned and not any(learned) and name not in there:
+                raise ValueError(
+                    f"trainer.initial must have the parts of trainer.frozen, got {self.initial}, "
+                    f"which has no {name}"
+                )
 
     def take_up(self, checkpoint: Mapping[str, Any]) -> None:
         """Makes everything as it was when a checkpoint was made.

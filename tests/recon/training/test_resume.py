@@ -69,6 +69,10 @@ def test_a_new_run_starts_from_the_parts_of_an_initial_checkpoint(tmp_path: Path
     assert torch.equal(state.model["head"].weight, own_head)
     assert state.progress.step == 0
 
+    state.model["head"].requires_grad_(False)
+    with pytest.raises(ValueError, match=r"the parts of trainer\.frozen, got .*a\.pt, .* no head$"):
+        state.resume(checkpoints_in(tmp_path / "run"))
+
 
 def test_a_new_run_starts_from_a_model_of_the_package_without_the_parts_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
